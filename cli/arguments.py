@@ -1,0 +1,135 @@
+"""The command line: which command, which settings, how to answer. Values are checked by ``config.py``, not here."""
+
+import argparse
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from pipeline.errors import ConfigError
+
+EXIT_CODES = """\
+exit codes: 0 done · 1 fault in the program, nothing published · 2 usage or configuration
+  3 input: nothing to process, or a file was refused (the others are published) · 4 a quality
+  gate stopped publication · 5 environment: Java, disk, memory, another run · 130 interrupted"""
+
+EPILOG = f"""\
+sizes: 8GB (10^9 bytes each), 512MiB (2^20 each) or bytes
+settings: every other tunable is in config.py; also LOGMILL_<NAME>=... or the TOML file of --config
+{EXIT_CODES}"""
+
+SETTINGS = {
+    "input": "INPUT_DIR",
+    "output": "OUTPUT_DIR",
+    "intermediate": "INTERMEDIATE_DIR",
+    "engine": "ENGINE",
+    "workers": "PREPROCESSING_WORKERS",
+    "memory_limit": "MEMORY_LIMIT",
+    "geo_db": "GEO_DATABASE",
+    "geo_level": "GEO_LEVEL",
+    "files": "GENERATOR_FILES",
+    "size": "GENERATOR_SIZE",
+    "users": "GENERATOR_USERS",
+    "duplicates": "GENERATOR_DUPLICATES",
+    "cross_file_duplicates": "GENERATOR_CROSS_FILE_DUPLICATES",
+    "seed": "GENERATOR_SEED",
+}
+"""The setting that each option overrides, by the option's name in ``argparse``."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A parsed command line. ``settings`` holds raw text by setting name, only for options that were given."""
+
+    command: str
+    settings: dict[str, str]
+    config: Path | None = None
+    json: bool = False
+    quiet: bool = False
+    debug: bool = False
+    generate_into: str | None = None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}. See: python main.py {self.prog.split()[-1]} --help")
+
+
+def parse_arguments(argv: Sequence[str]) -> Arguments:
+    """Reads the command line without the program's name; ``run`` is the command when none is named.
+
+    Raises:
+        ConfigError: an unknown command or option, or an option without its value.
+        SystemExit: with 0, after ``--help`` was printed.
+    """
+    command, rest = ("run", argv) if not argv or argv[0].startswith("-") else (argv[0], argv[1:])
+    if command not in _PARSERS:
+        close = difflib.get_close_matches(command, _PARSERS, n=1)
+        hint = f"Did you mean {close[0]}?" if close else "See: python main.py --help"
+        raise ConfigError(f"unknown command {command!r}: expected {' or '.join(_PARSERS)}. {hint}")
+    given = vars(_PARSERS[command]().parse_args(rest))
+    into = given.pop("output") if command == "generate" else None
+    settings = {SETTINGS[name]: value for name, value in given.items() if name in SETTINGS and value is not None}
+    return Arguments(
+        command=command,
+        settings=settings,
+        config=Path(given["config"]) if given["config"] is not None else None,
+        json=given.get("json", False),
+        quiet=given["quiet"],
+        debug=given["debug"],
+        generate_into=into,
+    )
+
+
+def _new_parser(command: str, description: str) -> _Parser:
+    return _Parser(
+        prog=f"python main.py {command}",
+        description=description,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary, errors only")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def run_parser() -> argparse.ArgumentParser:
+    """Options of ``run``."""
+    parser = _new_parser(
+        "run",
+        "Activity-log CSVs to watch time per user and region. This is the command when none is named;\n"
+        "without any input it makes test data first. Another command: generate (see generate --help).",
+    )
+    parser.add_argument("--input", metavar="PATH", help="a folder, a file or a 'glob'")
+    parser.add_argument("--output", metavar="DIR", help="where the result is published")
+    parser.add_argument("--intermediate", metavar="DIR", help="files between the phases")
+    parser.add_argument("--engine", metavar="NAME", help="auto, spark or polars")
+    parser.add_argument("--workers", metavar="N", help="worker processes (default: the usable cores)")
+    parser.add_argument("--memory-limit", metavar="SIZE", help="ceiling for all processes together")
+    parser.add_argument("--geo-db", metavar="FILE", help="MMDB file instead of the table that is shipped")
+    parser.add_argument("--geo-level", metavar="LEVEL", help="region or country")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, also on failure")
+    _add_common(parser)
+    return parser
+
+
+def generate_parser() -> argparse.ArgumentParser:
+    """Options of ``generate``."""
+    parser = _new_parser("generate", "Makes realistic activity logs, and truth.json with what a run must find in them.")
+    parser.add_argument("--files", metavar="N", help="number of files")
+    parser.add_argument("--size", metavar="SIZE", help="size of all files together")
+    parser.add_argument("--users", metavar="N", help="number of users")
+    parser.add_argument("--duplicates", metavar="SHARE", help="records that repeat one of the same file (0.05)")
+    parser.add_argument("--cross-file-duplicates", metavar="SHARE", help="... one of another file (0.015)")
+    parser.add_argument("--seed", metavar="N", help="the same seed gives the same bytes")
+    parser.add_argument("--output", metavar="DIR", help="the folder to fill (default: INPUT_DIR)")
+    _add_common(parser)
+    return parser
+
+
+_PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {"run": run_parser, "generate": generate_parser}

@@ -1,0 +1,71 @@
+"""Where the program speaks: the answer on stdout, everything else on stderr."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import IO
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters and lone surrogates escaped: a file name cannot garble a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def say(message: str) -> None:
+    """One message on stderr; a closed stderr is no reason to fail."""
+    with contextlib.suppress(OSError, ValueError):
+        print(message, file=sys.stderr, flush=True)
+
+
+class Answer:
+    """Stdout. As JSON it is kept for one object: all else that is printed, also by child processes, goes to stderr."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._stdout: IO[str] = sys.stdout
+        self._given = False
+
+    @contextlib.contextmanager
+    def reserved(self) -> Iterator[None]:
+        """While this lasts, prints and the output of child processes go to stderr (with ``json`` only)."""
+        if not self.as_json:
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(io.UnsupportedOperation, AttributeError):
+                self._keep_descriptor(stack)
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+            yield
+
+    def give(self, content: Mapping[str, object]) -> None:
+        """Prints the object; a second one is dropped, because a program that reads stdout expects exactly one."""
+        if self.as_json and not self._given:
+            self._given = True
+            self.write(json.dumps(content) + "\n")
+
+    def write(self, text: str) -> None:
+        """Writes text to stdout; a reader that went away (``| head``) ends the output quietly."""
+        try:
+            self._stdout.write(text)
+            self._stdout.flush()
+        except BrokenPipeError:
+            # Python flushes stdout once more at exit and would complain about it.
+            with contextlib.suppress(OSError, io.UnsupportedOperation):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stdout.fileno())
+
+    def _keep_descriptor(self, stack: contextlib.ExitStack) -> None:
+        number = sys.stdout.fileno()
+        error_number = sys.stderr.fileno()
+        sys.stdout.flush()
+        kept = os.dup(number)
+        self._stdout = stack.enter_context(os.fdopen(kept, "w", encoding="utf-8", errors="backslashreplace"))
+        os.dup2(error_number, number)
+        stack.callback(os.dup2, kept, number)

@@ -1,0 +1,71 @@
+"""``generate``: realistic test data, and what a run must find in it."""
+
+import shutil
+from pathlib import Path
+
+from cli.arguments import Arguments
+from cli.console import Answer
+from cli.progress import ShownProgress, open_progress
+from config import Config
+from data_generator.generator import generate
+from data_generator.settings import GeneratorSettings
+from data_generator.truth import TRUTH_FILE, Truth
+from pipeline.errors import ConfigError, EnvironmentFault
+from utils.units import format_size
+
+
+def generate_command(arguments: Arguments, config: Config, answer: Answer) -> int:
+    """Fills a folder and says what is in it.
+
+    Raises:
+        ConfigError: settings that do not go together.
+        EnvironmentFault: the folder cannot be written, or the disk is too small.
+    """
+    folder = Path(arguments.generate_into or config.INPUT_DIR)
+    with open_progress(arguments.quiet) as progress:
+        truth = make_test_data(config, folder, progress)
+    if not arguments.quiet:
+        answer.write(
+            f"{truth.files} files, {format_size(truth.bytes)}, {truth.records:,} records in {folder}: "
+            f"{truth.distinct_ids:,} events, {truth.duplicates:,} duplicates, {truth.conflicts:,} conflicts, "
+            f"{truth.rejected:,} malformed.\nWhat a run must find in them is in {folder / TRUTH_FILE}.\n"
+        )
+    return 0
+
+
+def make_test_data(config: Config, folder: Path, progress: ShownProgress) -> Truth:
+    """Generates by the ``GENERATOR_`` settings into ``folder``; errors as of ``generate_command``."""
+    try:
+        settings = GeneratorSettings(
+            files=config.GENERATOR_FILES,
+            size_bytes=config.GENERATOR_SIZE,
+            users=config.GENERATOR_USERS,
+            duplicates=config.GENERATOR_DUPLICATES,
+            cross_file_duplicates=config.GENERATOR_CROSS_FILE_DUPLICATES,
+            conflicts=config.GENERATOR_CONFLICTS,
+            malformed=config.GENERATOR_MALFORMED,
+            ipv6=config.GENERATOR_IPV6,
+            quoted=config.GENERATOR_QUOTED,
+            seed=config.GENERATOR_SEED,
+        )
+    except ValueError as error:
+        raise ConfigError(f"generator settings: {error}") from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _require_room(folder, settings.size_bytes)
+        progress.phase("Generating test data", settings.size_bytes)
+        return generate(settings, folder, progress.advance, config.PREPROCESSING_WORKERS)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise EnvironmentFault(
+            f"cannot write test data to {folder}: {reason}. Free some room or name another folder."
+        ) from error
+
+
+def _require_room(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < size * 1.05:
+        raise EnvironmentFault(
+            f"{folder} has {format_size(free)} free, test data of {format_size(size)} was asked for. "
+            "Name a smaller --size or a folder on another disk."
+        )

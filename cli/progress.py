@@ -1,0 +1,174 @@
+"""Progress on stderr: bars on a terminal, plain lines elsewhere, or nothing."""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from cli.console import printable, say
+from utils.units import format_seconds, format_size
+
+LINE_EVERY_SECONDS = 5.0
+
+
+class ShownProgress(Protocol):
+    """A ``pipeline.results.Progress`` that is shown while a ``with`` block lasts."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def phase(self, name: str, total_bytes: int) -> None: ...
+
+    def advance(self, n: int) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+
+def open_progress(quiet: bool) -> ShownProgress:
+    """The progress that suits stderr."""
+    if quiet:
+        return NullProgress()
+    return BarProgress() if sys.stderr.isatty() else LineProgress()
+
+
+class NullProgress:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to end."""
+
+    def phase(self, name: str, total_bytes: int) -> None:
+        """Nothing to show."""
+
+    def advance(self, n: int) -> None:
+        """Nothing to show."""
+
+    def note(self, message: str) -> None:
+        """Nothing to show."""
+
+
+class LineProgress(NullProgress):
+    """A line per phase, and one every few seconds while it lasts: for logs."""
+
+    def __init__(self, write: Callable[[str], None] = say, clock: Callable[[], float] = time.monotonic) -> None:
+        self._write = write
+        self._clock = clock
+        self._name = ""
+        self._total = self._done = 0
+        self._started = self._last_line = 0.0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the phase, unless the run failed in it."""
+        if kind is None:
+            self._end_phase()
+
+    def phase(self, name: str, total_bytes: int) -> None:
+        """Says that a phase begins."""
+        self._end_phase()
+        self._name, self._total, self._done = name, total_bytes, 0
+        self._started = self._last_line = self._clock()
+        self._write(f"{name}: {format_size(total_bytes)}")
+
+    def advance(self, n: int) -> None:
+        """Counts, and says so when the last line is some seconds old."""
+        self._done += n
+        now = self._clock()
+        if now - self._last_line >= LINE_EVERY_SECONDS and self._total:
+            self._last_line = now
+            speed = self._done / (now - self._started)
+            left = max(0, self._total - self._done) / speed if speed else 0.0
+            self._write(
+                f"{self._name}: {format_size(self._done)} of {format_size(self._total)} "
+                f"({self._done / self._total:.0%}), {format_size(speed)}/s, {format_seconds(left)} left"
+            )
+
+    def note(self, message: str) -> None:
+        """Says the message."""
+        self._write(f"note: {printable(message)}")
+
+    def _end_phase(self) -> None:
+        if self._name:
+            self._write(f"{self._name}: done in {format_seconds(self._clock() - self._started)}")
+        self._name = ""
+
+
+class PipeConsole(Console):
+    """A console whose reader may go away."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the program; a run is worth more than its progress bar."""
+        self.quiet = True
+
+
+class _Amount(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{format_size(task.completed)} of {format_size(task.total or 0)}", style="progress.download")
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{format_size(speed)}/s" if speed else "", style="progress.data.speed")
+
+
+class BarProgress(NullProgress):
+    """A bar per phase with bytes, speed and time left."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        console = console or PipeConsole(stderr=True, markup=False, highlight=False, emoji=False)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None, complete_style="cyan", finished_style="green"),
+            _Amount(),
+            _Speed(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        )
+        self._bars = Progress(*columns, console=console, expand=True)
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Completes the last bar unless the run failed, and gives the terminal back."""
+        if kind is None:
+            self._end_phase()
+        self._bars.stop()
+
+    def phase(self, name: str, total_bytes: int) -> None:
+        """Begins a bar."""
+        self._end_phase()
+        self._task = self._bars.add_task(name, total=total_bytes)
+
+    def advance(self, n: int) -> None:
+        """Moves the bar."""
+        if self._task is not None:
+            self._bars.advance(self._task, n)
+
+    def note(self, message: str) -> None:
+        """Prints the message above the bars."""
+        self._bars.console.print(Text(f"note: {printable(message)}", style="dim"))
+
+    def _end_phase(self) -> None:
+        if self._task is not None:
+            (task,) = (task for task in self._bars.tasks if task.id == self._task)
+            self._bars.update(self._task, completed=task.total or 0)
+            self._task = None

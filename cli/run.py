@@ -1,0 +1,74 @@
+"""``run``: the data path, with test data on the very first run, and its summary or JSON object."""
+
+from pathlib import Path
+
+from cli.arguments import Arguments
+from cli.console import Answer, printable, say
+from cli.generate import make_test_data
+from cli.progress import ShownProgress, open_progress
+from cli.summary import print_summary
+from cli.truth import TruthCheck, check_truth
+from config import Config
+from data_generator.truth import TRUTH_FILE
+from pipeline.results import RunResult
+
+
+def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
+    """Runs the pipeline and answers; returns the exit code. Raises LogmillError where the run cannot go on."""
+    # Imported here so that a usage error or an interrupted first run need not wait for Polars.
+    from pipeline.orchestrator import run
+
+    with open_progress(arguments.quiet) as progress:
+        if lacks_input(config):
+            make_first_input(config, progress)
+        result = run(config, progress)
+    check = _check(config, result)
+    answer.give(result.to_json())
+    if not answer.as_json and not arguments.quiet:
+        print_summary(result, check)
+    else:
+        _report_trouble(result, check)
+    return exit_code(result)
+
+
+def lacks_input(config: Config) -> bool:
+    """Whether nobody named an input and the default folder is missing or empty (hidden files and old truths aside)."""
+    folder = Path(config.INPUT_DIR)
+    if config.INPUT_NAMED:
+        return False
+    if not folder.exists():
+        return not folder.is_symlink()
+    return folder.is_dir() and all(path.name.startswith(".") or path.name == TRUTH_FILE for path in folder.iterdir())
+
+
+def make_first_input(config: Config, progress: ShownProgress) -> None:
+    """Test data for someone who has just arrived."""
+    progress.note(
+        f"no input was named and {config.INPUT_DIR} is empty: making test data there (--input names your own)"
+    )
+    make_test_data(config, Path(config.INPUT_DIR), progress)
+
+
+def exit_code(result: RunResult) -> int:
+    """0 for a complete run; 3 when files were refused; 1 for a failure without a refused file."""
+    if result.status == "ok":
+        return 0
+    return 3 if result.status == "partial" or result.refused_files else 1
+
+
+def _check(config: Config, result: RunResult) -> TruthCheck | str | None:
+    """The comparison with truth.json; its failure is worth a line, never the run."""
+    try:
+        return check_truth(config, result)
+    except (OSError, ValueError) as error:
+        return f"not checked against {TRUTH_FILE}: {error}"
+
+
+def _report_trouble(result: RunResult, check: TruthCheck | str | None) -> None:
+    """What a person must hear even if the summary is not printed."""
+    for refused in result.refused_files:
+        say(f"refused: {printable(refused.file)}: {printable(refused.reason)}")
+    if result.error:
+        say(f"error: {printable(result.error)}")
+    if isinstance(check, TruthCheck) and not check.agrees:
+        say(f"warning: {check}")

@@ -1,0 +1,169 @@
+"""The performance summary: what came in, what became of it, how long it took, where it lies."""
+
+import shlex
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from cli.console import printable
+from cli.progress import PipeConsole
+from cli.truth import TruthCheck
+from pipeline.results import RunResult
+from utils.units import format_seconds, format_size
+
+MAX_WIDTH = 100
+MAX_LISTED = 10
+BAR_CELLS = 10
+STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
+
+
+def print_summary(result: RunResult, check: TruthCheck | str | None = None, console: Console | None = None) -> None:
+    """Prints to stdout; ``check`` is the comparison with truth.json, where there was one."""
+    console = console or PipeConsole(markup=False, highlight=False, emoji=False)
+    if console.width > MAX_WIDTH:
+        console.width = MAX_WIDTH
+    console.print()
+    console.print(_headline(result))
+    console.print(Padding(_beside(_records(result), _phases(result)), (1, 0)))
+    if result.top_regions:
+        regions = _regions(result, bars=True)
+        if console.measure(regions, options=console.options.update_width(10 * MAX_WIDTH)).maximum > console.width:
+            regions = _regions(result, bars=False)
+        console.print(Padding(regions, (0, 0, 1, 0)))
+    console.print(_facts(result, check))
+    console.print("\nAsk it with DuckDB:")
+    # Unwrapped, so that it can be copied from the terminal as one line.
+    console.print(Text(query_command(result.output), style="cyan"), soft_wrap=True)
+
+
+def query_command(output: str) -> str:
+    """A shell command: watch time by region from the published result."""
+    path = output.rstrip("/").replace("'", "''")
+    sql = (
+        f"FROM '{path}/*/*.parquet' SELECT geo_region, sum(total_watch_time_min) AS min GROUP BY ALL ORDER BY min DESC"
+    )
+    quoted = f'"{sql}"' if not set('"$`\\!') & set(sql) else shlex.quote(sql)
+    return f"duckdb -c {printable(quoted)}"
+
+
+def _headline(result: RunResult) -> Text:
+    words = {"ok": "Done", "partial": "Done, but not with every file", "failed": "Failed"}
+    speed = format_size(result.throughput_bytes_per_second)
+    return Text.assemble(
+        (words[result.status], f"bold {STYLES[result.status]}"),
+        f": {result.files:,} {'file' if result.files == 1 else 'files'}, {format_size(result.bytes_read)} in ",
+        (format_seconds(result.seconds.total), "bold"),
+        f" ({speed}/s)",
+    )
+
+
+def _table(*columns: tuple[str, bool]) -> Table:
+    """A light table; a column is its title and whether it holds numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+    for title, numeric in columns:
+        table.add_column(title, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+    return table
+
+
+def _beside(left: RenderableType, right: RenderableType) -> Table:
+    grid = Table.grid(padding=(0, 4))
+    grid.add_row(left, right)
+    return grid
+
+
+def _records(result: RunResult) -> Table:
+    table = _table(("records", False), ("", True), ("", True))
+
+    def add(name: str, count: int, style: str = "") -> None:
+        share = f"{count / result.records_read:.2%}" if result.records_read else ""
+        table.add_row(Text(name), f"{count:,}", Text(share, style="dim"), style=style)
+
+    add("read", result.records_read, "bold")
+    add("kept", result.kept)
+    add("duplicates, phase 1", result.duplicates_phase1)
+    add("duplicates, phase 2", result.duplicates_phase2)
+    add("conflicts", result.conflicts)
+    add("rejected", result.rejected, "yellow" if result.rejected else "")
+    for reason, count in sorted(result.rejected_by_reason.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(Text(f"  {printable(reason)}", style="dim"), Text(f"{count:,}", style="dim"), "")
+    return table
+
+
+def _phases(result: RunResult) -> Group:
+    table = _table(("time", False), ("", True), ("GB/s", True))
+    seconds = result.seconds
+    for name, value in (("phase 1", seconds.phase1), ("phase 2", seconds.phase2), ("publish", seconds.publish)):
+        rate = f"{result.bytes_read / value / 1e9:.3f}" if value > 0 and name != "publish" else ""
+        table.add_row(name, format_seconds(value), rate)
+    whole = f"{result.throughput_bytes_per_second / 1e9:.3f}"
+    table.add_row("total", format_seconds(seconds.total), whole, style="bold")
+    machine = _table(("machine", False), ("", True))
+    machine.add_row("peak memory", format_size(result.peak_memory_bytes))
+    machine.add_row("workers", f"{result.workers:,}")
+    machine.add_row("engine", result.engine or "")
+    return Group(table, "", machine)
+
+
+def _regions(result: RunResult, bars: bool) -> Table:
+    table = _table(("region", False), ("users", True), ("events", True), ("minutes", True), ("", True), ("", False))
+    total = result.total_minutes
+    most = max(region.minutes for region in result.top_regions)
+    for region in result.top_regions:
+        bar = "█" * max(1, round(BAR_CELLS * region.minutes / most)) if bars and region.minutes else ""
+        table.add_row(
+            Text(printable(region.region)),
+            f"{region.users:,}",
+            f"{region.events:,}",
+            f"{region.minutes:,.0f}",
+            f"{region.minutes / total:.1%}" if total else "",
+            Text(bar, style="cyan"),
+        )
+    return table
+
+
+def _facts(result: RunResult, check: TruthCheck | str | None) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+
+    def add(name: str, value: str, style: str = "") -> None:
+        grid.add_row(name, Text(printable(value), style=style))
+
+    if result.error:
+        add("error", result.error, "bold red")
+    for refused in result.refused_files[:MAX_LISTED]:
+        add("refused", f"{refused.file}: {refused.reason}", "red")
+    if len(result.refused_files) > MAX_LISTED:
+        add("", f"and {len(result.refused_files) - MAX_LISTED:,} more refused files", "red")
+    if check is not None:
+        good = isinstance(check, TruthCheck) and check.agrees
+        add("truth", str(check), "green" if good else "bold red")
+    add("result", f"{result.users:,} users in {result.output_rows:,} rows, {result.total_minutes:,.2f} minutes")
+    add("output", result.output)
+    if result.quarantine:
+        add("quarantine", result.quarantine)
+    if result.geo_attribution:
+        add(
+            "geography",
+            f"{result.geo_attribution} ({result.geo_build})" if result.geo_build else result.geo_attribution,
+        )
+    for note in _notes(result):
+        add("note", note, "dim")
+    return grid
+
+
+def _notes(result: RunResult) -> list[str]:
+    """Everything else that a reader must be told: engine choice, skipped files and lines, fallbacks."""
+    notes = [result.engine_note] if result.engine_note else []
+    if result.skipped_files:
+        listed = ", ".join(result.skipped_files[:MAX_LISTED])
+        more = ", ..." if len(result.skipped_files) > MAX_LISTED else ""
+        notes.append(f"other files skipped ({len(result.skipped_files):,}): {listed}{more}")
+    if result.blank_lines or result.preamble_lines:
+        notes.append(
+            f"{result.blank_lines:,} blank lines and {result.preamble_lines:,} lines before headers are no records"
+        )
+    return [*notes, *result.notes]

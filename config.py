@@ -1,0 +1,325 @@
+"""Every tunable of Logmill, in one place: its default, unit, meaning, and when to change it.
+
+Change a setting where it suits: on the command line (where it has an option), as an environment variable
+(``LOGMILL_ENGINE=polars``), in a TOML file (``ENGINE = "polars"`` or ``engine = "polars"``, given by ``--config``), or
+here. The first of these that names a setting wins. ``python config.py`` lists them all with this machine's defaults.
+"""
+
+# ruff: noqa: RUF009 - setting() makes a dataclass field, not a default that instances would share.
+
+import itertools
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from pipeline.errors import ConfigError
+from utils.metrics import total_memory, usable_cores
+from utils.settings import (
+    choice,
+    declared,
+    flag,
+    integer,
+    names,
+    read_settings,
+    setting,
+    setting_from,
+    share,
+    size,
+    text,
+)
+
+Engine = Literal["auto", "spark", "polars"]
+SparkPlan = Literal["auto", "kernel", "sql"]
+Keep = Literal["longest", "first", "last"]
+GeoLevel = Literal["region", "country"]
+Codec = Literal["zstd", "snappy", "lz4", "gzip", "none"]
+
+ENVIRONMENT_PREFIX = "LOGMILL_"
+MIN_MEMORY = 1_000_000_000
+"""Below this the interpreter, Polars and one worker with its chunk do not fit with room to spare."""
+
+_SPARK_MASTER = "empty, local[N], spark://host:port, yarn or k8s://..."
+_COLUMN = "Names under which the column is found in a header; the first is its own."
+_RENAMED = "Your logs call the column something else."
+
+
+def default_workers() -> int:
+    """As many worker processes as there are usable cores."""
+    return min(usable_cores(), 256)
+
+
+def default_memory_limit() -> int:
+    """60 % of the memory that this process may use, in bytes: the rest is for the system's file cache."""
+    return max(MIN_MEMORY, total_memory() * 6 // 10)
+
+
+def _power_of_two(number: int) -> bool:
+    return number & (number - 1) == 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """The validated settings of one run. Making one with a value that is not allowed raises ConfigError."""
+
+    # fmt: off
+    # Where the data lies
+    INPUT_DIR: str = setting("pipeline_data/input_logs", text(), unit="path",
+        meaning="The activity logs: a folder, a file or a glob.", change="Your logs lie elsewhere.")
+    INTERMEDIATE_DIR: str = setting("pipeline_data/intermediate", text(), unit="path",
+        meaning="Files between the phases.", change="Another disk is faster or has more room.")
+    OUTPUT_DIR: str = setting("pipeline_data/output", text(), unit="path",
+        meaning="The published result: a link that always shows one complete version.",
+        change="Readers expect it elsewhere.")
+    INPUT_NAMED: bool = False  # whether the user named an input; set by load_config
+
+    # What a run may take of the machine
+    PREPROCESSING_WORKERS: int = setting_from(default_workers, integer(1, 256), unit="processes", option="--workers",
+        meaning="Worker processes (default: the usable cores).", change="Other programs need some of the cores.")
+    MEMORY_LIMIT: int = setting_from(default_memory_limit, size(MIN_MEMORY), unit="bytes", option="--memory-limit",
+        meaning="Ceiling for all processes together (default: 60 % of the memory).",
+        change="The machine is shared, or all yours.")
+    CHUNK_BYTES: int = setting(8 * 2**20, size(64, 2**30), unit="bytes",
+        meaning="How much a worker parses at a time.",
+        change="Only to measure: larger is slower and needs more memory.")
+    SPLIT_BYTES: int = setting(0, size(64, zero=True), unit="bytes",
+        meaning="Length of the parts that large files are cut into; 0: chosen from memory and input.",
+        change="Only to measure.")
+    BUCKETS: int = setting(0, integer(0, 1024, ", a power of two, or 0", _power_of_two), unit="buckets",
+        meaning="Parts of Phase 2, by user; 0: chosen from memory and input.", change="Only to measure.")
+
+    # The engine of Phase 2
+    ENGINE: Engine = setting("auto", choice(*get_args(Engine)), unit="name", option="--engine",
+        meaning="Who runs Phase 2; auto: Spark where Java or SPARK_MASTER is found, else the embedded engine.",
+        change="polars starts no JVM and is faster on one machine; spark insists on Spark.")
+    SPARK_MASTER: str = setting("", text(_SPARK_MASTER, allow_empty=True), unit="address",
+        meaning="Spark master; empty: this machine, with PREPROCESSING_WORKERS threads.",
+        change="You have a cluster.")
+    SPARK_DRIVER_MEMORY: int = setting(10**9, size(512 * 2**20), unit="bytes",
+        meaning="Heap of the driver JVM (all of Spark when it runs on this machine).",
+        change="Spark reports OutOfMemoryError.")
+    SPARK_EXECUTOR_MEMORY: int = setting(10**9, size(512 * 2**20), unit="bytes",
+        meaning="Heap of each executor on a cluster.", change="SPARK_PLAN is sql and its tasks spill.")
+    SPARK_SHUFFLE_PARTITIONS: int = setting(0, integer(0, 100_000), unit="partitions",
+        meaning="Partitions of a Spark SQL shuffle; 0: chosen.",
+        change="SPARK_PLAN is sql and its tasks are too large or too many.")
+    SPARK_PLAN: SparkPlan = setting("auto", choice(*get_args(SparkPlan)), unit="name",
+        meaning="kernel: Polars on the executors; sql: Spark's own plan; auto: kernel. Equal values.",
+        change="You want Spark's spill.")
+    SPARK_UI: bool = setting(False, flag(), unit="yes/no",
+        meaning="Spark's web page on port 4040 while a run lasts.", change="You want to watch Spark's jobs.")
+
+    # What the result means
+    DEDUPE_KEEP: Keep = setting("longest", choice(*get_args(Keep)), unit="name",
+        meaning="Which content of a log_id wins: the longest watch time, the earliest or the latest timestamp.",
+        change="Your players correct events rather than extend them.")
+    GEO_DATABASE: str = setting("", text("the path of an MMDB file, or empty", allow_empty=True), unit="path",
+        option="--geo-db",
+        meaning="MMDB file for IP addresses; empty: the table that is shipped.",
+        change="You have a newer or better database.")
+    GEO_LEVEL: GeoLevel = setting("region", choice(*get_args(GeoLevel)), unit="name", option="--geo-level",
+        meaning="Group by continent (or GEO_REGIONS) or by ISO country.", change="You want totals per country.")
+    GEO_REGIONS: str = setting("", text("the path of a file, or empty", allow_empty=True), unit="path",
+        meaning="Your own table of country to region; empty: continents.",
+        change="You report by, say, EMEA, APAC and AMER.")
+    COMPRESSION: Codec = setting("zstd", choice(*get_args(Codec)), unit="codec",
+        meaning="Compression of the output's Parquet files.", change="A reader does not know zstd.")
+    MAX_RECORD_BYTES: int = setting(2**20, size(256, 64 * 2**20), unit="bytes",
+        meaning="Longest record; a quoted field must close within it.", change="Your logs carry longer fields.")
+    KEEP_VERSIONS: int = setting(3, integer(1, 1000), unit="versions",
+        meaning="Published versions that are kept.", change="You want to go back further, or need the room.")
+    QUARANTINE_RETENTION_DAYS: int = setting(30, integer(1, 36_500), unit="days",
+        meaning="How long rejected records and conflicts are kept.", change="Law or habit asks for another time.")
+
+    # Columns
+    LOG_ID_COLUMN: tuple[str, ...] = setting(("log_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
+    USER_ID_COLUMN: tuple[str, ...] = setting(("user_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
+    TIMESTAMP_COLUMN: tuple[str, ...] = setting(("timestamp",), names(), unit="names",
+        meaning=_COLUMN, change=_RENAMED)
+    IP_ADDRESS_COLUMN: tuple[str, ...] = setting(("ip_address",), names(), unit="names",
+        meaning=_COLUMN, change=_RENAMED)
+    WATCH_TIME_COLUMN: tuple[str, ...] = setting(("watch_time(min)",), names(), unit="names",
+        meaning=_COLUMN, change=_RENAMED)
+
+    # Test data
+    GENERATOR_FILES: int = setting(8, integer(1, 9_999), unit="files", option="--files",
+        meaning="Number of files.", change="You want more or larger files.")
+    GENERATOR_SIZE: int = setting(250_000_000, size(1000), unit="bytes", option="--size",
+        meaning="Size of all files together.", change="You want to see it work on more.")
+    GENERATOR_USERS: int = setting(100_000, integer(1, 100_000_000), unit="users", option="--users",
+        meaning="Number of users.", change="You want more rows in the result.")
+    GENERATOR_DUPLICATES: float = setting(0.05, share(), unit="share", option="--duplicates",
+        meaning="Records that repeat one of the same file.", change="Your logs repeat more or less.")
+    GENERATOR_CROSS_FILE_DUPLICATES: float = setting(0.015, share(), unit="share", option="--cross-file-duplicates",
+        meaning="Records that repeat one of another file.", change="Your logs repeat more or less.")
+    GENERATOR_CONFLICTS: float = setting(0.0001, share(0.05), unit="share",
+        meaning="Records that re-send a log_id with other content.", change="Your logs disagree more or less.")
+    GENERATOR_MALFORMED: float = setting(0.00005, share(0.05), unit="share",
+        meaning="Records that must be rejected.", change="Your logs are dirtier or cleaner.")
+    GENERATOR_QUOTED: float = setting(0.01, share(), unit="share",
+        meaning="Records with a quoted field.", change="Your logs quote more or less.")
+    GENERATOR_IPV6: float = setting(0.30, share(), unit="share",
+        meaning="Users with an IPv6 address.", change="Your users have more or fewer.")
+    GENERATOR_SEED: int = setting(42, integer(0, 2**63 - 1), unit="number", option="--seed",
+        meaning="The same seed gives the same bytes.", change="You want other data.")
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        try:
+            values = {name: getattr(self, name) for name in declared(self)}
+            for name, value in read_settings(self, values, lambda _: "in config.py").items():
+                object.__setattr__(self, name, value)
+            self._check_columns()
+            self._check_folders()
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        except (OSError, RuntimeError) as error:
+            raise ConfigError(f"INPUT_DIR, INTERMEDIATE_DIR or OUTPUT_DIR is no usable path: {error}.") from None
+        if self.SPARK_MASTER and not _is_master(self.SPARK_MASTER):
+            raise ConfigError(f"SPARK_MASTER is {self.SPARK_MASTER!r}: expected {_SPARK_MASTER}.")
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Accepted header names by the name that the program uses for the column."""
+        return {
+            "log_id": self.LOG_ID_COLUMN,
+            "user_id": self.USER_ID_COLUMN,
+            "timestamp": self.TIMESTAMP_COLUMN,
+            "ip_address": self.IP_ADDRESS_COLUMN,
+            "watch_time": self.WATCH_TIME_COLUMN,
+        }
+
+    def _check_columns(self) -> None:
+        owners: dict[str, str] = {}
+        for column, accepted in self.columns.items():
+            setting_name = f"{column.upper()}_COLUMN"
+            for name in accepted:
+                if name in owners:
+                    raise ValueError(
+                        f"{owners[name]} and {setting_name} both accept the column {name!r}: "
+                        "expected different names. Remove it from one of them."
+                    )
+                owners[name] = setting_name
+
+    def _check_folders(self) -> None:
+        """The three folders lie apart, so that no run reads or removes what it should not."""
+        output = _absolute(self.OUTPUT_DIR)
+        written = {
+            "INTERMEDIATE_DIR": [_absolute(self.INTERMEDIATE_DIR)],
+            "OUTPUT_DIR": [output, Path(f"{output}.versions")],
+        }
+        for name, folders in written.items():
+            if any(_reads_from(self.INPUT_DIR, folder) for folder in folders):
+                self._refuse_overlap("INPUT_DIR", name)
+        (intermediate,) = written["INTERMEDIATE_DIR"]
+        if any(_contains(intermediate, folder) or _contains(folder, intermediate) for folder in written["OUTPUT_DIR"]):
+            self._refuse_overlap("INTERMEDIATE_DIR", "OUTPUT_DIR")
+
+    def _refuse_overlap(self, first: str, second: str) -> None:
+        raise ValueError(
+            f"{first} ({getattr(self, first)!r}) and {second} ({getattr(self, second)!r}) overlap: expected folders "
+            "of which none contains another. Choose another folder for one of them."
+        )
+
+
+def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path: Path | None) -> Config:
+    """Settings from the command line, then the environment, then the TOML file, then the defaults above.
+
+    Args:
+        cli: raw values by setting name; None means that the option was not given.
+        environ: all environment variables; those that begin with ``LOGMILL_`` are settings.
+        toml_path: a TOML file, or None. Paths in it are relative to the current folder, as everywhere.
+
+    Raises:
+        ConfigError: an unknown name, a value that is not allowed, an unreadable file; the message names where.
+    """
+    given = {name: value for name, value in cli.items() if value is not None}
+    variables = {
+        name.removeprefix(ENVIRONMENT_PREFIX): value
+        for name, value in environ.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }
+    fields = declared(Config)
+
+    def option(name: str) -> str:
+        known = fields[name].metadata["option"] if name in fields else None
+        return f"from the command line, {known}" if known else "from the command line"
+
+    try:
+        values = {
+            **(read_settings(Config, _read_toml(toml_path), lambda _: f"from {toml_path}") if toml_path else {}),
+            **read_settings(Config, variables, lambda name: f"from the environment, {ENVIRONMENT_PREFIX}{name}"),
+            **read_settings(Config, given, option),
+        }
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    config = Config(**values, INPUT_NAMED="INPUT_DIR" in values)
+    for name, path in (("GEO_DATABASE", config.GEO_DATABASE), ("GEO_REGIONS", config.GEO_REGIONS)):
+        if path and not Path(path).is_file():
+            raise ConfigError(f"{name} is {path!r}: expected an existing file, found none. Check the path.")
+    return config
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    """Values by setting name; ``ENGINE`` and ``engine`` are the same setting."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}. Name an existing TOML file with --config.") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}. Correct it there.") from None
+    values: dict[str, object] = {}
+    for key, value in table.items():
+        name = key.upper() if key.islower() else key
+        if name in values:
+            raise ConfigError(f"{name} is set twice in {path}, in capitals and in small letters. Remove one.")
+        values[name] = value
+    return values
+
+
+def _absolute(path: str) -> Path:
+    """Links in the parents are followed; the last part is not, because OUTPUT_DIR itself is a link."""
+    whole = Path(path).absolute()
+    return whole.resolve() if whole.name == ".." else whole.parent.resolve() / whole.name
+
+
+def _reads_from(source: str, folder: Path) -> bool:
+    """Whether an input lies in a folder that the program writes, or holds it.
+
+    A glob may hold it unless it is recursive: ``*.csv`` does not look into folders.
+    """
+    whole = Path(source)
+    if whole.exists() or not _has_pattern(source):
+        place = whole.resolve()
+        return _contains(folder, place) or _contains(place, folder)
+    fixed = list(itertools.takewhile(lambda part: not _has_pattern(part), whole.parts))
+    place = Path(*fixed).resolve()
+    return _contains(folder, place) or ("**" in whole.parts and _contains(place, folder))
+
+
+def _has_pattern(path: str) -> bool:
+    return any(character in path for character in "*?[")
+
+
+def _contains(folder: Path, other: Path) -> bool:
+    return other.is_relative_to(folder)
+
+
+def _is_master(address: str) -> bool:
+    return re.fullmatch(r"local(\[[0-9*,]+\])?|yarn|spark://\S+|k8s://\S+", address) is not None
+
+
+def describe_settings() -> str:
+    """Every setting with its default here, unit, meaning and when to change it, as text."""
+    config = Config()
+    return "\n".join(
+        f"{name} = {getattr(config, name)!r}  [{field.metadata['unit']}: {field.metadata['kind'].expected}]\n"
+        f"    {field.metadata['meaning']} Change it when: {field.metadata['change']}"
+        for name, field in declared(Config).items()
+    )
+
+
+if __name__ == "__main__":
+    print(describe_settings())

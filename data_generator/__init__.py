@@ -1,0 +1,1 @@
+"""Realistic activity logs in any size, and the truth about them."""

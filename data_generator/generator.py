@@ -1,0 +1,185 @@
+"""Realistic activity logs of any size, streamed to disk in bounded memory, and the truth about them.
+
+Every row is a pure function of the settings and its number, so that the bytes do not depend on the number of workers
+and a copy of a record costs no memory. The truth is counted while the rows are made.
+"""
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+from data_generator.blocks import BLOCK_ROWS, Tally, make_block, settle_conflicts
+from data_generator.events import Plan
+from data_generator.rows import FIRST_DAY, HEADER, RowLayout
+from data_generator.settings import GeneratorSettings
+from data_generator.truth import TRUTH_FILE, Truth, load_truth, write_truth
+
+__all__ = ["GeneratorSettings", "Truth", "generate", "load_truth"]
+
+_OWN_FILE = re.compile(r"\.?activity_\d{4}_\d{4}-\d{2}-\d{2}\.csv(\.tmp)?")
+_FIRST_GUESS_ROW_BYTES = 115
+_SAMPLE_ROUNDS = 3
+_SAMPLE_ROWS = 65_536
+_POLL_SECONDS = 0.2
+
+_stop_worker: Event | None = None
+
+
+def generate(
+    settings: GeneratorSettings, output: Path, progress: Callable[[int], None] | None = None, workers: int = 1
+) -> Truth:
+    """Write the CSV files and ``truth.json`` into a folder, in place of what the generator wrote there before.
+
+    The columns are ``log_id, user_id, timestamp, video_id, device_type, ip_address, watch_time(min)``, all text;
+    watch time in decimal minutes. Files appear under their names when all of them are complete, the truth last.
+
+    Args:
+        settings: what to make.
+        output: folder, made if it does not exist. Files of other names in it are not touched.
+        progress: called now and then with the number of bytes written since its last call.
+        workers: processes at work; one process makes a file at a time.
+
+    Returns:
+        the truth, as written.
+
+    Raises:
+        ValueError: ``workers`` is below 1.
+        OSError: the folder cannot be written to, or the disk is full; unfinished files are removed.
+    """
+    if workers < 1:
+        raise ValueError(f"workers is {workers}; expected a whole number from 1 on.")
+    output.mkdir(parents=True, exist_ok=True)
+    _remove_earlier(output)
+    plan = make_plan(settings)
+    names = file_names(settings)
+    temporary = [output / f".{name}.tmp" for name in names]
+    report = progress or _ignore
+    tally = Tally()
+    try:
+        parts = _files_in_turn if min(workers, len(names)) == 1 else _files_in_parallel
+        for part in parts(plan, temporary, report, workers):
+            tally.add(part)
+        for path, name in zip(temporary, names, strict=True):
+            path.replace(output / name)
+    finally:
+        for path in temporary:
+            path.unlink(missing_ok=True)
+    truth = _truth(plan, tally)
+    write_truth(truth, output)
+    return truth
+
+
+def file_names(settings: GeneratorSettings) -> tuple[str, ...]:
+    """Names of the CSV files, in order."""
+    return tuple(f"activity_{number + 1:04}_{FIRST_DAY + number}.csv" for number in range(settings.files))
+
+
+def make_plan(settings: GeneratorSettings) -> Plan:
+    """Find the number of rows per file that meets the size, by measuring samples."""
+    file_bytes = settings.size_bytes / settings.files - len(HEADER)
+    rows = max(1, round(file_bytes / _FIRST_GUESS_ROW_BYTES))
+    for _ in range(_SAMPLE_ROUNDS):
+        plan = Plan(settings, rows)
+        sampled = min(rows, _SAMPLE_ROWS)
+        content, _ = make_block(plan, RowLayout(plan), 0, 0, sampled)
+        rows = max(1, round(file_bytes * sampled / len(content)))
+    return Plan(settings, rows)
+
+
+def write_file(plan: Plan, file: int, path: Path, report: Callable[[int], None]) -> Tally:
+    """Write one file block by block and count what is in it."""
+    layout = RowLayout(plan)
+    tally = Tally(bytes=len(HEADER))
+    with path.open("wb") as target:
+        target.write(HEADER)
+        report(len(HEADER))
+        for start in range(0, plan.rows_per_file, BLOCK_ROWS):
+            if _stop_worker is not None and _stop_worker.is_set():
+                break
+            content, part = make_block(plan, layout, file, start, min(start + BLOCK_ROWS, plan.rows_per_file))
+            target.write(content)
+            tally.add(part)
+            report(len(content))
+    return tally
+
+
+def _truth(plan: Plan, tally: Tally) -> Truth:
+    conflicts, gained_micro = settle_conflicts(plan, tally.conflicts)
+    rejected = sum(tally.rejected.values())
+    micro = tally.original_micro + gained_micro
+    return Truth(
+        records=tally.records,
+        distinct_ids=tally.originals,
+        duplicates=tally.records - rejected - tally.originals - conflicts,
+        conflicts=conflicts,
+        rejected=rejected,
+        rejected_by_reason=dict(sorted(tally.rejected.items())),
+        total_micro_minutes=micro,
+        total_watch_time_min=micro / 1_000_000,
+        bytes=tally.bytes,
+        file_names=file_names(plan.settings),
+        settings=plan.settings,
+    )
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove what the generator wrote before; the truth first, so that it never describes other files."""
+    (folder / TRUTH_FILE).unlink(missing_ok=True)
+    for path in sorted(folder.iterdir()):
+        if _OWN_FILE.fullmatch(path.name):
+            path.unlink()
+
+
+def _files_in_turn(plan: Plan, paths: list[Path], report: Callable[[int], None], _workers: int) -> Iterator[Tally]:
+    for file, path in enumerate(paths):
+        yield write_file(plan, file, path, report)
+
+
+def _files_in_parallel(plan: Plan, paths: list[Path], report: Callable[[int], None], workers: int) -> Iterator[Tally]:
+    """Write files on a process pool; progress is what the growing files show."""
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    reported = 0
+    with ProcessPoolExecutor(min(workers, len(paths)), context, _start_worker, (stop,)) as pool:
+        try:
+            waiting: set[Future[Tally]] = {
+                pool.submit(write_file, plan, file, path, _ignore) for file, path in enumerate(paths)
+            }
+            while waiting:
+                done, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
+                written = sum(path.stat().st_size for path in paths if path.exists())
+                report(written - reported)
+                reported = written
+                yield from (future.result() for future in done)
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _start_worker(stop: Event) -> None:
+    """Prepare a worker: the parent handles Ctrl-C, and a worker never outlives its parent."""
+    global _stop_worker
+    _stop_worker = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_with(sentinel: int) -> None:
+    with contextlib.suppress(OSError):
+        multiprocessing.connection.wait([sentinel])
+    os._exit(1)
+
+
+def _ignore(_written: int) -> None:
+    """Report to nobody."""

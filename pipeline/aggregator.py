@@ -1,0 +1,284 @@
+"""The Phase 2 kernels: buckets of rows become per-user totals, and ids with copies in several buckets are settled.
+
+    find_contested   id indexes of all splits, one range of ids   -> ids that occur in more than one bucket
+    aggregate        one bucket                                   -> totals per user and region, conflict losers
+    settle           the contested ids of one range               -> winners that lose after all
+    correct          one bucket                                   -> its totals without those
+
+A bucket decides each of its ids as if it had all copies. Where it has not, its winner is compared with those of the
+other buckets in ``settle``, and ``correct`` takes the losers out again: sums of integers make this exact.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import polars_hash as plh
+from numpy.typing import NDArray
+
+from pipeline.dedupe import repeated_keys, resolve, rows_with_keys
+from pipeline.errors import BalanceError
+from pipeline.intermediate import FINE_MASK, open_index, read_rows, split_file, write_frame
+from pipeline.job import Job
+
+_PLACE_BITS = 32
+Keys = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class ContestedTask:
+    """Find contested ids among those whose key is in ``low <= key <= high``, in the indexes of ``splits``."""
+
+    number: int
+    low: int
+    high: int
+    splits: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BucketTask:
+    """Aggregate a bucket of ``rows`` rows that lie in the files of ``splits``; ``contested``: ranges with any."""
+
+    bucket: int
+    rows: int
+    splits: tuple[int, ...]
+    contested: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BucketResult:
+    """Counts of one bucket, and for each region code its rows (users) in the totals, its events and micro-minutes."""
+
+    bucket: int
+    rows: int
+    kept: int
+    duplicates: int
+    conflicts: int
+    contested: int
+    users: int
+    regions: dict[int, tuple[int, int, int]]
+
+    def balances(self) -> bool:
+        """Whether every row that was handed over is accounted for."""
+        events = sum(events for _, events, _ in self.regions.values())
+        return self.rows == self.kept + self.duplicates + self.conflicts and self.kept == events
+
+
+@dataclass(frozen=True)
+class SettleTask:
+    """Settle the contested ids of range ``number`` of ``ranges``, which lie in the files of ``buckets``."""
+
+    number: int
+    ranges: int
+    buckets: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CorrectTask:
+    """Take the losers in ``corrections`` (numbers of ranges) out of a bucket."""
+
+    before: BucketResult
+    corrections: tuple[int, ...]
+
+
+def bucket_file(bucket: int) -> str:
+    """Name of a bucket's file in each folder of the workspace."""
+    return f"bucket-{bucket:04d}.parquet"
+
+
+def find_contested(job: Job, task: ContestedTask, report: Callable[[int], None]) -> int:
+    """Write the keys that occur in more than one fine bucket (merge/, one uint64 a key); returns how many ids."""
+    parts = []
+    for split in task.splits:
+        index = open_index(job.workspace.path("index", split_file(split, "npy")))
+        first = np.searchsorted(index, np.uint64(task.low), side="left")
+        last = np.searchsorted(index, np.uint64(task.high), side="right")
+        parts.append(np.asarray(index[first:last]))
+    keys = np.concatenate(parts) if parts else np.empty(0, np.uint64)
+    keys.sort()
+    prefix = keys & ~FINE_MASK
+    shared = repeated_keys(prefix)
+    # Of the repeated prefixes, those that occur with different fine buckets.
+    rows = np.flatnonzero(np.isin(prefix, shared, kind="sort")) if len(shared) else np.empty(0, np.int64)
+    distinct = np.unique(keys[rows])
+    contested = repeated_keys(distinct & ~FINE_MASK)
+    found = distinct[np.isin(distinct & ~FINE_MASK, contested)]
+    if len(contested):
+        np.save(job.workspace.path("merge", split_file(task.number, "npy")), found)
+    report(len(keys))
+    return len(contested)
+
+
+def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> BucketResult:
+    """Deduplicate a bucket and add it up; a bucket over ``job.bucket_rows`` goes in passes by id hash.
+
+    Writes totals/ (user_id, region, micro_minutes, event_count; in order of region), and, where there are any,
+    conflicts/ and contested/ (CONTENT, place, timestamp if it decides). ``place``: split * 2^32 + offset.
+    """
+    contested = _contested_keys(job, task)
+    passes = 1 << max(0, (task.rows - 1) // job.bucket_rows).bit_length()
+    totals: list[pl.DataFrame] = []
+    losers: list[pl.DataFrame] = []
+    set_aside: list[pl.DataFrame] = []
+    rows = kept = duplicates = 0
+    for frame in _passes(job, task, passes):
+        rows += len(frame)
+        ids = frame["id_hi"].to_numpy().view(np.uint64)
+        candidates = rows_with_keys(ids, repeated_keys(np.sort(ids)))
+        alone = rows_with_keys(ids & ~FINE_MASK, contested)
+        candidates = np.union1d(candidates, alone) if len(alone) else candidates
+        if len(candidates):
+            resolution = resolve(frame[candidates], job.keep, job.geo().names)
+            duplicates += resolution.duplicates
+            losers.append(resolution.losers)
+            winners = resolution.winners
+            if len(alone):
+                prefix = winners["id_hi"].to_numpy().view(np.uint64) & ~FINE_MASK
+                set_aside.append(winners[rows_with_keys(prefix, contested)])
+            others = np.ones(len(frame), bool)
+            others[candidates] = False
+            needed = ["user_id", "region", "micro_minutes"]
+            frame = pl.concat([frame.filter(pl.Series(others)).select(needed), winners.select(needed)])
+        kept += len(frame)
+        totals.append(add_up(frame))
+    total = totals[0] if len(totals) == 1 else merge_totals(pl.concat(totals))
+    total = total.sort("region", maintain_order=True)
+    write_frame(job.workspace.path("totals", bucket_file(task.bucket)), total)
+    conflicts = _write_if_any(job, "conflicts", task.bucket, losers)
+    aside = _write_if_any(job, "contested", task.bucket, set_aside)
+    report(rows)
+    return _result(task.bucket, rows, kept, duplicates, conflicts, aside, total)
+
+
+def settle(job: Job, task: SettleTask, report: Callable[[int], None]) -> int:
+    """Decide contested ids between buckets; writes corrections/ (the rows of winners that lose, with ``bucket``)."""
+    shift = 64 - (task.ranges.bit_length() - 1)
+    parts = []
+    for bucket in task.buckets:
+        frame = pl.read_parquet(job.workspace.path("contested", bucket_file(bucket)))
+        if task.ranges > 1:
+            mine = (frame["id_hi"].to_numpy().view(np.uint64) >> np.uint64(shift)) == task.number
+            frame = frame.filter(pl.Series(mine))
+        parts.append(frame.with_columns(pl.lit(bucket).alias("bucket")))
+    rows = pl.concat(parts)
+    losers = resolve(rows, job.keep, job.geo().names).losers
+    if len(losers):
+        losers = losers.join(rows.select("place", "bucket"), on="place", how="left")
+        write_frame(job.workspace.path("corrections", split_file(task.number)), losers)
+    report(len(rows))
+    return len(losers)
+
+
+def correct(job: Job, task: CorrectTask, report: Callable[[int], None]) -> BucketResult:
+    """Subtract a bucket's losers from its totals; they become conflicts."""
+    before = task.before
+    found = [pl.read_parquet(job.workspace.path("corrections", split_file(n))) for n in task.corrections]
+    losers = pl.concat(found).filter(pl.col("bucket") == before.bucket)
+    minus = losers.select(
+        "user_id", "region", -pl.col("micro_minutes"), pl.lit(-1, dtype=pl.Int64).alias("event_count")
+    )
+    path = job.workspace.path("totals", bucket_file(before.bucket))
+    total = merge_totals(pl.concat([pl.read_parquet(path), minus])).filter(pl.col("event_count") > 0).sort("region")
+    write_frame(path, total)
+    if len(losers):
+        write_frame(job.workspace.path("conflicts", f"settled-{bucket_file(before.bucket)}"), losers.drop("bucket"))
+    report(len(losers))
+    return _result(
+        before.bucket,
+        before.rows,
+        before.kept - len(losers),
+        before.duplicates,
+        before.conflicts + len(losers),
+        before.contested,
+        total,
+    )
+
+
+def add_up(rows: pl.DataFrame) -> pl.DataFrame:
+    """Total per user and region: user_id, region (UInt16), micro_minutes (Int64 sum), event_count (Int64).
+
+    Groups on one 64-bit hash of both, and then compares neighbours exactly; a collision takes the slower, plain way.
+    Raises BalanceError where a sum would pass int64.
+    """
+    if not len(rows):
+        return rows.select("user_id", "region", "micro_minutes", pl.lit(0, dtype=pl.Int64).alias("event_count"))
+    region = rows["region"].to_numpy()
+    key = rows.select(plh.col("user_id").nchash.xxh3_64()).to_series().to_numpy()
+    key = key ^ (region.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    order = np.argsort(key)
+    key = key[order]
+    changes = np.concatenate(([True], key[1:] != key[:-1]))
+    starts = np.flatnonzero(changes)
+    users = rows["user_id"].gather(order)
+    region = region[order]
+    same = ((users == users.shift()).fill_null(False).to_numpy()) & np.concatenate(([False], region[1:] == region[:-1]))
+    micro = rows["micro_minutes"].to_numpy()
+    _check_range(micro)
+    if np.any(~same & ~changes):
+        return merge_totals(rows.with_columns(pl.lit(1, dtype=pl.Int64).alias("event_count")))
+    return pl.DataFrame(
+        {
+            "user_id": users.gather(starts),
+            "region": region[starts],
+            "micro_minutes": np.add.reduceat(micro[order], starts),
+            "event_count": np.diff(np.append(starts, len(order))),
+        }
+    )
+
+
+def merge_totals(totals: pl.DataFrame) -> pl.DataFrame:
+    """Add up partial totals of the same users and regions."""
+    _check_range(totals["micro_minutes"].to_numpy())
+    return totals.group_by("user_id", "region").agg(pl.col("micro_minutes").sum(), pl.col("event_count").sum())
+
+
+def _check_range(micro: NDArray[np.int64]) -> None:
+    """Integer sums wrap silently; the greatest possible one must not."""
+    if len(micro) and float(np.abs(micro).sum(dtype=np.float64)) >= 2.0**62:
+        raise BalanceError(
+            "The watch times of one bucket add up to more than 4.6e12 minutes, which could exceed a 64-bit sum of "
+            "micro-minutes. Use more BUCKETS, or look for absurd watch times in the input."
+        )
+
+
+def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[pl.DataFrame]:
+    """The bucket's rows with their ``place``: in one frame, or in ``passes`` frames by the leading bits of the id."""
+    for number in range(passes):
+        parts = []
+        for split in task.splits:
+            rows = read_rows(job.workspace.path("rows", split_file(split)), task.bucket)
+            if rows is None:
+                continue
+            if passes > 1:
+                leading = rows["id_hi"].to_numpy().view(np.uint64) >> np.uint64(64 - (passes.bit_length() - 1))
+                rows = rows.filter(pl.Series(leading == number))
+            place = (pl.col("offset").cast(pl.Int64) + (split << _PLACE_BITS)).alias("place")
+            parts.append(rows.with_columns(place).drop("offset"))
+        if parts:
+            yield pl.concat(parts, rechunk=True)
+
+
+def _contested_keys(job: Job, task: BucketTask) -> Keys:
+    """Contested id prefixes with a copy in this bucket, sorted."""
+    keys = [np.load(job.workspace.path("merge", split_file(n, "npy"))) for n in task.contested]
+    found = np.concatenate(keys) if keys else np.empty(0, np.uint64)
+    here = (found & FINE_MASK) >> np.uint64(job.bucket_shift) == task.bucket
+    return np.unique(found[here] & ~FINE_MASK)
+
+
+def _write_if_any(job: Job, kind: str, bucket: int, frames: list[pl.DataFrame]) -> int:
+    frame = pl.concat(frames) if frames else pl.DataFrame()
+    if len(frame):
+        write_frame(job.workspace.path(kind, bucket_file(bucket)), frame)
+    return len(frame)
+
+
+def _result(
+    bucket: int, rows: int, kept: int, duplicates: int, conflicts: int, contested: int, total: pl.DataFrame
+) -> BucketResult:
+    by_region = total.group_by("region").agg(pl.len(), pl.col("event_count").sum(), pl.col("micro_minutes").sum())
+    regions = {region: (count, events, micro) for region, count, events, micro in by_region.sort("region").iter_rows()}
+    return BucketResult(
+        bucket, rows, kept, duplicates, conflicts, contested, total["user_id"].n_unique() if len(total) else 0, regions
+    )

@@ -1,0 +1,83 @@
+"""Which records share a log_id, and which of them counts: one rule for both phases (contract: deduplication).
+
+Rows have the columns of ``intermediate.ROW_SCHEMA``; an id is the pair (id_hi, id_lo), and a record's *content* is
+(user_id, region, micro_minutes). Sorting 64-bit keys finds candidates; only those are compared exactly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+ID = ["id_hi", "id_lo"]
+CONTENT = [*ID, "user_id", "region", "micro_minutes"]
+
+_FILTER_BITS = 22
+
+Keys = NDArray[np.uint64]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What became of the candidates: one winner for each id, the contents that lost, and how many copies went."""
+
+    winners: pl.DataFrame
+    losers: pl.DataFrame
+    duplicates: int
+
+
+def repeated_keys(ordered: Keys) -> Keys:
+    """The distinct keys that occur more than once in a sorted array."""
+    same = ordered[1:] == ordered[:-1]
+    return np.unique(ordered[1:][same])
+
+
+def rows_with_keys(keys: Keys, wanted: Keys) -> Rows:
+    """Positions of the rows whose key is one of ``wanted`` (sorted, distinct); keys are uniform in their high bits."""
+    if not len(wanted):
+        return np.empty(0, np.int64)
+    shift = np.uint64(64 - _FILTER_BITS)
+    seen = np.zeros(1 << _FILTER_BITS, bool)
+    seen[wanted >> shift] = True
+    maybe = np.flatnonzero(seen[keys >> shift])
+    place = np.minimum(np.searchsorted(wanted, keys[maybe]), len(wanted) - 1)
+    return maybe[wanted[place] == keys[maybe]]
+
+
+def distinct_contents(rows: pl.DataFrame, keep: str) -> pl.DataFrame:
+    """One row for each content, with ``copies``: the first copy by place, with the timestamp that decides for it.
+
+    ``rows`` has CONTENT, ``place`` and, for keep = first or last, ``timestamp``.
+    """
+    aggregates = [pl.len().alias("copies"), pl.col("place").min()]
+    if keep == "first":
+        aggregates.append(pl.col("timestamp").min())
+    elif keep == "last":
+        aggregates.append(pl.col("timestamp").max())
+    return rows.group_by(CONTENT).agg(aggregates)
+
+
+def resolve(rows: pl.DataFrame, keep: str, region_names: Sequence[str]) -> Resolution:
+    """Decide every id among ``rows``, which hold all its copies.
+
+    longest: the greatest watch time; ties: the smaller user_id, then region, as text. first, last: the content whose
+    earliest (latest) timestamp is earliest (latest), missing ones last; ties as for longest.
+    """
+    contents = distinct_contents(rows, keep)
+    text_order = np.argsort(np.argsort(np.array([name.encode() for name in region_names], dtype=object)))
+    contents = contents.with_columns(
+        pl.Series("region_order", text_order[contents["region"].to_numpy()] if len(contents) else [], dtype=pl.Int64)
+    )
+    order = [(name, False) for name in ID]
+    if keep != "longest":
+        order.append(("timestamp", keep == "last"))
+    order += [("micro_minutes", True), ("user_id", False), ("region_order", False)]
+    by, descending = [name for name, _ in order], [down for _, down in order]
+    contents = contents.sort(by, descending=descending, nulls_last=True).drop("region_order")
+    first = contents.select(
+        ((pl.col("id_hi") != pl.col("id_hi").shift()) | (pl.col("id_lo") != pl.col("id_lo").shift())).fill_null(True)
+    ).to_series()
+    return Resolution(contents.filter(first), contents.filter(~first), len(rows) - len(contents))

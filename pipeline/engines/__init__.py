@@ -1,0 +1,1 @@
+"""Who runs the kernels: the local process pool, or the executors of a Spark session."""

@@ -1,0 +1,40 @@
+"""Which engine runs Phase 2, and why."""
+
+from dataclasses import dataclass
+
+from config import Config
+from pipeline.engines.java import find_java
+from pipeline.errors import EnvironmentFault
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``spark`` or the embedded engine; ``note`` is one line for the user where ENGINE = auto decided."""
+
+    spark: bool
+    note: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The engine's name on the command line."""
+        return "spark" if self.spark else "polars"
+
+
+def choose_engine(config: Config) -> Choice:
+    """Follow ``ENGINE``; auto takes Spark where there is a usable Java or a SPARK_MASTER.
+
+    Raises EnvironmentFault where Spark is asked for and there is no Java for it.
+    """
+    if config.ENGINE == "polars":
+        return Choice(spark=False)
+    java = find_java()
+    if config.ENGINE == "spark":
+        if java.problem:
+            raise EnvironmentFault(
+                f"ENGINE is spark, but {java.problem}. Install Java 17 or 21 (Debian: apt install "
+                "openjdk-17-jre-headless; macOS: brew install openjdk@17), or use --engine polars, which needs none."
+            )
+        return Choice(spark=True)
+    if java.problem:
+        return Choice(spark=False, note=f"{java.problem}: using the embedded engine")
+    return Choice(spark=True, note=f"using Spark ({java.description}); --engine polars starts no JVM")

@@ -1,0 +1,105 @@
+"""The embedded engine: kernels on a pool of processes, one Polars thread each."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.sharedctypes import Synchronized
+from typing import Any, TypeVar
+
+from pipeline.errors import EnvironmentFault
+from pipeline.job import Job
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Kernel = Callable[[Job, Task, Callable[[int], None]], Result]
+
+ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_POLL_SECONDS = 0.2
+
+_done: "Synchronized[int] | None" = None
+_job: Job | None = None
+
+
+class LocalEngine:
+    """Runs kernels on worker processes (spawned, never forked: Polars has threads).
+
+    Workers end with the parent, however it ends. ``with LocalEngine(job, workers) as engine: engine.map(...)``.
+    """
+
+    name = "polars"
+
+    def __init__(self, job: Job, workers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._done: Synchronized[int] = context.Value("q", 0)
+        os.environ.update(ONE_THREAD)  # inherited by the workers, which read it when they import Polars
+        self._pool = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(job, self._done))
+
+    def __enter__(self) -> "LocalEngine":
+        return self
+
+    def __exit__(self, fault: object, *_: object) -> None:
+        """End the workers: at once after a fault, for nothing that they do will be used."""
+        if fault is not None:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+        self.close()
+
+    def close(self) -> None:
+        """End the workers when they have finished what they are doing."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def map(
+        self, kernel: Kernel[Task, Result], tasks: Sequence[Task], advance: Callable[[int], None]
+    ) -> Iterator[tuple[Task, Result | Exception]]:
+        """Run ``kernel`` on every task; yields (task, result or the exception that it raised) as they finish.
+
+        ``advance`` gets what the kernels report, in their unit. Raises EnvironmentFault where a worker is killed.
+        """
+        waiting: dict[Future[Result], Task] = {self._pool.submit(_run, kernel, task): task for task in tasks}
+        told = self._done.value
+        while waiting:
+            finished, _ = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            now = self._done.value
+            if now > told:
+                advance(now - told)
+                told = now
+            for future in finished:
+                task = waiting.pop(future)
+                fault = future.exception()
+                if isinstance(fault, BrokenProcessPool):
+                    raise EnvironmentFault(
+                        f"a worker process was killed while it worked on {task}; most often the system ran out of "
+                        "memory. Lower --memory-limit or --workers and run again."
+                    ) from fault
+                if fault is not None and not isinstance(fault, Exception):
+                    raise fault
+                yield task, fault if fault is not None else future.result()
+
+
+def _begin_worker(job: Job, done: "Synchronized[int]") -> None:
+    global _done, _job
+    _done, _job = done, job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _run(kernel: Callable[[Job, Any, Callable[[int], None]], Any], task: Any) -> Any:
+    assert _job is not None
+    return kernel(_job, task, _report)
+
+
+def _report(amount: int) -> None:
+    if _done is not None:
+        with _done.get_lock():
+            _done.value += amount

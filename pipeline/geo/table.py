@@ -1,0 +1,146 @@
+"""The geo table of a run: database, level and regions put together, and its picklable recipe for other processes."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from pipeline.errors import ConfigError, EnvironmentFault
+from pipeline.geo.addresses import parse_addresses
+from pipeline.geo.lookup import IPv4Lookup, IPv6Lookup
+from pipeline.geo.mmdb import compile_mmdb
+from pipeline.geo.ranges import FORMAT_VERSION, U16, CountryRanges, load_ranges, save_ranges
+from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, RESERVED, read_regions
+from pipeline.geo.special import SPECIAL_PURPOSE_CSV, private_intervals
+
+GeoLevel = Literal["region", "country"]
+
+INVALID, PRIVATE, UNKNOWN = (np.uint16(code) for code in range(len(RESERVED)))
+
+SHIPPED_TABLE = Path(__file__).parent.parent / "geo_data" / "dbip-country-lite-2026-06.npz"
+
+
+@dataclass(frozen=True)
+class GeoSource:
+    """All that another process needs to load the same table: plain values, cheap to pickle.
+
+    ``compiled`` is the path of a compiled table, ``regions`` the (country, region) pairs or empty at level
+    ``"country"``, ``continents`` whether records with a continent and no country count; ``digest`` is what the loaded
+    table must have.
+    """
+
+    compiled: str
+    level: GeoLevel
+    regions: tuple[tuple[str, str], ...]
+    continents: bool
+    digest: str
+
+    def load(self) -> "GeoTable":
+        """Load the table. Raises EnvironmentFault when the compiled file is gone or is not the one that was meant."""
+        try:
+            ranges = load_ranges(Path(self.compiled))
+        except ConfigError as fault:
+            raise EnvironmentFault(str(fault)) from fault
+        found = _digest(ranges.database_hash, self.level, self.regions, self.continents)
+        if found != self.digest:
+            raise EnvironmentFault(
+                f"Geo table: {self.compiled} or the special-purpose table changed during the run (digest {found[:12]}, "
+                f"expected {self.digest[:12]}). Leave both alone while a run is under way, and run again."
+            )
+        return GeoTable(ranges, self)
+
+
+class GeoTable:
+    """IP address → region code.
+
+    ``names``: code → label; codes 0, 1, 2 are INVALID, PRIVATE, UNKNOWN, then all regions (or countries) in order of
+    their text. ``build``: name and date of the database; ``attribution``: what its licence asks to show with results,
+    ``""`` if nothing. ``digest``: hex hash of everything that decides a lookup. ``source``: the recipe; a pickled
+    table is its source and loads itself anew.
+    """
+
+    def __init__(self, ranges: CountryRanges, source: GeoSource) -> None:
+        self.source = source
+        self.digest = source.digest
+        self.build = ranges.build
+        self.attribution = ranges.attribution
+        label_of = _label_codes(ranges.labels, source)
+        self.names: tuple[str, ...] = (*RESERVED, *sorted(set(label_of.values())))
+        position = {name: code for code, name in enumerate(self.names)}
+        codes = np.array([position[label_of.get(label, "UNKNOWN")] for label in ranges.labels], np.uint16)
+        private = int(PRIVATE)
+        self._v4 = IPv4Lookup(ranges.v4_start, codes[ranges.v4_code], private_intervals(4), private)
+        self._v6 = IPv6Lookup(ranges.v6_hi, ranges.v6_lo, codes[ranges.v6_code], private_intervals(6), private)
+
+    def __reduce__(self) -> tuple[object, tuple[GeoSource]]:
+        return GeoSource.load, (self.source,)
+
+    def lookup(self, ips: pl.Series) -> U16:
+        """Codes (uint16, positions in ``names``) of a String column, row by row; INVALID for null and non-addresses.
+
+        Never raises for a value. IPv4-mapped IPv6 counts as its IPv4 address; values are not trimmed.
+        """
+        addresses = parse_addresses(ips)
+        codes = np.full(len(ips), INVALID, np.uint16)
+        codes[addresses.v4_rows] = self._v4.find(addresses.v4)
+        if len(addresses.v6_rows):
+            codes[addresses.v6_rows] = self._v6.find(addresses.v6_hi, addresses.v6_lo)
+        return codes
+
+
+def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | None, cache_dir: Path) -> GeoTable:
+    """The table of a run.
+
+    ``database``: an MMDB file, compiled once into ``cache_dir`` by the hash of its bytes; None is the shipped DB-IP
+    table. ``level``: labels are regions or ISO country codes. ``regions_csv``: the user's ``country,region`` table;
+    None is the shipped table of continents; countries that it leaves out are UNKNOWN. At level "country" it is
+    checked and has no effect.
+    Raises ConfigError for a file that cannot serve, EnvironmentFault when the cache cannot be written.
+    """
+    regions = read_regions(regions_csv or CONTINENTS_CSV)
+    compiled = SHIPPED_TABLE if database is None else _compile_cached(database, cache_dir)
+    ranges = load_ranges(compiled)
+    by_region = level == "region"
+    pairs = tuple(sorted(regions.items())) if by_region else ()
+    continents = by_region and regions_csv is None
+    digest = _digest(ranges.database_hash, level, pairs, continents)
+    return GeoTable(ranges, GeoSource(str(compiled.resolve()), level, pairs, continents, digest))
+
+
+def _compile_cached(database: Path, cache_dir: Path) -> Path:
+    try:
+        with database.open("rb") as stream:
+            database_hash = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as fault:
+        raise ConfigError(
+            f"GEO_DATABASE: cannot read {database}: {fault.strerror}. Check the path (--geo-db)."
+        ) from fault
+    compiled = cache_dir / f"geo-v{FORMAT_VERSION}-{database_hash[:32]}.npz"
+    try:
+        if load_ranges(compiled).database_hash == database_hash:
+            return compiled
+    except ConfigError:
+        # Missing or damaged: either way it is made anew.
+        pass
+    save_ranges(compile_mmdb(database), compiled)
+    return compiled
+
+
+def _label_codes(labels: tuple[str, ...], source: GeoSource) -> dict[str, str]:
+    """Label of the database → label of the result, without those that become UNKNOWN."""
+    if source.level == "country":
+        return {label: label for label in labels if label and not label.startswith("continent:")}
+    label_of = dict(source.regions)
+    if source.continents:
+        label_of |= {f"continent:{code}": region for code, region in CONTINENT_OF_CODE.items()}
+    return label_of
+
+
+def _digest(database_hash: str, level: str, regions: tuple[tuple[str, str], ...], continents: bool) -> str:
+    special = hashlib.sha256(SPECIAL_PURPOSE_CSV.read_bytes()).hexdigest()
+    parts = [FORMAT_VERSION, database_hash, level, regions, continents, special]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,126 @@
+"""The exchange between the phases: where its files lie, and how rows and id indexes are written and read.
+
+A split becomes one Parquet file with a row group for each bucket that has rows, and one id index. A bucket is the
+leading bits of a 64-bit hash of user_id, so that it holds all rows of its users and a finer number refines a coarser.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+FINE_BUCKET_BITS = 10
+"""The index names buckets this finely, whatever number of buckets a run uses (at most 2^10)."""
+FINE_MASK = np.uint64((1 << FINE_BUCKET_BITS) - 1)
+
+ROW_SCHEMA = pa.schema(
+    [
+        pa.field("id_hi", pa.int64(), nullable=False),
+        pa.field("id_lo", pa.int64(), nullable=False),
+        pa.field("user_id", pa.large_string(), nullable=False),
+        pa.field("region", pa.uint16(), nullable=False),
+        pa.field("micro_minutes", pa.int64(), nullable=False),
+        pa.field("offset", pa.uint32(), nullable=False),
+    ]
+)
+"""id_hi, id_lo: xxh3_128 of log_id as two int64 (Spark would read unsigned ones as slow decimals); region: code in the
+geo table; offset: the record's first byte, counted from the split's start."""
+TIMESTAMP_FIELD = pa.field("timestamp", pa.int64())
+"""Microseconds since 1970 UTC, or null; only where DEDUPE_KEEP is first or last."""
+
+_BUCKETS_KEY = b"logmill.buckets"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The files of one run below the intermediate folder."""
+
+    root: str
+
+    def path(self, kind: str, name: str) -> Path:
+        """Path of one file; ``kind`` is its folder (rows, index, rejects, totals, contested, corrections, ...)."""
+        return Path(self.root) / kind / name
+
+    def create(self) -> None:
+        """Make the folders; only the owner may enter, because rows hold personal data."""
+        for kind in (
+            "rows",
+            "index",
+            "rejects",
+            "lines",
+            "totals",
+            "contested",
+            "corrections",
+            "conflicts",
+            "merge",
+            "quarantine",
+        ):
+            (Path(self.root) / kind).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def split_file(number: int, suffix: str = "parquet") -> str:
+    """Name of a split's file in each folder of the workspace."""
+    return f"split-{number:06d}.{suffix}"
+
+
+def write_rows(path: Path, rows: pl.DataFrame, bucket_rows: NDArray[np.int64]) -> None:
+    """Write ``rows``, which are in order of bucket, as one row group per bucket that has any.
+
+    ``bucket_rows`` counts the rows of every bucket. LZ4 and plain encodings: hashes do not compress, and these files
+    are read once (docs/decisions/002).
+    """
+    schema = ROW_SCHEMA.append(TIMESTAMP_FIELD) if "timestamp" in rows.columns else ROW_SCHEMA
+    used = np.flatnonzero(bucket_rows).tolist()
+    ends = np.cumsum(bucket_rows)
+    partial = path.with_suffix(".partial")
+    with pq.ParquetWriter(
+        partial,
+        schema.with_metadata({_BUCKETS_KEY: json.dumps(used).encode()}),
+        compression="lz4",
+        use_dictionary=["region"],
+        column_encoding={"offset": "DELTA_BINARY_PACKED"},
+        write_statistics=False,
+        store_schema=True,
+    ) as writer:
+        for bucket in used:
+            part = rows.slice(ends[bucket] - bucket_rows[bucket], bucket_rows[bucket])
+            table = part.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+            writer.write_table(table, row_group_size=max(1, len(part)))
+    partial.replace(path)
+
+
+def read_rows(path: Path, bucket: int) -> pl.DataFrame | None:
+    """The rows of one bucket of one split; None where it has none."""
+    file = pq.ParquetFile(path)
+    used: list[int] = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
+    if bucket not in used:
+        return None
+    frame = pl.from_arrow(file.read_row_group(used.index(bucket), use_threads=False))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:
+    """Write a sorted id index: the leading 54 bits of id_hi, then the 10 bits of the fine bucket, one uint64 an id."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        np.save(stream, ordered)
+    partial.replace(path)
+
+
+def open_index(path: Path) -> NDArray[np.uint64]:
+    """A sorted id index, mapped into memory."""
+    index: NDArray[np.uint64] = np.load(path, mmap_mode="r")
+    return index
+
+
+def write_frame(path: Path, frame: pl.DataFrame) -> None:
+    """Write a small frame of a later step under its final name only when it is whole."""
+    partial = path.with_suffix(".partial")
+    frame.write_parquet(partial, compression="lz4", statistics=False)
+    partial.replace(path)

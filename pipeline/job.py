@@ -1,0 +1,41 @@
+"""What every kernel must know about the run: plain values that cross to worker processes and Spark executors."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pipeline.geo import GeoSource, GeoTable
+from pipeline.intermediate import FINE_BUCKET_BITS, Workspace
+
+
+@dataclass(frozen=True)
+class Job:
+    """Settings of one run as the kernels need them.
+
+    ``buckets``: a power of two; ``bucket_rows``: most rows of a bucket that are worked on at once;
+    ``file_rows``: rows of an output file.
+    """
+
+    workspace: Workspace
+    version: str
+    chunk_bytes: int
+    max_record: int
+    keep: str
+    buckets: int
+    bucket_rows: int
+    file_rows: int
+    compression: str
+    geo_source: GeoSource
+
+    @property
+    def bucket_shift(self) -> int:
+        """How far to shift a fine bucket number to the right for its bucket."""
+        return FINE_BUCKET_BITS - (self.buckets.bit_length() - 1)
+
+    def geo(self) -> GeoTable:
+        """The geo table, loaded once per process."""
+        return _geo(self.geo_source)
+
+
+@lru_cache(maxsize=1)
+def _geo(source: GeoSource) -> GeoTable:
+    return source.load()

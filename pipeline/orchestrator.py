@@ -1,0 +1,248 @@
+"""The data path of one run, from the input folder to the published version."""
+
+import errno
+import os
+import shutil
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+from config import Config
+from pipeline import publication
+from pipeline.engines.choose import Choice, choose_engine
+from pipeline.engines.local import LocalEngine
+from pipeline.engines.spark import SparkEngine
+from pipeline.errors import EnvironmentFault, InputError
+from pipeline.geo import GeoTable, load_geo_table
+from pipeline.intermediate import Workspace
+from pipeline.job import Job
+from pipeline.lock import Lock
+from pipeline.output import Output
+from pipeline.phase1 import Phase1, read_files
+from pipeline.phase2 import Engine, Totals, aggregate_all
+from pipeline.planner import Plan, plan
+from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
+from pipeline.splits import InputFile, display_name, find_inputs, open_inputs
+from utils.metrics import PeakMemory
+
+_INTERMEDIATE_SHARE = 0.6
+"""Intermediate files and totals take about this share of the input."""
+
+
+def run(config: Config, progress: Progress) -> RunResult:
+    """Process the input into a new published version.
+
+    Returns a result with status ``ok``, or ``partial`` where files were refused and the others published, or
+    ``failed`` where every file was refused. Raises LogmillError where the run cannot go on; nothing is published then.
+    """
+    clock = _Clock()
+    run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    output = Output(config.OUTPUT_DIR)
+    output.check()
+    choice = choose_engine(config)
+    paths, skipped = find_inputs(config.INPUT_DIR)
+    if not paths:
+        raise InputError(f"nothing to process: no *.csv or *.tsv in {config.INPUT_DIR!r}. Name the logs with --input.")
+    with _environment(), PeakMemory() as memory, ExitStack() as held:
+        held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
+        held.enter_context(Lock(output.versions, run_id))
+        files, refused = open_inputs(paths, _required_columns(config), config.MAX_RECORD_BYTES)
+        _check_disk(config, files)
+        sizes = plan(config, files, spark=choice.spark)
+        geo = _load_geo(config)
+        job = _make_job(config, run_id, sizes, geo)
+
+        spark = held.enter_context(SparkEngine(config, job, sizes.workers)) if choice.spark else None
+        pool = held.enter_context(LocalEngine(job, sizes.workers))
+        progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
+        outcome = read_files(pool, files, sizes.split_bytes, progress.advance)
+        outcome.refused |= refused
+        clock.lap("phase1")
+        if not outcome.ledgers:
+            return _nothing_left(run_id, config, choice, outcome, clock)
+
+        handed_over = sum(ledger.handed_over for ledger in outcome.ledgers)
+        progress.phase("Phase 2: deduplicate, add up", handed_over)
+        engine: Engine = pool
+        if spark:
+            pool.close()  # its memory is Spark's now
+            engine = spark
+        if spark and config.SPARK_PLAN == "sql":
+            totals = spark.aggregate_by_sql(outcome.splits, progress.advance)
+        else:
+            totals = aggregate_all(engine, job, outcome.splits, sizes.workers, progress.advance)
+        publication.check_balance(outcome, totals)
+        clock.lap("phase2")
+
+        folder = output.begin(run_id)
+        written = publication.write_output(engine, job, folder, totals, geo.names, lambda _: None)
+        publication.write_quarantine(engine, job, folder, outcome, totals)
+        clock.lap("publish")
+        memory.sample()
+        result = _result(
+            run_id, config, choice, outcome, totals, written, geo, sizes, skipped, clock, memory.peak_bytes
+        )
+        publication.write_run_record(folder, result, outcome, _settings(config))
+        output.publish(folder, run_id, config.KEEP_VERSIONS)
+    return result
+
+
+class _Clock:
+    """Wall-clock seconds since the run began, and of each phase."""
+
+    def __init__(self) -> None:
+        self._begin = self._lap = time.monotonic()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self._laps[name] = now - self._lap
+        self._lap = now
+
+    def seconds(self) -> PhaseSeconds:
+        return PhaseSeconds(total=time.monotonic() - self._begin, **self._laps)
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """A full disk and the like is no fault of the program."""
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE):
+            where = f" ({fault.filename})" if fault.filename else ""
+            raise EnvironmentFault(
+                f"{fault.strerror}{where}. Nothing was published; the previous output still stands. Free some room or "
+                "mend the permission, or choose other folders with --intermediate and --output, and run again."
+            ) from fault
+        raise
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for compiled geo tables, by the platform's custom."""
+    base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME")
+    return Path(base) / "logmill" if base else Path.home() / ".cache" / "logmill"
+
+
+def _required_columns(config: Config) -> dict[str, tuple[str, ...]]:
+    """Accepted header names by role; the timestamp is read only where it decides."""
+    return {
+        role: names for role, names in config.columns.items() if role != "timestamp" or config.DEDUPE_KEEP != "longest"
+    }
+
+
+def _check_disk(config: Config, files: list[InputFile]) -> None:
+    need = int(sum(file.size for file in files) * _INTERMEDIATE_SHARE)
+    free = shutil.disk_usage(config.INTERMEDIATE_DIR).free
+    if free < need:
+        raise EnvironmentFault(
+            f"{config.INTERMEDIATE_DIR!r} has {free / 1e9:.1f} GB free; this input needs about {need / 1e9:.1f} GB. "
+            "Free some room, or name a folder on another disk with --intermediate."
+        )
+
+
+def _load_geo(config: Config) -> GeoTable:
+    database = Path(config.GEO_DATABASE) if config.GEO_DATABASE else None
+    regions = Path(config.GEO_REGIONS) if config.GEO_REGIONS else None
+    level = "country" if config.GEO_LEVEL == "country" else "region"
+    return load_geo_table(database, level, regions, cache_folder())
+
+
+def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable) -> Job:
+    """What the kernels need; makes the run's workspace and removes those of earlier runs."""
+    place = Path(config.INTERMEDIATE_DIR)
+    for earlier in place.glob("run-*"):
+        shutil.rmtree(earlier)
+    workspace = Workspace(str((place / f"run-{run_id}").absolute()))
+    workspace.create()
+    return Job(
+        workspace=workspace,
+        version=run_id,
+        chunk_bytes=config.CHUNK_BYTES,
+        max_record=config.MAX_RECORD_BYTES,
+        keep=config.DEDUPE_KEEP,
+        buckets=sizes.buckets,
+        bucket_rows=sizes.bucket_rows,
+        file_rows=sizes.file_rows,
+        compression=config.COMPRESSION,
+        geo_source=geo.source,
+    )
+
+
+def _settings(config: Config) -> dict[str, object]:
+    return {f.name: getattr(config, f.name) for f in fields(config) if not f.name.startswith("GENERATOR_")}
+
+
+def _refused_files(outcome: Phase1) -> tuple[RefusedFile, ...]:
+    return tuple(RefusedFile(display_name(path), reason) for path, reason in sorted(outcome.refused.items()))
+
+
+def _nothing_left(run_id: str, config: Config, choice: Choice, outcome: Phase1, clock: _Clock) -> RunResult:
+    return RunResult(
+        run_id=run_id,
+        status="failed",
+        engine=choice.name,
+        output=config.OUTPUT_DIR,
+        error="every input file was refused; nothing was published. Mend the files named above and run again.",
+        refused_files=_refused_files(outcome),
+        seconds=clock.seconds(),
+    )
+
+
+def _result(
+    run_id: str,
+    config: Config,
+    choice: Choice,
+    outcome: Phase1,
+    totals: Totals,
+    written: publication.Written,
+    geo: GeoTable,
+    sizes: Plan,
+    skipped: list[str],
+    clock: _Clock,
+    peak_memory: int,
+) -> RunResult:
+    ledgers = outcome.ledgers
+    rejected = sum((ledger.rejected_by_reason for ledger in ledgers), Counter[str]())
+    bytes_read = sum(ledger.file.size for ledger in ledgers)
+    seconds = clock.seconds()
+    notes = [f"skipped {display_name(path)}: not a *.csv or *.tsv file of the input folder" for path in skipped]
+    if sizes.workers < config.PREPROCESSING_WORKERS:
+        notes.append(f"{sizes.workers} of {config.PREPROCESSING_WORKERS} workers: the memory limit allows no more")
+    return RunResult(
+        run_id=run_id,
+        status="partial" if outcome.refused else "ok",
+        engine=choice.name,
+        output=config.OUTPUT_DIR,
+        engine_note=choice.note,
+        files=len(ledgers),
+        refused_files=_refused_files(outcome),
+        skipped_files=tuple(display_name(path) for path in skipped),
+        bytes_read=bytes_read,
+        records_read=sum(ledger.records for ledger in ledgers),
+        kept=totals.kept,
+        duplicates_phase1=sum(ledger.duplicates for ledger in ledgers),
+        duplicates_phase2=totals.duplicates,
+        conflicts=totals.conflicts,
+        rejected=rejected.total(),
+        rejected_by_reason=dict(rejected),
+        blank_lines=sum(ledger.blank_lines for ledger in ledgers),
+        preamble_lines=sum(ledger.preamble_lines for ledger in ledgers),
+        output_rows=written.rows,
+        users=totals.users,
+        total_micro_minutes=written.micro_minutes,
+        top_regions=written.regions,
+        seconds=seconds,
+        peak_memory_bytes=peak_memory,
+        throughput_bytes_per_second=bytes_read / seconds.total,
+        version=run_id,
+        workers=sizes.workers,
+        geo_build=geo.build,
+        geo_attribution=geo.attribution,
+        notes=tuple(notes),
+        quarantine=f"{config.OUTPUT_DIR}.versions/{run_id}/quarantine" if rejected or totals.conflicts else None,
+    )

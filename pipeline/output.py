@@ -1,0 +1,135 @@
+"""The output: versions beside the link ``OUTPUT_DIR``, written aside and published by one rename."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.aggregator import bucket_file
+from pipeline.errors import ConfigError, EnvironmentFault
+from pipeline.job import Job
+
+MICRO = 1_000_000
+SCHEMA = pa.schema(
+    [
+        pa.field("user_id", pa.string()),
+        pa.field("total_watch_time_min", pa.float64()),
+        pa.field("event_count", pa.int64()),
+    ]
+)
+_ESCAPED = set("\"#%'*/:=?\\{}[]^|<>\x7f") | {chr(code) for code in range(32)}
+
+
+@dataclass(frozen=True)
+class FileTask:
+    """One output file: ``slices`` of the buckets' totals, (bucket, first row, rows), all of one region."""
+
+    region: str
+    number: int
+    folder: str
+    slices: tuple[tuple[int, int, int], ...]
+
+
+def partition_folder(region: str) -> str:
+    """Folder name of a region; characters that are special in paths are escaped as Hive and Spark do (%2F)."""
+    safe = "".join(f"%{ord(char):02X}" if char in _ESCAPED else char for char in region)
+    return f"geo_region={safe}"
+
+
+def write_file(job: Job, task: FileTask, report: Callable[[int], None]) -> tuple[int, int, int]:
+    """Write one output file; (rows, events, micro-minutes) as they were written."""
+    folder = Path(task.folder) / partition_folder(task.region)
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [
+        pl.scan_parquet(job.workspace.path("totals", bucket_file(bucket)), glob=False).slice(first, rows).collect()
+        for bucket, first, rows in task.slices
+    ]
+    totals = pl.concat(parts)
+    table = totals.select(
+        "user_id", (pl.col("micro_minutes") / MICRO).alias("total_watch_time_min"), "event_count"
+    ).to_arrow(compat_level=pl.CompatLevel.oldest())
+    path = folder / f"part-{task.number:04d}-{job.version}.parquet"
+    codec = None if job.compression == "none" else job.compression
+    pq.write_table(table.cast(SCHEMA), path, compression=codec, row_group_size=1 << 18)
+    _sync(path)
+    report(len(totals))
+    return len(totals), int(totals["event_count"].sum()), int(totals["micro_minutes"].sum())
+
+
+class Output:
+    """The published versions of one ``OUTPUT_DIR``."""
+
+    def __init__(self, output_dir: str) -> None:
+        self.link = Path(os.path.abspath(output_dir))
+        self.versions = self.link.with_name(self.link.name + ".versions")
+
+    def check(self) -> None:
+        """Raise early where publication could not work: what stands at OUTPUT_DIR, and whether links are possible."""
+        if self.link.is_symlink():
+            target = Path(os.path.abspath(self.link.parent / os.readlink(self.link)))
+            if not target.is_relative_to(self.versions):
+                raise ConfigError(
+                    f"OUTPUT_DIR {str(self.link)!r} is a link to {str(target)!r}, which Logmill did not make. "
+                    "Remove the link, or choose another --output."
+                )
+        elif self.link.is_mount() or self.link.exists():
+            kind = "a mount point" if self.link.is_mount() else "a file or folder that Logmill did not make"
+            raise ConfigError(
+                f"OUTPUT_DIR {str(self.link)!r} is {kind}; it must be free, because it becomes a link to the current "
+                "version. Choose another --output, or move it away (in Docker: mount its parent folder)."
+            )
+        try:
+            self.versions.mkdir(parents=True, exist_ok=True)
+            probe = self.versions / f".probe-{os.getpid()}"
+            probe.unlink(missing_ok=True)
+            probe.symlink_to("nowhere")
+            probe.unlink()
+        except OSError as fault:
+            raise EnvironmentFault(
+                f"cannot write symbolic links in {str(self.versions)!r}: {fault.strerror or fault}. "
+                "Choose an --output on a file system that has them and where you may write."
+            ) from fault
+
+    def begin(self, version: str) -> Path:
+        """A hidden folder for the new version, with its ``data`` folder; what an earlier run left unfinished goes."""
+        for leftover in self.versions.glob(".new-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        folder = self.versions / f".new-{version}"
+        (folder / "data").mkdir(parents=True)
+        return folder
+
+    def publish(self, folder: Path, version: str, keep: int) -> None:
+        """Make the finished ``folder`` the current version at one instant, and drop versions beyond ``keep``."""
+        (folder / "data" / "_SUCCESS").touch()
+        for place, _, files in os.walk(folder):
+            for name in files:
+                _sync(Path(place) / name)
+            _sync(Path(place))
+        final = self.versions / version
+        folder.rename(final)
+        _sync(self.versions)
+        fresh = self.versions / f".link-{version}"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(Path(self.versions.name) / version / "data")
+        fresh.replace(self.link)
+        _sync(self.link.parent)
+        old = sorted(path for path in self.versions.iterdir() if path.is_dir() and not path.name.startswith("."))
+        for path in old[:-keep]:
+            if path != final:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Bring a file's bytes (or a folder's entries) to the disk; folders cannot be opened so on Windows."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

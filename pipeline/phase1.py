@@ -1,0 +1,139 @@
+"""Phase 1 over all files: run the splits, join their ends, and account for every record of every file."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.engines.local import LocalEngine
+from pipeline.errors import FileRefused
+from pipeline.preprocessor import SplitResult, preprocess
+from pipeline.splits import InputFile, Split, cut, unchanged
+
+
+@dataclass(frozen=True)
+class PlacedSplit:
+    """A split's result with the physical line (from 1) on which its records begin."""
+
+    result: SplitResult
+    first_line: int
+
+
+@dataclass(frozen=True)
+class FileLedger:
+    """One file that counts: its splits in order, and the sums over them."""
+
+    file: InputFile
+    splits: tuple[PlacedSplit, ...] = ()
+
+    @property
+    def records(self) -> int:
+        """Records by the scanner's count."""
+        return sum(split.result.records for split in self.splits)
+
+    @property
+    def duplicates(self) -> int:
+        """Copies that Phase 1 dropped."""
+        return sum(split.result.duplicates for split in self.splits)
+
+    @property
+    def handed_over(self) -> int:
+        """Rows that went to Phase 2."""
+        return sum(split.result.handed_over for split in self.splits)
+
+    @property
+    def blank_lines(self) -> int:
+        """Blank lines, which are no records."""
+        return sum(split.result.blank_lines for split in self.splits)
+
+    @property
+    def preamble_lines(self) -> int:
+        """Lines before the header."""
+        return self.file.header.first_line - 2 if self.file.header else 0
+
+    @property
+    def rejected_by_reason(self) -> Counter[str]:
+        """Rejected records."""
+        return sum((Counter(split.result.rejected_by_reason) for split in self.splits), Counter())
+
+    def balances(self) -> bool:
+        """Whether every record is rejected, dropped or handed over."""
+        rejected = self.rejected_by_reason.total()
+        return self.records == rejected + self.duplicates + self.handed_over
+
+
+@dataclass
+class Phase1:
+    """What Phase 1 leaves: the files that count, and the reasons of those refused, by path."""
+
+    ledgers: list[FileLedger] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> list[PlacedSplit]:
+        """All splits that count."""
+        return [split for ledger in self.ledgers for split in ledger.splits]
+
+
+def read_files(engine: LocalEngine, files: list[InputFile], split_bytes: int, advance: Callable[[int], None]) -> Phase1:
+    """Preprocess all files. A file is refused whole where a split of it fails, does not balance or was changed."""
+    outcome = Phase1()
+    results: dict[int, SplitResult] = {}
+    splits = cut(files, split_bytes)
+    by_path: dict[str, list[Split]] = {}
+    for split in splits:
+        by_path.setdefault(split.path, []).append(split)
+    # The largest first, so that the last to finish is small.
+    for split, result in engine.map(preprocess, sorted(splits, key=lambda s: s.start - s.stop), advance):
+        if isinstance(result, SplitResult):
+            results[split.number] = result
+        else:
+            outcome.refused.setdefault(split.path, _reason(result))
+    for file in files:
+        if file.path in outcome.refused:
+            continue
+        try:
+            outcome.ledgers.append(_account(engine, file, by_path.get(file.path, []), results))
+        except FileRefused as fault:
+            outcome.refused[file.path] = str(fault)
+    return outcome
+
+
+def _account(engine: LocalEngine, file: InputFile, splits: list[Split], results: dict[int, SplitResult]) -> FileLedger:
+    """Join a file's splits: each begins where the one before ended, or is read again from there."""
+    placed: list[PlacedSplit] = []
+    if file.header and splits:
+        position, line = file.header.data_start, file.header.first_line
+        for split in splits:
+            result = results[split.number]
+            if result.start != position:
+                result = _read_again(engine, split.restarted_at(position))
+            placed.append(PlacedSplit(result, line))
+            position, line = result.stop, line + result.lines
+        if position != file.size:
+            raise FileRefused(
+                f"records end at byte {position} of {file.size}: a fault in the program; please report it."
+            )
+    if not unchanged(file):
+        raise FileRefused("it changed while it was read. Run again when it is complete.")
+    ledger = FileLedger(file, tuple(placed))
+    if not ledger.balances():
+        raise FileRefused(
+            f"it does not balance: {ledger.records} records read, {ledger.rejected_by_reason.total()} rejected, "
+            f"{ledger.duplicates} duplicates, {ledger.handed_over} handed over. A fault in the program; please report it."
+        )
+    return ledger
+
+
+def _read_again(engine: LocalEngine, split: Split) -> SplitResult:
+    for _, result in engine.map(preprocess, [split], lambda _: None):
+        if isinstance(result, Exception):
+            raise FileRefused(_reason(result)) from result
+        return result
+    raise AssertionError("an engine yields one result for each task")
+
+
+def _reason(fault: Exception) -> str:
+    """One sentence for a fault that concerns one file; any other is a fault in the program and goes on up."""
+    if isinstance(fault, FileRefused):
+        return str(fault)
+    raise fault

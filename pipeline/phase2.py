@@ -1,0 +1,153 @@
+"""Phase 2 by the kernel: settle ids across buckets, aggregate every bucket, and fetch what lost for the quarantine."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import polars as pl
+
+from pipeline.aggregator import (
+    BucketResult,
+    BucketTask,
+    ContestedTask,
+    CorrectTask,
+    SettleTask,
+    aggregate,
+    correct,
+    find_contested,
+    settle,
+)
+from pipeline.engines.local import Kernel
+from pipeline.errors import BalanceError
+from pipeline.job import Job
+from pipeline.phase1 import PlacedSplit
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Engine(Protocol):
+    """Who runs kernels: see ``engines.local`` and ``engines.spark``."""
+
+    @property
+    def name(self) -> str:
+        """``polars`` or ``spark``."""
+
+    def map(
+        self, kernel: Kernel[Task, Result], tasks: list[Task], advance: Callable[[int], None]
+    ) -> Iterator[tuple[Task, Result | Exception]]:
+        """Run a kernel on every task."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The result of Phase 2: one BucketResult for each bucket that has rows."""
+
+    buckets: tuple[BucketResult, ...]
+
+    @property
+    def kept(self) -> int:
+        """Events that count."""
+        return sum(bucket.kept for bucket in self.buckets)
+
+    @property
+    def duplicates(self) -> int:
+        """Copies dropped in Phase 2."""
+        return sum(bucket.duplicates for bucket in self.buckets)
+
+    @property
+    def conflicts(self) -> int:
+        """Contents that lost."""
+        return sum(bucket.conflicts for bucket in self.buckets)
+
+    @property
+    def users(self) -> int:
+        """Distinct users; each lies in one bucket."""
+        return sum(bucket.users for bucket in self.buckets)
+
+
+def run_all(
+    engine: Engine, kernel: Kernel[Task, Result], tasks: list[Task], advance: Callable[[int], None]
+) -> list[Result]:
+    """Results of a kernel on all tasks; the first exception goes up."""
+    results = []
+    for _, result in engine.map(kernel, tasks, advance):
+        if isinstance(result, Exception):
+            raise result
+        results.append(result)
+    return results
+
+
+def aggregate_all(
+    engine: Engine, job: Job, splits: list[PlacedSplit], workers: int, advance: Callable[[int], None]
+) -> Totals:
+    """Deduplicate and add up all rows. ``advance`` gets rows. Raises BalanceError where a count does not add up."""
+    filled = [split.result for split in splits if split.result.handed_over]
+    numbers = tuple(result.split.number for result in filled)
+    rows = (
+        np.sum([result.bucket_rows for result in filled], axis=0, dtype=np.int64) if filled else np.zeros(0, np.int64)
+    )
+    contested = _find_all_contested(engine, job, numbers, int(rows.sum()), workers)
+    tasks = [
+        BucketTask(bucket, count, tuple(r.split.number for r in filled if r.bucket_rows[bucket]), contested)
+        for bucket, count in enumerate(rows.tolist())
+        if count
+    ]
+    tasks.sort(key=lambda task: -task.rows)
+    results = run_all(engine, aggregate, tasks, advance)
+    if contested:
+        results = _settle_all(engine, job, results)
+    for result in results:
+        if not result.balances() or result.rows != rows[result.bucket]:
+            raise BalanceError(
+                f"bucket {result.bucket} does not balance: {rows[result.bucket]} rows handed over, {result}. "
+                "Nothing was published. This is a fault in the program; please report it."
+            )
+    return Totals(tuple(sorted(results, key=lambda result: result.bucket)))
+
+
+def _find_all_contested(engine: Engine, job: Job, splits: tuple[int, ...], rows: int, workers: int) -> tuple[int, ...]:
+    """Numbers of the id ranges in which ids have copies in more than one bucket."""
+    ranges = 1 << max(workers - 1, rows // (2 * job.bucket_rows)).bit_length()
+    width = (1 << 64) // ranges
+    tasks = [ContestedTask(n, n * width, (n + 1) * width - 1, splits) for n in range(ranges)]
+    found = []
+    for task, count in engine.map(find_contested, tasks, lambda _: None):
+        if isinstance(count, Exception):
+            raise count
+        if count:
+            found.append(task.number)
+    return tuple(sorted(found))
+
+
+def _settle_all(engine: Engine, job: Job, results: list[BucketResult]) -> list[BucketResult]:
+    """Compare the winners of contested ids between buckets, and correct the buckets that lose one."""
+    aside = sum(result.contested for result in results)
+    if not aside:
+        return results
+    buckets = tuple(result.bucket for result in results if result.contested)
+    ranges = 1 << (aside // job.bucket_rows).bit_length()
+    tasks = [SettleTask(number, ranges, buckets) for number in range(ranges)]
+    losers = {}
+    for task, count in engine.map(settle, tasks, lambda _: None):
+        if isinstance(count, Exception):
+            raise count
+        losers[task.number] = count
+    corrections = tuple(sorted(number for number, count in losers.items() if count))
+    if not corrections:
+        return results
+    corrected = run_all(engine, correct, [CorrectTask(r, corrections) for r in results if r.contested], lambda _: None)
+    return corrected + [result for result in results if not result.contested]
+
+
+def conflict_places(job: Job) -> pl.DataFrame:
+    """(split, offset) of every conflict loser, sorted."""
+    paths = sorted(job.workspace.path("conflicts", "x").parent.glob("*.parquet"))
+    if not paths:
+        return pl.DataFrame(schema={"split": pl.Int64, "offset": pl.Int64})
+    return (
+        pl.concat([pl.read_parquet(path, columns=["place"], glob=False) for path in paths])
+        .select(split=pl.col("place") // 2**32, offset=pl.col("place") % 2**32)
+        .sort("split", "offset")
+    )

@@ -1,0 +1,70 @@
+"""Sizes of a run from cores, memory limit and input: workers, splits, buckets and output files."""
+
+from dataclasses import dataclass
+
+from config import Config
+from pipeline.errors import EnvironmentFault
+from pipeline.splits import InputFile
+
+_PARENT_BYTES = 300_000_000
+"""The main process: interpreter, Polars, results."""
+_WORKER_BYTES = 280_000_000
+"""A worker before it holds rows: interpreter, Polars, PyArrow, geo table, and one chunk with its positions."""
+_JVM_OVERHEAD_BYTES = 500_000_000
+"""What a JVM takes beyond its heap."""
+_LEAST_SHARE = 60_000_000
+"""Below this share for rows a worker would do nothing but write small files."""
+_SPLIT_RANGE = (16 * 2**20, 256 * 2**20)
+_BUCKET_ROWS_RANGE = (50_000, 1_500_000)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``workers`` processes; input is cut into ``split_bytes``; ``buckets`` of at most ``bucket_rows`` rows at once;
+    output files of about ``file_rows`` rows."""
+
+    workers: int
+    split_bytes: int
+    buckets: int
+    bucket_rows: int
+    file_rows: int
+
+
+def plan(config: Config, files: list[InputFile], *, spark: bool) -> Plan:
+    """Fit the run into ``MEMORY_LIMIT``; fewer workers where the share of each would be too small.
+
+    Raises EnvironmentFault where not even one worker fits.
+    """
+    fixed = _PARENT_BYTES + (config.SPARK_DRIVER_MEMORY + _JVM_OVERHEAD_BYTES if spark else 0)
+    workers = config.PREPROCESSING_WORKERS
+    while (share := (config.MEMORY_LIMIT - fixed) // workers - _WORKER_BYTES) < _LEAST_SHARE:
+        workers -= 1
+        if workers == 0:
+            least = (fixed + _WORKER_BYTES + _LEAST_SHARE) / 1e9
+            raise EnvironmentFault(
+                f"MEMORY_LIMIT of {config.MEMORY_LIMIT / 1e9:.1f} GB is too little for one worker"
+                f"{' beside Spark' if spark else ''}: at least {least:.1f} GB is needed. "
+                f"Raise --memory-limit{', or use --engine polars' if spark else ''}."
+            )
+    total = sum(file.size for file in files)
+    rows = sum(file.size / file.header.row_width for file in files if file.header and file.header.row_width)
+    width = total / rows if rows else 100.0
+    # A row in memory: two hashes, amounts, positions, sort keys and a view (about 120 bytes), and long user ids.
+    row_bytes = 120 + min(width, 4096)
+    most_rows = share / row_bytes
+    split_bytes = _clamp(int(most_rows * width * 0.6), _SPLIT_RANGE)
+    # Every worker gets several splits of a large input, so that none waits long for the last.
+    split_bytes = max(_SPLIT_RANGE[0], min(split_bytes, -(-total // (workers * 4))))
+    bucket_rows = _clamp(int(most_rows * 0.5), _BUCKET_ROWS_RANGE)
+    buckets = 1 << max(2 * workers - 1, int(rows / (bucket_rows * 0.75))).bit_length()
+    return Plan(
+        workers=workers,
+        split_bytes=config.SPLIT_BYTES or split_bytes,
+        buckets=config.BUCKETS or min(1024, buckets),
+        bucket_rows=bucket_rows,
+        file_rows=bucket_rows,
+    )
+
+
+def _clamp(value: int, limits: tuple[int, int]) -> int:
+    return max(limits[0], min(value, limits[1]))

@@ -1,0 +1,144 @@
+"""From totals to a published version: output files by region, the quarantine, the ledger, and the last check."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import BalanceError
+from pipeline.job import Job
+from pipeline.output import FileTask, write_file
+from pipeline.phase1 import FileLedger, Phase1
+from pipeline.phase2 import Engine, Totals, conflict_places, run_all
+from pipeline.quarantine import ConflictTask, Quarantine, conflict_file, fetch_conflicts, reject_file
+from pipeline.results import MICRO, RegionTotal, RunResult
+from pipeline.splits import display_name
+
+_CONFLICTS_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the output files of a version hold."""
+
+    rows: int
+    micro_minutes: int
+    regions: tuple[RegionTotal, ...]
+
+
+def write_output(
+    engine: Engine, job: Job, folder: Path, totals: Totals, names: Sequence[str], advance: Callable[[int], None]
+) -> Written:
+    """Write the files of every region below ``folder``; raises BalanceError where they do not hold what was kept."""
+    tasks = _file_tasks(job, str(folder / "data"), totals, names)
+    written = run_all(engine, write_file, tasks, advance)
+    events = sum(events for _, events, _ in written)
+    micro = sum(micro for _, _, micro in written)
+    expected = sum(region[2] for bucket in totals.buckets for region in bucket.regions.values())
+    if events != totals.kept or micro != expected:
+        raise BalanceError(
+            f"the output files hold {events} events and {micro} micro-minutes, expected {totals.kept} and {expected}. "
+            "Nothing was published. This is a fault in the program; please report it."
+        )
+    return Written(sum(rows for rows, _, _ in written), micro, _region_totals(totals, names))
+
+
+def write_quarantine(engine: Engine, job: Job, folder: Path, outcome: Phase1, totals: Totals) -> None:
+    """Write rejected records and conflict losers below ``folder``; raises BalanceError where one is missing."""
+    quarantine = Quarantine(folder / "quarantine")
+    rejected = quarantine.write_rejected(
+        (split.result.split, split.result.start, split.first_line, reject_file(job, split.result.split))
+        for split in outcome.splits
+        if split.result.rejected
+    )
+    places = {split.result.split.number: split for split in outcome.splits}
+    tasks: list[ConflictTask] = []
+    for (number,), group in conflict_places(job).group_by("split", maintain_order=True):
+        placed = places[int(str(number))]
+        offsets = group["offset"].to_list()
+        for first in range(0, len(offsets), _CONFLICTS_AT_ONCE):
+            some = tuple(offsets[first : first + _CONFLICTS_AT_ONCE])
+            tasks.append(ConflictTask(len(tasks), placed.result.split, placed.result.start, placed.first_line, some))
+    run_all(engine, fetch_conflicts, tasks, lambda _: None)
+    conflicts = quarantine.write_conflicts(conflict_file(job, task.number) for task in tasks)
+    expected = sum(split.result.rejected for split in outcome.splits), totals.conflicts
+    if (rejected, conflicts) != expected:
+        raise BalanceError(
+            f"the quarantine holds {rejected} rejected records and {conflicts} conflicts, expected {expected[0]} and "
+            f"{expected[1]}. Nothing was published. This is a fault in the program; please report it."
+        )
+
+
+def check_balance(outcome: Phase1, totals: Totals) -> None:
+    """The law of conservation over the run."""
+    handed_over = sum(ledger.handed_over for ledger in outcome.ledgers)
+    if handed_over != totals.kept + totals.duplicates + totals.conflicts:
+        raise BalanceError(
+            f"the run does not balance: {handed_over} records handed over, {totals.kept} kept, {totals.duplicates} "
+            f"duplicates, {totals.conflicts} conflicts. Nothing was published. This is a fault in the program; please "
+            "report it."
+        )
+
+
+def write_run_record(folder: Path, result: RunResult, outcome: Phase1, settings: dict[str, object]) -> None:
+    """Write ``run.json``: the result as ``--json`` gives it, and the ledger of every file."""
+    record = result.to_json() | {
+        "version": result.version,
+        "geo_build": result.geo_build,
+        "geo_attribution": result.geo_attribution,
+        "blank_lines": result.blank_lines,
+        "preamble_lines": result.preamble_lines,
+        "duplicates_phase1": result.duplicates_phase1,
+        "duplicates_phase2": result.duplicates_phase2,
+        "notes": list(result.notes),
+        "settings": settings,
+        "ledger": [_ledger_entry(ledger) for ledger in outcome.ledgers],
+    }
+    (folder / "run.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _ledger_entry(ledger: FileLedger) -> dict[str, object]:
+    return {
+        "file": display_name(ledger.file.path),
+        "bytes": ledger.file.size,
+        "records": ledger.records,
+        "duplicates": ledger.duplicates,
+        "handed_over": ledger.handed_over,
+        "rejected_by_reason": dict(sorted(ledger.rejected_by_reason.items())),
+        "blank_lines": ledger.blank_lines,
+        "preamble_lines": ledger.preamble_lines,
+    }
+
+
+def _file_tasks(job: Job, folder: str, totals: Totals, names: Sequence[str]) -> list[FileTask]:
+    """Output files of nearly equal size: as few for each region as ``job.file_rows`` allows."""
+    slices: dict[int, list[tuple[int, int, int]]] = {}
+    for bucket in totals.buckets:
+        first = 0
+        for region, (rows, _, _) in bucket.regions.items():
+            slices.setdefault(region, []).append((bucket.bucket, first, rows))
+            first += rows
+    tasks = []
+    for region, parts in sorted(slices.items()):
+        files = -(-sum(rows for _, _, rows in parts) // job.file_rows)
+        size = -(-sum(rows for _, _, rows in parts) // files)
+        groups: list[list[tuple[int, int, int]]] = [[]]
+        filled = 0
+        for part in parts:
+            if filled >= size:
+                groups.append([])
+                filled = 0
+            groups[-1].append(part)
+            filled += part[2]
+        tasks += [FileTask(names[region], number, folder, tuple(group)) for number, group in enumerate(groups)]
+    return sorted(tasks, key=lambda task: -sum(rows for _, _, rows in task.slices))
+
+
+def _region_totals(totals: Totals, names: Sequence[str]) -> tuple[RegionTotal, ...]:
+    """Users, events and minutes of every region, the most watched first."""
+    sums: dict[int, list[int]] = {}
+    for bucket in totals.buckets:
+        for region, counts in bucket.regions.items():
+            sums[region] = [a + b for a, b in zip(sums.get(region, [0, 0, 0]), counts, strict=True)]
+    ordered = sorted(sums.items(), key=lambda item: (-item[1][2], names[item[0]]))
+    return tuple(RegionTotal(names[r], users, events, micro / MICRO) for r, (users, events, micro) in ordered)

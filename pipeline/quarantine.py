@@ -1,0 +1,191 @@
+"""Rejected records and conflict losers: kept as Parquet, readable by Polars and DuckDB.
+
+Columns: file, line (from 1), byte_offset, reason, column, value, raw. The folder belongs to its owner alone (0700),
+because raw records hold personal data.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.csv_reader import Rejected
+from pipeline.errors import EnvironmentFault
+from pipeline.intermediate import split_file
+from pipeline.job import Job
+from pipeline.records import Record, read_record
+from pipeline.splits import Split, display_name
+
+CONFLICT = "conflict"
+SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("byte_offset", pa.int64()),
+        ("reason", pa.string()),
+        ("column", pa.string()),
+        ("value", pa.string()),
+        ("raw", pa.binary()),
+    ]
+)
+_FLUSH_BYTES = 4 * 2**20
+_USUAL_RECORD = 4096
+
+
+class RejectWriter:
+    """Writes the rejected records of one split, in its own coordinates, in bounded memory; ``counts`` by reason."""
+
+    def __init__(self, path: Path) -> None:
+        self.counts: Counter[str] = Counter()
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[Rejected] = []
+        self._bytes = 0
+
+    def __enter__(self) -> "RejectWriter":
+        self._path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._flush()
+        if self._writer:
+            self._writer.close()
+
+    def add(self, rejected: Sequence[Rejected]) -> None:
+        """Take some rejected records."""
+        for record in rejected:
+            self.counts[record.reason] += 1
+            self._waiting.append(record)
+            self._bytes += len(record.raw) + 200
+            if self._bytes > _FLUSH_BYTES:
+                self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, SCHEMA, compression="zstd")
+        rows = [
+            {
+                "file": None,
+                "line": record.line,
+                "byte_offset": record.offset,
+                "reason": record.reason,
+                "column": record.column,
+                "value": record.value,
+                "raw": record.raw,
+            }
+            for record in self._waiting
+        ]
+        self._writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+        self._waiting, self._bytes = [], 0
+
+
+class Quarantine:
+    """The quarantine of one published version: ``rejected.parquet`` and ``conflicts.parquet`` in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, mode=0o700)
+        self._folder = folder
+
+    def write_rejected(self, parts: Iterable[tuple[Split, int, int, Path]]) -> int:
+        """Bring the splits' rejected records into their files' coordinates; returns how many.
+
+        ``parts``: (split, byte where its records begin, line there from 1, the split's file of rejected records).
+        """
+        count = 0
+        with pq.ParquetWriter(self._folder / "rejected.parquet", SCHEMA, compression="zstd") as writer:
+            for split, start, first_line, path in parts:
+                for batch in pq.ParquetFile(path).iter_batches(batch_size=4096):
+                    frame = pl.DataFrame(batch).with_columns(
+                        pl.lit(display_name(split.path)).alias("file"),
+                        pl.col("line") + first_line,
+                        pl.col("byte_offset") + start,
+                    )
+                    writer.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA))
+                    count += len(frame)
+        return count
+
+    def write_conflicts(self, parts: Iterable[Path]) -> int:
+        """Bring the files of ``fetch_conflicts`` together; returns how many records."""
+        count = 0
+        with pq.ParquetWriter(self._folder / "conflicts.parquet", SCHEMA, compression="zstd") as writer:
+            for path in parts:
+                table = pq.read_table(path)
+                writer.write_table(table)
+                count += table.num_rows
+        return count
+
+
+@dataclass(frozen=True)
+class ConflictTask:
+    """Fetch the records at ``offsets`` (sorted, from byte ``start``, which is on line ``first_line``) of a split."""
+
+    number: int
+    split: Split
+    start: int
+    first_line: int
+    offsets: tuple[int, ...]
+
+
+def reject_file(job: Job, split: Split) -> Path:
+    """Where a split's rejected records are, in its own coordinates."""
+    return job.workspace.path("rejects", split_file(split.number))
+
+
+def conflict_file(job: Job, number: int) -> Path:
+    """Where the records of a ConflictTask are."""
+    return job.workspace.path("quarantine", split_file(number))
+
+
+def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None]) -> int:
+    """Read conflict losers again from their source file, in its coordinates; returns how many.
+
+    Raises EnvironmentFault where the file is gone: nothing is dropped without its record.
+    """
+    split, delimiter = task.split, task.split.header.delimiter.encode()
+    chunks = np.load(job.workspace.path("lines", split_file(split.number, "npy")))
+    rows = []
+    try:
+        with open(split.path, "rb") as stream:
+            at, line = 0, 0
+            for offset in task.offsets:
+                chunk = int(np.searchsorted(chunks[:, 0], offset, side="right")) - 1
+                if chunks[chunk, 0] > at:
+                    at, line = chunks[chunk].tolist()
+                stream.seek(task.start + at)
+                line += stream.read(offset - at).count(b"\n")
+                at = offset
+                record = _record_at(stream, delimiter, split.header.fields, job.max_record)
+                place = (display_name(split.path), task.first_line + line, task.start + offset)
+                rows.append((*place, CONFLICT, None, None, record.raw))
+    except OSError as fault:
+        raise EnvironmentFault(
+            f"{display_name(split.path)} can no longer be read ({fault.strerror or fault}), but the records that lost a "
+            "conflict must be kept. Restore it and run again."
+        ) from fault
+    pq.write_table(
+        pa.Table.from_pydict(dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True)), SCHEMA),
+        conflict_file(job, task.number),
+    )
+    report(len(rows))
+    return len(rows)
+
+
+def _record_at(stream: BinaryIO, delimiter: bytes, fields: int, max_record: int) -> Record:
+    """The record at the stream's position, which is a good one; most are short."""
+    head = stream.read(_USUAL_RECORD)
+    record = read_record(head + b"\n", 0, delimiter, fields, max_record)
+    if record.values is None or record.end >= len(head):
+        head += stream.read(max_record + 2)
+        record = read_record(head + b"\n", 0, delimiter, fields, max_record)
+    return record

@@ -1,0 +1,172 @@
+"""The independent scanner: counts records and checks parsed columns against the bytes, sharing nothing with the parser.
+
+Conservation rests on this module, so it knows the record contract from the bytes alone: NumPy over the positions of
+line ends, delimiters and quotes, and one regular expression for records with unusual quotes.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+LF, CR, QUOTE = 0x0A, 0x0D, 0x22
+_PREFIX_MASK = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF], dtype=np.uint32)
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a stretch of bytes holds: records, blank lines, physical lines, and the bytes that they take."""
+
+    records: int
+    blank_lines: int
+    lines: int
+    length: int
+
+
+def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series], max_record: int) -> Positions | None:
+    """Start of every record if ``columns`` are exactly what ``data`` says, else None.
+
+    ``data`` ends with LF; ``columns`` maps a field's position to the String column that was parsed from it. Passed are
+    only stretches without any doubt: every line has ``fields`` fields, quotes are well-formed within their line and
+    hold no doubled quote, no NUL, valid UTF-8, no blank line, no over-long record. Of every single field the length
+    and the first four bytes are compared.
+    """
+    if b"\0" in data or not _is_utf8(data):
+        return None
+    array = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(array == LF)
+    delimiters = np.flatnonzero(array == delimiter)
+    quoted = b'"' in data
+    if quoted:
+        quotes = np.flatnonzero(array == QUOTE)
+        if not _well_formed(array, quotes, ends, delimiter, doubled=False):
+            return None
+        delimiters = delimiters[np.searchsorted(quotes, delimiters) & 1 == 0]
+    count = len(ends)
+    if len(delimiters) != count * (fields - 1):
+        return None
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    between = delimiters.reshape(count, fields - 1)
+    if not (np.all(between[:, 0] >= starts) and np.all(between[:, -1] < ends)):
+        return None
+    if b"\r" in data:
+        ends = ends - ((array[ends - 1] == CR) & (ends > starts))
+    if np.max(ends - starts, initial=0) > max_record:
+        return None
+    for place, column in columns.items():
+        first = starts if place == 0 else between[:, place - 1] + 1
+        last = ends if place == fields - 1 else between[:, place]
+        if not _same_fields(array, first, last - first, column, quoted):
+            return None
+    return starts
+
+
+def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _same_fields(
+    array: NDArray[np.uint8], first: Positions, length: Positions, column: pl.Series, quoted: bool
+) -> bool:
+    """Whether every value of ``column`` has the length and the first four bytes of its field."""
+    if len(column) != len(first) or column.null_count():
+        return False
+    if quoted:
+        opened = (length > 0) & (array[first] == QUOTE)
+        first = first + opened
+        length = length - 2 * opened
+    arrow = column.to_arrow(compat_level=pl.CompatLevel.newest())
+    # A string view is 16 bytes: length, first four bytes (zero-filled), then the rest or where the rest lies.
+    views = np.frombuffer(arrow.buffers()[1], np.uint32).reshape(-1, 4)[arrow.offset : arrow.offset + len(arrow)]
+    if not np.array_equal(views[:, 0], length):
+        return False
+    heads = np.ndarray(len(array) - 3, dtype="<u4", buffer=array.data, strides=(1,)) if len(array) > 3 else _NO_HEADS
+    inside = first < len(heads)
+    words = heads[first[inside]] & _PREFIX_MASK[np.minimum(length[inside], 4)]
+    if not np.array_equal(words, views[inside, 1]):
+        return False
+    return all(
+        int.from_bytes(array[first[i] : first[i] + min(length[i], 4)].tobytes(), "little") == views[i, 1]
+        for i in np.flatnonzero(~inside)
+    )
+
+
+_NO_HEADS: NDArray[np.uint32] = np.empty(0, np.uint32)
+
+
+def _well_formed(
+    array: NDArray[np.uint8], quotes: Positions, ends: Positions, delimiter: int, *, doubled: bool
+) -> bool:
+    """Whether all quotes open and close fields within their line (``doubled`` ones inside allowed or not)."""
+    return len(quotes) % 2 == 0 and not len(_odd_quotes(array, quotes, ends, delimiter, doubled=doubled))
+
+
+def _odd_quotes(
+    array: NDArray[np.uint8], quotes: Positions, ends: Positions, delimiter: int, *, doubled: bool
+) -> Positions:
+    """Line numbers of the lines whose quotes do not all open and close fields within the line."""
+    line = np.searchsorted(ends, quotes)
+    rank = np.arange(len(quotes)) - np.searchsorted(line, line)
+    opening = rank & 1 == 0
+    before = array[quotes - 1]
+    at_start = (quotes == 0) | (before == LF) | (before == delimiter)
+    after = array[quotes + 1]
+    crlf = (after == CR) & (array[np.minimum(quotes + 2, len(array) - 1)] == LF)
+    at_end = (after == LF) | (after == delimiter) | crlf
+    if doubled:
+        at_start |= before == QUOTE
+        at_end |= after == QUOTE
+    odd = np.where(opening, ~at_start, ~at_end)
+    last = np.append(line[1:] != line[:-1], True) if len(line) else np.empty(0, bool)
+    odd |= last & opening
+    return np.unique(line[odd])
+
+
+def tally(data: bytes, limit: int, delimiter: int, fields: int, max_record: int) -> Tally:
+    """Count the records that begin before ``limit``, which is a line's start, in any bytes whatever.
+
+    ``data`` ends with LF and holds at least ``max_record + 2`` bytes beyond ``limit`` (or the file's end), so that a
+    record that begins before ``limit`` can be followed.
+    """
+    array = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(array == LF)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    swallowed = np.zeros(len(ends), bool)
+    if b'"' in data:
+        quotes = np.flatnonzero(array == QUOTE)
+        record = _record_pattern(delimiter, fields)
+        resume = 0
+        for line in _odd_quotes(array, quotes, ends, delimiter, doubled=True):
+            if line < resume or starts[line] >= limit:
+                continue
+            start = int(starts[line])
+            match = record.match(data, start, start + max_record + 2)
+            if match and match.end() - start <= max_record:
+                resume = int(np.searchsorted(ends, match.end())) + 1
+                swallowed[line + 1 : resume] = True
+    lines = int(np.searchsorted(starts, limit))
+    while lines < len(swallowed) and swallowed[lines]:
+        lines += 1
+    empty = (ends == starts) | ((ends == starts + 1) & (array[starts] == CR))
+    blank = int(np.count_nonzero(empty[:lines] & ~swallowed[:lines]))
+    records = lines - blank - int(np.count_nonzero(swallowed[:lines]))
+    return Tally(records, blank, lines, int(ends[lines - 1]) + 1 if lines else 0)
+
+
+@lru_cache(maxsize=16)
+def _record_pattern(delimiter: int, fields: int) -> re.Pattern[bytes]:
+    """A whole record of ``fields`` fields up to its line end; possessive, so it never backtracks far."""
+    d = re.escape(bytes([delimiter]))
+    field = rb'(?:"(?:[^"]++|"")*+"(?!")|(?!")[^' + d + rb"\n]*?)"
+    return re.compile(field + rb"(?:" + d + field + rb"){%d}(?=\r?\n)" % (fields - 1))

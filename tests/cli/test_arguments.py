@@ -1,0 +1,80 @@
+"""Command lines: the default command, options and the settings they override, help."""
+
+import pytest
+
+from cli.arguments import SETTINGS, generate_parser, parse_arguments, run_parser
+from config import Config
+from pipeline.errors import ConfigError
+from utils.settings import declared
+
+
+def test_run_is_the_default_command() -> None:
+    assert parse_arguments([]).command == "run"
+    assert parse_arguments(["--json"]) == parse_arguments(["run", "--json"])
+    assert parse_arguments(["--json"]).json
+
+
+def test_every_option_of_run() -> None:
+    line = "--input a --output b --intermediate c --engine spark --workers 3 --memory-limit 8GB --geo-db d "
+    line += "--geo-level country --config e --json --quiet --debug"
+    arguments = parse_arguments(line.split())
+    assert arguments.settings == {
+        "INPUT_DIR": "a",
+        "OUTPUT_DIR": "b",
+        "INTERMEDIATE_DIR": "c",
+        "ENGINE": "spark",
+        "PREPROCESSING_WORKERS": "3",
+        "MEMORY_LIMIT": "8GB",
+        "GEO_DATABASE": "d",
+        "GEO_LEVEL": "country",
+    }
+    assert str(arguments.config) == "e"
+    assert arguments.json
+    assert arguments.quiet
+    assert arguments.debug
+
+
+def test_every_option_of_generate() -> None:
+    line = "generate --files 2 --size 1GB --users 9 --duplicates 0 --cross-file-duplicates 0.1 --seed 7 --output d"
+    arguments = parse_arguments(line.split())
+    assert arguments.command == "generate"
+    assert arguments.generate_into == "d"
+    assert arguments.settings == {
+        "GENERATOR_FILES": "2",
+        "GENERATOR_SIZE": "1GB",
+        "GENERATOR_USERS": "9",
+        "GENERATOR_DUPLICATES": "0",
+        "GENERATOR_CROSS_FILE_DUPLICATES": "0.1",
+        "GENERATOR_SEED": "7",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--jsn", "unrecognized arguments: --jsn.*run --help"),
+        ("--work 3", "unrecognized arguments"),
+        ("--workers", "expected one argument"),
+        ("run extra", "unrecognized arguments: extra"),
+        ("genrate", "unknown command 'genrate'.*mean generate"),
+        ("xyz", "unknown command 'xyz'.*--help"),
+        ("generate --json", "unrecognized arguments: --json.*generate --help"),
+    ],
+)
+def test_wrong_usage_is_a_configuration_error(line: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_arguments(line.split())
+
+
+def test_options_override_settings_that_exist() -> None:
+    assert set(SETTINGS.values()) <= set(declared(Config))
+
+
+@pytest.mark.parametrize("parser", [run_parser(), generate_parser()])
+def test_help_is_complete_and_short(parser) -> None:
+    shown = parser.format_help()
+    assert "exit codes: 0 done" in shown
+    assert "130 interrupted" in shown
+    assert all(action.help for action in parser._actions)
+    assert len(shown.splitlines()) < 40
+    assert max(map(len, shown.splitlines())) <= 100

@@ -1,0 +1,184 @@
+"""Exit codes, messages and the one JSON object, for every way a command line can end."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cli.console import Answer
+from main import main
+from pipeline import errors
+from pipeline.results import RunResult, failed_result
+
+ROOT = Path(__file__).parents[2]
+KEYS = [
+    "run_id", "status", "error", "engine", "files", "refused_files", "bytes_read", "records_read", "kept",
+    "duplicates", "conflicts", "rejected", "rejected_by_reason", "output_rows", "users", "total_watch_time_min",
+    "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "output",
+]  # fmt: skip
+
+
+def raise_(error: BaseException) -> Callable[..., RunResult]:
+    def run(_config, _progress) -> RunResult:
+        print("noise of a library")
+        raise error
+
+    return run
+
+
+def only_object(capsys: pytest.CaptureFixture[str]) -> tuple[dict, str]:
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert list(found) == KEYS
+    assert list(found["seconds"]) == ["total", "phase1", "phase2", "publish"]
+    return found, err
+
+
+@pytest.mark.parametrize(("status", "code"), [("ok", 0), ("partial", 3)])
+def test_json_of_a_run(status, code, install, result, capsys) -> None:
+    def run(_config, progress) -> RunResult:
+        print("noise of a library")
+        progress.phase("Phase 1", 100)
+        progress.advance(100)
+        progress.note("a note")
+        return replace(result, status=status)
+
+    install(run)
+    assert main(["--json", "--input", "x"]) == code
+    found, err = only_object(capsys)
+    assert found["status"] == status
+    assert found["duplicates"] == 999_999_000
+    assert found["total_watch_time_min"] == 500_000_000_000.5
+    assert found["refused_files"] == [{"file": "logs/bad\n[red]name.csv", "reason": "no header under any delimiter"}]
+    assert found["records_read"] == found["kept"] + found["duplicates"] + found["conflicts"] + found["rejected"]
+    assert "noise of a library" in err
+    assert "note: a note" in err
+    assert "Phase 1" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.LogmillError("m"), 1),
+        (errors.BalanceError("m"), 1),
+        (errors.ConfigError("m"), 2),
+        (errors.InputError("m"), 3),
+        (errors.FileRefused("m"), 3),
+        (errors.GateError("m"), 4),
+        (errors.EnvironmentFault("m"), 5),
+        (RuntimeError("m"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_every_failure_has_its_code_message_and_object(error, code, install, capsys) -> None:
+    install(raise_(error))
+    assert main(["--json", "--quiet", "--input", "x", "--engine", "polars", "--output", "o"]) == code
+    found, err = only_object(capsys)
+    assert (found["status"], found["engine"], found["output"]) == ("failed", "polars", "o")
+    assert found["error"] in err
+    assert "Traceback" not in err
+
+    assert main(["--input", "x", "--quiet"]) == code
+    out, err = capsys.readouterr()
+    assert "error: " in err
+    assert "Traceback" not in err
+    assert out == "noise of a library\n"
+
+
+@pytest.mark.usefixtures("install")
+def test_a_usage_error_is_an_object_too(capsys) -> None:
+    assert main(["--json", "--nonsense"]) == 2
+    found, _ = only_object(capsys)
+    assert "--nonsense" in found["error"]
+    assert found["engine"] is None
+    assert main(["--json", "--workers", "none"]) == 2
+    assert "--workers" in only_object(capsys)[0]["error"]
+
+
+def test_debug_shows_the_traceback(install, capsys) -> None:
+    install(raise_(RuntimeError("deep")))
+    assert main(["--input", "x", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_quiet_says_only_what_went_wrong(install, result, capsys) -> None:
+    install(lambda _config, progress: progress.note("hidden") or replace(result, status="ok", refused_files=()))
+    assert main(["--quiet", "--input", "x"]) == 0
+    assert capsys.readouterr() == ("", "")
+    install(lambda *_: result)
+    assert main(["--quiet", "--input", "x"]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "refused: logs/bad\\n[red]name.csv: no header under any delimiter\n"
+
+
+def test_a_failed_result_without_counts_has_every_key() -> None:
+    assert list(failed_result("why").to_json()) == KEYS
+    assert json.dumps(failed_result("why").to_json())
+
+
+def test_a_result_crosses_processes(result) -> None:
+    assert pickle.loads(pickle.dumps(result)) == result
+
+
+def test_a_child_process_cannot_spoil_the_object() -> None:
+    program = (
+        "import subprocess, sys; from cli.console import Answer\n"
+        "answer = Answer(True)\n"
+        "with answer.reserved():\n"
+        "    subprocess.run([sys.executable, '-c', 'print(\"noise\")'])\n"
+        "    answer.give({'a': '\\udc80'}); answer.give({'b': 2})\n"
+        "print('after')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == '{"a": "\\udc80"}\nafter\n'
+    assert done.stderr == "noise\n"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_reader_that_went_away_is_no_error(as_json: bool) -> None:
+    program = (
+        "import sys; from cli.console import Answer\n"
+        f"answer = Answer({as_json})\n"
+        "sys.stdin.read()\n"
+        "with answer.reserved():\n"
+        "    answer.give({}); answer.write('x' * 1000)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.close()
+        child.stdout = None
+        _, err = child.communicate(b"")
+    assert (child.returncode, err) == (0, b"")
+
+
+def test_help_needs_no_heavy_import() -> None:
+    program = (
+        "import sys\nfrom main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        "heavy = {'polars', 'pyspark', 'numpy', 'rich', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    assert "exit codes" in done.stdout
+
+
+def test_an_answer_in_words_leaves_stdout_alone(capsys) -> None:
+    answer = Answer(False)
+    with answer.reserved():
+        print("summary")
+    answer.give({"never": "shown"})
+    assert capsys.readouterr().out == "summary\n"

@@ -1,0 +1,121 @@
+"""The first run's test data, and the comparison with what the generator knows."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from cli.run import lacks_input
+from cli.truth import TruthCheck, check_truth
+from config import Config
+from data_generator.truth import Truth, load_truth
+from main import main
+from pipeline.results import RunResult
+
+SMALL = ["LOGMILL_GENERATOR_SIZE=200kB", "LOGMILL_GENERATOR_FILES=2", "LOGMILL_PREPROCESSING_WORKERS=1"]
+
+
+def right_answer(truth: Truth) -> RunResult:
+    return RunResult(
+        run_id="1",
+        status="ok",
+        engine="polars",
+        output="pipeline_data/output",
+        files=truth.files,
+        records_read=truth.records,
+        kept=truth.distinct_ids,
+        duplicates_phase1=truth.duplicates,
+        conflicts=truth.conflicts,
+        rejected=truth.rejected,
+        rejected_by_reason=truth.rejected_by_reason,
+        total_micro_minutes=truth.total_micro_minutes,
+    )
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for pair in SMALL:
+        monkeypatch.setenv(*pair.split("="))
+
+
+def honest_run(config: Config, _progress) -> RunResult:
+    truth = load_truth(Path(config.INPUT_DIR))
+    assert truth is not None
+    return right_answer(truth)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_first_run_makes_its_own_data_and_checks_the_result(install, monkeypatch, capsys) -> None:
+    install(honest_run)
+    for _ in range(2):
+        assert main([]) == 0
+        out, err = capsys.readouterr()
+        assert "checked against truth.json: all 7 counts agree" in out
+    assert "making test data" not in err
+    monkeypatch.setenv("LOGMILL_DEDUPE_KEEP", "first")
+    assert main([]) == 0
+    assert "all 6 counts agree" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small")
+def test_a_wrong_result_is_said_aloud(install, capsys) -> None:
+    install(lambda config, progress: replace(honest_run(config, progress), kept=1))
+    assert main(["--quiet"]) == 0
+    assert "warning: DIFFERS from truth.json: kept: expected" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
+def test_other_input_is_not_compared(install, tmp_path: Path) -> None:
+    install(honest_run)
+    assert main(["generate", "--output", "logs", "--quiet"]) == 0
+    config = Config(INPUT_DIR="logs")
+    truth = load_truth(Path("logs"))
+    assert truth is not None
+    result = right_answer(truth)
+    assert check_truth(config, result) == TruthCheck(7, ())
+    assert check_truth(config, replace(result, status="partial")) is None
+    assert check_truth(config, replace(result, files=1)) is None
+    (tmp_path / "logs/mine.csv").write_text("x")
+    assert check_truth(config, result) is None
+    assert check_truth(Config(INPUT_DIR="logs/mine.csv"), result) is None
+
+
+@pytest.mark.usefixtures("small")
+def test_a_truth_that_cannot_be_read_costs_a_line_not_the_run(install, tmp_path: Path, result, capsys) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/truth.json").write_text("{")
+    install(lambda *_: replace(result, status="ok"))
+    assert main(["--input", "logs"]) == 0
+    assert "not checked against truth.json" in capsys.readouterr().out
+
+
+def test_only_an_unnamed_empty_input_is_filled(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    config = Config(INPUT_DIR=str(folder))
+    assert lacks_input(config)
+    assert not lacks_input(replace(config, INPUT_NAMED=True))
+    folder.mkdir()
+    for name in (".gitkeep", "truth.json"):
+        (folder / name).touch()
+    assert lacks_input(config)
+    (folder / "mine.csv.gz").touch()
+    assert not lacks_input(config)
+    assert not lacks_input(Config(INPUT_DIR=str(folder / "truth.json")))
+
+
+@pytest.mark.usefixtures("install")
+def test_generate_says_what_it_made_and_what_is_wrong(monkeypatch, tmp_path: Path, capsys) -> None:
+    assert main(["generate", "--size", "100kB", "--files", "2", "--output", "d", "--seed", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert "2 files" in out
+    assert "malformed" in out
+    assert "Generating test data" in err
+    assert main(["generate", "--duplicates", "0.9", "--output", "d"]) == 2
+    assert "at most 0.9" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["generate", "--output", "file"]) == 5
+    assert "cannot write test data to file" in capsys.readouterr().err
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**6))
+    assert main(["generate", "--size", "1MB", "--output", "d"]) == 5
+    assert "1 MB free" in capsys.readouterr().err

@@ -1,0 +1,106 @@
+"""The summary at 80 columns, with hostile names; progress as bars and as lines."""
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from cli.progress import BarProgress, LineProgress, NullProgress, open_progress
+from cli.summary import print_summary, query_command
+from cli.truth import TruthCheck
+from pipeline.results import RunResult
+
+
+def render(result: RunResult, check: TruthCheck | str | None = None, width: int = 80) -> str:
+    stream = io.StringIO()
+    print_summary(result, check, Console(file=stream, width=width, markup=False, highlight=False, emoji=False))
+    return stream.getvalue()
+
+
+def test_everything_is_readable_at_80_columns(result) -> None:
+    shown = render(result, TruthCheck(7, ()))
+    body, query = shown.split("Ask it with DuckDB:\n")
+    assert max(len(line) for line in body.splitlines()) <= 80
+    assert "…" not in body
+    for part in (
+        "1,234 files", "1.23 TB", "12,345,678,901", "700,000,000", "299,999,000", "wrong_field_count", "0.412",
+        "3.46 GB", "16", "polars", "North America", "400,000,000,000", "80.0%", "100,000,000 users",
+        "100,100,100 rows", "500,000,000,000.50 minutes", "all 7 counts agree", "DB-IP", "README.md",
+        "no usable Java", "SPLIT_BYTES chosen", "3 blank lines", "1 h 02 min", "quarantine",
+    ):  # fmt: skip
+        assert part in body, part
+    assert query.strip() == query_command(result.output)
+
+
+def test_hostile_names_stay_text(result) -> None:
+    shown = render(result)
+    assert "\x1b" not in shown
+    assert "[red]\\x1b[0m" in shown
+    assert "bad\\n[red]name.csv" in shown
+
+
+def test_an_empty_run_and_many_refusals_render(result) -> None:
+    empty = RunResult(run_id="1", status="ok", engine="polars", output="o")
+    assert "Done: 0 files" in render(empty)
+    many = replace(result, refused_files=result.refused_files * 14, error="14 of 20 files refused")
+    assert "and 4 more refused files" in render(many)
+    assert "14 of 20" in render(many)
+    assert "DIFFERS from truth.json: kept: 1" in render(result, TruthCheck(7, ("kept: 1",)))
+    assert max(len(line) for line in render(many, width=200).split("Ask it")[0].splitlines()) <= 100
+
+
+def test_the_query_survives_odd_paths() -> None:
+    assert query_command("a/b/").startswith("duckdb -c \"FROM 'a/b/*/*.parquet' ")
+    assert query_command("it's").startswith("duckdb -c \"FROM 'it''s/*/*.parquet' ")
+    assert query_command("$HOME").startswith("duckdb -c 'FROM ")
+
+
+def test_lines_come_every_few_seconds() -> None:
+    lines: list[str] = []
+    now = [0.0]
+    with LineProgress(lines.append, lambda: now[0]) as progress:
+        progress.phase("Phase 1", 10 * 10**9)
+        for _ in range(4):
+            now[0] += 2.5
+            progress.advance(10**9)
+        progress.note("odd\x07")
+        progress.phase("Phase 2", 0)
+        now[0] += 6
+        progress.advance(0)
+    assert lines == [
+        "Phase 1: 10 GB",
+        "Phase 1: 2 GB of 10 GB (20%), 400 MB/s, 20.0 s left",
+        "Phase 1: 4 GB of 10 GB (40%), 400 MB/s, 15.0 s left",
+        "note: odd\\x07",
+        "Phase 1: done in 10.0 s",
+        "Phase 2: 0 B",
+        "Phase 2: done in 6.00 s",
+    ]
+
+
+def test_a_failed_phase_is_not_called_done() -> None:
+    lines: list[str] = []
+    progress = LineProgress(lines.append)
+    progress.phase("Phase 1", 5)
+    progress.__exit__(RuntimeError, RuntimeError(), None)
+    assert lines == ["Phase 1: 5 B"]
+
+
+def test_bars_on_a_terminal() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, force_terminal=True, color_system=None)
+    with BarProgress(console) as progress:
+        progress.advance(1)
+        progress.phase("Phase 1", 2 * 10**9)
+        progress.advance(10**9)
+        progress.note("[red]a note")
+        progress.phase("Phase 2", 0)
+    shown = stream.getvalue()
+    assert "2 GB of 2 GB" in shown
+    assert "note: [red]a note" in shown
+
+
+def test_the_progress_that_suits(monkeypatch) -> None:
+    assert type(open_progress(quiet=True)) is NullProgress
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert type(open_progress(quiet=False)) is LineProgress

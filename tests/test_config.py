@@ -1,0 +1,264 @@
+"""Every setting: default, documentation, allowed and refused values, precedence, and the messages of errors."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from config import Config, describe_settings, load_config
+from pipeline.errors import ConfigError
+from utils.settings import declared
+
+FOLDERS = {"INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR"}
+
+VALID = {
+    "INPUT_DIR": ("logs", "logs"),
+    "INTERMEDIATE_DIR": ("between", "between"),
+    "OUTPUT_DIR": ("out", "out"),
+    "PREPROCESSING_WORKERS": ("3", 3),
+    "MEMORY_LIMIT": ("8GB", 8 * 10**9),
+    "CHUNK_BYTES": ("64", 64),
+    "SPLIT_BYTES": ("1 GiB", 2**30),
+    "BUCKETS": ("64", 64),
+    "ENGINE": ("Polars", "polars"),
+    "SPARK_MASTER": ("spark://host:7077", "spark://host:7077"),
+    "SPARK_DRIVER_MEMORY": ("2GiB", 2**31),
+    "SPARK_EXECUTOR_MEMORY": ("1.5GB", 1_500_000_000),
+    "SPARK_SHUFFLE_PARTITIONS": ("0", 0),
+    "SPARK_PLAN": ("sql", "sql"),
+    "SPARK_UI": ("yes", True),
+    "DEDUPE_KEEP": ("last", "last"),
+    "GEO_LEVEL": ("country", "country"),
+    "COMPRESSION": ("none", "none"),
+    "MAX_RECORD_BYTES": ("1MiB", 2**20),
+    "KEEP_VERSIONS": ("1", 1),
+    "QUARANTINE_RETENTION_DAYS": ("7", 7),
+    "LOG_ID_COLUMN": ("log_id, event_id", ("log_id", "event_id")),
+    "USER_ID_COLUMN": ("uid", ("uid",)),
+    "TIMESTAMP_COLUMN": ("ts", ("ts",)),
+    "IP_ADDRESS_COLUMN": ("ip", ("ip",)),
+    "WATCH_TIME_COLUMN": ("minutes,watch_time(min)", ("minutes", "watch_time(min)")),
+    "GENERATOR_FILES": ("20", 20),
+    "GENERATOR_SIZE": ("1GB", 10**9),
+    "GENERATOR_USERS": ("5", 5),
+    "GENERATOR_DUPLICATES": ("0", 0.0),
+    "GENERATOR_CROSS_FILE_DUPLICATES": ("0.5", 0.5),
+    "GENERATOR_CONFLICTS": ("0.01", 0.01),
+    "GENERATOR_MALFORMED": ("0.05", 0.05),
+    "GENERATOR_QUOTED": ("1", 1.0),
+    "GENERATOR_IPV6": ("1e-1", 0.1),
+    "GENERATOR_SEED": ("0", 0),
+}
+
+INVALID = {
+    "INPUT_DIR": ["", "  ", "a\0b", 5],
+    "INTERMEDIATE_DIR": [""],
+    "OUTPUT_DIR": [""],
+    "PREPROCESSING_WORKERS": ["0", "257", "-1", "two", "", "1.5", 2.0, True, None, [1]],
+    "MEMORY_LIMIT": ["8G", "8", "999MB", "lots", "-1GB", "1e9", "", 1.5e9, True],
+    "CHUNK_BYTES": ["63", "0", "2GiB"],
+    "SPLIT_BYTES": ["63", "-1"],
+    "BUCKETS": ["3", "2048", "-2"],
+    "ENGINE": ["duckdb", "", 1],
+    "SPARK_MASTER": ["spark", "local[", "http://host", 1],
+    "SPARK_DRIVER_MEMORY": ["1g", "100MB"],
+    "SPARK_EXECUTOR_MEMORY": ["1g", "100MB"],
+    "SPARK_SHUFFLE_PARTITIONS": ["-1", "many"],
+    "SPARK_PLAN": ["rdd"],
+    "SPARK_UI": ["maybe", "", 2],
+    "DEDUPE_KEEP": ["shortest"],
+    "GEO_DATABASE": ["no/such/file.mmdb", 1],
+    "GEO_LEVEL": ["city"],
+    "GEO_REGIONS": ["no/such/file.csv"],
+    "COMPRESSION": ["zip"],
+    "MAX_RECORD_BYTES": ["255", "65MiB"],
+    "KEEP_VERSIONS": ["0"],
+    "QUARANTINE_RETENTION_DAYS": ["0", "soon"],
+    "LOG_ID_COLUMN": ["", "a,,b", "a,a", [], [1], "a\nb", 1],
+    "USER_ID_COLUMN": [""],
+    "TIMESTAMP_COLUMN": [""],
+    "IP_ADDRESS_COLUMN": [""],
+    "WATCH_TIME_COLUMN": [""],
+    "GENERATOR_FILES": ["0", "10000"],
+    "GENERATOR_SIZE": ["1", "big"],
+    "GENERATOR_USERS": ["0"],
+    "GENERATOR_DUPLICATES": ["1.1", "-0.1", "nan", "5%", True],
+    "GENERATOR_CROSS_FILE_DUPLICATES": ["2"],
+    "GENERATOR_CONFLICTS": ["0.06"],
+    "GENERATOR_MALFORMED": ["0.06"],
+    "GENERATOR_QUOTED": ["inf"],
+    "GENERATOR_IPV6": ["x"],
+    "GENERATOR_SEED": ["-1", "abc"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_setting_is_documented_and_tested() -> None:
+    fields = declared(Config)
+    listing = describe_settings()
+    for name, field in fields.items():
+        assert name.isupper()
+        for part in ("unit", "meaning", "change"):
+            assert field.metadata[part].strip(), f"{name} has no {part}"
+        assert field.metadata["kind"].expected
+        assert f"{name} = " in listing
+    assert set(VALID) | {"GEO_DATABASE", "GEO_REGIONS"} == set(fields)
+    assert set(INVALID) == set(fields)
+    assert set(Config.__dataclass_fields__) - set(fields) == {"INPUT_NAMED"}
+
+
+def test_defaults_are_valid_and_a_config_pickles() -> None:
+    config = load_config({}, {}, None)
+    assert config == Config()
+    assert not config.INPUT_NAMED
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert config.PREPROCESSING_WORKERS >= 1
+    assert config.MEMORY_LIMIT >= 10**9
+
+
+@pytest.mark.parametrize(("name", "raw", "value"), [(name, *pair) for name, pair in VALID.items()])
+def test_valid_text_is_read_from_every_source(name: str, raw: str, value: object, tmp_path: Path) -> None:
+    toml = tmp_path / "logmill.toml"
+    toml.write_text(f'{name.lower()} = "{raw}"\n')
+    assert getattr(load_config({name: raw}, {}, None), name) == value
+    assert getattr(load_config({}, {f"LOGMILL_{name}": raw}, None), name) == value
+    assert getattr(load_config({}, {}, toml), name) == value
+
+
+@pytest.mark.parametrize(("name", "raw"), [(name, raw) for name, raws in INVALID.items() for raw in raws])
+def test_an_invalid_value_is_refused_by_name(name: str, raw: object) -> None:
+    with pytest.raises(ConfigError, match=name):
+        load_config({name: raw if raw is not None else ()}, {}, None)
+
+
+@pytest.mark.parametrize("name", ["GEO_DATABASE", "GEO_REGIONS"])
+def test_a_named_file_must_exist(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "table"
+    path.touch()
+    assert getattr(load_config({name: str(path)}, {}, None), name) == str(path)
+    assert getattr(load_config({}, {f"LOGMILL_{name}": ""}, None), name) == ""
+
+
+def test_the_nearer_source_wins(tmp_path: Path) -> None:
+    toml = tmp_path / "logmill.toml"
+    toml.write_text("KEEP_VERSIONS = 7\nengine = 'spark'\nPREPROCESSING_WORKERS = 9\n")
+    config = load_config(
+        {"PREPROCESSING_WORKERS": "5", "ENGINE": None},
+        {"LOGMILL_ENGINE": "polars", "LOGMILL_PREPROCESSING_WORKERS": "6", "HOME": "x"},
+        toml,
+    )
+    assert (config.PREPROCESSING_WORKERS, config.ENGINE, config.KEEP_VERSIONS) == (5, "polars", 7)
+
+
+@pytest.mark.parametrize("source", ["cli", "env", "toml"])
+def test_a_named_input_is_noticed_wherever_it_is_named(source: str, tmp_path: Path) -> None:
+    toml = tmp_path / "logmill.toml"
+    toml.write_text("INPUT_DIR = 'logs'\n")
+    config = load_config(
+        {"INPUT_DIR": "logs"} if source == "cli" else {},
+        {"LOGMILL_INPUT_DIR": "logs"} if source == "env" else {},
+        toml if source == "toml" else None,
+    )
+    assert config.INPUT_NAMED
+    assert config.INPUT_DIR == "logs"
+
+
+def test_errors_name_where_the_value_came_from(tmp_path: Path) -> None:
+    toml = tmp_path / "logmill.toml"
+    toml.write_text("SPARK_UI = 'maybe'\n")
+    for cli, environ, path, origin in [
+        ({"PREPROCESSING_WORKERS": "x"}, {}, None, "command line, --workers"),
+        ({}, {"LOGMILL_BUCKETS": "x"}, None, "environment, LOGMILL_BUCKETS"),
+        ({}, {}, toml, "logmill.toml"),
+    ]:
+        with pytest.raises(ConfigError, match=origin):
+            load_config(cli, environ, path)
+    with pytest.raises(ConfigError, match=r"ENGINE is 'x' \(in config.py\)"):
+        Config(ENGINE="x")
+
+
+@pytest.mark.parametrize(
+    ("environ", "toml", "message"),
+    [
+        ({"LOGMILL_ENGIN": "spark"}, "", "'ENGIN'.*LOGMILL_ENGIN.*did you mean ENGINE"),
+        ({"LOGMILL_": "spark"}, "", "unknown setting ''"),
+        ({"LOGMILL_INPUT_NAMED": "1"}, "", "unknown setting 'INPUT_NAMED'"),
+        ({}, "work_ers = 3", "unknown setting 'WORK_ERS'.*logmill.toml"),
+        ({}, "Engine = 'spark'", "unknown setting 'Engine'.*did you mean"),
+        ({}, "[spark]\nUI = true", "unknown setting 'SPARK'"),
+        ({}, "ENGINE = 'spark'\nengine = 'spark'", "ENGINE is set twice"),
+        ({}, "ENGINE = ", "not valid TOML"),
+        ({}, "MEMORY_LIMIT = 1.5", "MEMORY_LIMIT is 1.5"),
+    ],
+)
+def test_unknown_names_and_broken_files(environ: dict[str, str], toml: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "logmill.toml"
+    path.write_text(toml)
+    with pytest.raises(ConfigError, match=message):
+        load_config({}, environ, path)
+
+
+def test_a_missing_or_undecodable_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config({}, {}, tmp_path / "absent.toml")
+    (tmp_path / "bad.toml").write_bytes(b"ENGINE = '\xff'")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_config({}, {}, tmp_path / "bad.toml")
+
+
+def test_toml_values_of_their_own_types(tmp_path: Path) -> None:
+    path = tmp_path / "logmill.toml"
+    path.write_text(
+        "SPARK_UI = true\nMEMORY_LIMIT = 2000000000\nUSER_ID_COLUMN = ['user', 'uid']\ngenerator_ipv6 = 0\n"
+    )
+    config = load_config({}, {}, path)
+    assert (config.SPARK_UI, config.MEMORY_LIMIT, config.GENERATOR_IPV6) == (True, 2 * 10**9, 0)
+    assert config.columns["user_id"] == ("user", "uid")
+
+
+def test_two_columns_may_not_share_a_name() -> None:
+    with pytest.raises(ConfigError, match=r"LOG_ID_COLUMN and USER_ID_COLUMN.*'id'"):
+        Config(LOG_ID_COLUMN=("id",), USER_ID_COLUMN=("uid", "id"))
+
+
+@pytest.mark.parametrize(
+    ("source", "intermediate", "output", "names"),
+    [
+        ("data", "data/between", "out", "INPUT_DIR.*INTERMEDIATE_DIR"),
+        ("data/out", "between", "data", "INPUT_DIR.*OUTPUT_DIR"),
+        ("out.versions/v1", "between", "out", "INPUT_DIR.*OUTPUT_DIR"),
+        ("between/*.csv", "between", "out", "INPUT_DIR.*INTERMEDIATE_DIR"),
+        ("**/*.csv", "between", "out", "INPUT_DIR.*INTERMEDIATE_DIR"),
+        ("data", "out/between", "out", "INTERMEDIATE_DIR.*OUTPUT_DIR"),
+        ("data", "out.versions", "out", "INTERMEDIATE_DIR.*OUTPUT_DIR"),
+        ("data", "same", "./x/../same", "INTERMEDIATE_DIR.*OUTPUT_DIR"),
+        ("data", "between", "/", "OUTPUT_DIR"),
+        ("data", "between", "..", "OUTPUT_DIR"),
+    ],
+)
+def test_folders_must_lie_apart(source: str, intermediate: str, output: str, names: str) -> None:
+    with pytest.raises(ConfigError, match=names):
+        Config(INPUT_DIR=source, INTERMEDIATE_DIR=intermediate, OUTPUT_DIR=output)
+
+
+def test_an_output_that_is_already_a_link_stays_apart(tmp_path: Path) -> None:
+    (tmp_path / "out.versions/v1/data").mkdir(parents=True)
+    (tmp_path / "out").symlink_to("out.versions/v1/data")
+    assert Config(INPUT_DIR="logs", OUTPUT_DIR="out", INTERMEDIATE_DIR="between").OUTPUT_DIR == "out"
+    with pytest.raises(ConfigError, match=r"INPUT_DIR.*OUTPUT_DIR"):
+        Config(INPUT_DIR="out", OUTPUT_DIR="out", INTERMEDIATE_DIR="between")
+
+
+def test_a_file_or_a_flat_glob_may_lie_beside_the_output() -> None:
+    for source in ("*.csv", "data/*.csv", "data/a.csv"):
+        Config(INPUT_DIR=source, OUTPUT_DIR="data/out", INTERMEDIATE_DIR="data/between")
+
+
+@pytest.mark.parametrize("master", ["", "local[2]", "local[*]", "local", "yarn", "k8s://https://host:443"])
+def test_spark_masters(master: str) -> None:
+    config = Config(SPARK_MASTER=master)
+    assert master == config.SPARK_MASTER

@@ -1,0 +1,39 @@
+"""Sizes and times as people write and read them."""
+
+import pytest
+
+from utils.units import format_seconds, format_size, parse_size
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0), ("1000", 1000), ("64B", 64), ("1kB", 1000), ("1KiB", 1024), ("8GB", 8 * 10**9),
+        (" 8 gib ", 8 * 2**30),
+        ("1.5GB", 1_500_000_000), ("0.1GB", 100_000_000), ("2TB", 2 * 10**12), ("512MiB", 512 * 2**20),
+    ],
+)  # fmt: skip
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "8G", "1g", "-1GB", "1,5GB", "1e9", "8 G B", "8GBs", "٣GB", "inf", "1_000"])
+def test_anything_else_is_not_a_size(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a size"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (250e6, "250 MB"), (999.7e6, "1 GB"), (3e15, "3,000.00 TB")],
+)  # fmt: skip
+def test_sizes_are_shown(size: float, text: str) -> None:
+    assert format_size(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.421, "0.42 s"), (36.24, "36.2 s"), (59.96, "1 min 00 s"), (125, "2 min 05 s"), (3725, "1 h 02 min")],
+)
+def test_times_are_shown(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text

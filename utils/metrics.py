@@ -1,0 +1,128 @@
+"""What the machine offers (cores, memory, also inside a container) and what a run takes of it."""
+
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+ROOT = Path("/")
+
+
+def usable_cores(root: Path = ROOT) -> int:
+    """Cores that this process may use: the least of affinity and the CPU quotas of its control groups (rounded up).
+
+    ``root`` stands for ``/`` in tests.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([affinity, *_cpu_quotas(root)]))
+
+
+def total_memory(root: Path = ROOT) -> int:
+    """Bytes of memory that this process may use: the least of the machine's and its control groups' limits."""
+    limits = [
+        int(text)
+        for folder in _group_folders(root, "memory")
+        for name in ("memory.max", "memory.limit_in_bytes")
+        if (text := _read(folder / name)).isdigit()
+    ]
+    return min([psutil.virtual_memory().total, *limits])
+
+
+def _cpu_quotas(root: Path) -> Iterator[int]:
+    for folder in _group_folders(root, "cpu"):
+        words = _read(folder / "cpu.max").split() or [
+            _read(folder / "cpu.cfs_quota_us"),
+            _read(folder / "cpu.cfs_period_us"),
+        ]
+        if len(words) == 2 and all(word.isdigit() and int(word) > 0 for word in words):
+            yield math.ceil(int(words[0]) / int(words[1]))
+
+
+def _group_folders(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of this process's control groups, innermost first, up to the mount (version 2, then version 1).
+
+    A limit may be set at any level. Inside a container the path may be the host's: levels that do
+    not exist read as empty.
+    """
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / (controller if controllers else "")
+        inner = mount / path.lstrip("/")
+        yield from (folder for folder in (inner, *inner.parents) if folder.is_relative_to(mount))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+class PeakMemory:
+    """Samples the memory of this process and all its descendants while the ``with`` block runs.
+
+    ``peak_bytes`` is the greatest sum of each process's own pages (resident less shared, where the system tells) plus
+    the greatest shared part of any one of them: pages of libraries are counted once, not once per worker. This is
+    close to the sum of proportional set sizes, which costs milliseconds per process to read.
+    """
+
+    def __init__(self, interval_seconds: float = 0.1) -> None:
+        self.peak_bytes = 0
+        self._interval = interval_seconds
+        self._me = psutil.Process()
+        self._processes = [self._me]
+        self._next_search = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="peak-memory", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.sample()
+
+    def sample(self) -> int:
+        """Measures once and returns the bytes in use now."""
+        self._find_processes()
+        own = 0
+        shared_most = 0
+        for process in self._processes:
+            try:
+                memory = process.memory_info()
+            except psutil.Error:
+                continue
+            shared = int(getattr(memory, "shared", 0))
+            own += int(memory.rss) - shared
+            shared_most = max(shared_most, shared)
+        self.peak_bytes = max(self.peak_bytes, own + shared_most)
+        return own + shared_most
+
+    def _find_processes(self) -> None:
+        """Searching the process table costs milliseconds, so it happens about once a second at most."""
+        started = time.monotonic()
+        if started < self._next_search:
+            return
+        try:
+            self._processes = [self._me, *self._me.children(recursive=True)]
+        except psutil.Error:
+            self._processes = [self._me]
+        finished = time.monotonic()
+        self._next_search = finished + max(1.0, 200 * (finished - started))
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._interval):
+            self.sample()

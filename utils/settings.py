@@ -1,0 +1,159 @@
+"""Declared settings: a dataclass field that knows its unit, meaning and allowed values, and how to read them as text.
+
+Every reader takes a string (command line, environment) or a plain value (TOML, Python) and raises ValueError for
+anything it does not allow; it never guesses and never falls back.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from utils.units import format_size, parse_size
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The allowed values of a setting: ``expected`` in words, ``read`` from a raw value (ValueError if not allowed)."""
+
+    expected: str
+    read: Callable[[object], Any]
+
+
+def setting(default: T, kind: Kind, *, unit: str, meaning: str, change: str, option: str | None = None) -> T:
+    """A dataclass field with its default, unit, one-line meaning, when to change it, and its command-line option."""
+    return setting_from(lambda: default, kind, unit=unit, meaning=meaning, change=change, option=option)
+
+
+def setting_from(
+    default: Callable[[], T], kind: Kind, *, unit: str, meaning: str, change: str, option: str | None = None
+) -> T:
+    """As ``setting``, with a default that is worked out when the object is made."""
+    metadata = {"kind": kind, "unit": unit, "meaning": meaning, "change": change, "option": option}
+    return dataclasses.field(default_factory=default, metadata=metadata)
+
+
+def declared(owner: Any) -> dict[str, dataclasses.Field[Any]]:
+    """The settings of a dataclass (or an instance) by name, in order."""
+    return {field.name: field for field in dataclasses.fields(owner) if "kind" in field.metadata}
+
+
+def read_setting(field: dataclasses.Field[Any], raw: object, origin: str) -> Any:
+    """The value of ``raw``, which came from ``origin``; ValueError names setting, origin, found and expected."""
+    kind: Kind = field.metadata["kind"]
+    try:
+        return kind.read(raw)
+    except (ValueError, TypeError):
+        found = repr(raw)
+        shown = found if len(found) <= 80 else found[:77] + "..."
+        raise ValueError(f"{field.name} is {shown} ({origin}): expected {kind.expected}. Correct it there.") from None
+
+
+def read_settings(owner: Any, raw: Mapping[str, object], origin: Callable[[str], str]) -> dict[str, Any]:
+    """Values of the settings named in ``raw``; ValueError for an unknown name (with the closest) or a bad value."""
+    fields = declared(owner)
+    values = {}
+    for name, value in raw.items():
+        if name not in fields:
+            close = difflib.get_close_matches(name.upper(), fields, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise ValueError(f"unknown setting {name!r} ({origin(name)}): {hint}All settings are listed in config.py.")
+        values[name] = read_setting(fields[name], value, origin(name))
+    return values
+
+
+def text(expected: str = "a text that is not empty", allow_empty: bool = False) -> Kind:
+    """A string without NUL characters."""
+
+    def read(raw: object) -> str:
+        if not isinstance(raw, str) or "\0" in raw or (not raw.strip() and not (allow_empty and raw == "")):
+            raise ValueError
+        return raw
+
+    return Kind(expected, read)
+
+
+def integer(low: int, high: int, also: str = "", accept: Callable[[int], bool] = lambda _: True) -> Kind:
+    """A whole number from ``low`` to ``high`` for which ``accept`` holds; ``also`` says that in words."""
+
+    def read(raw: object) -> int:
+        if isinstance(raw, bool) or not isinstance(raw, int | str):
+            raise ValueError
+        number = int(raw)
+        if not low <= number <= high or not accept(number):
+            raise ValueError
+        return number
+
+    return Kind(f"a whole number from {low:,} to {high:,}{also}", read)
+
+
+def size(low: int, high: int = 10**18, zero: bool = False) -> Kind:
+    """Bytes as a whole number or text such as ``8GB``; ``zero`` allows 0, which leaves the choice to the program."""
+
+    def read(raw: object) -> int:
+        if isinstance(raw, bool) or not isinstance(raw, int | str):
+            raise ValueError
+        number = raw if isinstance(raw, int) else parse_size(raw)
+        if not low <= number <= high and not (zero and number == 0):
+            raise ValueError
+        return number
+
+    limits = f"a size like 8GB (10^9 bytes each) or 512MiB (2^20), at least {format_size(low)}"
+    most = f", at most {format_size(high)}" if high < 10**18 else ""
+    return Kind(limits + most + (", or 0" if zero else ""), read)
+
+
+def share(high: float = 1.0) -> Kind:
+    """A number from 0 to ``high``."""
+
+    def read(raw: object) -> float:
+        if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+            raise ValueError
+        number = float(raw)
+        if not 0 <= number <= high:
+            raise ValueError
+        return number
+
+    return Kind(f"a share from 0 to {high:g} (0.01 is 1 %)", read)
+
+
+def choice(*allowed: str) -> Kind:
+    """One of a few words, in any case."""
+
+    def read(raw: object) -> str:
+        if not isinstance(raw, str) or raw.lower() not in allowed:
+            raise ValueError
+        return raw.lower()
+
+    return Kind("one of " + ", ".join(allowed), read)
+
+
+def flag() -> Kind:
+    """True or false."""
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+    def read(raw: object) -> bool:
+        found = raw if isinstance(raw, bool) else words.get(raw.lower()) if isinstance(raw, str) else None
+        if found is None:
+            raise ValueError
+        return found
+
+    return Kind("true or false", read)
+
+
+def names() -> Kind:
+    """Accepted names, the first is canonical: a list, or one string with commas between them."""
+
+    def read(raw: object) -> tuple[str, ...]:
+        items = raw.split(",") if isinstance(raw, str) else raw
+        if not isinstance(items, list | tuple) or not items:
+            raise ValueError
+        found = tuple(item.strip() if isinstance(item, str) else "" for item in items)
+        if not all(found) or len(set(found)) < len(found) or any(set(name) & set("\0\r\n") for name in found):
+            raise ValueError
+        return found
+
+    return Kind("one or more different column names, with commas between them", read)

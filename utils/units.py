@@ -1,0 +1,43 @@
+"""Sizes as people write and read them. Decimal units are powers of 1000 (GB), binary ones of 1024 (GiB)."""
+
+import re
+from fractions import Fraction
+
+_FACTORS = {"": 1, "b": 1} | {
+    f"{letter}{suffix}": base**power
+    for power, letter in enumerate("kmgt", start=1)
+    for suffix, base in (("b", 1000), ("ib", 1024))
+}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)", re.ASCII)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``"8GB"``, ``"512 MiB"``, ``"1.5GB"`` or ``"1000"`` (bytes); letters in any case.
+
+    Raises:
+        ValueError: anything else, also ``"8G"``, which some programs read as GB and others as GiB.
+    """
+    match = _SIZE.fullmatch(text.strip().lower())
+    if match is None or match[2] not in _FACTORS:
+        raise ValueError(f"{text!r} is not a size; write it like 8GB, 512MiB or a number of bytes")
+    return int(Fraction(match[1]) * _FACTORS[match[2]])
+
+
+def format_size(size: float) -> str:
+    """``size`` bytes in the decimal unit that gives 1 to 999: ``"1.50 GB"``, ``"250 MB"``, ``"64 B"``."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:,.2f} TB"
+
+
+def format_seconds(seconds: float) -> str:
+    """``"0.42 s"``, ``"36.2 s"``, ``"2 min 05 s"`` or ``"1 h 02 min"``."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
