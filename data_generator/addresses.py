@@ -1,7 +1,7 @@
 """IP addresses as a pure function of user and place, written as fixed-width text with padding.
 
-Every user has one home address. Most look like addresses of real access networks; about one user in a hundred has a
-private or reserved address, and one in three hundred something that is no address at all.
+Every user has one home address. Most look like addresses of real access networks; a share is private, reserved, or no
+address at all (one in four of them).
 """
 
 import numpy as np
@@ -15,7 +15,6 @@ from data_generator.text import COLON, DOTTED_OCTETS, HEX_GROUPS, OCTETS, PAD, t
 IPV4_WIDTH = 16
 IPV6_WIDTH = 40
 _STREAM = 100
-_SPECIAL_IN_1024 = 13
 _NOT_PUBLIC_OR_MILITARY = {
     *(10, 100, 127, 169, 172, 192, 198, 203),
     *(6, 7, 11, 21, 22, 26, 28, 29, 30, 33, 55, 214, 215),
@@ -48,7 +47,7 @@ def write_addresses(settings: GeneratorSettings, user: Words, place: Words, targ
     """Write the address of each user at each place into ``target`` (rows x ``address_width``), padded with PAD."""
     words = random_words(user * np.uint64(PLACES_PER_USER) + place, stream_key(settings.seed, _STREAM))
     is_ipv6 = bits(words, 0, 16) < np.uint64(round(settings.ipv6 * 65_536))
-    is_special = bits(words, 16, 10) < np.uint64(_SPECIAL_IN_1024)
+    is_special = bits(words, 16, 10) < np.uint64(round(settings.special_addresses * 1024))
     target[:, IPV4_WIDTH:] = PAD
     _write_ipv4(words, target)
     six = np.flatnonzero(is_ipv6)

@@ -10,7 +10,7 @@ MIN_FILE_BYTES = 2_000
 MAX_FILE_BYTES = 400_000_000_000
 MAX_UNORIGINAL_SHARE = 0.9
 MAX_RARE_SHARE = 0.05
-_SHARES = ("duplicates", "cross_file_duplicates", "conflicts", "malformed", "ipv6", "quoted")
+_SHARES = ("duplicates", "cross_file_duplicates", "conflicts", "malformed", "ipv6", "quoted", "special_addresses")
 _RARE_SHARES = ("conflicts", "malformed")
 
 
@@ -28,6 +28,7 @@ class GeneratorSettings:
         malformed: share of all records that a reader must reject.
         ipv6: share of users whose home address is IPv6.
         quoted: share of events with a quoted (well-formed) device type.
+        special_addresses: share of addresses that are private, reserved or no address at all.
         seed: the same settings and seed give the same bytes, whatever the number of workers.
 
     Raises:
@@ -43,6 +44,7 @@ class GeneratorSettings:
     malformed: float = 0.00005
     ipv6: float = 0.30
     quoted: float = 0.01
+    special_addresses: float = 0.0125
     seed: int = 42
 
     def __post_init__(self) -> None:

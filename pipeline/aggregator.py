@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import polars_hash as plh
 from numpy.typing import NDArray
 
 from pipeline.dedupe import repeated_keys, resolve, rows_with_keys
@@ -97,14 +96,12 @@ def find_contested(job: Job, task: ContestedTask, report: Callable[[int], None])
         parts.append(np.asarray(index[first:last]))
     keys = np.concatenate(parts) if parts else np.empty(0, np.uint64)
     keys.sort()
-    prefix = keys & ~FINE_MASK
-    shared = repeated_keys(prefix)
-    # Of the repeated prefixes, those that occur with different fine buckets.
-    rows = np.flatnonzero(np.isin(prefix, shared, kind="sort")) if len(shared) else np.empty(0, np.int64)
-    distinct = np.unique(keys[rows])
-    contested = repeated_keys(distinct & ~FINE_MASK)
-    found = distinct[np.isin(distinct & ~FINE_MASK, contested)]
+    difference = keys[1:] ^ keys[:-1]
+    # Sorted: copies of a prefix are neighbours, and two that differ only in the fine bucket betray it.
+    betrayed = (difference != 0) & (difference <= FINE_MASK)
+    contested = np.unique(keys[1:][betrayed] & ~FINE_MASK)
     if len(contested):
+        found = np.unique(keys[rows_with_keys(keys & ~FINE_MASK, contested)])
         np.save(job.workspace.path("merge", split_file(task.number, "npy")), found)
     report(len(keys))
     return len(contested)
@@ -129,7 +126,9 @@ def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> Buck
         alone = rows_with_keys(ids & ~FINE_MASK, contested)
         candidates = np.union1d(candidates, alone) if len(alone) else candidates
         if len(candidates):
-            resolution = resolve(frame[candidates], job.keep, job.geo().names)
+            place = pl.col("split").cast(pl.Int64) * 2**_PLACE_BITS + pl.col("offset")
+            copies = frame[candidates].with_columns(place=place)
+            resolution = resolve(copies, job.keep, job.geo().names)
             duplicates += resolution.duplicates
             losers.append(resolution.losers)
             winners = resolution.winners
@@ -139,7 +138,7 @@ def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> Buck
             others = np.ones(len(frame), bool)
             others[candidates] = False
             needed = ["user_id", "region", "micro_minutes"]
-            frame = pl.concat([frame.filter(pl.Series(others)).select(needed), winners.select(needed)])
+            frame = pl.concat([frame.select(needed).filter(pl.Series(others)), winners.select(needed)])
         kept += len(frame)
         totals.append(add_up(frame))
     total = totals[0] if len(totals) == 1 else merge_totals(pl.concat(totals))
@@ -196,39 +195,12 @@ def correct(job: Job, task: CorrectTask, report: Callable[[int], None]) -> Bucke
 
 
 def add_up(rows: pl.DataFrame) -> pl.DataFrame:
-    """Total per user and region: user_id, region (UInt16), micro_minutes (Int64 sum), event_count (Int64).
-
-    Groups on one 64-bit hash of both, and then compares neighbours exactly; a collision takes the slower, plain way.
-    Raises BalanceError where a sum would pass int64.
-    """
-    if not len(rows):
-        return rows.select("user_id", "region", "micro_minutes", pl.lit(0, dtype=pl.Int64).alias("event_count"))
-    region = rows["region"].to_numpy()
-    key = rows.select(plh.col("user_id").nchash.xxh3_64()).to_series().to_numpy()
-    key = key ^ (region.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-    order = np.argsort(key)
-    key = key[order]
-    changes = np.concatenate(([True], key[1:] != key[:-1]))
-    starts = np.flatnonzero(changes)
-    users = rows["user_id"].gather(order)
-    region = region[order]
-    same = ((users == users.shift()).fill_null(False).to_numpy()) & np.concatenate(([False], region[1:] == region[:-1]))
-    micro = rows["micro_minutes"].to_numpy()
-    _check_range(micro)
-    if np.any(~same & ~changes):
-        return merge_totals(rows.with_columns(pl.lit(1, dtype=pl.Int64).alias("event_count")))
-    return pl.DataFrame(
-        {
-            "user_id": users.gather(starts),
-            "region": region[starts],
-            "micro_minutes": np.add.reduceat(micro[order], starts),
-            "event_count": np.diff(np.append(starts, len(order))),
-        }
-    )
+    """Total per user and region: user_id, region (UInt16), micro_minutes (Int64 sum), event_count (Int64)."""
+    return merge_totals(rows.with_columns(pl.lit(1, dtype=pl.Int64).alias("event_count")))
 
 
 def merge_totals(totals: pl.DataFrame) -> pl.DataFrame:
-    """Add up partial totals of the same users and regions."""
+    """Add up partial totals of the same users and regions. Raises BalanceError where a sum could pass int64."""
     _check_range(totals["micro_minutes"].to_numpy())
     return totals.group_by("user_id", "region").agg(pl.col("micro_minutes").sum(), pl.col("event_count").sum())
 
@@ -243,7 +215,7 @@ def _check_range(micro: NDArray[np.int64]) -> None:
 
 
 def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[pl.DataFrame]:
-    """The bucket's rows with their ``place``: in one frame, or in ``passes`` frames by the leading bits of the id."""
+    """The bucket's rows with their ``split``: in one frame, or in ``passes`` frames by the leading bits of the id."""
     for number in range(passes):
         parts = []
         for split in task.splits:
@@ -253,8 +225,7 @@ def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[pl.DataFrame]:
             if passes > 1:
                 leading = rows["id_hi"].to_numpy().view(np.uint64) >> np.uint64(64 - (passes.bit_length() - 1))
                 rows = rows.filter(pl.Series(leading == number))
-            place = (pl.col("offset").cast(pl.Int64) + (split << _PLACE_BITS)).alias("place")
-            parts.append(rows.with_columns(place).drop("offset"))
+            parts.append(rows.with_columns(pl.lit(split, dtype=pl.UInt32).alias("split")))
         if parts:
             yield pl.concat(parts, rechunk=True)
 

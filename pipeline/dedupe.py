@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 ID = ["id_hi", "id_lo"]
 CONTENT = [*ID, "user_id", "region", "micro_minutes"]
 
-_FILTER_BITS = 22
-
 Keys = NDArray[np.uint64]
 Rows = NDArray[np.int64]
 
@@ -39,8 +37,9 @@ def rows_with_keys(keys: Keys, wanted: Keys) -> Rows:
     """Positions of the rows whose key is one of ``wanted`` (sorted, distinct); keys are uniform in their high bits."""
     if not len(wanted):
         return np.empty(0, np.int64)
-    shift = np.uint64(64 - _FILTER_BITS)
-    seen = np.zeros(1 << _FILTER_BITS, bool)
+    bits = min(24, len(wanted).bit_length() + 5)  # a table that passes few others and fits a cache
+    shift = np.uint64(64 - bits)
+    seen = np.zeros(1 << bits, bool)
     seen[wanted >> shift] = True
     maybe = np.flatnonzero(seen[keys >> shift])
     place = np.minimum(np.searchsorted(wanted, keys[maybe]), len(wanted) - 1)

@@ -53,11 +53,11 @@ def run(config: Config, progress: Progress) -> RunResult:
         files, refused = open_inputs(paths, _required_columns(config), config.MAX_RECORD_BYTES)
         _check_disk(config, files)
         sizes = plan(config, files, spark=choice.spark)
+        pool = held.enter_context(LocalEngine(sizes.workers))
         geo = _load_geo(config)
-        job = _make_job(config, run_id, sizes, geo)
-
+        pool.job = job = _make_job(config, run_id, sizes, geo)
         spark = held.enter_context(SparkEngine(config, job, sizes.workers)) if choice.spark else None
-        pool = held.enter_context(LocalEngine(job, sizes.workers))
+
         progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
         outcome = read_files(pool, files, sizes.split_bytes, progress.advance)
         outcome.refused |= refused

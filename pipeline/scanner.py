@@ -39,31 +39,29 @@ def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series
     if b"\0" in data or not _is_utf8(data):
         return None
     array = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(array == LF)
-    delimiters = np.flatnonzero(array == delimiter)
+    line_ends = array == LF
+    separators = np.flatnonzero((array == delimiter) | line_ends)
     quoted = b'"' in data
     if quoted:
         quotes = np.flatnonzero(array == QUOTE)
-        if not _well_formed(array, quotes, ends, delimiter, doubled=False):
+        if not _well_formed(array, quotes, np.flatnonzero(line_ends), delimiter):
             return None
-        delimiters = delimiters[np.searchsorted(quotes, delimiters) & 1 == 0]
-    count = len(ends)
-    if len(delimiters) != count * (fields - 1):
+        separators = separators[np.searchsorted(quotes, separators) & 1 == 0]
+    count = int(np.count_nonzero(line_ends))
+    # Exactly every last one of ``fields`` separators is a line end: every line has the right number of fields.
+    if len(separators) != count * fields or not np.all(array[separators[fields - 1 :: fields]] == LF):
         return None
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    between = delimiters.reshape(count, fields - 1)
-    if not (np.all(between[:, 0] >= starts) and np.all(between[:, -1] < ends)):
-        return None
+    stops = np.ascontiguousarray(separators.reshape(count, fields).T.astype(np.int32))
+    starts = np.concatenate((np.zeros(1, np.int32), stops[-1, :-1] + 1))
     if b"\r" in data:
-        ends = ends - ((array[ends - 1] == CR) & (ends > starts))
-    if np.max(ends - starts, initial=0) > max_record:
+        stops[-1] -= (array[stops[-1] - 1] == CR) & (stops[-1] > starts)
+    if np.max(stops[-1] - starts, initial=0) > max_record:
         return None
     for place, column in columns.items():
-        first = starts if place == 0 else between[:, place - 1] + 1
-        last = ends if place == fields - 1 else between[:, place]
-        if not _same_fields(array, first, last - first, column, quoted):
+        first = starts if place == 0 else stops[place - 1] + 1
+        if not _same_fields(array, first, stops[place] - first, column, quoted):
             return None
-    return starts
+    return starts.astype(np.int64)
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -77,7 +75,7 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _same_fields(
-    array: NDArray[np.uint8], first: Positions, length: Positions, column: pl.Series, quoted: bool
+    array: NDArray[np.uint8], first: NDArray[np.int32], length: NDArray[np.int32], column: pl.Series, quoted: bool
 ) -> bool:
     """Whether every value of ``column`` has the length and the first four bytes of its field."""
     if len(column) != len(first) or column.null_count():
@@ -91,25 +89,24 @@ def _same_fields(
     views = np.frombuffer(arrow.buffers()[1], np.uint32).reshape(-1, 4)[arrow.offset : arrow.offset + len(arrow)]
     if not np.array_equal(views[:, 0], length):
         return False
-    heads = np.ndarray(len(array) - 3, dtype="<u4", buffer=array.data, strides=(1,)) if len(array) > 3 else _NO_HEADS
-    inside = first < len(heads)
-    words = heads[first[inside]] & _PREFIX_MASK[np.minimum(length[inside], 4)]
-    if not np.array_equal(words, views[inside, 1]):
+    # Only the last fields of the data lie within three bytes of its end.
+    inside = len(first) - int(np.count_nonzero(first[-4:] > len(array) - 4))
+    heads = np.ndarray(max(0, len(array) - 3), dtype="<u4", buffer=array.data, strides=(1,)) if inside else _NO_HEADS
+    words = heads[first[:inside]] & _PREFIX_MASK[np.minimum(length[:inside], 4)]
+    if not np.array_equal(words, views[:inside, 1]):
         return False
     return all(
         int.from_bytes(array[first[i] : first[i] + min(length[i], 4)].tobytes(), "little") == views[i, 1]
-        for i in np.flatnonzero(~inside)
+        for i in range(inside, len(first))
     )
 
 
 _NO_HEADS: NDArray[np.uint32] = np.empty(0, np.uint32)
 
 
-def _well_formed(
-    array: NDArray[np.uint8], quotes: Positions, ends: Positions, delimiter: int, *, doubled: bool
-) -> bool:
-    """Whether all quotes open and close fields within their line (``doubled`` ones inside allowed or not)."""
-    return len(quotes) % 2 == 0 and not len(_odd_quotes(array, quotes, ends, delimiter, doubled=doubled))
+def _well_formed(array: NDArray[np.uint8], quotes: Positions, ends: Positions, delimiter: int) -> bool:
+    """Whether all quotes open and close fields within their line, and none is doubled."""
+    return len(quotes) % 2 == 0 and not len(_odd_quotes(array, quotes, ends, delimiter, doubled=False))
 
 
 def _odd_quotes(

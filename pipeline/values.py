@@ -82,15 +82,17 @@ def micro_minutes(texts: pl.Series) -> tuple[NDArray[np.int64], dict[int, str]]:
 
 def blank_rows(texts: pl.Series) -> list[int]:
     """Rows of a String column that are empty or white space."""
-    return texts.str.strip_chars().eq("").arg_true().to_list()
+    unusual = ((texts < "!") | (texts > "\x7f")).arg_true()  # only such texts can begin with white space or be empty
+    return unusual.filter(texts.gather(unusual).str.strip_chars() == "").to_list()
 
 
 def repeated_header_rows(columns: dict[str, pl.Series], names: dict[str, str]) -> list[int]:
     """Rows whose every column holds the column's own name (with a byte-order mark where files were concatenated)."""
-    same = pl.Series([True]).new_from_index(0, len(next(iter(columns.values()))))
+    rows = pl.select(pl.int_range(len(next(iter(columns.values()))))).to_series()
     for role, column in columns.items():
-        same &= column.str.strip_prefix("\ufeff") == names[role]
-    return same.arg_true().to_list()
+        texts = column if len(rows) == len(column) else column.gather(rows)
+        rows = rows.filter((texts == names[role]) | (texts == f"\ufeff{names[role]}"))
+    return rows.to_list()
 
 
 def epoch_micros(texts: pl.Series) -> pl.Series:

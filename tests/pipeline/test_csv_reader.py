@@ -1,0 +1,206 @@
+"""The parser is never believed: broken on purpose, it changes no result; and a broken scanner counts nothing wrongly."""
+
+import random
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from pipeline import csv_reader, scanner
+from pipeline.csv_reader import parse
+from pipeline.records import read_record
+from tests.harness import HEADER, Harness, region_of
+from tests.reference import read_file, run
+
+MAX_RECORD = 256
+
+
+def clean_lines(count=60):
+    """Records as real logs have them: user ids and addresses of one length, with a common beginning."""
+    rng = random.Random(7)
+    for number in range(count):
+        log_id = f"{rng.getrandbits(64):016x}"
+        user = f"user_{rng.randrange(100):08d}"
+        title = rng.choice(["vid_00001", "ünïcode", '"quoted"', "x"])
+        address = f"10.0.{rng.randrange(100, 200)}.{rng.randrange(101, 103)}"
+        yield f"{log_id},{user},2026-01-01T00:00:{number % 60:02d}Z,{title},tv,{address},{rng.randrange(10**5) / 100}\n"
+
+
+CLEAN = HEADER + "".join(clean_lines()).encode()
+ODD = HEADER + "".join(
+    line + extra
+    for line, extra in zip(
+        clean_lines(), 12 * ["", 'a,"b\nc",,"d,""e",,1.1.1.1,5\n', "\n", 'q"r,u,t,v,d,2.2.2.2,7\r\n', "short,line\n"], strict=True
+    )
+).encode()
+FILES = {"clean": CLEAN, "odd": ODD}
+
+
+def on_all(change):
+    """A breakage that does the same to every column."""
+    return lambda texts, _: {role: change(text) for role, text in texts.items()}
+
+
+def on_one(role, change):
+    """A breakage of one column."""
+    return lambda texts, _: {**texts, role: change(texts[role])}
+
+
+def without(text, row):
+    return pl.concat([text[:row], text[row + 1 :]])
+
+
+def with_value(text, row, change):
+    return pl.concat([text[:row], pl.Series([change(text[row])], dtype=pl.String), text[row + 1 :]])
+
+
+def rolled(text):
+    return pl.concat([text[1:], text[:1]])
+
+
+def swapped(text):
+    return pl.concat([text[1:2], text[:1], text[2:]])
+
+
+def shift_fields(texts, _):
+    roles = ["log_id", "user_id", "ip_address", "watch_time"]
+    return dict(zip(roles, [texts[role] for role in [*roles[1:], roles[0]]], strict=True))
+
+
+def swap_columns(texts, _):
+    return {**texts, "log_id": texts["user_id"], "user_id": texts["log_id"]}
+
+
+def stale(texts, before):
+    """Rows of the chunk before, as far as they go."""
+    if not before:
+        return texts
+    rows = min(len(before["log_id"]), len(texts["log_id"]))
+    return {role: pl.concat([before[role][:rows], texts[role][rows:]]) for role in texts}
+
+
+BREAKAGES = {
+    "drop the first row": on_all(lambda text: text[1:]),
+    "drop a row in the middle": on_all(lambda text: without(text, len(text) // 2)),
+    "drop the last row": on_all(lambda text: text[:-1]),
+    "double a row": on_all(lambda text: pl.concat([text[:2], text[1:]])),
+    "double one and drop another": on_all(lambda text: pl.concat([text[:1], text[:1], text[2:]])),
+    "double the last and drop the first": on_all(lambda text: pl.concat([text[1:], text[-1:]])),
+    "swallow the chunk": on_all(lambda text: text[:0]),
+    "swallow half of the chunk": on_all(lambda text: text[: len(text) // 2]),
+    "join two rows": on_all(lambda text: with_value(text[1:], 0, lambda value: value + text[0]) if len(text) > 1 else text),
+    "reverse the rows": on_all(lambda text: text[::-1]),
+    "exchange two rows": on_all(swapped),
+    "roll the rows": on_all(rolled),
+    "shift a field": shift_fields,
+    "swap two columns": swap_columns,
+    "rows of the chunk before": stale,
+    **{f"roll {role} alone": on_one(role, rolled) for role in ("log_id", "user_id", "ip_address", "watch_time")},
+    **{f"exchange two of {role}": on_one(role, swapped) for role in ("log_id", "user_id", "ip_address", "watch_time")},
+    "truncate a value": on_one("log_id", lambda text: with_value(text, 0, lambda value: value[:-1])),
+    "lengthen a value": on_one("user_id", lambda text: with_value(text, 0, lambda value: value + "0")),
+    "change a first character": on_one("log_id", lambda text: with_value(text, 0, lambda value: "z" + value[1:])),
+    "change a last character": on_one("user_id", lambda text: with_value(text, 0, lambda value: value[:-1] + "z")),
+    "change the last of the last value": on_one(
+        "watch_time", lambda text: with_value(text, len(text) - 1, lambda value: value[:-1] + "0" * 2)
+    ),
+    "empty a value": on_one("user_id", lambda text: with_value(text, 0, lambda _: "")),
+    "null a value": on_one("user_id", lambda text: with_value(text, 0, lambda _: None)),
+    "null everything": on_all(lambda text: pl.Series([None] * len(text), dtype=pl.String)),
+    "trim": on_all(lambda text: (text + " ").str.strip_chars()[: len(text) - 1]),
+    "upper case": on_all(lambda text: text.str.to_uppercase()),
+    "round numbers": on_one("watch_time", lambda text: text.cast(pl.Float64, strict=False).round(0).cast(pl.String)),
+    "an error": lambda _texts, _before: None,
+}
+
+
+def break_parser(monkeypatch, breakage):
+    """Put ``breakage`` behind the parser; returns the list of chunks that it changed."""
+    before = {}
+    changed = []
+
+    def broken(data, header):
+        texts = parse(data, header)
+        if texts is None or not len(texts["log_id"]):
+            return texts
+        result = breakage(texts, dict(before))
+        before.update(texts)
+        if result is None or any(not result[role].equals(texts[role], null_equal=True) for role in texts):
+            changed.append(data)
+        return result
+
+    monkeypatch.setattr(csv_reader, "parse", broken)
+    return changed
+
+
+@pytest.mark.parametrize("data", FILES.values(), ids=FILES)
+@pytest.mark.parametrize("breakage", BREAKAGES.values(), ids=BREAKAGES)
+def test_broken_parser_changes_nothing(monkeypatch, breakage, data):
+    changed = break_parser(monkeypatch, breakage)
+    with Harness([data], chunk_bytes=700, max_record=MAX_RECORD) as harness:
+        found = harness.run()
+    assert changed, "the breakage broke nothing"
+    truth = run([data], MAX_RECORD, "longest", region_of)
+    assert found.totals == truth.totals
+    assert (found.records, found.kept, found.rejected.total()) == (truth.records, truth.kept, truth.rejected.total())
+
+
+def swallow_the_next(data, start, *rest):
+    record = read_record(data, start, *rest)
+    following = data.find(b"\n", record.end) + 1
+    return replace(record, end=following or record.end)
+
+
+def stop_at_the_line(data, start, *rest):
+    """As if there were no quoted line ends: the lines of such a record become records of their own."""
+    return replace(read_record(data, start, *rest), end=data.index(b"\n", start) + 1)
+
+
+@pytest.mark.parametrize("careful", [swallow_the_next, stop_at_the_line])
+@pytest.mark.parametrize("name", ["drop a row in the middle", "double a row", "roll user_id alone", "an error"])
+def test_with_the_careful_path_broken_too_the_file_is_refused(monkeypatch, name, careful):
+    break_parser(monkeypatch, BREAKAGES[name])
+    monkeypatch.setattr(csv_reader, "read_record", careful)
+    with Harness([ODD, CLEAN[: len(HEADER)]], chunk_bytes=700, max_record=MAX_RECORD) as harness:
+        outcome = harness.read()
+    assert "does not balance" in outcome.refused[harness.paths[0]]
+    assert [ledger.file.path for ledger in outcome.ledgers] == [harness.paths[1]]
+
+
+@pytest.mark.parametrize("error", [-1, 1])
+def test_a_scanner_off_by_one_refuses_the_file(monkeypatch, error):
+    tally = scanner.tally
+    monkeypatch.setattr(scanner, "check", lambda *_: None)
+    monkeypatch.setattr(
+        scanner, "tally", lambda *given: replace(found := tally(*given), records=found.records + error)
+    )
+    for data in FILES.values():
+        with Harness([data], chunk_bytes=700, max_record=MAX_RECORD) as harness:
+            outcome = harness.read()
+        assert "does not balance" in outcome.refused[harness.paths[0]]
+        assert not outcome.ledgers
+
+
+@pytest.mark.parametrize("cut", [slice(1, None), slice(None, -1)])
+def test_a_check_that_loses_a_record_never_gives_a_result(monkeypatch, cut):
+    check = scanner.check
+
+    def lossy(*given):
+        starts = check(*given)
+        return starts if starts is None else starts[cut]
+
+    monkeypatch.setattr(scanner, "check", lossy)
+    with Harness([CLEAN], chunk_bytes=700, max_record=MAX_RECORD) as harness, pytest.raises(Exception, match=r"."):
+        outcome = harness.read()
+        assert not outcome.ledgers
+        raise RuntimeError(str(outcome.refused))
+
+
+def test_a_check_that_passes_nothing_changes_nothing(monkeypatch):
+    """The careful path alone is right for every record."""
+    monkeypatch.setattr(scanner, "check", lambda *_: None)
+    for data in FILES.values():
+        with Harness([data], chunk_bytes=700, max_record=MAX_RECORD) as harness:
+            outcome = harness.read()
+            (accepted,) = harness.accepted(outcome)
+        assert [offset for offset, _ in accepted] == [offset for offset, _ in read_file(data, MAX_RECORD).events]

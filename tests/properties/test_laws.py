@@ -1,0 +1,87 @@
+"""The laws over the whole data path: cutting, order and sizes change no value, and every record is accounted for."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.harness import HEADER, Harness, region_of
+from tests.properties.nasty import MAX_RECORD, hostile_files, keeps, records, sizes
+from tests.reference import MALFORMED, MALFORMED_REASONS, run
+
+jobs = st.fixed_dictionaries(
+    {
+        "chunk_bytes": sizes,
+        "split_bytes": sizes,
+        "buckets": st.sampled_from([1, 2, 8, 1024]),
+        "bucket_rows": st.sampled_from([1, 2, 3, 1000]),
+        "workers": st.sampled_from([1, 3]),
+    }
+)
+
+
+def assert_equals_reference(files, keep, job):
+    truth = run(files, MAX_RECORD, keep, region_of)
+    with Harness(files, max_record=MAX_RECORD, keep=keep, **job) as harness:
+        found = harness.run()
+    assert found.totals == truth.totals
+    assert (found.records, found.kept, found.duplicates, found.conflicts) == (
+        truth.records,
+        truth.kept,
+        truth.duplicates,
+        truth.conflicts,
+    )
+    assert found.records == found.kept + found.duplicates + found.conflicts + found.rejected.total()
+    assert malformed_together(found.rejected) == malformed_together(truth.rejected)
+    assert found.blank_lines == truth.blank_lines
+    assert found.users == len({user for _, user in truth.totals})
+    assert len(found.conflict_raws) == found.conflicts
+    return found
+
+
+def malformed_together(reasons):
+    """Counts by reason, with those of malformed records as one."""
+    counts = {}
+    for reason, count in reasons.items():
+        name = MALFORMED if reason in {*MALFORMED_REASONS, "record_too_long"} else reason
+        counts[name] = counts.get(name, 0) + count
+    return counts
+
+
+@st.composite
+def cuts(draw, rows):
+    """The same rows in another order, as one to four files."""
+    rows = draw(st.permutations(rows))
+    marks = sorted(draw(st.lists(st.integers(0, len(rows)), max_size=3)))
+    bounds = [0, *marks, len(rows)]
+    return [HEADER + b"".join(rows[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_cutting_and_order_change_nothing(data):
+    rows = data.draw(st.lists(records(broken=0.1), max_size=30))
+    keep = data.draw(keeps)
+    outcomes = [
+        assert_equals_reference(data.draw(cuts(rows)), keep, data.draw(jobs)),
+        assert_equals_reference(data.draw(cuts(rows)), keep, data.draw(jobs)),
+    ]
+    one, other = outcomes
+    for name in ("totals", "records", "kept", "duplicates", "conflicts", "rejected", "users"):
+        assert getattr(one, name) == getattr(other, name), name
+
+
+@settings(max_examples=100)
+@given(st.lists(hostile_files(), min_size=1, max_size=3), keeps, jobs)
+def test_hostile_files_equal_the_reference(files, keep, job):
+    assert_equals_reference(files, keep, job)
+
+
+@settings(max_examples=50)
+@given(hostile_files(), keeps, jobs)
+def test_a_file_delivered_twice_adds_duplicates_alone(data, keep, job):
+    with Harness([data], max_record=MAX_RECORD, keep=keep, **job) as harness:
+        once = harness.run()
+    with Harness([data, data], max_record=MAX_RECORD, keep=keep, **job) as harness:
+        twice = harness.run()
+    assert twice.totals == once.totals
+    assert (twice.kept, twice.conflicts) == (once.kept, once.conflicts)
+    assert twice.records == 2 * once.records

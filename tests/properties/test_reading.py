@@ -1,0 +1,40 @@
+"""Reading: for any bytes whatever and however they are cut, exactly what the reference finds."""
+
+from hypothesis import given, settings
+
+from tests.harness import Harness
+from tests.properties.nasty import MAX_RECORD, hostile_files, keeps, sizes
+from tests.reference import MALFORMED, MALFORMED_REASONS, read_file
+
+
+def assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep="longest"):
+    truth = read_file(data, MAX_RECORD, timestamps=keep != "longest")
+    with Harness([data], chunk_bytes=chunk_bytes, split_bytes=split_bytes, max_record=MAX_RECORD, keep=keep) as run:
+        outcome = run.read()
+        assert outcome.refused == {}
+        (ledger,) = outcome.ledgers
+        (accepted,) = run.accepted(outcome)
+        (rejects,) = run.rejects(outcome)
+    width = 4 if keep == "longest" else 5
+    assert accepted == [
+        (offset, (e.log_id, e.user_id, e.ip_address, e.micro, e.timestamp)[:width]) for offset, e in truth.events
+    ]
+    assert [(line, offset, plain(reason, raw), raw) for line, offset, reason, raw in rejects] == truth.rejects
+    assert ledger.records == truth.records
+    assert ledger.blank_lines == truth.blank_lines
+    assert ledger.preamble_lines == truth.preamble_lines
+    assert ledger.records == len(rejects) + ledger.duplicates + ledger.handed_over
+    assert ledger.rejected_by_reason.total() == len(rejects)
+
+
+def plain(reason, raw):
+    """The reason as far as the contract says: why a record of several lines is malformed is for people only."""
+    if reason in MALFORMED_REASONS or (reason == "record_too_long" and len(raw) < MAX_RECORD):
+        return MALFORMED
+    return reason
+
+
+@settings(max_examples=400)
+@given(hostile_files(), sizes, sizes, keeps)
+def test_reader_equals_reference(data, chunk_bytes, split_bytes, keep):
+    assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep)
