@@ -66,17 +66,25 @@ def resolve(rows: pl.DataFrame, keep: str, region_names: Sequence[str]) -> Resol
     earliest (latest) timestamp is earliest (latest), missing ones last; ties as for longest.
     """
     contents = distinct_contents(rows, keep)
+    ids = contents["id_hi"].to_numpy().view(np.uint64)
+    several = np.zeros(len(contents), bool)  # ids with more than one content (or equal halves): few, as a rule
+    several[rows_with_keys(ids, repeated_keys(np.sort(ids)))] = True
+    duplicates = len(rows) - len(contents)
+    if not several.any():
+        return Resolution(contents, contents.clear(), duplicates)
+    ranked = _rank(contents.filter(pl.Series(several)), keep, region_names)
+    first = ranked.select(pl.any_horizontal(pl.col(ID) != pl.col(ID).shift()).fill_null(True)).to_series()
+    winners = pl.concat([contents.filter(pl.Series(~several)), ranked.filter(first)])
+    return Resolution(winners, ranked.filter(~first), duplicates)
+
+
+def _rank(contents: pl.DataFrame, keep: str, region_names: Sequence[str]) -> pl.DataFrame:
+    """In order of id, and of each id's contents the winner first."""
     text_order = np.argsort(np.argsort(np.array([name.encode() for name in region_names], dtype=object)))
-    contents = contents.with_columns(
-        pl.Series("region_order", text_order[contents["region"].to_numpy()] if len(contents) else [], dtype=pl.Int64)
-    )
+    contents = contents.with_columns(pl.Series("region_order", text_order[contents["region"].to_numpy()]))
     order = [(name, False) for name in ID]
     if keep != "longest":
         order.append(("timestamp", keep == "last"))
     order += [("micro_minutes", True), ("user_id", False), ("region_order", False)]
     by, descending = [name for name, _ in order], [down for _, down in order]
-    contents = contents.sort(by, descending=descending, nulls_last=True).drop("region_order")
-    first = contents.select(
-        ((pl.col("id_hi") != pl.col("id_hi").shift()) | (pl.col("id_lo") != pl.col("id_lo").shift())).fill_null(True)
-    ).to_series()
-    return Resolution(contents.filter(first), contents.filter(~first), len(rows) - len(contents))
+    return contents.sort(by, descending=descending, nulls_last=True).drop("region_order")

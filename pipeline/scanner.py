@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 LF, CR, QUOTE = 0x0A, 0x0D, 0x22
 _PREFIX_MASK = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF], dtype=np.uint32)
 
+_SAMPLE = 32
+
 Positions = NDArray[np.int64]
 
 
@@ -34,7 +36,7 @@ def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series
     ``data`` ends with LF; ``columns`` maps a field's position to the String column that was parsed from it. Passed are
     only stretches without any doubt: every line has ``fields`` fields, quotes are well-formed within their line and
     hold no doubled quote, no NUL, valid UTF-8, no blank line, no over-long record. Of every single field the length
-    and the first four bytes are compared.
+    and the first four bytes are compared, and every byte of a sample of rows.
     """
     if b"\0" in data or not _is_utf8(data):
         return None
@@ -77,7 +79,7 @@ def _is_utf8(data: bytes) -> bool:
 def _same_fields(
     array: NDArray[np.uint8], first: NDArray[np.int32], length: NDArray[np.int32], column: pl.Series, quoted: bool
 ) -> bool:
-    """Whether every value of ``column`` has the length and the first four bytes of its field."""
+    """Whether every value of ``column`` has the length and the first four bytes of its field, and some are equal."""
     if len(column) != len(first) or column.null_count():
         return False
     if quoted:
@@ -95,10 +97,11 @@ def _same_fields(
     words = heads[first[:inside]] & _PREFIX_MASK[np.minimum(length[:inside], 4)]
     if not np.array_equal(words, views[:inside, 1]):
         return False
-    return all(
-        int.from_bytes(array[first[i] : first[i] + min(length[i], 4)].tobytes(), "little") == views[i, 1]
-        for i in range(inside, len(first))
+    sample = np.unique(
+        np.concatenate((np.linspace(0, len(first) - 1, _SAMPLE, dtype=np.int64), np.arange(inside, len(first))))
     )
+    fields = (array[at : at + size].tobytes() for at, size in zip(first[sample], length[sample], strict=True))
+    return all(field == value.encode() for field, value in zip(fields, column.gather(sample), strict=True))
 
 
 _NO_HEADS: NDArray[np.uint32] = np.empty(0, np.uint32)
