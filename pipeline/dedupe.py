@@ -43,7 +43,8 @@ def rows_with_keys(keys: Keys, wanted: Keys) -> Rows:
     seen[wanted >> shift] = True
     maybe = np.flatnonzero(seen[keys >> shift])
     place = np.minimum(np.searchsorted(wanted, keys[maybe]), len(wanted) - 1)
-    return maybe[wanted[place] == keys[maybe]]
+    found: Rows = maybe[wanted[place] == keys[maybe]]
+    return found
 
 
 def distinct_contents(rows: pl.DataFrame, keep: str) -> pl.DataFrame:

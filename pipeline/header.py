@@ -132,8 +132,8 @@ def _no_header(first_line: bytes, wanted: Mapping[str, tuple[str, ...]]) -> str:
         hint = f" (is it {near!r}? then set {role.upper()}_COLUMN)" if near else ""
         missing.append(f"{aliases[0]!r}{hint}")
     return (
-        f"no header in the first {HEADER_LINES} lines: missing {', '.join(missing)} under every delimiter of , ; TAB |. "
-        f"The first line has: {shown}."
+        f"no header in the first {HEADER_LINES} lines: missing {', '.join(missing)} under every delimiter of "
+        f", ; TAB |. The first line has: {shown}."
     )
 
 

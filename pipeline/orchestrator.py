@@ -148,8 +148,7 @@ def _check_disk(config: Config, files: list[InputFile]) -> None:
 def _load_geo(config: Config) -> GeoTable:
     database = Path(config.GEO_DATABASE) if config.GEO_DATABASE else None
     regions = Path(config.GEO_REGIONS) if config.GEO_REGIONS else None
-    level = "country" if config.GEO_LEVEL == "country" else "region"
-    return load_geo_table(database, level, regions, cache_folder())
+    return load_geo_table(database, config.GEO_LEVEL, regions, cache_folder())
 
 
 def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable) -> Job:

@@ -119,7 +119,8 @@ def _account(engine: LocalEngine, file: InputFile, splits: list[Split], results:
     if not ledger.balances():
         raise FileRefused(
             f"it does not balance: {ledger.records} records read, {ledger.rejected_by_reason.total()} rejected, "
-            f"{ledger.duplicates} duplicates, {ledger.handed_over} handed over. A fault in the program; please report it."
+            f"{ledger.duplicates} duplicates, {ledger.handed_over} handed over. A fault in the program; please report "
+            "it."
         )
     return ledger
 

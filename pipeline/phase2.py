@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-import numpy as np
 import polars as pl
 
 from pipeline.aggregator import (
@@ -85,13 +84,11 @@ def aggregate_all(
     """Deduplicate and add up all rows. ``advance`` gets rows. Raises BalanceError where a count does not add up."""
     filled = [split.result for split in splits if split.result.handed_over]
     numbers = tuple(result.split.number for result in filled)
-    rows = (
-        np.sum([result.bucket_rows for result in filled], axis=0, dtype=np.int64) if filled else np.zeros(0, np.int64)
-    )
-    contested = _find_all_contested(engine, job, numbers, int(rows.sum()), workers)
+    rows = [sum(counts) for counts in zip(*(result.bucket_rows for result in filled), strict=True)]
+    contested = _find_all_contested(engine, job, numbers, sum(rows), workers)
     tasks = [
         BucketTask(bucket, count, tuple(r.split.number for r in filled if r.bucket_rows[bucket]), contested)
-        for bucket, count in enumerate(rows.tolist())
+        for bucket, count in enumerate(rows)
         if count
     ]
     tasks.sort(key=lambda task: -task.rows)

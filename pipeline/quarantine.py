@@ -170,8 +170,8 @@ def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None])
                 rows.append((*place, CONFLICT, None, None, record.raw))
     except OSError as fault:
         raise EnvironmentFault(
-            f"{display_name(split.path)} can no longer be read ({fault.strerror or fault}), but the records that lost a "
-            "conflict must be kept. Restore it and run again."
+            f"{display_name(split.path)} can no longer be read ({fault.strerror or fault}), but the records that lost "
+            "a conflict must be kept. Restore it and run again."
         ) from fault
     pq.write_table(
         pa.Table.from_pydict(dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True)), SCHEMA),

@@ -54,7 +54,7 @@ def display_name(path: str) -> str:
 
 def stamp(path: str) -> tuple[int, int, int]:
     """(size, mtime in ns, inode) of a file."""
-    status = os.stat(path)  # noqa: PTH116 (a name that is not UTF-8 must pass unchanged)
+    status = os.stat(path)
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
@@ -86,7 +86,8 @@ def find_inputs(pattern: str) -> tuple[list[str], list[str]]:
 
 def _choose(paths: list[str], folder: Path | None) -> tuple[list[str], list[str]]:
     """Split into what is read and what is skipped: other endings, folders, and links that lead out of ``folder``."""
-    chosen, skipped = [], []
+    chosen: list[str] = []
+    skipped: list[str] = []
     for path in sorted(paths, key=os.fsencode):
         inside = folder is None or not os.path.islink(path) or Path(path).resolve().is_relative_to(folder)
         readable = path.lower().endswith(SUFFIXES) and Path(path).is_file() and inside

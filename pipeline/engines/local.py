@@ -73,6 +73,7 @@ class LocalEngine:
 
         ``advance`` gets what the kernels report, in their unit. Raises EnvironmentFault where a worker is killed.
         """
+        assert self.job is not None, "the job is set before map is called"
         waiting: dict[Future[Result], Task] = {self._pool.submit(_run, kernel, self.job, task): task for task in tasks}
         told = self._done.value
         while waiting:
