@@ -19,7 +19,9 @@ from pipeline.header import Header
 from pipeline.records import RECORD_TOO_LONG, byte_fault, read_record
 from pipeline.splits import Split
 
-LF, QUOTE = 0x0A, 0x22
+LF, CR, QUOTE = 0x0A, 0x0D, 0x22
+
+Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,8 @@ class SplitReader:
             end = len(data)
         chunk = data if end == len(data) else data[:end]
         header = self.split.header
-        texts = parse(chunk, header)
-        starts = texts and scanner.check(
-            chunk, ord(header.delimiter), header.fields, _by_place(texts, header), self.max_record
-        )
+        texts = None if b'""' in chunk else parse(chunk, header)  # doubled quotes never pass
+        starts = None if texts is None else check(chunk, texts, header, self.max_record)
         if texts is None or starts is None:
             return self._read_carefully(position, chunk, line)
         columns = _Columns(texts, starts, np.arange(len(starts)))
@@ -202,8 +202,10 @@ def parse(data: bytes, header: Header) -> dict[str, pl.Series] | None:
     return {role: frame[f"c{place}"] for role, place in header.columns.items()}
 
 
-def _by_place(texts: dict[str, pl.Series], header: Header) -> dict[int, pl.Series]:
-    return {header.columns[role]: text for role, text in texts.items()}
+def check(data: bytes, texts: dict[str, pl.Series], header: Header, max_record: int) -> Positions | None:
+    """Start of every record where the scanner finds ``texts`` to be what ``data`` says, else None."""
+    columns = {header.columns[role]: text for role, text in texts.items()}
+    return scanner.check(data, ord(header.delimiter), header.fields, columns, max_record)
 
 
 def _records(columns: _Columns) -> int:
@@ -225,9 +227,11 @@ def _parse_carefully(
     array = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(array == LF)
     starts = np.concatenate(([0], ends[:-1] + 1))
-    stops = ends - ((array[ends - 1] == 0x0D) & (ends > starts))
+    stops = ends - ((array[ends - 1] == CR) & (ends > starts))
     inside = starts < limit
-    plain = _plain_lines(array, starts, stops, ends, header, max_record) if trust_polars else np.zeros(len(ends), bool)
+    plain = stops - starts <= max_record if trust_polars else np.zeros(len(ends), bool)
+    if trust_polars:
+        plain &= _plain_lines(data, array, starts, ends, header)
     found = _no_columns(header)
     singles: list[tuple[int, int, tuple[bytes, ...]]] = []
     resume = 0
@@ -245,56 +249,58 @@ def _parse_carefully(
             singles.append((line, start, record.values))
     lines = np.flatnonzero(plain & inside)
     if len(lines):
-        bulk = _join_lines(data, array, starts, ends, lines)
+        bulk = _join_lines(data, starts, ends, lines)
         texts = parse(bulk, header)
         if texts is None:
             return None
-        if scanner.check(bulk, ord(header.delimiter), header.fields, _by_place(texts, header), max_record) is None:
+        if check(bulk, texts, header, max_record) is None:
             return None
         found = _Columns(texts, starts[lines], lines, found.rejected)
     return _append(found, singles, header)
 
 
 def _plain_lines(
-    array: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    stops: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    header: Header,
-    max_record: int,
+    data: bytes, array: NDArray[np.uint8], starts: Positions, ends: Positions, header: Header
 ) -> NDArray[np.bool_]:
     """Which lines are records that Polars reads as the contract does: the right number of fields, valid text, and
     quotes (if any) that surround whole fields and are not doubled."""
-    boundary = np.full(256, False)
-    boundary[[LF, ord(header.delimiter)]] = True
-    quotes = np.flatnonzero(array == QUOTE)
-    quote_line = np.searchsorted(ends, quotes)
-    per_line = np.bincount(quote_line, minlength=len(ends))
-    before_line = np.cumsum(per_line) - per_line
-    opens = (np.arange(len(quotes)) - before_line[quote_line]) % 2 == 0
-    left = (quotes == starts[quote_line]) | boundary[array[quotes - 1]]
-    right = (quotes + 1 == stops[quote_line]) | boundary[array[np.minimum(quotes + 1, len(array) - 1)]]
-    broken = np.bincount(quote_line[np.where(opens, ~left, ~right)], minlength=len(ends)) > 0
-    delimiters = np.flatnonzero(array == ord(header.delimiter))
-    open_quotes = np.searchsorted(quotes, delimiters) - before_line[np.searchsorted(ends, delimiters)]
-    outside = delimiters[open_quotes % 2 == 0]
-    counts = np.bincount(np.searchsorted(ends, outside), minlength=len(ends))
-    plain = (counts == header.fields - 1) & (per_line % 2 == 0) & ~broken & (stops - starts <= max_record)
+    before = np.searchsorted(np.flatnonzero(array == ord(header.delimiter)), ends)
+    plain: NDArray[np.bool_] = np.diff(before, prepend=0) == header.fields - 1
+    quoted = np.unique(np.searchsorted(ends, np.flatnonzero(array == QUOTE)))
+    if len(quoted):
+        plain[quoted] = _quoted_whole(_join_lines(data, starts, ends, quoted), header)
     suspects = array == 0
-    if byte_fault(array.tobytes()):
+    if byte_fault(data):
         suspects |= array >= 0x80
     for line in np.unique(np.searchsorted(ends, np.flatnonzero(suspects))).tolist():
-        plain[line] &= not byte_fault(array[starts[line] : ends[line]].tobytes())
+        plain[line] &= not byte_fault(data[starts[line] : ends[line]])
     return plain
 
 
-def _join_lines(
-    data: bytes,
-    array: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    lines: NDArray[np.int64],
-) -> bytes:
+def _quoted_whole(data: bytes, header: Header) -> NDArray[np.bool_]:
+    """Of lines with quotes, which have the right number of fields and only quotes that surround whole fields."""
+    array = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(array == LF)
+    quotes = np.flatnonzero(array == QUOTE)
+    line = np.searchsorted(ends, quotes)
+    number = np.bincount(line, minlength=len(ends))
+    before = np.cumsum(number) - number
+    opens = (np.arange(len(quotes)) - before[line]) % 2 == 0
+    boundary = np.zeros(256, bool)
+    boundary[[LF, ord(header.delimiter)]] = True
+    after = array[quotes + 1]
+    left = (quotes == 0) | boundary[array[quotes - 1]]
+    right = boundary[after] | ((after == CR) & (array[np.minimum(quotes + 2, len(array) - 1)] == LF))
+    broken = np.bincount(line[np.where(opens, ~left, ~right)], minlength=len(ends)) > 0
+    delimiters = np.flatnonzero(array == ord(header.delimiter))
+    owner = np.searchsorted(ends, delimiters)
+    outside = (np.searchsorted(quotes, delimiters) - before[owner]) % 2 == 0
+    fields = np.bincount(owner[outside], minlength=len(ends)) + 1
+    found: NDArray[np.bool_] = (fields == header.fields) & (number % 2 == 0) & ~broken
+    return found
+
+
+def _join_lines(data: bytes, starts: Positions, ends: Positions, lines: Positions) -> bytes:
     """The bytes of these lines, in order."""
     gaps = np.flatnonzero(np.diff(lines) != 1)
     first = lines[np.concatenate(([0], gaps + 1))]

@@ -7,9 +7,11 @@ line ends, delimiters and quotes, and one regular expression for records with un
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 LF, CR, QUOTE = 0x0A, 0x0D, 0x22
@@ -48,7 +50,7 @@ def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series
         quotes = np.flatnonzero(array == QUOTE)
         if not _well_formed(array, quotes, np.flatnonzero(line_ends), delimiter):
             return None
-        separators = separators[np.searchsorted(quotes, separators) & 1 == 0]
+        separators = _outside(separators, quotes)
     count = int(np.count_nonzero(line_ends))
     # Exactly every last one of ``fields`` separators is a line end: every line has the right number of fields.
     if len(separators) != count * fields or not np.all(array[separators[fields - 1 :: fields]] == LF):
@@ -66,6 +68,14 @@ def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series
     return starts.astype(np.int64)
 
 
+def _outside(positions: Positions, quotes: Positions) -> Positions:
+    """The positions that do not lie between the first and second, third and fourth, ... of ``quotes``."""
+    first, last = np.searchsorted(positions, quotes[::2]), np.searchsorted(positions, quotes[1::2])
+    length = last - first
+    inside = np.repeat(first - np.cumsum(length) + length, length) + np.arange(length.sum())
+    return np.delete(positions, inside)
+
+
 def _is_utf8(data: bytes) -> bool:
     if data.isascii():
         return True
@@ -79,7 +89,7 @@ def _is_utf8(data: bytes) -> bool:
 def _same_fields(
     array: NDArray[np.uint8], first: NDArray[np.int32], length: NDArray[np.int32], column: pl.Series, quoted: bool
 ) -> bool:
-    """Whether every value of ``column`` has the length and the first four bytes of its field, and some are equal."""
+    """Whether every value of ``column`` has the length, first and last four bytes of its field, and some are equal."""
     if len(column) != len(first) or column.null_count():
         return False
     if quoted:
@@ -95,7 +105,7 @@ def _same_fields(
     inside = len(first) - int(np.count_nonzero(first[-4:] > len(array) - 4))
     heads = np.ndarray(max(0, len(array) - 3), dtype="<u4", buffer=array.data, strides=(1,)) if inside else _NO_HEADS
     words = heads[first[:inside]] & _PREFIX_MASK[np.minimum(length[:inside], 4)]
-    if not np.array_equal(words, views[:inside, 1]):
+    if not np.array_equal(words, views[:inside, 1]) or not _same_tails(array, first + length, length, arrow, views):
         return False
     sample = np.unique(
         np.concatenate((np.linspace(0, len(first) - 1, _SAMPLE, dtype=np.int64), np.arange(inside, len(first))))
@@ -105,6 +115,38 @@ def _same_fields(
 
 
 _NO_HEADS: NDArray[np.uint32] = np.empty(0, np.uint32)
+
+
+def _same_tails(
+    array: NDArray[np.uint8],
+    stop: NDArray[np.int32],
+    length: NDArray[np.int32],
+    arrow: pa.Array,
+    views: NDArray[np.uint32],
+) -> bool:
+    """Whether the last four bytes of longer values are those before ``stop``: ids of a column often begin alike."""
+    buffers = [memoryview(buffer) for buffer in arrow.buffers()[1:]]
+    heads = _words(array.data)
+    inline = np.flatnonzero((length > 4) & (length <= 12))
+    if not np.array_equal(_words(buffers[0])[(inline + arrow.offset) * 16 + length[inline]], heads[stop[inline] - 4]):
+        return False
+    remote = np.flatnonzero(length > 12)
+    owner = views[remote, 2]
+    runs = [0, *(np.flatnonzero(owner[1:] != owner[:-1]) + 1).tolist(), len(remote)]
+    for begin, end in pairwise(runs):
+        if begin == end:
+            continue
+        rows = remote[begin:end]
+        words = _words(buffers[owner[begin] + 1])[views[rows, 3] + length[rows] - 4]
+        if not np.array_equal(words, heads[stop[rows] - 4]):
+            return False
+    return True
+
+
+def _words(data: memoryview) -> NDArray[np.uint32]:
+    """The four bytes at every position, as one number."""
+    size = data.nbytes - 3
+    return np.ndarray(size, dtype="<u4", buffer=data, strides=(1,)) if size > 0 else _NO_HEADS
 
 
 def _well_formed(array: NDArray[np.uint8], quotes: Positions, ends: Positions, delimiter: int) -> bool:

@@ -17,6 +17,7 @@ REPEATED_HEADER = "repeated_header"
 
 MICRO = 1_000_000
 MAX_MINUTES = 10**9
+_ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})?)?$"
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -103,8 +104,9 @@ def epoch_micros(texts: pl.Series) -> pl.Series:
     """
     frame = texts.alias("text").to_frame().lazy()
     text = pl.col("text")
+    moment = pl.when(text.str.contains(_ISO)).then(text)  # the parser alone would take years of any length, and spaces
     zoned = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
-    normal = text.str.replace(" ", "T", literal=True).str.replace(r"[zZ]$", "+00:00")
+    normal = moment.str.replace(" ", "T", literal=True).str.replace(r"[zZ]$", "+00:00")
     number = pl.when(text.str.contains(r"^-?\d{1,14}(?:\.\d+)?$")).then(text)
     digits = number.str.extract(r"^-?(\d+)", 1).str.len_bytes()
     decimal = number.cast(pl.Decimal(38, 9), strict=False)
@@ -117,7 +119,7 @@ def epoch_micros(texts: pl.Series) -> pl.Series:
         .then(normal)
         .str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
         .dt.replace_time_zone("UTC"),
-        text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us", "UTC")),
+        moment.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us", "UTC")),
     )
     epoch = (decimal * scale).cast(pl.Int64, strict=False)
     return frame.select(pl.coalesce(iso.dt.epoch("us"), epoch)).collect().to_series()

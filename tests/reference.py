@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 ROLES = {
@@ -200,6 +200,9 @@ def micro_minutes(text: str) -> tuple[int, str | None]:
         return 0, None
     if text.startswith("-"):
         return 0, "watch_time_negative"
+    exponent = int(text.lower().partition("e")[2] or 0)
+    if abs(exponent) > 10**9:
+        return (0, None) if exponent < 0 else (0, "watch_time_too_large")
     with localcontext() as context:
         context.prec, context.Emax, context.Emin = 3000, 10**12, -(10**12)
         number = Decimal(text)
@@ -216,20 +219,22 @@ def epoch_micros(text: str) -> int | None:
         digits = len(text.lstrip("-").partition(".")[0])
         return int(Decimal(text) * (10**6 if digits <= 11 else 1000))
     match = re.fullmatch(
-        r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:?\d\d)?)?", text, re.ASCII
+        r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]([01]\d|2[0-3]):?[0-5]\d)?)?", text, re.ASCII
     )
     if not match:
         return None
-    day, clock, fraction, zone = match.groups()
+    day, clock, fraction, zone, _ = match.groups()
+    clock = clock or "00:00:00"
+    leap = clock.endswith(":60")
     try:
-        moment = datetime.strptime(f"{day}T{clock or '00:00:00'}", "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+        moment = datetime.strptime(f"{day}T{clock[:-2]}59" if leap else f"{day}T{clock}", "%Y-%m-%dT%H:%M:%S")
     except ValueError:
         return None
-    micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    micros = (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1) + leap * 1_000_000
     micros += int(((fraction or "") + "000000")[:6])
     if zone and zone not in "Zz":
-        offset = int(zone[1:3]) * 60 + int(zone[-2:])
-        micros -= (-1 if zone[0] == "-" else 1) * offset * 60_000_000
+        minutes = int(zone[1:3]) * 60 + int(zone[-2:])
+        micros -= (-1 if zone[0] == "-" else 1) * minutes * 60_000_000
     return micros
 
 
@@ -260,9 +265,7 @@ def run(files: Iterable[bytes], max_record: int, keep: str, region_of: Callable[
     )
 
 
-def _winner(
-    copies: Sequence[Event], keep: str, region_of: Callable[[str], str]
-) -> tuple[tuple[str, str, int], int]:
+def _winner(copies: Sequence[Event], keep: str, region_of: Callable[[str], str]) -> tuple[tuple[str, str, int], int]:
     """(the content that counts, number of contents) among the copies of one log_id."""
     times: dict[tuple[str, str, int], list[int]] = {}
     for copy in copies:

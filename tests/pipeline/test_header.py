@@ -1,0 +1,88 @@
+"""Where the header is found, and why a file without one is refused."""
+
+import pytest
+
+from pipeline.errors import FileRefused
+from pipeline.header import read_header, split_fields
+from tests.reference import ROLES
+
+WANTED = {role: (name,) for role, name in ROLES.items() if role != "timestamp"}
+NAMES = ["log_id", "user_id", "timestamp", "video_id", "device_type", "ip_address", "watch_time(min)"]
+
+
+@pytest.fixture
+def find(tmp_path):
+    def find_in(data, wanted=WANTED, max_record=1024):
+        path = tmp_path / "a.csv"
+        path.write_bytes(data)
+        return read_header(path, wanted, max_record)
+
+    return find_in
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("preamble", [b"", b"\n", b"# made by, x;y\r\n\r\n", b"n\n" * 19])
+def test_header_in_every_dress(find, delimiter, end, bom, preamble):
+    start = bom + preamble + delimiter.join(NAMES).encode() + end
+    header = find(start + (b"1\n" if end else b""))
+    assert (header.delimiter, header.names, header.data_start) == (delimiter, tuple(NAMES), len(start))
+    assert header.columns == {role: NAMES.index(name) for role, name in ROLES.items() if role != "timestamp"}
+    assert header.first_line == preamble.count(b"\n") + 2
+
+
+def test_order_and_extra_columns_are_free(find):
+    header = find(b'"a ""b"", c",watch_time(min),ip_address,"user_id",log_id,\xc3\xa9\n')
+    assert header.columns == {"watch_time": 1, "ip_address": 2, "user_id": 3, "log_id": 4}
+    assert header.names[0] == 'a "b", c'
+
+
+def test_aliases(find):
+    header = find(b"id,user_id,ip_address,watch_time(min)\n", WANTED | {"log_id": ("log_id", "id")})
+    assert header.columns["log_id"] == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])
+def test_a_file_of_nothing_has_no_header_and_is_fine(find, data):
+    assert find(data) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"a,b,c\n1,2,3\n", "missing 'log_id'"),
+        (b"\n", "missing 'log_id'"),
+        (b"\n" * 20 + ",".join(NAMES).encode(), "first 20 lines"),
+        (",".join(NAMES).upper().encode() + b"\n", "is it 'LOG_ID'"),
+        (":".join(NAMES).encode() + b"\n", "every delimiter"),
+        (b",".join(b" " + name.encode() for name in NAMES), "missing"),
+        (",".join([*NAMES, "log_id"]).encode(), "more than one column"),
+        (b'"' + ",".join(NAMES).encode(), "missing"),
+        *((",".join(NAMES).encode(codec), "UTF-16") for codec in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")),
+    ],
+)
+def test_refused_with_the_reason(find, data, reason):
+    with pytest.raises(FileRefused, match=reason.replace("(", r"\(")):
+        find(data)
+
+
+def test_a_header_line_beyond_the_limit_is_not_cut_into_a_header(find):
+    """Cut at the limit it would have fewer columns, and its rest would be the first record."""
+    data = ",".join([*NAMES, *(f"extra{number:03d}" for number in range(40))]).encode() + b"\n"
+    assert len(find(data).names) == 47
+    with pytest.raises(FileRefused, match="longer than"):
+        find(data, max_record=256)
+
+
+def test_a_preamble_line_beyond_the_limit_is_one_line(find):
+    start = b"#" * 700 + b"\n" + ",".join(NAMES).encode() + b"\n"
+    header = find(start, max_record=256)
+    assert (header.first_line, header.data_start) == (3, len(start))
+
+
+def test_fields_of_a_line():
+    assert split_fields(b'a,"b,""c""",,d"e\r\n', ",") == ("a", 'b,"c"', "", 'd"e')
+    assert split_fields(b'a,"b"c', ",") is None
+    assert split_fields(b'a,"b', ",") is None
+    assert split_fields(b"", ",") == ("",)
