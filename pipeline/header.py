@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.errors import FileRefused
 
@@ -49,18 +50,30 @@ def read_header(path: Path, wanted: Mapping[str, tuple[str, ...]], max_record: i
         stream.seek(position)
         seen: list[bytes] = []
         for number in range(1, HEADER_LINES + 1):
-            line = stream.readline(max_record)
+            line, length = _read_line(stream, max_record)
             if not line:
                 break
-            position += len(line)
+            position += length
             seen.append(line)
-            found = _match(line, wanted)
+            found = _match(line, wanted) if length == len(line) else None
             if found:
                 delimiter, names, columns = found
                 return Header(delimiter, names, columns, position, number + 1, _row_width(stream.read(SAMPLE_BYTES)))
     if not seen:
         return None
-    raise FileRefused(_no_header(seen[0], wanted))
+    overlong = any(len(line) > max_record + 1 and not line.endswith(b"\n") for line in seen)
+    hint = f" One of them is longer than MAX_RECORD_BYTES ({max_record}), too long for a header." if overlong else ""
+    raise FileRefused(_no_header(seen[0], wanted) + hint)
+
+
+def _read_line(stream: BinaryIO, max_record: int) -> tuple[bytes, int]:
+    """(line, its length); of a line beyond ``max_record`` only the beginning."""
+    line = piece = stream.readline(max_record + 2)
+    length = len(line)
+    while len(piece) == max_record + 2 and not piece.endswith(b"\n"):
+        piece = stream.readline(max_record + 2)
+        length += len(piece)
+    return line, length
 
 
 def split_fields(line: bytes, delimiter: str) -> tuple[str, ...] | None:

@@ -209,7 +209,7 @@ def _result(
     rejected = sum((ledger.rejected_by_reason for ledger in ledgers), Counter[str]())
     bytes_read = sum(ledger.file.size for ledger in ledgers)
     seconds = clock.seconds()
-    notes = [f"skipped {display_name(path)}: not a *.csv or *.tsv file of the input folder" for path in skipped]
+    notes = []
     if sizes.workers < config.PREPROCESSING_WORKERS:
         notes.append(f"{sizes.workers} of {config.PREPROCESSING_WORKERS} workers: the memory limit allows no more")
     return RunResult(

@@ -32,9 +32,7 @@ def read_record(data: bytes, start: int, delimiter: bytes, fields: int, max_reco
     line_end = data.index(b"\n", start)
     line = data[start:line_end].removesuffix(b"\r")
     try:
-        values, stop = _read_fields(data, start, delimiter, max_record)
-        if len(values) != fields:
-            raise _Malformed(WRONG_FIELD_COUNT)
+        values, stop = _read_fields(data, start, delimiter, fields, max_record)
         raw = data[start:stop]
         reason = byte_fault(raw)
         return Record(raw, data.index(b"\n", stop) + 1, None if reason else tuple(values), reason)
@@ -54,8 +52,11 @@ def byte_fault(raw: bytes) -> str | None:
     return None
 
 
-def _read_fields(data: bytes, start: int, delimiter: bytes, max_record: int) -> tuple[list[bytes], int]:
-    """(values, position of the line end) of the record at ``start``."""
+def _read_fields(data: bytes, start: int, delimiter: bytes, fields: int, max_record: int) -> tuple[list[bytes], int]:
+    """(values, position of the line end) of the record at ``start``.
+
+    Ends at the first field too many: quotes could chain a record on and on, and every line of a file could begin one.
+    """
     values: list[bytes] = []
     position = start
     while True:
@@ -72,8 +73,12 @@ def _read_fields(data: bytes, start: int, delimiter: bytes, max_record: int) -> 
         if position - start > max_record:
             raise _Malformed(RECORD_TOO_LONG)
         if data[position : position + 1] == delimiter:
+            if len(values) == fields:
+                raise _Malformed(WRONG_FIELD_COUNT)
             position += 1
         elif data[position : position + 1] == b"\n" or data[position : position + 2] == b"\r\n":
+            if len(values) != fields:
+                raise _Malformed(WRONG_FIELD_COUNT)
             return values, position
         else:
             raise _Malformed(BAD_QUOTE)

@@ -1,4 +1,4 @@
-"""Settings of all tests: property tests try the same examples on every run; HYPOTHESIS_PROFILE=explore tries new ones."""
+"""Settings of all tests: properties try the same examples on every run; HYPOTHESIS_PROFILE=explore tries new ones."""
 
 import os
 

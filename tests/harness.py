@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,15 +160,9 @@ class Harness:
             found = []
             for placed in ledger.splits:
                 path = reject_file(self.job, placed.result.split)
-                for row in pq.read_table(path).to_pylist() if path.exists() else []:
-                    found.append(
-                        (
-                            placed.first_line + row["line"],
-                            placed.result.start + row["byte_offset"],
-                            row["reason"],
-                            row["raw"],
-                        )
-                    )
+                rows = pq.read_table(path).to_pylist() if path.exists() else []
+                line, start = placed.first_line, placed.result.start
+                found += [(line + r["line"], start + r["byte_offset"], r["reason"], r["raw"]) for r in rows]
             files.append(sorted(found))
         return files
 
@@ -204,11 +198,3 @@ class Harness:
             users=totals.users,
             conflict_raws=pq.read_table(folder / "quarantine" / "conflicts.parquet")["raw"].to_pylist(),
         )
-
-
-def by_id(records: Sequence[tuple[int, tuple]]) -> dict[str, list[tuple]]:
-    """Accepted records by log_id."""
-    groups: dict[str, list[tuple]] = defaultdict(list)
-    for _, values in records:
-        groups[values[0]].append(values)
-    return groups

@@ -1,4 +1,4 @@
-"""The parser is never believed: broken on purpose, it changes no result; and a broken scanner counts nothing wrongly."""
+"""The parser is never believed: broken on purpose, it changes no result. Nor does a broken scanner count wrongly."""
 
 import random
 from dataclasses import replace
@@ -27,12 +27,8 @@ def clean_lines(count=60):
 
 
 CLEAN = HEADER + "".join(clean_lines()).encode()
-ODD = HEADER + "".join(
-    line + extra
-    for line, extra in zip(
-        clean_lines(), 12 * ["", 'a,"b\nc",,"d,""e",,1.1.1.1,5\n', "\n", 'q"r,u,t,v,d,2.2.2.2,7\r\n', "short,line\n"], strict=True
-    )
-).encode()
+EXTRAS = ["", 'a,"b\nc",,"d,""e",,1.1.1.1,5\n', "\n", 'q"r,u,t,v,d,2.2.2.2,7\r\n', "short,line\n"]
+ODD = HEADER + "".join(line + extra for line, extra in zip(clean_lines(), 12 * EXTRAS, strict=True)).encode()
 FILES = {"clean": CLEAN, "odd": ODD}
 
 
@@ -88,7 +84,7 @@ BREAKAGES = {
     "double the last and drop the first": on_all(lambda text: pl.concat([text[1:], text[-1:]])),
     "swallow the chunk": on_all(lambda text: text[:0]),
     "swallow half of the chunk": on_all(lambda text: text[: len(text) // 2]),
-    "join two rows": on_all(lambda text: with_value(text[1:], 0, lambda value: value + text[0]) if len(text) > 1 else text),
+    "join two rows": on_all(lambda text: with_value(text[1:], 0, lambda v: v + text[0]) if len(text) > 1 else text),
     "reverse the rows": on_all(lambda text: text[::-1]),
     "exchange two rows": on_all(swapped),
     "roll the rows": on_all(rolled),
@@ -171,9 +167,7 @@ def test_with_the_careful_path_broken_too_the_file_is_refused(monkeypatch, name,
 def test_a_scanner_off_by_one_refuses_the_file(monkeypatch, error):
     tally = scanner.tally
     monkeypatch.setattr(scanner, "check", lambda *_: None)
-    monkeypatch.setattr(
-        scanner, "tally", lambda *given: replace(found := tally(*given), records=found.records + error)
-    )
+    monkeypatch.setattr(scanner, "tally", lambda *given: replace(found := tally(*given), records=found.records + error))
     for data in FILES.values():
         with Harness([data], chunk_bytes=700, max_record=MAX_RECORD) as harness:
             outcome = harness.read()
@@ -190,10 +184,11 @@ def test_a_check_that_loses_a_record_never_gives_a_result(monkeypatch, cut):
         return starts if starts is None else starts[cut]
 
     monkeypatch.setattr(scanner, "check", lossy)
-    with Harness([CLEAN], chunk_bytes=700, max_record=MAX_RECORD) as harness, pytest.raises(Exception, match=r"."):
-        outcome = harness.read()
-        assert not outcome.ledgers
-        raise RuntimeError(str(outcome.refused))
+    with Harness([CLEAN], chunk_bytes=700, max_record=MAX_RECORD) as harness:
+        try:
+            assert not harness.read().ledgers
+        except pl.exceptions.ShapeError:
+            pass  # a fault in the program ends the run; nothing is published
 
 
 def test_a_check_that_passes_nothing_changes_nothing(monkeypatch):

@@ -49,7 +49,7 @@ def test_accepted(data, values):
         (b"a,\xed\xa0\x80,c", "invalid_utf8"),
         (b"a,\xc3", "invalid_utf8"),
         (b"x" * (MAX - 3) + b",b,c", "record_too_long"),
-        (b"\r", "wrong_field_count"),
+        (b"\ra", "wrong_field_count"),
     ],
 )
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])

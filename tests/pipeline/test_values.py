@@ -14,10 +14,10 @@ from tests import reference
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 digits = st.text("0123456789", min_size=1, max_size=25)
-exponents = st.integers(-330, 330).map("e{:+d}".format)
+exponents = st.one_of(st.just(""), st.integers(-12, 12).map("E{}".format), st.integers(-330, 330).map("e{:+d}".format))
 numbers = st.one_of(
-    st.builds("{}{}.{}{}".format, st.sampled_from(["", "", "+", "-"]), digits, digits, st.one_of(st.just(""), exponents)),
-    st.builds("{}{}".format, digits, st.one_of(st.just(""), exponents)),
+    st.builds("{}{}.{}{}".format, st.sampled_from(["", "", "+", "-"]), digits, digits, exponents),
+    st.builds("{}{}".format, digits, exponents),
     st.builds(".{}".format, digits),
     st.builds("{}.{:06d}5".format, st.integers(0, 10**9), st.integers(0, 999_999)),
     st.builds("{}.{:06d}{}".format, st.integers(10**9 - 3, 10**9 + 1), st.integers(0, 999_999), digits),
@@ -126,7 +126,7 @@ def test_repeated_header_is_every_name_in_its_own_column():
     assert repeated_header_rows({"log_id": pl.Series([], dtype=pl.String)}, {"log_id": "id"}) == []
 
 
-moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ001 (the zone is drawn apart)
+moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))
 zones = st.integers(-23 * 60 - 59, 23 * 60 + 59)
 
 
@@ -151,7 +151,7 @@ def test_epoch_numbers_are_seconds_or_milliseconds_by_their_digits(number, fract
 
 @settings(max_examples=300)
 @given(
-    st.sampled_from(["2026-01-01T00:00:00Z", "2024-02-29 23:59:60.5", "1767225600", "2026-01-01", "1969-12-31T23:59:59.9-0530"]),
+    st.sampled_from(["2026-01-01T00:00:00Z", "2024-02-29 23:59:60.5", "1767225600", "1969-12-31T23:59:59.9-0530"]),
     st.integers(0, 25),
     st.integers(0, 3),
     st.text(st.sampled_from("019 -+:.TZzé\n"), max_size=3),
@@ -164,8 +164,11 @@ def test_timestamps_with_damage_equal_the_rule(text, place, gone, put):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "soon", "2026-02-30", "2026-13-01", "2026-1-1", "26-01-01", "12026-01-01T00:00:00", " 2026-01-01", "2026-01-01 ",
-     "2026-01-01T25:00:00", "2026-01-01T00:00:00+25:00", "2026-01-01  00:00:00", "1e9", "123456789012345", "--5", "NaN"],
-)  # fmt: skip
+    [
+        *("", "soon", "2026-02-30", "2026-13-01", "2026-1-1", "26-01-01", "12026-01-01T00:00:00", " 2026-01-01"),
+        *("2026-01-01 ", "2026-01-01T25:00:00", "2026-01-01T00:00:00+25:00", "2026-01-01  00:00:00", "1e9"),
+        *("123456789012345", "--5", "NaN"),
+    ],
+)
 def test_what_is_no_timestamp_is_null(text):
     assert epoch_micros(pl.Series([text, "1970-01-01"])).to_list() == [None, 0]

@@ -17,7 +17,7 @@ TOKENS = [
 ]
 
 ids = st.sampled_from([b"a", b"b", b"c", b"d", b"id-e", b"\xc3\xa9", b'"f"', b'"g,h"', b'"i""j"', b'"k\nl"', b"", b" "])
-users = st.sampled_from([b"u1", b"u2", b"u3", b"u4", b"user-5", b"\xe6\xbc\xa2", b'"v,w"', b'"x\r\ny"', b"", b"\xc2\xa0"])
+users = st.sampled_from([b"u1", b"u2", b"u3", b"u4", b"user-5", b"\xe6\xbc\xa2", b'"v,w"', b'"x\r\ny"', b"\xc2\xa0"])
 addresses = st.sampled_from([b"1.1.1.1", b"2.2.2.2", b"3.3.3.3", b"::1", b"", b'"1"'])
 minutes = st.sampled_from([b"1", b"2.5", b"2.5", b"0", b"-0", b"1e1", b"0.0000005", b"0.0000015", b"1000000000"])
 bad_minutes = st.sampled_from([b"", b"NaN", b"inf", b"-5", b"1e999", b'"12,5"', b"abc", b" 1", b"1_0", b"1000000001"])

@@ -1,0 +1,31 @@
+# docker build --build-arg UID="$(id -u)" -t logmill .
+# mkdir -p data && docker run --rm -v "$PWD/data:/data" logmill
+#
+# Bookworm, because it is the Debian release that has Java 17.
+FROM python:3.11-slim-bookworm
+
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends openjdk-17-jre-headless \
+    && rm -rf /var/lib/apt/lists/*
+
+COPY requirements.txt /app/
+RUN pip install --no-cache-dir -r /app/requirements.txt
+
+COPY LICENSE NOTICE main.py config.py /app/
+COPY cli /app/cli
+COPY data_generator /app/data_generator
+COPY pipeline /app/pipeline
+COPY utils /app/utils
+
+# Whoever builds the image owns what it writes into a mounted folder. Spark needs a user that has a name.
+ARG UID=1000
+RUN python -m compileall -q /app \
+    && useradd --create-home --uid "$UID" logmill \
+    && install -d -o logmill /data
+
+# Paths are relative to the mounted folder: pipeline_data/output becomes a link in it, so it cannot be the mount itself.
+USER logmill
+WORKDIR /data
+VOLUME /data
+ENV PYTHONUNBUFFERED=1 PYTHONPATH=/app
+ENTRYPOINT ["python", "/app/main.py"]

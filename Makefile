@@ -1,0 +1,68 @@
+# make run    the program on your logs, or on test data when there are none (ARGS="--input logs --engine polars")
+# make test   every check and the whole suite: ruff, mypy, import directions, pytest (PYTEST_ARGS="-k geo")
+# make check  the same: it is what CI runs
+# make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB --peers duckdb,clickhouse")
+# make clean  removes the virtual environment and the tools' caches; your data stays
+
+# The first Python that is new enough; PYTHON=/path/to/python3.12 names another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && exit; done; \
+	echo python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+ARGS ?=
+PYTEST_ARGS ?=
+CODE := main.py config.py cli pipeline data_generator utils scripts benchmarks tests
+
+.PHONY: help run test check lint bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+run: $(VENV)/.installed
+	@$(BIN)/python main.py $(ARGS)
+
+# The suite runs even where a check failed, so that one call shows everything; either failure is make's failure.
+test: $(VENV)/.installed-dev
+	@$(MAKE) --no-print-directory lint; checks=$$?; $(BIN)/python -m pytest $(PYTEST_ARGS) && exit $$checks
+
+check: test
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/python -m ruff check $(CODE)
+	$(BIN)/python -m ruff format --check $(CODE)
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp per list of requirements: pip runs only when a list changed.
+$(VENV)/.installed: requirements.txt | $(BIN)/python
+	@echo "Installing what Logmill needs (once; a minute or two) ..."
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(PIP) -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed-dev
+	$(PIP) -r requirements-bench.txt
+	@touch $@
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "error: there is no $(PYTHON). Install Python 3.11 or later (Debian: apt install python3 python3-venv)," \
+			"or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); Logmill needs Python 3.11 or later." \
+			"Install one and name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "error: $(PYTHON) cannot make a virtual environment. Debian and Ubuntu: apt install python3-venv." >&2; exit 1; }

@@ -1,0 +1,64 @@
+"""Who takes part: the command that each contender runs, and where its result then lies."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.peers import THREADS
+from pipeline.engines.java import find_java
+
+
+@dataclass(frozen=True)
+class Contender:
+    """``module`` is what it is run by; ``package`` must be installed; ``engine`` is set for Logmill itself."""
+
+    name: str
+    title: str
+    package: str
+    engine: str | None = None
+    needs_java: bool = False
+
+    def absence(self) -> str | None:
+        """Why it cannot take part, or None."""
+        if importlib.util.find_spec(self.package) is None:
+            return f"{self.package} is not installed: pip install -r requirements-bench.txt"
+        return find_java().problem if self.needs_java else None
+
+    def command(self, logs: Path, geo: Path, output: Path) -> list[str]:
+        """The command line of one run; the result is below ``output``."""
+        if self.engine is None:
+            return [sys.executable, "-m", f"benchmarks.peers.{self.name}", str(logs), str(geo), str(output / "data")]
+        folders = ["--input", str(logs), "--output", str(output / "data"), "--intermediate", str(output / "between")]
+        return [sys.executable, "main.py", *folders, "--engine", self.engine, "--workers", str(THREADS), "--quiet"]
+
+    def described(self) -> str:
+        """Title with the version that runs."""
+        return self.title if self.engine else f"{self.title} {version(self.package)}"
+
+
+ENGINES = {
+    "polars": Contender("logmill-polars", "**Logmill**, embedded engine", "polars", engine="polars"),
+    "spark": Contender("logmill-spark", "**Logmill**, Spark engine", "pyspark", engine="spark", needs_java=True),
+}
+PEERS = {
+    "duckdb": Contender("duckdb", "DuckDB, aggregated before the range join", "duckdb"),
+    "duckdb_plain": Contender("duckdb_plain", "DuckDB, plain statement", "duckdb"),
+    "clickhouse": Contender("clickhouse", "ClickHouse (chdb)", "chdb"),
+    "polars": Contender("polars", "Polars alone", "polars"),
+    "pyspark": Contender("pyspark", "PySpark alone", "pyspark", needs_java=True),
+}
+
+
+def clean(output: Path) -> None:
+    """Remove what a run left, so that the next one starts from nothing."""
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+
+
+def environment() -> dict[str, str]:
+    """The environment of every run: this one, without settings of Logmill."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LOGMILL_")}

@@ -1,0 +1,59 @@
+"""One cold process, from its start to its end: wall-clock time and peak memory of its whole process tree."""
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+_INTERVAL_SECONDS = 0.05
+_TAIL_CHARACTERS = 2000
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one process took; ``failure`` is the end of what it said, where it did not exit with 0."""
+
+    seconds: float
+    peak_bytes: int
+    failure: str | None
+
+
+def measure(command: Sequence[str], environment: Mapping[str, str]) -> Measurement:
+    """Run a command to its end. Memory is sampled: each process's own pages, and the shared ones once."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        start = time.perf_counter()
+        child = subprocess.Popen(
+            command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+        )
+        tree = psutil.Process(child.pid)
+        peak = 0
+        while True:
+            try:
+                child.wait(_INTERVAL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                peak = max(peak, _memory_in_use(tree))
+        seconds = time.perf_counter() - start
+        said.seek(0)
+        failure = None if child.returncode == 0 else f"exit {child.returncode}: {said.read()[-_TAIL_CHARACTERS:]}"
+    return Measurement(seconds, peak, failure)
+
+
+def _memory_in_use(tree: psutil.Process) -> int:
+    own = shared_most = 0
+    try:
+        processes = [tree, *tree.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    for process in processes:
+        try:
+            memory = process.memory_info()
+        except psutil.Error:
+            continue
+        shared = int(getattr(memory, "shared", 0))
+        own += int(memory.rss) - shared
+        shared_most = max(shared_most, shared)
+    return own + shared_most

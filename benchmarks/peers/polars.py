@@ -1,0 +1,35 @@
+"""Polars alone, one lazy query on the streaming engine."""
+
+import os
+import sys
+
+from benchmarks.peers import THREADS
+
+os.environ["POLARS_MAX_THREADS"] = str(THREADS)  # read when Polars is imported
+
+import polars as pl
+import polars_iptools
+
+
+def main(logs: str, geo: str, output: str) -> None:
+    """Run the query on two threads."""
+    events = (
+        pl.scan_csv(f"{logs}/*.csv", schema_overrides={"watch_time(min)": pl.Float64})
+        .select("log_id", "user_id", "ip_address", "watch_time(min)")
+        .unique("log_id")
+        .group_by("user_id", "ip_address")
+        .agg(pl.col("watch_time(min)").sum().alias("total"), pl.len().cast(pl.Int64).alias("n"))
+        .with_columns(polars_iptools.ipv4_to_numeric("ip_address").cast(pl.UInt32).alias("ip"))
+    )
+    (
+        events.sort("ip")
+        .join_asof(pl.scan_parquet(geo).sort("a"), left_on="ip", right_on="a")
+        .group_by("region", "user_id")
+        .agg(pl.col("total").sum(), pl.col("n").sum())
+        .rename({"region": "geo_region"})
+        .sink_parquet(pl.PartitionBy(output, key="geo_region", include_key=False), compression="zstd", mkdir=True)
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

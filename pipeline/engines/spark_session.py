@@ -1,0 +1,167 @@
+"""A Spark driver of our own: its settings, its start, its log, and its end without leftovers."""
+
+import importlib.util
+import os
+import sys
+import warnings
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from config import Config
+from pipeline.engines.local import WORKER_ENVIRONMENT
+from pipeline.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from py4j.java_gateway import JavaGateway
+    from pyspark import SparkContext
+
+PROJECT = Path(__file__).resolve().parents[2]
+_HEAP_RESERVED = 300 * 2**20
+_HEAP_PER_SQL_TASK = 150 * 2**20
+_TAIL_LINES = 12
+_STOP_SECONDS = 10.0
+_QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
+_LOG_SETTINGS = """\
+rootLogger.level = warn
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
+"""
+
+
+def is_local(config: Config) -> bool:
+    """Whether Spark runs on this machine, inside the driver's JVM."""
+    return not config.SPARK_MASTER or config.SPARK_MASTER.startswith("local")
+
+
+def settings(config: Config, workers: int, scratch: Path) -> dict[str, str]:
+    """Spark's settings for a run with ``workers`` tasks at once; its own temporary files go below ``scratch``."""
+    sql = config.SPARK_PLAN == "sql"
+    if sql:
+        # Each task sorts and hashes in its part of the heap; with too small a part it spills all the time.
+        workers = min(workers, max(1, (config.SPARK_DRIVER_MEMORY - _HEAP_RESERVED) // _HEAP_PER_SQL_TASK))
+    chosen = {
+        "spark.app.name": "logmill",
+        "spark.master": config.SPARK_MASTER or f"local[{workers}]",
+        "spark.submit.deployMode": "client",
+        "spark.driver.memory": f"{config.SPARK_DRIVER_MEMORY // 2**20}m",
+        "spark.executor.memory": f"{config.SPARK_EXECUTOR_MEMORY // 2**20}m",
+        "spark.driver.extraJavaOptions": f"{_java_options(sql)} -XX:MaxDirectMemorySize=256m -Dfile.encoding=UTF-8",
+        "spark.ui.enabled": str(config.SPARK_UI).lower(),
+        "spark.ui.showConsoleProgress": "false",
+        "spark.local.dir": str(scratch),
+        "spark.python.worker.reuse": "true",
+        "spark.task.maxFailures": "1",  # a kernel that corrects a file must not run twice
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.adaptive.enabled": "false",  # the plan states its partitions
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
+        "spark.executorEnv.PYTHONPATH": str(PROJECT),
+    }
+    for name, value in WORKER_ENVIRONMENT.items():
+        chosen[f"spark.executorEnv.{name}"] = value
+    if is_local(config):
+        chosen |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return chosen
+
+
+def _java_options(sql: bool) -> str:
+    """The kernel plan needs a JVM that starts fast; the SQL plan one that computes fast."""
+    return os.environ.get("JO") if sql else _QUICK_START
+
+
+def ignore_pandas() -> None:
+    """Say nothing of a pandas that happens to be installed: pyspark looks at it, and nothing here uses it."""
+    warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
+
+
+class SparkDriver:
+    """One JVM with a SparkContext. ``start`` and ``stop`` may be called from different threads, in this order."""
+
+    def __init__(self, config: Config, workers: int, root: Path) -> None:
+        self.log = root / "spark.log"
+        self.context: SparkContext | None = None
+        self._gateway: JavaGateway | None = None
+        scratch = root / "spark"
+        scratch.mkdir(mode=0o700)
+        self._settings = settings(config, workers, scratch)
+        environment = {"PYSPARK_PYTHON": sys.executable, "SPARK_LAUNCHER_OPTS": _QUICK_START}
+        if is_local(config):
+            # Settings of some other Spark on this machine must not change a run.
+            spec = importlib.util.find_spec("pyspark")
+            assert spec is not None and spec.origin is not None
+            (scratch / "log4j2.properties").write_text(_LOG_SETTINGS, encoding="utf-8")
+            environment |= {"SPARK_HOME": str(Path(spec.origin).parent), "SPARK_CONF_DIR": str(scratch)}
+            environment["SPARK_LOCAL_IP"] = "127.0.0.1"
+        os.environ.update(environment)  # pyspark reads its launcher's and its workers' environment there
+
+    def start(self) -> "SparkContext":
+        """Start the JVM and the context. Raises EnvironmentFault, with the end of the log, where that fails."""
+        ignore_pandas()
+        from pyspark import SparkConf, SparkContext
+        from pyspark.java_gateway import launch_gateway
+
+        conf = SparkConf(loadDefaults=False).setAll(list(self._settings.items()))
+        try:
+            with self.log.open("wb") as stream:
+                self._gateway = launch_gateway(conf, {"stdout": stream, "stderr": stream})
+            self.context = SparkContext(conf=conf, gateway=self._gateway)
+        except Exception as fault:
+            raise self.fault("Spark did not start", fault) from fault
+        return self.context
+
+    def fault(self, what: str, cause: Exception) -> EnvironmentFault:
+        """An error that shows the cause and the end of Spark's log, and says what to do."""
+        shown = str(cause).strip().splitlines()
+        reason = next((line for line in reversed(shown[:8]) if ": " in line), shown[0] if shown else "")[:300]
+        return EnvironmentFault(
+            f"{what} ({type(cause).__name__}: {reason}). Nothing was published. Check memory and disk, raise "
+            f"SPARK_DRIVER_MEMORY, or use --engine polars, and run again. The end of {self.log}:\n{self._tail()}"
+        )
+
+    def _tail(self) -> str:
+        try:
+            with self.log.open(encoding="utf-8", errors="replace") as stream:
+                return "".join(line[:300].rstrip("\n") + "\n" for line in deque(stream, _TAIL_LINES)).rstrip()
+        except OSError:
+            return "(no log)"
+
+    def stop(self) -> None:
+        """End the jobs, the JVM and all of its Python workers, also where the JVM no longer answers."""
+        from pyspark import SparkContext
+
+        if self._gateway is None:
+            return
+        process = self._gateway.proc
+        family = _family(process.pid)
+        try:
+            if self.context is not None:
+                self.context.cancelAllJobs()
+                self.context.stop()
+            self._gateway.shutdown()
+        except Exception:
+            process.kill()
+        process.stdin.close()  # its end is the JVM's own sign to go
+        _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
+        for left in alive:
+            left.kill()
+        process.wait()
+        # pyspark keeps both for the next context, which would find no JVM behind them.
+        SparkContext._gateway = SparkContext._jvm = None
+        SparkContext._active_spark_context = None
+        self.context = self._gateway = None
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.Error:
+        return []

@@ -1,0 +1,67 @@
+"""Write docs/configuration.md from config.py: ``python -m scripts.document_settings``. A test compares the two."""
+
+from pathlib import Path
+
+from cli.arguments import SETTINGS
+from config import Config
+from utils.settings import declared
+from utils.units import format_size
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
+OF_THIS_MACHINE = {"PREPROCESSING_WORKERS": "the usable cores", "MEMORY_LIMIT": "60 % of the usable memory"}
+
+HEAD = """\
+# Configuration
+
+Every tunable is in `config.py`; this page is written from it by `python -m scripts.document_settings`. The first of
+these that names a setting wins:
+
+1. the command line, where the setting has an option;
+2. the environment: `LOGMILL_` and the name, as in `LOGMILL_ENGINE=polars`;
+3. a TOML file that `--config` names: `ENGINE = "polars"` or `engine = "polars"`, at the top level;
+4. the default, which for workers and memory comes from this machine's real cores and memory, limits of containers
+   included. `python config.py` prints all defaults as they are here and now.
+
+An unknown name or a value that is not allowed is an error (exit code 2) that names the setting and where it came from.
+Sizes are written `8GB` (10^9 bytes each), `512MiB` (2^20 each) or as a number of bytes.
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(render(), encoding="utf-8")
+
+
+def render() -> str:
+    """The whole page: a section for each setting."""
+    config = Config()
+    options = {name: option for option, name in SETTINGS.items()}
+    parts = [HEAD]
+    for name, field in declared(Config).items():
+        about = field.metadata
+        option = f"- On the command line: `--{options[name].replace('_', '-')}`\n" if name in options else ""
+        parts.append(
+            f"## {name}\n\n{about['meaning']}\n\n"
+            f"- Default: {_default(name, getattr(config, name), about['unit'])}\n{option}"
+            f"- Allowed: {about['kind'].expected}\n"
+            f"- Unit: {about['unit']}\n"
+            f"- Change it when: {about['change']}\n"
+        )
+    return "\n".join(parts)
+
+
+def _default(name: str, value: object, unit: str) -> str:
+    if name in OF_THIS_MACHINE:
+        return OF_THIS_MACHINE[name]
+    if value == "":
+        return "empty"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{part}`" for part in value)
+    if isinstance(value, int) and unit == "bytes" and value:
+        return f"`{value}` ({format_size(value)})"
+    return f"`{value}`"
+
+
+if __name__ == "__main__":
+    main()
