@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.dedupe import repeated_keys, resolve, rows_with_keys
 from pipeline.errors import BalanceError
-from pipeline.intermediate import FINE_MASK, open_index, read_rows, split_file, write_frame
+from pipeline.intermediate import FINE_MASK, bucket_file, open_index, read_rows, split_file, write_frame
 from pipeline.job import Job
 
 _PLACE_BITS = 32
@@ -79,11 +79,6 @@ class CorrectTask:
 
     before: BucketResult
     corrections: tuple[int, ...]
-
-
-def bucket_file(bucket: int) -> str:
-    """Name of a bucket's file in each folder of the workspace."""
-    return f"bucket-{bucket:04d}.parquet"
 
 
 def find_contested(job: Job, task: ContestedTask, report: Callable[[int], None]) -> int:
@@ -232,10 +227,12 @@ def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[pl.DataFrame]:
 
 def _contested_keys(job: Job, task: BucketTask) -> Keys:
     """Contested id prefixes with a copy in this bucket, sorted."""
-    keys = [np.load(job.workspace.path("merge", split_file(n, "npy"))) for n in task.contested]
-    found = np.concatenate(keys) if keys else np.empty(0, np.uint64)
-    here = (found & FINE_MASK) >> np.uint64(job.bucket_shift) == task.bucket
-    return np.unique(found[here] & ~FINE_MASK)
+    found = [np.empty(0, np.uint64)]
+    for number in task.contested:
+        keys = np.load(job.workspace.path("merge", split_file(number, "npy")), mmap_mode="r")
+        here = (keys & FINE_MASK) >> np.uint64(job.bucket_shift) == task.bucket
+        found.append(np.unique(keys[here] & ~FINE_MASK))
+    return np.concatenate(found)  # sorted, because the ranges are
 
 
 def _write_if_any(job: Job, kind: str, bucket: int, frames: list[pl.DataFrame]) -> int:

@@ -121,7 +121,7 @@ class SplitReader:
             found = "nothing" if columns is None else f"{_records(columns)} records"
             raise FileRefused(
                 f"it does not balance near byte {position}: the scanner counts {tally.records} records, "
-                f"the parser found {found}. This is a fault in the program; please report it with that part of the file."
+                f"the parser found {found}. A fault in the program; please report it with that part of the file."
             )
         return self._batch(columns, data, position, line, tally)
 

@@ -68,6 +68,11 @@ def split_file(number: int, suffix: str = "parquet") -> str:
     return f"split-{number:06d}.{suffix}"
 
 
+def bucket_file(bucket: int) -> str:
+    """Name of a bucket's file in each folder of the workspace."""
+    return f"bucket-{bucket:04d}.parquet"
+
+
 def write_rows(path: Path, rows: pl.DataFrame, bucket_rows: NDArray[np.int64]) -> None:
     """Write ``rows``, which are in order of bucket, as one row group per bucket that has any.
 

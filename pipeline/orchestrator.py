@@ -13,6 +13,7 @@ from pathlib import Path
 
 from config import Config
 from pipeline import publication
+from pipeline.engines import Engine
 from pipeline.engines.choose import Choice, choose_engine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
@@ -23,7 +24,7 @@ from pipeline.job import Job
 from pipeline.lock import Lock
 from pipeline.output import Output
 from pipeline.phase1 import Phase1, read_files
-from pipeline.phase2 import Engine, Totals, aggregate_all
+from pipeline.phase2 import Totals, aggregate_all
 from pipeline.planner import Plan, plan
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
 from pipeline.splits import InputFile, display_name, find_inputs, open_inputs

@@ -10,8 +10,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.aggregator import bucket_file
 from pipeline.errors import ConfigError, EnvironmentFault
+from pipeline.intermediate import bucket_file
 from pipeline.job import Job
 
 MICRO = 1_000_000
@@ -50,9 +50,9 @@ def write_file(job: Job, task: FileTask, report: Callable[[int], None]) -> tuple
         for bucket, first, rows in task.slices
     ]
     totals = pl.concat(parts)
-    table = totals.select(
-        "user_id", (pl.col("micro_minutes") / MICRO).alias("total_watch_time_min"), "event_count"
-    ).to_arrow(compat_level=pl.CompatLevel.oldest())
+    # Divided by NumPy: Polars multiplies by the reciprocal, which is off by one unit in the last place now and then.
+    minutes = pl.Series("total_watch_time_min", totals["micro_minutes"].to_numpy() / MICRO)
+    table = totals.select("user_id", minutes, "event_count").to_arrow(compat_level=pl.CompatLevel.oldest())
     path = folder / f"part-{task.number:04d}-{job.version}.parquet"
     codec = None if job.compression == "none" else job.compression
     pq.write_table(table.cast(SCHEMA), path, compression=codec, row_group_size=1 << 18)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.engines.local import LocalEngine
+from pipeline.engines import Engine
 from pipeline.errors import FileRefused
 from pipeline.preprocessor import SplitResult, preprocess
 from pipeline.splits import InputFile, Split, cut, unchanged
@@ -74,7 +74,7 @@ class Phase1:
         return [split for ledger in self.ledgers for split in ledger.splits]
 
 
-def read_files(engine: LocalEngine, files: list[InputFile], split_bytes: int, advance: Callable[[int], None]) -> Phase1:
+def read_files(engine: Engine, files: list[InputFile], split_bytes: int, advance: Callable[[int], None]) -> Phase1:
     """Preprocess all files. A file is refused whole where a split of it fails, does not balance or was changed."""
     outcome = Phase1()
     results: dict[int, SplitResult] = {}
@@ -98,7 +98,7 @@ def read_files(engine: LocalEngine, files: list[InputFile], split_bytes: int, ad
     return outcome
 
 
-def _account(engine: LocalEngine, file: InputFile, splits: list[Split], results: dict[int, SplitResult]) -> FileLedger:
+def _account(engine: Engine, file: InputFile, splits: list[Split], results: dict[int, SplitResult]) -> FileLedger:
     """Join a file's splits: each begins where the one before ended, or is read again from there."""
     placed: list[PlacedSplit] = []
     if file.header and splits:
@@ -125,7 +125,7 @@ def _account(engine: LocalEngine, file: InputFile, splits: list[Split], results:
     return ledger
 
 
-def _read_again(engine: LocalEngine, split: Split) -> SplitResult:
+def _read_again(engine: Engine, split: Split) -> SplitResult:
     for _, result in engine.map(preprocess, [split], lambda _: None):
         if isinstance(result, Exception):
             raise FileRefused(_reason(result)) from result

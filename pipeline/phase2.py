@@ -1,8 +1,7 @@
 """Phase 2 by the kernel: settle ids across buckets, aggregate every bucket, and fetch what lost for the quarantine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 import polars as pl
 
@@ -17,26 +16,10 @@ from pipeline.aggregator import (
     find_contested,
     settle,
 )
-from pipeline.engines.local import Kernel
+from pipeline.engines import Engine, Kernel, Result, Task
 from pipeline.errors import BalanceError
 from pipeline.job import Job
 from pipeline.phase1 import PlacedSplit
-
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-
-
-class Engine(Protocol):
-    """Who runs kernels: see ``engines.local`` and ``engines.spark``."""
-
-    @property
-    def name(self) -> str:
-        """``polars`` or ``spark``."""
-
-    def map(
-        self, kernel: Kernel[Task, Result], tasks: list[Task], advance: Callable[[int], None]
-    ) -> Iterator[tuple[Task, Result | Exception]]:
-        """Run a kernel on every task."""
 
 
 @dataclass(frozen=True)

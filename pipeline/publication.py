@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.engines import Engine
 from pipeline.errors import BalanceError
 from pipeline.job import Job
 from pipeline.output import FileTask, write_file
 from pipeline.phase1 import FileLedger, Phase1
-from pipeline.phase2 import Engine, Totals, conflict_places, run_all
+from pipeline.phase2 import Totals, conflict_places, run_all
 from pipeline.quarantine import ConflictTask, Quarantine, conflict_file, fetch_conflicts, reject_file
 from pipeline.results import MICRO, RegionTotal, RunResult
 from pipeline.splits import display_name
@@ -91,6 +92,7 @@ def write_run_record(folder: Path, result: RunResult, outcome: Phase1, settings:
         "duplicates_phase1": result.duplicates_phase1,
         "duplicates_phase2": result.duplicates_phase2,
         "notes": list(result.notes),
+        "skipped_files": list(result.skipped_files),
         "settings": settings,
         "ledger": [_ledger_entry(ledger) for ledger in outcome.ledgers],
     }

@@ -59,6 +59,7 @@ class RunTruth:
     kept: int
     duplicates: int
     conflicts: int
+    losers: Counter[tuple[str, str, str, int]]
     rejected: Counter[str]
     blank_lines: int
 
@@ -247,11 +248,12 @@ def run(files: Iterable[bytes], max_record: int, keep: str, region_of: Callable[
     for event in events:
         by_id[event.log_id].append(event)
     totals: dict[tuple[str, str], tuple[int, int]] = {}
-    duplicates = conflicts = 0
-    for copies in by_id.values():
+    duplicates = 0
+    losers: Counter[tuple[str, str, str, int]] = Counter()
+    for log_id, copies in by_id.items():
         (user, region, micro), contents = _winner(copies, keep, region_of)
-        duplicates += len(copies) - contents
-        conflicts += contents - 1
+        duplicates += len(copies) - len(contents)
+        losers.update((log_id, *content) for content in contents if content != (user, region, micro))
         total, count = totals.get((region, user), (0, 0))
         totals[region, user] = total + micro, count + 1
     return RunTruth(
@@ -259,14 +261,17 @@ def run(files: Iterable[bytes], max_record: int, keep: str, region_of: Callable[
         records=sum(truth.records for truth in truths),
         kept=len(by_id),
         duplicates=duplicates,
-        conflicts=conflicts,
+        conflicts=losers.total(),
+        losers=losers,
         rejected=Counter(reason for truth in truths for _, _, reason, _ in truth.rejects),
         blank_lines=sum(truth.blank_lines for truth in truths),
     )
 
 
-def _winner(copies: Sequence[Event], keep: str, region_of: Callable[[str], str]) -> tuple[tuple[str, str, int], int]:
-    """(the content that counts, number of contents) among the copies of one log_id."""
+def _winner(
+    copies: Sequence[Event], keep: str, region_of: Callable[[str], str]
+) -> tuple[tuple[str, str, int], set[tuple[str, str, int]]]:
+    """(the content that counts, all contents) among the copies of one log_id."""
     times: dict[tuple[str, str, int], list[int]] = {}
     for copy in copies:
         known = times.setdefault((copy.user_id, region_of(copy.ip_address), copy.micro), [])
@@ -283,4 +288,4 @@ def _winner(copies: Sequence[Event], keep: str, region_of: Callable[[str], str])
             return (1, 0, *tie)
         return (0, min(known) if keep == "first" else -max(known), *tie)
 
-    return min(times, key=rank), len(times)
+    return min(times, key=rank), set(times)

@@ -8,15 +8,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.sharedctypes import Synchronized
-from typing import Any, TypeVar
+from typing import Any
 
+from pipeline.engines import Kernel, Result, Task
 from pipeline.errors import EnvironmentFault
 from pipeline.job import Job
-
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-Kernel = Callable[[Job, Task, Callable[[int], None]], Result]
 
 WORKER_ENVIRONMENT = {
     "POLARS_MAX_THREADS": "1",
@@ -49,8 +47,9 @@ class LocalEngine:
         self._done: Synchronized[int] = context.Value("q", 0)
         os.environ.update(WORKER_ENVIRONMENT)  # inherited by the workers, which read it when they import Polars
         self._pool = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(self._done,))
-        for _ in range(workers):
-            self._pool.submit(_load_libraries)
+        with _interrupts_blocked():  # a worker that Ctrl-C meets before it can ignore it would print a traceback
+            for _ in range(workers):
+                self._pool.submit(_load_libraries)
 
     def __enter__(self) -> "LocalEngine":
         return self
@@ -93,6 +92,19 @@ class LocalEngine:
                 if fault is not None and not isinstance(fault, Exception):
                     raise fault
                 yield task, fault if fault is not None else future.result()
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes that are started meanwhile begin with SIGINT blocked (where signals can be)."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker(done: "Synchronized[int]") -> None:

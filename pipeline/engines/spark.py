@@ -1,8 +1,7 @@
 """The Spark engine: the same kernels, run by the executors of a Spark session, or Spark's own plan."""
 
-import pickle
 import threading
-import traceback
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from config import Config
-from pipeline.engines.local import Kernel
+from pipeline.engines import Kernel
+from pipeline.engines.guard import run_guarded
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.job import Job
 
@@ -48,9 +48,14 @@ class SparkEngine:
     def __enter__(self) -> "SparkEngine":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._starter.join(_START_SECONDS)
-        self._driver.stop()
+    def __exit__(self, fault: object, *_: object) -> None:
+        """End Spark: at once after a fault, for nothing that it does will be used."""
+        deadline = time.monotonic() + _START_SECONDS
+        while self._starter.is_alive() and time.monotonic() < deadline:
+            if fault is not None and self._driver.launched:
+                break
+            self._starter.join(_POLL_SECONDS)
+        self._driver.stop(at_once=fault is not None)
 
     def _start(self) -> "SparkContext":
         context = self._driver.start()
@@ -121,19 +126,6 @@ class SparkEngine:
             else:
                 advance(total - told)
                 return result
-
-
-def run_guarded(kernel: Kernel[Task, Result], job: Job, task: Task) -> Result | Exception:
-    """On an executor: the kernel's result, or the exception that it raised with its traceback as a note."""
-    try:
-        return kernel(job, task, lambda _: None)
-    except Exception as fault:
-        fault.add_note(traceback.format_exc())
-        try:
-            pickle.loads(pickle.dumps(fault))
-        except Exception:
-            return RuntimeError(f"{type(fault).__name__}: {fault}")
-        return fault
 
 
 def _warm_up(_: int) -> None:

@@ -1,12 +1,15 @@
 """A Spark driver of our own: its settings, its start, its log, and its end without leftovers."""
 
 import importlib.util
+import logging
 import os
 import sys
 import warnings
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -15,7 +18,6 @@ from pipeline.engines.local import WORKER_ENVIRONMENT
 from pipeline.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from py4j.java_gateway import JavaGateway
     from pyspark import SparkContext
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -23,7 +25,10 @@ _HEAP_RESERVED = 300 * 2**20
 _HEAP_PER_SQL_TASK = 150 * 2**20
 _TAIL_LINES = 12
 _STOP_SECONDS = 10.0
-_QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
+_STEADY = "-XX:+UseSerialGC -XX:-UsePerfData"
+"""One thread collects garbage: on a small heap this took about 10 % less memory than several."""
+_QUICK_START = f"-XX:TieredStopAtLevel=1 {_STEADY}"
+"""The kernel plan asks little of the JVM but to be there soon; the SQL plan is worth compiling well."""
 _LOG_SETTINGS = """\
 rootLogger.level = warn
 rootLogger.appenderRef.stderr.ref = stderr
@@ -52,7 +57,7 @@ def settings(config: Config, workers: int, scratch: Path) -> dict[str, str]:
         "spark.submit.deployMode": "client",
         "spark.driver.memory": f"{config.SPARK_DRIVER_MEMORY // 2**20}m",
         "spark.executor.memory": f"{config.SPARK_EXECUTOR_MEMORY // 2**20}m",
-        "spark.driver.extraJavaOptions": f"{_java_options(sql)} -XX:MaxDirectMemorySize=256m -Dfile.encoding=UTF-8",
+        "spark.driver.extraJavaOptions": f"{_STEADY if sql else _QUICK_START} -XX:MaxDirectMemorySize=256m",
         "spark.ui.enabled": str(config.SPARK_UI).lower(),
         "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": str(scratch),
@@ -72,47 +77,44 @@ def settings(config: Config, workers: int, scratch: Path) -> dict[str, str]:
     return chosen
 
 
-def _java_options(sql: bool) -> str:
-    """The kernel plan needs a JVM that starts fast; the SQL plan one that computes fast."""
-    return os.environ.get("JO") if sql else _QUICK_START
-
-
 def ignore_pandas() -> None:
     """Say nothing of a pandas that happens to be installed: pyspark looks at it, and nothing here uses it."""
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
 
 
 class SparkDriver:
-    """One JVM with a SparkContext. ``start`` and ``stop`` may be called from different threads, in this order."""
+    """One JVM with a SparkContext. ``start`` and ``stop`` may be called from different threads; ``stop`` makes a start
+    that is under way fail."""
 
     def __init__(self, config: Config, workers: int, root: Path) -> None:
         self.log = root / "spark.log"
         self.context: SparkContext | None = None
-        self._gateway: JavaGateway | None = None
+        self._gateway: Any = None  # py4j's, which has no types
         scratch = root / "spark"
         scratch.mkdir(mode=0o700)
         self._settings = settings(config, workers, scratch)
         environment = {"PYSPARK_PYTHON": sys.executable, "SPARK_LAUNCHER_OPTS": _QUICK_START}
         if is_local(config):
             # Settings of some other Spark on this machine must not change a run.
-            spec = importlib.util.find_spec("pyspark")
-            assert spec is not None and spec.origin is not None
             (scratch / "log4j2.properties").write_text(_LOG_SETTINGS, encoding="utf-8")
-            environment |= {"SPARK_HOME": str(Path(spec.origin).parent), "SPARK_CONF_DIR": str(scratch)}
+            environment |= {"SPARK_HOME": _spark_home(), "SPARK_CONF_DIR": str(scratch)}
             environment["SPARK_LOCAL_IP"] = "127.0.0.1"
         os.environ.update(environment)  # pyspark reads its launcher's and its workers' environment there
 
     def start(self) -> "SparkContext":
         """Start the JVM and the context. Raises EnvironmentFault, with the end of the log, where that fails."""
         ignore_pandas()
-        from pyspark import SparkConf, SparkContext
-        from pyspark.java_gateway import launch_gateway
+        from pyspark import SparkConf, SparkContext, java_gateway
 
+        launch: Callable[..., Any] = java_gateway.launch_gateway
         conf = SparkConf(loadDefaults=False).setAll(list(self._settings.items()))
         try:
             with self.log.open("wb") as stream:
-                self._gateway = launch_gateway(conf, {"stdout": stream, "stderr": stream})
+                self._gateway = launch(conf, {"stdout": stream, "stderr": stream})
             self.context = SparkContext(conf=conf, gateway=self._gateway)
+            # When the JVM dies, one message says so; these would print a traceback each.
+            setattr(self.context._accumulatorServer, "handle_error", lambda *_: None)  # noqa: B010 - mypy knows it as a method
+            logging.getLogger().addHandler(logging.NullHandler())  # py4j logs to the root, which would make its own
         except Exception as fault:
             raise self.fault("Spark did not start", fault) from fault
         return self.context
@@ -133,30 +135,51 @@ class SparkDriver:
         except OSError:
             return "(no log)"
 
-    def stop(self) -> None:
-        """End the jobs, the JVM and all of its Python workers, also where the JVM no longer answers."""
+    @property
+    def launched(self) -> bool:
+        """Whether there is a JVM to stop."""
+        return self._gateway is not None
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """End the JVM and all of its Python workers, also where the JVM no longer answers; ``at_once``: by a kill."""
         from pyspark import SparkContext
 
         if self._gateway is None:
             return
         process = self._gateway.proc
         family = _family(process.pid)
-        try:
-            if self.context is not None:
-                self.context.cancelAllJobs()
-                self.context.stop()
-            self._gateway.shutdown()
-        except Exception:
-            process.kill()
+        if at_once:
+            for member in family:
+                _kill(member)
+        if process.poll() is None and not at_once:
+            try:
+                self._end_jobs()
+            except Exception:
+                process.kill()  # it does not answer
         process.stdin.close()  # its end is the JVM's own sign to go
         _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
         for left in alive:
-            left.kill()
+            _kill(left)
         process.wait()
-        # pyspark keeps both for the next context, which would find no JVM behind them.
+        if self.context is not None and self.context._accumulatorServer is not None:
+            self.context._accumulatorServer.shutdown()
+        # pyspark keeps these for the next context, which would find no JVM behind them.
         SparkContext._gateway = SparkContext._jvm = None
         SparkContext._active_spark_context = None
         self.context = self._gateway = None
+
+    def _end_jobs(self) -> None:
+        if self.context is not None:
+            self.context.cancelAllJobs()
+            self.context.stop()
+        self._gateway.shutdown()
+
+
+def _spark_home() -> str:
+    spec = importlib.util.find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise EnvironmentFault("pyspark is not installed: pip install -r requirements.txt, or use --engine polars.")
+    return str(Path(spec.origin).parent)
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -165,3 +188,8 @@ def _family(pid: int) -> list[psutil.Process]:
         return [parent, *parent.children(recursive=True)]
     except psutil.Error:
         return []
+
+
+def _kill(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.kill()

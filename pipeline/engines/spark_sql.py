@@ -4,24 +4,24 @@
     -> contents, with copies      groupBy id and content
     -> place of each in its id    window by id, in the order of dedupe.resolve
     -> totals, and each loser     repartitioned by user, groupBy user, region and loser
-    -> the files of the run       one Python task a partition: totals/, conflicts/ and a BucketResult
+    -> the files of the run       written by Spark, then a kernel for each: totals/, conflicts/ and a BucketResult
 
-All in one pass: a loser is its own group of the last step, so the winners need not be computed twice.
+All in one pass: a loser is its own group of the last step, so the winners need not be computed twice. Spark hands
+over through files, because every way to give Arrow batches to Python asks for pandas.
 """
 
-import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from config import Config
-from pipeline.aggregator import BucketResult, bucket_file, merge_totals
-from pipeline.engines.spark_session import ignore_pandas
+from pipeline.aggregator import BucketResult, merge_totals
+from pipeline.engines.guard import run_guarded
 from pipeline.errors import BalanceError
-from pipeline.intermediate import split_file, write_frame
+from pipeline.intermediate import bucket_file, split_file, write_frame
 from pipeline.job import Job
 from pipeline.phase1 import PlacedSplit
 from pipeline.phase2 import Totals
@@ -38,11 +38,19 @@ _PARTITION_ROWS = 500_000
 _OVERFLOW = "ARITHMETIC_OVERFLOW"
 
 
+@dataclass(frozen=True)
+class PartTask:
+    """One partition of the plan's result, in the file ``path``; ``number`` is Spark's."""
+
+    number: int
+    path: str
+
+
 def open_session(context: "SparkContext") -> "SparkSession":
     """The SQL session of a running context, with the settings that it was started with."""
     from pyspark.sql import SparkSession
 
-    return SparkSession.builder.getOrCreate()
+    return SparkSession(context)
 
 
 def choose_partitions(config: Config, job: Job, rows: int, workers: int) -> int:
@@ -60,10 +68,10 @@ def aggregate(context: "SparkContext", job: Job, splits: list[PlacedSplit], part
     handed_over = sum(split.result.handed_over for split in splits)
     if not handed_over:
         return Totals(())
-    ignore_pandas()
+    parts = job.workspace.path("sql", "totals")
     plan = _totals(_winners(_read(open_session(context), job, splits), job, partitions), partitions)
     try:
-        answers = plan.mapInArrow(_collector(job), "result binary").collect()
+        plan.write.mode("overwrite").option("compression", "snappy").parquet(f"file:{parts}")
     except Exception as fault:
         if _OVERFLOW in str(fault):
             raise BalanceError(
@@ -71,7 +79,14 @@ def aggregate(context: "SparkContext", job: Job, splits: list[PlacedSplit], part
                 "micro-minutes. Nothing was published. Look for absurd watch times in the input."
             ) from fault
         raise
-    results: list[BucketResult] = sorted((pickle.loads(answer.result) for answer in answers), key=lambda r: r.bucket)
+    tasks = [PartTask(int(path.name.split("-")[1]), str(path)) for path in sorted(parts.glob("part-*.parquet"))]
+    results: list[BucketResult] = []
+    for result in context.parallelize(tasks, len(tasks)).map(lambda t: run_guarded(write_partition, job, t)).collect():
+        if isinstance(result, Exception):
+            raise result
+        if result.rows:
+            results.append(result)
+    results.sort(key=lambda result: result.bucket)
     read = sum(result.rows for result in results)
     wrong = [result for result in results if not result.balances()]
     if read != handed_over or wrong:
@@ -148,27 +163,13 @@ def _totals(contents: "DataFrame", partitions: int) -> "DataFrame":
     )
 
 
-def _collector(job: Job) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """What a partition's Python task does: write its files, answer with its pickled BucketResult."""
-
-    def collect(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        assert context is not None
-        parts = [pl.DataFrame(batch) for batch in batches]
-        if parts:
-            result = write_partition(job, context.partitionId(), pl.concat(parts))
-            yield pa.RecordBatch.from_pydict({"result": [pickle.dumps(result)]})
-
-    return collect
-
-
-def write_partition(job: Job, number: int, rows: pl.DataFrame) -> BucketResult:
+def write_partition(job: Job, task: PartTask, _: Callable[[int], None]) -> BucketResult:
     """Write the totals and the losers of one partition (columns of ``_totals``) under the names of a bucket.
 
     Raises BalanceError where sums come near the end of int64.
     """
+    number = task.number
+    rows = pl.read_parquet(task.path, glob=False)
     total = merge_totals(
         rows.filter(pl.col("loser").is_null()).select(
             "user_id", pl.col("region").cast(pl.UInt16), "micro_minutes", "event_count"
@@ -187,5 +188,7 @@ def write_partition(job: Job, number: int, rows: pl.DataFrame) -> BucketResult:
         conflicts=len(losers),
         contested=0,
         users=total["user_id"].n_unique(),
-        regions={region: (users, events, micro) for region, users, events, micro in by_region.sort("region").iter_rows()},
+        regions={
+            region: (users, events, micro) for region, users, events, micro in by_region.sort("region").iter_rows()
+        },
     )

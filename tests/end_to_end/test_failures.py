@@ -96,10 +96,10 @@ def test_an_end_in_the_middle(logs: Path, tmp_path: Path, how: signal.Signals) -
     """The previous output still stands, and the next run is not in the way of what is left."""
     run_json("--input", logs, cwd=tmp_path)
     rows = published(tmp_path)
-    program = start("--input", logs, "--engine", "polars", "--json", cwd=tmp_path)
     work = tmp_path / "pipeline_data" / "intermediate"
-    lock = work / ".logmill.lock"
-    wait_for(lock.exists)
+    before = set(work.glob("run-*/rows/*"))
+    program = start("--input", logs, "--engine", "polars", "--json", cwd=tmp_path)
+    wait_for(lambda: any(set(work.glob("run-*/rows/*")) - before))
     program.send_signal(how)
     ended = finish(program)
     assert ended.code == (130 if how is signal.SIGINT else -signal.SIGKILL)
@@ -108,4 +108,4 @@ def test_an_end_in_the_middle(logs: Path, tmp_path: Path, how: signal.Signals) -
     assert published(tmp_path) == rows
     run_json("--input", logs, cwd=tmp_path)
     assert published(tmp_path) == rows
-    assert not lock.exists()
+    assert not (work / ".logmill.lock").exists()

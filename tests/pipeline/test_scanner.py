@@ -38,8 +38,11 @@ def test_passed(data, columns, starts):
 
 @pytest.mark.parametrize(
     "data",
-    [b"a,b,c\n", b"a\n", b"a,b\n\n", b"a,b\0\n", b"a,\xff\n", b'a,"b""c"\n', b'a,"b\nc"\n', b'a"",b\n', b"a," + b"b" * MAX + b"\n"],
-)  # fmt: skip
+    [
+        *(b"a,b,c\n", b"a\n", b"a,b\n\n", b"a,b\0\n", b"a,\xff\n"),
+        *(b'a,"b""c"\n', b'a,"b\nc"\n', b'a"",b\n', b"a," + b"b" * MAX + b"\n"),
+    ],
+)
 def test_stretches_in_doubt_are_never_passed(data):
     """Whatever the parser found: these are for the careful path."""
     for values in (["a"], ["b"]), (["a"], ["b" * MAX]), (["a"], ['b"c']), (['a""'], ["b"]), (["a"], ["b\0"]):

@@ -1,0 +1,21 @@
+"""The Python examples of the README run as they are, in the folder of a run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.end_to_end.program import ROOT, environment, run_json
+
+
+def test_examples_run(tmp_path: Path) -> None:
+    run_json(cwd=tmp_path, env=environment(GENERATOR_SIZE="1MB", GENERATOR_FILES=1, GENERATOR_MALFORMED=0.01))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    assert len(examples) == 2
+    shown = [
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for code in examples
+    ]
+    assert "geo_region" in shown[0]
+    assert "reason" in shown[1]

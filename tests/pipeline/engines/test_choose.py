@@ -1,0 +1,52 @@
+"""ENGINE, and what auto makes of the machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config import Config
+from pipeline.engines.choose import choose_engine
+from pipeline.errors import EnvironmentFault
+
+
+@pytest.fixture
+def java(monkeypatch, fake_java) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(fake_java('openjdk version "17.0.1"')))
+
+
+@pytest.fixture(params=["no java", "wrong JAVA_HOME", "old java"])
+def no_java(request, monkeypatch, fake_java, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    if request.param == "wrong JAVA_HOME":
+        monkeypatch.setenv("JAVA_HOME", str(tmp_path / "gone"))
+    if request.param == "old java":
+        monkeypatch.setenv("JAVA_HOME", str(fake_java('openjdk version "11.0.1"')))
+
+
+@pytest.mark.usefixtures("java")
+def test_with_java() -> None:
+    auto = choose_engine(Config(ENGINE="auto"))
+    assert auto.spark
+    assert auto.name == "spark"
+    assert "Java 17.0.1" in str(auto.note)
+    assert choose_engine(Config(ENGINE="spark")).spark
+    assert not choose_engine(Config(ENGINE="polars")).spark
+
+
+@pytest.mark.usefixtures("no_java")
+def test_without_java() -> None:
+    auto = choose_engine(Config(ENGINE="auto"))
+    assert not auto.spark
+    assert auto.name == "polars"
+    assert "using the embedded engine" in str(auto.note)
+    assert not choose_engine(Config(ENGINE="polars")).spark
+    with pytest.raises(EnvironmentFault, match=r"Install Java 17 or 21 .*--engine polars"):
+        choose_engine(Config(ENGINE="spark"))
+
+
+def test_a_run_without_spark_never_loads_it() -> None:
+    code = "import sys, main, pipeline.orchestrator; sys.exit('pyspark' in sys.modules or 'py4j' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

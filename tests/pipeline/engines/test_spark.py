@@ -1,0 +1,184 @@
+"""The Spark engine: the same result as the embedded one by both plans, and what happens when something breaks."""
+
+import random
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import psutil
+import pytest
+
+from config import Config
+from pipeline.engines.java import find_java
+from pipeline.engines.spark import SparkEngine
+from pipeline.errors import BalanceError, EnvironmentFault, InputError
+from pipeline.phase1 import Phase1
+from pipeline.phase2 import Totals, aggregate_all, conflict_places
+from tests.harness import HEADER, Harness
+
+WORKERS = 2
+pytestmark = pytest.mark.skipif(bool(find_java().problem), reason=f"Spark needs Java: {find_java().problem}")
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkEngine]:
+    """One JVM for all tests here; each puts its own job in. The last one kills it."""
+    with Harness([]) as harness, SparkEngine(Config(SPARK_SHUFFLE_PARTITIONS=3), harness.job, WORKERS) as engine:
+        yield engine
+
+
+def make_files(seed: int) -> list[bytes]:
+    """Three files with copies and conflicts of the same ids in one file and across files and users, and ties."""
+    dice = random.Random(seed)
+    files = []
+    for _ in range(3):
+        rows = []
+        for _ in range(800):
+            number = dice.randrange(1000)
+            user = f"u{number % 90}" if dice.random() < 0.8 else f"ü{dice.randrange(5)}"
+            stamp = dice.choice(["", "x", f"2026-01-0{dice.randrange(1, 10)}T00:00:00Z"])
+            watch = dice.choice(["1.5", "2", "2.25"])
+            rows.append(f"id-{number},{user},{stamp},v,tv,10.0.0.{dice.randrange(1, 4)},{watch}\n")
+        files.append(HEADER + "".join(rows).encode())
+    return files
+
+
+def clean(harness: Harness) -> None:
+    """Remove what Phase 2 has written."""
+    for kind in ("totals", "contested", "corrections", "conflicts", "merge"):
+        folder = harness.job.workspace.path(kind, "x").parent
+        shutil.rmtree(folder)
+        folder.mkdir()
+
+
+def picture(harness: Harness, totals: Totals) -> tuple[object, ...]:
+    """All that Phase 2 decides: counts, totals by user and region, where the losers lie."""
+    parts = []
+    for bucket in totals.buckets:
+        frame = pl.read_parquet(harness.job.workspace.path("totals", f"bucket-{bucket.bucket:04d}.parquet"))
+        assert frame.schema == {
+            "user_id": pl.String,
+            "region": pl.UInt16,
+            "micro_minutes": pl.Int64,
+            "event_count": pl.Int64,
+        }
+        assert frame["region"].is_sorted()
+        assert list(bucket.regions) == frame["region"].unique().sort().to_list()
+        parts.append(frame)
+    rows = sorted(pl.concat(parts).rows())
+    return totals.kept, totals.duplicates, totals.conflicts, totals.users, rows, conflict_places(harness.job).rows()
+
+
+@pytest.mark.parametrize("keep", ["longest", "first", "last"])
+def test_both_plans_agree_with_the_embedded_engine(spark: SparkEngine, keep: str) -> None:
+    with Harness(make_files(1), keep=keep, split_bytes=20_000) as harness:
+        outcome: Phase1 = harness.read()
+        local = picture(harness, aggregate_all(harness.engine, harness.job, outcome.splits, WORKERS, lambda _: None))
+        assert local[2] > 100
+        spark.job = harness.job
+        told: list[int] = []
+
+        clean(harness)
+        kernel = aggregate_all(spark, harness.job, outcome.splits, WORKERS, told.append)
+        assert picture(harness, kernel) == local
+        handed_over = sum(split.result.handed_over for split in outcome.splits)
+        assert sum(told) == handed_over
+
+        clean(harness)
+        told.clear()
+        assert picture(harness, spark.aggregate_by_sql(outcome.splits, told.append)) == local
+        assert sum(told) == handed_over
+
+
+def test_the_sql_plan_needs_no_pandas(spark: SparkEngine, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with Harness(make_files(4)) as harness:
+        spark.job = harness.job
+        assert spark.aggregate_by_sql(harness.read().splits, lambda _: None).kept > 0
+
+
+def test_nothing_handed_over(spark: SparkEngine) -> None:
+    with Harness([HEADER]) as harness:
+        spark.job = harness.job
+        assert spark.aggregate_by_sql(harness.read().splits, lambda _: None).kept == 0
+        assert list(spark.map(lambda *_: None, [], lambda _: None)) == []
+
+
+def test_folder_names_are_not_patterns(spark: SparkEngine, tmp_path: Path) -> None:
+    with Harness(make_files(2)) as harness:
+        outcome = harness.read()
+        expected = aggregate_all(harness.engine, harness.job, outcome.splits, WORKERS, lambda _: None)
+        odd = tmp_path / "a [1] {x,y}*? ü%20"
+        shutil.move(harness.job.workspace.root, odd)
+        workspace = type(harness.job.workspace)(str(odd))
+        spark.job = type(harness.job)(**(vars(harness.job) | {"workspace": workspace}))
+        assert spark.aggregate_by_sql(outcome.splits, lambda _: None).kept == expected.kept
+
+
+def test_a_lost_row_is_noticed(spark: SparkEngine) -> None:
+    with Harness(make_files(3)) as harness:
+        spark.job = harness.job
+        outcome = harness.read()
+        path = harness.job.workspace.path("rows", "split-000001.parquet")
+        pl.read_parquet(path)[1:].write_parquet(path)
+        with pytest.raises(BalanceError, match=r"does not balance: \d+ rows handed over"):
+            spark.aggregate_by_sql(outcome.splits, lambda _: None)
+
+
+@pytest.mark.parametrize("events", [5_000, 10_000], ids=["near int64", "beyond int64"])
+def test_sums_beyond_int64_are_refused(spark: SparkEngine, events: int) -> None:
+    rows = "".join(f"id-{n},u,,v,tv,10.0.0.1,1000000000\n" for n in range(events))
+    with Harness([HEADER + rows.encode()]) as harness:
+        spark.job = harness.job
+        with pytest.raises(BalanceError, match=r"64-bit sum of\s+micro-minutes"):
+            spark.aggregate_by_sql(harness.read().splits, lambda _: None)
+
+
+def test_what_a_kernel_raises_comes_back_as_a_value(spark: SparkEngine) -> None:
+    def kernel(_job: object, task: int, _report: object) -> int:
+        if task == 1:
+            raise InputError("one is wrong")
+        if task == 2:
+
+            class Odd(Exception):
+                def __init__(self, *, number: int) -> None:
+                    super().__init__(f"odd {number}")
+
+            raise Odd(number=3)
+        return task * 10
+
+    results = dict(spark.map(kernel, [0, 1, 2], lambda _: None))
+    assert results[0] == 0
+    assert isinstance(results[1], InputError)
+    assert "one is wrong" in str(results[1])
+    assert "Traceback" in results[1].__notes__[0]
+    assert isinstance(results[2], RuntimeError)
+    assert "Odd: odd 3" in str(results[2])
+
+
+def test_workers_have_one_thread_and_this_interpreter(spark: SparkEngine) -> None:
+    def kernel(*_: object) -> tuple[str, int]:
+        return sys.executable, pl.thread_pool_size()
+
+    assert dict(spark.map(kernel, [1, 2], lambda _: None)) == dict.fromkeys((1, 2), (sys.executable, 1))
+
+
+def test_a_dead_jvm_is_an_environment_fault(spark: SparkEngine) -> None:
+    """The last test of this module: no other can follow."""
+
+    def kernel(*_: object) -> None:
+        time.sleep(60)
+
+    (java,) = [child for child in psutil.Process().children() if "java" in child.name()]
+    family = [java, *java.children(recursive=True)]
+    timer = threading.Timer(2, java.kill)
+    timer.start()
+    with pytest.raises(EnvironmentFault, match=r"Spark failed in Phase 2 .*The end of .*spark\.log"):
+        list(spark.map(kernel, [1, 2], lambda _: None))
+    timer.join()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
