@@ -5,11 +5,17 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from cli.arguments import parse_arguments
-from cli.console import Answer, say
-from config import load_config
-from pipeline.errors import LogmillError
-from pipeline.results import failed_result
+MISSING = "the package {0} is missing. Run: pip install -r requirements.txt (or start with make run)."
+
+try:
+    from cli.arguments import parse_arguments
+    from cli.console import Answer, say
+    from config import load_config
+    from pipeline.errors import EnvironmentFault, LogmillError
+    from pipeline.results import failed_result
+except ModuleNotFoundError as missing:
+    print(f"error: {MISSING.format(missing.name)}", file=sys.stderr)
+    sys.exit(5)
 
 INTERRUPTED = 130
 
@@ -37,6 +43,8 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
         code, message, trace = error.exit_code, str(error), traceback.format_exc()
     except KeyboardInterrupt:
         code, message, trace = INTERRUPTED, "interrupted: the previous output is untouched. Run it again.", ""
+    except ModuleNotFoundError as error:
+        code, message, trace = EnvironmentFault.exit_code, MISSING.format(error.name), traceback.format_exc()
     except Exception as error:
         code, trace = 1, traceback.format_exc()
         shown = f"{type(error).__name__}: {error}"[:1000]

@@ -21,17 +21,18 @@ class Choice:
 
 
 def choose_engine(config: Config) -> Choice:
-    """Follow ``ENGINE``; auto takes Spark where there is a usable Java or a SPARK_MASTER.
+    """Follow ``ENGINE``; auto takes Spark where there is a usable Java.
 
-    Raises EnvironmentFault where Spark is asked for and there is no Java for it.
+    Who names a SPARK_MASTER asks for Spark, unless ENGINE is polars. Raises EnvironmentFault where Spark is asked for
+    and there is no Java for it.
     """
     if config.ENGINE == "polars":
         return Choice(spark=False)
     java = find_java()
-    if config.ENGINE == "spark":
+    if config.ENGINE == "spark" or config.SPARK_MASTER:
         if java.problem:
             raise EnvironmentFault(
-                f"ENGINE is spark, but {java.problem}. Install Java 17 or 21 (Debian: apt install "
+                f"{'ENGINE is spark' if config.ENGINE == 'spark' else 'SPARK_MASTER is set'}, but {java.problem}. Install Java 17 or 21 (Debian: apt install "
                 "openjdk-17-jre-headless; macOS: brew install openjdk@17), or use --engine polars, which needs none."
             )
         return Choice(spark=True)

@@ -50,3 +50,10 @@ def test_without_java() -> None:
 def test_a_run_without_spark_never_loads_it() -> None:
     code = "import sys, main, pipeline.orchestrator; sys.exit('pyspark' in sys.modules or 'py4j' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.usefixtures("no_java")
+def test_a_master_asks_for_spark() -> None:
+    with pytest.raises(EnvironmentFault, match="SPARK_MASTER is set, but"):
+        choose_engine(Config(ENGINE="auto", SPARK_MASTER="spark://host:7077"))
+    assert not choose_engine(Config(ENGINE="polars", SPARK_MASTER="spark://host:7077")).spark
