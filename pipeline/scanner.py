@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 LF, CR, QUOTE = 0x0A, 0x0D, 0x22
 _PREFIX_MASK = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF], dtype=np.uint32)
 
-_SAMPLE = 32
+_SAMPLE = 16
 _INLINE = 12  # bytes of a value that a string view holds itself
 
 Positions = NDArray[np.int64]
@@ -39,7 +39,7 @@ def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series
     ``data`` ends with LF; ``columns`` maps a field's position to the String column that was parsed from it. Passed are
     only stretches without any doubt: every line has ``fields`` fields, quotes are well-formed within their line and
     hold no doubled quote, no NUL, valid UTF-8, no blank line, no over-long record. Of every single field the length
-    and the first four bytes are compared, and every byte of a sample of rows.
+    and four bytes are compared, and every byte of a sample of rows.
     """
     if b"\0" in data or not _is_utf8(data):
         return None
@@ -62,9 +62,10 @@ def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series
         stops[-1] -= (array[stops[-1] - 1] == CR) & (stops[-1] > starts)
     if np.max(stops[-1] - starts, initial=0) > max_record:
         return None
+    sample = np.unique(np.linspace(0, count - 1, _SAMPLE, dtype=np.int64)) if count else separators
     for place, column in columns.items():
         first = starts if place == 0 else stops[place - 1] + 1
-        if not _same_fields(array, first, stops[place] - first, column, quoted):
+        if not _same_fields(array, first, stops[place] - first, column, sample, quoted=quoted):
             return None
     return starts.astype(np.int64)
 
@@ -88,9 +89,18 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _same_fields(
-    array: NDArray[np.uint8], first: NDArray[np.int32], length: NDArray[np.int32], column: pl.Series, quoted: bool
+    array: NDArray[np.uint8],
+    first: NDArray[np.int32],
+    length: NDArray[np.int32],
+    column: pl.Series,
+    sample: Positions,
+    *,
+    quoted: bool,
 ) -> bool:
-    """Whether every value of ``column`` has the length, first and last four bytes of its field, and some are equal."""
+    """Whether every value of ``column`` has its field's length and the same four bytes, and some are equal throughout.
+
+    The four bytes are the last ones in a column of long values, because ids often begin alike; otherwise the first.
+    """
     if len(column) != len(first) or column.null_count():
         return False
     if quoted:
@@ -102,41 +112,44 @@ def _same_fields(
     views = np.frombuffer(arrow.buffers()[1], np.uint32).reshape(-1, 4)[arrow.offset : arrow.offset + len(arrow)]
     if not np.array_equal(views[:, 0], length):
         return False
-    # Only the last fields of the data lie within three bytes of its end.
-    inside = len(first) - int(np.count_nonzero(first[-4:] > len(array) - 4))
-    heads = np.ndarray(max(0, len(array) - 3), dtype="<u4", buffer=array.data, strides=(1,)) if inside else _NO_HEADS
-    words = heads[first[:inside]] & _PREFIX_MASK[np.minimum(length[:inside], 4)]
-    if not np.array_equal(words, views[:inside, 1]) or not _same_tails(array, first + length, length, arrow, views):
+    same_bytes = _same_tails if len(length) and length.min() > _INLINE else _same_heads
+    if not same_bytes(array, first, length, arrow, views):
         return False
-    sample = np.unique(
-        np.concatenate((np.linspace(0, len(first) - 1, _SAMPLE, dtype=np.int64), np.arange(inside, len(first))))
-    )
     fields = (array[at : at + size].tobytes() for at, size in zip(first[sample], length[sample], strict=True))
     return all(field == value.encode() for field, value in zip(fields, column.gather(sample), strict=True))
 
 
-_NO_HEADS: NDArray[np.uint32] = np.empty(0, np.uint32)
+def _same_heads(
+    array: NDArray[np.uint8],
+    first: NDArray[np.int32],
+    length: NDArray[np.int32],
+    _: pa.Array,
+    views: NDArray[np.uint32],
+) -> bool:
+    """Whether every value begins as its field; fields that begin in the last three bytes are compared one by one."""
+    words = _words(array.data)
+    inside = int(np.searchsorted(first, len(words)))
+    heads = words[first[:inside]] & _PREFIX_MASK[np.minimum(length[:inside], 4)]
+    return np.array_equal(heads, views[:inside, 1]) and all(
+        int.from_bytes(array[first[i] : first[i] + min(length[i], 4)].tobytes(), "little") == views[i, 1]
+        for i in range(inside, len(first))
+    )
 
 
 def _same_tails(
     array: NDArray[np.uint8],
-    stop: NDArray[np.int32],
+    first: NDArray[np.int32],
     length: NDArray[np.int32],
     arrow: pa.Array,
     views: NDArray[np.uint32],
 ) -> bool:
-    """Whether the last four bytes of every value are those before ``stop``, in a column of ids: they often begin alike.
-
-    A column with values of up to 12 bytes is no such column, and passes.
-    """
-    if not len(length) or length.min() <= _INLINE:
-        return True
+    """Whether every value, of more than 12 bytes, ends as its field."""
     buffers = [memoryview(buffer) for buffer in arrow.buffers()[2:]]
-    expected = _words(array.data)[stop - 4]
+    tails = _words(array.data)[first + (length - 4)]
     owner, place = views[:, 2], views[:, 3] + (length - 4).astype(np.uint32)
     runs = [0, *(np.flatnonzero(owner[1:] != owner[:-1]) + 1).tolist(), len(owner)]
     return all(
-        np.array_equal(_words(buffers[owner[begin]])[place[begin:end]], expected[begin:end])
+        np.array_equal(_words(buffers[owner[begin]])[place[begin:end]], tails[begin:end])
         for begin, end in pairwise(runs)
     )
 
@@ -144,7 +157,7 @@ def _same_tails(
 def _words(data: memoryview) -> NDArray[np.uint32]:
     """The four bytes at every position, as one number."""
     size = data.nbytes - 3
-    return np.ndarray(size, dtype="<u4", buffer=data, strides=(1,)) if size > 0 else _NO_HEADS
+    return np.ndarray(size, dtype="<u4", buffer=data, strides=(1,)) if size > 0 else np.empty(0, np.uint32)
 
 
 def _well_formed(array: NDArray[np.uint8], quotes: Positions, ends: Positions, delimiter: int) -> bool:
