@@ -31,9 +31,10 @@ def choose_engine(config: Config) -> Choice:
     java = find_java()
     if config.ENGINE == "spark" or config.SPARK_MASTER:
         if java.problem:
+            asked = "ENGINE is spark" if config.ENGINE == "spark" else "SPARK_MASTER is set"
             raise EnvironmentFault(
-                f"{'ENGINE is spark' if config.ENGINE == 'spark' else 'SPARK_MASTER is set'}, but {java.problem}. Install Java 17 or 21 (Debian: apt install "
-                "openjdk-17-jre-headless; macOS: brew install openjdk@17), or use --engine polars, which needs none."
+                f"{asked}, but {java.problem}. Install Java 17 or 21 (Debian: apt install openjdk-17-jre-headless; "
+                "macOS: brew install openjdk@17), or use --engine polars, which needs none."
             )
         return Choice(spark=True)
     if java.problem:
