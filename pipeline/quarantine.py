@@ -16,10 +16,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.csv_reader import Rejected
 from pipeline.errors import EnvironmentFault
 from pipeline.intermediate import split_file
 from pipeline.job import Job
+from pipeline.parser import Rejected
 from pipeline.records import Record, read_record
 from pipeline.splits import Split, display_name
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from pipeline import csv_reader, scanner
-from pipeline.csv_reader import parse
+from pipeline import careful as careful_path
+from pipeline import parser, scanner
+from pipeline.parser import parse
 from pipeline.records import read_record
 from tests.harness import HEADER, Harness, region_of
 from tests.reference import read_file, run
@@ -126,7 +127,7 @@ def break_parser(monkeypatch, breakage):
             changed.append(data)
         return result
 
-    monkeypatch.setattr(csv_reader, "parse", broken)
+    monkeypatch.setattr(parser, "parse", broken)
     return changed
 
 
@@ -157,7 +158,7 @@ def stop_at_the_line(data, start, *rest):
 @pytest.mark.parametrize("name", ["drop a row in the middle", "double a row", "roll user_id alone", "an error"])
 def test_with_the_careful_path_broken_too_the_file_is_refused(monkeypatch, name, careful):
     break_parser(monkeypatch, BREAKAGES[name])
-    monkeypatch.setattr(csv_reader, "read_record", careful)
+    monkeypatch.setattr(careful_path, "read_record", careful)
     with Harness([ODD, CLEAN[: len(HEADER)]], chunk_bytes=700, max_record=MAX_RECORD) as harness:
         outcome = harness.read()
     assert "does not balance" in outcome.refused[harness.paths[0]]
