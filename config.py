@@ -84,7 +84,7 @@ class Config:
     CHUNK_BYTES: int = setting(8 * 2**20, size(64, 2**30), unit="bytes",
         meaning="How much a worker parses at a time.",
         change="Only to measure: larger is slower and needs more memory.")
-    SPLIT_BYTES: int = setting(0, size(64, zero=True), unit="bytes",
+    SPLIT_BYTES: int = setting(0, size(64, 2**31, zero=True), unit="bytes",
         meaning="Length of the parts that large files are cut into; 0: chosen from memory and input.",
         change="Only to measure.")
     BUCKETS: int = setting(0, integer(0, 1024, ", a power of two, or 0", _power_of_two), unit="buckets",
