@@ -1,6 +1,7 @@
 """Logmill: arguments → Config → command → exit code."""
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -56,5 +57,10 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
     return code
 
 
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)  # a container that is stopped ends as after Ctrl-C
     sys.exit(main(sys.argv[1:]))

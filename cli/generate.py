@@ -55,6 +55,8 @@ def make_test_data(config: Config, folder: Path, progress: ShownProgress) -> Tru
         _require_room(folder, settings.size_bytes)
         progress.phase("Generating test data", settings.size_bytes)
         return generate(settings, folder, progress.advance, config.PREPROCESSING_WORKERS)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise EnvironmentFault(

@@ -16,10 +16,11 @@ from pipeline.results import RunResult
 def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Runs the pipeline and answers; returns the exit code. Raises LogmillError where the run cannot go on."""
     # Imported here so that a usage error or an interrupted first run need not wait for Polars.
-    from pipeline.orchestrator import run
+    from pipeline.orchestrator import check_before_work, run
 
     with open_progress(arguments.quiet) as progress:
         if lacks_input(config):
+            check_before_work(config)
             make_first_input(config, progress)
         result = run(config, progress)
     check = _check(config, result)

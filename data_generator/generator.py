@@ -51,7 +51,7 @@ def generate(
         the truth, as written.
 
     Raises:
-        ValueError: ``workers`` is below 1.
+        ValueError: ``workers`` is below 1, or a file of the folder has a name of the generator and is not its own.
         OSError: the folder cannot be written to, or the disk is full; unfinished files are removed.
     """
     if workers < 1:
@@ -131,11 +131,22 @@ def _truth(plan: Plan, tally: Tally) -> Truth:
 
 
 def _remove_earlier(folder: Path) -> None:
-    """Remove what the generator wrote before; the truth first, so that it never describes other files."""
+    """Remove what the generator wrote before, by its truth, and unfinished files; the truth goes last.
+
+    Raises ValueError where a file has one of the generator's names but is not in the truth: it may be somebody's.
+    """
+    truth = load_truth(folder)
+    ours = set(truth.file_names) if truth else set()
+    found = sorted(path for path in folder.iterdir() if _OWN_FILE.fullmatch(path.name))
+    strange = [path.name for path in found if path.name not in ours and not path.name.endswith(".tmp")]
+    if strange:
+        raise ValueError(
+            f"{folder} holds {strange[0]}, which is not in its {TRUTH_FILE}: it may be a log of yours. Move it away, "
+            "or choose another folder."
+        )
+    for path in found:
+        path.unlink()
     (folder / TRUTH_FILE).unlink(missing_ok=True)
-    for path in sorted(folder.iterdir()):
-        if _OWN_FILE.fullmatch(path.name):
-            path.unlink()
 
 
 def _files_in_turn(plan: Plan, paths: list[Path], report: Callable[[int], None], _workers: int) -> Iterator[Tally]:

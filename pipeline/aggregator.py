@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from pipeline.dedupe import repeated_keys, resolve, rows_with_keys
 from pipeline.errors import BalanceError
-from pipeline.intermediate import FINE_MASK, bucket_file, open_index, read_rows, split_file, write_frame
+from pipeline.intermediate import FINE_MASK, bucket_file, read_frame, read_index, read_rows, split_file, write_frame
 from pipeline.job import Job
 
 _PLACE_BITS = 32
+_SAFE_SUM = 2.0**62 * (1 - 1e-9)
+"""Floating-point sums below this are of integers that fit int64 with room to spare."""
 Keys = NDArray[np.uint64]
 
 
@@ -83,12 +85,8 @@ class CorrectTask:
 
 def find_contested(job: Job, task: ContestedTask, report: Callable[[int], None]) -> int:
     """Write the keys that occur in more than one fine bucket (merge/, one uint64 a key); returns how many ids."""
-    parts = []
-    for split in task.splits:
-        index = open_index(job.workspace.path("index", split_file(split, "npy")))
-        first = np.searchsorted(index, np.uint64(task.low), side="left")
-        last = np.searchsorted(index, np.uint64(task.high), side="right")
-        parts.append(np.asarray(index[first:last]))
+    paths = [job.workspace.path("index", split_file(split, "npy")) for split in task.splits]
+    parts = [read_index(path, task.low, task.high) for path in paths]
     keys = np.concatenate(parts) if parts else np.empty(0, np.uint64)
     keys.sort()
     difference = keys[1:] ^ keys[:-1]
@@ -150,7 +148,7 @@ def settle(job: Job, task: SettleTask, report: Callable[[int], None]) -> int:
     shift = 64 - (task.ranges.bit_length() - 1)
     parts = []
     for bucket in task.buckets:
-        frame = pl.read_parquet(job.workspace.path("contested", bucket_file(bucket)))
+        frame = read_frame(job.workspace.path("contested", bucket_file(bucket)))
         if task.ranges > 1:
             mine = (frame["id_hi"].to_numpy().view(np.uint64) >> np.uint64(shift)) == task.number
             frame = frame.filter(pl.Series(mine))
@@ -167,13 +165,13 @@ def settle(job: Job, task: SettleTask, report: Callable[[int], None]) -> int:
 def correct(job: Job, task: CorrectTask, report: Callable[[int], None]) -> BucketResult:
     """Subtract a bucket's losers from its totals; they become conflicts."""
     before = task.before
-    found = [pl.read_parquet(job.workspace.path("corrections", split_file(n))) for n in task.corrections]
+    found = [read_frame(job.workspace.path("corrections", split_file(n))) for n in task.corrections]
     losers = pl.concat(found).filter(pl.col("bucket") == before.bucket)
     minus = losers.select(
         "user_id", "region", -pl.col("micro_minutes"), pl.lit(-1, dtype=pl.Int64).alias("event_count")
     )
     path = job.workspace.path("totals", bucket_file(before.bucket))
-    total = merge_totals(pl.concat([pl.read_parquet(path), minus])).filter(pl.col("event_count") > 0).sort("region")
+    total = merge_totals(pl.concat([read_frame(path), minus])).filter(pl.col("event_count") > 0).sort("region")
     write_frame(path, total)
     if len(losers):
         write_frame(job.workspace.path("conflicts", f"settled-{bucket_file(before.bucket)}"), losers.drop("bucket"))
@@ -195,18 +193,20 @@ def add_up(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def merge_totals(totals: pl.DataFrame) -> pl.DataFrame:
-    """Add up partial totals of the same users and regions. Raises BalanceError where a sum could pass int64."""
-    _check_range(totals["micro_minutes"].to_numpy())
-    return totals.group_by("user_id", "region").agg(pl.col("micro_minutes").sum(), pl.col("event_count").sum())
-
-
-def _check_range(micro: NDArray[np.int64]) -> None:
-    """Integer sums wrap silently; the greatest possible one must not."""
-    if len(micro) and float(np.abs(micro).sum(dtype=np.float64)) >= 2.0**62:
+    """Add up partial totals of the same users and regions. Raises BalanceError where a sum passes int64."""
+    sums = [pl.col("micro_minutes").sum(), pl.col("event_count").sum()]
+    groups = totals.group_by("user_id", "region")
+    if not len(totals) or float(np.abs(totals["micro_minutes"].to_numpy()).sum(dtype=np.float64)) < _SAFE_SUM:
+        return groups.agg(sums)
+    # Integer sums wrap silently: where all rows together could, every group is compared with its sum in floating point.
+    merged = groups.agg(*sums, pl.col("micro_minutes").cast(pl.Float64).sum().alias("about"))
+    beyond = merged.filter(pl.col("about") >= 2 * _SAFE_SUM)
+    if len(beyond):
         raise BalanceError(
-            "The watch times of one bucket add up to more than 4.6e12 minutes, which could exceed a 64-bit sum of "
-            "micro-minutes. Use more BUCKETS, or look for absurd watch times in the input."
+            f"The watch times of user {beyond['user_id'][0][:100]!r} in one region add up to more than 9.2e12 minutes, "
+            "which a 64-bit sum of micro-minutes cannot hold. Nothing was published. Look for absurd watch times."
         )
+    return merged.drop("about")
 
 
 def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[pl.DataFrame]:
@@ -245,8 +245,12 @@ def _write_if_any(job: Job, kind: str, bucket: int, frames: list[pl.DataFrame]) 
 def _result(
     bucket: int, rows: int, kept: int, duplicates: int, conflicts: int, contested: int, total: pl.DataFrame
 ) -> BucketResult:
-    by_region = total.group_by("region").agg(pl.len(), pl.col("event_count").sum(), pl.col("micro_minutes").sum())
-    regions = {region: (count, events, micro) for region, count, events, micro in by_region.sort("region").iter_rows()}
+    high, low = pl.col("micro_minutes") // 2**32, pl.col("micro_minutes") % 2**32  # a sum over users may pass int64
+    by_region = total.group_by("region").agg(pl.len(), pl.col("event_count").sum(), high.sum().alias("high"), low.sum())
+    regions = {
+        region: (count, events, (above << 32) + below)
+        for region, count, events, above, below in by_region.sort("region").rows()
+    }
     return BucketResult(
         bucket, rows, kept, duplicates, conflicts, contested, total["user_id"].n_unique() if len(total) else 0, regions
     )

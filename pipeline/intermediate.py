@@ -5,6 +5,7 @@ leading bits of a 64-bit hash of user_id, so that it holds all rows of its users
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,15 @@ TIMESTAMP_FIELD = pa.field("timestamp", pa.int64())
 """Microseconds since 1970 UTC, or null; only where DEDUPE_KEEP is first or last."""
 
 _BUCKETS_KEY = b"logmill.buckets"
+
+
+_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+
+
+def is_run_folder(path: Path, prefix: str = "") -> bool:
+    """Whether ``path`` is a folder that a run made: named ``prefix`` and the run's id, and no link."""
+    named = path.name.startswith(prefix) and _RUN_ID.fullmatch(path.name.removeprefix(prefix))
+    return bool(named) and path.is_dir() and not path.is_symlink()
 
 
 @dataclass(frozen=True)
@@ -118,14 +128,22 @@ def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:
     partial.replace(path)
 
 
-def open_index(path: Path) -> NDArray[np.uint64]:
-    """A sorted id index, mapped into memory."""
+def read_index(path: Path, low: int, high: int) -> NDArray[np.uint64]:
+    """The keys of a sorted id index from ``low`` to ``high``, both included."""
     index: NDArray[np.uint64] = np.load(path, mmap_mode="r")
-    return index
+    first = np.searchsorted(index, np.uint64(low), side="left")
+    last = np.searchsorted(index, np.uint64(high), side="right")
+    return np.array(index[first:last])  # a copy, so that the map and its open file go
 
 
 def write_frame(path: Path, frame: pl.DataFrame) -> None:
     """Write a small frame of a later step under its final name only when it is whole."""
     partial = path.with_suffix(".partial")
-    frame.write_parquet(partial, compression="lz4", statistics=False)
+    with partial.open("wb") as stream:  # a full disk is then an OSError, which Polars alone would not raise
+        frame.write_parquet(stream, compression="lz4", statistics=False)
     partial.replace(path)
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """Read what ``write_frame`` wrote; the path is literal, whatever brackets it has."""
+    return pl.read_parquet(path, glob=False)

@@ -36,8 +36,12 @@ class Lock:
                 self._refuse_if_held()
                 self._path.unlink(missing_ok=True)
                 continue
-            with os.fdopen(handle, "w") as stream:
-                json.dump(self._holder, stream)
+            try:
+                with os.fdopen(handle, "w") as stream:
+                    json.dump(self._holder, stream)
+            except OSError:
+                self._path.unlink(missing_ok=True)
+                raise
             return self
         raise EnvironmentFault(f"cannot take the lock {str(self._path)!r}: another run took it first. Run again later.")
 

@@ -19,7 +19,7 @@ from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import EnvironmentFault, InputError
 from pipeline.geo import GeoTable, load_geo_table
-from pipeline.intermediate import Workspace
+from pipeline.intermediate import Workspace, is_run_folder
 from pipeline.job import Job
 from pipeline.lock import Lock
 from pipeline.output import Output
@@ -29,6 +29,7 @@ from pipeline.planner import Plan, plan
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
 from pipeline.splits import InputFile, display_name, find_inputs, open_inputs
 from utils.metrics import PeakMemory
+from utils.units import format_size
 
 _INTERMEDIATE_SHARE = 0.6
 """Intermediate files and totals take about this share of the input."""
@@ -47,7 +48,11 @@ def run(config: Config, progress: Progress) -> RunResult:
     choice = choose_engine(config)
     paths, skipped = find_inputs(config.INPUT_DIR)
     if not paths:
-        raise InputError(f"nothing to process: no *.csv or *.tsv in {config.INPUT_DIR!r}. Name the logs with --input.")
+        others = f" (skipped: {', '.join(display_name(path) for path in skipped[:10])})" if skipped else ""
+        raise InputError(
+            f"nothing to process: no *.csv or *.tsv in {display_name(config.INPUT_DIR)!r}{others}. "
+            "Name the logs with --input."
+        )
     with _environment(), PeakMemory() as memory, ExitStack() as held:
         held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
         held.enter_context(Lock(output.versions, run_id))
@@ -80,6 +85,7 @@ def run(config: Config, progress: Progress) -> RunResult:
         clock.lap("phase2")
 
         folder = output.begin(run_id)
+        held.callback(output.discard)  # nothing is left there once it is published
         written = publication.write_output(engine, job, folder, totals, geo.names, lambda _: None)
         publication.write_quarantine(engine, job, folder, outcome, totals)
         clock.lap("publish")
@@ -90,6 +96,13 @@ def run(config: Config, progress: Progress) -> RunResult:
         publication.write_run_record(folder, result, outcome, _settings(config))
         output.publish(folder, run_id, config.KEEP_VERSIONS)
     return result
+
+
+def check_before_work(config: Config) -> None:
+    """Find early what would stop a run whatever its input: the output's place, Java, the geo table."""
+    Output(config.OUTPUT_DIR).check()
+    choose_engine(config)
+    _load_geo(config)
 
 
 class _Clock:
@@ -114,7 +127,11 @@ def _environment() -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        if fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE):
+        if fault.errno == errno.EMFILE:
+            raise EnvironmentFault(
+                "too many open files. Nothing was published. Allow more (ulimit -n 65536) and run again."
+            ) from fault
+        if fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
             where = f" ({fault.filename})" if fault.filename else ""
             raise EnvironmentFault(
                 f"{fault.strerror}{where}. Nothing was published; the previous output still stands. Free some room or "
@@ -141,7 +158,7 @@ def _check_disk(config: Config, files: list[InputFile]) -> None:
     free = shutil.disk_usage(config.INTERMEDIATE_DIR).free
     if free < need:
         raise EnvironmentFault(
-            f"{config.INTERMEDIATE_DIR!r} has {free / 1e9:.1f} GB free; this input needs about {need / 1e9:.1f} GB. "
+            f"{config.INTERMEDIATE_DIR!r} has {format_size(free)} free; this input needs about {format_size(need)}. "
             "Free some room, or name a folder on another disk with --intermediate."
         )
 
@@ -155,8 +172,9 @@ def _load_geo(config: Config) -> GeoTable:
 def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable) -> Job:
     """What the kernels need; makes the run's workspace and removes those of earlier runs."""
     place = Path(config.INTERMEDIATE_DIR)
-    for earlier in place.glob("run-*"):
-        shutil.rmtree(earlier)
+    for earlier in place.iterdir():
+        if is_run_folder(earlier, "run-"):
+            shutil.rmtree(earlier)
     workspace = Workspace(str((place / f"run-{run_id}").absolute()))
     workspace.create()
     return Job(
@@ -174,7 +192,9 @@ def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable) -> Job:
 
 
 def _settings(config: Config) -> dict[str, object]:
-    return {f.name: getattr(config, f.name) for f in fields(config) if not f.name.startswith("GENERATOR_")}
+    """Settings as text and numbers for the record; paths as they can be shown."""
+    values = {f.name: getattr(config, f.name) for f in fields(config) if not f.name.startswith("GENERATOR_")}
+    return {name: display_name(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _refused_files(outcome: Phase1) -> tuple[RefusedFile, ...]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, EnvironmentFault
-from pipeline.intermediate import bucket_file
+from pipeline.intermediate import bucket_file, is_run_folder
 from pipeline.job import Job
 
 MICRO = 1_000_000
@@ -42,7 +42,7 @@ def partition_folder(region: str) -> str:
 
 
 def write_file(job: Job, task: FileTask, report: Callable[[int], None]) -> tuple[int, int, int]:
-    """Write one output file; (rows, events, micro-minutes) as they were written."""
+    """Write one output file; (rows, events, micro-minutes) as they were written. A sum over users may pass int64."""
     folder = Path(task.folder) / partition_folder(task.region)
     folder.mkdir(parents=True, exist_ok=True)
     parts = [
@@ -58,7 +58,9 @@ def write_file(job: Job, task: FileTask, report: Callable[[int], None]) -> tuple
     pq.write_table(table.cast(SCHEMA), path, compression=codec, row_group_size=1 << 18)
     _sync(path)
     report(len(totals))
-    return len(totals), int(totals["event_count"].sum()), int(totals["micro_minutes"].sum())
+    micro = totals["micro_minutes"]
+    total = (int((micro // 2**32).sum()) << 32) + int((micro % 2**32).sum())
+    return len(totals), int(totals["event_count"].sum()), total
 
 
 class Output:
@@ -97,11 +99,16 @@ class Output:
 
     def begin(self, version: str) -> Path:
         """A hidden folder for the new version, with its ``data`` folder; what an earlier run left unfinished goes."""
-        for leftover in self.versions.glob(".new-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        self.discard()
         folder = self.versions / f".new-{version}"
         (folder / "data").mkdir(parents=True)
         return folder
+
+    def discard(self) -> None:
+        """Remove the folders of versions that were begun and not published."""
+        for leftover in self.versions.iterdir():
+            if is_run_folder(leftover, ".new-"):
+                shutil.rmtree(leftover, ignore_errors=True)
 
     def publish(self, folder: Path, version: str, keep: int) -> None:
         """Make the finished ``folder`` the current version at one instant, and drop versions beyond ``keep``."""
@@ -118,10 +125,10 @@ class Output:
         fresh.symlink_to(Path(self.versions.name) / version / "data")
         fresh.replace(self.link)
         _sync(self.link.parent)
-        old = sorted(path for path in self.versions.iterdir() if path.is_dir() and not path.name.startswith("."))
-        for path in old[:-keep]:
-            if path != final:
-                shutil.rmtree(path, ignore_errors=True)
+        others = [path for path in self.versions.iterdir() if is_run_folder(path) and path != final]
+        others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)  # ids of one second are in no order
+        for path in others[keep - 1 :]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

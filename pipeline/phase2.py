@@ -18,6 +18,7 @@ from pipeline.aggregator import (
 )
 from pipeline.engines import Engine, Kernel, Result, Task
 from pipeline.errors import BalanceError
+from pipeline.intermediate import read_frame
 from pipeline.job import Job
 from pipeline.phase1 import PlacedSplit
 
@@ -127,7 +128,7 @@ def conflict_places(job: Job) -> pl.DataFrame:
     if not paths:
         return pl.DataFrame(schema={"split": pl.Int64, "offset": pl.Int64})
     return (
-        pl.concat([pl.read_parquet(path, columns=["place"], glob=False) for path in paths])
+        pl.concat([read_frame(path).select("place") for path in paths])
         .select(split=pl.col("place") // 2**32, offset=pl.col("place") % 2**32)
         .sort("split", "offset")
     )

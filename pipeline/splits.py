@@ -76,6 +76,8 @@ def find_inputs(pattern: str) -> tuple[list[str], list[str]]:
         return [pattern], []
     if place.is_dir():
         return _choose([entry.path for entry in os.scandir(pattern)], place.resolve())
+    if place.exists():
+        raise InputError(f"input {display_name(pattern)!r} is neither a file nor a folder. Name one with --input.")
     if os.path.lexists(pattern) or not glob.has_magic(pattern):
         raise InputError(f"input {pattern!r} does not exist. Name an existing file, folder or glob with --input.")
     matches = glob.glob(pattern, recursive=True)
