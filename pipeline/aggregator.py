@@ -242,15 +242,19 @@ def _write_if_any(job: Job, kind: str, bucket: int, frames: list[pl.DataFrame]) 
     return len(frame)
 
 
-def _result(
-    bucket: int, rows: int, kept: int, duplicates: int, conflicts: int, contested: int, total: pl.DataFrame
-) -> BucketResult:
+def count_regions(total: pl.DataFrame) -> dict[int, tuple[int, int, int]]:
+    """For each region code, in order: its rows in the totals, its events and its micro-minutes."""
     high, low = pl.col("micro_minutes") // 2**32, pl.col("micro_minutes") % 2**32  # a sum over users may pass int64
     by_region = total.group_by("region").agg(pl.len(), pl.col("event_count").sum(), high.sum().alias("high"), low.sum())
-    regions = {
+    return {
         region: (count, events, (above << 32) + below)
         for region, count, events, above, below in by_region.sort("region").rows()
     }
+
+
+def _result(
+    bucket: int, rows: int, kept: int, duplicates: int, conflicts: int, contested: int, total: pl.DataFrame
+) -> BucketResult:
     return BucketResult(
-        bucket, rows, kept, duplicates, conflicts, contested, total["user_id"].n_unique() if len(total) else 0, regions
+        bucket, rows, kept, duplicates, conflicts, contested, total["user_id"].n_unique(), count_regions(total)
     )

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from config import Config
-from pipeline.aggregator import BucketResult, merge_totals
+from pipeline.aggregator import BucketResult, count_regions, merge_totals
 from pipeline.engines.guard import run_guarded
 from pipeline.errors import BalanceError
 from pipeline.intermediate import bucket_file, split_file, write_frame
@@ -166,7 +166,7 @@ def _totals(contents: "DataFrame", partitions: int) -> "DataFrame":
 def write_partition(job: Job, task: PartTask, _: Callable[[int], None]) -> BucketResult:
     """Write the totals and the losers of one partition (columns of ``_totals``) under the names of a bucket.
 
-    Raises BalanceError where sums come near the end of int64.
+    Raises BalanceError where a sum passes int64.
     """
     number = task.number
     rows = pl.read_parquet(task.path, glob=False)
@@ -179,7 +179,6 @@ def write_partition(job: Job, task: PartTask, _: Callable[[int], None]) -> Bucke
     losers = rows.select(place="loser").drop_nulls()
     if len(losers):
         write_frame(job.workspace.path("conflicts", bucket_file(number)), losers)
-    by_region = total.group_by("region").agg(pl.len(), pl.col("event_count").sum(), pl.col("micro_minutes").sum())
     return BucketResult(
         bucket=number,
         rows=int(rows["copies"].sum()),
@@ -188,7 +187,5 @@ def write_partition(job: Job, task: PartTask, _: Callable[[int], None]) -> Bucke
         conflicts=len(losers),
         contested=0,
         users=total["user_id"].n_unique(),
-        regions={
-            region: (users, events, micro) for region, users, events, micro in by_region.sort("region").iter_rows()
-        },
+        regions=count_regions(total),
     )
