@@ -9,6 +9,7 @@ from pipeline.errors import ConfigError
 CONTINENTS_CSV = Path(__file__).parent.parent / "geo_data" / "country-regions.csv"
 RESERVED = ("INVALID", "PRIVATE", "UNKNOWN")
 MAX_NAME_LENGTH = 64
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"  # readers of hive data sets take it for a null
 
 # For records of a database that name a continent and no country.
 CONTINENT_OF_CODE = {
@@ -71,6 +72,8 @@ def _find_problem(row: list[str], regions: dict[str, str], spelling: dict[str, s
         return f"country {country} for the second time", "each country once"
     if not region or region != region.strip() or len(region) > MAX_NAME_LENGTH or not region.isprintable():
         return f"region {region[:80]!r}", f"1 to {MAX_NAME_LENGTH} printable characters without surrounding white space"
+    if not any(char.isalpha() for char in region) or region == _HIVE_NULL:
+        return f"region {region!r}", f"a name with a letter, other than {_HIVE_NULL}, so that every reader sees text"
     if region.upper() in RESERVED:
         return (
             f"region {region!r}",
