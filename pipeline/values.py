@@ -18,6 +18,18 @@ REPEATED_HEADER = "repeated_header"
 MICRO = 1_000_000
 MAX_MINUTES = 10**9
 _ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})?)?$"
+_ZONE = "((?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)$"
+_ISO_VARIANTS = (
+    (
+        r"^([0-9]{4})([0-9]{2})([0-9]{2})[Tt]([0-9]{2})([0-9]{2})([0-9]{2}(?:[.,][0-9]+)?)?" + _ZONE,
+        "$1-$2-${3}T$4:$5:$6$7",
+    ),
+    (r"^([0-9]{4}-[0-9]{2}-[0-9]{2})t", "${1}T"),
+    (r"^([0-9-]{10}[T ][0-9]{2}:[0-9]{2}):?" + _ZONE, "$1:00$2"),
+    (r"^([0-9-]{10}[T ][0-9:]{8}),([0-9])", "$1.$2"),
+    (r"^([0-9-]{10}[T ][0-9:]{8}(?:\.[0-9]+)?[+-][0-9]{2})$", "$1:00"),
+)
+"""Rewrite less common forms to that of ``_ISO``: basic format, small t, no seconds, a comma, a zone of hours."""
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -99,23 +111,29 @@ def repeated_header_rows(columns: dict[str, pl.Series], names: dict[str, str]) -
 def epoch_micros(texts: pl.Series) -> pl.Series:
     """Timestamps (String) as Int64 microseconds since 1970 UTC; null where missing or unparseable.
 
-    ISO 8601 (date, or date and time with ``T`` or a space, any fraction, zone ``Z`` or an offset; none means UTC) and
-    epoch seconds (up to 11 digits) or milliseconds (12 to 14 digits), with a fraction.
+    ISO 8601: a date, or a date and a time with ``T`` or a space; basic format with a time; seconds and their fraction
+    (after a point or a comma) may be left out; zone ``Z``, hours, or hours and minutes; none means UTC. Not weeks, days of
+    the year or 24:00. Epoch seconds (up to 11 digits) or milliseconds (12 to 14 digits), with a fraction.
     """
     frame = texts.alias("text").to_frame().lazy()
     text = pl.col("text")
-    moment = pl.when(text.str.contains(_ISO)).then(text)  # the parser alone would take years of any length, and spaces
-    zoned = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
+    common = text
+    for pattern, replacement in _ISO_VARIANTS:
+        common = common.str.replace(pattern, replacement)
+    moment = pl.when(common.str.contains(_ISO)).then(
+        common
+    )  # the parser alone would take years of any length, and spaces
+    zoned = moment.str.contains(r"(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})$")
     normal = moment.str.replace(" ", "T", literal=True).str.replace(r"[zZ]$", "+00:00")
     number = pl.when(text.str.contains(r"^-?\d{1,14}(?:\.\d+)?$")).then(text)
     digits = number.str.extract(r"^-?(\d+)", 1).str.len_bytes()
     decimal = number.cast(pl.Decimal(38, 9), strict=False)
     scale = pl.when(digits <= 11).then(pl.lit(1_000_000)).otherwise(pl.lit(1_000))
     iso = pl.coalesce(
-        pl.when(text.str.contains(zoned))
+        pl.when(zoned)
         .then(normal)
         .str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False),
-        pl.when(~text.str.contains(zoned))
+        pl.when(~zoned)
         .then(normal)
         .str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
         .dt.replace_time_zone("UTC"),

@@ -219,13 +219,14 @@ def epoch_micros(text: str) -> int | None:
     if re.fullmatch(r"-?[0-9]{1,14}(\.[0-9]+)?", text):
         digits = len(text.lstrip("-").partition(".")[0])
         return int(Decimal(text) * (10**6 if digits <= 11 else 1000))
-    match = re.fullmatch(
-        r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]([01]\d|2[0-3]):?[0-5]\d)?)?", text, re.ASCII
-    )
+    zone_rule = r"([Zz]|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?"
+    extended = r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?" + zone_rule + ")?"
+    basic = r"(\d{4})(\d\d)(\d\d)[Tt](\d\d)(\d\d)(?:(\d\d)(?:[.,](\d+))?)?" + zone_rule
+    match = re.fullmatch(extended, text, re.ASCII) or re.fullmatch(basic, text, re.ASCII)
     if not match:
         return None
-    day, clock, fraction, zone, _ = match.groups()
-    clock = clock or "00:00:00"
+    year, month, date, hour, minute, second, fraction, zone = match.groups()
+    day, clock = f"{year}-{month}-{date}", f"{hour or '00'}:{minute or '00'}:{second or '00'}"
     leap = clock.endswith(":60")
     try:
         moment = datetime.strptime(f"{day}T{clock[:-2]}59" if leap else f"{day}T{clock}", "%Y-%m-%dT%H:%M:%S")
@@ -234,7 +235,7 @@ def epoch_micros(text: str) -> int | None:
     micros = (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1) + leap * 1_000_000
     micros += int(((fraction or "") + "000000")[:6])
     if zone and zone not in "Zz":
-        minutes = int(zone[1:3]) * 60 + int(zone[-2:])
+        minutes = int(zone[1:3]) * 60 + (int(zone[-2:]) if len(zone) > 3 else 0)
         micros -= (-1 if zone[0] == "-" else 1) * minutes * 60_000_000
     return micros
 

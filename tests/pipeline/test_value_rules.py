@@ -151,15 +151,31 @@ def test_epoch_numbers_are_seconds_or_milliseconds_by_their_digits(number, fract
 
 @settings(max_examples=300)
 @given(
-    st.sampled_from(["2026-01-01T00:00:00Z", "2024-02-29 23:59:60.5", "1767225600", "1969-12-31T23:59:59.9-0530"]),
+    st.sampled_from(
+        [
+            *("2026-01-01T00:00:00Z", "2024-02-29 23:59:60.5", "1767225600", "1969-12-31T23:59:59.9-0530"),
+            *("20260101T000000Z", "2026-01-01t00:00+05", "20260101T0000", "2026-01-01 00:00:00,25"),
+        ]
+    ),
     st.integers(0, 25),
     st.integers(0, 3),
-    st.text(st.sampled_from("019 -+:.TZzé\n"), max_size=3),
+    st.text(st.sampled_from("019 -+:.,TtZzé\n"), max_size=3),
 )
 def test_timestamps_with_damage_equal_the_rule(text, place, gone, put):
     text = text[:place] + put + text[place + gone :]
     if not text.startswith("0000"):  # a year of ISO 8601 that datetime does not have
         assert epoch_micros(pl.Series([text])).to_list() == [reference.epoch_micros(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2023-06-01T10:00Z", "2023-06-01T10:00", "20230601T100000Z", "20230601T1000Z", "2023-06-01t10:00:00z"),
+        *("2023-06-01T12:00:00+02", "2023-06-01T12:00+0200", "2023-06-01T10:00:00,000Z", "20230601T050000-05"),
+    ],
+)
+def test_less_common_forms_of_iso(text):
+    assert epoch_micros(pl.Series([text])).to_list() == [1_685_613_600_000_000]
 
 
 @pytest.mark.parametrize(
