@@ -120,6 +120,7 @@ def epoch_micros(texts: pl.Series) -> pl.Series:
     common = text
     for pattern, replacement in _ISO_VARIANTS:
         common = common.str.replace(pattern, replacement)
+    # The parser alone would take years of any length, and spaces.
     moment = pl.when(common.str.contains(_ISO)).then(
         common
     )  # the parser alone would take years of any length, and spaces
