@@ -112,8 +112,8 @@ def epoch_micros(texts: pl.Series) -> pl.Series:
     """Timestamps (String) as Int64 microseconds since 1970 UTC; null where missing or unparseable.
 
     ISO 8601: a date, or a date and a time with ``T`` or a space; basic format with a time; seconds and their fraction
-    (after a point or a comma) may be left out; zone ``Z``, hours, or hours and minutes; none means UTC. Not weeks, days of
-    the year or 24:00. Epoch seconds (up to 11 digits) or milliseconds (12 to 14 digits), with a fraction.
+    (after a point or a comma) may be left out; zone ``Z``, hours, or hours and minutes; none means UTC. Not weeks, days
+    of the year or 24:00. Epoch seconds (up to 11 digits) or milliseconds (12 to 14 digits), with a fraction.
     """
     frame = texts.alias("text").to_frame().lazy()
     text = pl.col("text")
