@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from utils.metrics import memory_in_use
+
 _INTERVAL_SECONDS = 0.05
 _TAIL_CHARACTERS = 2000
 
@@ -43,17 +45,7 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Measureme
 
 
 def _memory_in_use(tree: psutil.Process) -> int:
-    own = shared_most = 0
     try:
-        processes = [tree, *tree.children(recursive=True)]
+        return memory_in_use([tree, *tree.children(recursive=True)])
     except psutil.Error:
         return 0
-    for process in processes:
-        try:
-            memory = process.memory_info()
-        except psutil.Error:
-            continue
-        shared = int(getattr(memory, "shared", 0))
-        own += int(memory.rss) - shared
-        shared_most = max(shared_most, shared)
-    return own + shared_most

@@ -18,10 +18,18 @@ from numpy.typing import NDArray
 
 from pipeline.dedupe import repeated_keys, resolve, rows_with_keys
 from pipeline.errors import BalanceError
-from pipeline.intermediate import FINE_MASK, bucket_file, read_frame, read_index, read_rows, split_file, write_frame
+from pipeline.intermediate import (
+    FINE_MASK,
+    PLACE_UNIT,
+    bucket_file,
+    read_frame,
+    read_index,
+    read_rows,
+    split_file,
+    write_frame,
+)
 from pipeline.job import Job
 
-_PLACE_BITS = 32
 _SAFE_SUM = 2.0**62 * (1 - 1e-9)
 """Floating-point sums below this are of integers that fit int64 with room to spare."""
 Keys = NDArray[np.uint64]
@@ -119,7 +127,7 @@ def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> Buck
         alone = rows_with_keys(ids & ~FINE_MASK, contested)
         candidates = np.union1d(candidates, alone) if len(alone) else candidates
         if len(candidates):
-            place = pl.col("split").cast(pl.Int64) * 2**_PLACE_BITS + pl.col("offset")
+            place = pl.col("split").cast(pl.Int64) * PLACE_UNIT + pl.col("offset")
             copies = frame[candidates].with_columns(place=place)
             resolution = resolve(copies, job.keep, job.geo().names)
             duplicates += resolution.duplicates

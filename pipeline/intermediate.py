@@ -34,6 +34,9 @@ geo table; offset: the record's first byte, counted from the split's start."""
 TIMESTAMP_FIELD = pa.field("timestamp", pa.int64())
 """Microseconds since 1970 UTC, or null; only where DEDUPE_KEEP is first or last."""
 
+PLACE_UNIT = 2**32
+"""A record's place among all: its split's number times this, plus its offset in the split."""
+
 _BUCKETS_KEY = b"logmill.buckets"
 
 

@@ -18,7 +18,7 @@ from pipeline.aggregator import (
 )
 from pipeline.engines import Engine, Kernel, Result, Task
 from pipeline.errors import BalanceError
-from pipeline.intermediate import read_frame
+from pipeline.intermediate import PLACE_UNIT, read_frame
 from pipeline.job import Job
 from pipeline.phase1 import PlacedSplit
 
@@ -129,6 +129,6 @@ def conflict_places(job: Job) -> pl.DataFrame:
         return pl.DataFrame(schema={"split": pl.Int64, "offset": pl.Int64})
     return (
         pl.concat([read_frame(path).select("place") for path in paths])
-        .select(split=pl.col("place") // 2**32, offset=pl.col("place") % 2**32)
+        .select(split=pl.col("place") // PLACE_UNIT, offset=pl.col("place") % PLACE_UNIT)
         .sort("split", "offset")
     )

@@ -4,7 +4,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -67,6 +67,20 @@ def _read(path: Path) -> str:
         return ""
 
 
+def memory_in_use(processes: Iterable[psutil.Process]) -> int:
+    """Bytes: each process's own pages, and the greatest shared part of any one of them; ended ones count 0."""
+    own = shared_most = 0
+    for process in processes:
+        try:
+            memory = process.memory_info()
+        except psutil.Error:
+            continue
+        shared = int(getattr(memory, "shared", 0))
+        own += int(memory.rss) - shared
+        shared_most = max(shared_most, shared)
+    return own + shared_most
+
+
 class PeakMemory:
     """Samples the memory of this process and all its descendants while the ``with`` block runs.
 
@@ -98,18 +112,9 @@ class PeakMemory:
     def sample(self) -> int:
         """Measures once and returns the bytes in use now."""
         self._find_processes()
-        own = 0
-        shared_most = 0
-        for process in self._processes:
-            try:
-                memory = process.memory_info()
-            except psutil.Error:
-                continue
-            shared = int(getattr(memory, "shared", 0))
-            own += int(memory.rss) - shared
-            shared_most = max(shared_most, shared)
-        self.peak_bytes = max(self.peak_bytes, own + shared_most)
-        return own + shared_most
+        in_use = memory_in_use(self._processes)
+        self.peak_bytes = max(self.peak_bytes, in_use)
+        return in_use
 
     def _find_processes(self) -> None:
         """Searching the process table costs milliseconds, so it happens about once a second at most."""

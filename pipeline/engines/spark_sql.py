@@ -21,7 +21,7 @@ from config import Config
 from pipeline.aggregator import BucketResult, count_regions, merge_totals
 from pipeline.engines.guard import run_guarded
 from pipeline.errors import BalanceError
-from pipeline.intermediate import bucket_file, split_file, write_frame
+from pipeline.intermediate import PLACE_UNIT, bucket_file, split_file, write_frame
 from pipeline.job import Job
 from pipeline.phase1 import PlacedSplit
 from pipeline.phase2 import Totals
@@ -98,14 +98,14 @@ def aggregate(context: "SparkContext", job: Job, splits: list[PlacedSplit], part
 
 
 def _read(session: "SparkSession", job: Job, splits: list[PlacedSplit]) -> "DataFrame":
-    """All rows with their ``place`` (split * 2^32 + offset); the split's number is in the file's name."""
+    """All rows with their ``place`` (split * PLACE_UNIT + offset); the split's number is in the file's name."""
     from pyspark.sql import functions as F
 
     numbers = [split.result.split.number for split in splits if split.result.handed_over]
     paths = [_literal(str(job.workspace.path("rows", split_file(number)))) for number in numbers]
     schema = _ROWS if job.keep != "longest" else _ROWS.removesuffix(", timestamp bigint")
     number = F.regexp_extract(F.col("_metadata.file_name"), r"split-(\d+)", 1).cast("bigint")
-    place = F.shiftleft(number, 32) + F.col("offset")
+    place = number * F.lit(PLACE_UNIT) + F.col("offset")
     return session.read.schema(schema).parquet(*paths).withColumn("place", place).drop("offset")
 
 
