@@ -81,7 +81,10 @@ class Config:
     MEMORY_LIMIT: int = setting_from(default_memory_limit, size(MIN_MEMORY), unit="bytes", option="--memory-limit",
         meaning="Ceiling for all processes together (default: 60 % of the memory).",
         change="The machine is shared, or all yours.")
-    CHUNK_BYTES: int = setting(8 * 2**20, size(64, 2**30), unit="bytes",
+    COMPILED_PARSER: bool = setting(True, flag(), unit="yes/no",
+        meaning="Parse plain chunks by compiled code (built once, into the user's cache); no: Polars parses all.",
+        change="Only to compare: the values are equal, reading takes about twice as long.")
+    CHUNK_BYTES: int = setting(2 * 2**20, size(64, 2**30), unit="bytes",
         meaning="How much a worker parses at a time.",
         change="Only to measure: larger is slower and needs more memory.")
     SPLIT_BYTES: int = setting(0, size(64, 2**31, zero=True), unit="bytes",

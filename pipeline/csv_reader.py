@@ -1,8 +1,9 @@
 """Verified batches of one split: good rows, rejected records, and counts that balance.
 
-Bytes are read in chunks of whole lines. Each chunk is parsed by Polars as text, and the scanner checks the result
-against the bytes. A chunk that passes is clean. One that does not is read again carefully: plain lines by Polars, the
-others record by record; and what that finds must equal the scanner's own count of records, or the file is refused.
+Bytes are read in chunks of whole lines. A plain chunk goes through the compiled parser, where there is one; any other
+is parsed by Polars as text. The scanner checks either result against the bytes. A chunk that does not pass is read
+again carefully: plain lines by Polars, the others record by record; and what that finds must equal the scanner's own
+count of records, or the file is refused.
 """
 
 from collections.abc import Iterator
@@ -14,19 +15,23 @@ import polars as pl
 
 from pipeline import parser, scanner, values
 from pipeline.careful import parse_carefully
+from pipeline.compiled import PlainParser
 from pipeline.errors import FileRefused
 from pipeline.header import Header
 from pipeline.parser import Rejected, TextColumns, check, no_columns
 from pipeline.records import RECORD_TOO_LONG, read_record
 from pipeline.splits import Split
 
+_NO_ROWS = pl.DataFrame()
+
 
 @dataclass
 class Batch:
     """The records of one chunk.
 
-    ``rows`` has the good ones: log_id, user_id, ip_address (String), micro_minutes (Int64), offset (UInt32, bytes from
-    the split's start), and, where timestamps decide, timestamp (Int64, microseconds since 1970 UTC, or null).
+    ``rows`` has the good ones that the compiled parser did not take (no columns if none): log_id, user_id, ip_address
+    (String), micro_minutes (Int64), offset (UInt32, bytes from the split's start), and, where timestamps decide,
+    timestamp (Int64, microseconds since 1970 UTC, or null).
     ``length`` is in bytes, ``lines`` in physical lines.
     """
 
@@ -46,6 +51,7 @@ class SplitReader:
     stream: BinaryIO
     chunk_bytes: int
     max_record: int
+    plain: PlainParser | None = None
     start: int = 0
     stop: int = 0
 
@@ -72,6 +78,10 @@ class SplitReader:
             data += b"\n"  # the last line of a file need not end
             end = len(data)
         chunk = data if end == len(data) else data[:end]
+        found = self.plain.parse(chunk, position - self.start) if self.plain else None
+        if found:
+            tally = scanner.Tally(found.lines, 0, found.lines, len(chunk))
+            return self._batch(found.doubtful, chunk, position, line, tally)
         header = self.split.header
         texts = None if b'""' in chunk else parser.parse(chunk, header)  # doubled quotes never pass
         starts = None if texts is None else check(chunk, texts, header, self.max_record)
@@ -102,12 +112,14 @@ class SplitReader:
 
     def _batch(self, columns: TextColumns, data: bytes, position: int, line: int, tally: scanner.Tally) -> Batch:
         base = position - self.start
-        rows = _judge_values(columns, data, self.split.header, self.max_record)
+        length = min(tally.length, self.split.size - position)  # without a line end that was supplied
+        if not columns.records:
+            return Batch(_NO_ROWS, [], tally.records, tally.blank_lines, tally.lines, length)
+        rows = judge_values(columns, data, self.split.header, self.max_record)
         rows = rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
         rejected = [
             Rejected(line + r.line, base + r.offset, r.reason, r.column, r.value, r.raw) for r in columns.rejected
         ]
-        length = min(tally.length, self.split.size - position)  # without a line end that was supplied
         return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length)
 
     def _overlong(self, position: int, head: bytes, line: int) -> Batch:
@@ -115,7 +127,7 @@ class SplitReader:
         end = self._next_line(position + len(head))
         reject = Rejected(line, position - self.start, RECORD_TOO_LONG, None, None, head[: self.max_record])
         none = no_columns(self.split.header)
-        rows = _judge_values(none, b"", self.split.header, self.max_record)
+        rows = judge_values(none, b"", self.split.header, self.max_record)
         return Batch(rows.with_columns(pl.col("offset").cast(pl.UInt32)), [reject], 1, 0, 1, end - position)
 
     def _finish_line(self, position: int, data: bytes) -> bytes:
@@ -154,7 +166,7 @@ class SplitReader:
         return data
 
 
-def _judge_values(columns: TextColumns, data: bytes, header: Header, max_record: int) -> pl.DataFrame:
+def judge_values(columns: TextColumns, data: bytes, header: Header, max_record: int) -> pl.DataFrame:
     """The rows whose values are valid, in order of offset unless read one by one; the others join ``rejected``."""
     texts = columns.texts
     names = {role: header.names[place] for role, place in header.columns.items()}

@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.rows import NO_TIMESTAMP, SplitRows
+
 FINE_BUCKET_BITS = 10
 """The index names buckets this finely, whatever number of buckets a run uses (at most 2^10)."""
 FINE_MASK = np.uint64((1 << FINE_BUCKET_BITS) - 1)
@@ -86,8 +88,8 @@ def bucket_file(bucket: int) -> str:
     return f"bucket-{bucket:04d}.parquet"
 
 
-def write_rows(path: Path, rows: pl.DataFrame, bucket_rows: NDArray[np.int64]) -> None:
-    """Write ``rows``, which are in order of bucket, as one row group per bucket that has any.
+def write_rows(path: Path, rows: SplitRows, places: NDArray[np.int64], bucket_rows: NDArray[np.int64]) -> None:
+    """Write the rows at ``places``, which are in order of bucket, as one row group per bucket that has any.
 
     ``bucket_rows`` counts the rows of every bucket. LZ4 and plain encodings: hashes do not compress, and these files
     are read once (docs/decisions/002).
@@ -95,6 +97,7 @@ def write_rows(path: Path, rows: pl.DataFrame, bucket_rows: NDArray[np.int64]) -
     schema = ROW_SCHEMA.append(TIMESTAMP_FIELD) if "timestamp" in rows.columns else ROW_SCHEMA
     used = np.flatnonzero(bucket_rows).tolist()
     ends = np.cumsum(bucket_rows)
+    users = rows.user_ids()
     partial = path.with_suffix(".partial")
     with pq.ParquetWriter(
         partial,
@@ -106,9 +109,19 @@ def write_rows(path: Path, rows: pl.DataFrame, bucket_rows: NDArray[np.int64]) -
         store_schema=True,
     ) as writer:
         for bucket in used:
-            part = rows.slice(ends[bucket] - bucket_rows[bucket], bucket_rows[bucket])
-            table = part.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
-            writer.write_table(table, row_group_size=max(1, len(part)))
+            here = places[ends[bucket] - bucket_rows[bucket] : ends[bucket]]
+            columns = {name: rows[name][here] for name in schema.names if name != "user_id"}
+            arrays = {
+                "id_hi": columns["id_hi"].view(np.int64),
+                "id_lo": columns["id_lo"].view(np.int64),
+                "user_id": users.take(pa.array(here)),
+                "region": columns["region"],
+                "micro_minutes": columns["micro_minutes"],
+                "offset": columns["offset"],
+            }
+            if "timestamp" in columns:
+                arrays["timestamp"] = pa.array(columns["timestamp"], mask=columns["timestamp"] == NO_TIMESTAMP)
+            writer.write_table(pa.table(arrays, schema=schema), row_group_size=len(here))
     partial.replace(path)
 
 

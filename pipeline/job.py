@@ -12,7 +12,7 @@ class Job:
     """Settings of one run as the kernels need them.
 
     ``buckets``: a power of two; ``bucket_rows``: most rows of a bucket that are worked on at once;
-    ``file_rows``: rows of an output file.
+    ``file_rows``: rows of an output file; ``kernel``: the compiled parser, None where Polars parses everything.
     """
 
     workspace: Workspace
@@ -25,6 +25,7 @@ class Job:
     file_rows: int
     compression: str
     geo_source: GeoSource
+    kernel: str | None = None
 
     @property
     def bucket_shift(self) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from config import Config
 from pipeline import publication
+from pipeline.compiled import compile_kernel
 from pipeline.engines import Engine
 from pipeline.engines.choose import Choice, choose_engine
 from pipeline.engines.local import LocalEngine
@@ -61,7 +62,8 @@ def run(config: Config, progress: Progress) -> RunResult:
         sizes = plan(config, files, spark=choice.spark)
         pool = held.enter_context(LocalEngine(sizes.workers))
         geo = _load_geo(config)
-        pool.job = job = _make_job(config, run_id, sizes, geo)
+        kernel, no_kernel = compile_kernel(cache_folder()) if config.COMPILED_PARSER else (None, "")
+        pool.job = job = _make_job(config, run_id, sizes, geo, kernel)
         spark = held.enter_context(SparkEngine(config, job, sizes.workers)) if choice.spark else None
 
         progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
@@ -91,7 +93,7 @@ def run(config: Config, progress: Progress) -> RunResult:
         clock.lap("publish")
         memory.sample()
         result = _result(
-            run_id, config, choice, outcome, totals, written, geo, sizes, skipped, clock, memory.peak_bytes
+            run_id, config, choice, outcome, totals, written, geo, sizes, skipped, clock, memory.peak_bytes, no_kernel
         )
         publication.write_run_record(folder, result, outcome, _settings(config))
         output.publish(folder, run_id, config.KEEP_VERSIONS)
@@ -169,7 +171,7 @@ def _load_geo(config: Config) -> GeoTable:
     return load_geo_table(database, config.GEO_LEVEL, regions, cache_folder())
 
 
-def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable) -> Job:
+def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable, kernel: Path | None) -> Job:
     """What the kernels need; makes the run's workspace and removes those of earlier runs."""
     place = Path(config.INTERMEDIATE_DIR)
     for earlier in place.iterdir():
@@ -188,6 +190,7 @@ def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable) -> Job:
         file_rows=sizes.file_rows,
         compression=config.COMPRESSION,
         geo_source=geo.source,
+        kernel=str(kernel) if kernel else None,
     )
 
 
@@ -225,6 +228,7 @@ def _result(
     skipped: list[str],
     clock: _Clock,
     peak_memory: int,
+    no_kernel: str,
 ) -> RunResult:
     ledgers = outcome.ledgers
     rejected = sum((ledger.rejected_by_reason for ledger in ledgers), Counter[str]())
@@ -233,6 +237,8 @@ def _result(
     notes = []
     if sizes.workers < config.PREPROCESSING_WORKERS:
         notes.append(f"{sizes.workers} of {config.PREPROCESSING_WORKERS} workers: the memory limit allows no more")
+    if no_kernel:
+        notes.append(f"reading took about twice as long as it could: no compiled parser, because {no_kernel}")
     return RunResult(
         run_id=run_id,
         status="partial" if outcome.refused else "ok",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -9,13 +10,16 @@ import polars as pl
 import polars_hash as plh
 from numpy.typing import NDArray
 
-from pipeline.csv_reader import SplitReader
+from pipeline.compiled import PlainParser
+from pipeline.csv_reader import SplitReader, judge_values
 from pipeline.dedupe import distinct_contents, repeated_keys, rows_with_keys
 from pipeline.errors import FileRefused
 from pipeline.geo import GeoTable
+from pipeline.header import Header
 from pipeline.intermediate import FINE_BUCKET_BITS, FINE_MASK, split_file, write_index, write_rows
 from pipeline.job import Job
 from pipeline.quarantine import RejectWriter
+from pipeline.rows import NO_TIMESTAMP, SplitRows
 from pipeline.splits import Split
 
 _WORD = pl.lit(1 << 64, dtype=pl.UInt128)
@@ -51,31 +55,36 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
 
     Raises FileRefused where the file cannot be read, or not to the contract.
     """
-    geo = job.geo()
-    parts: list[pl.DataFrame] = []
     records = blank_lines = lines = 0
     marks: list[tuple[int, int]] = []
     name = split_file(split.number)
+    rows = SplitRows(timestamps=job.keep != "longest")
+    rows.reserve(_expected_rows(split), 0)
+    plain = (
+        PlainParser(Path(job.kernel), split.header, job.geo(), rows, job.max_record) if job.kernel is not None else None
+    )
     with _open(split.path) as stream, RejectWriter(job.workspace.path("rejects", name)) as rejects:
-        reader = SplitReader(split, stream, job.chunk_bytes, job.max_record)
+        reader = SplitReader(split, stream, job.chunk_bytes, job.max_record, plain)
         for batch in reader:
             marks.append((reader.stop - batch.length - reader.start, lines))
             records += batch.records
             blank_lines += batch.blank_lines
             lines += batch.lines
             rejects.add(batch.rejected)
-            parts.append(enrich(batch.rows, geo))
+            if len(batch.rows):
+                rows.append(enrich(batch.rows, job.geo()))
             report(batch.length)
+    if plain:
+        _confirm_sample(plain, rows, job, split.header)
     np.save(job.workspace.path("lines", split_file(split.number, "npy")), np.array(marks, np.int64).reshape(-1, 2))
     duplicates = 0
     bucket_rows = np.zeros(job.buckets, np.int64)
-    if sum(map(len, parts)):
-        rows = pl.concat(parts, rechunk=True)
-        parts.clear()
-        duplicates, index, rows = drop_duplicates(rows, job.keep)
-        rows, bucket_rows = sort_by_bucket(rows, job)
+    if rows.count:
+        index, dropped = drop_duplicates(rows, job.keep)
+        duplicates = len(dropped)
+        places, bucket_rows = sort_by_bucket(rows, dropped, job)
         write_index(job.workspace.path("index", split_file(split.number, "npy")), index)
-        write_rows(job.workspace.path("rows", name), rows, bucket_rows)
+        write_rows(job.workspace.path("rows", name), rows, places, bucket_rows)
     return SplitResult(
         split=split,
         start=reader.start,
@@ -95,6 +104,29 @@ def _open(path: str) -> BinaryIO:
         return open(path, "rb")
     except OSError as fault:
         raise FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.") from fault
+
+
+def _expected_rows(split: Split) -> int:
+    """Rows of a usual split, with some room: arrays that need not grow are not copied."""
+    width = split.header.row_width
+    return int((split.stop - split.start) / width * 1.05) + 1000 if width else 0
+
+
+def _confirm_sample(plain: PlainParser, rows: SplitRows, job: Job, header: Header) -> None:
+    """Compare sampled rows of the compiled parser with what the rules in values.py and Polars make of their texts.
+
+    Raises FileRefused where they differ: then nothing that the compiled parser made of this file can be trusted.
+    """
+    texts, places = plain.sample()
+    good = judge_values(texts, b"", header, job.max_record)
+    expected = SplitRows(timestamps="timestamp" in good.columns)
+    expected.append(enrich(good, job.geo()))
+    found = rows.frame(places).drop("place")
+    if not found.equals(expected.frame(np.arange(expected.count)).drop("place")):
+        raise FileRefused(
+            "the compiled parser and the rules disagree about a value. A fault in the program; please report it with "
+            "that file, and set COMPILED_PARSER to false to read without that parser."
+        )
 
 
 def enrich(rows: pl.DataFrame, geo: GeoTable) -> pl.DataFrame:
@@ -120,27 +152,23 @@ def enrich(rows: pl.DataFrame, geo: GeoTable) -> pl.DataFrame:
     return hashes.with_columns(rows.drop("log_id", "ip_address").get_columns()).with_columns(region)
 
 
-def drop_duplicates(rows: pl.DataFrame, keep: str) -> tuple[int, NDArray[np.uint64], pl.DataFrame]:
-    """(duplicates dropped, sorted id index of the rest, the rest).
+def drop_duplicates(rows: SplitRows, keep: str) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """(sorted id index of the rows that stay, places of the duplicates that go).
 
     Only copies of equal content go, because a conflict is decided where all copies of its id meet. A copy that stays
     carries the timestamp that decides over all its copies.
     """
-    fine = rows["user_hash"].to_numpy() >> np.uint64(64 - FINE_BUCKET_BITS)
-    keys = (rows["id_hi"].to_numpy() & ~FINE_MASK) | fine
+    keys = (rows["id_hi"] & ~FINE_MASK) | (rows["user_hash"] >> np.uint64(64 - FINE_BUCKET_BITS))
     index = np.sort(keys)
     candidates = rows_with_keys(keys, repeated_keys(index))
     if not len(candidates):
-        return 0, index, rows
-    some = rows[candidates].with_columns(pl.Series("place", candidates))
-    contents = distinct_contents(some, keep)
+        return index, candidates
+    contents = distinct_contents(rows.frame(candidates), keep)
     dropped = np.setdiff1d(candidates, contents["place"].to_numpy(), assume_unique=True)
-    kept = np.ones(len(rows), bool)
-    kept[dropped] = False
-    if "timestamp" in rows.columns:
-        decided = rows["timestamp"].scatter(contents["place"], contents["timestamp"])
-        rows = rows.with_columns(decided)
-    return len(dropped), _without(index, np.sort(keys[dropped])), rows.filter(pl.Series(kept))
+    if keep != "longest":
+        decided = contents["timestamp"].fill_null(NO_TIMESTAMP).to_numpy()
+        rows["timestamp"][contents["place"].to_numpy()] = decided
+    return _without(index, np.sort(keys[dropped])), dropped
 
 
 def _without(ordered: NDArray[np.uint64], removed: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -150,18 +178,12 @@ def _without(ordered: NDArray[np.uint64], removed: NDArray[np.uint64]) -> NDArra
     return np.delete(ordered, first + rank)
 
 
-def sort_by_bucket(rows: pl.DataFrame, job: Job) -> tuple[pl.DataFrame, NDArray[np.int64]]:
-    """The rows in order of bucket (and of offset within it), without the user's hash; and each bucket's count."""
+def sort_by_bucket(
+    rows: SplitRows, dropped: NDArray[np.int64], job: Job
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places of the rows that stay, in order of bucket and as they came within it; and each bucket's count."""
     shift = np.uint64(64 - FINE_BUCKET_BITS + job.bucket_shift)
-    bucket = (rows["user_hash"].to_numpy() >> shift).astype(np.uint16)
-    order = np.argsort(bucket, kind="stable")
-    counts = np.bincount(bucket, minlength=job.buckets)
-    columns = rows.select(
-        pl.col("id_hi", "id_lo").cast(pl.Int64, wrap_numerical=True),
-        "user_id",
-        "region",
-        "micro_minutes",
-        "offset",
-        *(["timestamp"] if "timestamp" in rows.columns else []),
-    )
-    return columns[order], counts
+    bucket = (rows["user_hash"] >> shift).astype(np.uint16)
+    bucket[dropped] = job.buckets  # behind all others
+    counts = np.bincount(bucket, minlength=job.buckets)[: job.buckets]
+    return np.argsort(bucket, kind="stable")[: counts.sum()], counts

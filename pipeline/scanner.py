@@ -70,6 +70,42 @@ def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series
     return starts.astype(np.int64)
 
 
+def confirm(data: bytes, delimiter: int, fields: int, separators: NDArray[np.int32], max_record: int) -> bool:
+    """Whether ``separators`` are the ends of the fields of ``data``: of all of them, in order, and of nothing else.
+
+    ``data`` ends with LF. Only stretches without any doubt pass, as in ``check``. Increasing positions, each of a
+    delimiter or a line end outside quotes, and as many as there are: then no field can be missing, doubled or shifted.
+    """
+    if b"\0" in data or not _is_utf8(data) or not len(separators) or len(separators) % fields:
+        return False
+    array = np.frombuffer(data, np.uint8)
+    expected = int(np.count_nonzero(array == LF)) + int(np.count_nonzero(array == delimiter))
+    if b'"' in data:
+        quotes = np.flatnonzero(array == QUOTE)
+        if not _well_formed(array, quotes, np.flatnonzero(array == LF), delimiter):
+            return False
+        hidden = _between(array, quotes, delimiter)
+        place = np.minimum(np.searchsorted(separators, hidden), len(separators) - 1)
+        if np.any(separators[place] == hidden):
+            return False
+        expected -= len(hidden)
+    if len(separators) != expected or not np.all(separators[1:] > separators[:-1]):
+        return False
+    found = array[separators].reshape(-1, fields)
+    if not (np.all(found[:, -1] == LF) and np.all(found[:, :-1] == delimiter)):
+        return False
+    line_ends = separators[fields - 1 :: fields]
+    return int(np.max(np.diff(line_ends), initial=line_ends[0] + 1)) <= max_record + 1
+
+
+def _between(array: NDArray[np.uint8], quotes: Positions, delimiter: int) -> Positions:
+    """Positions of the delimiters and line ends between the first and second, third and fourth, ... of ``quotes``."""
+    length = quotes[1::2] - quotes[::2]
+    inside = np.repeat(quotes[::2] - np.cumsum(length) + length, length) + np.arange(length.sum())
+    hidden: Positions = inside[(array[inside] == delimiter) | (array[inside] == LF)]
+    return hidden
+
+
 def _outside(positions: Positions, quotes: Positions) -> Positions:
     """The positions that do not lie between the first and second, third and fourth, ... of ``quotes``."""
     first, last = np.searchsorted(positions, quotes[::2]), np.searchsorted(positions, quotes[1::2])

@@ -4,67 +4,102 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
+import xxhash
 
 from pipeline import preprocessor, publication
+from pipeline.compiled import compile_kernel
+from pipeline.geo import GeoTable
+from pipeline.geo.ranges import CountryRanges
+from pipeline.geo.table import GeoSource
 from pipeline.intermediate import Workspace
 from pipeline.job import Job
+from pipeline.orchestrator import cache_folder
 from pipeline.phase1 import Phase1, read_files
 from pipeline.phase2 import Totals, aggregate_all
 from pipeline.quarantine import reject_file
+from pipeline.rows import SplitRows
 from pipeline.splits import open_inputs
 from tests.reference import ROLES
 
 HEADER = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
 
 
-class SmallGeo:
-    """A geo table: the region of an address is decided by its last character."""
+@dataclass(frozen=True)
+class SmallGeoSource(GeoSource):
+    """1.0.0.0/8 is Asia, 2.0.0.0/8 is Europe; the rest is in no database."""
 
-    names = ("Asia", "Europe", "INVALID")
+    def load(self) -> GeoTable:
+        ranges = CountryRanges(
+            v4_start=np.array([0, 1 << 24, 2 << 24, 3 << 24], np.uint32),
+            v4_code=np.array([0, 1, 2, 0], np.uint16),
+            v6_hi=np.zeros(1, np.uint64),
+            v6_lo=np.zeros(1, np.uint64),
+            v6_code=np.zeros(1, np.uint16),
+            labels=("", "CN", "FR"),
+            build="test",
+            attribution="",
+            database_hash="",
+        )
+        return GeoTable(ranges, self)
 
-    def lookup(self, ips: pl.Series) -> np.ndarray:
-        return np.array([self.names.index(region_of(text)) for text in ips], np.uint16)
+
+GEO = SmallGeoSource("", "region", (("CN", "Asia"), ("FR", "Europe")), False, "")
 
 
 def region_of(address: str) -> str:
     """The same rule for the reference."""
-    return {"1": "Asia", "2": "Europe"}.get(address[-1:], "INVALID")
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "INVALID"
+    if parsed in (ip_address("::1"), ip_address("::")):
+        return "PRIVATE"
+    return {1: "Asia", 2: "Europe", 10: "PRIVATE"}.get(parsed.packed[0] if parsed.version == 4 else 0, "UNKNOWN")
 
 
-@dataclass(frozen=True)
-class SmallGeoSource:
-    def load(self) -> SmallGeo:
-        return SmallGeo()
+def enriched(log_id: str, user_id: str, address: str, micro: int, *timestamp: int | None) -> tuple:
+    """What the program makes of the values of a good record."""
+    return (xxhash.xxh3_128_intdigest(log_id.encode()), user_id, region_of(address), micro, *timestamp)
+
+
+@cache
+def kernel() -> str:
+    """The compiled parser."""
+    library, reason = compile_kernel(cache_folder())
+    assert library, reason
+    return str(library)
 
 
 @dataclass
 class InProcessEngine:
-    """Keeps the contract of ``LocalEngine.map`` in this process; remembers the batches that each split ended with."""
+    """Keeps the contract of ``LocalEngine.map`` in this process; remembers the rows of each split, all of them."""
 
     job: Job
-    batches: dict[int, list[pl.DataFrame]] = field(default_factory=dict)
+    rows: dict[int, SplitRows] = field(default_factory=dict)
     name = "polars"
 
     def map(self, kernel: Callable, tasks: Sequence, advance: Callable[[int], None]) -> Iterator[tuple]:
         for task in tasks:
-            seen: list[pl.DataFrame] = []
             if kernel is preprocessor.preprocess:
-                self.batches[task.number] = seen
-            enrich = preprocessor.enrich
+                self.rows.pop(task.number, None)
+            drop_duplicates = preprocessor.drop_duplicates
 
-            def spy(rows: pl.DataFrame, geo: object, seen=seen, enrich=enrich) -> pl.DataFrame:
-                seen.append(rows)
-                return enrich(rows, geo)
+            def spy(rows: SplitRows, keep: str, task=task, drop_duplicates=drop_duplicates) -> tuple:
+                self.rows[task.number] = deepcopy(rows)
+                return drop_duplicates(rows, keep)
 
             try:
-                with mock.patch.object(preprocessor, "enrich", spy):
+                with mock.patch.object(preprocessor, "drop_duplicates", spy):
                     result = kernel(self.job, task, advance)
             except Exception as fault:
                 result = fault
@@ -100,6 +135,7 @@ class Harness:
         buckets: int = 4,
         bucket_rows: int = 1000,
         workers: int = 2,
+        compiled: bool = True,
     ) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="logmill-test-"))
         self.paths = []
@@ -120,8 +156,10 @@ class Harness:
             bucket_rows=bucket_rows,
             file_rows=1000,
             compression="zstd",
-            geo_source=SmallGeoSource(),
+            geo_source=GEO,
+            kernel=kernel() if compiled else None,
         )
+        self.names = self.job.geo().names
         self.engine = InProcessEngine(self.job)
 
     def __enter__(self) -> "Harness":
@@ -139,18 +177,24 @@ class Harness:
         return outcome
 
     def accepted(self, outcome: Phase1) -> list[list[tuple[int, tuple]]]:
-        """For each file that counts: (byte offset, values) of its good records before any is dropped, in order."""
-        columns = ["log_id", "user_id", "ip_address", "micro_minutes"]
-        if self.job.keep != "longest":
-            columns.append("timestamp")
+        """For each file that counts: (byte offset, ``enriched``) of all its good records, in order."""
         files = []
         for ledger in outcome.ledgers:
             found = []
             for placed in ledger.splits:
-                for rows in self.engine.batches[placed.result.split.number]:
-                    for offset, *values in rows.select("offset", *columns).iter_rows():
-                        found.append((placed.result.start + offset, tuple(values)))
-            files.append(sorted(found))
+                rows = self.engine.rows.get(placed.result.split.number)
+                if rows is None:
+                    continue
+                for row in rows.frame(np.arange(rows.count)).iter_rows(named=True):
+                    values = [
+                        row["id_hi"] << 64 | row["id_lo"],
+                        row["user_id"],
+                        self.names[row["region"]],
+                        row["micro_minutes"],
+                        *([row["timestamp"]] if "timestamp" in row else []),
+                    ]
+                    found.append((placed.result.start + row["offset"], tuple(values)))
+            files.append(sorted(found, key=lambda pair: pair[0]))
         return files
 
     def rejects(self, outcome: Phase1) -> list[list[tuple[int, int, str, bytes]]]:
@@ -183,7 +227,7 @@ class Harness:
             for user, region, micro, events in frame.select(
                 "user_id", "region", "micro_minutes", "event_count"
             ).iter_rows():
-                key = (SmallGeo.names[region], user)
+                key = (self.names[region], user)
                 assert key not in found, "a user's region is in two rows"
                 found[key] = (micro, events)
         ledgers = outcome.ledgers

@@ -12,7 +12,7 @@ _LOW_HALF = (1 << 64) - 1
 
 
 class IPv4Lookup:
-    """uint32 address → code: one entry per /24; addresses of a /24 that holds several ranges go to a binary search.
+    """uint32 address → code: binary search.
 
     ``start`` (ascending, the first one 0) and ``code`` tile the address space; ``private`` stretches get
     ``private_code`` instead.
@@ -30,25 +30,17 @@ class IPv4Lookup:
             code[begin - 1 : end] = private_code
         keep = first_of_runs(code)
         self._start, self._code = start[keep], code[keep]
-        self._index_blocks()
-
-    def _index_blocks(self) -> None:
-        narrow = int(self._code.max()) < np.iinfo(np.uint8).max
-        entry = np.uint8 if narrow else np.uint16
-        self._split = int(np.iinfo(entry).max)
-        # A block belongs to the range that holds its first address; ceil(start / 256) is the first block of a range.
-        first_block = (self._start.astype(np.int64) + 255) >> 8
-        self._blocks = np.repeat(self._code.astype(entry), np.diff(first_block, append=1 << 24))
-        inside = self._start[self._start & np.uint32(255) != 0]
-        self._blocks[inside >> np.uint32(8)] = self._split
 
     def find(self, address: U32) -> U16:
         """The code of each address."""
-        codes: U16 = self._blocks[address >> np.uint32(8)].astype(np.uint16)
-        split = np.flatnonzero(codes == self._split)
-        if len(split):
-            codes[split] = self._code[np.searchsorted(self._start, address[split], side="right") - 1]
+        codes: U16 = self._code[np.searchsorted(self._start, address, side="right") - 1]
         return codes
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """What the compiled kernel searches, by its names."""
+        leading = np.arange((1 << 16) + 1, dtype=np.uint64) << np.uint64(16)
+        index = (np.searchsorted(self._start, leading, side="right") - 1).astype(np.uint32)
+        return {"v4_start": self._start, "v4_code": self._code, "v4_index": index}
 
 
 class IPv6Lookup:
@@ -88,6 +80,17 @@ class IPv6Lookup:
             found[inside] = self._search_low(self._first[group[inside]] - 1, found[inside], lo[inside])
         codes: U16 = self._code[found]
         return codes
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic] | int]:
+        """What the compiled kernel searches, by its names."""
+        return {
+            "half": self._half,
+            "first": self._first,
+            "last": self._last,
+            "halves": len(self._half),
+            "low": self._lo,
+            "v6_code": self._code,
+        }
 
     def _search_low(self, low: npt.NDArray[np.intp], high: npt.NDArray[np.intp], lo: U64) -> npt.NDArray[np.intp]:
         """The last range at or before ``lo``, of the ranges ``low`` (known to start before it) to ``high`` (known to

@@ -3,10 +3,12 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from pipeline.errors import ConfigError, EnvironmentFault
@@ -90,6 +92,11 @@ class GeoTable:
         if len(addresses.v6_rows):
             codes[addresses.v6_rows] = self._v6.find(addresses.v6_hi, addresses.v6_lo)
         return codes
+
+    @cached_property
+    def arrays(self) -> dict[str, npt.NDArray[np.generic] | int]:
+        """What the compiled kernel needs to decide as ``lookup`` does, by its names."""
+        return {**self._v4.arrays(), **self._v6.arrays(), "invalid": int(INVALID)}
 
 
 def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | None, cache_dir: Path) -> GeoTable:

@@ -135,7 +135,7 @@ def break_parser(monkeypatch, breakage):
 @pytest.mark.parametrize("breakage", BREAKAGES.values(), ids=BREAKAGES)
 def test_broken_parser_changes_nothing(monkeypatch, breakage, data):
     changed = break_parser(monkeypatch, breakage)
-    with Harness([data], chunk_bytes=700, max_record=MAX_RECORD) as harness:
+    with Harness([data], chunk_bytes=700, max_record=MAX_RECORD, compiled=False) as harness:
         found = harness.run()
     assert changed, "the breakage broke nothing"
     truth = run([data], MAX_RECORD, "longest", region_of)
@@ -159,7 +159,7 @@ def stop_at_the_line(data, start, *rest):
 def test_with_the_careful_path_broken_too_the_file_is_refused(monkeypatch, name, careful):
     break_parser(monkeypatch, BREAKAGES[name])
     monkeypatch.setattr(careful_path, "read_record", careful)
-    with Harness([ODD, CLEAN[: len(HEADER)]], chunk_bytes=700, max_record=MAX_RECORD) as harness:
+    with Harness([ODD, CLEAN[: len(HEADER)]], chunk_bytes=700, max_record=MAX_RECORD, compiled=False) as harness:
         outcome = harness.read()
     assert "does not balance" in outcome.refused[harness.paths[0]]
     assert [ledger.file.path for ledger in outcome.ledgers] == [harness.paths[1]]
@@ -171,7 +171,7 @@ def test_a_scanner_off_by_one_refuses_the_file(monkeypatch, error):
     monkeypatch.setattr(scanner, "check", lambda *_: None)
     monkeypatch.setattr(scanner, "tally", lambda *given: replace(found := tally(*given), records=found.records + error))
     for data in FILES.values():
-        with Harness([data], chunk_bytes=700, max_record=MAX_RECORD) as harness:
+        with Harness([data], chunk_bytes=700, max_record=MAX_RECORD, compiled=False) as harness:
             outcome = harness.read()
         assert "does not balance" in outcome.refused[harness.paths[0]]
         assert not outcome.ledgers
@@ -187,7 +187,10 @@ def test_a_check_that_loses_a_record_never_gives_a_result(monkeypatch, cut):
 
     monkeypatch.setattr(scanner, "check", lossy)
     # A fault in the program ends the run where the file is not refused before; nothing is published.
-    with Harness([CLEAN], chunk_bytes=700, max_record=MAX_RECORD) as harness, suppress(pl.exceptions.ShapeError):
+    with (
+        Harness([CLEAN], chunk_bytes=700, max_record=MAX_RECORD, compiled=False) as harness,
+        suppress(pl.exceptions.ShapeError),
+    ):
         assert not harness.read().ledgers
 
 
@@ -195,7 +198,7 @@ def test_a_check_that_passes_nothing_changes_nothing(monkeypatch):
     """The careful path alone is right for every record."""
     monkeypatch.setattr(scanner, "check", lambda *_: None)
     for data in FILES.values():
-        with Harness([data], chunk_bytes=700, max_record=MAX_RECORD) as harness:
+        with Harness([data], chunk_bytes=700, max_record=MAX_RECORD, compiled=False) as harness:
             outcome = harness.read()
             (accepted,) = harness.accepted(outcome)
         assert [offset for offset, _ in accepted] == [offset for offset, _ in read_file(data, MAX_RECORD).events]

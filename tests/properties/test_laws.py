@@ -17,6 +17,7 @@ jobs = st.fixed_dictionaries(
         "buckets": st.sampled_from([1, 2, 8, 1024]),
         "bucket_rows": st.sampled_from([1, 2, 3, 1000]),
         "workers": st.sampled_from([1, 3]),
+        "compiled": st.booleans(),
     }
 )
 

@@ -1,15 +1,17 @@
 """Reading: for any bytes whatever and however they are cut, exactly what the reference finds."""
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.harness import Harness
+from tests.harness import Harness, enriched
 from tests.properties.nasty import MAX_RECORD, hostile_files, keeps, sizes
 from tests.reference import MALFORMED, MALFORMED_REASONS, read_file
 
 
-def assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep="longest"):
+def assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep="longest", *, compiled=True):
     truth = read_file(data, MAX_RECORD, timestamps=keep != "longest")
-    with Harness([data], chunk_bytes=chunk_bytes, split_bytes=split_bytes, max_record=MAX_RECORD, keep=keep) as run:
+    sizes = {"chunk_bytes": chunk_bytes, "split_bytes": split_bytes}
+    with Harness([data], **sizes, max_record=MAX_RECORD, keep=keep, compiled=compiled) as run:
         outcome = run.read()
         assert outcome.refused == {}
         (ledger,) = outcome.ledgers
@@ -17,7 +19,8 @@ def assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep="longes
         (rejects,) = run.rejects(outcome)
     width = 4 if keep == "longest" else 5
     assert accepted == [
-        (offset, (e.log_id, e.user_id, e.ip_address, e.micro, e.timestamp)[:width]) for offset, e in truth.events
+        (offset, enriched(*(e.log_id, e.user_id, e.ip_address, e.micro, e.timestamp)[:width]))
+        for offset, e in truth.events
     ]
     assert [(line, offset, plain(reason, raw), raw) for line, offset, reason, raw in rejects] == truth.rejects
     assert ledger.records == truth.records
@@ -35,6 +38,6 @@ def plain(reason, raw):
 
 
 @settings(max_examples=400)
-@given(hostile_files(), sizes, sizes, keeps)
-def test_reader_equals_reference(data, chunk_bytes, split_bytes, keep):
-    assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep)
+@given(hostile_files(), sizes, sizes, keeps, st.booleans())
+def test_reader_equals_reference(data, chunk_bytes, split_bytes, keep, compiled):
+    assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep, compiled=compiled)

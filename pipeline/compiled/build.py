@@ -1,0 +1,54 @@
+"""Compile kernel.c once for this machine, into the user's cache folder."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pyarrow as pa
+
+SOURCE = Path(__file__).with_name("kernel.c")
+_FLAGS = ("-shared", "-O3", "-fvisibility=hidden", "-std=c11", *(() if sys.platform == "win32" else ("-fPIC",)))
+_SECONDS = 120
+
+
+def compile_kernel(cache_dir: Path) -> tuple[Path | None, str]:
+    """(the compiled kernel, "") or (None, why there is none: then Polars parses everything, with equal results).
+
+    The library is named by a hash of all that decides it: source, compiler, headers (PyArrow brings xxhash.h), system.
+    """
+    try:
+        compiler, headers = version("ziglang"), version("pyarrow")
+    except PackageNotFoundError:
+        return None, "the package ziglang is not installed"
+    decides = [SOURCE.read_text("utf-8"), compiler, headers, sys.platform, platform.machine(), *_FLAGS]
+    digest = hashlib.sha256("\n".join(decides).encode()).hexdigest()
+    library = cache_dir / f"kernel-{digest[:32]}.so"
+    if library.exists():
+        return library, ""
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache_dir) as work:
+            _compile(Path(work), library)
+    except OSError as fault:
+        return None, f"{cache_dir} cannot be written ({fault.strerror or fault})"
+    except subprocess.TimeoutExpired:
+        return None, f"the compiler took more than {_SECONDS} seconds"
+    except subprocess.CalledProcessError as fault:
+        last = (fault.stderr.strip().splitlines() or ["no message"])[-1]
+        return None, f"the compiler failed: {last[:200]}"
+    return library, ""
+
+
+def _compile(work: Path, library: Path) -> None:
+    made = work / library.name
+    command = [sys.executable, "-m", "ziglang", "cc", *_FLAGS, "-I", pa.get_include(), str(SOURCE), "-o", str(made)]
+    caches = {"ZIG_GLOBAL_CACHE_DIR": str(work / "zig"), "ZIG_LOCAL_CACHE_DIR": str(work / "zig")}
+    subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=_SECONDS, env={**os.environ, **caches}, cwd=work
+    )
+    made.replace(library)

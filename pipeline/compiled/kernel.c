@@ -1,0 +1,358 @@
+// The compiled parser of plain chunks: the end of every field, then the values of every row, each in one pass.
+//
+// A chunk is plain where every line has the right number of fields and every quote opens or closes a whole field, which
+// the scanner confirms in between. All else is left to the Polars parser and the careful path, and a row that is not
+// plainly good ("doubtful") to the rules in values.py. Nothing here reads beyond the chunk or writes beyond the room
+// that the caller has made, whatever the bytes.
+
+#define XXH_INLINE_ALL
+#include "arrow/vendored/xxhash/xxhash.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+typedef uint8_t u8;
+typedef uint8_t block __attribute__((ext_vector_type(64), aligned(1)));
+typedef bool bits __attribute__((ext_vector_type(64)));
+
+static const int64_t MICRO = 1000000, MAX_MICRO = 1000000000LL * 1000000;
+static const int64_t POWER[19] = {1,
+                                  10,
+                                  100,
+                                  1000,
+                                  10000,
+                                  100000,
+                                  1000000,
+                                  10000000,
+                                  100000000,
+                                  1000000000,
+                                  10000000000,
+                                  100000000000,
+                                  1000000000000,
+                                  10000000000000,
+                                  100000000000000,
+                                  1000000000000000,
+                                  10000000000000000,
+                                  100000000000000000,
+                                  1000000000000000000};
+
+static inline uint64_t mask_of(block bytes, u8 byte) {
+    bits equal = __builtin_convertvector(bytes == (block)(byte), bits);
+    uint64_t mask;
+    memcpy(&mask, &equal, sizeof mask);
+    return mask;
+}
+
+// Bit i tells whether an odd number of bits up to i are set.
+static inline uint64_t parity_of(uint64_t mask) {
+    for (int shift = 1; shift < 64; shift *= 2) mask ^= mask << shift;
+    return mask;
+}
+
+// Positions of all delimiters and line ends of `data` outside quotes, in order; returns how many, or -1 where `room`
+// does not hold them.
+EXPORT int64_t find_separators(const u8 *data, int64_t size, u8 delimiter, int32_t *separators, int64_t room) {
+    int64_t count = 0;
+    uint64_t inside = 0; // all bits set where the next byte lies in quotes
+    u8 tail[64];
+    for (int64_t at = 0; at < size; at += 64) {
+        const u8 *from = data + at;
+        if (size - at < 64) {
+            memset(tail, 0, sizeof tail);
+            from = memcpy(tail, data + at, (size_t)(size - at));
+        }
+        if (count + 64 > room) return -1;
+        block bytes = *(const block *)from;
+        uint64_t mask = mask_of(bytes, delimiter) | mask_of(bytes, '\n'), quotes = mask_of(bytes, '"');
+        if (quotes | inside) {
+            uint64_t quoted = parity_of(quotes) ^ inside;
+            mask &= ~quoted;
+            inside = quoted >> 63 ? ~0ULL : 0;
+        }
+        for (; mask; mask &= mask - 1) separators[count++] = (int32_t)(at + __builtin_ctzll(mask));
+    }
+    return count;
+}
+
+typedef struct {
+    // IPv4: ascending first addresses of ranges, the first one 0, and their codes; for each leading half of an address
+    // the last range that begins at or before its first address (65537 entries).
+    const uint32_t *v4_start;
+    const uint16_t *v4_code;
+    const uint32_t *v4_index;
+    // IPv6: distinct high halves, for each its first and last range; the ranges' low halves and codes.
+    const uint64_t *half;
+    const int64_t *first, *last;
+    int64_t halves;
+    const uint64_t *low;
+    const uint16_t *v6_code;
+    int64_t invalid;
+} Geo;
+
+static uint16_t find_v4(const Geo *geo, uint32_t address) {
+    uint32_t low = geo->v4_index[address >> 16], count = geo->v4_index[(address >> 16) + 1] - low + 1;
+    while (count > 1) { // without branches on the address: they cannot be predicted
+        uint32_t half = count / 2;
+        low += geo->v4_start[low + half] <= address ? half : 0;
+        count -= half;
+    }
+    return geo->v4_code[low];
+}
+
+static uint16_t find_v6(const Geo *geo, uint64_t hi, uint64_t lo) {
+    int64_t low = 0, high = geo->halves; // the first half is 0
+    while (high - low > 1) {
+        int64_t middle = (low + high) / 2;
+        if (geo->half[middle] <= hi) low = middle;
+        else high = middle;
+    }
+    int64_t found = geo->last[low];
+    if (geo->half[low] == hi && geo->low[found] > lo) { // the last range of this half at or before `lo`
+        int64_t before = geo->first[low] - 1;
+        while (found - before > 1) {
+            int64_t middle = (before + found) / 2;
+            if (geo->low[middle] <= lo) before = middle;
+            else found = middle;
+        }
+        found = before;
+    }
+    return geo->v6_code[found];
+}
+
+// A dotted quad without leading zeros at `*at`; moves on only where there is one.
+static bool read_v4(const u8 **at, const u8 *end, uint32_t *address) {
+    const u8 *p = *at;
+    uint32_t value = 0;
+    for (int octet = 0; octet < 4; octet++) {
+        if (octet && (p == end || *p++ != '.')) return false;
+        const u8 *begin = p;
+        uint32_t number = 0;
+        while (p < end && p - begin < 3 && (u8)(*p - '0') < 10) number = number * 10 + (*p++ - '0');
+        if (p == begin || number > 255 || (p - begin > 1 && *begin == '0')) return false;
+        value = value << 8 | number;
+    }
+    *at = p;
+    *address = value;
+    return true;
+}
+
+static int hex_digit(u8 byte) {
+    if ((u8)(byte - '0') < 10) return byte - '0';
+    byte |= 0x20;
+    return (u8)(byte - 'a') < 6 ? byte - 'a' + 10 : -1;
+}
+
+// Up to `limit` groups of hex digits with colons between them, the last two perhaps as a quad; returns how many.
+static int read_groups(const u8 **at, const u8 *end, uint16_t *groups, int limit, bool *quad) {
+    *quad = false;
+    for (int number = 0; number < limit; number++) {
+        const u8 *p = *at;
+        if (number && (p == end || *p++ != ':')) return number;
+        uint32_t address;
+        if (number < limit - 1 && read_v4(&p, end, &address)) {
+            groups[number] = address >> 16;
+            groups[number + 1] = address & 0xFFFF;
+            *at = p;
+            *quad = true;
+            return number + 2;
+        }
+        const u8 *begin = p;
+        uint32_t value = 0;
+        while (p < end && p - begin < 4 && hex_digit(*p) >= 0) value = value << 4 | (uint32_t)hex_digit(*p++);
+        if (p == begin) return number;
+        groups[number] = (uint16_t)value;
+        *at = p;
+    }
+    return limit;
+}
+
+// RFC 4291 text.
+static bool read_v6(const u8 *p, const u8 *end, uint64_t *hi, uint64_t *lo) {
+    uint16_t groups[8] = {0}, tail[8] = {0};
+    bool quad;
+    int head = read_groups(&p, end, groups, 8, &quad);
+    if (head < 8) {
+        if (quad || end - p < 2 || p[0] != ':' || p[1] != ':') return false;
+        p += 2;
+        int more = read_groups(&p, end, tail, 8 - (head + 1), &quad);
+        for (int i = 0; i < more; i++) groups[8 - more + i] = tail[i];
+    }
+    if (p != end) return false;
+    *hi = *lo = 0;
+    for (int i = 0; i < 4; i++) {
+        *hi = *hi << 16 | groups[i];
+        *lo = *lo << 16 | groups[4 + i];
+    }
+    return true;
+}
+
+static uint16_t region_of(const Geo *geo, const u8 *text, int32_t length) {
+    const u8 *p = text, *end = text + length;
+    uint32_t v4;
+    if (read_v4(&p, end, &v4) && p == end) return find_v4(geo, v4);
+    uint64_t hi, lo;
+    if (!read_v6(text, end, &hi, &lo)) return (uint16_t)geo->invalid;
+    if (hi == 0 && lo >> 32 == 0xFFFF) return find_v4(geo, (uint32_t)lo); // RFC 4291, 2.5.5.2
+    return find_v6(geo, hi, lo);
+}
+
+// Digits with at most one point, exact, rounded half-even; false where another must judge the text.
+static bool read_watch_time(const u8 *text, int32_t length, int64_t *micro) {
+    int64_t number = 0;
+    int digits = 0, fraction = -1;
+    if (length > 19) return false;
+    for (int32_t i = 0; i < length; i++) {
+        u8 digit = text[i] - '0';
+        if (digit < 10) {
+            number = number * 10 + digit;
+            digits++;
+            fraction += fraction >= 0;
+        } else if (text[i] == '.' && fraction < 0) {
+            fraction = 0;
+        } else {
+            return false;
+        }
+    }
+    if (fraction < 0) fraction = 0;
+    if (digits == 0 || digits > 18) return false;
+    if (fraction <= 6) {
+        if (digits - fraction > 10) return false;
+        *micro = number * POWER[6 - fraction];
+    } else {
+        int64_t unit = POWER[fraction - 6], rest = number % unit;
+        *micro = number / unit;
+        if (rest * 2 > unit || (rest * 2 == unit && *micro & 1)) *micro += 1;
+    }
+    return *micro <= MAX_MICRO;
+}
+
+static bool read_digits(const u8 *text, int count, int *value) {
+    *value = 0;
+    for (int i = 0; i < count; i++) {
+        u8 digit = text[i] - '0';
+        if (digit > 9) return false;
+        *value = *value * 10 + digit;
+    }
+    return true;
+}
+
+// YYYY-MM-DD, T or a space, HH:MM:SS, up to six digits after a point, Z or a zone or none; microseconds since 1970 UTC.
+static bool read_timestamp(const u8 *text, int32_t length, int64_t *micros) {
+    static const u8 DAYS[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int year, month, day, hour, minute, second;
+    if (length < 19 || text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != ' ') || text[13] != ':' ||
+        text[16] != ':')
+        return false;
+    if (!read_digits(text, 4, &year) || !read_digits(text + 5, 2, &month) || !read_digits(text + 8, 2, &day) ||
+        !read_digits(text + 11, 2, &hour) || !read_digits(text + 14, 2, &minute) || !read_digits(text + 17, 2, &second))
+        return false;
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (year < 1 || month < 1 || month > 12 || day < 1 || day > DAYS[month - 1] + (leap && month == 2) || hour > 23 ||
+        minute > 59 || second > 59)
+        return false;
+    const u8 *p = text + 19, *end = text + length;
+    int64_t fraction = 0;
+    if (p < end && *p == '.') {
+        int digits = 0;
+        for (p++; p < end && (u8)(*p - '0') < 10; p++, digits++) fraction = fraction * 10 + (*p - '0');
+        if (digits < 1 || digits > 6) return false;
+        fraction *= POWER[6 - digits];
+    }
+    int64_t zone = 0;
+    if (p < end && (*p == 'Z' || *p == 'z')) {
+        p++;
+    } else if (end - p == 6 && (*p == '+' || *p == '-') && p[3] == ':') {
+        int hours, minutes;
+        if (!read_digits(p + 1, 2, &hours) || !read_digits(p + 4, 2, &minutes) || hours > 23 || minutes > 59)
+            return false;
+        zone = (hours * 60 + minutes) * (*p == '-' ? -60 : 60);
+        p = end;
+    }
+    if (p != end) return false;
+    int shifted = month > 2 ? month - 3 : month + 9; // years from March, so that the leap day is the last
+    int64_t y = year - (month <= 2), era = y / 400, of_era = y % 400;
+    int64_t days = era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + (153 * shifted + 2) / 5 + day - 1 - 719468;
+    *micros = (days * 86400 + hour * 3600 + minute * 60 + second - zone) * MICRO + fraction;
+    return true;
+}
+
+// Whether a text may be blank: it is empty, or begins with white space (any of Unicode's), a control character or a
+// byte-order mark.
+static bool may_be_blank(const u8 *text, int32_t length) {
+    if (length == 0 || text[0] <= ' ') return true;
+    if (text[0] < 0x80 || length < 2) return text[0] == 0x7F;
+    if (text[0] == 0xC2) return text[1] == 0x85 || text[1] == 0xA0;
+    if (text[0] == 0xE1) return text[1] == 0x9A;
+    if (text[0] == 0xE2) return text[1] == 0x80 || text[1] == 0x81;
+    if (text[0] == 0xE3) return text[1] == 0x80;
+    return text[0] == 0xEF && text[1] == 0xBB;
+}
+
+typedef struct {
+    int64_t fields, log_id, user_id, ip_address, watch_time, timestamp; // positions of columns; timestamp -1: not read
+    const u8 *header;                                                   // the name of the column log_id
+    int64_t header_length;
+} Columns;
+
+typedef struct {
+    // One entry for each row; `user_end` counts from the first byte of `users`.
+    uint64_t *id_hi, *id_lo, *user_hash;
+    int64_t *user_end;
+    u8 *users;
+    uint16_t *region;
+    int64_t *micro_minutes;
+    uint32_t *offset;
+    int64_t *timestamp; // or NULL
+} Rows;
+
+// The values of `count` lines whose fields end at `separators`, to `rows` from position `at` (where `text_bytes` bytes of
+// users lie before). `base` is added to every offset. Doubtful lines are left out and listed. Returns the rows written.
+EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t count, const Columns *columns,
+                         const Geo *geo, const Rows *rows, int64_t at, int64_t text_bytes, int64_t base,
+                         int32_t *doubtful) {
+    int64_t begin = at, doubts = 0, fields = columns->fields;
+    for (int64_t line = 0; line < count; line++) {
+        const int32_t *ends = separators + line * fields;
+        int32_t start = line ? ends[-1] + 1 : 0, last = ends[fields - 1];
+        last -= last > start && data[last - 1] == '\r';
+#define FIELD(column, text, length)                                                                                    \
+    int32_t text##_at = (column) ? ends[(column) - 1] + 1 : start;                                                     \
+    int32_t length = ((column) == fields - 1 ? last : ends[column]) - text##_at;                                       \
+    const u8 *text = data + text##_at;                                                                                 \
+    if (length > 1 && *text == '"') text++, length -= 2;
+        FIELD(columns->log_id, id, id_length)
+        FIELD(columns->user_id, user, user_length)
+        FIELD(columns->ip_address, ip, ip_length)
+        FIELD(columns->watch_time, watch, watch_length)
+        int64_t micro, timestamp = 0;
+        bool good = read_watch_time(watch, watch_length, &micro) && !may_be_blank(id, id_length) &&
+                    !may_be_blank(user, user_length) &&
+                    !(id_length == columns->header_length && memcmp(id, columns->header, (size_t)id_length) == 0);
+        if (good && columns->timestamp >= 0) {
+            FIELD(columns->timestamp, moment, moment_length)
+            good = read_timestamp(moment, moment_length, &timestamp);
+        }
+        if (!good) {
+            doubtful[doubts++] = (int32_t)line;
+            continue;
+        }
+        XXH128_hash_t hash = XXH3_128bits(id, (size_t)id_length);
+        rows->id_hi[at] = hash.high64;
+        rows->id_lo[at] = hash.low64;
+        rows->user_hash[at] = XXH3_64bits(user, (size_t)user_length);
+        memcpy(rows->users + text_bytes, user, (size_t)user_length);
+        rows->user_end[at] = text_bytes += user_length;
+        rows->region[at] = region_of(geo, ip, ip_length);
+        rows->micro_minutes[at] = micro;
+        rows->offset[at] = (uint32_t)(base + start);
+        if (rows->timestamp) rows->timestamp[at] = timestamp;
+        at++;
+    }
+    return at - begin;
+}

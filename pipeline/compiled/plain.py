@@ -1,0 +1,169 @@
+"""Plain chunks through the compiled kernel: bytes → verified field ends → rows, and the few lines left to others."""
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pipeline import scanner
+from pipeline.geo import GeoTable
+from pipeline.header import Header
+from pipeline.parser import TextColumns, no_columns
+from pipeline.rows import SplitRows
+
+_SAMPLE = 16
+_MOST_DOUBTS = 1 / 8
+"""A chunk with a larger share of doubtful lines is faster read by Polars."""
+_P, _I = ctypes.c_void_p, ctypes.c_int64
+
+Separators = NDArray[np.int32]
+
+
+class _Columns(ctypes.Structure):
+    _fields_ = [
+        *((name, _I) for name in ("fields", "log_id", "user_id", "ip_address", "watch_time", "timestamp")),
+        ("header", ctypes.c_char_p),
+        ("header_length", _I),
+    ]
+
+
+class _Geo(ctypes.Structure):
+    _fields_ = [
+        *((name, _P) for name in ("v4_start", "v4_code", "v4_index", "half", "first", "last")),
+        ("halves", _I),
+        *((name, _P) for name in ("low", "v6_code")),
+        ("invalid", _I),
+    ]
+
+
+_ROW_COLUMNS = ("id_hi", "id_lo", "user_hash", "user_end", "users", "region", "micro_minutes", "offset", "timestamp")
+
+
+class _Rows(ctypes.Structure):
+    _fields_ = [(name, _P) for name in _ROW_COLUMNS]
+
+
+@dataclass
+class PlainChunk:
+    """What a plain chunk held: its lines, of which ``doubtful`` (with their lines and offsets) were left out."""
+
+    lines: int
+    doubtful: TextColumns
+
+
+class PlainParser:
+    """Parses the plain chunks of one split into ``rows``; keeps a sample of each for a comparison with other code."""
+
+    def __init__(self, library: Path, header: Header, geo: GeoTable, rows: SplitRows, max_record: int) -> None:
+        self._kernel = _load(library)
+        self._header, self._rows, self._max_record = header, rows, max_record
+        self._geo_arrays = geo.arrays  # kept alive as long as the kernel points into them
+        arrays = {
+            name: value.ctypes.data if isinstance(value, np.ndarray) else value
+            for name, value in self._geo_arrays.items()
+        }
+        self._geo = _Geo(**arrays)
+        name = header.names[header.columns["log_id"]].encode()
+        places = {"timestamp": -1, **header.columns}
+        self._columns = _Columns(
+            fields=header.fields,
+            header=name,
+            header_length=len(name),
+            **{role: places[role] for role in ("log_id", "user_id", "ip_address", "watch_time", "timestamp")},
+        )
+        self._separators: Separators = np.empty(0, np.int32)
+        self._samples: list[tuple[TextColumns, NDArray[np.int64]]] = []
+
+    def parse(self, chunk: bytes, base: int) -> PlainChunk | None:
+        """Add the rows of ``chunk``, which ends with LF, to ``rows``; None, with nothing added, where it is not plain.
+
+        ``base``: offset of the chunk from the split's start.
+        """
+        separators = self._find_separators(chunk)
+        if separators is None:
+            return None
+        header = self._header
+        if not scanner.confirm(chunk, ord(header.delimiter), header.fields, separators, self._max_record):
+            return None
+        lines = len(separators) // header.fields
+        doubtful = self._add_rows(chunk, separators, lines, base)
+        if len(doubtful) > lines * _MOST_DOUBTS + 8:
+            return None
+        self._take_sample(chunk, separators, doubtful, base)
+        self._rows.count += lines - len(doubtful)
+        return PlainChunk(lines, self._texts(chunk, separators, doubtful))
+
+    def sample(self) -> tuple[TextColumns, NDArray[np.int64]]:
+        """Some lines of every chunk as text, and their places in the rows."""
+        texts = [columns for columns, _ in self._samples] or [no_columns(self._header)]
+        together = {role: pl.concat([columns.texts[role] for columns in texts]) for role in self._header.columns}
+        offsets = np.concatenate([columns.offsets for columns in texts])
+        places = np.concatenate([np.empty(0, np.int64), *(places for _, places in self._samples)])
+        return TextColumns(together, offsets, offsets), places
+
+    def _find_separators(self, chunk: bytes) -> Separators | None:
+        if len(self._separators) < len(chunk) // 4 + 128:
+            self._separators = np.empty(len(chunk) // 4 + 128, np.int32)
+        room = self._separators
+        found = self._kernel.find_separators(
+            chunk, len(chunk), ord(self._header.delimiter), room.ctypes.data, len(room)
+        )
+        return room[:found] if found >= 0 else None
+
+    def _add_rows(self, chunk: bytes, separators: Separators, lines: int, base: int) -> NDArray[np.int32]:
+        """Write the rows behind those that count; returns the doubtful lines."""
+        rows = self._rows
+        rows.reserve(lines, len(chunk))
+        doubtful = np.empty(lines, np.int32)
+        pointers = {name: column.ctypes.data for name, column in rows.columns.items()}
+        target = _Rows(users=rows.users.ctypes.data, **pointers)
+        written = self._kernel.read_rows(
+            chunk,
+            separators.ctypes.data,
+            lines,
+            ctypes.byref(self._columns),
+            ctypes.byref(self._geo),
+            ctypes.byref(target),
+            rows.count,
+            rows.text_bytes,
+            base,
+            doubtful.ctypes.data,
+        )
+        return doubtful[: lines - written]
+
+    def _take_sample(self, chunk: bytes, separators: Separators, doubtful: NDArray[np.int32], base: int) -> None:
+        lines = len(separators) // self._header.fields
+        sample = np.setdiff1d(np.linspace(0, lines - 1, _SAMPLE).astype(np.int64), doubtful)
+        texts = self._texts(chunk, separators, sample)
+        texts.offsets += base
+        self._samples.append((texts, self._rows.count + sample - np.searchsorted(doubtful, sample)))
+
+    def _texts(self, chunk: bytes, separators: Separators, lines: NDArray[Any]) -> TextColumns:
+        """The columns of some lines as text."""
+        fields = self._header.fields
+        ends = separators.reshape(-1, fields)
+        starts = (
+            np.where(lines > 0, ends[lines - 1, -1] + 1, 0).astype(np.int64) if len(lines) else np.empty(0, np.int64)
+        )
+        texts: Mapping[str, list[str]] = {role: [] for role in self._header.columns}
+        for start, stops in zip(starts.tolist(), ends[lines].tolist(), strict=True):
+            if chunk[stops[-1] - 1 : stops[-1]] == b"\r" and stops[-1] > start:
+                stops[-1] -= 1
+            for role, place in self._header.columns.items():
+                value = chunk[stops[place - 1] + 1 if place else start : stops[place]]
+                texts[role].append((value[1:-1] if value.startswith(b'"') else value).decode())
+        series = {role: pl.Series(values, dtype=pl.String) for role, values in texts.items()}
+        return TextColumns(series, starts, lines.astype(np.int64))
+
+
+def _load(library: Path) -> ctypes.CDLL:
+    kernel = ctypes.CDLL(str(library))
+    kernel.find_separators.restype = kernel.read_rows.restype = _I
+    kernel.find_separators.argtypes = [ctypes.c_char_p, _I, ctypes.c_uint8, _P, _I]
+    kernel.read_rows.argtypes = [ctypes.c_char_p, _P, _I, _P, _P, _P, _I, _I, _I, _P]
+    return kernel

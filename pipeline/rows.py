@@ -1,0 +1,94 @@
+"""The rows of one split before they are written: columns that grow."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+NO_TIMESTAMP = np.iinfo(np.int64).min
+"""Stands for a missing timestamp, which Parquet then holds as null."""
+_DTYPES: dict[str, type[np.generic]] = {
+    "id_hi": np.uint64,
+    "id_lo": np.uint64,
+    "user_hash": np.uint64,
+    "user_end": np.int64,
+    "region": np.uint16,
+    "micro_minutes": np.int64,
+    "offset": np.uint32,
+}
+
+
+class SplitRows:
+    """Enriched rows, in arrays with room to spare; the first ``count`` entries of each count.
+
+    ``columns``: id_hi, id_lo (uint64: the two halves of xxh3_128 of log_id), user_hash (uint64: xxh3_64), user_end
+    (int64: end of the user_id in ``users``, where they lie one after the other as UTF-8), region (uint16),
+    micro_minutes (int64), offset (uint32, bytes from the split's start) and, where ``timestamps``, timestamp (int64,
+    microseconds since 1970 UTC or ``NO_TIMESTAMP``).
+    """
+
+    def __init__(self, *, timestamps: bool) -> None:
+        dtypes = {**_DTYPES, **({"timestamp": np.int64} if timestamps else {})}
+        self.columns: dict[str, NDArray[Any]] = {name: np.empty(0, dtype) for name, dtype in dtypes.items()}
+        self.users = np.empty(0, np.uint8)
+        self.count = 0
+
+    @property
+    def text_bytes(self) -> int:
+        """How many bytes of ``users`` count."""
+        return int(self.columns["user_end"][self.count - 1]) if self.count else 0
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """The entries of one column that count."""
+        return self.columns[name][: self.count]
+
+    def reserve(self, rows: int, text_bytes: int) -> None:
+        """Make room for so many more rows, with user_ids of so many bytes in all."""
+        if self.count + rows > len(self.columns["id_hi"]):
+            room = max(self.count + rows, self.count + self.count // 4)
+            for name, column in self.columns.items():
+                self.columns[name] = _enlarged(column, self.count, room)
+        used = self.text_bytes
+        if used + text_bytes > len(self.users):
+            self.users = _enlarged(self.users, used, max(used + text_bytes, 2 * used))
+
+    def append(self, frame: pl.DataFrame) -> None:
+        """Add rows that Polars parsed: the columns above, with user_id (String) and null for no timestamp."""
+        users = frame["user_id"].to_arrow(compat_level=pl.CompatLevel.oldest())
+        ends = np.frombuffer(users.buffers()[1], np.int64)[users.offset : users.offset + len(users) + 1]
+        texts = (
+            np.frombuffer(users.buffers()[2], np.uint8)[ends[0] : ends[-1]] if ends[-1] > ends[0] else self.users[:0]
+        )
+        self.reserve(len(frame), len(texts))
+        used, stop = self.text_bytes, self.count + len(frame)
+        self.users[used : used + len(texts)] = texts
+        self.columns["user_end"][self.count : stop] = ends[1:] - ends[0] + used
+        for name in self.columns.keys() - {"user_end"}:
+            values = frame[name].fill_null(NO_TIMESTAMP) if name == "timestamp" else frame[name]
+            self.columns[name][self.count : stop] = values.to_numpy()
+        self.count = stop
+
+    def frame(self, places: NDArray[np.int64]) -> pl.DataFrame:
+        """Some rows as a frame: id_hi, id_lo, user_id, region, micro_minutes, offset, place, and timestamp if any."""
+        columns: dict[str, object] = {
+            name: self[name][places] for name in ("id_hi", "id_lo", "region", "micro_minutes", "offset")
+        }
+        users = pl.from_arrow(self.user_ids().take(pa.array(places)))
+        frame = pl.DataFrame({**columns, "user_id": users, "place": places})
+        if "timestamp" in self.columns:
+            moments = pl.Series("timestamp", self["timestamp"][places])
+            frame = frame.with_columns(moments.replace(NO_TIMESTAMP, None))
+        return frame
+
+    def user_ids(self) -> pa.LargeStringArray:
+        """All user_ids, without copying them."""
+        ends = np.concatenate((np.zeros(1, np.int64), self["user_end"]))
+        return pa.LargeStringArray.from_buffers(self.count, pa.py_buffer(ends), pa.py_buffer(self.users))
+
+
+def _enlarged(column: NDArray[Any], used: int, room: int) -> NDArray[Any]:
+    larger = np.empty(room, column.dtype)
+    larger[:used] = column[:used]
+    return larger
