@@ -12,7 +12,7 @@ class Job:
     """Settings of one run as the kernels need them.
 
     ``buckets``: a power of two; ``bucket_rows``: most rows of a bucket that are worked on at once;
-    ``file_rows``: rows of an output file.
+    ``file_rows``: rows of an output file; ``keep_raw``: whether the quarantine keeps the bytes of records.
     """
 
     workspace: Workspace
@@ -25,6 +25,7 @@ class Job:
     file_rows: int
     compression: str
     geo_source: GeoSource
+    keep_raw: bool = True
 
     @property
     def bucket_shift(self) -> int:

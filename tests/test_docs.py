@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.arguments import EXIT_CODES, generate_parser, parse_arguments, run_parser
+from cli.arguments import EXIT_CODES, generate_parser, parse_arguments, replay_parser, run_parser
 from config import Config, load_config
 from scripts.document_settings import PAGE, render
 from utils.settings import declared
@@ -46,7 +46,7 @@ def test_make_targets_of_the_readme_exist() -> None:
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").count("make test") == 1
 
 
-@pytest.mark.parametrize("parser", [run_parser(), generate_parser()])
+@pytest.mark.parametrize("parser", [run_parser(), generate_parser(), replay_parser()])
 def test_every_option_is_in_the_readme(parser) -> None:
     options = {name for action in parser._actions for name in action.option_strings if name.startswith("--")}
     missing = {name for name in options - {"--help"} if not re.search(rf"{name}\b", README)}

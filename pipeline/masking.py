@@ -1,0 +1,30 @@
+"""Addresses in text that leaves the program: cut to their networks, /24 of IPv4 and /48 of IPv6."""
+
+import ipaddress
+import re
+
+_QUAD = re.compile(r"(?<![0-9.])([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]{1,3}(?![0-9]|\.[0-9])")
+_COLONS = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
+
+
+def mask_addresses(text: str) -> str:
+    """``text`` with every address in it replaced by its network: 8.8.8.0/24, 2001:db8:1::/48.
+
+    An IPv4 address within IPv6 (``::ffff:8.8.8.8``) is cut as IPv4. What only looks like an address (a quad with
+    leading zeros, five or more groups with colons) is cut as well: a misspelled address still tells of a person.
+    Times such as 12:30:00 stay.
+    """
+    if ":" in text:
+        text = _COLONS.sub(lambda found: _mask_ipv6(found[0]), text)
+    return _QUAD.sub(r"\1.0/24", text)
+
+
+def _mask_ipv6(text: str) -> str:
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError:
+        groups = text.split(":")
+        return ":".join(groups[:3]).rstrip(":") + "::/48" if len(groups) > 4 or "::" in text else text
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, 48), strict=False))
