@@ -99,6 +99,25 @@ def test_decisions_are_numbered_and_whole() -> None:
         assert all(f"## {part}" in text for part in ("Context", "Choice", "Rejected")), page.name
 
 
+def test_every_case_has_tests_and_they_exist() -> None:
+    folder = ROOT / "tests" / "end_to_end"
+    lines = re.findall(r"^\| (\d+) \|.*\| (.+) \|$", (ROOT / "docs" / "cases.md").read_text(encoding="utf-8"), re.M)
+    assert [int(number) for number, _ in lines] == list(range(1, 26))
+    listed: set[tuple[str, str]] = set()
+    for number, tests in lines:
+        named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", tests))
+        assert named or (tests == "not yet" and int(number) in (14, 16, 17, 20)), number
+        listed |= named
+        for file, test in named:
+            assert f"\ndef {test}(" in (folder / file).read_text(encoding="utf-8"), test
+            if test.startswith("test_case_"):
+                assert number.zfill(2) in re.findall(r"\d\d", test), test
+    written = {
+        (p.name, t) for p in folder.glob("*.py") for t in re.findall(r"^def (test_case_\w+)\(", p.read_text(), re.M)
+    }
+    assert written <= listed
+
+
 def test_the_image_copies_what_there_is_and_no_more_than_it_may() -> None:
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     sources = [
