@@ -3,8 +3,8 @@
 import ipaddress
 import re
 
-_QUAD = re.compile(r"(?<![0-9.])([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]{1,3}(?![0-9]|\.[0-9])")
-_COLONS = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
+_QUAD = re.compile(r"(?<![0-9.])([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]+(?![0-9]|\.[0-9])")
+_TOKEN = re.compile(r"[0-9A-Fa-f:.]+")  # no more than one way to match: values may be hostile, and a megabyte long
 
 
 def mask_addresses(text: str) -> str:
@@ -15,16 +15,19 @@ def mask_addresses(text: str) -> str:
     Times such as 12:30:00 stay.
     """
     if ":" in text:
-        text = _COLONS.sub(lambda found: _mask_ipv6(found[0]), text)
+        text = _TOKEN.sub(lambda found: _mask_ipv6(found[0]), text)
     return _QUAD.sub(r"\1.0/24", text)
 
 
-def _mask_ipv6(text: str) -> str:
+def _mask_ipv6(token: str) -> str:
+    if token.count(":") < 2:
+        return token
+    text = token.rstrip(".")
+    groups = text.split(":")
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
-        groups = text.split(":")
-        return ":".join(groups[:3]).rstrip(":") + "::/48" if len(groups) > 4 or "::" in text else text
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((address, 48), strict=False))
+        masked = ":".join(groups[:3]).rstrip(":") + "::/48" if len(groups) > 4 or "::" in text else text
+    else:
+        masked = str(address.ipv4_mapped or ipaddress.IPv6Network((address, 48), strict=False))
+    return masked + token[len(text) :]
