@@ -134,7 +134,11 @@ class Config:
     KEEP_VERSIONS: int = setting(3, integer(1, 1000), unit="versions",
         meaning="Published versions that are kept.", change="You want to go back further, or need the room.")
     QUARANTINE_RETENTION_DAYS: int = setting(30, integer(1, 36_500), unit="days",
-        meaning="How long rejected records and conflicts are kept.", change="Law or habit asks for another time.")
+        meaning="How long rejected records and conflicts are kept; the next run removes what is older.",
+        change="Law or habit asks for another time.")
+    QUARANTINE_RAW: bool = setting(True, flag(), unit="yes/no",
+        meaning="Keep the bytes of rejected records and conflicts, which may hold personal data, in the quarantine.",
+        change="Nobody may keep them; then the source file, line and byte offset still tell where they are.")
 
     # Columns
     LOG_ID_COLUMN: tuple[str, ...] = setting(("log_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)

@@ -37,6 +37,8 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
         # Imported late: Polars and Spark take a second, which --help and a usage error need not.
         if arguments.command == "generate":
             from cli.generate import generate_command as command
+        elif arguments.command == "replay":
+            from cli.replay import replay_command as command
         else:
             from cli.run import run_command as command
         return command(arguments, config, answer)

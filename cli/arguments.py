@@ -49,6 +49,7 @@ class Arguments:
     quiet: bool = False
     debug: bool = False
     generate_into: str | None = None
+    replay: tuple[str, ...] = ()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,6 +80,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         quiet=given["quiet"],
         debug=given["debug"],
         generate_into=into,
+        replay=tuple(given.get("replay", ())),
     )
 
 
@@ -103,8 +105,25 @@ def run_parser() -> argparse.ArgumentParser:
     parser = _new_parser(
         "run",
         "Activity-log CSVs to watch time per user and region. This is the command when none is named;\n"
-        "without any input it makes test data first. Another command: generate (see generate --help).",
+        "without any input it makes test data first. Other commands: generate, replay (each has --help).",
     )
+    _add_run_options(parser)
+    return parser
+
+
+def replay_parser() -> argparse.ArgumentParser:
+    """Options of ``replay``: those of ``run``, and the files."""
+    parser = _new_parser(
+        "replay",
+        "A run in which mended records count besides the input, now and in every later run over that\n"
+        "input and output. What counted before is a duplicate. Give the options of the run itself.",
+    )
+    parser.add_argument("replay", metavar="FILE", nargs="+", help="CSV of records that were mended, with a header")
+    _add_run_options(parser)
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", metavar="PATH", help="a folder, a file or a 'glob'")
     parser.add_argument("--output", metavar="DIR", help="where the result is published")
     parser.add_argument("--intermediate", metavar="DIR", help="files between the phases")
@@ -115,7 +134,6 @@ def run_parser() -> argparse.ArgumentParser:
     parser.add_argument("--geo-level", metavar="LEVEL", help="region or country")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, also on failure")
     _add_common(parser)
-    return parser
 
 
 def generate_parser() -> argparse.ArgumentParser:
@@ -132,4 +150,8 @@ def generate_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {"run": run_parser, "generate": generate_parser}
+_PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
+    "run": run_parser,
+    "generate": generate_parser,
+    "replay": replay_parser,
+}

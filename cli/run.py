@@ -23,6 +23,11 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
             check_before_work(config)
             make_first_input(config, progress)
         result = run(config, progress)
+    return answer_result(arguments, config, answer, result)
+
+
+def answer_result(arguments: Arguments, config: Config, answer: Answer, result: RunResult) -> int:
+    """Gives the JSON object or the summary of a run; returns the exit code."""
     check = _check(config, result)
     answer.give(result.to_json())
     if not answer.as_json and not arguments.quiet:

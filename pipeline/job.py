@@ -12,7 +12,8 @@ class Job:
     """Settings of one run as the kernels need them.
 
     ``buckets``: a power of two; ``bucket_rows``: most rows of a bucket that are worked on at once;
-    ``file_rows``: rows of an output file; ``kernel``: the compiled parser, None where Polars parses everything.
+    ``file_rows``: rows of an output file; ``kernel``: the compiled parser, None where Polars parses everything;
+    ``keep_raw``: whether the quarantine keeps the bytes of records.
     """
 
     workspace: Workspace
@@ -26,6 +27,7 @@ class Job:
     compression: str
     geo_source: GeoSource
     kernel: str | None = None
+    keep_raw: bool = True
 
     @property
     def bucket_shift(self) -> int:

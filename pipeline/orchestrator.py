@@ -6,7 +6,7 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from config import Config
 from pipeline import publication
 from pipeline.compiled import compile_kernel
+from pipeline.containment import refuse_outside
 from pipeline.engines import Engine
 from pipeline.engines.choose import Choice, choose_engine
 from pipeline.engines.local import LocalEngine
@@ -23,11 +24,14 @@ from pipeline.geo import GeoTable, load_geo_table
 from pipeline.intermediate import Workspace, is_run_folder
 from pipeline.job import Job
 from pipeline.lock import Lock
+from pipeline.masking import mask_addresses
 from pipeline.output import Output
 from pipeline.phase1 import Phase1, read_files
 from pipeline.phase2 import Totals, aggregate_all
 from pipeline.planner import Plan, plan
+from pipeline.replays import Replays
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
+from pipeline.retention import remove_expired
 from pipeline.splits import InputFile, display_name, find_inputs, open_inputs
 from utils.metrics import PeakMemory
 from utils.units import format_size
@@ -36,8 +40,8 @@ _INTERMEDIATE_SHARE = 0.6
 """Intermediate files and totals take about this share of the input."""
 
 
-def run(config: Config, progress: Progress) -> RunResult:
-    """Process the input into a new published version.
+def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunResult:
+    """Process the input into a new published version. Files named by ``replay`` count besides it, now and later.
 
     Returns a result with status ``ok``, or ``partial`` where files were refused and the others published, or
     ``failed`` where every file was refused. Raises LogmillError where the run cannot go on; nothing is published then.
@@ -57,7 +61,12 @@ def run(config: Config, progress: Progress) -> RunResult:
     with _environment(), PeakMemory() as memory, ExitStack() as held:
         held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
         held.enter_context(Lock(output.versions, run_id))
-        files, refused = open_inputs(paths, _required_columns(config), config.MAX_RECORD_BYTES)
+        expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, time.time())
+        replays = held.enter_context(Replays(output.versions, config.INPUT_DIR))
+        replays.add(replay)
+        paths, outside = refuse_outside(config.INPUT_DIR, paths)
+        files, refused = open_inputs(paths + replays.paths, _required_columns(config), config.MAX_RECORD_BYTES)
+        replays.refuse_faulty(refused)
         _check_disk(config, files)
         sizes = plan(config, files, spark=choice.spark)
         pool = held.enter_context(LocalEngine(sizes.workers))
@@ -68,10 +77,11 @@ def run(config: Config, progress: Progress) -> RunResult:
 
         progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
         outcome = read_files(pool, files, sizes.split_bytes, progress.advance)
-        outcome.refused |= refused
+        outcome.refused |= refused | outside
+        replays.refuse_faulty(outcome.refused)
         clock.lap("phase1")
-        if not outcome.ledgers:
-            return _nothing_left(run_id, config, choice, outcome, clock)
+        if not {ledger.file.path for ledger in outcome.ledgers} - set(replays.paths):
+            return _nothing_left(run_id, config, choice, job, outcome, clock)
 
         handed_over = sum(ledger.handed_over for ledger in outcome.ledgers)
         progress.phase("Phase 2: deduplicate, add up", handed_over)
@@ -92,11 +102,13 @@ def run(config: Config, progress: Progress) -> RunResult:
         publication.write_quarantine(engine, job, folder, outcome, totals)
         clock.lap("publish")
         memory.sample()
+        notes = (*_notes(config, sizes, expired, no_kernel), *replays.describe())
         result = _result(
-            run_id, config, choice, outcome, totals, written, geo, sizes, skipped, clock, memory.peak_bytes, no_kernel
+            run_id, config, choice, outcome, totals, written, geo, sizes, skipped, notes, clock, memory.peak_bytes
         )
         publication.write_run_record(folder, result, outcome, _settings(config))
         output.publish(folder, run_id, config.KEEP_VERSIONS)
+        replays.keep()
     return result
 
 
@@ -191,6 +203,7 @@ def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable, kernel: P
         compression=config.COMPRESSION,
         geo_source=geo.source,
         kernel=str(kernel) if kernel else None,
+        keep_raw=config.QUARANTINE_RAW,
     )
 
 
@@ -201,19 +214,41 @@ def _settings(config: Config) -> dict[str, object]:
 
 
 def _refused_files(outcome: Phase1) -> tuple[RefusedFile, ...]:
-    return tuple(RefusedFile(display_name(path), reason) for path, reason in sorted(outcome.refused.items()))
+    return tuple(
+        RefusedFile(display_name(path), mask_addresses(reason)) for path, reason in sorted(outcome.refused.items())
+    )
 
 
-def _nothing_left(run_id: str, config: Config, choice: Choice, outcome: Phase1, clock: _Clock) -> RunResult:
-    return RunResult(
+def _nothing_left(run_id: str, config: Config, choice: Choice, job: Job, outcome: Phase1, clock: _Clock) -> RunResult:
+    """The result of a run without a file that counts; its record stays among the intermediate files until the next."""
+    record = Path(job.workspace.root)
+    result = RunResult(
         run_id=run_id,
         status="failed",
         engine=choice.name,
         output=config.OUTPUT_DIR,
-        error="every input file was refused; nothing was published. Mend the files named above and run again.",
+        error="every input file was refused; nothing was published. Mend the files named above and run again. Until "
+        f"then the record of this run is {display_name(str(record / 'run.json'))}.",
         refused_files=_refused_files(outcome),
         seconds=clock.seconds(),
     )
+    publication.write_run_record(record, result, outcome, _settings(config))
+    return result
+
+
+def _notes(config: Config, sizes: Plan, expired: list[str], no_kernel: str) -> list[str]:
+    """What was decided for the user, in lines."""
+    notes = []
+    if sizes.workers < config.PREPROCESSING_WORKERS:
+        notes.append(f"{sizes.workers} of {config.PREPROCESSING_WORKERS} workers: the memory limit allows no more")
+    if expired:
+        notes.append(
+            f"quarantines older than {config.QUARANTINE_RETENTION_DAYS} days were removed, of versions "
+            f"{', '.join(expired)} (QUARANTINE_RETENTION_DAYS)"
+        )
+    if no_kernel:
+        notes.append(f"reading took about twice as long as it could: no compiled parser, because {no_kernel}")
+    return notes
 
 
 def _result(
@@ -226,19 +261,14 @@ def _result(
     geo: GeoTable,
     sizes: Plan,
     skipped: list[str],
+    notes: Sequence[str],
     clock: _Clock,
     peak_memory: int,
-    no_kernel: str,
 ) -> RunResult:
     ledgers = outcome.ledgers
     rejected = sum((ledger.rejected_by_reason for ledger in ledgers), Counter[str]())
     bytes_read = sum(ledger.file.size for ledger in ledgers)
     seconds = clock.seconds()
-    notes = []
-    if sizes.workers < config.PREPROCESSING_WORKERS:
-        notes.append(f"{sizes.workers} of {config.PREPROCESSING_WORKERS} workers: the memory limit allows no more")
-    if no_kernel:
-        notes.append(f"reading took about twice as long as it could: no compiled parser, because {no_kernel}")
     return RunResult(
         run_id=run_id,
         status="partial" if outcome.refused else "ok",
@@ -270,5 +300,7 @@ def _result(
         geo_build=geo.build,
         geo_attribution=geo.attribution,
         notes=tuple(notes),
-        quarantine=f"{config.OUTPUT_DIR}.versions/{run_id}/quarantine" if rejected or totals.conflicts else None,
+        quarantine=f"{config.OUTPUT_DIR}.versions/{run_id}/quarantine"
+        if rejected or totals.conflicts or outcome.refused
+        else None,
     )

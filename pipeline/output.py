@@ -56,7 +56,7 @@ def write_file(job: Job, task: FileTask, report: Callable[[int], None]) -> tuple
     path = folder / f"part-{task.number:04d}-{job.version}.parquet"
     codec = None if job.compression == "none" else job.compression
     pq.write_table(table.cast(SCHEMA), path, compression=codec, row_group_size=1 << 18)
-    _sync(path)
+    sync(path)
     report(len(totals))
     micro = totals["micro_minutes"]
     total = (int((micro // 2**32).sum()) << 32) + int((micro % 2**32).sum())
@@ -115,23 +115,23 @@ class Output:
         (folder / "data" / "_SUCCESS").touch()
         for place, _, files in os.walk(folder):
             for name in files:
-                _sync(Path(place) / name)
-            _sync(Path(place))
+                sync(Path(place) / name)
+            sync(Path(place))
         final = self.versions / version
         folder.rename(final)
-        _sync(self.versions)
+        sync(self.versions)
         fresh = self.versions / f".link-{version}"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(Path(self.versions.name) / version / "data")
         fresh.replace(self.link)
-        _sync(self.link.parent)
+        sync(self.link.parent)
         others = [path for path in self.versions.iterdir() if is_run_folder(path) and path != final]
         others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)  # ids of one second are in no order
         for path in others[keep - 1 :]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Bring a file's bytes (or a folder's entries) to the disk; folders cannot be opened so on Windows."""
     if path.is_dir() and os.name == "nt":
         return

@@ -63,7 +63,7 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
     plain = (
         PlainParser(Path(job.kernel), split.header, job.geo(), rows, job.max_record) if job.kernel is not None else None
     )
-    with _open(split.path) as stream, RejectWriter(job.workspace.path("rejects", name)) as rejects:
+    with _open(split.path) as stream, RejectWriter(job.workspace.path("rejects", name), job.keep_raw) as rejects:
         reader = SplitReader(split, stream, job.chunk_bytes, job.max_record, plain)
         for batch in reader:
             marks.append((reader.stop - batch.length - reader.start, lines))

@@ -45,8 +45,12 @@ def write_output(
 
 
 def write_quarantine(engine: Engine, job: Job, folder: Path, outcome: Phase1, totals: Totals) -> None:
-    """Write rejected records and conflict losers below ``folder``; raises BalanceError where one is missing."""
+    """Write rejected records, conflict losers and refused files below ``folder``.
+
+    Raises BalanceError where a record is missing.
+    """
     quarantine = Quarantine(folder / "quarantine")
+    quarantine.write_refused(outcome.refused)
     rejected = quarantine.write_rejected(
         (split.result.split, split.result.start, split.first_line, reject_file(job, split.result.split))
         for split in outcome.splits

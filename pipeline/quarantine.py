@@ -1,11 +1,13 @@
 """Rejected records and conflict losers: kept as Parquet, readable by Polars and DuckDB.
 
-Columns: file, line (from 1), byte_offset, reason, column, value, raw. The folder belongs to its owner alone (0700),
-because raw records hold personal data.
+Columns: file, line (from 1), byte_offset, reason, column, value, raw; of a refused file only file and reason. Addresses
+in values are cut to their networks. Folder and files belong to their owner alone (0700, 0600), because raw records
+hold personal data.
 """
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +21,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import EnvironmentFault
 from pipeline.intermediate import split_file
 from pipeline.job import Job
+from pipeline.masking import mask_addresses
 from pipeline.parser import Rejected
 from pipeline.records import Record, read_record
 from pipeline.splits import Split, display_name
@@ -42,9 +45,10 @@ _USUAL_RECORD = 4096
 class RejectWriter:
     """Writes the rejected records of one split, in its own coordinates, in bounded memory; ``counts`` by reason."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep_raw: bool) -> None:
         self.counts: Counter[str] = Counter()
         self._path = path
+        self._keep_raw = keep_raw
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[Rejected] = []
         self._bytes = 0
@@ -81,8 +85,8 @@ class RejectWriter:
                 "byte_offset": record.offset,
                 "reason": record.reason,
                 "column": record.column,
-                "value": record.value,
-                "raw": record.raw,
+                "value": record.value and mask_addresses(record.value),
+                "raw": record.raw if self._keep_raw else None,
             }
             for record in self._waiting
         ]
@@ -91,7 +95,7 @@ class RejectWriter:
 
 
 class Quarantine:
-    """The quarantine of one published version: ``rejected.parquet`` and ``conflicts.parquet`` in its folder."""
+    """The quarantine of one published version: ``rejected``, ``conflicts`` and ``refused.parquet`` in its folder."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, mode=0o700)
@@ -103,7 +107,7 @@ class Quarantine:
         ``parts``: (split, byte where its records begin, line there from 1, the split's file of rejected records).
         """
         count = 0
-        with pq.ParquetWriter(self._folder / "rejected.parquet", SCHEMA, compression="zstd") as writer:
+        with self._open("rejected") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
             for split, start, first_line, path in parts:
                 for batch in pq.ParquetFile(path).iter_batches(batch_size=4096):
                     frame = pl.DataFrame(batch).with_columns(
@@ -118,12 +122,23 @@ class Quarantine:
     def write_conflicts(self, parts: Iterable[Path]) -> int:
         """Bring the files of ``fetch_conflicts`` together; returns how many records."""
         count = 0
-        with pq.ParquetWriter(self._folder / "conflicts.parquet", SCHEMA, compression="zstd") as writer:
+        with self._open("conflicts") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
             for path in parts:
                 table = pq.read_table(path)
                 writer.write_table(table)
                 count += table.num_rows
         return count
+
+    def write_refused(self, reasons: Mapping[str, str]) -> None:
+        """Name the files that were refused whole; ``reasons`` by path."""
+        rows = [
+            {"file": display_name(path), "reason": mask_addresses(reason)} for path, reason in sorted(reasons.items())
+        ]
+        with self._open("refused") as stream:
+            pq.write_table(pa.Table.from_pylist(rows, SCHEMA), stream, compression="zstd")
+
+    def _open(self, name: str) -> BinaryIO:
+        return open(self._folder / f"{name}.parquet", "xb", opener=lambda path, how: os.open(path, how, 0o600))
 
 
 @dataclass(frozen=True)
@@ -167,7 +182,7 @@ def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None])
                 at = offset
                 record = _record_at(stream, delimiter, split.header.fields, job.max_record)
                 place = (display_name(split.path), task.first_line + line, task.start + offset)
-                rows.append((*place, CONFLICT, None, None, record.raw))
+                rows.append((*place, CONFLICT, None, None, record.raw if job.keep_raw else None))
     except OSError as fault:
         raise EnvironmentFault(
             f"{display_name(split.path)} can no longer be read ({fault.strerror or fault}), but the records that lost "

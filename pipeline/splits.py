@@ -75,7 +75,7 @@ def find_inputs(pattern: str) -> tuple[list[str], list[str]]:
     if place.is_file():
         return [pattern], []
     if place.is_dir():
-        return _choose([entry.path for entry in os.scandir(pattern)], place.resolve())
+        return _choose([entry.path for entry in os.scandir(pattern)])
     if place.exists():
         raise InputError(f"input {display_name(pattern)!r} is neither a file nor a folder. Name one with --input.")
     if os.path.lexists(pattern) or not glob.has_magic(pattern):
@@ -83,16 +83,15 @@ def find_inputs(pattern: str) -> tuple[list[str], list[str]]:
     matches = glob.glob(pattern, recursive=True)
     if not matches:
         raise InputError(f"no file matches the input {pattern!r}. Check the pattern, and quote it in the shell.")
-    return _choose(matches, None)
+    return _choose(matches)
 
 
-def _choose(paths: list[str], folder: Path | None) -> tuple[list[str], list[str]]:
-    """Split into what is read and what is skipped: other endings, folders, and links that lead out of ``folder``."""
+def _choose(paths: list[str]) -> tuple[list[str], list[str]]:
+    """Split into what is read and what is skipped: other endings, folders, and links to nowhere."""
     chosen: list[str] = []
     skipped: list[str] = []
     for path in sorted(paths, key=os.fsencode):
-        inside = folder is None or not os.path.islink(path) or Path(path).resolve().is_relative_to(folder)
-        readable = path.lower().endswith(SUFFIXES) and Path(path).is_file() and inside
+        readable = path.lower().endswith(SUFFIXES) and Path(path).is_file()
         (chosen if readable else skipped).append(path)
     return chosen, skipped
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.arguments import EXIT_CODES, generate_parser, parse_arguments, run_parser
+from cli.arguments import EXIT_CODES, generate_parser, parse_arguments, replay_parser, run_parser
 from config import Config, load_config
 from scripts.document_settings import PAGE, render
 from utils.settings import declared
@@ -46,7 +46,7 @@ def test_make_targets_of_the_readme_exist() -> None:
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").count("make test") == 1
 
 
-@pytest.mark.parametrize("parser", [run_parser(), generate_parser()])
+@pytest.mark.parametrize("parser", [run_parser(), generate_parser(), replay_parser()])
 def test_every_option_is_in_the_readme(parser) -> None:
     options = {name for action in parser._actions for name in action.option_strings if name.startswith("--")}
     missing = {name for name in options - {"--help"} if not re.search(rf"{name}\b", README)}
@@ -97,6 +97,25 @@ def test_decisions_are_numbered_and_whole() -> None:
         text = page.read_text(encoding="utf-8")
         assert text.startswith(f"# {page.name[:3]}. ")
         assert all(f"## {part}" in text for part in ("Context", "Choice", "Rejected")), page.name
+
+
+def test_every_case_has_tests_and_they_exist() -> None:
+    folder = ROOT / "tests" / "end_to_end"
+    lines = re.findall(r"^\| (\d+) \|.*\| (.+) \|$", (ROOT / "docs" / "cases.md").read_text(encoding="utf-8"), re.M)
+    assert [int(number) for number, _ in lines] == list(range(1, 26))
+    listed: set[tuple[str, str]] = set()
+    for number, tests in lines:
+        named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", tests))
+        assert named or (tests == "not yet" and int(number) in (14, 16, 17, 20)), number
+        listed |= named
+        for file, test in named:
+            assert f"\ndef {test}(" in (folder / file).read_text(encoding="utf-8"), test
+            if test.startswith("test_case_"):
+                assert number.zfill(2) in re.findall(r"\d\d", test), test
+    written = {
+        (p.name, t) for p in folder.glob("*.py") for t in re.findall(r"^def (test_case_\w+)\(", p.read_text(), re.M)
+    }
+    assert written <= listed
 
 
 def test_the_image_copies_what_there_is_and_no_more_than_it_may() -> None:

@@ -1,6 +1,7 @@
 """The embedded engine: kernels on a pool of processes, one Polars thread each."""
 
 import importlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -43,6 +44,7 @@ class LocalEngine:
 
     def __init__(self, workers: int, job: Job | None = None) -> None:
         self.job = job
+        self._ahead = 8 * workers
         context = multiprocessing.get_context("spawn")
         self._done: Synchronized[int] = context.Value("q", 0)
         os.environ.update(WORKER_ENVIRONMENT)  # inherited by the workers, which read it when they import Polars
@@ -73,9 +75,14 @@ class LocalEngine:
         ``advance`` gets what the kernels report, in their unit. Raises EnvironmentFault where a worker is killed.
         """
         assert self.job is not None, "the job is set before map is called"
-        waiting: dict[Future[Result], Task] = {self._pool.submit(_run, kernel, self.job, task): task for task in tasks}
+        # A few at a time: a wait for one of 10,000 would cost more than the work.
+        rest, waiting = iter(tasks), dict[Future[Result], Task]()
         told = self._done.value
-        while waiting:
+        while True:
+            for task in itertools.islice(rest, self._ahead - len(waiting)):
+                waiting[self._pool.submit(_run, kernel, self.job, task)] = task
+            if not waiting:
+                return
             finished, _ = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             now = self._done.value
             if now > told:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.arguments import SETTINGS, generate_parser, parse_arguments, run_parser
+from cli.arguments import SETTINGS, generate_parser, parse_arguments, replay_parser, run_parser
 from config import Config
 from pipeline.errors import ConfigError
 from utils.settings import declared
@@ -49,6 +49,14 @@ def test_every_option_of_generate() -> None:
     }
 
 
+def test_replay_takes_files_and_the_options_of_run() -> None:
+    arguments = parse_arguments(["replay", "a.csv", "--", "-b.csv"])
+    assert (arguments.command, arguments.replay) == ("replay", ("a.csv", "-b.csv"))
+    options = {action.dest for action in run_parser()._actions}
+    assert {action.dest for action in replay_parser()._actions} == options | {"replay"}
+    assert parse_arguments(["replay", "a", "--input", "b", "--json"]).settings == {"INPUT_DIR": "b"}
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -58,6 +66,7 @@ def test_every_option_of_generate() -> None:
         ("run extra", "unrecognized arguments: extra"),
         ("genrate", "unknown command 'genrate'.*mean generate"),
         ("xyz", "unknown command 'xyz'.*--help"),
+        ("replay --json", "required: FILE"),
         ("generate --json", "unrecognized arguments: --json.*generate --help"),
     ],
 )
@@ -70,7 +79,7 @@ def test_options_override_settings_that_exist() -> None:
     assert set(SETTINGS.values()) <= set(declared(Config))
 
 
-@pytest.mark.parametrize("parser", [run_parser(), generate_parser()])
+@pytest.mark.parametrize("parser", [run_parser(), generate_parser(), replay_parser()])
 def test_help_is_complete_and_short(parser) -> None:
     shown = parser.format_help()
     assert "exit codes: 0 done" in shown

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.end_to_end.program import ROOT, environment, run_json
+import polars as pl
+
+from tests.end_to_end.program import HEADER, ROOT, environment, run, run_json
 
 
 def test_examples_run(tmp_path: Path) -> None:
@@ -19,3 +21,10 @@ def test_examples_run(tmp_path: Path) -> None:
     ]
     assert "geo_region" in shown[0]
     assert "reason" in shown[1]
+    mend = (tmp_path / "mend.csv").read_bytes()
+    rejected = pl.read_parquet(tmp_path / "pipeline_data" / "output.versions" / "*" / "quarantine" / "rejected.parquet")
+    assert mend.startswith(HEADER.encode())
+    assert all(raw in mend for raw in rejected["raw"])
+    ended = run("replay", "mend.csv", "--engine", "polars", "--json", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert ended.answer["rejected"] > rejected.height, "what was not mended is rejected again"

@@ -42,10 +42,11 @@ def test_a_folder_gives_its_logs_and_names_the_rest(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "link.csv").symlink_to("/etc/hosts")
     (tmp_path / "inside.csv").symlink_to("b.csv")
+    (tmp_path / "nowhere.csv").symlink_to("gone.csv")
     files, skipped = find_inputs(str(tmp_path))
     names = [os.path.basename(path) for path in files]
-    assert names == ["-x.csv", "[1].csv", "a b\nc.csv", "a.TSV", "b.csv", "inside.csv"]
-    assert {os.path.basename(path) for path in skipped} == {"c.txt", "d.csv.gz", "folder.csv", "link.csv"}
+    assert names == ["-x.csv", "[1].csv", "a b\nc.csv", "a.TSV", "b.csv", "inside.csv", "link.csv"]
+    assert {os.path.basename(path) for path in skipped} == {"c.txt", "d.csv.gz", "folder.csv", "nowhere.csv"}
 
 
 def test_an_existing_path_is_literal_and_anything_else_a_glob(tmp_path):

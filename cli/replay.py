@@ -1,0 +1,16 @@
+"""``replay``: a run in which mended records count besides the input."""
+
+from cli.arguments import Arguments
+from cli.console import Answer
+from cli.progress import open_progress
+from cli.run import answer_result
+from config import Config
+
+
+def replay_command(arguments: Arguments, config: Config, answer: Answer) -> int:
+    """Runs the pipeline over the input and the named files; answers and returns as ``run_command`` does."""
+    from pipeline.orchestrator import run
+
+    with open_progress(arguments.quiet) as progress:
+        result = run(config, progress, arguments.replay)
+    return answer_result(arguments, config, answer, result)

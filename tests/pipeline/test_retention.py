@@ -1,0 +1,29 @@
+"""Quarantines go when the version that they belong to is too old by its own name."""
+
+import calendar
+import os
+
+from pipeline.retention import remove_expired
+
+NOON = calendar.timegm((2026, 11, 21, 12, 0, 0))
+
+
+def test_only_expired_quarantines_go(tmp_path) -> None:
+    names = ["20261120T120000Z-aaaaaa", "20261119T120000Z-bbbbbb", "20261119T115959Z-cccccc", "20200101T000000Z-dddddd"]
+    for name in [*names, "mine", ".new-20200101T000000Z-eeeeee"]:
+        (tmp_path / name / "quarantine").mkdir(parents=True)
+        (tmp_path / name / "quarantine" / "rejected.parquet").touch()
+        (tmp_path / name / "run.json").touch()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "20200102T000000Z-ffffff").mkdir()
+    os.symlink(elsewhere, tmp_path / "20200102T000000Z-ffffff" / "quarantine")
+    os.utime(tmp_path / names[3], ns=(10**9, 10**9))
+    assert remove_expired(tmp_path, 2, NOON) == [names[3], names[2]]
+    assert {path.parent.parent.name for path in tmp_path.glob("**/rejected.parquet")} == {
+        *names[:2], "mine", ".new-20200101T000000Z-eeeeee"
+    }  # fmt: skip
+    assert elsewhere.exists()
+    assert all((tmp_path / name / "run.json").exists() for name in names)
+    assert (tmp_path / names[3]).stat().st_mtime_ns == 10**9, "the order of versions stays"
+    assert remove_expired(tmp_path, 2, NOON) == []
