@@ -5,6 +5,7 @@ against the bytes. A chunk that passes is clean. One that does not is read again
 others record by record; and what that finds must equal the scanner's own count of records, or the file is refused.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -17,6 +18,7 @@ from pipeline.careful import parse_carefully
 from pipeline.errors import FileRefused
 from pipeline.header import Header
 from pipeline.parser import Rejected, TextColumns, check, no_columns
+from pipeline.record_rules import BoundRule, apply_rules
 from pipeline.records import RECORD_TOO_LONG, read_record
 from pipeline.splits import Split
 
@@ -27,7 +29,7 @@ class Batch:
 
     ``rows`` has the good ones: log_id, user_id, ip_address (String), micro_minutes (Int64), offset (UInt32, bytes from
     the split's start), and, where timestamps decide, timestamp (Int64, microseconds since 1970 UTC, or null).
-    ``length`` is in bytes, ``lines`` in physical lines.
+    ``length`` is in bytes, ``lines`` in physical lines. ``warned`` counts rows that break a warning rule.
     """
 
     rows: pl.DataFrame
@@ -36,6 +38,7 @@ class Batch:
     blank_lines: int
     lines: int
     length: int
+    warned: Counter[str]
 
 
 @dataclass
@@ -46,6 +49,7 @@ class SplitReader:
     stream: BinaryIO
     chunk_bytes: int
     max_record: int
+    rules: tuple[BoundRule, ...] = ()
     start: int = 0
     stop: int = 0
 
@@ -102,21 +106,21 @@ class SplitReader:
 
     def _batch(self, columns: TextColumns, data: bytes, position: int, line: int, tally: scanner.Tally) -> Batch:
         base = position - self.start
-        rows = _judge_values(columns, data, self.split.header, self.max_record)
+        rows = _judge_values(columns, data, self.split.header, self.max_record, self.rules)
         rows = rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
         rejected = [
             Rejected(line + r.line, base + r.offset, r.reason, r.column, r.value, r.raw) for r in columns.rejected
         ]
         length = min(tally.length, self.split.size - position)  # without a line end that was supplied
-        return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length)
+        return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length, columns.warned)
 
     def _overlong(self, position: int, head: bytes, line: int) -> Batch:
         """A line beyond ``max_record``: one rejected record, of which the first ``max_record`` bytes are kept."""
         end = self._next_line(position + len(head))
         reject = Rejected(line, position - self.start, RECORD_TOO_LONG, None, None, head[: self.max_record])
         none = no_columns(self.split.header)
-        rows = _judge_values(none, b"", self.split.header, self.max_record)
-        return Batch(rows.with_columns(pl.col("offset").cast(pl.UInt32)), [reject], 1, 0, 1, end - position)
+        rows = _judge_values(none, b"", self.split.header, self.max_record, ())
+        return Batch(rows.with_columns(pl.col("offset").cast(pl.UInt32)), [reject], 1, 0, 1, end - position, Counter())
 
     def _finish_line(self, position: int, data: bytes) -> bytes:
         """``data`` and what follows it to the next line end, the file's end or just beyond ``max_record``."""
@@ -154,7 +158,9 @@ class SplitReader:
         return data
 
 
-def _judge_values(columns: TextColumns, data: bytes, header: Header, max_record: int) -> pl.DataFrame:
+def _judge_values(
+    columns: TextColumns, data: bytes, header: Header, max_record: int, rules: tuple[BoundRule, ...]
+) -> pl.DataFrame:
     """The rows whose values are valid, in order of offset unless read one by one; the others join ``rejected``."""
     texts = columns.texts
     names = {role: header.names[place] for role, place in header.columns.items()}
@@ -163,6 +169,8 @@ def _judge_values(columns: TextColumns, data: bytes, header: Header, max_record:
     reasons |= dict.fromkeys(values.blank_rows(texts["user_id"]), (values.BLANK_USER_ID, "user_id"))
     reasons |= dict.fromkeys(values.blank_rows(texts["log_id"]), (values.BLANK_LOG_ID, "log_id"))
     reasons |= dict.fromkeys(values.repeated_header_rows(texts, names), (values.REPEATED_HEADER, ""))
+    if rules:
+        columns.warned = apply_rules(rules, texts, micro, reasons)
     rows = pl.DataFrame([texts[role].alias(role) for role in ("log_id", "user_id", "ip_address")]).with_columns(
         pl.Series("micro_minutes", micro), pl.Series("offset", columns.offsets)
     )

@@ -5,6 +5,8 @@ from functools import lru_cache
 
 from pipeline.geo import GeoSource, GeoTable
 from pipeline.intermediate import FINE_BUCKET_BITS, Workspace
+from pipeline.pseudonym_key import KeySource
+from pipeline.record_rules import BoundRule
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,8 @@ class Job:
     """Settings of one run as the kernels need them.
 
     ``buckets``: a power of two; ``bucket_rows``: most rows of a bucket that are worked on at once;
-    ``file_rows``: rows of an output file.
+    ``file_rows``: rows of an output file; ``pseudonyms``: where the key is, if users get any; ``keep_raw``: whether
+    the quarantine holds the raw bytes of records.
     """
 
     workspace: Workspace
@@ -25,6 +28,9 @@ class Job:
     file_rows: int
     compression: str
     geo_source: GeoSource
+    rules: tuple[BoundRule, ...] = ()
+    pseudonyms: KeySource | None = None
+    keep_raw: bool = True
 
     @property
     def bucket_shift(self) -> int:

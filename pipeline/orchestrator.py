@@ -8,11 +8,11 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from config import Config
-from pipeline import publication
+from pipeline import publication, quality
 from pipeline.engines import Engine
 from pipeline.engines.choose import Choice, choose_engine
 from pipeline.engines.local import LocalEngine
@@ -26,6 +26,8 @@ from pipeline.output import Output
 from pipeline.phase1 import Phase1, read_files
 from pipeline.phase2 import Totals, aggregate_all
 from pipeline.planner import Plan, plan
+from pipeline.pseudonym_key import KeySource, find_key
+from pipeline.record_rules import BoundRule, bind_rules, rule_columns
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
 from pipeline.splits import InputFile, display_name, find_inputs, open_inputs
 from utils.metrics import PeakMemory
@@ -39,13 +41,15 @@ def run(config: Config, progress: Progress) -> RunResult:
     """Process the input into a new published version.
 
     Returns a result with status ``ok``, or ``partial`` where files were refused and the others published, or
-    ``failed`` where every file was refused. Raises LogmillError where the run cannot go on; nothing is published then.
+    ``failed``, with nothing published, where every file was refused or a quality gate failed. Raises LogmillError where
+    the run cannot go on; nothing is published then.
     """
     clock = _Clock()
     run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
     output = Output(config.OUTPUT_DIR)
     output.check()
     choice = choose_engine(config)
+    rules, pseudonyms = _bind_rules(config), _find_key(config)
     paths, skipped = find_inputs(config.INPUT_DIR)
     if not paths:
         others = f" (skipped: {', '.join(display_name(path) for path in skipped[:10])})" if skipped else ""
@@ -56,12 +60,13 @@ def run(config: Config, progress: Progress) -> RunResult:
     with _environment(), PeakMemory() as memory, ExitStack() as held:
         held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
         held.enter_context(Lock(output.versions, run_id))
-        files, refused = open_inputs(paths, _required_columns(config), config.MAX_RECORD_BYTES)
+        required, optional = rule_columns(rules, _read_columns(config))
+        files, refused = open_inputs(paths, required, config.MAX_RECORD_BYTES, optional)
         _check_disk(config, files)
         sizes = plan(config, files, spark=choice.spark)
         pool = held.enter_context(LocalEngine(sizes.workers))
         geo = _load_geo(config)
-        pool.job = job = _make_job(config, run_id, sizes, geo)
+        pool.job = job = _make_job(config, run_id, sizes, geo, rules, pseudonyms)
         spark = held.enter_context(SparkEngine(config, job, sizes.workers)) if choice.spark else None
 
         progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
@@ -82,26 +87,39 @@ def run(config: Config, progress: Progress) -> RunResult:
         else:
             totals = aggregate_all(engine, job, outcome.splits, sizes.workers, progress.advance)
         publication.check_balance(outcome, totals)
+        checks = quality.check_quality(config.QUALITY_GATES, rules, outcome, totals, geo.names)
+        stopped = quality.failure(checks)
         clock.lap("phase2")
 
-        folder = output.begin(run_id)
-        held.callback(output.discard)  # nothing is left there once it is published
-        written = publication.write_output(engine, job, folder, totals, geo.names, lambda _: None)
+        if stopped:  # what was found is left beside the intermediate files, until the next run
+            folder, written = Path(job.workspace.root) / "stopped", publication.NOTHING_WRITTEN
+        else:
+            folder = output.begin(run_id)
+            held.callback(output.discard)  # nothing is left there once it is published
+            written = publication.write_output(engine, job, folder, totals, geo.names, lambda _: None)
         publication.write_quarantine(engine, job, folder, outcome, totals)
         clock.lap("publish")
         memory.sample()
         result = _result(
             run_id, config, choice, outcome, totals, written, geo, sizes, skipped, clock, memory.peak_bytes
         )
+        notes = (*result.notes, *quality.column_layouts(outcome), *quality.missing_columns(rules, outcome))
+        result = replace(result, quality=checks, notes=notes)
+        if stopped:
+            place = display_name(str(folder / "quarantine")) if result.quarantine else None
+            result = replace(result, status="failed", error=stopped, quarantine=place)
         publication.write_run_record(folder, result, outcome, _settings(config))
-        output.publish(folder, run_id, config.KEEP_VERSIONS)
+        if not stopped:
+            output.publish(folder, run_id, config.KEEP_VERSIONS)
     return result
 
 
 def check_before_work(config: Config) -> None:
-    """Find early what would stop a run whatever its input: the output's place, Java, the geo table."""
+    """Find early what would stop a run whatever its input: the output's place, Java, rules, the key, the geo table."""
     Output(config.OUTPUT_DIR).check()
     choose_engine(config)
+    _bind_rules(config)
+    _find_key(config)
     _load_geo(config)
 
 
@@ -146,11 +164,19 @@ def cache_folder() -> Path:
     return Path(base) / "logmill" if base else Path.home() / ".cache" / "logmill"
 
 
-def _required_columns(config: Config) -> dict[str, tuple[str, ...]]:
-    """Accepted header names by role; the timestamp is read only where it decides."""
+def _read_columns(config: Config) -> dict[str, tuple[str, ...]]:
+    """Accepted header names by role; the timestamp is read only where it decides, or a rule is about it."""
     return {
         role: names for role, names in config.columns.items() if role != "timestamp" or config.DEDUPE_KEEP != "longest"
     }
+
+
+def _bind_rules(config: Config) -> tuple[BoundRule, ...]:
+    return bind_rules(config.RECORD_RULES, config.columns, _read_columns(config))
+
+
+def _find_key(config: Config) -> KeySource | None:
+    return find_key(config.PSEUDONYM_KEY_FILE) if config.PSEUDONYMIZE_USERS else None
 
 
 def _check_disk(config: Config, files: list[InputFile]) -> None:
@@ -169,7 +195,14 @@ def _load_geo(config: Config) -> GeoTable:
     return load_geo_table(database, config.GEO_LEVEL, regions, cache_folder())
 
 
-def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable) -> Job:
+def _make_job(
+    config: Config,
+    run_id: str,
+    sizes: Plan,
+    geo: GeoTable,
+    rules: tuple[BoundRule, ...],
+    pseudonyms: KeySource | None,
+) -> Job:
     """What the kernels need; makes the run's workspace and removes those of earlier runs."""
     place = Path(config.INTERMEDIATE_DIR)
     for earlier in place.iterdir():
@@ -188,6 +221,9 @@ def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable) -> Job:
         file_rows=sizes.file_rows,
         compression=config.COMPRESSION,
         geo_source=geo.source,
+        rules=rules,
+        pseudonyms=pseudonyms,
+        keep_raw=not config.PSEUDONYMIZE_USERS,
     )
 
 

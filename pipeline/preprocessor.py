@@ -1,5 +1,6 @@
 """The Phase 1 kernel: one split of a CSV becomes one Parquet file in buckets, an id index, and counts that balance."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -15,6 +16,7 @@ from pipeline.errors import FileRefused
 from pipeline.geo import GeoTable
 from pipeline.intermediate import FINE_BUCKET_BITS, FINE_MASK, split_file, write_index, write_rows
 from pipeline.job import Job
+from pipeline.pseudonyms import hide_in_rejected, hide_users
 from pipeline.quarantine import RejectWriter
 from pipeline.splits import Split
 
@@ -23,7 +25,8 @@ _WORD = pl.lit(1 << 64, dtype=pl.UInt128)
 
 @dataclass(frozen=True)
 class SplitResult:
-    """Counts of one split; ``records`` is the scanner's. ``start`` and ``stop``: the bytes that its records cover."""
+    """Counts of one split; ``records`` is the scanner's. ``start`` and ``stop``: the bytes that its records cover;
+    ``warned``: records that break a warning rule, by its reason."""
 
     split: Split
     start: int
@@ -35,6 +38,7 @@ class SplitResult:
     handed_over: int
     bucket_rows: tuple[int, ...]
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
+    warned: dict[str, int] = field(default_factory=dict)
 
     @property
     def rejected(self) -> int:
@@ -52,17 +56,23 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
     Raises FileRefused where the file cannot be read, or not to the contract.
     """
     geo = job.geo()
+    key = job.pseudonyms.load() if job.pseudonyms else None
+    warned: Counter[str] = Counter()
     parts: list[pl.DataFrame] = []
     records = blank_lines = lines = 0
     marks: list[tuple[int, int]] = []
     name = split_file(split.number)
-    with _open(split.path) as stream, RejectWriter(job.workspace.path("rejects", name)) as rejects:
-        reader = SplitReader(split, stream, job.chunk_bytes, job.max_record)
+    with _open(split.path) as stream, RejectWriter(job.workspace.path("rejects", name), job.keep_raw) as rejects:
+        reader = SplitReader(split, stream, job.chunk_bytes, job.max_record, job.rules)
         for batch in reader:
             marks.append((reader.stop - batch.length - reader.start, lines))
             records += batch.records
             blank_lines += batch.blank_lines
             lines += batch.lines
+            warned += batch.warned
+            if key:
+                batch.rows = hide_users(batch.rows, key)
+                batch.rejected = hide_in_rejected(batch.rejected, split.header, key)
             rejects.add(batch.rejected)
             parts.append(enrich(batch.rows, geo))
             report(batch.length)
@@ -87,6 +97,7 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
         handed_over=int(bucket_rows.sum()),
         bucket_rows=tuple(bucket_rows.tolist()),
         rejected_by_reason=rejects.counts,
+        warned=dict(warned),
     )
 
 

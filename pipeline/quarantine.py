@@ -40,11 +40,15 @@ _USUAL_RECORD = 4096
 
 
 class RejectWriter:
-    """Writes the rejected records of one split, in its own coordinates, in bounded memory; ``counts`` by reason."""
+    """Writes the rejected records of one split, in its own coordinates, in bounded memory; ``counts`` by reason.
 
-    def __init__(self, path: Path) -> None:
+    Their raw bytes only where ``keep_raw``.
+    """
+
+    def __init__(self, path: Path, keep_raw: bool) -> None:
         self.counts: Counter[str] = Counter()
         self._path = path
+        self._keep_raw = keep_raw
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[Rejected] = []
         self._bytes = 0
@@ -82,7 +86,7 @@ class RejectWriter:
                 "reason": record.reason,
                 "column": record.column,
                 "value": record.value,
-                "raw": record.raw,
+                "raw": record.raw if self._keep_raw else None,
             }
             for record in self._waiting
         ]
@@ -167,7 +171,7 @@ def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None])
                 at = offset
                 record = _record_at(stream, delimiter, split.header.fields, job.max_record)
                 place = (display_name(split.path), task.first_line + line, task.start + offset)
-                rows.append((*place, CONFLICT, None, None, record.raw))
+                rows.append((*place, CONFLICT, None, None, record.raw if job.keep_raw else None))
     except OSError as fault:
         raise EnvironmentFault(
             f"{display_name(split.path)} can no longer be read ({fault.strerror or fault}), but the records that lost "
