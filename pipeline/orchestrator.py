@@ -46,10 +46,10 @@ def run(config: Config, progress: Progress) -> RunResult:
     """
     clock = _Clock()
     run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    rules, pseudonyms = _bind_rules(config), _find_key(config)
     output = Output(config.OUTPUT_DIR)
     output.check()
     choice = choose_engine(config)
-    rules, pseudonyms = _bind_rules(config), _find_key(config)
     paths, skipped = find_inputs(config.INPUT_DIR)
     if not paths:
         others = f" (skipped: {', '.join(display_name(path) for path in skipped[:10])})" if skipped else ""
@@ -116,10 +116,10 @@ def run(config: Config, progress: Progress) -> RunResult:
 
 def check_before_work(config: Config) -> None:
     """Find early what would stop a run whatever its input: the output's place, Java, rules, the key, the geo table."""
-    Output(config.OUTPUT_DIR).check()
-    choose_engine(config)
     _bind_rules(config)
     _find_key(config)
+    Output(config.OUTPUT_DIR).check()
+    choose_engine(config)
     _load_geo(config)
 
 

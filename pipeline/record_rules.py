@@ -100,6 +100,6 @@ def _check_pattern(rule: Rule) -> None:
     except pl.exceptions.PolarsError as fault:
         reason = next((line[7:] for line in str(fault).splitlines() if line.startswith("error:")), "refused")
         raise ConfigError(
-            f"RECORD_RULES: the pattern {rule.pattern!r} of the rule {rule.name!r} is no regular expression ({reason}). "
+            f"RECORD_RULES: the pattern {rule.pattern!r} of rule {rule.name!r} is no regular expression: {reason}. "
             "Expected the syntax of https://docs.rs/regex, which has no look-around. Correct it there."
         ) from None
