@@ -165,7 +165,7 @@ def cache_folder() -> Path:
 
 
 def _read_columns(config: Config) -> dict[str, tuple[str, ...]]:
-    """Accepted header names by role; the timestamp is read only where it decides, or a rule is about it."""
+    """Accepted header names by role; the timestamp is read only where it decides (or for a rule)."""
     return {
         role: names for role, names in config.columns.items() if role != "timestamp" or config.DEDUPE_KEEP != "longest"
     }
