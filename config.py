@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from pipeline.errors import ConfigError
+from pipeline.pseudonym_key import KEY_VARIABLE, MIN_KEY_BYTES
+from pipeline.quality_settings import Gate, Rule, gates, rules
 from utils.metrics import total_memory, usable_cores
 from utils.settings import (
     choice,
@@ -140,6 +142,23 @@ class Config:
         meaning="Keep the bytes of rejected records and conflicts, which may hold personal data, in the quarantine.",
         change="Nobody may keep them; then the source file, line and byte offset still tell where they are.")
 
+    PSEUDONYMIZE_USERS: bool = setting(False, flag(), unit="yes/no",
+        meaning="Replace every user_id by its HMAC-SHA-256 under your key (PSEUDONYM_KEY_FILE or the environment "
+            f"variable {KEY_VARIABLE}) before anything is written; the quarantine then has no raw records.",
+        change="Whoever reads the result must not learn who watched.")
+    PSEUDONYM_KEY_FILE: str = setting("", text("the path of a file, or empty", allow_empty=True), unit="path",
+        meaning=f"File with the key of PSEUDONYMIZE_USERS, at least {MIN_KEY_BYTES} bytes (a line end after it is not "
+            f"part of it); empty: the key is in {KEY_VARIABLE}.",
+        change="Your secrets come as files.")
+
+    # What the data must be
+    QUALITY_GATES: tuple[Gate, ...] = setting((), gates(), unit="shares by name",
+        meaning="Limits for a run: above warn the summary warns, above fail nothing is published (exit code 4).",
+        change="Nobody should read a result of bad logs.")
+    RECORD_RULES: tuple[Rule, ...] = setting((), rules(), unit="rules by name",
+        meaning="What a valid record must be besides: one that breaks a rule is counted (warn) or rejected (reject).",
+        change="You know what your logs may hold.")
+
     # Columns
     LOG_ID_COLUMN: tuple[str, ...] = setting(("log_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
     USER_ID_COLUMN: tuple[str, ...] = setting(("user_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
@@ -236,7 +255,7 @@ def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path
 
     Args:
         cli: raw values by setting name; None means that the option was not given.
-        environ: all environment variables; those that begin with ``LOGMILL_`` are settings.
+        environ: all environment variables; those that begin with ``LOGMILL_`` are settings, but for the secret key.
         toml_path: a TOML file, or None. Paths in it are relative to the current folder, as everywhere.
 
     Raises:
@@ -246,7 +265,7 @@ def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path
     variables = {
         name.removeprefix(ENVIRONMENT_PREFIX): value
         for name, value in environ.items()
-        if name.startswith(ENVIRONMENT_PREFIX)
+        if name.startswith(ENVIRONMENT_PREFIX) and name != KEY_VARIABLE  # a secret, so no setting
     }
     fields = declared(Config)
 

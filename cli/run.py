@@ -10,6 +10,7 @@ from cli.summary import print_summary
 from cli.truth import TruthCheck, check_truth
 from config import Config
 from data_generator.truth import TRUTH_FILE
+from pipeline.errors import GateError
 from pipeline.results import RunResult
 
 
@@ -56,7 +57,9 @@ def make_first_input(config: Config, progress: ShownProgress) -> None:
 
 
 def exit_code(result: RunResult) -> int:
-    """0 for a complete run; 3 when files were refused; 1 for a failure without a refused file."""
+    """0 for a complete run; 4 when a gate stopped it; 3 when files were refused; 1 for any other failure."""
+    if result.stopped_by_gate:
+        return GateError.exit_code
     if result.status == "ok":
         return 0
     return 3 if result.status == "partial" or result.refused_files else 1
@@ -76,5 +79,8 @@ def _report_trouble(result: RunResult, check: TruthCheck | str | None) -> None:
         say(f"refused: {printable(refused.file)}: {printable(refused.reason)}")
     if result.error:
         say(f"error: {printable(result.error)}")
+    for quality in result.quality:
+        if quality.outcome == "warn":
+            say(f"warning: {quality}")
     if isinstance(check, TruthCheck) and not check.agrees:
         say(f"warning: {check}")

@@ -17,6 +17,7 @@ from utils.units import format_seconds, format_size
 MAX_WIDTH = 100
 MAX_LISTED = 10
 BAR_CELLS = 10
+QUALITY_STYLES = {"ok": "dim", "warn": "yellow", "reject": "yellow", "fail": "bold red"}
 STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
 
 
@@ -138,6 +139,8 @@ def _facts(result: RunResult, check: TruthCheck | str | None) -> Table:
         add("refused", f"{refused.file}: {refused.reason}", "red")
     if len(result.refused_files) > MAX_LISTED:
         add("", f"and {len(result.refused_files) - MAX_LISTED:,} more refused files", "red")
+    for quality in result.quality:
+        add("quality", f"{quality.outcome}: {quality}", QUALITY_STYLES[quality.outcome])
     if check is not None:
         good = isinstance(check, TruthCheck) and check.agrees
         add("truth", str(check), "green" if good else "bold red")

@@ -29,14 +29,15 @@ class TruthCheck:
 
 
 def check_truth(config: Config, result: RunResult) -> TruthCheck | None:
-    """Checks a complete run over exactly the generated files; None for any other input.
+    """Checks a complete run over exactly the generated files; None for any other input, or with rules that reject.
 
     Raises:
         ValueError: the input's truth.json cannot be read.
         OSError: the input cannot be listed.
     """
     folder = Path(config.INPUT_DIR)
-    if result.status != "ok" or not folder.is_dir():
+    rejects_more = any(rule.action == "reject" for rule in config.RECORD_RULES)
+    if result.status != "ok" or rejects_more or not folder.is_dir():
         return None
     truth = load_truth(folder)
     if truth is None or not truth.describes(input_files(folder)) or result.files != truth.files:

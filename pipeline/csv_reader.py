@@ -6,6 +6,7 @@ again carefully: plain lines by Polars, the others record by record; and what th
 count of records, or the file is refused.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from pipeline.compiled import PlainParser
 from pipeline.errors import FileRefused
 from pipeline.header import Header
 from pipeline.parser import Rejected, TextColumns, check, no_columns
+from pipeline.record_rules import BoundRule, apply_rules
 from pipeline.records import RECORD_TOO_LONG, read_record
 from pipeline.splits import Split
 
@@ -32,7 +34,7 @@ class Batch:
     ``rows`` has the good ones that the compiled parser did not take (no columns if none): log_id, user_id, ip_address
     (String), micro_minutes (Int64), offset (UInt32, bytes from the split's start), and, where timestamps decide,
     timestamp (Int64, microseconds since 1970 UTC, or null).
-    ``length`` is in bytes, ``lines`` in physical lines.
+    ``length`` is in bytes, ``lines`` in physical lines. ``warned`` counts rows that break a warning rule.
     """
 
     rows: pl.DataFrame
@@ -41,6 +43,7 @@ class Batch:
     blank_lines: int
     lines: int
     length: int
+    warned: Counter[str]
 
 
 @dataclass
@@ -52,6 +55,7 @@ class SplitReader:
     chunk_bytes: int
     max_record: int
     plain: PlainParser | None = None
+    rules: tuple[BoundRule, ...] = ()
     start: int = 0
     stop: int = 0
 
@@ -114,21 +118,21 @@ class SplitReader:
         base = position - self.start
         length = min(tally.length, self.split.size - position)  # without a line end that was supplied
         if not columns.records:
-            return Batch(_NO_ROWS, [], tally.records, tally.blank_lines, tally.lines, length)
-        rows = judge_values(columns, data, self.split.header, self.max_record)
+            return Batch(_NO_ROWS, [], tally.records, tally.blank_lines, tally.lines, length, Counter())
+        rows = judge_values(columns, data, self.split.header, self.max_record, self.rules)
         rows = rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
         rejected = [
             Rejected(line + r.line, base + r.offset, r.reason, r.column, r.value, r.raw) for r in columns.rejected
         ]
-        return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length)
+        return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length, columns.warned)
 
     def _overlong(self, position: int, head: bytes, line: int) -> Batch:
         """A line beyond ``max_record``: one rejected record, of which the first ``max_record`` bytes are kept."""
         end = self._next_line(position + len(head))
         reject = Rejected(line, position - self.start, RECORD_TOO_LONG, None, None, head[: self.max_record])
         none = no_columns(self.split.header)
-        rows = judge_values(none, b"", self.split.header, self.max_record)
-        return Batch(rows.with_columns(pl.col("offset").cast(pl.UInt32)), [reject], 1, 0, 1, end - position)
+        rows = judge_values(none, b"", self.split.header, self.max_record, ())
+        return Batch(rows.with_columns(pl.col("offset").cast(pl.UInt32)), [reject], 1, 0, 1, end - position, Counter())
 
     def _finish_line(self, position: int, data: bytes) -> bytes:
         """``data`` and what follows it to the next line end, the file's end or just beyond ``max_record``."""
@@ -166,7 +170,9 @@ class SplitReader:
         return data
 
 
-def judge_values(columns: TextColumns, data: bytes, header: Header, max_record: int) -> pl.DataFrame:
+def judge_values(
+    columns: TextColumns, data: bytes, header: Header, max_record: int, rules: tuple[BoundRule, ...]
+) -> pl.DataFrame:
     """The rows whose values are valid, in order of offset unless read one by one; the others join ``rejected``."""
     texts = columns.texts
     names = {role: header.names[place] for role, place in header.columns.items()}
@@ -175,6 +181,8 @@ def judge_values(columns: TextColumns, data: bytes, header: Header, max_record: 
     reasons |= dict.fromkeys(values.blank_rows(texts["user_id"]), (values.BLANK_USER_ID, "user_id"))
     reasons |= dict.fromkeys(values.blank_rows(texts["log_id"]), (values.BLANK_LOG_ID, "log_id"))
     reasons |= dict.fromkeys(values.repeated_header_rows(texts, names), (values.REPEATED_HEADER, ""))
+    if rules:
+        columns.warned = apply_rules(rules, texts, micro, reasons)
     rows = pl.DataFrame([texts[role].alias(role) for role in ("log_id", "user_id", "ip_address")]).with_columns(
         pl.Series("micro_minutes", micro), pl.Series("offset", columns.offsets)
     )

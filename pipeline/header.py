@@ -5,22 +5,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 from pipeline.errors import FileRefused
 
+Names = Mapping[str, tuple[str, ...]]
+"""Accepted header names by role."""
+
 DELIMITERS = (",", ";", "\t", "|")
 HEADER_LINES = 20
 SAMPLE_BYTES = 64 * 1024
+RULE_COLUMN = "column "
+"""A column that is read for a rule alone has this and its name as its role."""
+NO_NAMES: Names = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Header:
     """Where a file's columns and records are.
 
-    ``columns`` maps a role (``log_id``, ``user_id``, ``ip_address``, ``watch_time``, ``timestamp``) to the position of
-    its column; ``names`` are all header fields. Records begin at byte ``data_start``, on physical line ``first_line``
-    (from 1). ``row_width`` is the mean length of the first lines in bytes, line end included (0: no records).
+    ``columns`` maps a role (``log_id``, ``user_id``, ``ip_address``, ``watch_time``, ``timestamp``, or that of a column
+    that a rule is about) to the position of its column; ``names`` are all header fields. Records begin at byte
+    ``data_start``, on physical line ``first_line`` (from 1). ``row_width`` is the mean length of the first lines in
+    bytes, line end included (0: no records).
     """
 
     delimiter: str
@@ -36,12 +44,12 @@ class Header:
         return len(self.names)
 
 
-def read_header(path: Path, wanted: Mapping[str, tuple[str, ...]], max_record: int) -> Header | None:
+def read_header(path: Path, wanted: Names, max_record: int, optional: Names = NO_NAMES) -> Header | None:
     """Header of ``path``, or None for a file of zero bytes (a byte-order mark does not count).
 
-    ``wanted`` maps each role to the header names that are accepted for it; all roles are required. The header is the
-    first of the first 20 lines that names them all under one of the delimiters (contract: records).
-    Raises FileRefused where there is none, or where it is ambiguous.
+    ``wanted`` and ``optional`` map each role to the header names that are accepted for it; those wanted are required.
+    The header is the first of the first 20 lines that names them all under one of the delimiters (contract: records).
+    Raises FileRefused where there is none, or where two columns could be meant.
     """
     with path.open("rb") as stream:
         start = stream.read(4)
@@ -55,7 +63,7 @@ def read_header(path: Path, wanted: Mapping[str, tuple[str, ...]], max_record: i
                 break
             position += length
             seen.append(line)
-            found = _match(line, wanted) if length == len(line) else None
+            found = _match(line, wanted, optional) if length == len(line) else None
             if found:
                 delimiter, names, columns = found
                 return Header(delimiter, names, columns, position, number + 1, _row_width(stream.read(SAMPLE_BYTES)))
@@ -63,7 +71,7 @@ def read_header(path: Path, wanted: Mapping[str, tuple[str, ...]], max_record: i
         return None
     overlong = any(len(line) > max_record + 1 and not line.endswith(b"\n") for line in seen)
     hint = f" One of them is longer than MAX_RECORD_BYTES ({max_record}), too long for a header." if overlong else ""
-    raise FileRefused(_no_header(seen[0], wanted) + hint)
+    raise FileRefused(_no_header(seen, wanted) + hint)
 
 
 def _read_line(stream: BinaryIO, max_record: int) -> tuple[bytes, int]:
@@ -108,20 +116,29 @@ def _quoted(text: str) -> tuple[str, bool, str]:
     return "", False, ""
 
 
-def _match(line: bytes, wanted: Mapping[str, tuple[str, ...]]) -> tuple[str, tuple[str, ...], Mapping[str, int]] | None:
+def _match(line: bytes, wanted: Names, optional: Names) -> tuple[str, tuple[str, ...], Mapping[str, int]] | None:
     for delimiter in DELIMITERS:
         names = split_fields(line, delimiter)
         if names is None or not all(any(alias in names for alias in aliases) for aliases in wanted.values()):
             continue
         columns = {}
-        for role, aliases in wanted.items():
+        for role, aliases in {**wanted, **optional}.items():
             places = [place for place, name in enumerate(names) if name in aliases]
             if len(places) > 1:
-                found = ", ".join(names[place] for place in places)
-                raise FileRefused(f"the header has more than one column for {role}: {found}. Rename all but one.")
-            columns[role] = places[0]
+                raise FileRefused(_ambiguous(role, [names[place] for place in places]))
+            if places:
+                columns[role] = places[0]
         return delimiter, names, columns
     return None
+
+
+def _ambiguous(role: str, names: list[str]) -> str:
+    if len(set(names)) == 1:
+        return f"the header has more than one column named {names[0]!r}: which is meant? Rename all but one."
+    return (
+        f"the header has more than one column for {role.removeprefix(RULE_COLUMN)}: {', '.join(names)}. Rename all but "
+        f"one, or accept one name only in {_setting(role)}."
+    )
 
 
 def _refuse_utf16(start: bytes) -> None:
@@ -132,22 +149,52 @@ def _refuse_utf16(start: bytes) -> None:
         )
 
 
-def _no_header(first_line: bytes, wanted: Mapping[str, tuple[str, ...]]) -> str:
-    """Why no header was found: by the delimiter under which the first line has the most fields."""
-    names = max((split_fields(first_line, d) or () for d in DELIMITERS), key=len)
+def _no_header(lines: list[bytes], wanted: Names) -> str:
+    """Why no header was found: by the line and delimiter that are most like one."""
+    number, names = max(
+        ((number, split_fields(line, d) or ()) for number, line in enumerate(lines, 1) for d in DELIMITERS),
+        key=lambda found: (_likeness(found[1], wanted), len(found[1])),
+    )
     shown = ", ".join(name[:40] for name in names[:20]) or "(nothing readable)"
-    missing = []
-    for role, aliases in wanted.items():
-        if any(alias in names for alias in aliases):
-            continue
-        close = get_close_matches(aliases[0].casefold(), [name.casefold() for name in names], n=1)
-        near = next((name for name in names if close and name.casefold() == close[0]), None)
-        hint = f" (is it {near!r}? then set {role.upper()}_COLUMN)" if near else ""
-        missing.append(f"{aliases[0]!r}{hint}")
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    missing = [
+        f"{aliases[0]!r}{_hint(role, aliases, names, wanted)}"
+        for role, aliases in wanted.items()
+        if not set(aliases) & set(names)
+    ]
     return (
         f"no header in the first {HEADER_LINES} lines: missing {', '.join(missing)} under every delimiter of "
-        f", ; TAB |. The first line has: {shown}."
+        f", ; TAB |. {'The first line' if number == 1 else f'Line {number}'} has: {shown}{more}."
     )
+
+
+def _likeness(names: tuple[str, ...], wanted: Names) -> int:
+    """How many of the wanted columns are there, by their letters and digits alone."""
+    plain = {_plain(name) for name in names}
+    return sum(any(_plain(alias) in plain for alias in aliases) for aliases in wanted.values())
+
+
+def _hint(role: str, aliases: tuple[str, ...], names: tuple[str, ...], wanted: Names) -> str:
+    """Which column is probably meant, and what to do, where one is close and is no other column."""
+    of_a_rule = role.startswith(RULE_COLUMN)
+    taken = set() if of_a_rule else {alias for others in wanted.values() for alias in others}
+    free = {_plain(name): name for name in reversed(names) if name not in taken and _plain(name)}
+    for alias in aliases:
+        close = get_close_matches(_plain(alias), free, n=1)
+        if close:
+            name = free[close[0]][:80]
+            what = "name it in" if of_a_rule else "add it to"
+            return f" (is it {name!r}? then {what} {_setting(role)})"
+    return ""
+
+
+def _plain(name: str) -> str:
+    """Letters and digits in one case: what is left of a name when spaces, underscores and the like do not count."""
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+def _setting(role: str) -> str:
+    return "RECORD_RULES" if role.startswith(RULE_COLUMN) else f"{role.upper()}_COLUMN"
 
 
 def _row_width(sample: bytes) -> float:

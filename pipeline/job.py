@@ -5,6 +5,8 @@ from functools import lru_cache
 
 from pipeline.geo import GeoSource, GeoTable
 from pipeline.intermediate import FINE_BUCKET_BITS, Workspace
+from pipeline.pseudonym_key import KeySource
+from pipeline.record_rules import BoundRule
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class Job:
 
     ``buckets``: a power of two; ``bucket_rows``: most rows of a bucket that are worked on at once;
     ``file_rows``: rows of an output file; ``kernel``: the compiled parser, None where Polars parses everything;
-    ``keep_raw``: whether the quarantine keeps the bytes of records.
+    ``pseudonyms``: where the key is, if users get any; ``keep_raw``: whether the quarantine keeps the bytes of records.
     """
 
     workspace: Workspace
@@ -27,6 +29,8 @@ class Job:
     compression: str
     geo_source: GeoSource
     kernel: str | None = None
+    rules: tuple[BoundRule, ...] = ()
+    pseudonyms: KeySource | None = None
     keep_raw: bool = True
 
     @property

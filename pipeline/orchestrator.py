@@ -8,11 +8,11 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from config import Config
-from pipeline import publication
+from pipeline import publication, quality
 from pipeline.compiled import compile_kernel
 from pipeline.containment import refuse_outside
 from pipeline.engines import Engine
@@ -29,6 +29,8 @@ from pipeline.output import Output
 from pipeline.phase1 import Phase1, read_files
 from pipeline.phase2 import Totals, aggregate_all
 from pipeline.planner import Plan, plan
+from pipeline.pseudonym_key import KeySource, find_key
+from pipeline.record_rules import BoundRule, bind_rules, rule_columns
 from pipeline.replays import Replays
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
 from pipeline.retention import remove_expired
@@ -44,10 +46,12 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
     """Process the input into a new published version. Files named by ``replay`` count besides it, now and later.
 
     Returns a result with status ``ok``, or ``partial`` where files were refused and the others published, or
-    ``failed`` where every file was refused. Raises LogmillError where the run cannot go on; nothing is published then.
+    ``failed``, with nothing published, where every file was refused or a quality gate failed. Raises LogmillError where
+    the run cannot go on; nothing is published then.
     """
     clock = _Clock()
     run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    rules, pseudonyms = _bind_rules(config), _find_key(config)
     output = Output(config.OUTPUT_DIR)
     output.check()
     choice = choose_engine(config)
@@ -65,14 +69,15 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
         replays = held.enter_context(Replays(output.versions, config.INPUT_DIR))
         replays.add(replay)
         paths, outside = refuse_outside(config.INPUT_DIR, paths)
-        files, refused = open_inputs(paths + replays.paths, _required_columns(config), config.MAX_RECORD_BYTES)
+        required, optional = rule_columns(rules, _read_columns(config))
+        files, refused = open_inputs(paths + replays.paths, required, config.MAX_RECORD_BYTES, optional)
         replays.refuse_faulty(refused)
         _check_disk(config, files)
         sizes = plan(config, files, spark=choice.spark)
         pool = held.enter_context(LocalEngine(sizes.workers))
         geo = _load_geo(config)
         kernel, no_kernel = compile_kernel(cache_folder()) if config.COMPILED_PARSER else (None, "")
-        pool.job = job = _make_job(config, run_id, sizes, geo, kernel)
+        pool.job = job = _make_job(config, run_id, sizes, geo, kernel, rules, pseudonyms)
         spark = held.enter_context(SparkEngine(config, job, sizes.workers)) if choice.spark else None
 
         progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
@@ -94,11 +99,16 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
         else:
             totals = aggregate_all(engine, job, outcome.splits, sizes.workers, progress.advance)
         publication.check_balance(outcome, totals)
+        checks = quality.check_quality(config.QUALITY_GATES, rules, outcome, totals, geo.names)
+        stopped = quality.failure(checks)
         clock.lap("phase2")
 
-        folder = output.begin(run_id)
-        held.callback(output.discard)  # nothing is left there once it is published
-        written = publication.write_output(engine, job, folder, totals, geo.names, lambda _: None)
+        if stopped:  # what was found is left beside the intermediate files, until the next run
+            folder, written = Path(job.workspace.root) / "stopped", publication.NOTHING_WRITTEN
+        else:
+            folder = output.begin(run_id)
+            held.callback(output.discard)  # nothing is left there once it is published
+            written = publication.write_output(engine, job, folder, totals, geo.names, lambda _: None)
         publication.write_quarantine(engine, job, folder, outcome, totals)
         clock.lap("publish")
         memory.sample()
@@ -106,14 +116,22 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
         result = _result(
             run_id, config, choice, outcome, totals, written, geo, sizes, skipped, notes, clock, memory.peak_bytes
         )
+        notes = (*result.notes, *quality.column_layouts(outcome), *quality.missing_columns(rules, outcome))
+        result = replace(result, quality=checks, notes=notes)
+        if stopped:
+            place = display_name(str(folder / "quarantine")) if result.quarantine else None
+            result = replace(result, status="failed", error=stopped, quarantine=place)
         publication.write_run_record(folder, result, outcome, _settings(config))
-        output.publish(folder, run_id, config.KEEP_VERSIONS)
-        replays.keep()
+        if not stopped:
+            output.publish(folder, run_id, config.KEEP_VERSIONS)
+            replays.keep()
     return result
 
 
 def check_before_work(config: Config) -> None:
-    """Find early what would stop a run whatever its input: the output's place, Java, the geo table."""
+    """Find early what would stop a run whatever its input: the output's place, Java, rules, the key, the geo table."""
+    _bind_rules(config)
+    _find_key(config)
     Output(config.OUTPUT_DIR).check()
     choose_engine(config)
     _load_geo(config)
@@ -160,11 +178,19 @@ def cache_folder() -> Path:
     return Path(base) / "logmill" if base else Path.home() / ".cache" / "logmill"
 
 
-def _required_columns(config: Config) -> dict[str, tuple[str, ...]]:
-    """Accepted header names by role; the timestamp is read only where it decides."""
+def _read_columns(config: Config) -> dict[str, tuple[str, ...]]:
+    """Accepted header names by role; the timestamp is read only where it decides (or for a rule)."""
     return {
         role: names for role, names in config.columns.items() if role != "timestamp" or config.DEDUPE_KEEP != "longest"
     }
+
+
+def _bind_rules(config: Config) -> tuple[BoundRule, ...]:
+    return bind_rules(config.RECORD_RULES, config.columns, _read_columns(config))
+
+
+def _find_key(config: Config) -> KeySource | None:
+    return find_key(config.PSEUDONYM_KEY_FILE) if config.PSEUDONYMIZE_USERS else None
 
 
 def _check_disk(config: Config, files: list[InputFile]) -> None:
@@ -183,7 +209,15 @@ def _load_geo(config: Config) -> GeoTable:
     return load_geo_table(database, config.GEO_LEVEL, regions, cache_folder())
 
 
-def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable, kernel: Path | None) -> Job:
+def _make_job(
+    config: Config,
+    run_id: str,
+    sizes: Plan,
+    geo: GeoTable,
+    kernel: Path | None,
+    rules: tuple[BoundRule, ...],
+    pseudonyms: KeySource | None,
+) -> Job:
     """What the kernels need; makes the run's workspace and removes those of earlier runs."""
     place = Path(config.INTERMEDIATE_DIR)
     for earlier in place.iterdir():
@@ -203,7 +237,9 @@ def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable, kernel: P
         compression=config.COMPRESSION,
         geo_source=geo.source,
         kernel=str(kernel) if kernel else None,
-        keep_raw=config.QUARANTINE_RAW,
+        rules=rules,
+        pseudonyms=pseudonyms,
+        keep_raw=config.QUARANTINE_RAW and not config.PSEUDONYMIZE_USERS,
     )
 
 

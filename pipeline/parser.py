@@ -1,5 +1,6 @@
 """The parser: bytes of whole lines to columns of text, by Polars, and whether the scanner agrees."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,12 +27,16 @@ class Rejected:
 
 @dataclass
 class TextColumns:
-    """Text columns of one chunk by role, with each row's byte offset and line in the chunk."""
+    """Text columns of one chunk by role, with each row's byte offset and line in the chunk.
+
+    ``warned``: good rows that break a warning rule, by the rule's reason.
+    """
 
     texts: dict[str, pl.Series]
     offsets: NDArray[np.int64]
     lines: NDArray[np.int64]
     rejected: list[Rejected] = field(default_factory=list)
+    warned: Counter[str] = field(default_factory=Counter)
 
     @property
     def records(self) -> int:

@@ -55,6 +55,11 @@ class FileLedger:
         """Rejected records."""
         return sum((Counter(split.result.rejected_by_reason) for split in self.splits), Counter())
 
+    @property
+    def warned(self) -> Counter[str]:
+        """Records that break a warning rule, by its reason."""
+        return sum((Counter(split.result.warned) for split in self.splits), Counter())
+
     def balances(self) -> bool:
         """Whether every record is rejected, dropped or handed over."""
         rejected = self.rejected_by_reason.total()

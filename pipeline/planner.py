@@ -14,6 +14,10 @@ _JVM_OVERHEAD_BYTES = 500_000_000
 """What a JVM takes beyond its heap."""
 _LEAST_SHARE = 60_000_000
 """Below this share for rows a worker would do nothing but write small files."""
+_PSEUDONYM_BYTES = 64
+"""A pseudonym, which takes the place of a user id in every row."""
+_PSEUDONYMS_BYTES = 30_000_000
+"""The pseudonyms that a worker remembers, and those of one chunk."""
 _SPLIT_RANGE = (16 * 2**20, 256 * 2**20)
 _BUCKET_ROWS_RANGE = (50_000, 1_500_000)
 
@@ -36,11 +40,12 @@ def plan(config: Config, files: list[InputFile], *, spark: bool) -> Plan:
     Raises EnvironmentFault where not even one worker fits.
     """
     fixed = _PARENT_BYTES + (config.SPARK_DRIVER_MEMORY + _JVM_OVERHEAD_BYTES if spark else 0)
+    worker = _WORKER_BYTES + (_PSEUDONYMS_BYTES if config.PSEUDONYMIZE_USERS else 0)
     workers = config.PREPROCESSING_WORKERS
-    while (share := (config.MEMORY_LIMIT - fixed) // workers - _WORKER_BYTES) < _LEAST_SHARE:
+    while (share := (config.MEMORY_LIMIT - fixed) // workers - worker) < _LEAST_SHARE:
         workers -= 1
         if workers == 0:
-            least = (fixed + _WORKER_BYTES + _LEAST_SHARE) / 1e9
+            least = (fixed + worker + _LEAST_SHARE) / 1e9
             raise EnvironmentFault(
                 f"MEMORY_LIMIT of {config.MEMORY_LIMIT / 1e9:.1f} GB is too little for one worker"
                 f"{' beside Spark' if spark else ''}: at least {least:.1f} GB is needed. "
@@ -50,7 +55,7 @@ def plan(config: Config, files: list[InputFile], *, spark: bool) -> Plan:
     rows = sum(file.size / file.header.row_width for file in files if file.header and file.header.row_width)
     width = total / rows if rows else 100.0
     # A row in memory: two hashes, amounts, positions, sort keys and a view (about 120 bytes), and long user ids.
-    row_bytes = 120 + min(width, 4096)
+    row_bytes = 120 + min(width, 4096) + (2 * _PSEUDONYM_BYTES if config.PSEUDONYMIZE_USERS else 0)
     most_rows = share / row_bytes
     split_bytes = _clamp(int(most_rows * width * 0.6), _SPLIT_RANGE)
     # Every worker gets several splits of a large input, so that none waits long for the last.

@@ -1,5 +1,6 @@
 """The Phase 1 kernel: one split of a CSV becomes one Parquet file in buckets, an id index, and counts that balance."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline.geo import GeoTable
 from pipeline.header import Header
 from pipeline.intermediate import FINE_BUCKET_BITS, FINE_MASK, split_file, write_index, write_rows
 from pipeline.job import Job
+from pipeline.pseudonyms import hide_in_rejected, hide_users
 from pipeline.quarantine import RejectWriter
 from pipeline.rows import NO_TIMESTAMP, SplitRows
 from pipeline.splits import Split
@@ -27,7 +29,8 @@ _WORD = pl.lit(1 << 64, dtype=pl.UInt128)
 
 @dataclass(frozen=True)
 class SplitResult:
-    """Counts of one split; ``records`` is the scanner's. ``start`` and ``stop``: the bytes that its records cover."""
+    """Counts of one split; ``records`` is the scanner's. ``start`` and ``stop``: the bytes that its records cover;
+    ``warned``: records that break a warning rule, by its reason."""
 
     split: Split
     start: int
@@ -39,6 +42,7 @@ class SplitResult:
     handed_over: int
     bucket_rows: tuple[int, ...]
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
+    warned: dict[str, int] = field(default_factory=dict)
 
     @property
     def rejected(self) -> int:
@@ -55,21 +59,25 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
 
     Raises FileRefused where the file cannot be read, or not to the contract.
     """
+    key = job.pseudonyms.load() if job.pseudonyms else None
+    warned: Counter[str] = Counter()
     records = blank_lines = lines = 0
     marks: list[tuple[int, int]] = []
     name = split_file(split.number)
     rows = SplitRows(timestamps=job.keep != "longest")
     rows.reserve(_expected_rows(split), 0)
-    plain = (
-        PlainParser(Path(job.kernel), split.header, job.geo(), rows, job.max_record) if job.kernel is not None else None
-    )
+    plain = _plain_parser(job, split, rows)
     with _open(split.path) as stream, RejectWriter(job.workspace.path("rejects", name), job.keep_raw) as rejects:
-        reader = SplitReader(split, stream, job.chunk_bytes, job.max_record, plain)
+        reader = SplitReader(split, stream, job.chunk_bytes, job.max_record, plain, job.rules)
         for batch in reader:
             marks.append((reader.stop - batch.length - reader.start, lines))
             records += batch.records
             blank_lines += batch.blank_lines
             lines += batch.lines
+            warned += batch.warned
+            if key:
+                batch.rows = hide_users(batch.rows, key) if len(batch.rows) else batch.rows
+                batch.rejected = hide_in_rejected(batch.rejected, split.header, key)
             rejects.add(batch.rejected)
             if len(batch.rows):
                 rows.append(enrich(batch.rows, job.geo()))
@@ -96,6 +104,7 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
         handed_over=int(bucket_rows.sum()),
         bucket_rows=tuple(bucket_rows.tolist()),
         rejected_by_reason=rejects.counts,
+        warned=dict(warned),
     )
 
 
@@ -104,6 +113,13 @@ def _open(path: str) -> BinaryIO:
         return open(path, "rb")
     except OSError as fault:
         raise FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.") from fault
+
+
+def _plain_parser(job: Job, split: Split, rows: SplitRows) -> PlainParser | None:
+    """The compiled parser, unless users get pseudonyms or rules judge texts, which it does not make."""
+    if job.kernel is None or job.rules or job.pseudonyms:
+        return None
+    return PlainParser(Path(job.kernel), split.header, job.geo(), rows, job.max_record)
 
 
 def _expected_rows(split: Split) -> int:
@@ -118,7 +134,7 @@ def _confirm_sample(plain: PlainParser, rows: SplitRows, job: Job, header: Heade
     Raises FileRefused where they differ: then nothing that the compiled parser made of this file can be trusted.
     """
     texts, places = plain.sample()
-    good = judge_values(texts, b"", header, job.max_record)
+    good = judge_values(texts, b"", header, job.max_record, ())
     expected = SplitRows(timestamps="timestamp" in good.columns)
     expected.append(enrich(good, job.geo()))
     found = rows.frame(places).drop("place")

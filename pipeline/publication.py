@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.engines import Engine
@@ -25,6 +25,10 @@ class Written:
     rows: int
     micro_minutes: int
     regions: tuple[RegionTotal, ...]
+
+
+NOTHING_WRITTEN = Written(0, 0, ())
+"""Of a run that publishes nothing."""
 
 
 def write_output(
@@ -100,7 +104,8 @@ def write_run_record(folder: Path, result: RunResult, outcome: Phase1, settings:
         "settings": settings,
         "ledger": [_ledger_entry(ledger) for ledger in outcome.ledgers],
     }
-    (folder / "run.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    shown = json.dumps(record, indent=2, ensure_ascii=False, default=asdict)  # gates and rules among the settings
+    (folder / "run.json").write_text(shown + "\n", encoding="utf-8")
 
 
 def _ledger_entry(ledger: FileLedger) -> dict[str, object]:
@@ -113,6 +118,7 @@ def _ledger_entry(ledger: FileLedger) -> dict[str, object]:
         "rejected_by_reason": dict(sorted(ledger.rejected_by_reason.items())),
         "blank_lines": ledger.blank_lines,
         "preamble_lines": ledger.preamble_lines,
+        "columns": list(ledger.file.header.names) if ledger.file.header else [],
     }
 
 

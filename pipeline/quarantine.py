@@ -43,7 +43,10 @@ _USUAL_RECORD = 4096
 
 
 class RejectWriter:
-    """Writes the rejected records of one split, in its own coordinates, in bounded memory; ``counts`` by reason."""
+    """Writes the rejected records of one split, in its own coordinates, in bounded memory; ``counts`` by reason.
+
+    Their raw bytes only where ``keep_raw``.
+    """
 
     def __init__(self, path: Path, keep_raw: bool) -> None:
         self.counts: Counter[str] = Counter()

@@ -1,6 +1,6 @@
 """What a run reports back, and how it reports progress: plain values that pickle and print."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
 MICRO = 1_000_000
@@ -36,6 +36,33 @@ class RegionTotal:
     users: int
     events: int
     minutes: float
+
+
+@dataclass(frozen=True)
+class QualityResult:
+    """What a quality gate or a record rule (``rule:<name>``) found: ``count`` of ``of`` records or events.
+
+    ``outcome``: ``ok``; of a gate ``warn`` or ``fail``, with the limit that was passed; of a rule that some records
+    break its action, ``warn`` or ``reject``.
+    """
+
+    name: str
+    count: int
+    of: int
+    outcome: str
+    limit: float | None = None
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return self.count / self.of if self.of else 0.0
+
+    def __str__(self) -> str:
+        kind = "events" if self.name.endswith("_region") else "records"
+        found = f"{self.name}: {self.count:,} of {self.of:,} {kind} ({self.share:.4%})"
+        if self.limit is None:
+            return found
+        return f"{found}, limit {self.limit:.4%}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +114,12 @@ class RunResult:
     geo_attribution: str = ""
     notes: tuple[str, ...] = ()
     quarantine: str | None = None
+    quality: tuple[QualityResult, ...] = ()
+
+    @property
+    def stopped_by_gate(self) -> bool:
+        """Whether a quality gate kept the result from being published."""
+        return any(result.outcome == "fail" for result in self.quality)
 
     @property
     def duplicates(self) -> int:
@@ -126,6 +159,7 @@ class RunResult:
             "peak_memory_bytes": self.peak_memory_bytes,
             "throughput_bytes_per_second": self.throughput_bytes_per_second,
             "output": self.output,
+            "quality": [asdict(result) | {"share": result.share} for result in self.quality],
         }
 
 

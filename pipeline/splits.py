@@ -2,12 +2,11 @@
 
 import glob
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.errors import FileRefused, InputError
-from pipeline.header import Header, read_header
+from pipeline.header import NO_NAMES, Header, Names, read_header
 
 SUFFIXES = (".csv", ".tsv")
 
@@ -97,14 +96,14 @@ def _choose(paths: list[str]) -> tuple[list[str], list[str]]:
 
 
 def open_inputs(
-    paths: list[str], wanted: Mapping[str, tuple[str, ...]], max_record: int
+    paths: list[str], wanted: Names, max_record: int, optional: Names = NO_NAMES
 ) -> tuple[list[InputFile], dict[str, str]]:
-    """Read every header: (files, reasons of the refused ones by path)."""
+    """Read every header: (files, reasons of the refused ones by path); columns: see ``read_header``."""
     files: list[InputFile] = []
     refused: dict[str, str] = {}
     for path in paths:
         try:
-            files.append(InputFile(path, stamp(path), read_header(Path(path), wanted, max_record)))
+            files.append(InputFile(path, stamp(path), read_header(Path(path), wanted, max_record, optional)))
         except FileRefused as reason:
             refused[path] = str(reason)
         except OSError as fault:

@@ -56,6 +56,8 @@ def _default(name: str, value: object, unit: str) -> str:
         return OF_THIS_MACHINE[name]
     if value == "":
         return "empty"
+    if value == ():
+        return "none"
     if isinstance(value, tuple):
         return ", ".join(f"`{part}`" for part in value)
     if isinstance(value, int) and unit == "bytes" and value:

@@ -7,6 +7,7 @@ import pytest
 
 from config import Config, describe_settings, load_config
 from pipeline.errors import ConfigError
+from pipeline.quality_settings import Gate, Rule
 from utils.settings import declared
 
 FOLDERS = {"INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR"}
@@ -34,6 +35,22 @@ VALID = {
     "KEEP_VERSIONS": ("1", 1),
     "QUARANTINE_RETENTION_DAYS": ("7", 7),
     "QUARANTINE_RAW": ("no", False),
+    "PSEUDONYMIZE_USERS": ("on", True),
+    "PSEUDONYM_KEY_FILE": ("secrets/key", "secrets/key"),
+    "QUALITY_GATES": (
+        '{"rejected": {"warn": 0.001, "fail": 0.01}, "unknown_region": {"fail": 1}}',
+        (Gate("rejected", 0.001, 0.01), Gate("unknown_region", None, 1.0)),
+    ),
+    "RECORD_RULES": (
+        '{"day": {"max_minutes": 1440, "action": "reject"},'
+        ' "tv": {"column": "device", "allowed": ["tv", ""], "action": "warn"},'
+        ' "id": {"column": "video_id", "pattern": "v[0-9]+", "action": "warn"}}',
+        (
+            Rule("day", "reject", max_minutes=1440.0),
+            Rule("tv", "warn", "device", allowed=("tv", "")),
+            Rule("id", "warn", "video_id", pattern="v[0-9]+"),
+        ),
+    ),
     "LOG_ID_COLUMN": ("log_id, event_id", ("log_id", "event_id")),
     "USER_ID_COLUMN": ("uid", ("uid",)),
     "TIMESTAMP_COLUMN": ("ts", ("ts",)),
@@ -76,6 +93,43 @@ INVALID = {
     "KEEP_VERSIONS": ["0"],
     "QUARANTINE_RETENTION_DAYS": ["0", "soon"],
     "QUARANTINE_RAW": ["maybe", 2],
+    "PSEUDONYMIZE_USERS": ["maybe"],
+    "PSEUDONYM_KEY_FILE": ["a\0b", 1],
+    "QUALITY_GATES": [
+        "rejected",
+        "[]",
+        1,
+        ["rejected"],
+        {"rejected": 0.1},
+        {"rejected": {}},
+        {"rejects": {"warn": 0.1}},
+        {"rejected": {"above": 0.1}},
+        {"rejected": {"warn": "0.1"}},
+        {"rejected": {"warn": 1.1}},
+        {"rejected": {"warn": -0.1}},
+        {"rejected": {"warn": True}},
+        {"rejected": {"warn": float("nan")}},
+        {"rejected": {"warn": 0.2, "fail": 0.1}},
+        '{"rejected": {"warn": 0.1, "warn": 0.2}}',
+    ],
+    "RECORD_RULES": [
+        "x",
+        {"a": 1},
+        {"a": {"action": "warn"}},
+        {"a": {"max_minutes": 1}},
+        {"a": {"max_minutes": 1, "action": "fail"}},
+        {"a b": {"max_minutes": 1, "action": "warn"}},
+        {"a": {"max_minutes": "1", "action": "warn"}},
+        {"a": {"max_minutes": 1, "column": "c", "action": "warn"}},
+        {"a": {"pattern": "x", "action": "warn"}},
+        {"a": {"column": "", "pattern": "x", "action": "warn"}},
+        {"a": {"column": "c", "pattern": 1, "action": "warn"}},
+        {"a": {"column": "c", "allowed": [], "action": "warn"}},
+        {"a": {"column": "c", "allowed": "tv", "action": "warn"}},
+        {"a": {"column": "c", "allowed": [1], "action": "warn"}},
+        {"a": {"column": "c", "allowed": ["x"], "pattern": "x", "action": "warn"}},
+        {"a": {"max_minutes": 1, "action": "warn", "colour": "c"}},
+    ],
     "LOG_ID_COLUMN": ["", "a,,b", "a,a", [], [1], "a\nb", 1],
     "USER_ID_COLUMN": [""],
     "TIMESTAMP_COLUMN": [""],
@@ -125,7 +179,7 @@ def test_defaults_are_valid_and_a_config_pickles() -> None:
 @pytest.mark.parametrize(("name", "raw", "value"), [(name, *pair) for name, pair in VALID.items()])
 def test_valid_text_is_read_from_every_source(name: str, raw: str, value: object, tmp_path: Path) -> None:
     toml = tmp_path / "logmill.toml"
-    toml.write_text(f'{name.lower()} = "{raw}"\n')
+    toml.write_text(f"{name.lower()} = '{raw}'\n")
     assert getattr(load_config({name: raw}, {}, None), name) == value
     assert getattr(load_config({}, {f"LOGMILL_{name}": raw}, None), name) == value
     assert getattr(load_config({}, {}, toml), name) == value
@@ -220,6 +274,48 @@ def test_toml_values_of_their_own_types(tmp_path: Path) -> None:
     config = load_config({}, {}, path)
     assert (config.SPARK_UI, config.MEMORY_LIMIT, config.GENERATOR_IPV6) == (True, 2 * 10**9, 0)
     assert config.columns["user_id"] == ("user", "uid")
+
+
+def test_gates_and_rules_as_tables(tmp_path: Path) -> None:
+    path = tmp_path / "logmill.toml"
+    path.write_text(
+        """
+        [quality_gates]
+        rejected = { warn = 0.001, fail = 0.01 }
+        unknown_region = { fail = 1 }
+
+        [record_rules]
+        day = { max_minutes = 1440, action = "reject" }
+        tv = { column = "device", allowed = ["tv", ""], action = "warn" }
+
+        [record_rules.id]
+        column = "video_id"
+        pattern = 'v[0-9]+'
+        action = "warn"
+        """
+    )
+    config = load_config({}, {}, path)
+    assert VALID["QUALITY_GATES"][1] == config.QUALITY_GATES
+    assert VALID["RECORD_RULES"][1] == config.RECORD_RULES
+    assert (Gate("rejected", None, 0.5),) == Config(QUALITY_GATES={"rejected": {"fail": 0.5}}).QUALITY_GATES
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("QUALITY_GATES", '{"rejecte": {"warn": 1}}', "no gate 'rejecte', expected rejected, duplicates"),
+        ("QUALITY_GATES", '{"rejected": {"above": 1}}', "'above', expected only warn, fail"),
+        ("QUALITY_GATES", '{"rejected": ', "no valid JSON"),
+        ("RECORD_RULES", '{"a": {"colum": "c", "action": "warn"}}', "rule 'a' has 'colum'"),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_named(name: str, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name} \(from the environment, LOGMILL_{name}\): .*{message}"):
+        load_config({}, {f"LOGMILL_{name}": text}, None)
+
+
+def test_the_secret_key_is_no_setting() -> None:
+    assert "sixteen bytes or" not in repr(load_config({}, {"LOGMILL_PSEUDONYM_KEY": "sixteen bytes or more"}, None))
 
 
 def test_two_columns_may_not_share_a_name() -> None:

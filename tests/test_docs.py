@@ -67,7 +67,9 @@ def test_settings_are_documented_as_they_are() -> None:
 def test_settings_that_pages_name_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"LOGMILL_([A-Z][A-Z_]+)", text)) | set(re.findall(r"`([A-Z]+_[A-Z_]+)[`=]", text))
-    assert {name.removeprefix("LOGMILL_") for name in named} - {"DELTA_BINARY_PACKED"} <= set(declared(Config))
+    assert {name.removeprefix("LOGMILL_") for name in named} - {"DELTA_BINARY_PACKED", "PSEUDONYM_KEY"} <= set(
+        declared(Config)
+    )
 
 
 def test_the_example_file_of_settings_is_valid(tmp_path: Path) -> None:

@@ -15,6 +15,10 @@ from utils.units import format_size, parse_size
 T = TypeVar("T")
 
 
+class SettingFault(ValueError):
+    """What exactly is wrong with a value that has parts; its text goes into the message."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """The allowed values of a setting: ``expected`` in words, ``read`` from a raw value (ValueError if not allowed)."""
@@ -46,6 +50,8 @@ def read_setting(field: dataclasses.Field[Any], raw: object, origin: str) -> Any
     kind: Kind = field.metadata["kind"]
     try:
         return kind.read(raw)
+    except SettingFault as fault:
+        raise ValueError(f"{field.name} ({origin}): {fault}. Correct it there.") from None
     except (ValueError, TypeError):
         found = repr(raw)
         shown = found if len(found) <= 80 else found[:77] + "..."

@@ -1,0 +1,50 @@
+"""Users under pseudonyms: a user_id becomes the hexadecimal HMAC-SHA-256 of its UTF-8 bytes under the user's key."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import polars as pl
+
+from pipeline.header import Header
+from pipeline.parser import Rejected
+
+REMEMBERED_USERS = 1 << 16
+"""Pseudonyms that a worker remembers: about 25 MB."""
+_BLOCK = 64
+_FROM_KEY = {pad: bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C)}
+
+
+def hide_users(rows: pl.DataFrame, key: bytes) -> pl.DataFrame:
+    """``rows`` with pseudonyms in the column user_id (String)."""
+    users = rows["user_id"].unique()
+    pseudonym = _pseudonyms(key)
+    hidden = pl.Series([pseudonym(user) for user in users], dtype=pl.String)
+    return rows.with_columns(rows["user_id"].replace_strict(users, hidden, return_dtype=pl.String))
+
+
+def hide_in_rejected(rejected: Sequence[Rejected], header: Header, key: bytes) -> list[Rejected]:
+    """``rejected`` without what tells a user: raw bytes go, and a value that is a user_id becomes its pseudonym."""
+    column = header.names[header.columns["user_id"]]
+    pseudonym = _pseudonyms(key)
+    return [
+        replace(r, raw=b"", value=pseudonym(r.value) if r.column == column and r.value is not None else r.value)
+        for r in rejected
+    ]
+
+
+@lru_cache(maxsize=1)
+def _pseudonyms(key: bytes) -> Callable[[str], str]:
+    """HMAC by RFC 2104 with the key's two blocks hashed once: half the time of ``hmac.digest`` for short texts."""
+    block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
+    inner, outer = (hashlib.sha256(block.translate(_FROM_KEY[pad])) for pad in (0x36, 0x5C))
+
+    @lru_cache(REMEMBERED_USERS)
+    def pseudonym(user: str) -> str:
+        first, second = inner.copy(), outer.copy()
+        first.update(user.encode())
+        second.update(first.digest())
+        return second.hexdigest()
+
+    return pseudonym
