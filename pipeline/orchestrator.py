@@ -13,11 +13,13 @@ from pathlib import Path
 
 from config import Config
 from pipeline import publication
+from pipeline.archives import Expanded, is_archive
 from pipeline.engines import Engine
 from pipeline.engines.choose import Choice, choose_engine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import EnvironmentFault, InputError
+from pipeline.expansion import expand_all
 from pipeline.geo import GeoTable, load_geo_table
 from pipeline.intermediate import Workspace, is_run_folder
 from pipeline.job import Job
@@ -27,7 +29,7 @@ from pipeline.phase1 import Phase1, read_files
 from pipeline.phase2 import Totals, aggregate_all
 from pipeline.planner import Plan, plan
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
-from pipeline.splits import InputFile, display_name, find_inputs, open_inputs
+from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
 from utils.metrics import PeakMemory
 from utils.units import format_size
 
@@ -50,18 +52,21 @@ def run(config: Config, progress: Progress) -> RunResult:
     if not paths:
         others = f" (skipped: {', '.join(display_name(path) for path in skipped[:10])})" if skipped else ""
         raise InputError(
-            f"nothing to process: no *.csv or *.tsv in {display_name(config.INPUT_DIR)!r}{others}. "
-            "Name the logs with --input."
+            f"nothing to process: no *.csv or *.tsv (or these with .gz or .zst) in "
+            f"{display_name(config.INPUT_DIR)!r}{others}. Name the logs with --input."
         )
     with _environment(), PeakMemory() as memory, ExitStack() as held:
         held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
         held.enter_context(Lock(output.versions, run_id))
-        files, refused = open_inputs(paths, _required_columns(config), config.MAX_RECORD_BYTES)
-        _check_disk(config, files)
-        sizes = plan(config, files, spark=choice.spark)
+        sizes = plan(config, [], spark=choice.spark)  # the workers do not depend on the input
+        workspace = held.enter_context(_workspace(config, run_id))  # before the pool, so that it outlives the workers
         pool = held.enter_context(LocalEngine(sizes.workers))
         geo = _load_geo(config)
-        pool.job = job = _make_job(config, run_id, sizes, geo)
+        pool.job = _make_job(config, run_id, workspace, sizes, geo)
+        files, refused = _open_inputs(pool, config, paths, progress)
+        _check_disk(config, files)
+        sizes = plan(config, files, spark=choice.spark)
+        pool.job = job = _make_job(config, run_id, workspace, sizes, geo)
         spark = held.enter_context(SparkEngine(config, job, sizes.workers)) if choice.spark else None
 
         progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
@@ -169,14 +174,38 @@ def _load_geo(config: Config) -> GeoTable:
     return load_geo_table(database, config.GEO_LEVEL, regions, cache_folder())
 
 
-def _make_job(config: Config, run_id: str, sizes: Plan, geo: GeoTable) -> Job:
-    """What the kernels need; makes the run's workspace and removes those of earlier runs."""
+def _open_inputs(
+    pool: LocalEngine, config: Config, paths: list[str], progress: Progress
+) -> tuple[list[InputFile], dict[str, str]]:
+    """Expand what is compressed and read every header: (files, reasons of the refused ones by path)."""
+    archives = [path for path in paths if is_archive(path)]
+    expanded: dict[str, Expanded] = {}
+    refused: dict[str, str] = {}
+    if archives:
+        progress.phase("Expand compressed files", sum(map(file_size, archives)))
+        expanded, refused = expand_all(pool, archives, config.MAX_EXPANSION_RATIO, progress.advance)
+    readable = [path for path in paths if path not in refused]
+    files, headless = open_inputs(readable, _required_columns(config), config.MAX_RECORD_BYTES, expanded)
+    return files, refused | headless
+
+
+@contextmanager
+def _workspace(config: Config, run_id: str) -> Iterator[Workspace]:
+    """The run's workspace, after those of earlier runs are removed; expanded inputs go when the run ends."""
     place = Path(config.INTERMEDIATE_DIR)
     for earlier in place.iterdir():
         if is_run_folder(earlier, "run-"):
             shutil.rmtree(earlier)
     workspace = Workspace(str((place / f"run-{run_id}").absolute()))
     workspace.create()
+    try:
+        yield workspace
+    finally:
+        shutil.rmtree(workspace.path("spool", ""))
+
+
+def _make_job(config: Config, run_id: str, workspace: Workspace, sizes: Plan, geo: GeoTable) -> Job:
+    """What the kernels need."""
     return Job(
         workspace=workspace,
         version=run_id,
@@ -244,6 +273,7 @@ def _result(
         skipped_files=tuple(display_name(path) for path in skipped),
         bytes_read=bytes_read,
         records_read=sum(ledger.records for ledger in ledgers),
+        handed_over=sum(ledger.handed_over for ledger in ledgers),
         kept=totals.kept,
         duplicates_phase1=sum(ledger.duplicates for ledger in ledgers),
         duplicates_phase2=totals.duplicates,

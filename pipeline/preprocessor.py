@@ -56,7 +56,7 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
     records = blank_lines = lines = 0
     marks: list[tuple[int, int]] = []
     name = split_file(split.number)
-    with _open(split.path) as stream, RejectWriter(job.workspace.path("rejects", name)) as rejects:
+    with _open(split.source) as stream, RejectWriter(job.workspace.path("rejects", name)) as rejects:
         reader = SplitReader(split, stream, job.chunk_bytes, job.max_record)
         for batch in reader:
             marks.append((reader.stop - batch.length - reader.start, lines))

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline import preprocessor, publication
+from pipeline import phase1, preprocessor, publication
 from pipeline.intermediate import Workspace
 from pipeline.job import Job
 from pipeline.phase1 import Phase1, read_files
@@ -55,8 +55,9 @@ class InProcessEngine:
     def map(self, kernel: Callable, tasks: Sequence, advance: Callable[[int], None]) -> Iterator[tuple]:
         for task in tasks:
             seen: list[pl.DataFrame] = []
-            if kernel is preprocessor.preprocess:
-                self.batches[task.number] = seen
+            split = task.split if kernel is phase1.read_part else task if kernel is preprocessor.preprocess else None
+            if split:
+                self.batches[split.number] = seen
             enrich = preprocessor.enrich
 
             def spy(rows: pl.DataFrame, geo: object, seen=seen, enrich=enrich) -> pl.DataFrame:
