@@ -133,6 +133,9 @@ class Config:
         meaning="Compression of the output's Parquet files.", change="A reader does not know zstd.")
     MAX_RECORD_BYTES: int = setting(2**20, size(256, 64 * 2**20), unit="bytes",
         meaning="Longest record; a quoted field must close within it.", change="Your logs carry longer fields.")
+    MAX_EXPANSION_RATIO: int = setting(100, integer(1, 1_000_000), unit="times",
+        meaning="How much larger than itself a compressed input may become (16 MiB are always allowed).",
+        change="Your logs repeat themselves so much that a harmless file is refused.")
     KEEP_VERSIONS: int = setting(3, integer(1, 1000), unit="versions",
         meaning="Published versions that are kept.", change="You want to go back further, or need the room.")
     QUARANTINE_RETENTION_DAYS: int = setting(30, integer(1, 36_500), unit="days",

@@ -15,6 +15,15 @@ Names = Mapping[str, tuple[str, ...]]
 
 DELIMITERS = (",", ";", "\t", "|")
 HEADER_LINES = 20
+OTHER_FORMATS = {
+    b"\x1f\x8b": "gzip data (if it is compressed once, name it .csv.gz; if twice, expand the outer layer)",
+    b"\x28\xb5\x2f\xfd": "zstd data (if it is compressed once, name it .csv.zst; if twice, expand the outer layer)",
+    b"BZh": "bzip2 data (expand it, or compress it with gzip or zstd)",
+    b"\xfd7zXZ": "xz data (expand it, or compress it with gzip or zstd)",
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook (extract or export it as CSV)",
+    b"PAR1": "a Parquet file (export it as CSV)",
+}
+"""What files that are no text begin with; looked at only where no header was found."""
 SAMPLE_BYTES = 64 * 1024
 RULE_COLUMN = "column "
 """A column that is read for a rule alone has this and its name as its role."""
@@ -69,6 +78,9 @@ def read_header(path: Path, wanted: Names, max_record: int, optional: Names = NO
                 return Header(delimiter, names, columns, position, number + 1, _row_width(stream.read(SAMPLE_BYTES)))
     if not seen:
         return None
+    for magic, found_format in OTHER_FORMATS.items():
+        if seen[0].startswith(magic):
+            raise FileRefused(f"expected CSV text, found {found_format}.")
     overlong = any(len(line) > max_record + 1 and not line.endswith(b"\n") for line in seen)
     hint = f" One of them is longer than MAX_RECORD_BYTES ({max_record}), too long for a header." if overlong else ""
     raise FileRefused(_no_header(seen, wanted) + hint)

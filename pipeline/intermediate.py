@@ -74,6 +74,7 @@ class Workspace:
             "conflicts",
             "merge",
             "quarantine",
+            "spool",
         ):
             (Path(self.root) / kind).mkdir(parents=True, exist_ok=True, mode=0o700)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from config import Config
 from pipeline import publication, quality
+from pipeline.archives import Expanded, is_archive
 from pipeline.compiled import compile_kernel
 from pipeline.containment import refuse_outside
 from pipeline.engines import Engine
@@ -20,6 +21,7 @@ from pipeline.engines.choose import Choice, choose_engine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import EnvironmentFault, InputError
+from pipeline.expansion import expand_all
 from pipeline.geo import GeoTable, load_geo_table
 from pipeline.intermediate import Workspace, is_run_folder
 from pipeline.job import Job
@@ -34,7 +36,7 @@ from pipeline.record_rules import BoundRule, bind_rules, rule_columns
 from pipeline.replays import Replays
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
 from pipeline.retention import remove_expired
-from pipeline.splits import InputFile, display_name, find_inputs, open_inputs
+from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
 from utils.metrics import PeakMemory
 from utils.units import format_size
 
@@ -59,8 +61,8 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
     if not paths:
         others = f" (skipped: {', '.join(display_name(path) for path in skipped[:10])})" if skipped else ""
         raise InputError(
-            f"nothing to process: no *.csv or *.tsv in {display_name(config.INPUT_DIR)!r}{others}. "
-            "Name the logs with --input."
+            f"nothing to process: no *.csv or *.tsv (or these with .gz or .zst) in "
+            f"{display_name(config.INPUT_DIR)!r}{others}. Name the logs with --input."
         )
     with _environment(), PeakMemory() as memory, ExitStack() as held:
         held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
@@ -69,15 +71,17 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
         replays = held.enter_context(Replays(output.versions, config.INPUT_DIR))
         replays.add(replay)
         paths, outside = refuse_outside(config.INPUT_DIR, paths)
-        required, optional = rule_columns(rules, _read_columns(config))
-        files, refused = open_inputs(paths + replays.paths, required, config.MAX_RECORD_BYTES, optional)
-        replays.refuse_faulty(refused)
-        _check_disk(config, files)
-        sizes = plan(config, files, spark=choice.spark)
+        sizes = plan(config, [], spark=choice.spark)  # the workers do not depend on the input
+        workspace = held.enter_context(_workspace(config, run_id))  # before the pool, so that it outlives the workers
         pool = held.enter_context(LocalEngine(sizes.workers))
         geo = _load_geo(config)
         kernel, no_kernel = compile_kernel(cache_folder()) if config.COMPILED_PARSER else (None, "")
-        pool.job = job = _make_job(config, run_id, sizes, geo, kernel, rules, pseudonyms)
+        pool.job = _make_job(config, workspace, sizes, geo, kernel, rules, pseudonyms)
+        files, refused = _open_inputs(pool, config, rules, [*paths, *replays.paths], progress)
+        replays.refuse_faulty(refused)
+        _check_disk(config, files)
+        sizes = plan(config, files, spark=choice.spark)
+        pool.job = job = _make_job(config, workspace, sizes, geo, kernel, rules, pseudonyms)
         spark = held.enter_context(SparkEngine(config, job, sizes.workers)) if choice.spark else None
 
         progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
@@ -209,25 +213,50 @@ def _load_geo(config: Config) -> GeoTable:
     return load_geo_table(database, config.GEO_LEVEL, regions, cache_folder())
 
 
-def _make_job(
-    config: Config,
-    run_id: str,
-    sizes: Plan,
-    geo: GeoTable,
-    kernel: Path | None,
-    rules: tuple[BoundRule, ...],
-    pseudonyms: KeySource | None,
-) -> Job:
-    """What the kernels need; makes the run's workspace and removes those of earlier runs."""
+def _open_inputs(
+    pool: LocalEngine, config: Config, rules: tuple[BoundRule, ...], paths: list[str], progress: Progress
+) -> tuple[list[InputFile], dict[str, str]]:
+    """Expand what is compressed and read every header: (files, reasons of the refused ones by path)."""
+    archives = [path for path in paths if is_archive(path)]
+    expanded: dict[str, Expanded] = {}
+    refused: dict[str, str] = {}
+    if archives:
+        progress.phase("Expand compressed files", sum(map(file_size, archives)))
+        expanded, refused = expand_all(pool, archives, config.MAX_EXPANSION_RATIO, progress.advance)
+    readable = [path for path in paths if path not in refused]
+    required, optional = rule_columns(rules, _read_columns(config))
+    files, headless = open_inputs(readable, required, config.MAX_RECORD_BYTES, optional, expanded)
+    return files, refused | headless
+
+
+@contextmanager
+def _workspace(config: Config, run_id: str) -> Iterator[Workspace]:
+    """The run's workspace, after those of earlier runs are removed; expanded inputs go when the run ends."""
     place = Path(config.INTERMEDIATE_DIR)
     for earlier in place.iterdir():
         if is_run_folder(earlier, "run-"):
             shutil.rmtree(earlier)
     workspace = Workspace(str((place / f"run-{run_id}").absolute()))
     workspace.create()
+    try:
+        yield workspace
+    finally:
+        shutil.rmtree(workspace.path("spool", ""))
+
+
+def _make_job(
+    config: Config,
+    workspace: Workspace,
+    sizes: Plan,
+    geo: GeoTable,
+    kernel: Path | None,
+    rules: tuple[BoundRule, ...],
+    pseudonyms: KeySource | None,
+) -> Job:
+    """What the kernels need."""
     return Job(
         workspace=workspace,
-        version=run_id,
+        version=Path(workspace.root).name.removeprefix("run-"),
         chunk_bytes=config.CHUNK_BYTES,
         max_record=config.MAX_RECORD_BYTES,
         keep=config.DEDUPE_KEEP,
@@ -316,6 +345,7 @@ def _result(
         skipped_files=tuple(display_name(path) for path in skipped),
         bytes_read=bytes_read,
         records_read=sum(ledger.records for ledger in ledgers),
+        handed_over=sum(ledger.handed_over for ledger in ledgers),
         kept=totals.kept,
         duplicates_phase1=sum(ledger.duplicates for ledger in ledgers),
         duplicates_phase2=totals.duplicates,

@@ -1,11 +1,13 @@
 """Phase 1 over all files: run the splits, join their ends, and account for every record of every file."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pipeline.content import hash_file
 from pipeline.engines import Engine
 from pipeline.errors import FileRefused
+from pipeline.job import Job
 from pipeline.preprocessor import SplitResult, preprocess
 from pipeline.splits import InputFile, Split, cut, unchanged
 
@@ -20,10 +22,11 @@ class PlacedSplit:
 
 @dataclass(frozen=True)
 class FileLedger:
-    """One file that counts: its splits in order, and the sums over them."""
+    """One file that counts: its splits in order, the sums over them, and the hash of its bytes as they lie on disk."""
 
     file: InputFile
     splits: tuple[PlacedSplit, ...] = ()
+    content_hash: str = ""
 
     @property
     def records(self) -> int:
@@ -79,31 +82,75 @@ class Phase1:
         return [split for ledger in self.ledgers for split in ledger.splits]
 
 
+@dataclass(frozen=True)
+class ReadTask:
+    """Work on the file ``path``: preprocess ``split``, if any; then take the hash of the whole file, if ``hashed``."""
+
+    path: str
+    split: Split | None
+    hashed: bool
+
+
+def read_part(job: Job, task: ReadTask, report: Callable[[int], None]) -> tuple[SplitResult | None, str | None]:
+    """(counts of the split, hash of the file), each where the task asks for it. Raises FileRefused."""
+    result = preprocess(job, task.split, report) if task.split else None
+    if not task.hashed:
+        return result, None
+    try:
+        return result, hash_file(task.path)
+    except OSError as fault:
+        raise FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.") from fault
+
+
+def _read_tasks(files: list[InputFile], splits: dict[str, list[Split]]) -> list[ReadTask]:
+    """Tasks file by file, those with the largest splits first, so that the last to finish is small.
+
+    Each file is hashed while its bytes are likely in the system's cache: a small one after its only split, a large one
+    amid its splits. An expanded file's hash is known.
+    """
+    tasks: list[list[ReadTask]] = []
+    for file in files:
+        parts = splits[file.path]
+        of_file = [ReadTask(file.path, split, len(parts) == 1 and not file.expanded) for split in parts]
+        if len(parts) != 1 and not file.expanded:
+            of_file.insert(len(parts) // 2, ReadTask(file.path, None, True))
+        tasks.append(of_file)
+    tasks.sort(
+        key=lambda of_file: -max((task.split.stop - task.split.start for task in of_file if task.split), default=0)
+    )
+    return [task for of_file in tasks for task in of_file]
+
+
 def read_files(engine: Engine, files: list[InputFile], split_bytes: int, advance: Callable[[int], None]) -> Phase1:
     """Preprocess all files. A file is refused whole where a split of it fails, does not balance or was changed."""
     outcome = Phase1()
     results: dict[int, SplitResult] = {}
-    splits = cut(files, split_bytes)
-    by_path: dict[str, list[Split]] = {}
-    for split in splits:
-        by_path.setdefault(split.path, []).append(split)
-    # The largest first, so that the last to finish is small.
-    for split, result in engine.map(preprocess, sorted(splits, key=lambda s: s.start - s.stop), advance):
-        if isinstance(result, SplitResult):
-            results[split.number] = result
-        else:
-            outcome.refused.setdefault(split.path, _reason(result))
+    hashes = {file.path: file.expanded.content_hash for file in files if file.expanded}
+    by_path: dict[str, list[Split]] = defaultdict(list)
+    for split in cut(files, split_bytes):
+        by_path[split.path].append(split)
+    for task, found in engine.map(read_part, _read_tasks(files, by_path), advance):
+        if isinstance(found, Exception):
+            outcome.refused.setdefault(task.path, _reason(found))
+            continue
+        result, content_hash = found
+        if result:
+            results[result.split.number] = result
+        if content_hash:
+            hashes[task.path] = content_hash
     for file in files:
         if file.path in outcome.refused:
             continue
         try:
-            outcome.ledgers.append(_account(engine, file, by_path.get(file.path, []), results))
+            outcome.ledgers.append(_account(engine, file, by_path[file.path], results, hashes[file.path]))
         except FileRefused as fault:
             outcome.refused[file.path] = str(fault)
     return outcome
 
 
-def _account(engine: Engine, file: InputFile, splits: list[Split], results: dict[int, SplitResult]) -> FileLedger:
+def _account(
+    engine: Engine, file: InputFile, splits: list[Split], results: dict[int, SplitResult], content_hash: str
+) -> FileLedger:
     """Join a file's splits: each begins where the one before ended, or is read again from there."""
     placed: list[PlacedSplit] = []
     if file.header and splits:
@@ -120,7 +167,7 @@ def _account(engine: Engine, file: InputFile, splits: list[Split], results: dict
             )
     if not unchanged(file):
         raise FileRefused("it changed while it was read. Run again when it is complete.")
-    ledger = FileLedger(file, tuple(placed))
+    ledger = FileLedger(file, tuple(placed), content_hash)
     if not ledger.balances():
         raise FileRefused(
             f"it does not balance: {ledger.records} records read, {ledger.rejected_by_reason.total()} rejected, "

@@ -67,7 +67,7 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
     rows = SplitRows(timestamps=job.keep != "longest")
     rows.reserve(_expected_rows(split), 0)
     plain = _plain_parser(job, split, rows)
-    with _open(split.path) as stream, RejectWriter(job.workspace.path("rejects", name), job.keep_raw) as rejects:
+    with _open(split.source) as stream, RejectWriter(job.workspace.path("rejects", name), job.keep_raw) as rejects:
         reader = SplitReader(split, stream, job.chunk_bytes, job.max_record, plain, job.rules)
         for batch in reader:
             marks.append((reader.stop - batch.length - reader.start, lines))

@@ -174,7 +174,7 @@ def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None])
     chunks = np.load(job.workspace.path("lines", split_file(split.number, "npy")))
     rows = []
     try:
-        with open(split.path, "rb") as stream:
+        with open(split.source, "rb") as stream:
             at, line = 0, 0
             for offset in task.offsets:
                 chunk = int(np.searchsorted(chunks[:, 0], offset, side="right")) - 1

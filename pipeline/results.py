@@ -93,6 +93,7 @@ class RunResult:
     skipped_files: tuple[str, ...] = ()
     bytes_read: int = 0
     records_read: int = 0
+    handed_over: int = 0
     kept: int = 0
     duplicates_phase1: int = 0
     duplicates_phase2: int = 0
@@ -159,6 +160,11 @@ class RunResult:
             "peak_memory_bytes": self.peak_memory_bytes,
             "throughput_bytes_per_second": self.throughput_bytes_per_second,
             "output": self.output,
+            "duplicates_phase1": self.duplicates_phase1,
+            "duplicates_phase2": self.duplicates_phase2,
+            "handed_over": self.handed_over,
+            "blank_lines": self.blank_lines,
+            "preamble_lines": self.preamble_lines,
             "quality": [asdict(result) | {"share": result.share} for result in self.quality],
         }
 

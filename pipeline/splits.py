@@ -2,26 +2,39 @@
 
 import glob
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
+from pipeline.archives import ARCHIVE_SUFFIXES, Expanded
 from pipeline.errors import FileRefused, InputError
 from pipeline.header import NO_NAMES, Header, Names, read_header
 
-SUFFIXES = (".csv", ".tsv")
+SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in ("", *ARCHIVE_SUFFIXES))
+"""Endings of the files that are read, in small or capital letters."""
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """One input file as it was found: ``stamp`` (size, mtime in ns, inode) tells later whether it changed."""
+    """One input file as it was found: ``stamp`` (size, mtime in ns, inode) tells later whether it changed.
+
+    Of a compressed file, ``expanded`` says where its text is.
+    """
 
     path: str
     stamp: tuple[int, int, int]
     header: Header | None
+    expanded: Expanded | None = None
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes of text."""
+        return self.expanded.size if self.expanded else self.stamp[0]
+
+    @property
+    def size_on_disk(self) -> int:
+        """Bytes of the file itself."""
         return self.stamp[0]
 
 
@@ -40,6 +53,12 @@ class Split:
     stop: int
     exact: bool
     header: Header
+    spool: str | None = None
+
+    @property
+    def source(self) -> str:
+        """The file to read: ``path``, or where its text is if that is compressed. Only ``path`` is ever shown."""
+        return self.spool or self.path
 
     def restarted_at(self, start: int) -> "Split":
         """The same split with its true start, for a second reading."""
@@ -57,6 +76,14 @@ def stamp(path: str) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
+def file_size(path: str) -> int:
+    """Bytes of a file; 0 where it vanished, which is told when it is opened."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
 def unchanged(file: InputFile) -> bool:
     """Whether the file is still the one that was found."""
     try:
@@ -72,6 +99,11 @@ def find_inputs(pattern: str) -> tuple[list[str], list[str]]:
     """
     place = Path(pattern)
     if place.is_file():
+        if not pattern.lower().endswith(SUFFIXES):
+            raise InputError(
+                f"input {display_name(pattern)!r} is no log by its name: expected an ending of {', '.join(SUFFIXES)}. "
+                "Convert it, or rename it if it is one."
+            )
         return [pattern], []
     if place.is_dir():
         return _choose([entry.path for entry in os.scandir(pattern)])
@@ -96,14 +128,24 @@ def _choose(paths: list[str]) -> tuple[list[str], list[str]]:
 
 
 def open_inputs(
-    paths: list[str], wanted: Names, max_record: int, optional: Names = NO_NAMES
+    paths: list[str],
+    wanted: Names,
+    max_record: int,
+    optional: Names = NO_NAMES,
+    expanded: Mapping[str, Expanded] = MappingProxyType({}),
 ) -> tuple[list[InputFile], dict[str, str]]:
-    """Read every header: (files, reasons of the refused ones by path); columns: see ``read_header``."""
+    """Read every header: (files, reasons of the refused ones by path); columns: see ``read_header``.
+
+    The header of a compressed file is that of what it was expanded to.
+    """
     files: list[InputFile] = []
     refused: dict[str, str] = {}
     for path in paths:
         try:
-            files.append(InputFile(path, stamp(path), read_header(Path(path), wanted, max_record, optional)))
+            spool = expanded.get(path)
+            found = spool.stamp if spool else stamp(path)
+            header = read_header(Path(spool.spool if spool else path), wanted, max_record, optional)
+            files.append(InputFile(path, found, header, spool))
         except FileRefused as reason:
             refused[path] = str(reason)
         except OSError as fault:
@@ -121,6 +163,7 @@ def cut(files: list[InputFile], split_bytes: int) -> list[Split]:
         length = file.size - header.data_start
         pieces = max(1, -(-length // split_bytes))
         bounds = [header.data_start + length * i // pieces for i in range(pieces + 1)]
+        spool = file.expanded.spool if file.expanded else None
         for i in range(pieces):
-            splits.append(Split(len(splits), file.path, file.size, bounds[i], bounds[i + 1], i == 0, header))
+            splits.append(Split(len(splits), file.path, file.size, bounds[i], bounds[i + 1], i == 0, header, spool))
     return splits

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import xxhash
 
-from pipeline import preprocessor, publication
+from pipeline import phase1, preprocessor, publication
 from pipeline.compiled import compile_kernel
 from pipeline.geo import GeoTable
 from pipeline.geo.ranges import CountryRanges
@@ -90,12 +90,13 @@ class InProcessEngine:
 
     def map(self, kernel: Callable, tasks: Sequence, advance: Callable[[int], None]) -> Iterator[tuple]:
         for task in tasks:
-            if kernel is preprocessor.preprocess:
-                self.rows.pop(task.number, None)
+            split = task.split if kernel is phase1.read_part else task if kernel is preprocessor.preprocess else None
+            if split:
+                self.rows.pop(split.number, None)
             drop_duplicates = preprocessor.drop_duplicates
 
-            def spy(rows: SplitRows, keep: str, task=task, drop_duplicates=drop_duplicates) -> tuple:
-                self.rows[task.number] = deepcopy(rows)
+            def spy(rows: SplitRows, keep: str, split=split, drop_duplicates=drop_duplicates) -> tuple:
+                self.rows[split.number] = deepcopy(rows)
                 return drop_duplicates(rows, keep)
 
             try:

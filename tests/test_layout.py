@@ -47,7 +47,9 @@ def test_every_package_that_is_imported_is_required_and_the_other_way_round() ->
         for name in imported(path)
     }
     distributions = packages_distributions()
-    used = {distributions[name][0].lower() for name in top if name in distributions and name not in OWN}
+    used = {
+        distributions[name][0].lower().replace(".", "-") for name in top if name in distributions and name not in OWN
+    }
     direct = (ROOT / "requirements.txt").read_text(encoding="utf-8").partition("# Brought by")[0]
     required = {name.lower() for name in re.findall(r"^([\w-]+)==", direct, flags=re.MULTILINE)}
     assert used <= required | {"py4j"}

@@ -20,6 +20,7 @@ JSON_KEYS = [
     "run_id", "status", "error", "engine", "files", "refused_files", "bytes_read", "records_read", "kept",
     "duplicates", "conflicts", "rejected", "rejected_by_reason", "output_rows", "users", "total_watch_time_min",
     "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "output",
+    "duplicates_phase1", "duplicates_phase2", "handed_over", "blank_lines", "preamble_lines",
     "quality",
 ]  # fmt: skip
 

@@ -1,5 +1,9 @@
 """Where the header is found, and why a file without one is refused."""
 
+import bz2
+import gzip
+import lzma
+
 import pytest
 
 from pipeline.errors import FileRefused
@@ -86,3 +90,19 @@ def test_fields_of_a_line():
     assert split_fields(b'a,"b"c', ",") is None
     assert split_fields(b'a,"b', ",") is None
     assert split_fields(b"", ",") == ("",)
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (gzip.compress(b"log_id\n"), "gzip data"),
+        (b"\x28\xb5\x2f\xfd\x00", "zstd data"),
+        (bz2.compress(b"log_id\n"), "bzip2 data"),
+        (lzma.compress(b"log_id\n"), "xz data"),
+        (b"PK\x03\x04\x14\x00", "ZIP archive or an Excel workbook"),
+        (b"PAR1\x15", "Parquet"),
+    ],
+)
+def test_what_is_no_text_is_refused_by_its_name(find, data, named):
+    with pytest.raises(FileRefused, match=named):
+        find(data)

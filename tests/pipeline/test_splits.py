@@ -37,7 +37,18 @@ def test_empty_files_have_no_splits():
 
 
 def test_a_folder_gives_its_logs_and_names_the_rest(tmp_path):
-    for name in ("b.csv", "a.TSV", "c.txt", "[1].csv", "-x.csv", "a b\nc.csv", "d.csv.gz"):
+    for name in (
+        "b.csv",
+        "a.TSV",
+        "c.txt",
+        "[1].csv",
+        "-x.csv",
+        "a b\nc.csv",
+        "d.csv.gz",
+        "e.TSV.Zst",
+        "f.csv.bz2",
+        "g.gz",
+    ):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "link.csv").symlink_to("/etc/hosts")
@@ -45,8 +56,18 @@ def test_a_folder_gives_its_logs_and_names_the_rest(tmp_path):
     (tmp_path / "nowhere.csv").symlink_to("gone.csv")
     files, skipped = find_inputs(str(tmp_path))
     names = [os.path.basename(path) for path in files]
-    assert names == ["-x.csv", "[1].csv", "a b\nc.csv", "a.TSV", "b.csv", "inside.csv", "link.csv"]
-    assert {os.path.basename(path) for path in skipped} == {"c.txt", "d.csv.gz", "folder.csv", "nowhere.csv"}
+    assert names == [
+        "-x.csv",
+        "[1].csv",
+        "a b\nc.csv",
+        "a.TSV",
+        "b.csv",
+        "d.csv.gz",
+        "e.TSV.Zst",
+        "inside.csv",
+        "link.csv",
+    ]
+    assert {os.path.basename(path) for path in skipped} == {"c.txt", "f.csv.bz2", "folder.csv", "g.gz", "nowhere.csv"}
 
 
 def test_an_existing_path_is_literal_and_anything_else_a_glob(tmp_path):
