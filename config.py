@@ -133,6 +133,12 @@ class Config:
     QUARANTINE_RETENTION_DAYS: int = setting(30, integer(1, 36_500), unit="days",
         meaning="How long rejected records and conflicts are kept.", change="Law or habit asks for another time.")
 
+    # Questions
+    QUERY_ROWS: int = setting(1000, integer(1, 10**9), unit="rows", option="--limit-rows",
+        meaning="Rows that a query shows at most.", change="You export a larger result.")
+    QUERY_SECONDS: int = setting(10, integer(1, 86_400), unit="seconds", option="--timeout",
+        meaning="Time that a query may take.", change="You ask much of a large result.")
+
     # Columns
     LOG_ID_COLUMN: tuple[str, ...] = setting(("log_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
     USER_ID_COLUMN: tuple[str, ...] = setting(("user_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
