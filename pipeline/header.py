@@ -12,6 +12,8 @@ from pipeline.errors import FileRefused
 DELIMITERS = (",", ";", "\t", "|")
 HEADER_LINES = 20
 SAMPLE_BYTES = 64 * 1024
+FIRST_LINE = "The first line has: "
+"""What follows this in a reason may be a record; logs leave it out."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def _no_header(first_line: bytes, wanted: Mapping[str, tuple[str, ...]]) -> str:
         missing.append(f"{aliases[0]!r}{hint}")
     return (
         f"no header in the first {HEADER_LINES} lines: missing {', '.join(missing)} under every delimiter of "
-        f", ; TAB |. The first line has: {shown}."
+        f", ; TAB |. {FIRST_LINE}{shown}."
     )
 
 

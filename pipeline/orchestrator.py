@@ -43,6 +43,7 @@ def run(config: Config, progress: Progress) -> RunResult:
     """
     clock = _Clock()
     run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    progress.event("run_started", run_id=run_id)
     output = Output(config.OUTPUT_DIR)
     output.check()
     choice = choose_engine(config)
@@ -67,6 +68,7 @@ def run(config: Config, progress: Progress) -> RunResult:
         progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
         outcome = read_files(pool, files, sizes.split_bytes, progress.advance)
         outcome.refused |= refused
+        publication.report_files(outcome, progress)
         clock.lap("phase1")
         if not outcome.ledgers:
             return _nothing_left(run_id, config, choice, outcome, clock)

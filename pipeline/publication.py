@@ -7,12 +7,13 @@ from pathlib import Path
 
 from pipeline.engines import Engine
 from pipeline.errors import BalanceError
+from pipeline.header import FIRST_LINE
 from pipeline.job import Job
 from pipeline.output import FileTask, write_file
 from pipeline.phase1 import FileLedger, Phase1
 from pipeline.phase2 import Totals, conflict_places, run_all
 from pipeline.quarantine import ConflictTask, Quarantine, conflict_file, fetch_conflicts, reject_file
-from pipeline.results import MICRO, RegionTotal, RunResult
+from pipeline.results import MICRO, Progress, RegionTotal, RunResult
 from pipeline.splits import display_name
 
 _CONFLICTS_AT_ONCE = 20_000
@@ -81,6 +82,15 @@ def check_balance(outcome: Phase1, totals: Totals) -> None:
         )
 
 
+def report_files(outcome: Phase1, progress: Progress) -> None:
+    """Tell the log what became of every file; a line of a file that has no header may hold personal data."""
+    for ledger in outcome.ledgers:
+        progress.event("file_read", **ledger_entry(ledger))
+    for path, reason in sorted(outcome.refused.items()):
+        reason = reason.partition(FIRST_LINE)[0].strip()
+        progress.event("file_refused", level="error", file=display_name(path), reason=reason)
+
+
 def write_run_record(folder: Path, result: RunResult, outcome: Phase1, settings: dict[str, object]) -> None:
     """Write ``run.json``: the result as ``--json`` gives it, and the ledger of every file."""
     record = result.to_json() | {
@@ -94,12 +104,13 @@ def write_run_record(folder: Path, result: RunResult, outcome: Phase1, settings:
         "notes": list(result.notes),
         "skipped_files": list(result.skipped_files),
         "settings": settings,
-        "ledger": [_ledger_entry(ledger) for ledger in outcome.ledgers],
+        "ledger": [ledger_entry(ledger) for ledger in outcome.ledgers],
     }
     (folder / "run.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _ledger_entry(ledger: FileLedger) -> dict[str, object]:
+def ledger_entry(ledger: FileLedger) -> dict[str, object]:
+    """What became of the records of one file, as ``run.json`` and the log tell it."""
     return {
         "file": display_name(ledger.file.path),
         "bytes": ledger.file.size,
