@@ -31,7 +31,7 @@ from pipeline.splits import InputFile, display_name, find_inputs, open_inputs
 from utils.metrics import PeakMemory
 from utils.units import format_size
 
-_INTERMEDIATE_SHARE = 0.6
+INTERMEDIATE_SHARE = 0.6
 """Intermediate files and totals take about this share of the input."""
 
 
@@ -156,7 +156,7 @@ def _required_columns(config: Config) -> dict[str, tuple[str, ...]]:
 
 
 def _check_disk(config: Config, files: list[InputFile]) -> None:
-    need = int(sum(file.size for file in files) * _INTERMEDIATE_SHARE)
+    need = int(sum(file.size for file in files) * INTERMEDIATE_SHARE)
     free = shutil.disk_usage(config.INTERMEDIATE_DIR).free
     if free < need:
         raise EnvironmentFault(
