@@ -35,7 +35,7 @@ def as_table(found: Found, width: int | None = None) -> str:
 
 
 def as_csv(found: Found) -> str:
-    """RFC 4180 with a header. Text that a spreadsheet would take for a formula gets a quote before it; null is empty."""
+    """RFC 4180 with a header. Null is empty; text that a spreadsheet would take for a formula gets a quote."""
     stream = io.StringIO()
     writer = csv.writer(stream)
     writer.writerow(_inert(name) for name in found.columns)

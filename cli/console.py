@@ -44,7 +44,7 @@ LOG = Log()
 
 
 def say(message: str, *, level: str = "info", event: str = "message", **facts: object) -> None:
-    """One message on stderr: as it is, after its level where that is no ``info``, or as JSON together with the facts."""
+    """One message on stderr: as text, after its level unless that is ``info``, or as JSON with the facts."""
     if LOG.as_json:
         LOG.write(level, event, message=message, **facts)
     else:

@@ -68,7 +68,7 @@ class NullProgress:
 
 
 class JsonProgress(NullProgress):
-    """JSON objects for a log collector; ``quiet``: only what went wrong. Run id and phase are added to all that follow."""
+    """JSON objects for a log collector; ``quiet``: only what went wrong. Run id and phase are added to all."""
 
     def __init__(self, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._quiet = quiet

@@ -53,7 +53,7 @@ class Version:
 
 
 def current_version(output_dir: str) -> Version:
-    """The version that ``output_dir`` shows now: the link is resolved once, so a publication meanwhile disturbs nothing.
+    """The version that ``output_dir`` shows now. The link is resolved once: a publication meanwhile disturbs nothing.
 
     Raises:
         InputError: nothing is published there, or its record cannot be read.

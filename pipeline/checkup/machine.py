@@ -34,7 +34,9 @@ def check_packages(requirements: Path = REQUIREMENTS) -> Check:
         return Check("packages", "warn", f"{requirements} cannot be read: {fault.strerror}", "Restore it.")
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)", text, flags=re.MULTILINE))
     found = {name: _installed(name) for name in pinned}
-    wrong = [f"{name} {found[name] or 'missing'} (not {pinned[name]})" for name in pinned if found[name] != pinned[name]]
+    wrong = [
+        f"{name} {found[name] or 'missing'} (not {pinned[name]})" for name in pinned if found[name] != pinned[name]
+    ]
     if wrong:
         status = "fail" if None in found.values() else "warn"
         return Check("packages", status, ", ".join(wrong), f"Run: pip install -r {requirements}")
@@ -45,7 +47,7 @@ def check_cores(config: Config) -> Check:
     """No more workers than usable cores."""
     cores = usable_cores()
     shown = f"{config.PREPROCESSING_WORKERS} workers, {cores} usable cores"
-    if config.PREPROCESSING_WORKERS > cores:
+    if cores < config.PREPROCESSING_WORKERS:
         return Check("cores", "warn", shown, f"Set --workers to {cores}: more only take memory.")
     return Check("cores", "ok", shown)
 
@@ -58,9 +60,9 @@ def check_memory(config: Config, available: int | None = None, total: int | None
     shown = (
         f"limit {format_size(config.MEMORY_LIMIT)}, total {format_size(total)}{limited}, free {format_size(available)}"
     )
-    if config.MEMORY_LIMIT > total:
+    if total < config.MEMORY_LIMIT:
         return Check("memory", "fail", shown, f"Set --memory-limit to at most {format_size(total * 0.8)}.")
-    if config.MEMORY_LIMIT > available:
+    if available < config.MEMORY_LIMIT:
         return Check("memory", "warn", shown, "End other programs, or lower --memory-limit to what is free.")
     return Check("memory", "ok", shown)
 
