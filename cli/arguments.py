@@ -118,7 +118,8 @@ def run_parser() -> argparse.ArgumentParser:
     parser = _new_parser(
         "run",
         "Activity-log CSVs to watch time per user and region. This is the command when none is named;\n"
-        "without any input it makes test data first. Other commands: generate, query, doctor (see query --help).",
+        "without any input it makes test data first. Other commands:\n"
+        "generate, query, doctor (see query --help).",
     )
     parser.add_argument("--input", metavar="PATH", help="a folder, a file or a 'glob'")
     _add_places(parser)

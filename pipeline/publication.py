@@ -85,7 +85,7 @@ def check_balance(outcome: Phase1, totals: Totals) -> None:
 def report_files(outcome: Phase1, progress: Progress) -> None:
     """Tell the log what became of every file; a line of a file that has no header may hold personal data."""
     for ledger in outcome.ledgers:
-        progress.event("file_read", **ledger_entry(ledger))
+        progress.event("file_read", "info", **ledger_entry(ledger))
     for path, reason in sorted(outcome.refused.items()):
         reason = reason.partition(FIRST_LINE)[0].strip()
         progress.event("file_refused", level="error", file=display_name(path), reason=reason)

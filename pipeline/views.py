@@ -11,14 +11,7 @@ import duckdb
 from pipeline.catalog import Version
 from pipeline.errors import ConfigError
 
-VIEWS = {
-    "watch_time": "geo_region, user_id, total_watch_time_min, event_count: the published output",
-    "user_totals": "user_id, total_watch_time_min, event_count, regions: each user across regions",
-    "runs": "a row for each kept version: its counts, times and settings of geography",
-    "quarantine": "file, line, byte_offset, reason, column, value, raw: rejected records and conflicts",
-    "ledger": "file, bytes, records, duplicates, handed_over, rejected, ...: the files of this version",
-}
-"""Views by name, with what is in them."""
+VIEWS = ("watch_time", "user_totals", "runs", "quarantine", "ledger")
 
 _RUN_COLUMNS = {
     "version": "VARCHAR",

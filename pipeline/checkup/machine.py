@@ -34,12 +34,10 @@ def check_packages(requirements: Path = REQUIREMENTS) -> Check:
         return Check("packages", "warn", f"{requirements} cannot be read: {fault.strerror}", "Restore it.")
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)", text, flags=re.MULTILINE))
     found = {name: _installed(name) for name in pinned}
-    wrong = [
-        f"{name} {found[name] or 'missing'} (not {pinned[name]})" for name in pinned if found[name] != pinned[name]
-    ]
+    wrong = [f"{name} {found[name] or 'missing'} (not {pin})" for name, pin in pinned.items() if found[name] != pin]
     if wrong:
-        status = "fail" if None in found.values() else "warn"
-        return Check("packages", status, ", ".join(wrong), f"Run: pip install -r {requirements}")
+        shown, fix = ", ".join(wrong), f"Run: pip install -r {requirements}"
+        return Check("packages", "fail" if None in found.values() else "warn", shown, fix)
     return Check("packages", "ok", f"{len(pinned)} packages as pinned")
 
 
