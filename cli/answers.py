@@ -67,8 +67,6 @@ def _is_number(value: Value) -> bool:
 def _shown(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | Decimal):
-        return f"{value:,}"
     return "" if value is None else printable(str(value))
 
 
