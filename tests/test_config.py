@@ -12,6 +12,9 @@ from utils.settings import declared
 FOLDERS = {"INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR"}
 
 VALID = {
+    "QUERY_ROWS": ("5", 5),
+    "QUERY_SECONDS": ("60", 60),
+    "LOG_FORMAT": ("JSON", "json"),
     "INPUT_DIR": ("logs", "logs"),
     "INTERMEDIATE_DIR": ("between", "between"),
     "OUTPUT_DIR": ("out", "out"),
@@ -51,6 +54,9 @@ VALID = {
 }
 
 INVALID = {
+    "QUERY_ROWS": ["0", "many"],
+    "QUERY_SECONDS": ["0", "1.5"],
+    "LOG_FORMAT": ["xml", ""],
     "INPUT_DIR": ["", "  ", "a\0b", 5],
     "INTERMEDIATE_DIR": [""],
     "OUTPUT_DIR": [""],

@@ -2,7 +2,10 @@
 
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from config import Config
 from pipeline.checkup.check import Check
@@ -12,6 +15,7 @@ from pipeline.engines.spark_session import SparkDriver
 from utils.units import format_seconds
 
 START_SECONDS = 90.0
+_END_SECONDS = 10.0
 _INSTALL = "Install Java 17 or 21 (Debian: apt install openjdk-17-jre-headless; macOS: brew install openjdk@17)"
 
 
@@ -34,12 +38,15 @@ def check_spark_start(config: Config, limit: float = START_SECONDS) -> Check:
     outcome: list[Exception | None] = []
     try:
         with scratch_in(existing_parent(Path(config.INTERMEDIATE_DIR))) as folder:
+            before = set(psutil.Process().children(recursive=True))
             driver = SparkDriver(config, min(2, config.PREPROCESSING_WORKERS), folder)
             starter = threading.Thread(target=_start_and_count, args=(driver, outcome), daemon=True)
             starter.start()
             starter.join(limit)
-            driver.stop(at_once=starter.is_alive())
-            starter.join(limit)
+            if starter.is_alive():
+                _end_children(but=before)  # stop knows no JVM that is still being launched
+                starter.join(_END_SECONDS)
+            driver.stop(at_once=outcome != [None])
     except OSError as fault:
         return Check("spark", "fail", f"did not start: {fault}", fix)
     seconds = format_seconds(time.monotonic() - begin)
@@ -48,6 +55,12 @@ def check_spark_start(config: Config, limit: float = START_SECONDS) -> Check:
     if outcome and time.monotonic() - begin < limit:
         return Check("spark", "fail", str(outcome[0]), fix)
     return Check("spark", "fail", f"did not start within {format_seconds(limit)}", fix)
+
+
+def _end_children(but: set[psutil.Process]) -> None:
+    for child in set(psutil.Process().children(recursive=True)) - but:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def _start_and_count(driver: SparkDriver, outcome: list[Exception | None]) -> None:

@@ -1,19 +1,21 @@
 """Each check of ``doctor``: what is fine, what is not, and that it leaves nothing behind."""
 
+import gc
 import os
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import psutil
 import pytest
 
 from config import Config
 from pipeline.checkup import examine, places
-from pipeline.checkup.java_and_spark import check_java
+from pipeline.checkup.java_and_spark import check_java, check_spark_start
 from pipeline.checkup.machine import check_cores, check_memory, check_open_files, check_packages, check_python
 from pipeline.checkup.places import check_input_and_intermediate, check_output
 from pipeline.checkup.tables import check_geo, judge_age
-from pipeline.engines.java import Java
+from pipeline.engines.java import Java, find_java
 
 
 @pytest.fixture
@@ -106,4 +108,21 @@ def test_an_examination_leaves_nothing_behind(settings, tmp_path: Path) -> None:
     checks = list(examine(settings(), spark=False))
     assert "spark" not in {check.name for check in checks}
     assert all(check.fix for check in checks if check.status != "ok")
+    assert list(tmp_path.iterdir()) == []
+
+
+# pyspark leaves the pipe to a JVM that ended while it was launched.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_spark_starts_and_ends_within_the_limit(settings, tmp_path: Path) -> None:
+    if find_java().problem:
+        pytest.skip("this machine has no Java for Spark")
+    config = settings(PREPROCESSING_WORKERS=1)
+    before = set(psutil.Process().children(recursive=True))
+    check = check_spark_start(config)
+    assert (check.status, check.fix != "") == ("ok", False), check
+    late = check_spark_start(config, limit=0.2)
+    assert late.status == "fail"
+    assert "within 0.20 s" in late.found
+    gc.collect()
+    assert set(psutil.Process().children(recursive=True)) <= before
     assert list(tmp_path.iterdir()) == []

@@ -141,7 +141,7 @@ def test_rows_beyond_the_limit_are_cut(asked: Ask) -> None:
 def test_time_and_memory_are_limited(asked: Ask) -> None:
     with pytest.raises(ConfigError, match=r"within 1 s.*--timeout"):
         asked("select count(*) from range(1000000000) a, range(1000000000) b", QUERY_SECONDS=1)
-    with pytest.raises(ConfigError, match="more than 800 MB of memory.*--memory-limit"):
+    with pytest.raises(ConfigError, match=r"more than 800 MB of memory.*--memory-limit"):
         asked("select list(hash(range)) from range(400000000)", MEMORY_LIMIT=10**9, QUERY_SECONDS=60)
 
 
