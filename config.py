@@ -37,6 +37,7 @@ Engine = Literal["auto", "spark", "polars"]
 SparkPlan = Literal["auto", "kernel", "sql"]
 Keep = Literal["longest", "first", "last"]
 GeoLevel = Literal["region", "country"]
+LogFormat = Literal["text", "json"]
 Codec = Literal["zstd", "snappy", "lz4", "gzip", "none"]
 
 ENVIRONMENT_PREFIX = "LOGMILL_"
@@ -161,6 +162,15 @@ class Config:
     RECORD_RULES: tuple[Rule, ...] = setting((), rules(), unit="rules by name",
         meaning="What a valid record must be besides: one that breaks a rule is counted (warn) or rejected (reject).",
         change="You know what your logs may hold.")
+
+    # Questions and messages
+    QUERY_ROWS: int = setting(1000, integer(1, 10**9), unit="rows", option="--limit-rows",
+        meaning="Rows that a query shows at most.", change="You export a larger result.")
+    QUERY_SECONDS: int = setting(10, integer(1, 86_400), unit="seconds", option="--timeout",
+        meaning="Time that a query may take.", change="You ask much of a large result.")
+
+    LOG_FORMAT: LogFormat = setting("text", choice(*get_args(LogFormat)), unit="name", option="--log-format",
+        meaning="Messages on stderr: for people, or one JSON object a line.", change="A log collector reads them.")
 
     # Columns
     LOG_ID_COLUMN: tuple[str, ...] = setting(("log_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)

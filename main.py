@@ -4,14 +4,16 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from itertools import pairwise
 
 MISSING = "the package {0} is missing. Run: pip install -r requirements.txt (or start with make run)."
 
 try:
-    from cli.arguments import parse_arguments
-    from cli.console import Answer, say
-    from config import load_config
+    from cli.arguments import Arguments, parse_arguments
+    from cli.console import LOG, Answer, say
+    from config import Config, load_config
     from pipeline.errors import EnvironmentFault, LogmillError
     from pipeline.results import failed_result
 except ModuleNotFoundError as missing:
@@ -19,6 +21,7 @@ except ModuleNotFoundError as missing:
     sys.exit(5)
 
 INTERRUPTED = 130
+Command = Callable[[Arguments, Config, Answer], int]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -30,17 +33,14 @@ def main(argv: Sequence[str]) -> int:
 
 def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
     engine, output = None, ""
+    LOG.begin(as_json=_asks_for_json(argv))
     try:
         arguments = parse_arguments(argv)
         config = load_config(arguments.settings, os.environ, arguments.config)
         engine, output = config.ENGINE, config.OUTPUT_DIR
+        LOG.begin(as_json=config.LOG_FORMAT == "json")
         # Imported late: Polars and Spark take a second, which --help and a usage error need not.
-        if arguments.command == "generate":
-            from cli.generate import generate_command as command
-        elif arguments.command == "replay":
-            from cli.replay import replay_command as command
-        else:
-            from cli.run import run_command as command
+        command: Command = getattr(import_module(f"cli.{arguments.command}"), f"{arguments.command}_command")
         return command(arguments, config, answer)
     except LogmillError as error:
         code, message, trace = error.exit_code, str(error), traceback.format_exc()
@@ -50,13 +50,21 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
         code, message, trace = EnvironmentFault.exit_code, MISSING.format(error.name), traceback.format_exc()
     except Exception as error:
         code, trace = 1, traceback.format_exc()
-        shown = f"{type(error).__name__}: {error}"[:1000]
+        # Other libraries' messages may quote records, which a log must not keep.
+        shown = type(error).__name__ if LOG.as_json else f"{type(error).__name__}: {error}"[:1000]
         message = f"a fault in the program: {shown}. Run again with --debug to see where, and report it."
     if "--debug" in argv and trace:
-        say(trace)
-    say(f"error: {message}")
+        say(trace, event="traceback")
+    say(message, level="error", event="failed", exit_code=code)
     answer.give(failed_result(message, engine=engine, output=output).to_json())
     return code
+
+
+def _asks_for_json(argv: Sequence[str]) -> bool:
+    """Whether messages are JSON as far as is known before the settings are read: these may be what is wrong."""
+    asked = [value for word, value in pairwise([*argv, ""]) if word == "--log-format"]
+    asked += [word.partition("=")[2] for word in argv if word.startswith("--log-format=")]
+    return (asked or [os.environ.get("LOGMILL_LOG_FORMAT", "")])[-1].lower() == "json"
 
 
 def _interrupt(*_: object) -> None:

@@ -34,6 +34,9 @@ SETTINGS = {
     "duplicates": "GENERATOR_DUPLICATES",
     "cross_file_duplicates": "GENERATOR_CROSS_FILE_DUPLICATES",
     "seed": "GENERATOR_SEED",
+    "limit_rows": "QUERY_ROWS",
+    "timeout": "QUERY_SECONDS",
+    "log_format": "LOG_FORMAT",
 }
 """The setting that each option overrides, by the option's name in ``argparse``."""
 
@@ -50,6 +53,9 @@ class Arguments:
     debug: bool = False
     generate_into: str | None = None
     replay: tuple[str, ...] = ()
+    sql: str = ""
+    format: str = "table"
+    spark: bool = True
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,11 +71,11 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         SystemExit: with 0, after ``--help`` was printed.
     """
     command, rest = ("run", argv) if not argv or argv[0].startswith("-") else (argv[0], argv[1:])
-    if command not in _PARSERS:
-        close = difflib.get_close_matches(command, _PARSERS, n=1)
+    if command not in PARSERS:
+        close = difflib.get_close_matches(command, PARSERS, n=1)
         hint = f"Did you mean {close[0]}?" if close else "See: python main.py --help"
-        raise ConfigError(f"unknown command {command!r}: expected {' or '.join(_PARSERS)}. {hint}")
-    given = vars(_PARSERS[command]().parse_args(rest))
+        raise ConfigError(f"unknown command {command!r}: expected {' or '.join(PARSERS)}. {hint}")
+    given = vars(PARSERS[command]().parse_args(rest))
     into = given.pop("output") if command == "generate" else None
     settings = {SETTINGS[name]: value for name, value in given.items() if name in SETTINGS and value is not None}
     return Arguments(
@@ -81,6 +87,9 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         debug=given["debug"],
         generate_into=into,
         replay=tuple(given.get("replay", ())),
+        sql=given.get("sql", ""),
+        format=given.get("format", "table"),
+        spark=not given.get("no_spark", False),
     )
 
 
@@ -98,6 +107,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary, errors only")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--log-format", metavar="NAME", help="messages on stderr: text, or json (an object a line)")
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", metavar="DIR", help="where the result is published")
+    parser.add_argument("--intermediate", metavar="DIR", help="files between the phases")
 
 
 def run_parser() -> argparse.ArgumentParser:
@@ -105,7 +120,8 @@ def run_parser() -> argparse.ArgumentParser:
     parser = _new_parser(
         "run",
         "Activity-log CSVs to watch time per user and region. This is the command when none is named;\n"
-        "without any input it makes test data first. Other commands: generate, replay (each has --help).",
+        "without any input it makes test data first. Other commands:\n"
+        "generate, replay, query, doctor (see query --help).",
     )
     _add_run_options(parser)
     return parser
@@ -125,8 +141,7 @@ def replay_parser() -> argparse.ArgumentParser:
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", metavar="PATH", help="a folder, a file or a 'glob'")
-    parser.add_argument("--output", metavar="DIR", help="where the result is published")
-    parser.add_argument("--intermediate", metavar="DIR", help="files between the phases")
+    _add_places(parser)
     parser.add_argument("--engine", metavar="NAME", help="auto, spark or polars")
     parser.add_argument("--workers", metavar="N", help="worker processes (default: the usable cores)")
     parser.add_argument("--memory-limit", metavar="SIZE", help="ceiling for all processes together")
@@ -150,8 +165,49 @@ def generate_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
+def query_parser() -> argparse.ArgumentParser:
+    """Options of ``query``."""
+    parser = _new_parser(
+        "query",
+        "Asks the published result in SQL (DuckDB), read-only. The views:\n"
+        "  watch_time    geo_region, user_id, total_watch_time_min, event_count: the published output\n"
+        "  user_totals   user_id, total_watch_time_min, event_count, regions: each user across regions\n"
+        "  runs          a row for each kept version: counts, times, geo database\n"
+        "  quarantine    file, line, byte_offset, reason, column, value, raw: rejects and conflicts\n"
+        "  ledger        file, bytes, records, duplicates, handed_over, rejected, ...: the input files",
+    )
+    parser.add_argument("sql", metavar="SQL", help="one query, such as 'FROM runs'")
+    parser.add_argument("--format", metavar="NAME", default="table", help="table, csv or json")
+    parser.add_argument("--limit-rows", metavar="N", help="rows that are shown at most (1000)")
+    parser.add_argument("--timeout", metavar="SECONDS", help="time that the query may take (10)")
+    _add_places(parser)
+    parser.add_argument("--memory-limit", metavar="SIZE", help="memory that the query may take")
+    _add_common(parser)
+    return parser
+
+
+def doctor_parser() -> argparse.ArgumentParser:
+    """Options of ``doctor``."""
+    parser = _new_parser(
+        "doctor",
+        "Checks whether this machine and these settings are fit for a run: Python, memory, disks, links,\n"
+        "open files, geo data, Java and Spark. Each line is ok, warn or fail, with what to do.",
+    )
+    parser.add_argument("--input", metavar="PATH", help="the logs that a run would read")
+    _add_places(parser)
+    parser.add_argument("--engine", metavar="NAME", help="auto, spark or polars")
+    parser.add_argument("--geo-db", metavar="FILE", help="MMDB file instead of the table that is shipped")
+    parser.add_argument("--no-spark", action="store_true", help="do not try to start Spark")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    _add_common(parser)
+    return parser
+
+
+PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "run": run_parser,
     "generate": generate_parser,
     "replay": replay_parser,
+    "query": query_parser,
+    "doctor": doctor_parser,
 }
+"""The commands, each with its options. ``python main.py NAME`` runs ``NAME_command`` of ``cli/NAME.py``."""

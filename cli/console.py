@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import IO
 
 
@@ -19,10 +20,41 @@ def printable(text: str) -> str:
     )
 
 
-def say(message: str) -> None:
-    """One message on stderr; a closed stderr is no reason to fail."""
+class Log:
+    """Stderr. Lines of text, or with ``as_json`` one JSON object each; ``known`` is added to every object.
+
+    There is one for the process, as there is one stderr; workers write none.
+    """
+
+    def __init__(self) -> None:
+        self.begin(as_json=False)
+
+    def begin(self, *, as_json: bool) -> None:
+        """A new command line: its format, and nothing known yet."""
+        self.as_json = as_json
+        self.known: dict[str, object] = {}
+
+    def write(self, level: str, event: str, **facts: object) -> None:
+        """One JSON object with time (UTC), level, event, what is known (run id, phase) and the facts."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        _print(json.dumps({"time": time, "level": level, "event": event, **self.known, **facts}))
+
+
+LOG = Log()
+
+
+def say(message: str, *, level: str = "info", event: str = "message", **facts: object) -> None:
+    """One message on stderr: as text, after its level unless that is ``info``, or as JSON with the facts."""
+    if LOG.as_json:
+        LOG.write(level, event, message=message, **facts)
+    else:
+        _print(message if level == "info" else f"{level}: {message}")
+
+
+def _print(line: str) -> None:
+    """Print to stderr; a closed stderr is no reason to fail."""
     with contextlib.suppress(OSError, ValueError):
-        print(message, file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
 
 
 class Answer:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from cli.console import printable, say
+from cli.console import LOG, printable, say
 from utils.units import format_seconds, format_size
 
 LINE_EVERY_SECONDS = 5.0
@@ -31,9 +31,13 @@ class ShownProgress(Protocol):
 
     def note(self, message: str) -> None: ...
 
+    def event(self, name: str, level: str = "info", **facts: object) -> None: ...
+
 
 def open_progress(quiet: bool) -> ShownProgress:
     """The progress that suits stderr."""
+    if LOG.as_json:
+        return JsonProgress(quiet)
     if quiet:
         return NullProgress()
     return BarProgress() if sys.stderr.isatty() else LineProgress()
@@ -58,6 +62,58 @@ class NullProgress:
 
     def note(self, message: str) -> None:
         """Nothing to show."""
+
+    def event(self, name: str, level: str = "info", **facts: object) -> None:
+        """Nothing to show: what a person must hear comes with the summary."""
+
+
+class JsonProgress(NullProgress):
+    """JSON objects for a log collector; ``quiet``: only what went wrong. Run id and phase are added to all."""
+
+    def __init__(self, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quiet = quiet
+        self._clock = clock
+        self._total = self._done = 0
+        self._started = self._last_line = 0.0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the phase; a run that failed in one keeps its name for the error."""
+        if kind is None:
+            self._end_phase()
+
+    def phase(self, name: str, total_bytes: int) -> None:
+        """A phase begins."""
+        self._end_phase()
+        LOG.known["phase"] = name.partition(":")[0].lower()
+        self._total, self._done = total_bytes, 0
+        self._started = self._last_line = self._clock()
+        self.event("phase_started", total=total_bytes)
+
+    def advance(self, n: int) -> None:
+        """Counts, and says so when the last time is some seconds ago."""
+        self._done += n
+        now = self._clock()
+        if now - self._last_line >= LINE_EVERY_SECONDS:
+            self._last_line = now
+            self.event("progress", done=self._done, total=self._total)
+
+    def note(self, message: str) -> None:
+        """Says the message."""
+        self.event("note", message=message)
+
+    def event(self, name: str, level: str = "info", **facts: object) -> None:
+        """Writes the event."""
+        if "run_id" in facts:
+            LOG.known["run_id"] = facts.pop("run_id")
+        if level != "info" or not self._quiet:
+            LOG.write(level, name, **facts)
+
+    def _end_phase(self) -> None:
+        if "phase" in LOG.known:
+            self.event("phase_finished", done=self._done, seconds=round(self._clock() - self._started, 3))
+            del LOG.known["phase"]
 
 
 class LineProgress(NullProgress):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cli.arguments import Arguments
-from cli.console import Answer, printable, say
+from cli.console import LOG, Answer, printable, say
 from cli.generate import make_test_data
 from cli.progress import ShownProgress, open_progress
 from cli.summary import print_summary
@@ -30,6 +30,8 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
 def answer_result(arguments: Arguments, config: Config, answer: Answer, result: RunResult) -> int:
     """Gives the JSON object or the summary of a run; returns the exit code."""
     check = _check(config, result)
+    if LOG.as_json:
+        _log_end(result)
     answer.give(result.to_json())
     if not answer.as_json and not arguments.quiet:
         print_summary(result, check)
@@ -73,14 +75,22 @@ def _check(config: Config, result: RunResult) -> TruthCheck | str | None:
         return f"not checked against {TRUTH_FILE}: {error}"
 
 
+def _log_end(result: RunResult) -> None:
+    """The counts and times of the run; its files have events of their own."""
+    level = {"ok": "info", "partial": "warning", "failed": "error"}[result.status]
+    counts = {name: value for name, value in result.to_json().items() if name not in ("run_id", "refused_files")}
+    LOG.write(level, "run_finished", **counts, refused=len(result.refused_files))
+
+
 def _report_trouble(result: RunResult, check: TruthCheck | str | None) -> None:
     """What a person must hear even if the summary is not printed."""
     for refused in result.refused_files:
-        say(f"refused: {printable(refused.file)}: {printable(refused.reason)}")
+        if not LOG.as_json:  # which has its own event of it
+            say(f"refused: {printable(refused.file)}: {printable(refused.reason)}")
     if result.error:
-        say(f"error: {printable(result.error)}")
+        say(printable(result.error), level="error", event="failed")
     for quality in result.quality:
         if quality.outcome == "warn":
-            say(f"warning: {quality}")
+            say(str(quality), level="warning", event="quality")
     if isinstance(check, TruthCheck) and not check.agrees:
-        say(f"warning: {check}")
+        say(str(check), level="warning", event="truth_differs")

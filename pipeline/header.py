@@ -28,6 +28,8 @@ SAMPLE_BYTES = 64 * 1024
 RULE_COLUMN = "column "
 """A column that is read for a rule alone has this and its name as its role."""
 NO_NAMES: Names = MappingProxyType({})
+NAMES_FOLLOW = " has: "
+"""What follows this in a reason may be a record; logs leave it out."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _no_header(lines: list[bytes], wanted: Names) -> str:
     ]
     return (
         f"no header in the first {HEADER_LINES} lines: missing {', '.join(missing)} under every delimiter of "
-        f", ; TAB |. {'The first line' if number == 1 else f'Line {number}'} has: {shown}{more}."
+        f", ; TAB |. {'The first line' if number == 1 else f'Line {number}'}{NAMES_FOLLOW}{shown}{more}."
     )
 
 

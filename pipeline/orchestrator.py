@@ -40,7 +40,7 @@ from pipeline.splits import InputFile, display_name, file_size, find_inputs, ope
 from utils.metrics import PeakMemory
 from utils.units import format_size
 
-_INTERMEDIATE_SHARE = 0.6
+INTERMEDIATE_SHARE = 0.6
 """Intermediate files and totals take about this share of the input."""
 
 
@@ -54,6 +54,7 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
     clock = _Clock()
     run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
     rules, pseudonyms = _bind_rules(config), _find_key(config)
+    progress.event("run_started", run_id=run_id)
     output = Output(config.OUTPUT_DIR)
     output.check()
     choice = choose_engine(config)
@@ -88,6 +89,7 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
         outcome = read_files(pool, files, sizes.split_bytes, progress.advance)
         outcome.refused |= refused | outside
         replays.refuse_faulty(outcome.refused)
+        publication.report_files(outcome, progress)
         clock.lap("phase1")
         if not {ledger.file.path for ledger in outcome.ledgers} - set(replays.paths):
             return _nothing_left(run_id, config, choice, job, outcome, clock)
@@ -198,7 +200,7 @@ def _find_key(config: Config) -> KeySource | None:
 
 
 def _check_disk(config: Config, files: list[InputFile]) -> None:
-    need = int(sum(file.size for file in files) * _INTERMEDIATE_SHARE)
+    need = int(sum(file.size for file in files) * INTERMEDIATE_SHARE)
     free = shutil.disk_usage(config.INTERMEDIATE_DIR).free
     if free < need:
         raise EnvironmentFault(

@@ -72,6 +72,21 @@ class Output:
 
     def check(self) -> None:
         """Raise early where publication could not work: what stands at OUTPUT_DIR, and whether links are possible."""
+        self.check_place()
+        try:
+            self.versions.mkdir(parents=True, exist_ok=True)
+            probe = self.versions / f".probe-{os.getpid()}"
+            probe.unlink(missing_ok=True)
+            probe.symlink_to("nowhere")
+            probe.unlink()
+        except OSError as fault:
+            raise EnvironmentFault(
+                f"cannot write symbolic links in {str(self.versions)!r}: {fault.strerror or fault}. "
+                "Choose an --output on a file system that has them and where you may write."
+            ) from fault
+
+    def check_place(self) -> None:
+        """Raise ConfigError where OUTPUT_DIR is neither free nor a link of ours; changes nothing."""
         if self.link.is_symlink():
             target = Path(os.path.abspath(self.link.parent / os.readlink(self.link)))
             if not target.is_relative_to(self.versions):
@@ -85,17 +100,6 @@ class Output:
                 f"OUTPUT_DIR {str(self.link)!r} is {kind}; it must be free, because it becomes a link to the current "
                 "version. Choose another --output, or move it away (in Docker: mount its parent folder)."
             )
-        try:
-            self.versions.mkdir(parents=True, exist_ok=True)
-            probe = self.versions / f".probe-{os.getpid()}"
-            probe.unlink(missing_ok=True)
-            probe.symlink_to("nowhere")
-            probe.unlink()
-        except OSError as fault:
-            raise EnvironmentFault(
-                f"cannot write symbolic links in {str(self.versions)!r}: {fault.strerror or fault}. "
-                "Choose an --output on a file system that has them and where you may write."
-            ) from fault
 
     def begin(self, version: str) -> Path:
         """A hidden folder for the new version, with its ``data`` folder; what an earlier run left unfinished goes."""

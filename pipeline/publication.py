@@ -7,12 +7,13 @@ from pathlib import Path
 
 from pipeline.engines import Engine
 from pipeline.errors import BalanceError
+from pipeline.header import NAMES_FOLLOW
 from pipeline.job import Job
 from pipeline.output import FileTask, write_file
 from pipeline.phase1 import FileLedger, Phase1
 from pipeline.phase2 import Totals, conflict_places, run_all
 from pipeline.quarantine import ConflictTask, Quarantine, conflict_file, fetch_conflicts, reject_file
-from pipeline.results import MICRO, RegionTotal, RunResult
+from pipeline.results import MICRO, Progress, RegionTotal, RunResult
 from pipeline.splits import display_name
 
 _CONFLICTS_AT_ONCE = 20_000
@@ -89,6 +90,15 @@ def check_balance(outcome: Phase1, totals: Totals) -> None:
         )
 
 
+def report_files(outcome: Phase1, progress: Progress) -> None:
+    """Tell the log what became of every file; a line of a file that has no header may hold personal data."""
+    for ledger in outcome.ledgers:
+        progress.event("file_read", "info", **ledger_entry(ledger))
+    for path, reason in sorted(outcome.refused.items()):
+        reason = reason.partition(NAMES_FOLLOW)[0].strip()
+        progress.event("file_refused", level="error", file=display_name(path), reason=reason)
+
+
 def write_run_record(folder: Path, result: RunResult, outcome: Phase1, settings: dict[str, object]) -> None:
     """Write ``run.json``: the result as ``--json`` gives it, and the ledger of every file."""
     record = result.to_json() | {
@@ -98,13 +108,14 @@ def write_run_record(folder: Path, result: RunResult, outcome: Phase1, settings:
         "notes": list(result.notes),
         "skipped_files": list(result.skipped_files),
         "settings": settings,
-        "ledger": [_ledger_entry(ledger) for ledger in outcome.ledgers],
+        "ledger": [ledger_entry(ledger) for ledger in outcome.ledgers],
     }
     shown = json.dumps(record, indent=2, ensure_ascii=False, default=asdict)  # gates and rules among the settings
     (folder / "run.json").write_text(shown + "\n", encoding="utf-8")
 
 
-def _ledger_entry(ledger: FileLedger) -> dict[str, object]:
+def ledger_entry(ledger: FileLedger) -> dict[str, object]:
+    """What became of the records of one file, as ``run.json`` and the log tell it."""
     return {
         "file": display_name(ledger.file.path),
         "bytes": ledger.file.size,

@@ -19,6 +19,10 @@ class Progress(Protocol):
     def note(self, message: str) -> None:
         """One line for the user: a fallback taken, a file skipped."""
 
+    def event(self, name: str, level: str = "info", **facts: object) -> None:
+        """For a log that programs read: ids, files, counts and times, never values of records. ``run_id`` comes once,
+        with the first event."""
+
 
 @dataclass(frozen=True)
 class RefusedFile:

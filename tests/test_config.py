@@ -13,11 +13,15 @@ from utils.settings import declared
 FOLDERS = {"INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR"}
 
 VALID = {
+    "QUERY_ROWS": ("5", 5),
+    "QUERY_SECONDS": ("60", 60),
+    "LOG_FORMAT": ("JSON", "json"),
     "INPUT_DIR": ("logs", "logs"),
     "INTERMEDIATE_DIR": ("between", "between"),
     "OUTPUT_DIR": ("out", "out"),
     "PREPROCESSING_WORKERS": ("3", 3),
     "MEMORY_LIMIT": ("8GB", 8 * 10**9),
+    "COMPILED_PARSER": ("no", False),
     "CHUNK_BYTES": ("64", 64),
     "SPLIT_BYTES": ("1 GiB", 2**30),
     "BUCKETS": ("64", 64),
@@ -70,11 +74,15 @@ VALID = {
 }
 
 INVALID = {
+    "QUERY_ROWS": ["0", "many"],
+    "QUERY_SECONDS": ["0", "1.5"],
+    "LOG_FORMAT": ["xml", ""],
     "INPUT_DIR": ["", "  ", "a\0b", 5],
     "INTERMEDIATE_DIR": [""],
     "OUTPUT_DIR": [""],
     "PREPROCESSING_WORKERS": ["0", "257", "-1", "two", "", "1.5", 2.0, True, None, [1]],
     "MEMORY_LIMIT": ["8G", "8", "999MB", "lots", "-1GB", "1e9", "", 1.5e9, True],
+    "COMPILED_PARSER": ["maybe"],
     "CHUNK_BYTES": ["63", "0", "2GiB"],
     "SPLIT_BYTES": ["63", "-1"],
     "BUCKETS": ["3", "2048", "-2"],

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.arguments import EXIT_CODES, generate_parser, parse_arguments, replay_parser, run_parser
+from cli.arguments import EXIT_CODES, PARSERS, generate_parser, parse_arguments, replay_parser, run_parser
 from config import Config, load_config
+from pipeline.views import VIEWS
+from scripts import document_commands
 from scripts.document_settings import PAGE, render
 from utils.settings import declared
 
@@ -44,6 +46,20 @@ def test_make_targets_of_the_readme_exist() -> None:
     named = set(re.findall(r"`make (\w+)", README)) | {line.split()[1] for line in shell_lines("make")}
     assert {"run", "test", "check", "bench"} <= named <= targets
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").count("make test") == 1
+
+
+def test_commands_are_documented_as_they_are() -> None:
+    assert document_commands.PAGE.read_text(encoding="utf-8") == document_commands.render(), (
+        "run: python -m scripts.document_commands"
+    )
+    for command in PARSERS:
+        assert re.search(rf"python main\.py {command}\b", README) or command == "run"
+        assert (ROOT / "cli" / f"{command}.py").exists()
+
+
+def test_the_views_are_in_help_and_readme() -> None:
+    help_text = PARSERS["query"]().format_help()
+    assert all(f"  {view} " in help_text and f"`{view}`" in README for view in VIEWS)
 
 
 @pytest.mark.parametrize("parser", [run_parser(), generate_parser(), replay_parser()])

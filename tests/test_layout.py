@@ -53,4 +53,4 @@ def test_every_package_that_is_imported_is_required_and_the_other_way_round() ->
     direct = (ROOT / "requirements.txt").read_text(encoding="utf-8").partition("# Brought by")[0]
     required = {name.lower() for name in re.findall(r"^([\w-]+)==", direct, flags=re.MULTILINE)}
     assert used <= required | {"py4j"}
-    assert required <= used
+    assert required - {"ziglang"} <= used  # a compiler, which is run

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.arguments import SETTINGS, generate_parser, parse_arguments, replay_parser, run_parser
+from cli.arguments import PARSERS, SETTINGS, parse_arguments, replay_parser, run_parser
 from config import Config
 from pipeline.errors import ConfigError
 from utils.settings import declared
@@ -57,6 +57,21 @@ def test_replay_takes_files_and_the_options_of_run() -> None:
     assert parse_arguments(["replay", "a", "--input", "b", "--json"]).settings == {"INPUT_DIR": "b"}
 
 
+def test_options_of_query_and_doctor() -> None:
+    line = "query x --format csv --limit-rows 5 --timeout 60 --output a --intermediate b --config c --log-format json"
+    arguments = parse_arguments(line.split())
+    assert (arguments.command, arguments.sql, arguments.format) == ("query", "x", "csv")
+    assert arguments.settings == {
+        "QUERY_ROWS": "5",
+        "QUERY_SECONDS": "60",
+        "OUTPUT_DIR": "a",
+        "INTERMEDIATE_DIR": "b",
+        "LOG_FORMAT": "json",
+    }
+    assert parse_arguments(["doctor"]).spark
+    assert not parse_arguments(["doctor", "--no-spark"]).spark
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -68,6 +83,8 @@ def test_replay_takes_files_and_the_options_of_run() -> None:
         ("xyz", "unknown command 'xyz'.*--help"),
         ("replay --json", "required: FILE"),
         ("generate --json", "unrecognized arguments: --json.*generate --help"),
+        ("query", "required: SQL.*query --help"),
+        ("doctor --limit-rows 3", "unrecognized arguments"),
     ],
 )
 def test_wrong_usage_is_a_configuration_error(line: str, message: str) -> None:
@@ -79,7 +96,7 @@ def test_options_override_settings_that_exist() -> None:
     assert set(SETTINGS.values()) <= set(declared(Config))
 
 
-@pytest.mark.parametrize("parser", [run_parser(), generate_parser(), replay_parser()])
+@pytest.mark.parametrize("parser", [make() for make in PARSERS.values()])
 def test_help_is_complete_and_short(parser) -> None:
     shown = parser.format_help()
     assert "exit codes: 0 done" in shown

@@ -21,6 +21,8 @@ class Silent:
 
     def note(self, message): ...
 
+    def event(self, name, level="info", **facts): ...
+
 
 @dataclass
 class Case:

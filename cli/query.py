@@ -1,0 +1,30 @@
+"""``query``: one SQL question about the published result, answered as a table, CSV or JSON."""
+
+import shutil
+import sys
+
+from cli.answers import FORMATS, as_table
+from cli.arguments import Arguments
+from cli.console import Answer, say
+from config import Config
+from pipeline.errors import ConfigError
+from pipeline.query import ask
+
+
+def query_command(arguments: Arguments, config: Config, answer: Answer) -> int:
+    """Answers on stdout; says on stderr where rows were left out. Raises as of ``ask``."""
+    if arguments.format not in FORMATS:
+        raise ConfigError(f"--format is {arguments.format!r}: expected {', '.join(FORMATS)}.")
+    found = ask(config, arguments.sql)
+    if arguments.format == "table":
+        answer.write(as_table(found, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+    else:
+        answer.write(FORMATS[arguments.format](found))
+    if found.cut and not arguments.quiet:
+        say(
+            f"only the first {len(found.rows):,} rows are shown, there are more: --limit-rows shows more",
+            level="warning",
+            event="rows_cut",
+            rows=len(found.rows),
+        )
+    return 0

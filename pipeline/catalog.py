@@ -1,0 +1,99 @@
+"""What has been published: the version that OUTPUT_DIR shows, the versions that are kept, and their records."""
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+from pipeline.intermediate import is_run_folder
+from pipeline.output import Output
+
+RUN_RECORD = "run.json"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One published version: its folder, and what its ``run.json`` says."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The id of the run that made it."""
+        return self.folder.name
+
+    @property
+    def started(self) -> datetime:
+        """When that run began, in UTC."""
+        return datetime.strptime(self.name.partition("-")[0], "%Y%m%dT%H%M%SZ")
+
+    @property
+    def data_files(self) -> list[Path]:
+        """The Parquet files of the result."""
+        return sorted((self.folder / "data").glob("geo_region=*/*.parquet"))
+
+    @property
+    def quarantine(self) -> Path:
+        """The folder of rejected records and conflicts."""
+        return self.folder / "quarantine"
+
+    @property
+    def quarantine_files(self) -> list[Path]:
+        """Rejected records and conflicts; none where they were deleted, or where this user may not look."""
+        return sorted(self.quarantine.glob("*.parquet")) if self.may_read_quarantine else []
+
+    @property
+    def may_read_quarantine(self) -> bool:
+        """Whether this user may read the quarantine, which belongs to whoever ran Logmill."""
+        return not self.quarantine.exists() or os.access(self.quarantine, os.R_OK | os.X_OK)
+
+
+def current_version(output_dir: str) -> Version:
+    """The version that ``output_dir`` shows now. The link is resolved once: a publication meanwhile disturbs nothing.
+
+    Raises:
+        InputError: nothing is published there, or its record cannot be read.
+    """
+    output = Output(output_dir)
+    try:
+        folder = output.link.resolve(strict=True).parent
+    except (OSError, RuntimeError):
+        folder = None
+    record = _read_record(folder) if folder and is_run_folder(folder) else None
+    if folder is None or record is None:
+        raise InputError(
+            f"nothing is published at {output_dir!r}: expected the link that a run of Logmill makes. Run "
+            "`python main.py run` first, or name the right place with --output."
+        )
+    return Version(folder, record)
+
+
+def kept_versions(output_dir: str) -> list[Version]:
+    """All versions that are kept, the oldest first; one that is removed meanwhile is left out.
+
+    Raises:
+        InputError: a record cannot be read.
+    """
+    folders = sorted(path for path in Output(output_dir).versions.iterdir() if is_run_folder(path))
+    return [Version(path, record) for path in folders if (record := _read_record(path)) is not None]
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    """What ``run.json`` says, or None where there is none."""
+    path = folder / RUN_RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as fault:
+        raise InputError(
+            f"cannot read {str(path)!r}: expected the JSON record of a run, found {fault}. Run again to publish a new "
+            f"version, and remove {str(folder)!r} if it is damaged."
+        ) from fault
+    if not isinstance(record, dict):
+        raise InputError(f"{str(path)!r} is no record of a run: expected a JSON object. Remove {str(folder)!r}.")
+    return record
