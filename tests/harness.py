@@ -174,9 +174,10 @@ class Harness:
         publication.check_balance(outcome, totals)
         folder = self.root / "version"
         publication.write_quarantine(self.engine, self.job, folder, outcome, totals)
-        return self._outcome(outcome, totals, folder)
+        return self.finish(outcome, totals, folder)
 
-    def _outcome(self, outcome: Phase1, totals: Totals, folder: Path) -> Outcome:
+    def finish(self, outcome: Phase1, totals: Totals, folder: Path) -> Outcome:
+        """What was found, once both phases and the quarantine are done."""
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for bucket in totals.buckets:
             frame = pl.read_parquet(self.job.workspace.path("totals", f"bucket-{bucket.bucket:04d}.parquet"))
