@@ -259,10 +259,10 @@ class _Chains:
         match = pattern.match(self._data, int(self._starts[line]), int(self._ends[line]) + 1)
         if match is None:
             return -1, False
-        whole = match["whole"] or b""
-        closed = match["open"] is None
-        first = 1 if pattern is self._inside and match["close"] is not None else 0
-        return first + sum(1 for _ in self._field.finditer(whole)) + (closed and match["last"] is not None), closed
+        found = match.groupdict()
+        inside = len(self._field.findall(found["whole"] or b""))
+        count = inside + (found.get("close") is not None) + (found["last"] is not None)
+        return count, found["open"] is None and found.get("still") is None
 
 
 @lru_cache(maxsize=16)
