@@ -31,9 +31,9 @@ def read_record(
 ) -> Record:
     """The record that begins at ``start`` of ``data`` (which ends with LF).
 
-    A record that is malformed, or has not ``fields`` fields, is its first physical line alone. Quotes can chain a record
-    on and on, and every line of it could begin another: whoever reads on after rejected lines passes the same ``chains``
-    (at first empty), which remember what was followed, so that any bytes take time in proportion to their length.
+    A record that is malformed, or has not ``fields`` fields, is its first physical line alone. Quotes can chain a
+    record on and on, and every line of it could begin another: whoever reads on after rejected lines passes the same
+    ``chains`` (at first empty), which remember what was followed, so that the time is in proportion to the bytes.
     """
     line_end = data.index(b"\n", start)
     line = data[start:line_end].removesuffix(b"\r")
@@ -51,9 +51,9 @@ def read_record(
         reason = fault if fault == RECORD_TOO_LONG else byte_fault(line) or fault
         return Record(line, line_end + 1, None, reason)
     raw = data[start:stop]
-    reason = byte_fault(raw)
-    values = None if reason else _split_values(raw, delimiter)
-    return Record(raw, data.index(b"\n", stop) + 1, values, reason)
+    unreadable = byte_fault(raw)
+    values = None if unreadable else _split_values(raw, delimiter)
+    return Record(raw, data.index(b"\n", stop) + 1, values, unreadable)
 
 
 def byte_fault(raw: bytes) -> str | None:

@@ -104,7 +104,7 @@ class Place:
         return encode(self.delimiter.join((row or self.row).fields(**texts)))
 
     def good(self, row: Row | None = None, *, end: bytes | None = None, means: dict | None = None, **texts) -> Piece:
-        """A row that counts though some fields are written as ``texts``; ``means``: values that differ from the row's."""
+        """A row that counts, some fields written as ``texts``; ``means``: values that differ from the row's."""
         event = replace((row or self.row).event, **(means or {}))
         return Piece(self.line(row, **texts) + (self.end if end is None else end), event)
 

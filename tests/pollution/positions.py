@@ -18,7 +18,7 @@ CUTS = ("before", "after one byte", "in the middle", "before the last byte", "af
 
 
 def plain_file(number: int, name: str, pollution: Pollution, position: str) -> PollutedFile:
-    """Eight rows of which one is polluted, the middle one a copy of another; ``unended``: the last, without line end."""
+    """Eight rows of which one is polluted, the middle one a copy of another; ``unended``: last, no line end."""
     dialect, serial = DIALECTS[number % len(DIALECTS)], SERIAL.format(number)
     *rows, spare = rows_of(serial, 9)
     at = {"first": 0, "middle": 3}.get(position, len(rows) - 1)

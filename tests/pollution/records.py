@@ -1,5 +1,5 @@
-"""Pollutions of one record, by the categories of the Pollock benchmark (Vitagliano et al., VLDB 2023), each with what the
-contract of records makes of it.
+"""Pollutions of one record, by the categories of the Pollock benchmark (Vitagliano et al., VLDB 2023), each with what
+the contract of records makes of it.
 
 ``(ended)`` in a name: not as the very last bytes of a file, where the missing line end would change the meaning.
 """

@@ -39,13 +39,14 @@ def renamed(old: str, new: str) -> Callable:
     return header_only_changed(lambda names: [new if name == old else name for name in names])
 
 
-def after(lines: Callable[[Dialect], list[bytes]]) -> Callable:
-    """Lines before the header."""
+def after(*lines: bytes | str | tuple[str, ...]) -> Callable:
+    """Lines before the header; the fields of a tuple are delimited as the file's."""
 
     def build(d: Dialect, s: str) -> list[Piece]:
         start = [Piece(MARK)] if d.start == MARK else []
         plain = Dialect(d.delimiter, d.end)
-        before = [Piece(line + d.end, preamble=1) for line in lines(d)]
+        texts = [d.delimiter.join(line) if isinstance(line, tuple) else line for line in lines]
+        before = [Piece((encode(t) if isinstance(t, str) else t) + d.end, preamble=1) for t in texts]
         return [*start, *before, *header_pieces(plain), *body(d, s)]
 
     return build
@@ -95,16 +96,16 @@ ACCEPTED = {
     "header ends with LF": header_with_end(b"\n"),
     "header ends with CRLF": header_with_end(b"\r\n"),
     "ignored column renamed": renamed("video_id", "the film's title (é)"),
-    "blank line before": after(lambda d: [b""]),
-    "title before": after(lambda d: [b"Activity log", b""]),
-    "nineteen lines before": after(lambda d: [b"# %d" % n for n in range(19)]),
-    "key and value before": after(lambda d: [encode(f"exported{d.delimiter}2026-01-01")]),
-    "another header before": after(lambda d: [encode(d.delimiter.join(COLUMNS[:6]))]),
-    "invalid bytes before": after(lambda d: [b"\xe9\xff\x00", b'"unclosed']),
-    "header and no record": lambda d, s: header_pieces(d),
+    "blank line before": after(""),
+    "title before": after("Activity log", ""),
+    "nineteen lines before": after(*(f"# {n}" for n in range(19))),
+    "key and value before": after(("exported", "2026-01-01")),
+    "another header before": after(COLUMNS[:6]),
+    "invalid bytes before": after(b"\xe9\xff\x00", '"unclosed'),
+    "header and no record": lambda d, _: header_pieces(d),
     "header without line end": cut_to(lambda header: len(header.rstrip(b"\r\n"))),
     "header cut in its line end": cut_to(lambda header: len(header) - 1),
-    "blank lines alone": lambda d, s: [*header_pieces(d), *(Piece(d.end, blank=1) for _ in range(5))],
+    "blank lines alone": lambda d, _: [*header_pieces(d), *(Piece(d.end, blank=1) for _ in range(5))],
     "every row too short": all_rejected("wrong_field_count", lambda fields: fields[:-1]),
     "every row too long": all_rejected("wrong_field_count", lambda fields: [*fields, "x"]),
     "every row with spaces": all_rejected("watch_time_not_a_number", lambda fields: [f" {field}" for field in fields]),
@@ -154,12 +155,12 @@ REFUSED = {
         ],
         NO_HEADER,
     ),
-    "twenty lines before": (after(lambda d: [b"# %d" % n for n in range(20)]), NO_HEADER),
+    "twenty lines before": (after(*(f"# {n}" for n in range(20))), NO_HEADER),
     "delimited by colons": (lambda d, s: [*header_pieces(Dialect(":", d.end, d.start)), *body(d, s)], NO_HEADER),
     "delimited by carets": (lambda d, s: [*header_pieces(Dialect("^", d.end, d.start)), *body(d, s)], NO_HEADER),
-    "delimiters of two bytes": (lambda d, s: header_pieces(Dialect(":" + d.delimiter, d.end, d.start)), NO_HEADER),
+    "delimiters of two bytes": (lambda d, _: header_pieces(Dialect(":" + d.delimiter, d.end, d.start)), NO_HEADER),
     "header cut": (cut_to(lambda header: len(header) - 9), NO_HEADER),
-    "compressed": (only(lambda d, s: b"\x1f\x8b\x08\x00" + encode(s) + bytes(range(256))), NO_HEADER),
+    "compressed": (only(lambda _, s: b"\x1f\x8b\x08\x00" + encode(s) + bytes(range(256))), NO_HEADER),
     "a spreadsheet": (
         only(lambda d, s: b"PK\x03\x04" + encode(s) + d.delimiter.encode() + bytes(range(99))),
         NO_HEADER,
