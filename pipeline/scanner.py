@@ -227,7 +227,10 @@ class _Chains:
     """
 
     def __init__(self, data: bytes, starts: Positions, ends: Positions, quoted: Positions, delimiter: int) -> None:
-        self._data, self._starts, self._ends, self._quoted = data, starts, ends, quoted.tolist()
+        self._data, self._quoted = data, quoted.tolist()
+        self._bounds = dict(
+            zip(self._quoted, zip(starts[quoted].tolist(), (ends[quoted] + 1).tolist(), strict=True), strict=True)
+        )
         self._begin, self._inside, self._field = _line_patterns(delimiter)
         self._known: dict[int, tuple[int, int]] = {}
 
@@ -256,13 +259,12 @@ class _Chains:
 
     def _step(self, pattern: re.Pattern[bytes], line: int) -> tuple[int, bool]:
         """(fields that end on the line or -1 where it is malformed, whether the record ends with it)."""
-        match = pattern.match(self._data, int(self._starts[line]), int(self._ends[line]) + 1)
+        match = pattern.match(self._data, *self._bounds[line])
         if match is None:
             return -1, False
-        found = match.groupdict()
-        inside = len(self._field.findall(found["whole"] or b""))
-        count = inside + (found.get("close") is not None) + (found["last"] is not None)
-        return count, found["open"] is None and found.get("still") is None
+        whole, last, opened, close, still = match.group("whole", "last", "open", "close", "still")
+        count = len(self._field.findall(whole)) if whole else 0
+        return count + (close is not None) + (last is not None), opened is None and still is None
 
 
 @lru_cache(maxsize=16)
@@ -275,4 +277,5 @@ def _line_patterns(delimiter: int) -> tuple[re.Pattern[bytes], re.Pattern[bytes]
     fields = rb"(?P<whole>(?:" + field + d + rb")*+)"
     rest = fields + rb"(?:(?P<last>" + field + rb")\r?\n|(?P<open>\"" + text + rb"\n))"
     inside = text + rb"(?:(?P<close>\")(?:\r?\n|" + d + rest + rb")|(?P<still>\n))"
-    return re.compile(rest), re.compile(inside), re.compile(field + d)
+    begin = rest + rb"|(?!)(?P<close>)(?P<still>)"  # the same groups
+    return re.compile(begin), re.compile(inside), re.compile(field + d)
