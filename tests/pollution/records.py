@@ -28,6 +28,12 @@ def counted(raw: bytes, p: Place) -> Piece:
     return Piece(raw + p.end, p.row.event)
 
 
+def beyond(p: Place, raw: bytes) -> list[Piece]:
+    """A quoted record of four lines, the second blank, that is too long to be one: each line for itself."""
+    first, _, third, last = raw.split(b"\n")
+    return [p.bad(UNCLOSED, first, end=b"\n"), p.blank(b"\n"), p.bad(COUNT, third, end=b"\n"), p.bad(COUNT, last)]
+
+
 DELIMITERS = {
     "delimiter in quotes": lambda p: [p.good(video_id=f'"a{p.delimiter}b"')],
     "only delimiters in quotes": lambda p: [p.good(device_type=f'"{p.delimiter * 6}"')],
@@ -204,6 +210,7 @@ TRUNCATIONS = {
     "the record twice on a line": lambda p: [p.bad(COUNT, p.line() + p.delimiter.encode() + p.line())],
     "the longest record": lambda p: [counted(padded(p, MAX_RECORD), p)],
     "the longest record, in lines": lambda p: [counted(padded(p, MAX_RECORD, '"a\n\n', '\n"'), p)],
+    "the longest record, in lines, and one byte": lambda p: beyond(p, padded(p, MAX_RECORD + 1, '"a\n\n', '\nz"')),
     "too long": lambda p: [p.bad("record_too_long", padded(p, MAX_RECORD + 1))],
     "too long, quoted": lambda p: [p.bad("record_too_long", padded(p, MAX_RECORD + 9, '"', '"'))],
     "quoted lines beyond the limit": lambda p: [
