@@ -1,6 +1,7 @@
 # make run    the program on your logs, or on test data when there are none (ARGS="--input logs --engine polars")
 # make test   every check and the whole suite: ruff, mypy, import directions, pytest (PYTEST_ARGS="-k geo")
 # make check  the same: it is what CI runs
+# make fuzz   the reader against the reference over new bytes for FUZZ_MINUTES (60)
 # make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB --peers duckdb,clickhouse")
 # make clean  removes the virtual environment and the tools' caches; your data stays
 
@@ -13,9 +14,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 ARGS ?=
 PYTEST_ARGS ?=
+FUZZ_MINUTES ?= 60
 CODE := main.py config.py cli pipeline data_generator utils scripts benchmarks tests
 
-.PHONY: help run test check lint bench clean
+.PHONY: help run test check lint fuzz bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -35,6 +37,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff format --check $(CODE)
 	$(BIN)/python -m mypy
 	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+fuzz: $(VENV)/.installed-dev
+	FUZZ_MINUTES=$(FUZZ_MINUTES) $(BIN)/python -m tests.properties.fuzz
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks $(ARGS)

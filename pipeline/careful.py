@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pipeline import parser
 from pipeline.header import Header
 from pipeline.parser import Positions, Rejected, TextColumns, check, no_columns
-from pipeline.records import byte_fault, read_record
+from pipeline.records import Chains, byte_fault, read_record
 
 LF, CR, QUOTE = 0x0A, 0x0D, 0x22
 
@@ -29,12 +29,13 @@ def parse_carefully(
         plain &= _plain_lines(data, array, starts, ends, header)
     found = no_columns(header)
     singles: list[tuple[int, int, tuple[bytes, ...]]] = []
-    resume = 0
+    chains: Chains = {}
+    delimiter, resume = header.delimiter.encode(), 0
     for line in np.flatnonzero(~plain & inside & (stops > starts)).tolist():
         start = int(starts[line])
         if start < resume:
             continue
-        record = read_record(data, start, header.delimiter.encode(), header.fields, max_record)
+        record = read_record(data, start, delimiter, header.fields, max_record, chains)
         resume = record.end
         if record.end > ends[line] + 1:  # its quoted fields hold the next lines
             plain[line + 1 : np.searchsorted(starts, record.end)] = False

@@ -1,6 +1,8 @@
 """Read one record exactly by the record contract: the slow path, for the few records that look unusual."""
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 WRONG_FIELD_COUNT = "wrong_field_count"
 BAD_QUOTE = "bad_quote"
@@ -10,7 +12,7 @@ NUL_BYTE = "nul_byte"
 INVALID_UTF8 = "invalid_utf8"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One record: its bytes without the line end, where the next begins, and its values or why it is rejected."""
 
@@ -20,25 +22,38 @@ class Record:
     reason: str | None
 
 
-class _Malformed(Exception):
-    """The record at hand breaks the rules of quoting; the first argument is the reason."""
+Chains = dict[int, tuple[int, int, str | None]]
+"""What follows from the beginning of a quoted field that holds a line end: (fields, where they end, fault if any)."""
 
 
-def read_record(data: bytes, start: int, delimiter: bytes, fields: int, max_record: int) -> Record:
+def read_record(
+    data: bytes, start: int, delimiter: bytes, fields: int, max_record: int, chains: Chains | None = None
+) -> Record:
     """The record that begins at ``start`` of ``data`` (which ends with LF).
 
-    A record that is malformed, or has not ``fields`` fields, is its first physical line alone.
+    A record that is malformed, or has not ``fields`` fields, is its first physical line alone. Quotes can chain a
+    record on and on, and every line of it could begin another: whoever reads on after rejected lines passes the same
+    ``chains`` (at first empty), which remember what was followed, so that the time is in proportion to the bytes.
     """
     line_end = data.index(b"\n", start)
     line = data[start:line_end].removesuffix(b"\r")
-    try:
-        values, stop = _read_fields(data, start, delimiter, fields, max_record)
-        raw = data[start:stop]
-        reason = byte_fault(raw)
-        return Record(raw, data.index(b"\n", stop) + 1, None if reason else tuple(values), reason)
-    except _Malformed as fault:
-        reason = RECORD_TOO_LONG if len(line) > max_record else byte_fault(line) or str(fault)
+    if b'"' in line:
+        count, stop, fault = _follow(data, start, delimiter, {} if chains is None else chains)
+    else:
+        count, stop, fault = line.count(delimiter) + 1, start + len(line), None
+    if len(line) > max_record:
+        fault = RECORD_TOO_LONG
+    elif stop - start > max_record:
+        fault = UNCLOSED_QUOTE
+    elif fault is None and count != fields:
+        fault = WRONG_FIELD_COUNT
+    if fault:
+        reason = fault if fault == RECORD_TOO_LONG else byte_fault(line) or fault
         return Record(line, line_end + 1, None, reason)
+    raw = data[start:stop]
+    unreadable = byte_fault(raw)
+    values = None if unreadable else _split_values(raw, delimiter)
+    return Record(raw, data.index(b"\n", stop) + 1, values, unreadable)
 
 
 def byte_fault(raw: bytes) -> str | None:
@@ -52,45 +67,57 @@ def byte_fault(raw: bytes) -> str | None:
     return None
 
 
-def _read_fields(data: bytes, start: int, delimiter: bytes, fields: int, max_record: int) -> tuple[list[bytes], int]:
-    """(values, position of the line end) of the record at ``start``.
+def _follow(data: bytes, start: int, delimiter: bytes, chains: Chains) -> tuple[int, int, str | None]:
+    """(fields, where they end, fault) of what begins at ``start``; without a fault it ends at a line end."""
+    pattern = _field_pattern(delimiter)
+    count, position = 0, start
+    passed: list[tuple[int, int]] = []
+    stop, fault = len(data), None
+    while True:
+        if position in chains:
+            rest, stop, fault = chains[position]
+            count += rest
+            break
+        match = pattern.match(data, position)
+        if match is None:  # a quote that nothing closes
+            passed.append((position, count))
+            count, stop, fault = count + 1, len(data), UNCLOSED_QUOTE
+            break
+        field, end = match[0], match.end()
+        if b"\n" in field:
+            passed.append((position, count))
+        count += 1
+        quoted = field.startswith(b'"')
+        if data.startswith(delimiter, end):
+            position = end + 1
+        elif data.startswith((b"\n", b"\r\n") if quoted else b"\n", end):
+            stop = end - (not quoted and field.endswith(b"\r"))
+            break
+        else:
+            stop, fault = end, BAD_QUOTE
+            break
+    for place, before in passed:
+        chains[place] = (count - before, stop, fault)
+    return count, stop, fault
 
-    Ends at the first field too many: quotes could chain a record on and on, and every line of a file could begin one.
-    """
+
+@lru_cache(maxsize=16)
+def _field_pattern(delimiter: bytes) -> re.Pattern[bytes]:
+    """A field; possessive, so it never goes back."""
+    return re.compile(rb'"(?:[^"]++|"")*+"|(?!")[^' + re.escape(delimiter) + rb"\n]*+")
+
+
+def _split_values(raw: bytes, delimiter: bytes) -> tuple[bytes, ...]:
+    """The values of a well-formed record."""
+    if b'"' not in raw:
+        return tuple(raw.split(delimiter))
     values: list[bytes] = []
-    position = start
-    while True:
-        if data[position : position + 1] == b'"':
-            value, position = _read_quoted(data, position + 1, start + max_record)
-        else:
-            line_end = data.index(b"\n", position)
-            if data[line_end - 1 : line_end] == b"\r" and line_end > position:
-                line_end -= 1
-            end = data.find(delimiter, position, line_end)
-            end = line_end if end < 0 else end
-            value, position = data[position:end], end
-        values.append(value)
-        if position - start > max_record:
-            raise _Malformed(RECORD_TOO_LONG)
-        if data[position : position + 1] == delimiter:
-            if len(values) == fields:
-                raise _Malformed(WRONG_FIELD_COUNT)
-            position += 1
-        elif data[position : position + 1] == b"\n" or data[position : position + 2] == b"\r\n":
-            if len(values) != fields:
-                raise _Malformed(WRONG_FIELD_COUNT)
-            return values, position
-        else:
-            raise _Malformed(BAD_QUOTE)
-
-
-def _read_quoted(data: bytes, start: int, limit: int) -> tuple[bytes, int]:
-    """(value, position after the closing quote) of a quoted field whose content begins at ``start``."""
-    search = start
-    while True:
-        quote = data.find(b'"', search, limit)
-        if quote < 0:
-            raise _Malformed(UNCLOSED_QUOTE)
-        if data[quote + 1 : quote + 2] != b'"':
-            return data[start:quote].replace(b'""', b'"'), quote + 1
-        search = quote + 2
+    position = 0
+    pattern = _field_pattern(delimiter)
+    while match := pattern.match(raw, position):
+        field = match[0]
+        values.append(field[1:-1].replace(b'""', b'"') if field.startswith(b'"') else field)
+        position = match.end() + 1
+        if position > len(raw):
+            break
+    return tuple(values)

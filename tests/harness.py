@@ -38,6 +38,7 @@ HEADER = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(m
 class SmallGeoSource(GeoSource):
     """1.0.0.0/8 is Asia, 2.0.0.0/8 is Europe; the rest is in no database."""
 
+    @cache  # noqa: B019 - there is one source
     def load(self) -> GeoTable:
         ranges = CountryRanges(
             v4_start=np.array([0, 1 << 24, 2 << 24, 3 << 24], np.uint32),
@@ -70,6 +71,16 @@ def region_of(address: str) -> str:
 def enriched(log_id: str, user_id: str, address: str, micro: int, *timestamp: int | None) -> tuple:
     """What the program makes of the values of a good record."""
     return (xxhash.xxh3_128_intdigest(log_id.encode()), user_id, region_of(address), micro, *timestamp)
+
+
+def accepted_rows(rows: SplitRows, names: Sequence[str]) -> list[tuple[int, tuple]]:
+    """(offset in the split, ``enriched``) of every row."""
+    found = []
+    for row in rows.frame(np.arange(rows.count)).iter_rows(named=True):
+        id128 = row["id_hi"] << 64 | row["id_lo"]
+        timestamp = [row["timestamp"]] if "timestamp" in row else []
+        found.append((row["offset"], (id128, row["user_id"], names[row["region"]], row["micro_minutes"], *timestamp)))
+    return found
 
 
 @cache
@@ -186,15 +197,8 @@ class Harness:
                 rows = self.engine.rows.get(placed.result.split.number)
                 if rows is None:
                     continue
-                for row in rows.frame(np.arange(rows.count)).iter_rows(named=True):
-                    values = [
-                        row["id_hi"] << 64 | row["id_lo"],
-                        row["user_id"],
-                        self.names[row["region"]],
-                        row["micro_minutes"],
-                        *([row["timestamp"]] if "timestamp" in row else []),
-                    ]
-                    found.append((placed.result.start + row["offset"], tuple(values)))
+                start = placed.result.start
+                found += [(start + offset, values) for offset, values in accepted_rows(rows, self.names)]
             files.append(sorted(found, key=lambda pair: pair[0]))
         return files
 
@@ -219,9 +223,10 @@ class Harness:
         publication.check_balance(outcome, totals)
         folder = self.root / "version"
         publication.write_quarantine(self.engine, self.job, folder, outcome, totals)
-        return self._outcome(outcome, totals, folder)
+        return self.finish(outcome, totals, folder)
 
-    def _outcome(self, outcome: Phase1, totals: Totals, folder: Path) -> Outcome:
+    def finish(self, outcome: Phase1, totals: Totals, folder: Path) -> Outcome:
+        """What was found, once both phases and the quarantine are done."""
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for bucket in totals.buckets:
             frame = pl.read_parquet(self.job.workspace.path("totals", f"bucket-{bucket.bucket:04d}.parquet"))

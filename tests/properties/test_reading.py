@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from tests.harness import Harness, enriched
 from tests.properties.nasty import MAX_RECORD, hostile_files, keeps, sizes
-from tests.reference import MALFORMED, MALFORMED_REASONS, read_file
+from tests.properties.readers import assert_reader_equals_reference, fuzzed_files, plain
+from tests.reference import read_file
 
 
 def assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep="longest", *, compiled=True):
@@ -30,14 +31,14 @@ def assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep="longes
     assert ledger.rejected_by_reason.total() == len(rejects)
 
 
-def plain(reason, raw):
-    """The reason as far as the contract says: why a record of several lines is malformed is for people only."""
-    if reason in MALFORMED_REASONS or (reason == "record_too_long" and len(raw) < MAX_RECORD):
-        return MALFORMED
-    return reason
-
-
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(hostile_files(), sizes, sizes, keeps, st.booleans())
 def test_reader_equals_reference(data, chunk_bytes, split_bytes, keep, compiled):
     assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep, compiled=compiled)
+
+
+@settings(max_examples=800)
+@given(fuzzed_files(), sizes, sizes, st.booleans(), st.booleans())
+def test_any_bytes_are_read_like_the_reference(data, chunk_bytes, split_bytes, timestamps, compiled):
+    """``make fuzz`` goes on where this ends."""
+    assert_reader_equals_reference(data, chunk_bytes, split_bytes, timestamps=timestamps, compiled=compiled)

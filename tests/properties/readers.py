@@ -1,0 +1,121 @@
+"""One file through ``SplitReader`` alone, as Phase 1 drives it, against the reference; and bytes to try.
+
+Much faster than the whole data path.
+"""
+
+import io
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from pipeline.compiled import PlainParser
+from pipeline.csv_reader import Batch, SplitReader
+from pipeline.header import Header, read_header
+from pipeline.preprocessor import enrich
+from pipeline.rows import SplitRows
+from pipeline.splits import Split
+from tests.harness import GEO, accepted_rows, enriched, kernel
+from tests.properties.nasty import COLUMNS, MAX_RECORD, hostile_files, records, soup
+from tests.reference import MALFORMED, MALFORMED_REASONS, ROLES, read_file
+
+
+def plain(reason: str, raw: bytes) -> str:
+    """The reason as far as the contract says: why a record of several lines is malformed is for people only."""
+    if reason in MALFORMED_REASONS or (reason == "record_too_long" and len(raw) < MAX_RECORD):
+        return MALFORMED
+    return reason
+
+
+def header_of(data: bytes, *, timestamps: bool) -> Header | None:
+    """The header, by a file, because that is where the program looks for it."""
+    wanted = {role: (name,) for role, name in ROLES.items() if timestamps or role != "timestamp"}
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        file.write(data)
+        file.flush()
+        return read_header(Path(file.name), wanted, MAX_RECORD)
+
+
+def cut_into_splits(data: bytes, header: Header, split_bytes: int) -> Iterator[Split]:
+    """Splits of ``split_bytes``; the last may be shorter."""
+    for number, start in enumerate(range(header.data_start, len(data), split_bytes)):
+        stop = min(start + split_bytes, len(data))
+        yield Split(number, "", len(data), start, stop, number == 0, header)
+
+
+def assert_reader_equals_reference(
+    data: bytes, chunk_bytes: int, split_bytes: int, *, timestamps: bool, compiled: bool
+) -> None:
+    """Rows, rejects (line, offset, reason, raw) and counts, whatever the sizes and the parser."""
+    truth = read_file(data, MAX_RECORD, timestamps=timestamps)
+    assert truth is not None
+    header = header_of(data, timestamps=timestamps)
+    assert header is not None
+    rows: list[tuple[int, tuple]] = []
+    rejects: list[tuple[int, int, str, bytes]] = []
+    records = blank_lines = 0
+    position, line = header.data_start, header.first_line
+    assert header.first_line - 2 == truth.preamble_lines
+    for split in cut_into_splits(data, header, split_bytes):
+        reader, found, batches = _read(data, split, chunk_bytes, timestamps=timestamps, compiled=compiled)
+        if reader.start != position:  # a quoted field spans the cut
+            split = split.restarted_at(position)
+            reader, found, batches = _read(data, split, chunk_bytes, timestamps=timestamps, compiled=compiled)
+        rows += [(reader.start + offset, values) for offset, values in accepted_rows(found, GEO.load().names)]
+        for batch in batches:
+            rejects += [(line + r.line, reader.start + r.offset, plain(r.reason, r.raw), r.raw) for r in batch.rejected]
+            records += batch.records
+            blank_lines += batch.blank_lines
+        assert sum(batch.records - len(batch.rejected) for batch in batches) == found.count
+        line += sum(batch.lines for batch in batches)
+        position = reader.stop
+    assert position == len(data)
+    width = 5 if timestamps else 4
+    assert sorted(rows, key=lambda row: row[0]) == [
+        (offset, enriched(*(e.log_id, e.user_id, e.ip_address, e.micro, e.timestamp)[:width]))
+        for offset, e in truth.events
+    ]
+    assert sorted(rejects) == truth.rejects
+    assert (records, blank_lines) == (truth.records, truth.blank_lines)
+
+
+def _read(
+    data: bytes, split: Split, chunk_bytes: int, *, timestamps: bool, compiled: bool
+) -> tuple[SplitReader, SplitRows, list[Batch]]:
+    rows, geo = SplitRows(timestamps=timestamps), GEO.load()
+    parser = PlainParser(Path(kernel()), split.header, geo, rows, MAX_RECORD) if compiled else None
+    reader = SplitReader(split, io.BytesIO(data), chunk_bytes, MAX_RECORD, parser)
+    batches = []
+    for batch in reader:
+        if len(batch.rows):
+            rows.append(enrich(batch.rows, geo))
+        batches.append(batch)
+    return reader, rows, batches
+
+
+@st.composite
+def fuzzed_files(draw: st.DrawFn) -> bytes:
+    """Hostile files; rows with a few bytes changed, doubled or cut; and lines over a small alphabet."""
+    kind = draw(st.sampled_from(["hostile", "mutated", "alphabet", "spliced"]))
+    if kind == "hostile":
+        return draw(hostile_files())
+    delimiter = draw(st.sampled_from([b",", b";", b"\t", b"|"]))
+    header = delimiter.join(COLUMNS) + draw(st.sampled_from([b"\n", b"\r\n"]))
+    if kind == "alphabet":
+        letters = st.sampled_from(
+            [delimiter, b'"', b'"', b"\n", b"\r", b"\r\n", b"1", b"\0", b"\x80", b"\xc3\xa9", b" "]
+        )
+        row = st.lists(letters, max_size=3).map(b"".join)
+        line = st.one_of(
+            st.lists(row, min_size=7, max_size=7).map(delimiter.join), st.lists(letters, max_size=40).map(b"".join)
+        )
+        return header + b"\n".join(draw(st.lists(line, max_size=12)))
+    body = b"".join(draw(st.lists(records(delimiter, COLUMNS, 0.05), min_size=1, max_size=12)))
+    if kind == "spliced":
+        first, second = sorted(draw(st.tuples(st.integers(0, len(body)), st.integers(0, len(body)))))
+        return header + body[:first] + draw(soup) + body[second:] + body[first:second]
+    mutated = bytearray(body)
+    for place in draw(st.lists(st.integers(0, len(body) - 1), max_size=6)):
+        mutated[place] = draw(st.sampled_from(b'"",;\t|\n\n\r\x00\xff\x80 19.-eE'))
+    return header + bytes(mutated)
