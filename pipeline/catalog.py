@@ -43,7 +43,7 @@ class Version:
 
     @property
     def quarantine_files(self) -> list[Path]:
-        """Rejected records, conflicts and refused files; none where they were deleted, or where this user may not look."""
+        """Rejected records, conflicts, refused files; none where they were deleted or this user may not look."""
         return sorted(self.quarantine.glob("*.parquet")) if self.may_read_quarantine else []
 
     @property
