@@ -1,7 +1,6 @@
 """The data path of one run, from the input folder to the published version."""
 
 import errno
-import os
 import shutil
 import time
 import uuid
@@ -37,6 +36,7 @@ from pipeline.replays import Replays
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
 from pipeline.retention import remove_expired
 from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
+from utils.cache import cache_folder
 from utils.metrics import PeakMemory
 from utils.units import format_size
 
@@ -176,12 +176,6 @@ def _environment() -> Iterator[None]:
                 "mend the permission, or choose other folders with --intermediate and --output, and run again."
             ) from fault
         raise
-
-
-def cache_folder() -> Path:
-    """The user's cache folder for compiled geo tables, by the platform's custom."""
-    base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME")
-    return Path(base) / "logmill" if base else Path.home() / ".cache" / "logmill"
 
 
 def _read_columns(config: Config) -> dict[str, tuple[str, ...]]:

@@ -23,13 +23,13 @@ from pipeline.geo.ranges import CountryRanges
 from pipeline.geo.table import GeoSource
 from pipeline.intermediate import Workspace
 from pipeline.job import Job
-from pipeline.orchestrator import cache_folder
 from pipeline.phase1 import Phase1, read_files
 from pipeline.phase2 import Totals, aggregate_all
 from pipeline.quarantine import reject_file
 from pipeline.rows import SplitRows
 from pipeline.splits import open_inputs
 from tests.reference import ROLES
+from utils.cache import cache_folder
 
 HEADER = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
 
