@@ -13,6 +13,7 @@ from pathlib import Path
 from config import Config
 from pipeline import publication, quality
 from pipeline.archives import Expanded, is_archive
+from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
 from pipeline.containment import refuse_outside
 from pipeline.engines import Engine
@@ -36,7 +37,6 @@ from pipeline.replays import Replays
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
 from pipeline.retention import remove_expired
 from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
-from utils.cache import cache_folder
 from utils.metrics import PeakMemory
 from utils.units import format_size
 

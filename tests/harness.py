@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipeline import phase1, preprocessor, publication
+from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
 from pipeline.geo import GeoTable
 from pipeline.geo.ranges import CountryRanges
@@ -29,7 +30,6 @@ from pipeline.quarantine import reject_file
 from pipeline.rows import SplitRows
 from pipeline.splits import open_inputs
 from tests.reference import ROLES
-from utils.cache import cache_folder
 
 HEADER = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
 

@@ -1,7 +1,7 @@
 """The driver JVM of a Spark on this machine, started directly and with a class-data-sharing archive.
 
 Spark's own launcher starts one JVM only to compute the command line of the next. An archive holds Spark's classes as
-the JVM has them in memory; reading it takes a second less than loading and verifying them (docs/decisions/013).
+the JVM has them in memory; reading it takes a second less than loading and verifying them (docs/decisions/012).
 """
 
 import hashlib

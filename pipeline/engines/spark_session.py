@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from config import Config
+from pipeline.cache import cache_folder
 from pipeline.engines.java import find_java
 from pipeline.engines.jvm import Jvm, launch
 from pipeline.engines.local import WORKER_ENVIRONMENT
 from pipeline.errors import EnvironmentFault
-from utils.cache import cache_folder
 
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
