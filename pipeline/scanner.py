@@ -92,6 +92,8 @@ def confirm(data: bytes, delimiter: int, fields: int, separators: NDArray[np.int
         expected -= len(hidden)
     if len(separators) != expected or not np.all(separators[1:] > separators[:-1]):
         return False
+    if separators[0] < 0 or separators[-1] >= len(array):  # NumPy takes a negative one from the end
+        return False
     found = array[separators].reshape(-1, fields)
     if not (np.all(found[:, -1] == LF) and np.all(found[:, :-1] == delimiter)):
         return False
