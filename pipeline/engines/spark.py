@@ -13,6 +13,7 @@ from pipeline.engines import Kernel
 from pipeline.engines.guard import run_guarded
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.job import Job
+from pipeline.timeline import Span, timed
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -39,6 +40,7 @@ class SparkEngine:
 
     def __init__(self, config: Config, job: Job, workers: int) -> None:
         self.job = job
+        self.spans: list[Span] = []
         self._config = config
         self._workers = workers
         self._jobs = 0
@@ -71,19 +73,26 @@ class SparkEngine:
     ) -> Iterator[tuple[Task, Result | Exception]]:
         """Run ``kernel`` on every task; yields (task, result or the exception that it raised) when all are done.
 
-        ``advance`` gets the tasks' ``rows`` (1 for a task without) by the share of tasks that have finished.
+        ``advance`` gets the tasks' ``rows`` (1 for a task without) by the share of tasks that have finished; ``spans``
+        tells when each ran.
         Raises EnvironmentFault where Spark fails.
         """
         if not tasks:
             return
         context, job = self._context.result(), self.job
         total = sum(getattr(task, "rows", 1) for task in tasks)
+        stage = kernel.__name__
         results = self._run(
-            lambda: context.parallelize(tasks, len(tasks)).map(lambda task: run_guarded(kernel, job, task)).collect(),
+            lambda: (
+                context.parallelize(tasks, len(tasks))
+                .map(lambda task: timed(run_guarded, stage, kernel, job, task))
+                .collect()
+            ),
             total,
             advance,
         )
-        yield from zip(tasks, results, strict=True)
+        self.spans += [span for _, span in results]
+        yield from zip(tasks, (result for result, _ in results), strict=True)
 
     def aggregate_by_sql(self, splits: "list[PlacedSplit]", advance: Callable[[int], None]) -> "Totals":
         """Phase 2 as Spark's own plan; see ``spark_sql.aggregate``. ``advance`` gets rows.
