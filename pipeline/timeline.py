@@ -54,7 +54,7 @@ class WatchedProgress:
 
     def phase(self, name: str, total_bytes: int) -> None:
         """A phase begins."""
-        self.phases.append(Phase(name, time.monotonic() - self._clock, Series(operator.add, 0.5)))
+        self.phases.append(Phase(name, time.monotonic() - self._clock, Series(operator.add, 0.25)))
         self._inner.phase(name, total_bytes)
 
     def advance(self, n: int) -> None:

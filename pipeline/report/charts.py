@@ -100,13 +100,9 @@ def speed(record: Record, observed: Observed) -> dict[str, Any]:
         points = dict(phase.done.points())
         if points:
             steps = range(round(min(points) / step), round(max(points) / step) + 1)
-            paces.append(
-                {
-                    "name": phase.name,
-                    "rows": phase.name.startswith("Phase 2"),
-                    "points": [[n * step, round(points.get(n * step, 0.0) / step)] for n in steps],
-                }
-            )
+            drawn = [[n * step, round(points.get(n * step, 0.0) / step)] for n in steps]
+            drawn.append([steps.stop * step, drawn[-1][1]])  # where the last step ends
+            paces.append({"name": phase.name, "rows": phase.name.startswith("Phase 2"), "points": drawn})
     return {
         "memory": [[round(at + observed.memory_begin, 2), value] for at, value in observed.memory.points()],
         "limit": record["settings"]["MEMORY_LIMIT"],

@@ -42,22 +42,19 @@ def joined(parts: Iterable[Content], between: str = "") -> Html:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Content]], texts: int = 1) -> Html:
-    """A table that scrolls sideways where it must; the columns after the first ``texts`` hold numbers."""
+    """A table that scrolls sideways where it must; the first ``texts`` columns hold text, the others numbers."""
     kinds = ["" if place < texts else "number" for place in range(len(heads))]
     head = joined(element("th", name, kind) for name, kind in zip(heads, kinds, strict=True))
     body = joined(
-        (element("tr", joined(element("td", cell, kind) for cell, kind in zip(row, kinds, strict=True))))
-        for row in rows
+        element("tr", joined(element("td", cell, kind) for cell, kind in zip(row, kinds, strict=True))) for row in rows
     )
     return Html(f'<div class="wide"><table><thead><tr>{head.text}</tr></thead><tbody>{body.text}</tbody></table></div>')
 
 
 def chart(name: str, height: int, described: str) -> Html:
     """The place of a chart; ``described`` is for those who cannot see it."""
-    label = html.escape(described, quote=True)
-    return Html(
-        f'<div class="chart" data-chart="{name}" role="img" aria-label="{label}" style="height:{height}px"></div>'
-    )
+    facts = f'data-chart="{name}" aria-label="{html.escape(described)}" style="height:{height}px"'
+    return Html(f'<div class="chart" role="img" {facts}></div>')
 
 
 def section(title: str, *parts: Content) -> Html:
@@ -77,6 +74,5 @@ def linked(text: str) -> Html:
 
 def script_json(value: object) -> str:
     """JSON that may stand within a script element: nothing in it can end that element or begin a comment."""
-    return (
-        json.dumps(value, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    )
+    text = json.dumps(value, separators=(",", ":"))
+    return text.translate({ord(char): f"\\u{ord(char):04x}" for char in "<>&"})

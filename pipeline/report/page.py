@@ -170,32 +170,27 @@ def _rejected(record: Record, samples: Mapping[str, Sequence[Sample]]) -> Html |
     reasons = sorted(record["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0]))
     if not reasons:
         return None
-    rows = [
-        (_cut(reason), count, _share(count, record["records_read"]), _samples(samples.get(reason, ())))
-        for reason, count in reasons[:MOST_REASONS]
-    ]
+    rows = [(_cut(reason), count, _share(count, record["records_read"])) for reason, count in reasons[:MOST_REASONS]]
     masked = element(
         "p",
         "Samples are masked: x for a letter, 9 for a digit. The quarantine beside this file has the records.",
         "quiet",
     )
-    heads = ["reason", "records", "share", "file:line, column, shape of the value or record"]
-    shown = table(heads, rows)
-    height = 60 + 28 * min(len(reasons), 24)
-    return section("Rejected records", chart("rejected", height, "Rejected records by reason"), shown, masked)
-
-
-def _samples(samples: Sequence[Sample]) -> Html:
-    return joined(
-        element(
-            "div",
-            joined(
-                [f"{_cut(sample.file)}:{sample.line:,} {sample.column} ", element("code", sample.shape or "(empty)")]
-            ),
-            "sample",
-        )
-        for sample in samples
+    return section(
+        "Rejected records",
+        chart("rejected", 60 + 28 * min(len(reasons), 24), "Rejected records by reason"),
+        table(["reason", "records", "share"], rows),
+        details("where the first of each stand", joined([masked, *(_sampled(*item) for item in samples.items())])),
     )
+
+
+def _sampled(reason: str, samples: Sequence[Sample]) -> Html:
+    """A reason with its samples: file and line, the column that is wrong, and the shape of the value or record."""
+    lines = (
+        element("li", joined([_cut(f"{s.file}:{s.line} {s.column} "), element("code", s.shape or "(empty)")]))
+        for s in samples
+    )
+    return joined([element("h3", _cut(reason)), element("ul", joined(lines))])
 
 
 def _time(record: Record, observed: Observed) -> Html:
@@ -205,12 +200,12 @@ def _time(record: Record, observed: Observed) -> Html:
         (name, format_seconds(seconds[key]), _share(seconds[key], seconds["total"]))
         for name, key in (("phase 1", "phase1"), ("phase 2", "phase2"), ("publish", "publish"), ("total", "total"))
     ]
-    parts: list[Content] = [
+    return section(
+        "Time, throughput and memory",
         chart("timeline", 110 + 26 * min(workers, 32), "When each worker did what"),
         chart("speed", 260, "Bytes read and rows added up per second, and memory in use, over time"),
         table(["phase", "time", "share"], rows),
-    ]
-    return section("Time, throughput and memory", *parts)
+    )
 
 
 def _plan(record: Record, observed: Observed) -> Html:
@@ -236,7 +231,7 @@ def _plan(record: Record, observed: Observed) -> Html:
         ),
         ("engine of Phase 2", settings["ENGINE"], record["engine"]),
     ]
-    return section("Plan and outcome", table(["", "plan", "outcome"], rows))
+    return section("Plan and outcome", table(["", "plan", "outcome"], rows, texts=3))
 
 
 def _history(record: Record, earlier: Earlier) -> Html:
@@ -288,7 +283,9 @@ def _more(number: int, shown: int) -> Html:
 
 
 def _share(part: float, whole: float) -> str:
-    return f"{part / whole:.2%}" if whole else ""
+    if not whole:
+        return ""
+    return "< 0.01%" if 0 < part / whole < 0.0001 else f"{part / whole:.2%}"
 
 
 def _change(now: float, before: float | None) -> Html:

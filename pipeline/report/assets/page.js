@@ -30,7 +30,7 @@
   });
   const base = (more) => ({
     animation: false,
-    textStyle: { fontFamily: "inherit", color: css("text") },
+    textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: css("text") },
     tooltip: {
       confine: true, backgroundColor: css("raised"), borderColor: css("line"), textStyle: { color: css("text") },
       ...more.tooltip,
@@ -55,11 +55,12 @@
           ? `${escaped(bare(at.data.source))} → ${escaped(bare(at.data.target))}: ${whole(at.data.value)}`
           : `${escaped(bare(at.name))}: ${whole(totals[at.name])}` },
         series: [{
-          type: "sankey", left: 4, right: width < 520 ? 96 : 150, top: 10, bottom: 10, nodeGap: 12, nodeWidth: 12,
+          type: "sankey", nodeAlign: "left", left: 4, right: width < 520 ? 96 : 150, top: 10, bottom: 10, nodeGap: 12, nodeWidth: 12,
           layoutIterations: 32, draggable: false, emphasis: { focus: "adjacency" },
           data: names.map((name) => ({ name, itemStyle: { color: tint(name) } })),
           links: data.flow.map(([source, target, value]) => ({ source, target, value,
             lineStyle: { color: tint(target), opacity: 0.3 } })),
+          labelLayout: { hideOverlap: true },
           label: { color: css("text"), fontSize: width < 520 ? 10 : 12,
             formatter: (at) => width < 520 ? cut(bare(at.name), 16) : `${cut(bare(at.name), 22)}  ${shortened(totals[at.name])}` },
         }],
@@ -72,15 +73,15 @@
     timeline(width) {
       const { workers, stages, phases, spans } = data.timeline;
       const rows = ["phases", ...Array.from({ length: workers }, (_, number) => `worker ${number + 1}`)];
-      const bar = (item) => (_, api) => {
+      const bar = (item, opacity) => (_, api) => {
         const from = api.coord([api.value(1), api.value(0)]);
         const to = api.coord([api.value(2), api.value(0)]);
         const height = api.size([0, 1])[1] * 0.7;
-        return { type: "rect", style: { fill: item },
+        return { type: "rect", style: { fill: item, opacity },
           shape: { x: from[0], y: from[1] - height / 2, width: Math.max(to[0] - from[0], 1), height } };
       };
-      const lane = (name, items, tint) => ({ name, type: "custom", renderItem: bar(tint), data: items,
-        itemStyle: { color: tint }, encode: { x: [1, 2], y: 0 } });
+      const lane = (name, items, tint, opacity = 1) => ({ name, type: "custom", renderItem: bar(tint, opacity), data: items,
+        itemStyle: { color: tint, opacity }, encode: { x: [1, 2], y: 0 } });
       return base({
         tooltip: { formatter: (at) => `${escaped(at.seriesName)}: ${seconds(at.value[1])} to ${seconds(at.value[2])}` },
         legend: legend([...phases.map(([name]) => name), ...stages]),
@@ -88,7 +89,7 @@
         xAxis: axis({ type: "value", min: 0, max: data.speed.end, axisLabel: { color: css("quiet"), formatter: seconds, hideOverlap: true, showMaxLabel: false } }),
         yAxis: axis({ type: "category", inverse: true, data: rows, splitLine: { show: false } }),
         series: [
-          ...phases.map(([name, begin, end], place) => lane(name, [[0, begin, end]], color(place + 5))),
+          ...phases.map(([name, begin, end], place) => lane(name, [[0, begin, end]], css("quiet"), 1 - place * 0.3)),
           ...stages.map((name, number) => lane(name,
             spans.filter((span) => span[3] === number).map(([worker, begin, end]) => [worker + 1, begin, end]), color(number))),
         ],
@@ -99,6 +100,7 @@
       const { memory, limit, paces, end } = data.speed;
       const unit = (rows) => (value) => rows ? `${shortened(value)} rows/s` : `${shortened(value)}B/s`;
       const rows = paces.some((pace) => pace.rows);
+      const near = Math.max(...memory.map((point) => point[1])) > limit / 4;
       return base({
         tooltip: { trigger: "axis" },
         legend: legend([...paces.map((pace) => pace.name), "memory"]),
@@ -110,7 +112,7 @@
           axis({ gridIndex: 0, type: "value", splitNumber: 2, axisLabel: { color: css("quiet"), formatter: (v) => `${shortened(v)}B/s` } }),
           axis({ gridIndex: 0, type: "value", splitNumber: 2, show: rows, splitLine: { show: false },
             axisLabel: { color: css("quiet"), formatter: (v) => `${shortened(v)}/s` } }),
-          axis({ gridIndex: 1, type: "value", splitNumber: 2, max: Math.max(limit, ...memory.map((point) => point[1])),
+          axis({ gridIndex: 1, type: "value", splitNumber: 2, max: near ? limit : undefined,
             axisLabel: { color: css("quiet"), formatter: (v) => `${shortened(v)}B` } }),
         ],
         series: [
@@ -119,8 +121,9 @@
             tooltip: { valueFormatter: unit(pace.rows) } })),
           { name: "memory", type: "line", showSymbol: memory.length < 2, data: memory, xAxisIndex: 1, yAxisIndex: 2,
             color: color(3), areaStyle: { opacity: 0.15 }, tooltip: { valueFormatter: (v) => `${shortened(v)}B` },
-            markLine: { silent: true, symbol: "none", data: [{ yAxis: limit }], lineStyle: { color: css("lost") },
-              label: { color: css("quiet"), position: "insideEndTop", formatter: "limit" } } },
+            markLine: { silent: true, symbol: "none", data: near ? [{ yAxis: limit }] : [], lineStyle: { color: css("lost") },
+              labelLayout: { hideOverlap: true },
+          label: { color: css("quiet"), position: "insideEndTop", formatter: "limit" } } },
         ],
       });
     },
