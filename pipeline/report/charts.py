@@ -11,6 +11,7 @@ Record = Mapping[str, Any]
 
 MOST_SPANS = 4000
 MOST_REGIONS = 24
+MOST_REASONS = 24
 MOST_RUNS = 30
 STAGES = {
     "expand": "expand",
@@ -33,7 +34,7 @@ def chart_data(record: Record, observed: Observed, earlier: Sequence[Record]) ->
         "timeline": timeline(record, observed),
         "speed": speed(record, observed),
         "regions": [[region["region"], region["minutes"]] for region in top_regions(record)],
-        "rejected": sorted(record["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0])),
+        "rejected": [[reason[:80], count] for reason, count in reasons(record)[:MOST_REASONS]],
         "history": [_run_point(run) for run in [*earlier[-MOST_RUNS + 1 :], record]],
     }
 
@@ -60,6 +61,11 @@ def top_regions(record: Record) -> list[dict[str, Any]]:
     rest = regions[MOST_REGIONS - 1 :]
     sums = {name: sum(region[name] for region in rest) for name in ("events", "minutes")}
     return [*regions[: MOST_REGIONS - 1], {"region": f"{len(rest)} others", "users": None, **sums}]
+
+
+def reasons(record: Record) -> list[tuple[str, int]]:
+    """Why records were rejected, the most frequent reason first."""
+    return sorted(record["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0]))
 
 
 def timeline(record: Record, observed: Observed) -> dict[str, Any]:

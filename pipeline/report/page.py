@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from pipeline.report.charts import Record, chart_data
+from pipeline.report.charts import Record, chart_data, reasons
 from pipeline.report.html import (
     Content,
     Html,
@@ -167,10 +167,11 @@ def _regions(record: Record) -> Html | None:
 
 
 def _rejected(record: Record, samples: Mapping[str, Sequence[Sample]]) -> Html | None:
-    reasons = sorted(record["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0]))
-    if not reasons:
+    found = reasons(record)
+    if not found:
         return None
-    rows = [(_cut(reason), count, _share(count, record["records_read"])) for reason, count in reasons[:MOST_REASONS]]
+    rows = [(_cut(reason), count, _share(count, record["records_read"])) for reason, count in found[:MOST_REASONS]]
+    sampled = [_sampled(reason, samples[reason]) for reason, _ in found[:MOST_REASONS] if samples.get(reason)]
     masked = element(
         "p",
         "Samples are masked: x for a letter, 9 for a digit. The quarantine beside this file has the records.",
@@ -178,9 +179,10 @@ def _rejected(record: Record, samples: Mapping[str, Sequence[Sample]]) -> Html |
     )
     return section(
         "Rejected records",
-        chart("rejected", 60 + 28 * min(len(reasons), 24), "Rejected records by reason"),
+        chart("rejected", 60 + 28 * min(len(found), 24), "Rejected records by reason"),
         table(["reason", "records", "share"], rows),
-        details("where the first of each stand", joined([masked, *(_sampled(*item) for item in samples.items())])),
+        _more(len(found), MOST_REASONS),
+        details("where the first of each stand", joined([masked, *sampled])),
     )
 
 
