@@ -13,6 +13,7 @@ from pipeline.engines import Kernel
 from pipeline.engines.guard import run_guarded
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.job import Job
+from pipeline.timeline import Span, timed
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -40,6 +41,7 @@ class SparkEngine:
 
     def __init__(self, config: Config, job: Job, workers: int) -> None:
         self.job = job
+        self.spans: list[Span] = []
         self._config = config
         self._workers = workers
         self._jobs = 0
@@ -72,7 +74,8 @@ class SparkEngine:
     ) -> Iterator[tuple[Task, Result | Exception]]:
         """Run ``kernel`` on every task; yields (task, result or the exception that it raised) when all are done.
 
-        ``advance`` gets the tasks' ``rows`` (1 for a task without) by the share of tasks that have finished.
+        ``advance`` gets the tasks' ``rows`` (1 for a task without) by the share of tasks that have finished; ``spans``
+        tells when each ran.
         Raises EnvironmentFault where Spark fails.
         """
         if not tasks:
@@ -88,7 +91,8 @@ class SparkEngine:
             advance,
         )
         for hand, results in zip(hands, found, strict=True):
-            yield from zip(hand, results, strict=True)
+            self.spans += [span for _, span in results]
+            yield from zip(hand, (result for result, _ in results), strict=True)
 
     def aggregate_by_sql(self, splits: "list[PlacedSplit]", advance: Callable[[int], None]) -> "Totals":
         """Phase 2 as Spark's own plan; see ``spark_sql.aggregate``. ``advance`` gets rows.
@@ -133,8 +137,8 @@ class SparkEngine:
                 return result
 
 
-def _run_hand(kernel: Kernel[Task, Result], job: Job, hand: Sequence[Task]) -> list[Result | Exception]:
-    return [run_guarded(kernel, job, task) for task in hand]
+def _run_hand(kernel: Kernel[Task, Result], job: Job, hand: Sequence[Task]) -> list[tuple[Result | Exception, Span]]:
+    return [timed(run_guarded, kernel.__name__, kernel, job, task) for task in hand]
 
 
 def _warm_up(_: int) -> None:
