@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pipeline.content import hash_file
 from pipeline.engines import Engine
-from pipeline.errors import FileRefused
+from pipeline.errors import FileRefused, WorkerDied
 from pipeline.job import Job
 from pipeline.preprocessor import SplitResult, preprocess
 from pipeline.splits import InputFile, Split, cut, unchanged
@@ -259,6 +259,6 @@ def _read_again(engine: Engine, split: Split) -> SplitResult:
 
 def _reason(fault: Exception) -> str:
     """One sentence for a fault that concerns one file; any other is a fault in the program and goes on up."""
-    if isinstance(fault, FileRefused):
+    if isinstance(fault, FileRefused | WorkerDied):
         return str(fault)
     raise fault
