@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.errors import ConfigError
+from pipeline.request import NOTHING_SPECIAL, Request
 
 EXIT_CODES = """\
 exit codes: 0 done · 1 fault in the program, nothing published · 2 usage or configuration
@@ -53,7 +54,9 @@ class Arguments:
     quiet: bool = False
     debug: bool = False
     generate_into: str | None = None
-    replay: tuple[str, ...] = ()
+    request: Request = NOTHING_SPECIAL
+    dry_run: bool = False
+    version: str | None = None
     sql: str = ""
     format: str = "table"
     spark: bool = True
@@ -87,7 +90,14 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         quiet=given["quiet"],
         debug=given["debug"],
         generate_into=into,
-        replay=tuple(given.get("replay", ())),
+        request=Request(
+            replay=tuple(given.get("replay", ())),
+            full_refresh=given.get("full_refresh", False),
+            add=given.get("add", False),
+            prune_missing=given.get("prune_missing", False),
+        ),
+        dry_run=given.get("dry_run", False),
+        version=given.get("version"),
         sql=given.get("sql", ""),
         format=given.get("format", "table"),
         spark=not given.get("no_spark", False),
@@ -122,9 +132,10 @@ def run_parser() -> argparse.ArgumentParser:
         "run",
         "Activity-log CSVs to watch time per user and region. This is the command when none is named;\n"
         "without any input it makes test data first. Other commands:\n"
-        "generate, replay, query, dashboard, doctor (see query --help).",
+        "generate, replay, status, rollback, query, dashboard, doctor (see query --help).",
     )
     _add_run_options(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say what a run would do, and do nothing")
     return parser
 
 
@@ -148,6 +159,9 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--memory-limit", metavar="SIZE", help="ceiling for all processes together")
     parser.add_argument("--geo-db", metavar="FILE", help="MMDB file instead of the table that is shipped")
     parser.add_argument("--geo-level", metavar="LEVEL", help="region or country")
+    parser.add_argument("--full-refresh", action="store_true", help="start over: only the files of this input count")
+    parser.add_argument("--add", action="store_true", help="count this input besides the one before")
+    parser.add_argument("--prune-missing", action="store_true", help="files that have left no longer count")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, also on failure")
     _add_common(parser)
 
@@ -221,6 +235,29 @@ def doctor_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def status_parser() -> argparse.ArgumentParser:
+    """Options of ``status``."""
+    parser = _new_parser("status", "Lists the files that are known, their states and counts, and the kept versions.")
+    _add_places(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    _add_common(parser)
+    return parser
+
+
+def rollback_parser() -> argparse.ArgumentParser:
+    """Options of ``rollback``."""
+    parser = _new_parser(
+        "rollback",
+        "Shows an earlier version again, and lets the next run go on from it. Files that came since are\n"
+        "then counted anew.",
+    )
+    parser.add_argument("version", metavar="VERSION", nargs="?", help="a version that status lists (the one before)")
+    _add_places(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    _add_common(parser)
+    return parser
+
+
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "run": run_parser,
     "generate": generate_parser,
@@ -228,5 +265,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "query": query_parser,
     "dashboard": dashboard_parser,
     "doctor": doctor_parser,
+    "status": status_parser,
+    "rollback": rollback_parser,
 }
 """The commands, each with its options. ``python main.py NAME`` runs ``NAME_command`` of ``cli/NAME.py``."""

@@ -12,5 +12,5 @@ def replay_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     from pipeline.orchestrator import run
 
     with open_progress(arguments.quiet) as progress:
-        result = run(config, progress, arguments.replay)
+        result = run(config, progress, arguments.request)
     return answer_result(arguments, config, answer, result)

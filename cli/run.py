@@ -1,5 +1,6 @@
 """``run``: the data path, with test data on the very first run, and its summary or JSON object."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from cli.arguments import Arguments
@@ -15,6 +16,8 @@ from pipeline.results import RunResult
 
 def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Runs the pipeline and answers; returns the exit code. Raises LogmillError where the run cannot go on."""
+    if arguments.dry_run:
+        return show_plan(arguments, config, answer)
     # Imported here so that a usage error or an interrupted first run need not wait for Polars.
     from pipeline.orchestrator import check_before_work, run
 
@@ -22,8 +25,21 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
         if lacks_input(config):
             check_before_work(config)
             make_first_input(config, progress)
-        result = run(config, progress)
+        result = run(config, progress, arguments.request)
     return answer_result(arguments, config, answer, result)
+
+
+def show_plan(arguments: Arguments, config: Config, answer: Answer) -> int:
+    """Answers with what a run would do with every file; changes nothing."""
+    from cli.status import print_files
+    from pipeline.orchestrator import plan_run
+
+    files = plan_run(config, arguments.request)
+    if answer.as_json:
+        answer.give({"files": [asdict(file) for file in files]})
+    elif not arguments.quiet:
+        print_files(files, "no file is there, and none counts")
+    return 0
 
 
 def answer_result(arguments: Arguments, config: Config, answer: Answer, result: RunResult) -> int:

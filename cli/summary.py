@@ -53,15 +53,16 @@ def query_command(output: str) -> str:
 def _headline(result: RunResult) -> Text:
     words = {"ok": "Done", "partial": "Done, but not with every file", "failed": "Failed"}
     speed = format_size(result.throughput_bytes_per_second)
+    share = f" (new: {result.new.files:,}, {format_size(result.new.bytes_read)})" if result.new.reused_files else ""
     return Text.assemble(
         (words[result.status], f"bold {STYLES[result.status]}"),
-        f": {result.files:,} {'file' if result.files == 1 else 'files'}, {format_size(result.bytes_read)} in ",
+        f": {result.files:,} {'file' if result.files == 1 else 'files'}, {format_size(result.bytes_read)}{share} in ",
         (format_seconds(result.seconds.total), "bold"),
         f" ({speed}/s)",
     )
 
 
-def _table(*columns: tuple[str, bool]) -> Table:
+def new_table(*columns: tuple[str, bool]) -> Table:
     """A light table; a column is its title and whether it holds numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     for title, numeric in columns:
@@ -76,7 +77,7 @@ def _beside(left: RenderableType, right: RenderableType) -> Table:
 
 
 def _records(result: RunResult) -> Table:
-    table = _table(("records", False), ("", True), ("", True))
+    table = new_table(("records", False), ("", True), ("", True))
 
     def add(name: str, count: int, style: str = "") -> None:
         share = f"{count / result.records_read:.2%}" if result.records_read else ""
@@ -94,14 +95,15 @@ def _records(result: RunResult) -> Table:
 
 
 def _phases(result: RunResult) -> Group:
-    table = _table(("time", False), ("", True), ("GB/s", True))
+    table = new_table(("time", False), ("", True), ("GB/s", True))
     seconds = result.seconds
     for name, value in (("phase 1", seconds.phase1), ("phase 2", seconds.phase2), ("publish", seconds.publish)):
-        rate = f"{result.bytes_read / value / 1e9:.3f}" if value > 0 and name != "publish" else ""
+        size = {"phase 1": result.new.bytes_read, "phase 2": result.bytes_read}.get(name)
+        rate = f"{size / value / 1e9:.3f}" if value > 0 and size else ""
         table.add_row(name, format_seconds(value), rate)
     whole = f"{result.throughput_bytes_per_second / 1e9:.3f}"
     table.add_row("total", format_seconds(seconds.total), whole, style="bold")
-    machine = _table(("machine", False), ("", True))
+    machine = new_table(("machine", False), ("", True))
     machine.add_row("peak memory", format_size(result.peak_memory_bytes))
     machine.add_row("workers", f"{result.workers:,}")
     machine.add_row("engine", result.engine or "")
@@ -109,7 +111,7 @@ def _phases(result: RunResult) -> Group:
 
 
 def _regions(result: RunResult, bars: bool) -> Table:
-    table = _table(("region", False), ("users", True), ("events", True), ("minutes", True), ("", True), ("", False))
+    table = new_table(("region", False), ("users", True), ("events", True), ("minutes", True), ("", True), ("", False))
     total = result.total_minutes
     most = max(region.minutes for region in result.top_regions)
     for region in result.top_regions:

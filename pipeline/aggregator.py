@@ -211,7 +211,7 @@ def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[list[tuple[int,
     for number in range(passes):
         parts = []
         for split in task.splits:
-            rows = read_rows(job.workspace.path("rows", split_file(split)), task.bucket)
+            rows = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets)
             if rows is None:
                 continue
             if passes > 1:

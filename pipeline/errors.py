@@ -42,3 +42,7 @@ class EnvironmentFault(LogmillError):
     """The machine is not fit: Java, disk, memory, or another run holds the lock."""
 
     exit_code = 5
+
+
+class WorkerDied(EnvironmentFault):
+    """Worker processes were killed over one task, again and again. Of a file it is a reason to refuse that file."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.archives import Expanded, expand_file
 from pipeline.engines import Engine
-from pipeline.errors import FileRefused
+from pipeline.errors import FileRefused, WorkerDied
 from pipeline.job import Job
 
 
@@ -32,7 +32,7 @@ def expand_all(
     expanded: dict[str, Expanded] = {}
     refused: dict[str, str] = {}
     for task, result in engine.map(expand, tasks, advance):
-        if isinstance(result, FileRefused):
+        if isinstance(result, FileRefused | WorkerDied):
             refused[task.path] = str(result)
         elif isinstance(result, Exception):
             raise result

@@ -6,6 +6,7 @@ leading bits of a 64-bit hash of user_id, so that it holds all rows of its users
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.faults import point
 from pipeline.rows import NO_TIMESTAMP, SplitRows
 
 FINE_BUCKET_BITS = 10
@@ -51,31 +53,26 @@ def is_run_folder(path: Path, prefix: str = "") -> bool:
     return bool(named) and path.is_dir() and not path.is_symlink()
 
 
+SPLIT_KINDS = ("rows", "index", "rejects", "lines")
+"""Folders of what Phase 1 makes of a split: later runs use it again."""
+_RUN_KINDS = ("totals", "contested", "corrections", "conflicts", "merge", "delta", "quarantine", "spool")
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """The files of one run below the intermediate folder."""
+    """The files of one run below the intermediate folder: its own in ``root``, those of splits in ``store``, if any."""
 
     root: str
+    store: str = ""
 
     def path(self, kind: str, name: str) -> Path:
         """Path of one file; ``kind`` is its folder (rows, index, rejects, totals, contested, corrections, ...)."""
-        return Path(self.root) / kind / name
+        place = self.store if self.store and kind in SPLIT_KINDS else self.root
+        return Path(place) / kind / name
 
     def create(self) -> None:
         """Make the folders; only the owner may enter, because rows hold personal data."""
-        for kind in (
-            "rows",
-            "index",
-            "rejects",
-            "lines",
-            "totals",
-            "contested",
-            "corrections",
-            "conflicts",
-            "merge",
-            "quarantine",
-            "spool",
-        ):
+        for kind in (*_RUN_KINDS, *(() if self.store else SPLIT_KINDS)):
             (Path(self.root) / kind).mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
@@ -109,7 +106,7 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
     partial = path.with_suffix(".partial")
     with pq.ParquetWriter(
         partial,
-        schema.with_metadata({_BUCKETS_KEY: json.dumps(used).encode()}),
+        schema.with_metadata({_BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()}),
         compression={name: "none" if name in ("id_hi", "id_lo") else "lz4" for name in schema.names},
         use_dictionary=["region"],
         column_encoding={"offset": "DELTA_BINARY_PACKED", "micro_minutes": "DELTA_BINARY_PACKED"},
@@ -120,17 +117,29 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
         for bucket in used:
             count = int(bucket_rows[bucket])
             writer.write_table(table.slice(first, count), row_group_size=count)
+            point("rows.write")
             first += count
+    point("intermediate.rename")
     partial.replace(path)
 
 
-def read_rows(path: Path, bucket: int) -> pa.Table | None:
-    """The rows of one bucket of one split, in columns of one chunk; None where it has none."""
+def read_rows(path: Path, bucket: int, buckets: int, columns: list[str] | None = None) -> pa.Table | None:
+    """The rows of one bucket of ``buckets`` of one split, in columns of one chunk; None where it has none.
+
+    The split may have been written with more buckets than ``buckets``, never with fewer.
+    """
     file = pq.ParquetFile(path)
-    used: list[int] = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
-    if bucket not in used:
+    written, used = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
+    groups = [group for group, number in enumerate(used) if number * buckets // written == bucket]
+    if not groups:
         return None
-    return file.read_row_group(used.index(bucket), use_threads=False).combine_chunks()
+    return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks()
+
+
+def coarser(bucket_rows: Sequence[int], buckets: int) -> list[int]:
+    """Rows of each of ``buckets`` buckets, from those of as many or more."""
+    step = len(bucket_rows) // buckets
+    return [sum(bucket_rows[first : first + step]) for first in range(0, len(bucket_rows), step)]
 
 
 def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:
@@ -138,6 +147,7 @@ def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("wb") as stream:
         np.save(stream, ordered)
+    point("intermediate.rename")
     partial.replace(path)
 
 
@@ -154,6 +164,7 @@ def write_frame(path: Path, frame: pl.DataFrame) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("wb") as stream:  # a full disk is then an OSError, which Polars alone would not raise
         frame.write_parquet(stream, compression="lz4", statistics=False)
+    point("intermediate.rename")
     partial.replace(path)
 
 

@@ -22,21 +22,26 @@ from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import EnvironmentFault, InputError
 from pipeline.expansion import expand_all
+from pipeline.fingerprint import fingerprint
 from pipeline.geo import GeoTable, load_geo_table
+from pipeline.history import open_history
 from pipeline.intermediate import Workspace, is_run_folder
 from pipeline.job import Job
 from pipeline.lock import Lock
 from pipeline.masking import mask_addresses
+from pipeline.outlook import FileState, plan_inputs
 from pipeline.output import Output
 from pipeline.phase1 import Phase1, read_files
-from pipeline.phase2 import Totals, aggregate_all
+from pipeline.phase2 import Totals, aggregate_all, fewest_buckets
 from pipeline.planner import Plan, plan
 from pipeline.pseudonym_key import KeySource, find_key
 from pipeline.record_rules import BoundRule, bind_rules, rule_columns
 from pipeline.replays import Replays
+from pipeline.request import NOTHING_SPECIAL, Request
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
 from pipeline.retention import remove_expired
 from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
+from pipeline.takeover import finest_buckets, take_over
 from pipeline.timeline import WatchedProgress
 from utils.metrics import PeakMemory
 from utils.units import format_size
@@ -45,8 +50,8 @@ INTERMEDIATE_SHARE = 0.6
 """Intermediate files and totals take about this share of the input."""
 
 
-def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunResult:
-    """Process the input into a new published version. Files named by ``replay`` count besides it, now and later.
+def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) -> RunResult:
+    """Process the input into a new published version, going on from what earlier runs have read.
 
     Returns a result with status ``ok``, or ``partial`` where files were refused and the others published, or
     ``failed``, with nothing published, where every file was refused or a quality gate failed. Raises LogmillError where
@@ -72,25 +77,36 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
         held.enter_context(Lock(output.versions, run_id))
         expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, time.time())
         replays = held.enter_context(Replays(output.versions, config.INPUT_DIR))
-        replays.add(replay)
+        history = held.enter_context(open_history(config.INTERMEDIATE_DIR, output, request.full_refresh))
+        sources = history.check_source(config.INPUT_DIR, request.add)
+        replays.add(request.replay)
         paths, outside = refuse_outside(config.INPUT_DIR, paths)
         sizes = plan(config, [], spark=choice.spark)  # the workers do not depend on the input
         workspace = held.enter_context(_workspace(config, run_id))  # before the pool, so that it outlives the workers
         pool = held.enter_context(LocalEngine(sizes.workers))
         geo = _load_geo(config)
         kernel, no_kernel = compile_kernel(cache_folder()) if config.COMPILED_PARSER else (None, "")
-        pool.job = _make_job(config, workspace, sizes, geo, kernel, rules, pseudonyms)
-        files, refused = _open_inputs(pool, config, rules, [*paths, *replays.paths], progress)
+        pool.job = job = _make_job(config, workspace, sizes, geo, kernel, rules, pseudonyms)
+        mark = fingerprint(job, _read_columns(config))
+        inventory = history.take_inventory([*paths, *replays.paths], mark)
+        departed = history.departed(inventory, mark, replays.folder, request.prune_missing)
+        files, refused = _open_inputs(pool, config, rules, inventory.to_read, progress)
         replays.refuse_faulty(refused)
         _check_disk(config, files)
         sizes = plan(config, files, spark=choice.spark)
+        sizes = replace(sizes, buckets=finest_buckets(inventory, sizes.buckets))
         pool.job = job = _make_job(config, workspace, sizes, geo, kernel, rules, pseudonyms)
         spark = held.enter_context(SparkEngine(config, job, sizes.workers)) if choice.spark else None
 
         progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
-        outcome = read_files(pool, files, sizes.split_bytes, progress.advance)
+        journal = history.open_journal(inventory, mark)
+        outcome = read_files(pool, files, sizes.split_bytes, progress.advance, journal)
         outcome.refused |= refused | outside
         replays.refuse_faulty(outcome.refused)
+        taken = take_over(history, outcome, inventory, departed, journal)
+        pool.job = job = replace(job, buckets=fewest_buckets(outcome, job.buckets))
+        if spark:
+            spark.job = job
         publication.report_files(outcome, progress)
         clock.lap("phase1")
         if not {ledger.file.path for ledger in outcome.ledgers} - set(replays.paths):
@@ -117,15 +133,15 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
             folder = output.begin(run_id)
             held.callback(output.discard)  # nothing is left there once it is published
             written = publication.write_output(engine, job, folder, totals, geo.names, lambda _: None)
-        publication.write_quarantine(engine, job, folder, outcome, totals)
+        publication.write_quarantine(engine, job, folder, outcome, totals, history.quarantine)
         clock.lap("publish")
         memory.sample()
-        notes = (*_notes(config, sizes, expired, no_kernel), *replays.describe())
+        notes = (*_notes(config, sizes, expired, no_kernel), *replays.describe(), *taken.notes)
         result = _result(
             run_id, config, choice, outcome, totals, written, geo, sizes, skipped, notes, clock, memory.peak_bytes
         )
         notes = (*result.notes, *quality.column_layouts(outcome), *quality.missing_columns(rules, outcome))
-        result = replace(result, quality=checks, notes=notes)
+        result = taken.finish(replace(result, quality=checks, notes=notes))
         if stopped:
             place = display_name(str(folder / "quarantine")) if result.quarantine else None
             shown = display_name(str(folder / report.REPORT))
@@ -135,9 +151,13 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
         observed = report.observe(watched, spans, memory, outcome, totals, Path(workspace.root))
         report.write_report(folder, record, observed, config.OUTPUT_DIR)
         if not stopped:
-            output.publish(folder, run_id, config.KEEP_VERSIONS)
+            history.publish(folder, run_id, sources, taken.ids, _counts(result), config.KEEP_VERSIONS)
             replays.keep()
     return result
+
+
+def _counts(result: RunResult) -> dict[str, int]:
+    return {"kept": result.kept, "duplicates": result.duplicates, "conflicts": result.conflicts}
 
 
 def check_before_work(config: Config) -> None:
@@ -147,6 +167,15 @@ def check_before_work(config: Config) -> None:
     Output(config.OUTPUT_DIR).check()
     choose_engine(config)
     _load_geo(config)
+
+
+def plan_run(config: Config, request: Request) -> list[FileState]:
+    """What a run would do with every file. Changes nothing; raises as a run would where it could not begin."""
+    place = Workspace(config.INTERMEDIATE_DIR)
+    job = _make_job(
+        config, place, plan(config, [], spark=False), _load_geo(config), None, _bind_rules(config), _find_key(config)
+    )
+    return plan_inputs(config, request, fingerprint(job, _read_columns(config)))
 
 
 class _Clock:
@@ -238,7 +267,7 @@ def _workspace(config: Config, run_id: str) -> Iterator[Workspace]:
     for earlier in place.iterdir():
         if is_run_folder(earlier, "run-"):
             shutil.rmtree(earlier)
-    workspace = Workspace(str((place / f"run-{run_id}").absolute()))
+    workspace = Workspace(str((place / f"run-{run_id}").absolute()), str((place / "store").absolute()))
     workspace.create()
     try:
         yield workspace
@@ -362,7 +391,6 @@ def _result(
         top_regions=written.regions,
         seconds=seconds,
         peak_memory_bytes=peak_memory,
-        throughput_bytes_per_second=bytes_read / seconds.total,
         version=run_id,
         workers=sizes.workers,
         plan=asdict(sizes) | {"intermediate_bytes": int(bytes_read * INTERMEDIATE_SHARE)},

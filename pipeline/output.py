@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, EnvironmentFault
+from pipeline.faults import point
 from pipeline.intermediate import bucket_file, is_run_folder
 from pipeline.job import Job
 
@@ -54,6 +55,7 @@ def write_file(job: Job, task: FileTask, report: Callable[[int], None]) -> tuple
     minutes = pl.Series("total_watch_time_min", totals["micro_minutes"].to_numpy() / MICRO)
     table = totals.select("user_id", minutes, "event_count").to_arrow(compat_level=pl.CompatLevel.oldest())
     path = folder / f"part-{task.number:04d}-{job.version}.parquet"
+    point("output.write")
     codec = None if job.compression == "none" else job.compression
     pq.write_table(table.cast(SCHEMA), path, compression=codec, row_group_size=1 << 18)
     sync(path)
@@ -101,6 +103,23 @@ class Output:
                 "version. Choose another --output, or move it away (in Docker: mount its parent folder)."
             )
 
+    def current(self) -> str | None:
+        """The version that the link shows; None where nothing is published."""
+        if not self.link.is_symlink():
+            return None
+        shown = (self.link.parent / os.readlink(self.link)).parent
+        return shown.name if is_run_folder(shown) else None
+
+    def version_names(self) -> list[str]:
+        """The versions that are kept, in the order in which they were published."""
+        folders = [path for path in self.versions.iterdir() if is_run_folder(path)] if self.versions.is_dir() else []
+        folders.sort(key=lambda path: path.stat().st_mtime_ns)  # ids of one second are in no order
+        return [path.name for path in folders]
+
+    def remove(self, version: str) -> None:
+        """Remove a version that the link does not show."""
+        shutil.rmtree(self.versions / version, ignore_errors=True)
+
     def begin(self, version: str) -> Path:
         """A hidden folder for the new version, with its ``data`` folder; what an earlier run left unfinished goes."""
         self.discard()
@@ -119,20 +138,27 @@ class Output:
         (folder / "data" / "_SUCCESS").touch()
         for place, _, files in os.walk(folder):
             for name in files:
+                point("publish.sync")
                 sync(Path(place) / name)
             sync(Path(place))
-        final = self.versions / version
-        folder.rename(final)
+        point("publish.rename")
+        folder.rename(self.versions / version)
         sync(self.versions)
+        self.show(version)
+        others = [name for name in self.version_names() if name != version]
+        for name in others[: len(others) - (keep - 1)]:
+            point("publish.remove")
+            self.remove(name)
+
+    def show(self, version: str) -> None:
+        """Let the link show a version that is there, at one instant."""
         fresh = self.versions / f".link-{version}"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(Path(self.versions.name) / version / "data")
+        point("publish.link")
         fresh.replace(self.link)
+        point("publish.link.done")
         sync(self.link.parent)
-        others = [path for path in self.versions.iterdir() if is_run_folder(path) and path != final]
-        others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)  # ids of one second are in no order
-        for path in others[keep - 1 :]:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

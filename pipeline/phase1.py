@@ -1,12 +1,13 @@
 """Phase 1 over all files: run the splits, join their ends, and account for every record of every file."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from pipeline.content import hash_file
 from pipeline.engines import Engine
-from pipeline.errors import FileRefused
+from pipeline.errors import FileRefused, WorkerDied
 from pipeline.job import Job
 from pipeline.preprocessor import SplitResult, preprocess
 from pipeline.splits import InputFile, Split, cut, unchanged
@@ -22,11 +23,15 @@ class PlacedSplit:
 
 @dataclass(frozen=True)
 class FileLedger:
-    """One file that counts: its splits in order, the sums over them, and the hash of its bytes as they lie on disk."""
+    """One file that counts: its splits in order, the sums over them, and the hash of its bytes as they lie on disk.
+
+    ``at_hand``: whether the bytes can be read again at its path.
+    """
 
     file: InputFile
     splits: tuple[PlacedSplit, ...] = ()
     content_hash: str = ""
+    at_hand: bool = True
 
     @property
     def records(self) -> int:
@@ -71,10 +76,14 @@ class FileLedger:
 
 @dataclass
 class Phase1:
-    """What Phase 1 leaves: the files that count, and the reasons of those refused, by path."""
+    """What Phase 1 leaves: the files that count, and the reasons of those refused, by path.
+
+    ``resumed_splits``: how many splits of files that were read now had been finished by an interrupted run.
+    """
 
     ledgers: list[FileLedger] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    resumed_splits: int = 0
 
     @property
     def splits(self) -> list[PlacedSplit]:
@@ -102,7 +111,9 @@ def read_part(job: Job, task: ReadTask, report: Callable[[int], None]) -> tuple[
         raise FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.") from fault
 
 
-def _read_tasks(files: list[InputFile], splits: dict[str, list[Split]]) -> list[ReadTask]:
+def _read_tasks(
+    files: list[InputFile], splits: dict[str, list[Split]], done: Mapping[int, SplitResult]
+) -> list[ReadTask]:
     """Tasks file by file, those with the largest splits first, so that the last to finish is small.
 
     Each file is hashed while its bytes are likely in the system's cache: a small one after its only split, a large one
@@ -110,7 +121,7 @@ def _read_tasks(files: list[InputFile], splits: dict[str, list[Split]]) -> list[
     """
     tasks: list[list[ReadTask]] = []
     for file in files:
-        parts = splits[file.path]
+        parts = [split for split in splits[file.path] if split.number not in done]
         of_file = [ReadTask(file.path, split, len(parts) == 1 and not file.expanded) for split in parts]
         if len(parts) != 1 and not file.expanded:
             of_file.insert(len(parts) // 2, ReadTask(file.path, None, True))
@@ -121,35 +132,93 @@ def _read_tasks(files: list[InputFile], splits: dict[str, list[Split]]) -> list[
     return [task for of_file in tasks for task in of_file]
 
 
-def read_files(engine: Engine, files: list[InputFile], split_bytes: int, advance: Callable[[int], None]) -> Phase1:
+class Record(Protocol):
+    """Where Phase 1 notes what is done, so that an interrupted run can go on from there."""
+
+    def begin(self, files: Sequence[InputFile], splits: dict[str, list[Split]], /) -> dict[int, SplitResult]:
+        """All splits of each file (by path) before they are read: numbers them in place, or takes those of a reading
+        that was interrupted; returns the results that are there already, by number."""
+
+    def finish_split(self, result: SplitResult, /) -> None:
+        """A split is done."""
+
+    def reopen_split(self, split: Split, /) -> None:
+        """A split is about to be read again from its true start."""
+
+    def finish_file(self, ledger: FileLedger, /) -> None:
+        """A file was read whole and balances."""
+
+    def flush(self) -> None:
+        """Nothing of the above may wait any longer."""
+
+
+class NoRecord:
+    """Notes nothing."""
+
+    def begin(self, _: Sequence[InputFile], __: dict[str, list[Split]], /) -> dict[int, SplitResult]:
+        """Splits have their numbers by place."""
+        return {}
+
+    def finish_split(self, _: SplitResult, /) -> None:
+        """Nothing to note."""
+
+    def reopen_split(self, _: Split, /) -> None:
+        """Nothing to note."""
+
+    def finish_file(self, _: FileLedger, /) -> None:
+        """Nothing to note."""
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+def read_files(
+    engine: Engine,
+    files: list[InputFile],
+    split_bytes: int,
+    advance: Callable[[int], None],
+    record: Record | None = None,
+) -> Phase1:
     """Preprocess all files. A file is refused whole where a split of it fails, does not balance or was changed."""
-    outcome = Phase1()
-    results: dict[int, SplitResult] = {}
+    outcome, record = Phase1(), record or NoRecord()
     hashes = {file.path: file.expanded.content_hash for file in files if file.expanded}
     by_path: dict[str, list[Split]] = defaultdict(list)
     for split in cut(files, split_bytes):
         by_path[split.path].append(split)
-    for task, found in engine.map(read_part, _read_tasks(files, by_path), advance):
+    results = record.begin(files, by_path)
+    advance(sum(result.stop - result.start for result in results.values()))
+    outcome.resumed_splits = len(results)
+    for task, found in engine.map(read_part, _read_tasks(files, by_path, results), advance):
         if isinstance(found, Exception):
             outcome.refused.setdefault(task.path, _reason(found))
             continue
         result, content_hash = found
         if result:
             results[result.split.number] = result
+            record.finish_split(result)
         if content_hash:
             hashes[task.path] = content_hash
     for file in files:
         if file.path in outcome.refused:
             continue
         try:
-            outcome.ledgers.append(_account(engine, file, by_path[file.path], results, hashes[file.path]))
+            ledger = _account(engine, file, by_path[file.path], results, hashes[file.path], record)
         except FileRefused as fault:
             outcome.refused[file.path] = str(fault)
+            continue
+        record.finish_file(ledger)
+        outcome.ledgers.append(ledger)
+    record.flush()
     return outcome
 
 
 def _account(
-    engine: Engine, file: InputFile, splits: list[Split], results: dict[int, SplitResult], content_hash: str
+    engine: Engine,
+    file: InputFile,
+    splits: list[Split],
+    results: dict[int, SplitResult],
+    content_hash: str,
+    record: Record,
 ) -> FileLedger:
     """Join a file's splits: each begins where the one before ended, or is read again from there."""
     placed: list[PlacedSplit] = []
@@ -158,7 +227,10 @@ def _account(
         for split in splits:
             result = results[split.number]
             if result.start != position:
-                result = _read_again(engine, split.restarted_at(position))
+                restarted = split.restarted_at(position)
+                record.reopen_split(restarted)
+                result = _read_again(engine, restarted)
+                record.finish_split(result)
             placed.append(PlacedSplit(result, line))
             position, line = result.stop, line + result.lines
         if position != file.size:
@@ -187,6 +259,6 @@ def _read_again(engine: Engine, split: Split) -> SplitResult:
 
 def _reason(fault: Exception) -> str:
     """One sentence for a fault that concerns one file; any other is a fault in the program and goes on up."""
-    if isinstance(fault, FileRefused):
+    if isinstance(fault, FileRefused | WorkerDied):
         return str(fault)
     raise fault

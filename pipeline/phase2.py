@@ -18,9 +18,9 @@ from pipeline.aggregator import (
 )
 from pipeline.engines import Engine, Kernel, Result, Task
 from pipeline.errors import BalanceError
-from pipeline.intermediate import PLACE_UNIT, read_frame
+from pipeline.intermediate import PLACE_UNIT, coarser, read_frame
 from pipeline.job import Job
-from pipeline.phase1 import PlacedSplit
+from pipeline.phase1 import Phase1, PlacedSplit
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ class Totals:
         return sum(bucket.users for bucket in self.buckets)
 
 
+def fewest_buckets(outcome: Phase1, buckets: int) -> int:
+    """The number of buckets in which all splits can be read: another run may have written some with fewer."""
+    return min((len(split.result.bucket_rows) for split in outcome.splits), default=buckets)
+
+
 def run_all(
     engine: Engine, kernel: Kernel[Task, Result], tasks: list[Task], advance: Callable[[int], None]
 ) -> list[Result]:
@@ -68,10 +73,11 @@ def aggregate_all(
     """Deduplicate and add up all rows. ``advance`` gets rows. Raises BalanceError where a count does not add up."""
     filled = [split.result for split in splits if split.result.handed_over]
     numbers = tuple(result.split.number for result in filled)
-    rows = [sum(counts) for counts in zip(*(result.bucket_rows for result in filled), strict=True)]
+    by_split = {result.split.number: coarser(result.bucket_rows, job.buckets) for result in filled}
+    rows = [sum(counts) for counts in zip(*by_split.values(), strict=True)]
     contested = _find_all_contested(engine, job, numbers, sum(rows), workers)
     tasks = [
-        BucketTask(bucket, count, tuple(r.split.number for r in filled if r.bucket_rows[bucket]), contested)
+        BucketTask(bucket, count, tuple(number for number in numbers if by_split[number][bucket]), contested)
         for bucket, count in enumerate(rows)
         if count
     ]

@@ -49,9 +49,12 @@ def write_output(
     return Written(sum(rows for rows, _, _ in written), micro, _region_totals(totals, names))
 
 
-def write_quarantine(engine: Engine, job: Job, folder: Path, outcome: Phase1, totals: Totals) -> None:
+def write_quarantine(
+    engine: Engine, job: Job, folder: Path, outcome: Phase1, totals: Totals, previous: Path | None = None
+) -> None:
     """Write rejected records, conflict losers and refused files below ``folder``.
 
+    ``previous``: the quarantine of the version before, for records whose source is no longer at hand.
     Raises BalanceError where a record is missing.
     """
     quarantine = Quarantine(folder / "quarantine")
@@ -61,14 +64,15 @@ def write_quarantine(engine: Engine, job: Job, folder: Path, outcome: Phase1, to
         for split in outcome.splits
         if split.result.rejected
     )
-    places = {split.result.split.number: split for split in outcome.splits}
+    places = {split.result.split.number: (split, file.at_hand) for file in outcome.ledgers for split in file.splits}
     tasks: list[ConflictTask] = []
     for (number,), group in conflict_places(job).group_by("split", maintain_order=True):
-        placed = places[int(str(number))]
+        placed, at_hand = places[int(str(number))]
         offsets = group["offset"].to_list()
         for first in range(0, len(offsets), _CONFLICTS_AT_ONCE):
             some = tuple(offsets[first : first + _CONFLICTS_AT_ONCE])
-            tasks.append(ConflictTask(len(tasks), placed.result.split, placed.result.start, placed.first_line, some))
+            where = placed.result.split, placed.result.start, placed.first_line
+            tasks.append(ConflictTask(len(tasks), *where, some, at_hand, str(previous or "")))
     run_all(engine, fetch_conflicts, tasks, lambda _: None)
     conflicts = quarantine.write_conflicts(conflict_file(job, task.number) for task in tasks)
     expected = sum(split.result.rejected for split in outcome.splits), totals.conflicts

@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.departed import recall_conflicts
 from pipeline.errors import EnvironmentFault
+from pipeline.faults import point
 from pipeline.intermediate import split_file
 from pipeline.job import Job
 from pipeline.masking import mask_addresses
@@ -124,6 +126,7 @@ class Quarantine:
     def write_conflicts(self, parts: Iterable[Path]) -> int:
         """Bring the files of ``fetch_conflicts`` together; returns how many records."""
         count = 0
+        point("quarantine.write")
         with self._open("conflicts") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
             for path in parts:
                 table = pq.read_table(path)
@@ -158,13 +161,18 @@ def _row_groups(path: Path) -> Iterator[pa.Table]:
 
 @dataclass(frozen=True)
 class ConflictTask:
-    """Fetch the records at ``offsets`` (sorted, from byte ``start``, which is on line ``first_line``) of a split."""
+    """Fetch the records at ``offsets`` (sorted, from byte ``start``, which is on line ``first_line``) of a split.
+
+    ``at_hand``: whether the source has the bytes that were read; ``previous``: the quarantine of the version before.
+    """
 
     number: int
     split: Split
     start: int
     first_line: int
     offsets: tuple[int, ...]
+    at_hand: bool = True
+    previous: str = ""
 
 
 def reject_file(job: Job, split: Split) -> Path:
@@ -182,6 +190,22 @@ def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None])
 
     Raises EnvironmentFault where the file is gone: nothing is dropped without its record.
     """
+    rows = _read_again(job, task) if task.at_hand else _recall(job, task)
+    pq.write_table(
+        pa.Table.from_pydict(dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True)), SCHEMA),
+        conflict_file(job, task.number),
+    )
+    report(len(rows))
+    return len(rows)
+
+
+def _recall(job: Job, task: ConflictTask) -> list[tuple[Any, ...]]:
+    split = task.split
+    name = display_name(split.path)
+    return recall_conflicts(job, split.number, name, task.start, task.offsets, task.previous, CONFLICT)
+
+
+def _read_again(job: Job, task: ConflictTask) -> list[tuple[Any, ...]]:
     split, delimiter = task.split, task.split.header.delimiter.encode()
     chunks = np.load(job.workspace.path("lines", split_file(split.number, "npy")))
     rows = []
@@ -203,12 +227,7 @@ def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None])
             f"{display_name(split.path)} can no longer be read ({fault.strerror or fault}), but the records that lost "
             "a conflict must be kept. Restore it and run again."
         ) from fault
-    pq.write_table(
-        pa.Table.from_pydict(dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True)), SCHEMA),
-        conflict_file(job, task.number),
-    )
-    report(len(rows))
-    return len(rows)
+    return rows
 
 
 def _record_at(stream: BinaryIO, delimiter: bytes, fields: int, max_record: int) -> Record:

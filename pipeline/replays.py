@@ -40,6 +40,11 @@ class Replays:
         self._added = []
 
     @property
+    def folder(self) -> Path:
+        """Where the replayed files of all inputs lie."""
+        return self._all
+
+    @property
     def paths(self) -> list[str]:
         """The files that count, in order of their names."""
         return [str(path) for path in sorted(self._folder.glob("*.csv"))]

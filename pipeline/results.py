@@ -70,6 +70,29 @@ class QualityResult:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one run did for the version that it published: what it read, and what it took over.
+
+    ``kept``, ``duplicates`` and ``conflicts`` are the differences to the version before; the other counts are of the
+    files that were read now. For files that were only added they balance as the whole does.
+    """
+
+    files: int = 0
+    bytes_read: int = 0
+    records_read: int = 0
+    kept: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+    reused_files: int = 0
+    reused_splits: int = 0
+    renamed_files: int = 0
+    replaced_files: int = 0
+    missing_files: int = 0
+    pruned_files: int = 0
+
+
+@dataclass(frozen=True)
 class PhaseSeconds:
     """Wall-clock seconds of the run and of its phases."""
 
@@ -122,6 +145,7 @@ class RunResult:
     report: str | None = None
     quarantine: str | None = None
     quality: tuple[QualityResult, ...] = ()
+    new: Share = Share()
 
     @property
     def stopped_by_gate(self) -> bool:
@@ -172,6 +196,7 @@ class RunResult:
             "blank_lines": self.blank_lines,
             "preamble_lines": self.preamble_lines,
             "quality": [asdict(result) | {"share": result.share} for result in self.quality],
+            "new": asdict(self.new),
         }
 
 

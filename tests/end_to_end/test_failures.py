@@ -54,7 +54,7 @@ def test_a_refused_file_among_good_ones(logs: Path, tmp_path: Path) -> None:
     shutil.copytree(logs, mixed)
     (mixed / "other.csv").write_text("a,b\n1,2\n")
     (mixed / "wide.csv").write_bytes("log_id,user_id\n".encode("utf-16"))
-    answer = run_json("--input", mixed, cwd=tmp_path, code=3)
+    answer = run_json("--input", mixed, "--full-refresh", cwd=tmp_path, code=3)
     assert answer["status"] == "partial"
     assert answer["error"] is None
     assert {Path(refused["file"]).name for refused in answer["refused_files"]} == {"other.csv", "wide.csv"}
@@ -64,6 +64,9 @@ def test_a_refused_file_among_good_ones(logs: Path, tmp_path: Path) -> None:
     for path in mixed.glob("activity*"):
         path.unlink()
     answer = run_json("--input", mixed, cwd=tmp_path, code=3)
+    assert (answer["status"], answer["new"]["missing_files"]) == ("partial", 4), "files that have left still count"
+    assert published(tmp_path) == rows
+    answer = run_json("--input", mixed, "--full-refresh", cwd=tmp_path, code=3)
     assert answer["status"] == "failed"
     assert len(answer["refused_files"]) == 2
     assert published(tmp_path) == rows
@@ -97,9 +100,9 @@ def test_an_end_in_the_middle(logs: Path, tmp_path: Path, how: signal.Signals) -
     run_json("--input", logs, cwd=tmp_path)
     rows = published(tmp_path)
     work = tmp_path / "pipeline_data" / "intermediate"
-    before = set(work.glob("run-*/rows/*"))
-    program = start("--input", logs, "--engine", "polars", "--json", cwd=tmp_path)
-    wait_for(lambda: any(set(work.glob("run-*/rows/*")) - before))
+    before = set(work.glob("store/rows/*"))
+    program = start("--input", logs, "--engine", "polars", "--full-refresh", "--json", cwd=tmp_path)
+    wait_for(lambda: any(set(work.glob("store/rows/*")) - before))
     program.send_signal(how)
     ended = finish(program)
     assert ended.code == (130 if how is signal.SIGINT else -signal.SIGKILL)

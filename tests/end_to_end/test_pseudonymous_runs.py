@@ -104,7 +104,7 @@ def test_no_file_holds_a_user_or_the_key_and_sums_stay(watched: Path) -> None:
 def test_the_key_is_in_no_command_line_and_no_message(watched: Path) -> None:
     program = start("--input", "in", "--engine", "polars", "--debug", cwd=watched, env=hidden(CHUNK_BYTES=64))
     work = watched / "pipeline_data" / "intermediate"
-    wait_for(lambda: any(work.glob("run-*/rows")))
+    wait_for(lambda: any(work.glob("store/rows/*")))
     shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert "main.py" in shown
     assert KEY not in shown

@@ -1,0 +1,20 @@
+"""``rollback``: an earlier version becomes the result again."""
+
+from cli.arguments import Arguments
+from cli.console import Answer
+from config import Config
+
+
+def rollback_command(arguments: Arguments, config: Config, answer: Answer) -> int:
+    """Answers with both versions. Raises as of ``roll_back``."""
+    from pipeline.rollback import roll_back
+
+    before, now = roll_back(config, arguments.version)
+    if answer.as_json:
+        answer.give({"before": before, "current": now, "output": config.OUTPUT_DIR})
+    elif not arguments.quiet:
+        answer.write(
+            f"{config.OUTPUT_DIR} shows {now} again (until now {before}). The next run goes on from there: files that "
+            "came since are counted anew.\n"
+        )
+    return 0

@@ -1,0 +1,54 @@
+"""``status``: the files that are known, their states and counts, and the versions that are kept."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from cli.arguments import Arguments
+from cli.console import Answer, printable
+from cli.progress import PipeConsole
+from cli.summary import new_table
+from config import Config
+from utils.units import format_size
+
+if TYPE_CHECKING:
+    from pipeline.outlook import FileState
+
+
+def status_command(arguments: Arguments, config: Config, answer: Answer) -> int:
+    """Answers with tables or one JSON object; changes nothing."""
+    from pipeline.outlook import list_files, list_versions, look_at_history
+    from pipeline.output import Output
+
+    output = Output(config.OUTPUT_DIR)
+    with look_at_history(config, output) as history:
+        files, versions = list_files(history), list_versions(output, history)
+    if answer.as_json:
+        answer.give({"files": [asdict(file) for file in files], "versions": [asdict(version) for version in versions]})
+    elif not arguments.quiet:
+        print_files(files, "nothing was read yet")
+        table = new_table(("version", False), ("files", True), ("", False))
+        for version in versions:
+            count = "" if version.files is None else f"{version.files:,}"
+            table.add_row(version.version, count, "current" if version.current else "")
+        console = PipeConsole(markup=False, highlight=False, emoji=False)
+        console.print(table if versions else f"nothing is published at {printable(config.OUTPUT_DIR)}")
+    return 0
+
+
+def print_files(files: "Sequence[FileState]", nothing: str) -> None:
+    """A table of files with their states, and how many there are of each."""
+    console = PipeConsole(markup=False, highlight=False, emoji=False)
+    if not files:
+        console.print(nothing)
+        return
+    table = new_table(("state", False), ("size", True), ("records", True), ("rejected", True), ("file", False))
+    for file in files:
+        counts = ("" if count is None else f"{count:,}" for count in (file.records, file.rejected))
+        table.add_row(file.state, format_size(file.bytes), *counts, Text(printable(file.file)))
+    console.print(table)
+    counted = Counter(file.state for file in files)
+    console.print("\n" + ", ".join(f"{count:,} {state}" for state, count in sorted(counted.items())) + "\n")

@@ -1,0 +1,255 @@
+"""The manifest: what was read, in which splits, and which files count in which published version (SQLite).
+
+It lies beside the store. A split, a file and a version become known in one transaction each, after their files are on
+the disk (docs/decisions/012). Which version is current is said by the output's link alone.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from pipeline.errors import EnvironmentFault
+from pipeline.faults import point
+from pipeline.known import Hint, KnownFile, KnownSplit
+
+MANIFEST_FILE = "manifest.sqlite"
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL, hint TEXT NOT NULL, fingerprint TEXT NOT NULL,
+    content_hash TEXT NOT NULL, text_size INTEGER NOT NULL, header TEXT NOT NULL, read_at REAL NOT NULL);
+CREATE TABLE splits (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, file INTEGER NOT NULL REFERENCES files ON DELETE CASCADE,
+    start INTEGER NOT NULL, stop INTEGER NOT NULL, exact INTEGER NOT NULL, result TEXT);
+CREATE INDEX splits_of_file ON splits (file);
+CREATE TABLE versions (
+    output BLOB NOT NULL, name TEXT NOT NULL, sources TEXT NOT NULL, base TEXT NOT NULL, published INTEGER NOT NULL,
+    PRIMARY KEY (output, name));
+CREATE TABLE counted (
+    output BLOB NOT NULL, version TEXT NOT NULL, file INTEGER NOT NULL REFERENCES files,
+    PRIMARY KEY (output, version, file),
+    FOREIGN KEY (output, version) REFERENCES versions ON DELETE CASCADE) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class KnownVersion:
+    """A version: the ids of the files that count in it, the inputs that they came from, and what a further run adds
+    to (``base``: JSON of Phase 2's counts, or empty)."""
+
+    name: str
+    sources: tuple[str, ...]
+    files: frozenset[int]
+    base: str
+    published: bool
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file before it is read, with the (start, stop, exact) of its splits."""
+
+    path: str
+    hint: Hint
+    fingerprint: str
+    text_size: int
+    header: str
+    cuts: tuple[tuple[int, int, bool], ...]
+
+
+class Manifest:
+    """An open manifest. Raises EnvironmentFault where it cannot be read or was made by another program version."""
+
+    def __init__(self, place: Path) -> None:
+        self.path = place / MANIFEST_FILE
+        try:
+            self._db = sqlite3.connect(self.path, isolation_level=None)
+            self._db.executescript(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
+                "PRAGMA busy_timeout = 5000"
+            )
+            (found,) = self._db.execute("PRAGMA user_version").fetchone()
+            if found == 0:
+                with self._transaction("manifest.create"):
+                    for statement in _SCHEMA.split(";"):
+                        self._db.execute(statement)
+                    self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+                os.chmod(self.path, 0o600)
+        except sqlite3.DatabaseError as fault:
+            raise EnvironmentFault(
+                f"cannot read {str(self.path)!r}: expected the manifest of earlier runs, found: {fault}. Run again "
+                "with --full-refresh to start over from the files that are there."
+            ) from fault
+        if found not in (0, _SCHEMA_VERSION):
+            self.close()
+            raise EnvironmentFault(
+                f"{str(self.path)!r} was made by another version of Logmill (format {found}, expected "
+                f"{_SCHEMA_VERSION}). Use that version, or run again with --full-refresh to start over."
+            )
+
+    def __enter__(self) -> "Manifest":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it; SQLite then folds its journal into the one file."""
+        self._db.close()
+
+    def files(self) -> list[KnownFile]:
+        """All files with their splits in order."""
+        splits: dict[int, list[KnownSplit]] = {}
+        for file, number, start, stop, exact, result in self._db.execute(
+            "SELECT file, number, start, stop, exact, result FROM splits ORDER BY file, stop, number"
+        ):
+            splits.setdefault(file, []).append(KnownSplit(number, start, stop, bool(exact), result))
+        rows = self._db.execute(
+            "SELECT id, path, hint, fingerprint, content_hash, text_size, header, read_at FROM files ORDER BY id"
+        )
+        files = []
+        for id_, path, hint, mark, content, size, header, read_at in rows:
+            name, parts = os.fsdecode(path), tuple(splits.get(id_, ()))
+            files.append(KnownFile(id_, name, Hint(*json.loads(hint)), mark, content, size, header, read_at, parts))
+        return files
+
+    def versions(self, output: Path) -> dict[str, KnownVersion]:
+        """The versions of an output, by name."""
+        key = os.fsencode(output)
+        counted: dict[str, set[int]] = {}
+        for version, file in self._db.execute("SELECT version, file FROM counted WHERE output = ?", (key,)):
+            counted.setdefault(version, set()).add(file)
+        rows = self._db.execute("SELECT name, sources, base, published FROM versions WHERE output = ?", (key,))
+        return {
+            name: KnownVersion(
+                name, tuple(json.loads(sources)), frozenset(counted.get(name, ())), base, bool(published)
+            )
+            for name, sources, base, published in rows
+        }
+
+    def begin_files(self, files: Iterable[NewFile]) -> list[tuple[int, list[int]]]:
+        """Remember files before they are read; returns for each its id and the numbers of its splits."""
+        with self._transaction("manifest.begin"):
+            return [self._begin_file(file) for file in files]
+
+    def _begin_file(self, file: NewFile) -> tuple[int, list[int]]:
+        row = (os.fsencode(file.path), json.dumps(astuple(file.hint)), file.fingerprint, file.text_size, file.header)
+        id_ = self._insert(
+            "INSERT INTO files (path, hint, fingerprint, text_size, header, content_hash, read_at) "
+            "VALUES (?, ?, ?, ?, ?, '', ?)",
+            (*row, time.time()),
+        )
+        cut = "INSERT INTO splits (file, start, stop, exact) VALUES (?, ?, ?, ?)"
+        return id_, [self._insert(cut, (id_, *values)) for values in file.cuts]
+
+    def _insert(self, statement: str, values: tuple[object, ...]) -> int:
+        number = self._db.execute(statement, values).lastrowid
+        assert number is not None
+        return number
+
+    def finish_splits(self, results: Iterable[tuple[int, str]]) -> None:
+        """These splits (number, JSON of the counts) are done, and their files on the disk."""
+        with self._transaction("manifest.splits"):
+            self._db.executemany("UPDATE splits SET result = ? WHERE number = ?", [(r, n) for n, r in results])
+
+    def reopen_split(self, number: int, start: int) -> None:
+        """A split is read again from its true start: what it left before must not count meanwhile."""
+        with self._transaction("manifest.reopen"):
+            self._db.execute("UPDATE splits SET result = NULL, start = ?, exact = 1 WHERE number = ?", (start, number))
+
+    def finish_files(self, hashes: Iterable[tuple[int, str]]) -> None:
+        """These files (id, content hash) were read whole and balance."""
+        with self._transaction("manifest.files"):
+            self._db.executemany(
+                "UPDATE files SET content_hash = ?, read_at = ? WHERE id = ?",
+                [(content, time.time(), id_) for id_, content in hashes],
+            )
+
+    def meet_again(self, files: Iterable[tuple[int, str, Hint]]) -> None:
+        """These files (id, path, hint) have other names or times than before, and the same bytes."""
+        with self._transaction("manifest.names"):
+            self._db.executemany(
+                "UPDATE files SET path = ?, hint = ? WHERE id = ?",
+                [(os.fsencode(path), json.dumps(astuple(hint)), id_) for id_, path, hint in files],
+            )
+
+    def forget_files(self, ids: Iterable[int]) -> None:
+        """Files that count in no version and are of no more use, with their splits."""
+        with self._transaction("manifest.forget"):
+            self._db.executemany("DELETE FROM files WHERE id = ?", [(id_,) for id_ in ids])
+
+    def prepare_version(self, output: Path, name: str, sources: Sequence[str], files: Iterable[int], base: str) -> None:
+        """What counts in a version that is about to be published."""
+        key = os.fsencode(output)
+        with self._transaction("manifest.prepare"):
+            self._db.execute("INSERT INTO versions VALUES (?, ?, ?, ?, 0)", (key, name, json.dumps(sources), base))
+            self._db.executemany("INSERT INTO counted VALUES (?, ?, ?)", [(key, name, id_) for id_ in files])
+
+    def confirm_version(self, output: Path, name: str) -> None:
+        """The output's link shows this version."""
+        with self._transaction("manifest.confirm"):
+            self._db.execute(
+                "UPDATE versions SET published = 1 WHERE output = ? AND name = ?", (os.fsencode(output), name)
+            )
+
+    def drop_versions(self, output: Path, names: Iterable[str]) -> None:
+        """These versions are gone."""
+        key = os.fsencode(output)
+        with self._transaction("manifest.drop"):
+            self._db.executemany("DELETE FROM versions WHERE output = ? AND name = ?", [(key, name) for name in names])
+
+    def counted_anywhere(self) -> set[int]:
+        """The files that count in some version of some output."""
+        return {file for (file,) in self._db.execute("SELECT DISTINCT file FROM counted")}
+
+    def unreferenced(self) -> tuple[list[int], list[int]]:
+        """(files that count in no version of any output, the numbers of their splits)."""
+        unused = "id NOT IN (SELECT file FROM counted)"
+        files = [id_ for (id_,) in self._db.execute(f"SELECT id FROM files WHERE {unused}")]
+        splits = self._db.execute(f"SELECT number FROM splits JOIN files ON file = id WHERE {unused}")
+        return files, [number for (number,) in splits]
+
+    @contextmanager
+    def _transaction(self, name: str) -> Iterator[None]:
+        """All or nothing; ``name`` is the place of faults before and after the commit."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        point(name)
+        try:
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as fault:
+            raise EnvironmentFault(
+                f"cannot write {str(self.path)!r}: {fault}. Nothing was published. Free some room and run again."
+            ) from fault
+        point(name + ".done")
+
+
+@contextmanager
+def read_manifest(place: Path) -> Iterator[Manifest | None]:
+    """A copy of the manifest of ``place``, for a look that changes nothing there; None where there is none."""
+    original = place / MANIFEST_FILE
+    if not original.is_file():
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="logmill-") as copy:
+        for path in (original, place / f"{MANIFEST_FILE}-wal"):
+            if path.exists():
+                shutil.copyfile(path, Path(copy) / path.name)
+        with Manifest(Path(copy)) as manifest:
+            yield manifest
+
+
+def remove_manifest(place: Path) -> None:
+    """Forget everything: the next run starts over."""
+    for suffix in ("", "-wal", "-shm"):
+        (place / f"{MANIFEST_FILE}{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,122 @@
+"""What a run takes over from earlier ones, and how the summary tells it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.history import History
+from pipeline.inventory import Inventory
+from pipeline.journal import Journal, ledger_of
+from pipeline.known import KnownFile
+from pipeline.phase1 import Phase1
+from pipeline.results import RunResult, Share
+from pipeline.splits import display_name
+
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class TakeOver:
+    """``ids``: of all files that count in the new version; ``share``: what is known of this run's before Phase 2;
+    ``before``: counts of the version before; ``notes``: lines for the summary."""
+
+    ids: tuple[int, ...]
+    share: Share
+    before: dict[str, int]
+    notes: tuple[str, ...]
+
+    def finish(self, result: RunResult) -> RunResult:
+        """The result with this run's share."""
+        share = replace(
+            self.share,
+            kept=result.kept - self.before.get("kept", 0),
+            duplicates=result.duplicates - self.before.get("duplicates", 0),
+            conflicts=result.conflicts - self.before.get("conflicts", 0),
+        )
+        speed = share.bytes_read / result.seconds.total
+        return replace(result, new=share, throughput_bytes_per_second=speed)
+
+
+def take_over(
+    history: History, outcome: Phase1, inventory: Inventory, departed: Sequence[KnownFile], journal: Journal
+) -> TakeOver:
+    """Add to ``outcome`` the files that are not read again: those used again, those that have left, and those whose
+    successor was refused."""
+    read = list(outcome.ledgers)
+    fingerprint = journal.fingerprint
+    retained = {
+        path: file
+        for path, file in inventory.replaced.items()
+        if path in outcome.refused and file.fingerprint == fingerprint
+    }
+    outcome.ledgers += [ledger_of(file, path, at_hand=True) for path, file in inventory.reused.items()]
+    outcome.ledgers += [ledger_of(file, file.path, at_hand=False) for file in (*departed, *retained.values())]
+    outcome.ledgers.sort(key=lambda ledger: ledger.file.path)
+    history.meet_again(inventory)
+    share = Share(
+        files=len(read),
+        bytes_read=sum(ledger.file.size for ledger in read),
+        records_read=sum(ledger.records for ledger in read),
+        rejected=sum(ledger.rejected_by_reason.total() for ledger in read),
+        reused_files=len(inventory.reused),
+        reused_splits=outcome.resumed_splits + sum(len(file.splits) for file in inventory.reused.values()),
+        renamed_files=len(inventory.renamed),
+        replaced_files=len(inventory.replaced) - len(retained),
+        missing_files=sum(file in departed for file in inventory.missing),
+        pruned_files=sum(file not in departed for file in inventory.missing),
+    )
+    kept = [*inventory.reused.values(), *departed, *retained.values()]
+    ids = (*journal.ids.values(), *(file.id for file in kept))
+    return TakeOver(ids, share, history.counts, tuple(_notes(history, outcome, inventory, departed, retained, share)))
+
+
+def finest_buckets(inventory: Inventory, planned: int) -> int:
+    """In how many buckets new splits are written: as finely as those that are used again, or Phase 2 would have to read
+    all in the coarsest."""
+    results = [part.result for file in inventory.reused.values() for part in file.splits if part.result]
+    return max([planned, *(len(json.loads(result)["bucket_rows"]) for result in results)])
+
+
+def _notes(
+    history: History,
+    outcome: Phase1,
+    inventory: Inventory,
+    departed: Sequence[KnownFile],
+    retained: dict[str, KnownFile],
+    share: Share,
+) -> list[str]:
+    notes = []
+    if history.unknown_version:
+        notes.append(
+            f"version {history.unknown_version} was made with another intermediate folder: every file was read, and "
+            "those that had left no longer count"
+        )
+    if share.reused_files:
+        splits = share.reused_splits - outcome.resumed_splits
+        notes.append(f"not read again: {share.reused_files:,} files that were read before, in {splits:,} splits")
+    if outcome.resumed_splits:
+        notes.append(f"an interrupted run had finished {outcome.resumed_splits:,} splits, which were not read again")
+    other = [path for path in inventory.outdated if path not in outcome.refused]
+    if other:
+        notes.append(f"read again, because settings, geo data or the program have changed: {_listed(other)}")
+    if inventory.renamed:
+        notes.append("renamed: " + _listed([f"{old} is now {new}" for old, new in inventory.renamed]))
+    changed = [path for path in inventory.replaced if path not in retained and path not in other]
+    if changed:
+        notes.append(f"changed, the new contents count instead: {_listed(changed)}")
+    if retained:
+        notes.append(f"refused, the contents that were read before still count: {_listed(list(retained))}")
+    left = [file.path for file in inventory.missing if file in departed]
+    if left:
+        notes.append(f"no longer there, but still counted (--prune-missing takes them out): {_listed(left)}")
+    if inventory.elsewhere:
+        notes.append(f"counted, outside this input: {_listed([file.path for file in inventory.elsewhere])}")
+    gone = [file.path for file in inventory.missing if file not in departed]
+    if gone:
+        notes.append(f"no longer there and taken out: {_listed(gone)}")
+    return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(display_name(name) for name in names[:_LISTED])
+    return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED:,} more"
