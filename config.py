@@ -168,6 +168,8 @@ class Config:
         meaning="Rows that a query shows at most.", change="You export a larger result.")
     QUERY_SECONDS: int = setting(10, integer(1, 86_400), unit="seconds", option="--timeout",
         meaning="Time that a query may take.", change="You ask much of a large result.")
+    DASHBOARD_PORT: int = setting(8501, integer(0, 65_535), unit="port", option="--port",
+        meaning="Port of the dashboard on 127.0.0.1; 0: any that is free.", change="Another program has it.")
 
     LOG_FORMAT: LogFormat = setting("text", choice(*get_args(LogFormat)), unit="name", option="--log-format",
         meaning="Messages on stderr: for people, or one JSON object a line.", change="A log collector reads them.")

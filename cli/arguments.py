@@ -36,6 +36,7 @@ SETTINGS = {
     "seed": "GENERATOR_SEED",
     "limit_rows": "QUERY_ROWS",
     "timeout": "QUERY_SECONDS",
+    "port": "DASHBOARD_PORT",
     "log_format": "LOG_FORMAT",
 }
 """The setting that each option overrides, by the option's name in ``argparse``."""
@@ -121,7 +122,7 @@ def run_parser() -> argparse.ArgumentParser:
         "run",
         "Activity-log CSVs to watch time per user and region. This is the command when none is named;\n"
         "without any input it makes test data first. Other commands:\n"
-        "generate, replay, query, doctor (see query --help).",
+        "generate, replay, query, dashboard, doctor (see query --help).",
     )
     _add_run_options(parser)
     return parser
@@ -187,6 +188,22 @@ def query_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def dashboard_parser() -> argparse.ArgumentParser:
+    """Options of ``dashboard``."""
+    parser = _new_parser(
+        "dashboard",
+        "Opens a page on 127.0.0.1 over the published result: regions, users, runs, quality, a box for SQL.\n"
+        "It needs Streamlit: pip install -r requirements-dashboard.txt",
+    )
+    parser.add_argument("--port", metavar="N", help="port of the page (8501); 0: any that is free")
+    parser.add_argument("--limit-rows", metavar="N", help="rows that a query shows at most (1000)")
+    parser.add_argument("--timeout", metavar="SECONDS", help="time that a query may take (10)")
+    _add_places(parser)
+    parser.add_argument("--memory-limit", metavar="SIZE", help="memory that a query may take")
+    _add_common(parser)
+    return parser
+
+
 def doctor_parser() -> argparse.ArgumentParser:
     """Options of ``doctor``."""
     parser = _new_parser(
@@ -209,6 +226,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "generate": generate_parser,
     "replay": replay_parser,
     "query": query_parser,
+    "dashboard": dashboard_parser,
     "doctor": doctor_parser,
 }
 """The commands, each with its options. ``python main.py NAME`` runs ``NAME_command`` of ``cli/NAME.py``."""

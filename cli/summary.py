@@ -146,6 +146,8 @@ def _facts(result: RunResult, check: TruthCheck | str | None) -> Table:
         add("truth", str(check), "green" if good else "bold red")
     add("result", f"{result.users:,} users in {result.output_rows:,} rows, {result.total_minutes:,.2f} minutes")
     add("output", result.output)
+    if result.report:
+        add("report", result.report)
     if result.quarantine:
         add("quarantine", result.quarantine)
     if result.geo_attribution:

@@ -1,19 +1,19 @@
 """The data path of one run, from the input folder to the published version."""
 
 import errno
-import os
 import shutil
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from config import Config
-from pipeline import publication, quality
+from pipeline import publication, quality, report
 from pipeline.archives import Expanded, is_archive
+from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
 from pipeline.containment import refuse_outside
 from pipeline.engines import Engine
@@ -37,6 +37,7 @@ from pipeline.replays import Replays
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
 from pipeline.retention import remove_expired
 from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
+from pipeline.timeline import WatchedProgress
 from utils.metrics import PeakMemory
 from utils.units import format_size
 
@@ -52,6 +53,7 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
     the run cannot go on; nothing is published then.
     """
     clock = _Clock()
+    progress = watched = WatchedProgress(progress)
     run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
     rules, pseudonyms = _bind_rules(config), _find_key(config)
     progress.event("run_started", run_id=run_id)
@@ -126,8 +128,12 @@ def run(config: Config, progress: Progress, replay: Sequence[str] = ()) -> RunRe
         result = replace(result, quality=checks, notes=notes)
         if stopped:
             place = display_name(str(folder / "quarantine")) if result.quarantine else None
-            result = replace(result, status="failed", error=stopped, quarantine=place)
-        publication.write_run_record(folder, result, outcome, _settings(config))
+            shown = display_name(str(folder / report.REPORT))
+            result = replace(result, status="failed", error=stopped, quarantine=place, report=shown)
+        record = publication.write_run_record(folder, result, outcome, _settings(config))
+        spans = [*pool.spans, *(spark.spans if spark else [])]
+        observed = report.observe(watched, spans, memory, outcome, totals, Path(workspace.root))
+        report.write_report(folder, record, observed, config.OUTPUT_DIR)
         if not stopped:
             output.publish(folder, run_id, config.KEEP_VERSIONS)
             replays.keep()
@@ -176,12 +182,6 @@ def _environment() -> Iterator[None]:
                 "mend the permission, or choose other folders with --intermediate and --output, and run again."
             ) from fault
         raise
-
-
-def cache_folder() -> Path:
-    """The user's cache folder for compiled geo tables, by the platform's custom."""
-    base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME")
-    return Path(base) / "logmill" if base else Path.home() / ".cache" / "logmill"
 
 
 def _read_columns(config: Config) -> dict[str, tuple[str, ...]]:
@@ -365,6 +365,8 @@ def _result(
         throughput_bytes_per_second=bytes_read / seconds.total,
         version=run_id,
         workers=sizes.workers,
+        plan=asdict(sizes) | {"intermediate_bytes": int(bytes_read * INTERMEDIATE_SHARE)},
+        report=f"{config.OUTPUT_DIR}.versions/{run_id}/{report.REPORT}",
         geo_build=geo.build,
         geo_attribution=geo.attribution,
         notes=tuple(notes),

@@ -99,19 +99,25 @@ def report_files(outcome: Phase1, progress: Progress) -> None:
         progress.event("file_refused", level="error", file=display_name(path), reason=reason)
 
 
-def write_run_record(folder: Path, result: RunResult, outcome: Phase1, settings: dict[str, object]) -> None:
-    """Write ``run.json``: the result as ``--json`` gives it, and the ledger of every file."""
+def write_run_record(
+    folder: Path, result: RunResult, outcome: Phase1, settings: dict[str, object]
+) -> dict[str, object]:
+    """Write ``run.json``: the result as ``--json`` gives it, and the ledger of every file. Returns what it holds."""
     record = result.to_json() | {
         "version": result.version,
         "geo_build": result.geo_build,
         "geo_attribution": result.geo_attribution,
+        "engine_note": result.engine_note,
         "notes": list(result.notes),
         "skipped_files": list(result.skipped_files),
+        "regions": [asdict(region) for region in result.top_regions],
+        "plan": result.plan,
         "settings": settings,
         "ledger": [ledger_entry(ledger) for ledger in outcome.ledgers],
     }
     shown = json.dumps(record, indent=2, ensure_ascii=False, default=asdict)  # gates and rules among the settings
     (folder / "run.json").write_text(shown + "\n", encoding="utf-8")
+    return record
 
 
 def ledger_entry(ledger: FileLedger) -> dict[str, object]:

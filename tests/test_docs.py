@@ -163,7 +163,7 @@ def test_the_image_is_not_run_by_root_and_can_find_its_java() -> None:
     assert "Candidate: 17." in shown.stdout
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-bench.txt"])
+@pytest.mark.parametrize("name", sorted(path.name for path in ROOT.glob("requirements*.txt")))
 def test_requirements_are_exact_and_have_reasons(name: str) -> None:
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         if line and not line.startswith(("#", "-r ")):

@@ -4,7 +4,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -81,16 +81,49 @@ def memory_in_use(processes: Iterable[psutil.Process]) -> int:
     return own + shared_most
 
 
+class Series:
+    """Values over time in equal steps, in bounded room: where more than ``most`` steps would be needed, they double.
+
+    ``combine`` makes one value of those that fall into one step: ``max`` of a level, ``add`` of amounts.
+    """
+
+    def __init__(self, combine: Callable[[float, float], float], step_seconds: float, most: int = 600) -> None:
+        self.step_seconds = step_seconds
+        self._combine = combine
+        self._most = most
+        self._values: dict[int, float] = {}
+
+    def add(self, seconds: float, value: float) -> None:
+        """Take a value at ``seconds`` since the series' begin."""
+        while seconds >= self._most * self.step_seconds:
+            self.step_seconds *= 2
+            finer, self._values = self._values, {}
+            for place, earlier in finer.items():
+                self._put(place // 2, earlier)
+        self._put(int(max(seconds, 0.0) / self.step_seconds), value)
+
+    def _put(self, place: int, value: float) -> None:
+        self._values[place] = self._combine(self._values[place], value) if place in self._values else value
+
+    def points(self) -> list[tuple[float, float]]:
+        """(begin of the step in seconds, its value) of every step that has one, in order."""
+        return [(place * self.step_seconds, value) for place, value in sorted(self._values.items())]
+
+
 class PeakMemory:
     """Samples the memory of this process and all its descendants while the ``with`` block runs.
 
     ``peak_bytes`` is the greatest sum of each process's own pages (resident less shared, where the system tells) plus
     the greatest shared part of any one of them: pages of libraries are counted once, not once per worker. This is
-    close to the sum of proportional set sizes, which costs milliseconds per process to read.
+    close to the sum of proportional set sizes, which costs milliseconds per process to read. ``samples``: the greatest
+    such sum over time, from ``begin`` (epoch seconds).
     """
 
     def __init__(self, interval_seconds: float = 0.1) -> None:
         self.peak_bytes = 0
+        self.samples = Series(max, interval_seconds)
+        self.begin = time.time()
+        self._clock = time.monotonic()
         self._interval = interval_seconds
         self._me = psutil.Process()
         self._processes = [self._me]
@@ -114,6 +147,7 @@ class PeakMemory:
         self._find_processes()
         in_use = memory_in_use(self._processes)
         self.peak_bytes = max(self.peak_bytes, in_use)
+        self.samples.add(time.monotonic() - self._clock, in_use)
         return in_use
 
     def _find_processes(self) -> None:

@@ -13,6 +13,7 @@ from pipeline.engines import Kernel
 from pipeline.engines.guard import run_guarded
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.job import Job
+from pipeline.timeline import Span, timed
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -25,6 +26,7 @@ Result = TypeVar("Result")
 
 _POLL_SECONDS = 0.2
 _START_SECONDS = 120.0
+_TASKS_PER_WORKER = 4
 
 
 class SparkEngine:
@@ -39,6 +41,7 @@ class SparkEngine:
 
     def __init__(self, config: Config, job: Job, workers: int) -> None:
         self.job = job
+        self.spans: list[Span] = []
         self._config = config
         self._workers = workers
         self._jobs = 0
@@ -71,19 +74,25 @@ class SparkEngine:
     ) -> Iterator[tuple[Task, Result | Exception]]:
         """Run ``kernel`` on every task; yields (task, result or the exception that it raised) when all are done.
 
-        ``advance`` gets the tasks' ``rows`` (1 for a task without) by the share of tasks that have finished.
+        ``advance`` gets the tasks' ``rows`` (1 for a task without) by the share of tasks that have finished; ``spans``
+        tells when each ran.
         Raises EnvironmentFault where Spark fails.
         """
         if not tasks:
             return
         context, job = self._context.result(), self.job
         total = sum(getattr(task, "rows", 1) for task in tasks)
-        results = self._run(
-            lambda: context.parallelize(tasks, len(tasks)).map(lambda task: run_guarded(kernel, job, task)).collect(),
+        # A task costs Spark some 60 ms whatever it does, so each runs several kernels in turn.
+        count = min(len(tasks), self._workers * _TASKS_PER_WORKER)
+        hands = [list(tasks[number::count]) for number in range(count)]
+        found = self._run(
+            lambda: context.parallelize(hands, count).map(lambda hand: _run_hand(kernel, job, hand)).collect(),
             total,
             advance,
         )
-        yield from zip(tasks, results, strict=True)
+        for hand, results in zip(hands, found, strict=True):
+            self.spans += [span for _, span in results]
+            yield from zip(hand, (result for result, _ in results), strict=True)
 
     def aggregate_by_sql(self, splits: "list[PlacedSplit]", advance: Callable[[int], None]) -> "Totals":
         """Phase 2 as Spark's own plan; see ``spark_sql.aggregate``. ``advance`` gets rows.
@@ -126,6 +135,10 @@ class SparkEngine:
             else:
                 advance(total - told)
                 return result
+
+
+def _run_hand(kernel: Kernel[Task, Result], job: Job, hand: Sequence[Task]) -> list[tuple[Result | Exception, Span]]:
+    return [timed(run_guarded, kernel.__name__, kernel, job, task) for task in hand]
 
 
 def _warm_up(_: int) -> None:

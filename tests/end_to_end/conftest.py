@@ -1,12 +1,14 @@
 """Generated logs that several tests share, and folders with a run in them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
+from playwright.sync_api import Browser
 
 from pipeline.geo import load_geo_table
+from scripts.browser import find_chromium, open_browser
 from tests.end_to_end.program import environment, run
 
 
@@ -33,3 +35,12 @@ def region_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[st
         return dict(zip(distinct, (table.names[code] for code in table.lookup(distinct)), strict=True))
 
     return regions
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    if find_chromium() is None:
+        pytest.skip("no Chromium on this machine (Debian: apt install chromium)")
+    with open_browser() as opened:
+        yield opened

@@ -1,5 +1,6 @@
 """Cores and memory under control groups; the memory of a process tree and what it costs to watch."""
 
+import operator
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from utils.metrics import PeakMemory, total_memory, usable_cores
+from utils.metrics import PeakMemory, Series, total_memory, usable_cores
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -91,3 +92,14 @@ def test_watching_costs_under_one_percent_of_a_core() -> None:
     for _ in range(samples):
         memory.sample()
     assert (time.thread_time() - started) / samples < 0.01 * 0.1
+
+
+def test_a_series_keeps_sums_and_levels_in_bounded_room() -> None:
+    amounts, levels = Series(operator.add, 0.5, most=4), Series(max, 0.5, most=4)
+    for second in range(10):
+        amounts.add(second, 1)
+        levels.add(second, second)
+    assert amounts.step_seconds == levels.step_seconds == 4
+    assert amounts.points() == [(0, 4), (4, 4), (8, 2)]
+    assert levels.points() == [(0, 3), (4, 7), (8, 9)]
+    assert Series(max, 1).points() == []

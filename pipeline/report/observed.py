@@ -1,0 +1,59 @@
+"""What was observed of a run besides its counts: when its tasks ran, how fast, in how much memory, in which sizes."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.phase1 import Phase1
+from pipeline.phase2 import Totals
+from pipeline.timeline import Phase, Span, WatchedProgress
+from utils.metrics import PeakMemory, Series
+
+
+@dataclass(frozen=True)
+class Observed:
+    """``begin``: the run's, in epoch seconds; ``memory_begin``: where its series begins, in seconds after that."""
+
+    begin: float
+    spans: Sequence[Span]
+    phases: Sequence[Phase]
+    memory: Series
+    memory_begin: float
+    reached: Mapping[str, int]
+
+
+def observe(
+    watched: WatchedProgress,
+    spans: Sequence[Span],
+    memory: PeakMemory,
+    outcome: Phase1,
+    totals: Totals,
+    workspace: Path,
+) -> Observed:
+    """Bring together what the run's parts have noted."""
+    return Observed(
+        begin=watched.begin,
+        spans=spans,
+        phases=watched.phases,
+        memory=memory.samples,
+        memory_begin=memory.begin - watched.begin,
+        reached=_reached_sizes(outcome, totals, workspace),
+    )
+
+
+def _reached_sizes(outcome: Phase1, totals: Totals, workspace: Path) -> dict[str, int]:
+    """What the planned sizes became: splits and buckets, the largest of each, and the bytes of intermediate files."""
+    splits = [split.result for split in outcome.splits]
+    return {
+        "splits": len(splits),
+        "largest_split_bytes": max((split.stop - split.start for split in splits), default=0),
+        "buckets": len(totals.buckets),
+        "largest_bucket_rows": max((bucket.rows for bucket in totals.buckets), default=0),
+        "intermediate_bytes": sum(
+            os.stat(Path(place) / name).st_size
+            for place, _, names in os.walk(workspace)
+            for name in names
+            if not Path(place).is_relative_to(workspace / "spool")
+        ),
+    }

@@ -1,0 +1,71 @@
+"""What ran when: the tasks of the workers, the phases, and how fast the work went on."""
+
+import operator
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from pipeline.results import Progress
+from utils.metrics import Series
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Span:
+    """One task: its ``stage`` (the kernel's name), its ``worker`` (machine and process), and when, in epoch seconds."""
+
+    stage: str
+    worker: str
+    begin: float
+    end: float
+
+
+def timed(
+    work: Callable[Parameters, Result], stage: str, *arguments: Parameters.args, **named: Parameters.kwargs
+) -> tuple[Result, Span]:
+    """The result of ``work`` and when it ran. Wall-clock time: the workers of a cluster share no other."""
+    begin = time.time()
+    result = work(*arguments, **named)
+    return result, Span(stage, f"{platform.node()}:{os.getpid()}", begin, time.time())
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase from ``begin`` (seconds since the run began); ``done``: how much in each step, in the phase's unit."""
+
+    name: str
+    begin: float
+    done: Series
+
+
+class WatchedProgress:
+    """Passes everything on to another progress and keeps when phases began and how fast they went."""
+
+    def __init__(self, inner: Progress) -> None:
+        self.begin = time.time()
+        self.phases: list[Phase] = []
+        self._inner = inner
+        self._clock = time.monotonic()
+
+    def phase(self, name: str, total_bytes: int) -> None:
+        """A phase begins."""
+        self.phases.append(Phase(name, time.monotonic() - self._clock, Series(operator.add, 0.25)))
+        self._inner.phase(name, total_bytes)
+
+    def advance(self, n: int) -> None:
+        """``n`` more are done."""
+        self.phases[-1].done.add(time.monotonic() - self._clock, n)
+        self._inner.advance(n)
+
+    def note(self, message: str) -> None:
+        """One line for the user."""
+        self._inner.note(message)
+
+    def event(self, name: str, level: str = "info", **facts: object) -> None:
+        """An event for the log."""
+        self._inner.event(name, level, **facts)
