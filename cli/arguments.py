@@ -174,7 +174,8 @@ def query_parser() -> argparse.ArgumentParser:
         "  watch_time    geo_region, user_id, total_watch_time_min, event_count: the published output\n"
         "  user_totals   user_id, total_watch_time_min, event_count, regions: each user across regions\n"
         "  runs          a row for each kept version: counts, times, geo database\n"
-        "  quarantine    file, line, byte_offset, reason, column, value, raw: rejects and conflicts\n"
+        "  quarantine    file, line, byte_offset, reason, column, value, raw: rejects and conflicts;\n"
+        "                refused files have only file and reason\n"
         "  ledger        file, bytes, records, duplicates, handed_over, rejected, ...: the input files",
     )
     parser.add_argument("sql", metavar="SQL", help="one query, such as 'FROM runs'")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from cli.arguments import Arguments
 from cli.console import LOG, Answer, printable, say
-from cli.generate import make_test_data
 from cli.progress import ShownProgress, open_progress
 from cli.summary import print_summary
 from cli.truth import TruthCheck, check_truth
@@ -55,6 +54,8 @@ def make_first_input(config: Config, progress: ShownProgress) -> None:
     progress.note(
         f"no input was named and {config.INPUT_DIR} is empty: making test data there (--input names your own)"
     )
+    from cli.generate import make_test_data  # late, because the generator's tables take a tenth of a second
+
     make_test_data(config, Path(config.INPUT_DIR), progress)
 
 

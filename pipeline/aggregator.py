@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.dedupe import repeated_keys, resolve, rows_with_keys
-from pipeline.errors import BalanceError
 from pipeline.intermediate import (
     FINE_MASK,
     PLACE_UNIT,
@@ -29,9 +29,10 @@ from pipeline.intermediate import (
     write_frame,
 )
 from pipeline.job import Job
+from pipeline.totals import column, merge_totals, open_totals
 
-_SAFE_SUM = 2.0**62 * (1 - 1e-9)
-"""Floating-point sums below this are of integers that fit int64 with room to spare."""
+_SORTED_KEYS = 1 << 16
+"""So many keys are sorted at a time: they stay in the processor's cache, which makes it eight times as fast."""
 Keys = NDArray[np.uint64]
 
 
@@ -95,17 +96,26 @@ def find_contested(job: Job, task: ContestedTask, report: Callable[[int], None])
     """Write the keys that occur in more than one fine bucket (merge/, one uint64 a key); returns how many ids."""
     paths = [job.workspace.path("index", split_file(split, "npy")) for split in task.splits]
     parts = [read_index(path, task.low, task.high) for path in paths]
-    keys = np.concatenate(parts) if parts else np.empty(0, np.uint64)
-    keys.sort()
-    difference = keys[1:] ^ keys[:-1]
-    # Sorted: copies of a prefix are neighbours, and two that differ only in the fine bucket betray it.
-    betrayed = (difference != 0) & (difference <= FINE_MASK)
-    contested = np.unique(keys[1:][betrayed] & ~FINE_MASK)
-    if len(contested):
-        found = np.unique(keys[rows_with_keys(keys & ~FINE_MASK, contested)])
-        np.save(job.workspace.path("merge", split_file(task.number, "npy")), found)
-    report(len(keys))
-    return len(contested)
+    total = sum(map(len, parts))
+    if not total:
+        return 0
+    pieces = total // _SORTED_KEYS + 1
+    width = (task.high - task.low) // pieces + 1
+    bounds = np.array([task.low + width * piece for piece in range(1, pieces)], np.uint64) & ~FINE_MASK
+    cuts = [[0, *np.searchsorted(part, bounds).tolist(), len(part)] for part in parts]
+    found = []
+    for piece in range(pieces):
+        keys = np.concatenate([part[cut[piece] : cut[piece + 1]] for part, cut in zip(parts, cuts, strict=True)])
+        keys.sort()
+        # Sorted: copies of a prefix are neighbours, and two that differ only in the fine bucket betray it.
+        betrayed = (keys[1:] ^ keys[:-1]) - np.uint64(1) < FINE_MASK
+        if betrayed.any():
+            contested = np.unique(keys[1:][betrayed] & ~FINE_MASK)
+            found.append(np.unique(keys[rows_with_keys(keys & ~FINE_MASK, contested)]))
+    if found:
+        np.save(job.workspace.path("merge", split_file(task.number, "npy")), np.concatenate(found))
+    report(total)
+    return sum(len(np.unique(keys & ~FINE_MASK)) for keys in found)
 
 
 def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> BucketResult:
@@ -116,33 +126,34 @@ def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> Buck
     """
     contested = _contested_keys(job, task)
     passes = 1 << max(0, (task.rows - 1) // job.bucket_rows).bit_length()
-    totals: list[pl.DataFrame] = []
     losers: list[pl.DataFrame] = []
     set_aside: list[pl.DataFrame] = []
     rows = kept = duplicates = 0
-    for frame in _passes(job, task, passes):
-        rows += len(frame)
-        ids = frame["id_hi"].to_numpy().view(np.uint64)
-        candidates = rows_with_keys(ids, repeated_keys(np.sort(ids)))
-        alone = rows_with_keys(ids & ~FINE_MASK, contested)
-        candidates = np.union1d(candidates, alone) if len(alone) else candidates
-        if len(candidates):
-            place = pl.col("split").cast(pl.Int64) * PLACE_UNIT + pl.col("offset")
-            copies = frame[candidates].with_columns(place=place)
-            resolution = resolve(copies, job.keep, job.geo().names)
-            duplicates += resolution.duplicates
-            losers.append(resolution.losers)
-            winners = resolution.winners
-            if len(alone):
-                prefix = winners["id_hi"].to_numpy().view(np.uint64) & ~FINE_MASK
-                set_aside.append(winners[rows_with_keys(prefix, contested)])
-            others = np.ones(len(frame), bool)
-            others[candidates] = False
-            needed = ["user_id", "region", "micro_minutes"]
-            frame = pl.concat([frame.select(needed).filter(pl.Series(others)), winners.select(needed)])
-        kept += len(frame)
-        totals.append(add_up(frame))
-    total = totals[0] if len(totals) == 1 else merge_totals(pl.concat(totals))
+    with open_totals(job.kernel) as totals:
+        for parts in _passes(job, task, passes):
+            ids = np.concatenate([column(part, "id_hi").view(np.uint64) for _, part in parts])
+            rows += len(ids)
+            candidates = rows_with_keys(ids, repeated_keys(np.sort(ids)))
+            alone = rows_with_keys(ids & ~FINE_MASK, contested)
+            candidates = np.union1d(candidates, alone) if len(alone) else candidates
+            skipped = np.zeros(len(ids), bool)
+            skipped[candidates] = True
+            kept += len(ids) - len(candidates)
+            if len(candidates):
+                resolution = resolve(_take(parts, candidates), job.keep, job.geo().names)
+                winners = resolution.winners
+                duplicates += resolution.duplicates
+                losers.append(resolution.losers)
+                kept += len(winners)
+                if len(alone):
+                    prefix = winners["id_hi"].to_numpy().view(np.uint64) & ~FINE_MASK
+                    set_aside.append(winners[rows_with_keys(prefix, contested)])
+                totals.add_frame(winners)
+            first = 0
+            for _, part in parts:
+                totals.add(part, skipped[first : first + len(part)])
+                first += len(part)
+        total = totals.frame()
     total = total.sort("region", maintain_order=True)
     write_frame(job.workspace.path("totals", bucket_file(task.bucket)), total)
     conflicts = _write_if_any(job, "conflicts", task.bucket, losers)
@@ -195,30 +206,8 @@ def correct(job: Job, task: CorrectTask, report: Callable[[int], None]) -> Bucke
     )
 
 
-def add_up(rows: pl.DataFrame) -> pl.DataFrame:
-    """Total per user and region: user_id, region (UInt16), micro_minutes (Int64 sum), event_count (Int64)."""
-    return merge_totals(rows.with_columns(pl.lit(1, dtype=pl.Int64).alias("event_count")))
-
-
-def merge_totals(totals: pl.DataFrame) -> pl.DataFrame:
-    """Add up partial totals of the same users and regions. Raises BalanceError where a sum passes int64."""
-    sums = [pl.col("micro_minutes").sum(), pl.col("event_count").sum()]
-    groups = totals.group_by("user_id", "region")
-    if not len(totals) or float(np.abs(totals["micro_minutes"].to_numpy()).sum(dtype=np.float64)) < _SAFE_SUM:
-        return groups.agg(sums)
-    # Integer sums wrap silently: where all rows together could, every group is compared with its sum in floating point.
-    merged = groups.agg(*sums, pl.col("micro_minutes").cast(pl.Float64).sum().alias("about"))
-    beyond = merged.filter(pl.col("about") >= 2 * _SAFE_SUM)
-    if len(beyond):
-        raise BalanceError(
-            f"The watch times of user {beyond['user_id'][0][:100]!r} in one region add up to more than 9.2e12 minutes, "
-            "which a 64-bit sum of micro-minutes cannot hold. Nothing was published. Look for absurd watch times."
-        )
-    return merged.drop("about")
-
-
-def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[pl.DataFrame]:
-    """The bucket's rows with their ``split``: in one frame, or in ``passes`` frames by the leading bits of the id."""
+def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[list[tuple[int, pa.Table]]]:
+    """The bucket's rows as (split, rows) of each split: all, or in ``passes`` by the leading bits of the id."""
     for number in range(passes):
         parts = []
         for split in task.splits:
@@ -226,11 +215,23 @@ def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[pl.DataFrame]:
             if rows is None:
                 continue
             if passes > 1:
-                leading = rows["id_hi"].to_numpy().view(np.uint64) >> np.uint64(64 - (passes.bit_length() - 1))
-                rows = rows.filter(pl.Series(leading == number))
-            parts.append(rows.with_columns(pl.lit(split, dtype=pl.UInt32).alias("split")))
-        if parts:
-            yield pl.concat(parts, rechunk=True)
+                leading = column(rows, "id_hi").view(np.uint64) >> np.uint64(64 - (passes.bit_length() - 1))
+                rows = rows.filter(pa.array(leading == number)).combine_chunks()
+            parts.append((split, rows))
+        if sum(len(rows) for _, rows in parts):
+            yield parts
+
+
+def _take(parts: list[tuple[int, pa.Table]], places: NDArray[np.int64]) -> pl.DataFrame:
+    """The rows at ``places`` of all parts, with ``place``: split * 2^32 + offset."""
+    frames, first = [], 0
+    for split, part in parts:
+        here = places[np.searchsorted(places, first) : np.searchsorted(places, first + len(part))]
+        frame = pl.from_arrow(part.take(pa.array(here - first)))
+        assert isinstance(frame, pl.DataFrame)
+        frames.append(frame.with_columns(place=split * PLACE_UNIT + pl.col("offset").cast(pl.Int64)))
+        first += len(part)
+    return pl.concat(frames)
 
 
 def _contested_keys(job: Job, task: BucketTask) -> Keys:

@@ -62,13 +62,14 @@ def _plain_lines(
     quotes (if any) that surround whole fields and are not doubled."""
     before = np.searchsorted(np.flatnonzero(array == ord(header.delimiter)), ends)
     plain: NDArray[np.bool_] = np.diff(before, prepend=0) == header.fields - 1
-    quoted = np.unique(np.searchsorted(ends, np.flatnonzero(array == QUOTE)))
+    quotes = np.bincount(np.searchsorted(ends, np.flatnonzero(array == QUOTE)), minlength=len(ends))
+    quoted = np.flatnonzero(quotes)
     if len(quoted):
         plain[quoted] = _quoted_whole(_join_lines(data, starts, ends, quoted), header)
     suspects = array == 0
     if byte_fault(data):
         suspects |= array >= 0x80
-    for line in np.unique(np.searchsorted(ends, np.flatnonzero(suspects))).tolist():
+    for line in np.flatnonzero(np.bincount(np.searchsorted(ends, np.flatnonzero(suspects)))).tolist():
         plain[line] &= not byte_fault(data[starts[line] : ends[line]])
     return plain
 

@@ -38,12 +38,12 @@ class Version:
 
     @property
     def quarantine(self) -> Path:
-        """The folder of rejected records and conflicts."""
+        """The folder of rejected records, conflicts and refused files."""
         return self.folder / "quarantine"
 
     @property
     def quarantine_files(self) -> list[Path]:
-        """Rejected records and conflicts; none where they were deleted, or where this user may not look."""
+        """Rejected records, conflicts, refused files; none where they were deleted or this user may not look."""
         return sorted(self.quarantine.glob("*.parquet")) if self.may_read_quarantine else []
 
     @property

@@ -25,6 +25,8 @@ from pipeline.records import RECORD_TOO_LONG, read_record
 from pipeline.splits import Split
 
 _NO_ROWS = pl.DataFrame()
+_MOST_LINES = 50_000
+"""Lines of a chunk that may each become an object; a chunk of logs has fewer, one of rubbish a million."""
 
 
 @dataclass
@@ -86,6 +88,7 @@ class SplitReader:
         if found:
             tally = scanner.Tally(found.lines, 0, found.lines, len(chunk))
             return self._batch(found.doubtful, chunk, position, line, tally)
+        chunk = _first_lines(chunk)
         header = self.split.header
         texts = None if b'""' in chunk else parser.parse(chunk, header)  # doubled quotes never pass
         starts = None if texts is None else check(chunk, texts, header, self.max_record)
@@ -168,6 +171,14 @@ class SplitReader:
         if len(data) < wanted:
             raise FileRefused("it became shorter while it was read. Run again when it is complete.")
         return data
+
+
+def _first_lines(chunk: bytes) -> bytes:
+    """``chunk``, or its first lines where it has very many: the next batch begins behind them."""
+    if chunk.count(b"\n") <= _MOST_LINES:
+        return chunk
+    ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == scanner.LF)
+    return chunk[: ends[_MOST_LINES - 1] + 1]
 
 
 def judge_values(

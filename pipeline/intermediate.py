@@ -89,52 +89,48 @@ def bucket_file(bucket: int) -> str:
     return f"bucket-{bucket:04d}.parquet"
 
 
-def write_rows(path: Path, rows: SplitRows, places: NDArray[np.int64], bucket_rows: NDArray[np.int64]) -> None:
-    """Write the rows at ``places``, which are in order of bucket, as one row group per bucket that has any.
+def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> None:
+    """Write ``rows``, which are in order of bucket, as one row group per bucket that has any.
 
-    ``bucket_rows`` counts the rows of every bucket. LZ4 and plain encodings: hashes do not compress, and these files
-    are read once (docs/decisions/002).
+    ``bucket_rows`` counts the rows of every bucket. LZ4, but not for hashes, which do not compress; these files are
+    read once (docs/decisions/002).
     """
     schema = ROW_SCHEMA.append(TIMESTAMP_FIELD) if "timestamp" in rows.columns else ROW_SCHEMA
     used = np.flatnonzero(bucket_rows).tolist()
-    ends = np.cumsum(bucket_rows)
-    users = rows.user_ids()
+    arrays = {
+        "id_hi": rows["id_hi"].view(np.int64),
+        "id_lo": rows["id_lo"].view(np.int64),
+        "user_id": rows.user_ids(),
+        **{name: rows[name] for name in ("region", "micro_minutes", "offset")},
+    }
+    if "timestamp" in rows.columns:
+        arrays["timestamp"] = pa.array(rows["timestamp"], mask=rows["timestamp"] == NO_TIMESTAMP)
+    table = pa.table(arrays, schema=schema)
     partial = path.with_suffix(".partial")
     with pq.ParquetWriter(
         partial,
         schema.with_metadata({_BUCKETS_KEY: json.dumps(used).encode()}),
-        compression="lz4",
+        compression={name: "none" if name in ("id_hi", "id_lo") else "lz4" for name in schema.names},
         use_dictionary=["region"],
-        column_encoding={"offset": "DELTA_BINARY_PACKED"},
+        column_encoding={"offset": "DELTA_BINARY_PACKED", "micro_minutes": "DELTA_BINARY_PACKED"},
         write_statistics=False,
         store_schema=True,
     ) as writer:
+        first = 0
         for bucket in used:
-            here = places[ends[bucket] - bucket_rows[bucket] : ends[bucket]]
-            columns = {name: rows[name][here] for name in schema.names if name != "user_id"}
-            arrays = {
-                "id_hi": columns["id_hi"].view(np.int64),
-                "id_lo": columns["id_lo"].view(np.int64),
-                "user_id": users.take(pa.array(here)),
-                "region": columns["region"],
-                "micro_minutes": columns["micro_minutes"],
-                "offset": columns["offset"],
-            }
-            if "timestamp" in columns:
-                arrays["timestamp"] = pa.array(columns["timestamp"], mask=columns["timestamp"] == NO_TIMESTAMP)
-            writer.write_table(pa.table(arrays, schema=schema), row_group_size=len(here))
+            count = int(bucket_rows[bucket])
+            writer.write_table(table.slice(first, count), row_group_size=count)
+            first += count
     partial.replace(path)
 
 
-def read_rows(path: Path, bucket: int) -> pl.DataFrame | None:
-    """The rows of one bucket of one split; None where it has none."""
+def read_rows(path: Path, bucket: int) -> pa.Table | None:
+    """The rows of one bucket of one split, in columns of one chunk; None where it has none."""
     file = pq.ParquetFile(path)
     used: list[int] = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
     if bucket not in used:
         return None
-    frame = pl.from_arrow(file.read_row_group(used.index(bucket), use_threads=False))
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+    return file.read_row_group(used.index(bucket), use_threads=False).combine_chunks()
 
 
 def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:

@@ -1,7 +1,6 @@
 """The data path of one run, from the input folder to the published version."""
 
 import errno
-import os
 import shutil
 import time
 import uuid
@@ -14,6 +13,7 @@ from pathlib import Path
 from config import Config
 from pipeline import publication, quality, report
 from pipeline.archives import Expanded, is_archive
+from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
 from pipeline.containment import refuse_outside
 from pipeline.engines import Engine
@@ -182,12 +182,6 @@ def _environment() -> Iterator[None]:
                 "mend the permission, or choose other folders with --intermediate and --output, and run again."
             ) from fault
         raise
-
-
-def cache_folder() -> Path:
-    """The user's cache folder for compiled geo tables, by the platform's custom."""
-    base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME")
-    return Path(base) / "logmill" if base else Path.home() / ".cache" / "logmill"
 
 
 def _read_columns(config: Config) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,8 +14,7 @@ from pipeline.header import Header
 Positions = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Rejected:
+class Rejected(NamedTuple):
     """A record that is not counted. ``line`` (from 0) and ``offset`` (bytes) are relative to the split's start."""
 
     line: int

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 import polars as pl
@@ -29,7 +28,7 @@ def hide_in_rejected(rejected: Sequence[Rejected], header: Header, key: bytes) -
     column = header.names[header.columns["user_id"]]
     pseudonym = _pseudonyms(key)
     return [
-        replace(r, raw=b"", value=pseudonym(r.value) if r.column == column and r.value is not None else r.value)
+        r._replace(raw=b"", value=pseudonym(r.value) if r.column == column and r.value is not None else r.value)
         for r in rejected
     ]
 

@@ -7,7 +7,7 @@ hold personal data.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,7 @@ SCHEMA = pa.schema(
     ]
 )
 _FLUSH_BYTES = 4 * 2**20
+_GROUP_BYTES = 16 * 2**20
 _USUAL_RECORD = 4096
 
 
@@ -81,19 +82,17 @@ class RejectWriter:
             return
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, SCHEMA, compression="zstd")
-        rows = [
-            {
-                "file": None,
-                "line": record.line,
-                "byte_offset": record.offset,
-                "reason": record.reason,
-                "column": record.column,
-                "value": record.value and mask_addresses(record.value),
-                "raw": record.raw if self._keep_raw else None,
-            }
-            for record in self._waiting
-        ]
-        self._writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+        lines, offsets, reasons, columns, values, raws = zip(*self._waiting, strict=True)
+        rows = {
+            "file": [None] * len(lines),
+            "line": lines,
+            "byte_offset": offsets,
+            "reason": reasons,
+            "column": columns,
+            "value": [value and mask_addresses(value) for value in values],
+            "raw": raws if self._keep_raw else [None] * len(lines),
+        }
+        self._writer.write_table(pa.Table.from_pydict(rows, SCHEMA))
         self._waiting, self._bytes = [], 0
 
 
@@ -112,8 +111,8 @@ class Quarantine:
         count = 0
         with self._open("rejected") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
             for split, start, first_line, path in parts:
-                for batch in pq.ParquetFile(path).iter_batches(batch_size=4096):
-                    frame = pl.DataFrame(batch).with_columns(
+                for table in _row_groups(path):
+                    frame = pl.DataFrame(table).with_columns(
                         pl.lit(display_name(split.path)).alias("file"),
                         pl.col("line") + first_line,
                         pl.col("byte_offset") + start,
@@ -142,6 +141,19 @@ class Quarantine:
 
     def _open(self, name: str) -> BinaryIO:
         return open(self._folder / f"{name}.parquet", "xb", opener=lambda path, how: os.open(path, how, 0o600))
+
+
+def _row_groups(path: Path) -> Iterator[pa.Table]:
+    """The rows of a file a few row groups at a time, so that those of ``_GROUP_BYTES`` follow: a group has a price."""
+    file = pq.ParquetFile(path)
+    some: list[int] = []
+    size = 0
+    for number in range(file.num_row_groups):
+        some.append(number)
+        size += file.metadata.row_group(number).total_byte_size
+        if size > _GROUP_BYTES or number == file.num_row_groups - 1:
+            yield file.read_row_groups(some)
+            some, size = [], 0
 
 
 @dataclass(frozen=True)

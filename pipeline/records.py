@@ -96,7 +96,8 @@ def _follow(data: bytes, start: int, delimiter: bytes, chains: Chains) -> tuple[
         else:
             stop, fault = end, BAD_QUOTE
             break
-    for place, before in passed:
+    while passed:  # a million entries at worst: each goes where the other comes
+        place, before = passed.pop()
         chains[place] = (count - before, stop, fault)
     return count, stop, fault
 

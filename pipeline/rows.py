@@ -34,6 +34,7 @@ class SplitRows:
         self.columns: dict[str, NDArray[Any]] = {name: np.empty(0, dtype) for name, dtype in dtypes.items()}
         self.users = np.empty(0, np.uint8)
         self.count = 0
+        self._bounds = np.zeros(1, np.int64)  # 0 and user_end, as Arrow wants them
 
     @property
     def text_bytes(self) -> int:
@@ -50,6 +51,9 @@ class SplitRows:
             room = max(self.count + rows, self.count + self.count // 4)
             for name, column in self.columns.items():
                 self.columns[name] = _enlarged(column, self.count, room)
+            self._bounds = np.zeros(room + 1, np.int64)
+            self._bounds[1 : self.count + 1] = self["user_end"]
+            self.columns["user_end"] = self._bounds[1:]
         used = self.text_bytes
         if used + text_bytes > len(self.users):
             self.users = _enlarged(self.users, used, max(used + text_bytes, 2 * used))
@@ -82,10 +86,23 @@ class SplitRows:
             frame = frame.with_columns(moments.replace(NO_TIMESTAMP, None))
         return frame
 
+    def arranged(self, bucket: NDArray[np.uint16], bucket_rows: NDArray[np.int64]) -> "SplitRows":
+        """The rows in order of ``bucket`` and as they came within it, without user_hash and those whose bucket is
+        ``len(bucket_rows)`` or more; ``bucket_rows`` counts the others."""
+        places = np.argsort(bucket, kind="stable")[: bucket_rows.sum()]
+        users = self.user_ids().take(pa.array(places))
+        arranged = SplitRows(timestamps="timestamp" in self.columns)
+        arranged.columns = {name: column[places] for name, column in self.columns.items()}
+        arranged._bounds = np.frombuffer(users.buffers()[1], np.int64)
+        arranged.columns["user_end"] = arranged._bounds[1:]
+        arranged.users = np.frombuffer(users.buffers()[2] or b"", np.uint8)
+        arranged.count = len(places)
+        return arranged
+
     def user_ids(self) -> pa.LargeStringArray:
         """All user_ids, without copying them."""
-        ends = np.concatenate((np.zeros(1, np.int64), self["user_end"]))
-        return pa.LargeStringArray.from_buffers(self.count, pa.py_buffer(ends), pa.py_buffer(self.users))
+        bounds = pa.py_buffer(self._bounds[: self.count + 1])
+        return pa.LargeStringArray.from_buffers(self.count, bounds, pa.py_buffer(self.users))
 
 
 def _enlarged(column: NDArray[Any], used: int, room: int) -> NDArray[Any]:

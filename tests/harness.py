@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipeline import phase1, preprocessor, publication
+from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
 from pipeline.geo import GeoTable
 from pipeline.geo.ranges import CountryRanges
 from pipeline.geo.table import GeoSource
 from pipeline.intermediate import Workspace
 from pipeline.job import Job
-from pipeline.orchestrator import cache_folder
 from pipeline.phase1 import Phase1, read_files
 from pipeline.phase2 import Totals, aggregate_all
 from pipeline.quarantine import reject_file

@@ -5,10 +5,10 @@ from datetime import date
 from pathlib import Path
 
 from config import Config
+from pipeline.cache import cache_folder
 from pipeline.checkup.check import Check
 from pipeline.errors import LogmillError
 from pipeline.geo import load_geo_table
-from pipeline.orchestrator import cache_folder
 
 OLD_DAYS = 270
 """Addresses move between countries by a few percent a year."""

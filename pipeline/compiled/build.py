@@ -1,5 +1,6 @@
 """Compile kernel.c once for this machine, into the user's cache folder."""
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -19,16 +20,17 @@ _SECONDS = 120
 def compile_kernel(cache_dir: Path) -> tuple[Path | None, str]:
     """(the compiled kernel, "") or (None, why there is none: then Polars parses everything, with equal results).
 
-    The library is named by a hash of all that decides it: source, compiler, headers (PyArrow brings xxhash.h), system.
+    The library is named by a hash of all that decides it: source, compiler, headers (PyArrow brings xxhash.h), system
+    and processor, for whose own instructions it is made. One that cannot be loaded is made anew.
     """
     try:
         compiler, headers = version("ziglang"), version("pyarrow")
     except PackageNotFoundError:
         return None, "the package ziglang is not installed"
-    decides = [SOURCE.read_text("utf-8"), compiler, headers, sys.platform, platform.machine(), *_FLAGS]
+    decides = [SOURCE.read_text("utf-8"), compiler, headers, sys.platform, platform.machine(), _processor(), *_FLAGS]
     digest = hashlib.sha256("\n".join(decides).encode()).hexdigest()
     library = cache_dir / f"kernel-{digest[:32]}.so"
-    if library.exists():
+    if library.exists() and _loads(library):
         return library, ""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
@@ -41,7 +43,24 @@ def compile_kernel(cache_dir: Path) -> tuple[Path | None, str]:
     except subprocess.CalledProcessError as fault:
         last = (fault.stderr.strip().splitlines() or ["no message"])[-1]
         return None, f"the compiler failed: {last[:200]}"
-    return library, ""
+    return (library, "") if _loads(library) else (None, f"the compiled {library.name} cannot be loaded")
+
+
+def _processor() -> str:
+    """The instructions that this machine has; a cache folder may be shared by machines that differ."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+
+
+def _loads(library: Path) -> bool:
+    try:
+        ctypes.CDLL(str(library))
+    except OSError:
+        return False
+    return True
 
 
 def _compile(work: Path, library: Path) -> None:
@@ -51,4 +70,6 @@ def _compile(work: Path, library: Path) -> None:
     subprocess.run(
         command, check=True, capture_output=True, text=True, timeout=_SECONDS, env={**os.environ, **caches}, cwd=work
     )
+    with made.open("rb") as stream:
+        os.fsync(stream.fileno())
     made.replace(library)

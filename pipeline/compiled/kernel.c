@@ -9,6 +9,7 @@
 #include "arrow/vendored/xxhash/xxhash.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #if defined(_WIN32)
@@ -355,4 +356,168 @@ EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t coun
         at++;
     }
     return at - begin;
+}
+
+// Places of the rows whose key is one of `wanted` (a bitmap of 2^bits, set by the leading bits of the wanted keys), and
+// of a few others.
+EXPORT int64_t find_candidates(const uint64_t *keys, int64_t count, const u8 *bitmap, int64_t bits, int64_t *places) {
+    int64_t found = 0;
+    for (int64_t row = 0; row < count; row++) {
+        uint64_t bit = keys[row] >> (64 - bits);
+        places[found] = row;
+        found += bitmap[bit >> 3] >> (bit & 7) & 1;
+    }
+    return found;
+}
+
+// Bring a column of `size` bytes a row into the order of `bucket`: row r goes to at[bucket[r]]++. Rows of a bucket from
+// `buckets` on are left out.
+EXPORT void arrange_column(const void *column, int64_t size, const uint16_t *bucket, int64_t count, int64_t buckets,
+                           int64_t *at, void *out) {
+#define ARRANGE(type)                                                                                                  \
+    for (int64_t row = 0; row < count; row++)                                                                          \
+        if (bucket[row] < buckets) ((type *)out)[at[bucket[row]]++] = ((const type *)column)[row];
+    if (size == 8) {
+        ARRANGE(uint64_t)
+    } else if (size == 4) {
+        ARRANGE(uint32_t)
+    } else {
+        ARRANGE(uint16_t)
+    }
+}
+
+// How many bytes of text each bucket has.
+EXPORT void count_text_bytes(const int64_t *ends, const uint16_t *bucket, int64_t count, int64_t *bytes) {
+    for (int64_t row = 0; row < count; row++) bytes[bucket[row]] += ends[row] - (row ? ends[row - 1] : 0);
+}
+
+// The same as arrange_column for texts: `at` are rows, `bytes_at` places in `out`; writes the new ends.
+EXPORT void arrange_texts(const u8 *texts, const int64_t *ends, const uint16_t *bucket, int64_t count, int64_t buckets,
+                          int64_t *at, int64_t *bytes_at, u8 *out, int64_t *out_ends) {
+    for (int64_t row = 0; row < count; row++) {
+        uint16_t b = bucket[row];
+        if (b >= buckets) continue;
+        int64_t start = row ? ends[row - 1] : 0, length = ends[row] - start;
+        memcpy(out + bytes_at[b], texts + start, (size_t)length);
+        out_ends[at[b]++] = bytes_at[b] += length;
+    }
+}
+
+// Totals of users and regions, in a hash table that compares the users' bytes themselves.
+typedef struct {
+    uint64_t hash;
+    int64_t text, micro_minutes, events;
+    int32_t length;
+    uint16_t region;
+} Total;
+
+typedef struct {
+    Total *totals;
+    int64_t count, room;
+    uint32_t *slots; // index of a total, plus one
+    uint64_t slot_mask;
+    u8 *texts;
+    int64_t text_bytes, text_room;
+    int64_t overflow; // index of a total that passed int64, plus one
+} Totals;
+
+EXPORT void free_totals(Totals *table) {
+    if (!table) return;
+    free(table->totals);
+    free(table->slots);
+    free(table->texts);
+    free(table);
+}
+
+EXPORT Totals *new_totals(void) {
+    Totals *table = calloc(1, sizeof *table);
+    if (!table) return NULL;
+    table->room = 1 << 12, table->slot_mask = (1 << 13) - 1, table->text_room = 1 << 16;
+    table->totals = malloc((size_t)table->room * sizeof(Total));
+    table->slots = calloc(table->slot_mask + 1, sizeof(uint32_t));
+    table->texts = malloc((size_t)table->text_room);
+    if (table->totals && table->slots && table->texts) return table;
+    free_totals(table);
+    return NULL;
+}
+
+static bool grow_totals(Totals *table) {
+    Total *totals = realloc(table->totals, (size_t)table->room * 2 * sizeof(Total));
+    if (!totals) return false;
+    table->totals = totals;
+    uint64_t mask = table->slot_mask * 2 + 1;
+    uint32_t *slots = calloc(mask + 1, sizeof(uint32_t));
+    if (!slots) return false;
+    for (int64_t i = 0; i < table->count; i++) {
+        uint64_t slot = table->totals[i].hash & mask;
+        while (slots[slot]) slot = (slot + 1) & mask;
+        slots[slot] = (uint32_t)i + 1;
+    }
+    free(table->slots);
+    table->slots = slots, table->slot_mask = mask, table->room *= 2;
+    return true;
+}
+
+static bool add_text(Totals *table, const u8 *text, int64_t length) {
+    if (table->text_bytes + length > table->text_room) {
+        int64_t room = 2 * table->text_room + length;
+        u8 *texts = realloc(table->texts, (size_t)room);
+        if (!texts) return false;
+        table->texts = texts, table->text_room = room;
+    }
+    memcpy(table->texts + table->text_bytes, text, (size_t)length);
+    table->text_bytes += length;
+    return true;
+}
+
+// Add rows: `bounds` are the count + 1 bounds of their users in `texts`; rows with a mark in `skipped` are left out.
+// Returns the number of totals, or -1 where memory is short.
+EXPORT int64_t add_rows(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
+                        const int64_t *micro_minutes, const u8 *skipped, int64_t count) {
+    for (int64_t row = 0; row < count; row++) {
+        if (skipped[row]) continue;
+        const u8 *text = texts + bounds[row];
+        int64_t length = bounds[row + 1] - bounds[row];
+        uint64_t hash = XXH3_64bits_withSeed(text, (size_t)length, region[row]), slot = hash & table->slot_mask;
+        Total *total = NULL;
+        for (; table->slots[slot]; slot = (slot + 1) & table->slot_mask) {
+            Total *there = table->totals + table->slots[slot] - 1;
+            if (there->hash == hash && there->region == region[row] && there->length == length &&
+                memcmp(table->texts + there->text, text, (size_t)length) == 0) {
+                total = there;
+                break;
+            }
+        }
+        if (!total) {
+            if (table->count == table->room) {
+                if (table->count >= UINT32_MAX / 4 || !grow_totals(table)) return -1;
+                for (slot = hash & table->slot_mask; table->slots[slot];) slot = (slot + 1) & table->slot_mask;
+            }
+            total = table->totals + table->count;
+            *total = (Total){hash, table->text_bytes, 0, 0, (int32_t)length, region[row]};
+            if (!add_text(table, text, length)) return -1;
+            table->slots[slot] = (uint32_t)++table->count;
+        }
+        if (__builtin_add_overflow(total->micro_minutes, micro_minutes[row], &total->micro_minutes))
+            table->overflow = total - table->totals + 1;
+        total->events++;
+    }
+    return table->count;
+}
+
+EXPORT int64_t totals_text_bytes(const Totals *table) { return table->text_bytes; }
+
+// Write out all totals in the order of their first rows, with the bounds of their users; returns the index of one that
+// passed int64, or -1.
+EXPORT int64_t read_totals(const Totals *table, u8 *texts, int64_t *bounds, uint16_t *region, int64_t *micro_minutes,
+                           int64_t *events) {
+    memcpy(texts, table->texts, (size_t)table->text_bytes);
+    for (int64_t i = 0; i < table->count; i++) {
+        bounds[i] = table->totals[i].text;
+        region[i] = table->totals[i].region;
+        micro_minutes[i] = table->totals[i].micro_minutes;
+        events[i] = table->totals[i].events;
+    }
+    bounds[table->count] = table->text_bytes;
+    return table->overflow - 1;
 }

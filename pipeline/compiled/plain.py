@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipeline import scanner
+from pipeline.compiled.library import load
 from pipeline.geo import GeoTable
 from pipeline.header import Header
 from pipeline.parser import TextColumns, no_columns
@@ -60,7 +61,7 @@ class PlainParser:
     """Parses the plain chunks of one split into ``rows``; keeps a sample of each for a comparison with other code."""
 
     def __init__(self, library: Path, header: Header, geo: GeoTable, rows: SplitRows, max_record: int) -> None:
-        self._kernel = _load(library)
+        self._kernel = load(library)
         self._header, self._rows, self._max_record = header, rows, max_record
         self._geo_arrays = geo.arrays  # kept alive as long as the kernel points into them
         arrays = {
@@ -159,11 +160,3 @@ class PlainParser:
                 texts[role].append((value[1:-1] if value.startswith(b'"') else value).decode())
         series = {role: pl.Series(values, dtype=pl.String) for role, values in texts.items()}
         return TextColumns(series, starts, lines.astype(np.int64))
-
-
-def _load(library: Path) -> ctypes.CDLL:
-    kernel = ctypes.CDLL(str(library))
-    kernel.find_separators.restype = kernel.read_rows.restype = _I
-    kernel.find_separators.argtypes = [ctypes.c_char_p, _I, ctypes.c_uint8, _P, _I]
-    kernel.read_rows.argtypes = [ctypes.c_char_p, _P, _I, _P, _P, _P, _I, _I, _I, _P]
-    return kernel

@@ -59,14 +59,13 @@ class LocalEngine:
         return self
 
     def __exit__(self, fault: object, *_: object) -> None:
-        """End the workers: at once after a fault, for nothing that they do will be used."""
-        if fault is not None:
-            for worker in multiprocessing.active_children():
-                worker.terminate()
+        """End the workers at once: nothing that they do will be used."""
         self.close()
 
     def close(self) -> None:
-        """End the workers when they have finished what they are doing."""
+        """End the workers at once, also idle ones: giving their memory back takes them a fifth of a second."""
+        for worker in multiprocessing.active_children():
+            worker.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def map(

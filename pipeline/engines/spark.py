@@ -26,6 +26,7 @@ Result = TypeVar("Result")
 
 _POLL_SECONDS = 0.2
 _START_SECONDS = 120.0
+_TASKS_PER_WORKER = 4
 
 
 class SparkEngine:
@@ -81,18 +82,17 @@ class SparkEngine:
             return
         context, job = self._context.result(), self.job
         total = sum(getattr(task, "rows", 1) for task in tasks)
-        stage = kernel.__name__
-        results = self._run(
-            lambda: (
-                context.parallelize(tasks, len(tasks))
-                .map(lambda task: timed(run_guarded, stage, kernel, job, task))
-                .collect()
-            ),
+        # A task costs Spark some 60 ms whatever it does, so each runs several kernels in turn.
+        count = min(len(tasks), self._workers * _TASKS_PER_WORKER)
+        hands = [list(tasks[number::count]) for number in range(count)]
+        found = self._run(
+            lambda: context.parallelize(hands, count).map(lambda hand: _run_hand(kernel, job, hand)).collect(),
             total,
             advance,
         )
-        self.spans += [span for _, span in results]
-        yield from zip(tasks, (result for result, _ in results), strict=True)
+        for hand, results in zip(hands, found, strict=True):
+            self.spans += [span for _, span in results]
+            yield from zip(hand, (result for result, _ in results), strict=True)
 
     def aggregate_by_sql(self, splits: "list[PlacedSplit]", advance: Callable[[int], None]) -> "Totals":
         """Phase 2 as Spark's own plan; see ``spark_sql.aggregate``. ``advance`` gets rows.
@@ -135,6 +135,10 @@ class SparkEngine:
             else:
                 advance(total - told)
                 return result
+
+
+def _run_hand(kernel: Kernel[Task, Result], job: Job, hand: Sequence[Task]) -> list[tuple[Result | Exception, Span]]:
+    return [timed(run_guarded, kernel.__name__, kernel, job, task) for task in hand]
 
 
 def _warm_up(_: int) -> None:

@@ -3,7 +3,10 @@
 import importlib.util
 import logging
 import os
+import shutil
+import socket
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable
@@ -14,16 +17,20 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from config import Config
+from pipeline.cache import cache_folder
+from pipeline.engines.java import find_java
+from pipeline.engines.jvm import Jvm, launch
 from pipeline.engines.local import WORKER_ENVIRONMENT
 from pipeline.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from pyspark import SparkContext
+    from pyspark import SparkConf, SparkContext
 
 PROJECT = Path(__file__).resolve().parents[2]
 _HEAP_RESERVED = 300 * 2**20
 _HEAP_PER_SQL_TASK = 150 * 2**20
 _TAIL_LINES = 12
+_LONGEST_SOCKET_FOLDER = 100 - len(".01234567-0123-0123-0123-0123456789ab.sock")
 _STOP_SECONDS = 10.0
 _STEADY = "-XX:+UseSerialGC -XX:-UsePerfData"
 """One thread collects garbage: on a small heap this took about 10 % less memory than several."""
@@ -57,7 +64,7 @@ def settings(config: Config, workers: int, scratch: Path) -> dict[str, str]:
         "spark.submit.deployMode": "client",
         "spark.driver.memory": f"{config.SPARK_DRIVER_MEMORY // 2**20}m",
         "spark.executor.memory": f"{config.SPARK_EXECUTOR_MEMORY // 2**20}m",
-        "spark.driver.extraJavaOptions": f"{_STEADY if sql else _QUICK_START} -XX:MaxDirectMemorySize=256m",
+        "spark.driver.extraJavaOptions": " ".join(java_options(config)[1:]),
         "spark.ui.enabled": str(config.SPARK_UI).lower(),
         "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": str(scratch),
@@ -74,7 +81,18 @@ def settings(config: Config, workers: int, scratch: Path) -> dict[str, str]:
         chosen[f"spark.executorEnv.{name}"] = value
     if is_local(config):
         chosen |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+        sockets = str(scratch.absolute())
+        if hasattr(socket, "AF_UNIX") and len(os.fsencode(sockets)) < _LONGEST_SOCKET_FOLDER:
+            # Between the JVM and its Python workers; over TCP every task waits 40 ms for an acknowledgement.
+            chosen["spark.python.unix.domain.socket.enabled"] = "true"
+            chosen["spark.python.unix.domain.socket.dir"] = sockets
     return chosen
+
+
+def java_options(config: Config) -> list[str]:
+    """Options of the driver's JVM, its heap first."""
+    chosen = _STEADY if config.SPARK_PLAN == "sql" else _QUICK_START
+    return [f"-Xmx{config.SPARK_DRIVER_MEMORY // 2**20}m", *chosen.split(), "-XX:MaxDirectMemorySize=256m"]
 
 
 def ignore_pandas() -> None:
@@ -93,6 +111,10 @@ class SparkDriver:
         scratch = root / "spark"
         scratch.mkdir(mode=0o700)
         self._settings = settings(config, workers, scratch)
+        self._scratch = scratch
+        self._java_options = java_options(config)
+        self._here = is_local(config)
+        self._jvm: Jvm | None = None
         environment = {"PYSPARK_PYTHON": sys.executable, "SPARK_LAUNCHER_OPTS": _QUICK_START}
         if is_local(config):
             # Settings of some other Spark on this machine must not change a run.
@@ -106,11 +128,14 @@ class SparkDriver:
         ignore_pandas()
         from pyspark import SparkConf, SparkContext, java_gateway
 
-        launch: Callable[..., Any] = java_gateway.launch_gateway
         conf = SparkConf(loadDefaults=False).setAll(list(self._settings.items()))
         try:
-            with self.log.open("wb") as stream:
-                self._gateway = launch(conf, {"stdout": stream, "stderr": stream})
+            if self._here:
+                self._gateway = self._launch_here(conf)
+            else:
+                with self.log.open("wb") as stream:
+                    launch_gateway: Callable[..., Any] = java_gateway.launch_gateway
+                    self._gateway = launch_gateway(conf, {"stdout": stream, "stderr": stream})
             self.context = SparkContext(conf=conf, gateway=self._gateway)
             # When the JVM dies, one message says so; these would print a traceback each.
             setattr(self.context._accumulatorServer, "handle_error", lambda *_: None)  # noqa: B010 - mypy knows it as a method
@@ -118,6 +143,24 @@ class SparkDriver:
         except Exception as fault:
             raise self.fault("Spark did not start", fault) from fault
         return self.context
+
+    def _launch_here(self, conf: "SparkConf") -> Any:
+        from pyspark import java_gateway
+
+        java = find_java().path
+        if java is None:
+            raise EnvironmentFault("no Java was found")
+        self._jvm = launch(java, _spark_home(), self._java_options, self._scratch, self.log, cache_folder())
+        place = {"PYSPARK_GATEWAY_PORT": str(self._jvm.port), "PYSPARK_GATEWAY_SECRET": self._jvm.secret}
+        os.environ.update(place)
+        connect: Callable[..., Any] = java_gateway.launch_gateway
+        try:
+            gateway = connect(conf)
+        finally:
+            for name in place:
+                del os.environ[name]
+        gateway.proc = self._jvm.process
+        return gateway
 
     def fault(self, what: str, cause: Exception) -> EnvironmentFault:
         """An error that shows the cause and the end of Spark's log, and says what to do."""
@@ -138,16 +181,23 @@ class SparkDriver:
     @property
     def launched(self) -> bool:
         """Whether there is a JVM to stop."""
-        return self._gateway is not None
+        return self._jvm is not None or self._gateway is not None
 
     def stop(self, *, at_once: bool = False) -> None:
-        """End the JVM and all of its Python workers, also where the JVM no longer answers; ``at_once``: by a kill."""
+        """End the JVM and all of its Python workers, also where the JVM no longer answers.
+
+        By a kill if ``at_once``, or where Spark runs on this machine alone: then nothing is left that it must do, and
+        to stop in good order takes it a second.
+        """
         from pyspark import SparkContext
 
-        if self._gateway is None:
+        process = self._jvm.process if self._jvm else self._gateway.proc if self._gateway else None
+        if process is None:
             return
-        process = self._gateway.proc
         family = _family(process.pid)
+        if self._jvm and not at_once:
+            self._jvm.finish_archive()
+        at_once = at_once or self._here
         if at_once:
             for member in family:
                 _kill(member)
@@ -156,17 +206,21 @@ class SparkDriver:
                 self._end_jobs()
             except Exception:
                 process.kill()  # it does not answer
-        process.stdin.close()  # its end is the JVM's own sign to go
-        _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
-        for left in alive:
-            _kill(left)
+        if process.stdin:
+            process.stdin.close()  # its end is the JVM's own sign to go
+        if not at_once:
+            _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
+            for left in alive:
+                _kill(left)
         process.wait()
         if self.context is not None and self.context._accumulatorServer is not None:
-            self.context._accumulatorServer.shutdown()
+            # It looks up twice a second; nobody need wait for that.
+            threading.Thread(target=self.context._accumulatorServer.shutdown, daemon=True).start()
         # pyspark keeps these for the next context, which would find no JVM behind them.
         SparkContext._gateway = SparkContext._jvm = None
         SparkContext._active_spark_context = None
-        self.context = self._gateway = None
+        self.context = self._gateway = self._jvm = None
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _end_jobs(self) -> None:
         if self.context is not None:

@@ -18,13 +18,14 @@ import numpy as np
 import polars as pl
 
 from config import Config
-from pipeline.aggregator import BucketResult, count_regions, merge_totals
+from pipeline.aggregator import BucketResult, count_regions
 from pipeline.engines.guard import run_guarded
 from pipeline.errors import BalanceError
 from pipeline.intermediate import PLACE_UNIT, bucket_file, split_file, write_frame
 from pipeline.job import Job
 from pipeline.phase1 import PlacedSplit
 from pipeline.phase2 import Totals
+from pipeline.totals import merge_totals
 
 if TYPE_CHECKING:
     from pyspark import SparkContext

@@ -92,8 +92,11 @@ def test_query_shows_the_run_its_files_and_its_quarantine(folder: Path, logged: 
         assert shown[name] == answer[name]
     assert (shown["version"], shown["refused"], shown["status"]) == (answer["run_id"], 1, "partial")
     assert ask("select sum(records) n from ledger") == [{"n": answer["records_read"]}]
-    counts = {row["reason"]: row["n"] for row in ask("select reason, count(*) n from quarantine group by all")}
+    by_reason = "select reason, count(*) n from quarantine where line is not null group by all"
+    counts = {row["reason"]: row["n"] for row in ask(by_reason)}
     assert counts == answer["rejected_by_reason"] | {"conflict": answer["conflicts"]}
+    (refused,) = ask("select file, reason from quarantine where line is null")
+    assert refused == answer["refused_files"][0]
     assert ask("select raw from quarantine where file = 'in/dirty.csv'") == [
         {"raw": "id-2,secret_user,2026-01-01,v,tv,203.0.113.77,minus"}
     ]

@@ -1,11 +1,13 @@
 """Odd names of files and regions, links and many files; and nothing is written outside the configured folders."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.program import HEADER, environment, published, read_result, run, run_json
+from tests.harness import kernel
 
 ROW = "{id},{user},2026-01-01T00:00:00Z,v,tv,{ip},1.5\n"
 NAMES = [
@@ -18,6 +20,12 @@ ADDRESSES = {"US": "8.8.8.8", "DE": "78.46.1.1", "JP": "133.11.0.1", "FR": "80.1
 
 def row(number: int, **changes: str) -> str:
     return ROW.format(**({"id": f"i{number}", "user": f"u{number}", "ip": "8.8.8.8"} | changes))
+
+
+def cache_in(folder: Path) -> None:
+    """The user's cache below ``folder``, with the compiled parser in it, so that nothing more need be written there."""
+    (folder / ".cache" / "logmill").mkdir(parents=True)
+    shutil.copy(kernel(), folder / ".cache" / "logmill")
 
 
 def picture(root: Path, *but: str) -> dict[str, object]:
@@ -54,6 +62,7 @@ def test_case_22_and_23_names_of_files_and_regions_stay_inside(tmp_path: Path, e
         "HOME": str(root / "home"), "TMPDIR": str(root / "temp"), "PYTHONDONTWRITEBYTECODE": "1"
     }  # fmt: skip
     env.pop("XDG_CACHE_HOME", None)
+    cache_in(root / "home")
     before = picture(root)
     ended = run("--input", "logs", "--output", "o/out", "--intermediate", "w", "--engine", engine, "--json",
                 cwd=root / "here", env=env)  # fmt: skip
@@ -97,8 +106,10 @@ def test_case_23_failing_runs_write_nothing_elsewhere(
         (tmp_path / name / "a.csv").write_text((HEADER if content else "x\n") + content)
     (tmp_path / "long.csv").write_text(f"country,region\nUS,{'x' * 10_000}\n")
     (tmp_path / "empty.csv").write_text("country,region\nUS,\n")
+    cache_in(tmp_path)
     before = picture(tmp_path)
     env = environment(**settings) | {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    env.pop("XDG_CACHE_HOME", None)
     run_json(*arguments, cwd=tmp_path, env=env, code=code)
     assert picture(tmp_path, "pipeline_data") == before, what
     assert not (tmp_path / "pipeline_data" / "output").exists()

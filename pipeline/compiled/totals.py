@@ -1,0 +1,64 @@
+"""Totals per user and region, added up row by row in a hash table."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.compiled.library import load
+
+
+class Totals:
+    """A table of totals, which ``free`` must end."""
+
+    def __init__(self, library: Path) -> None:
+        self._kernel = load(library)
+        self._table = self._kernel.new_totals()
+        if not self._table:
+            raise MemoryError
+        self._count = 0
+
+    def free(self) -> None:
+        """Give its memory back; nothing else may be called afterwards."""
+        self._kernel.free_totals(self._table)
+
+    def add(
+        self,
+        users: pa.LargeStringArray,
+        region: NDArray[np.uint16],
+        micro_minutes: NDArray[np.int64],
+        skipped: NDArray[np.bool_],
+    ) -> None:
+        """Add one event for each row that is not ``skipped``."""
+        if not len(users):
+            return
+        _, bounds, texts = users.buffers()
+        region, micro_minutes = np.ascontiguousarray(region), np.ascontiguousarray(micro_minutes)
+        self._count = self._kernel.add_rows(
+            self._table,
+            texts.address if texts else None,
+            bounds.address + 8 * users.offset,
+            region.ctypes.data,
+            micro_minutes.ctypes.data,
+            np.ascontiguousarray(skipped).ctypes.data,
+            len(users),
+        )
+        if self._count < 0:
+            raise MemoryError
+
+    def frame(self) -> tuple[pl.DataFrame, str | None]:
+        """user_id, region (UInt16), micro_minutes, event_count (Int64); and a user whose sum passed int64, if any."""
+        texts = np.empty(self._kernel.totals_text_bytes(self._table), np.uint8)
+        bounds = np.empty(self._count + 1, np.int64)
+        region = np.empty(self._count, np.uint16)
+        micro_minutes, events = np.empty(self._count, np.int64), np.empty(self._count, np.int64)
+        beyond = self._kernel.read_totals(
+            self._table, *(array.ctypes.data for array in (texts, bounds, region, micro_minutes, events))
+        )
+        users = pa.LargeStringArray.from_buffers(self._count, pa.py_buffer(bounds), pa.py_buffer(texts))
+        frame = pl.DataFrame(
+            {"user_id": pl.from_arrow(users), "region": region, "micro_minutes": micro_minutes, "event_count": events}
+        )
+        return frame, frame["user_id"][beyond] if beyond >= 0 else None

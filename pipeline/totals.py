@@ -1,0 +1,117 @@
+"""Totals per user and region: rows added up one after the other by compiled code, or frame by frame by Polars."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline import compiled
+from pipeline.errors import BalanceError
+
+_SAFE_SUM = 2.0**62 * (1 - 1e-9)
+"""Floating-point sums below this are of integers that fit int64 with room to spare."""
+_WAITING_ROWS = 2_000_000
+_USED = ["user_id", "region", "micro_minutes"]
+
+
+class Totals(Protocol):
+    """Adds up events. ``frame`` has user_id, region (UInt16), micro_minutes and event_count (Int64), a row for each
+    user and region, and raises BalanceError where a sum passes int64."""
+
+    def __enter__(self) -> "Totals": ...
+
+    def __exit__(self, *fault: object) -> None: ...
+
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_]) -> None:
+        """Add one event for each row (of ``intermediate.ROW_SCHEMA``) that is not ``skipped``."""
+
+    def add_frame(self, rows: pl.DataFrame) -> None:
+        """Add one event for each row."""
+
+    def frame(self) -> pl.DataFrame:
+        """The totals."""
+
+
+def open_totals(kernel: str | None) -> Totals:
+    """Totals by compiled code where there is any (a Spark executor on another machine has none)."""
+    return _CompiledTotals(Path(kernel)) if kernel and Path(kernel).exists() else _PolarsTotals()
+
+
+def column(rows: pa.Table, name: str) -> NDArray[Any]:
+    """A column of numbers, which is in one chunk, without copying it."""
+    values: NDArray[Any] = rows[name].chunk(0).to_numpy() if len(rows) else np.empty(0, np.int64)
+    return values
+
+
+class _CompiledTotals:
+    def __init__(self, library: Path) -> None:
+        self._totals = compiled.Totals(library)
+
+    def __enter__(self) -> "_CompiledTotals":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._totals.free()
+
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_]) -> None:
+        if len(rows):
+            users = rows["user_id"].chunk(0)
+            self._totals.add(users, column(rows, "region"), column(rows, "micro_minutes"), skipped)
+
+    def add_frame(self, rows: pl.DataFrame) -> None:
+        table = rows.select(_USED).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+        self.add(table, np.zeros(len(rows), bool))
+
+    def frame(self) -> pl.DataFrame:
+        frame, beyond = self._totals.frame()
+        if beyond is not None:
+            raise _too_large(beyond)
+        return frame
+
+
+class _PolarsTotals:
+    def __init__(self) -> None:
+        self._parts: list[pl.DataFrame] = []
+
+    def __enter__(self) -> "_PolarsTotals":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.clear()
+
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_]) -> None:
+        frame = pl.from_arrow(rows.select(_USED))
+        assert isinstance(frame, pl.DataFrame)
+        self.add_frame(frame.filter(pl.Series(~skipped)))
+
+    def add_frame(self, rows: pl.DataFrame) -> None:
+        self._parts.append(rows.select(*_USED, pl.lit(1, dtype=pl.Int64).alias("event_count")))
+        if sum(map(len, self._parts)) > _WAITING_ROWS + 2 * len(self._parts[0]):
+            self._parts = [self.frame()]
+
+    def frame(self) -> pl.DataFrame:
+        return merge_totals(pl.concat(self._parts, rechunk=True))
+
+
+def merge_totals(totals: pl.DataFrame) -> pl.DataFrame:
+    """Add up partial totals of the same users and regions. Raises BalanceError where a sum passes int64."""
+    sums = [pl.col("micro_minutes").sum(), pl.col("event_count").sum()]
+    groups = totals.group_by("user_id", "region")
+    if not len(totals) or float(np.abs(totals["micro_minutes"].to_numpy()).sum(dtype=np.float64)) < _SAFE_SUM:
+        return groups.agg(sums)
+    # Integer sums wrap silently: where all rows together could, every group is compared with its sum in floating point.
+    merged = groups.agg(*sums, pl.col("micro_minutes").cast(pl.Float64).sum().alias("about"))
+    beyond = merged.filter(pl.col("about") >= 2 * _SAFE_SUM)
+    if len(beyond):
+        raise _too_large(beyond["user_id"][0])
+    return merged.drop("about")
+
+
+def _too_large(user: str) -> BalanceError:
+    return BalanceError(
+        f"The watch times of user {user[:100]!r} in one region add up to more than 9.2e12 minutes, which a 64-bit sum "
+        "of micro-minutes cannot hold. Nothing was published. Look for absurd watch times."
+    )

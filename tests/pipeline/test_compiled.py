@@ -1,0 +1,388 @@
+"""The compiled parser: what it makes of a text is what the rules make of it, and what it gets wrong is noticed."""
+
+import io
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import compiled, scanner
+from pipeline.compiled import PlainParser
+from pipeline.csv_reader import SplitReader, judge_values
+from pipeline.geo import GeoTable, load_geo_table
+from pipeline.header import Header
+from pipeline.parser import TextColumns
+from pipeline.preprocessor import enrich
+from pipeline.records import Record
+from pipeline.rows import SplitRows
+from pipeline.splits import Split
+from tests.harness import GEO, Harness, accepted_rows, enriched, kernel
+from tests.reference import WHITE_SPACE, read_file
+
+ROLES = ("log_id", "user_id", "timestamp", "ip_address", "watch_time")
+HEADER = Header("|", ROLES, {role: place for place, role in enumerate(ROLES)}, 0, 1, 1.0)
+GOOD = {"log_id": "i", "user_id": "u", "timestamp": "2026-01-01T00:00:00Z", "ip_address": "1.1.1.1", "watch_time": "1"}
+MAX_RECORD = 1 << 20
+FILE = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n" + b"".join(
+    b'"i%d",u%d,2026-01-01T00:00:%02dZ,"a, b",tv,%d.2.3.4,%d.5\n' % (n, n % 50, n % 60, n % 4 + 1, n)
+    for n in range(300)
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> GeoTable:
+    """The shipped table."""
+    return load_geo_table(None, "country", None, tmp_path_factory.mktemp("cache"))
+
+
+def read_lines(columns: dict[str, list[str]], geo: GeoTable, doubts: float = 1.0) -> tuple[SplitRows, list[int]]:
+    """(rows, lines that were left to the rules), of lines with these values and otherwise good ones."""
+    length = len(next(iter(columns.values())))
+    rows = SplitRows(timestamps=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled.plain, "_MOST_DOUBTS", doubts)
+        parser = PlainParser(Path(kernel()), HEADER, geo, rows, MAX_RECORD)
+        values = [columns.get(role, [GOOD[role]] * length) for role in ROLES]
+        chunk = "".join("|".join(line) + "\n" for line in zip(*values, strict=True)).encode()
+        found = parser.parse(chunk, 0)
+    assert found is not None
+    assert (found.lines, rows.count) == (length, length - found.doubtful.records)
+    return rows, found.doubtful.lines.tolist()
+
+
+def assert_equals_the_rules(columns: dict[str, list[str]], geo: GeoTable) -> list[int]:
+    """Whatever the compiled parser takes is exactly what the rules and Polars make of it; returns what it left."""
+    rows, doubtful = read_lines(columns, geo)
+    length = len(next(iter(columns.values())))
+    texts = {role: pl.Series(columns.get(role, [GOOD[role]] * length), dtype=pl.String) for role in ROLES}
+    everything = np.arange(length)
+    # The offset carries the line's number; raw bytes of rejects are not looked at.
+    plain = TextColumns(texts, everything, everything)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.csv_reader.read_record", lambda *_: Record(b"", 0, None, None))
+        good = judge_values(plain, b"", HEADER, MAX_RECORD, ())
+    expected = SplitRows(timestamps=True)
+    expected.append(enrich(good, geo).with_columns(pl.col("offset").cast(pl.UInt32)))
+    taken = np.setdiff1d(everything, doubtful)
+    places = {line: place for place, line in enumerate(good["offset"].to_list())}
+    assert set(taken.tolist()) <= places.keys(), "a line was taken that the rules reject"
+    same = expected.frame(np.array([places[line] for line in taken.tolist()], np.int64)).drop("place", "offset")
+    assert rows.frame(np.arange(rows.count)).drop("place", "offset").equals(same)
+    return doubtful
+
+
+def regions(texts: list[str], geo: GeoTable) -> np.ndarray:
+    rows, doubtful = read_lines({"ip_address": texts}, geo)
+    assert not doubtful
+    return rows["region"]
+
+
+# Values
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.one_of(
+            st.decimals(0, 2 * 10**9, places=8).map(str),
+            st.from_regex(r"[+-]?[0-9]{0,12}\.?[0-9]{0,12}(e[+-]?[0-9]{1,3})?", fullmatch=True),
+            st.text("0123456789.,-+eE_ \tinfaNx٣", max_size=22),
+            st.integers(0, 10**9 * 10**6).flatmap(
+                lambda n: st.sampled_from(
+                    [f"{n // 10**6}.{n % 10**6:06d}{tie}" for tie in ("5", "50", "49999", "500001")]
+                )
+            ),
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_watch_times(texts: list[str]) -> None:
+    texts = [text.replace("|", "").replace("\n", "") for text in texts]
+    assert_equals_the_rules({"watch_time": texts}, GEO.load())
+
+
+MUTATIONS = st.sampled_from([*"0123456789abcdefABCDEFg:.:.%/[] +-x", "::", "00", "ffff:", "1.2.3.4", "٣", "é"])
+
+
+@st.composite
+def addresses(draw: st.DrawFn) -> str:
+    """An address, or one with a few characters put in, taken out or exchanged."""
+    text = str(draw(st.ip_addresses()))
+    if draw(st.booleans()):
+        value = draw(st.integers(0, 2**32 - 1))
+        text = draw(
+            st.sampled_from(
+                [
+                    f"::ffff:{IPv4Address(value)}",
+                    f"::{IPv4Address(value)}",
+                    IPv6Address(text).exploded if ":" in text else text,
+                ]
+            )
+        )
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(text)))
+        text = text[:place] + draw(st.one_of(st.just(""), MUTATIONS)) + text[place + draw(st.integers(0, 2)) :]
+    return text
+
+
+def is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text  # a zone makes it no address
+
+
+@settings(max_examples=600)
+@given(st.lists(addresses(), min_size=1, max_size=30))
+def test_addresses(world: GeoTable, texts: list[str]) -> None:
+    found = regions(texts, world)
+    assert [world.names[code] != "INVALID" for code in found] == [is_address(text) for text in texts]
+    assert found.tolist() == world.lookup(pl.Series(texts, dtype=pl.String)).tolist()
+
+
+def test_a_million_random_addresses(world: GeoTable) -> None:
+    random = np.random.default_rng(7)
+    quads = random.integers(0, 2**32, 500_000).tolist()
+    halves = random.integers(0, 2**64, (500_000, 2), dtype=np.uint64)
+    leading = random.choice(np.array([0x20, 0x24, 0x26, 0x28, 0x2A, 0x2C], np.uint64), 250_000)
+    halves[::2, 0] = (halves[::2, 0] >> np.uint64(8)) | leading << np.uint64(56)  # where the registries hand out
+    texts = [f"{n >> 24}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in quads]
+    texts += [v6_text(hi, lo) for hi, lo in halves.tolist()]
+    found = regions(texts, world)
+    assert np.array_equal(found, world.lookup(pl.Series(texts)))
+    assert len(np.unique(found[:500_000])) > 150
+    assert len(np.unique(found[500_000:])) > 50
+
+
+def v6_text(hi: int, lo: int) -> str:
+    return ":".join(f"{half >> shift & 0xFFFF:x}" for half in (hi, lo) for shift in (48, 32, 16, 0))
+
+
+def test_the_first_and_last_address_of_every_range(world: GeoTable) -> None:
+    arrays = world.arrays
+    starts = arrays["v4_start"].tolist()
+    numbers = {*starts, *(start - 1 for start in starts[1:]), 2**32 - 1}
+    texts = [f"{n >> 24}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in sorted(numbers)]
+    sizes = np.diff(np.append(arrays["first"], len(arrays["low"])))
+    firsts = [
+        hi << 64 | lo for hi, lo in zip(np.repeat(arrays["half"], sizes).tolist(), arrays["low"].tolist(), strict=True)
+    ]
+    wide = sorted({*firsts, *(first - 1 for first in firsts[1:]), 2**128 - 1})
+    texts += [v6_text(number >> 64, number & 2**64 - 1) for number in wide]
+    assert len(texts) > 500_000
+    assert np.array_equal(regions(texts, world), world.lookup(pl.Series(texts)))
+
+
+zones = st.one_of(
+    st.none(),
+    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(
+        lambda zone: timezone(timedelta(minutes=zone // timedelta(minutes=1)))
+    ),
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=zones), min_size=1, max_size=20),
+    st.sampled_from("T "),
+)
+def test_moments_that_are_good(moments: list[datetime], between: str) -> None:
+    texts = [moment.isoformat(between).replace("+00:00", "Z") for moment in moments]
+    rows, doubtful = read_lines({"timestamp": texts}, GEO.load())
+    assert not doubtful
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    exact = [(m if m.tzinfo else m.replace(tzinfo=UTC)) - epoch for m in moments]
+    assert rows["timestamp"].tolist() == [(delta // timedelta(microseconds=1)) for delta in exact]
+    assert_equals_the_rules({"timestamp": texts}, GEO.load())
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.one_of(
+            st.from_regex(
+                r"[0-9]{4}-[0-2][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,8})?"
+                r"(Z|z|[+-][0-9]{2}:?[0-9]{2})?",
+                fullmatch=True,
+            ),
+            st.tuples(
+                st.datetimes().map(datetime.isoformat), st.integers(0, 26), st.text("0123456789-:TZ.+ ,é", max_size=2)
+            ).map(lambda parts: parts[0][: parts[1]] + parts[2] + parts[0][parts[1] + 1 :]),
+            st.from_regex(r"-?[0-9]{1,15}(\.[0-9]{1,9})?", fullmatch=True),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_moments_of_any_kind(texts: list[str]) -> None:
+    assert_equals_the_rules({"timestamp": texts}, GEO.load())
+
+
+@pytest.mark.parametrize("role", ["log_id", "user_id"])
+def test_ids_of_every_single_character(role: str) -> None:
+    """Nothing that is white space is taken, and whatever is taken is right; empty fields too."""
+    characters = [chr(n) for n in range(1, 0x110000) if not 0xD800 <= n < 0xE000]
+    texts = ["", *(c for c in characters if c not in '"|\n\r')]
+    doubtful = assert_equals_the_rules({role: texts}, GEO.load())
+    left = {texts[line] for line in doubtful}
+    assert left >= ({"", *WHITE_SPACE} & set(texts))
+    assert len(left) < 10_000, "ordinary characters are left to the rules"
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(
+            st.text(WHITE_SPACE.replace("\n", "").replace("\r", "") + "\0\ufeffaé", max_size=4), st.text(max_size=60)
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_ids_of_any_text(pairs: list[tuple[str, str]]) -> None:
+    ids, users = ([re.sub('[|\n\r"\0]', "", text) for text in column] for column in zip(*pairs, strict=True))
+    assert_equals_the_rules({"log_id": ids, "user_id": users}, GEO.load())
+
+
+# Faults
+
+
+def shifted(separators: np.ndarray, place: int, by: int) -> np.ndarray:
+    separators[place] += by
+    return separators
+
+
+BREAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "one dropped": lambda s: np.delete(s, 100),
+    "the first dropped": lambda s: s[1:],
+    "the last dropped": lambda s: s[:-1],
+    "one twice": lambda s: np.insert(s, 100, s[100]),
+    "one shifted to the right": lambda s: shifted(s, 100, 1),
+    "one shifted to the left": lambda s: shifted(s, 101, -1),
+    "two exchanged": lambda s: np.concatenate((s[:100], s[[101, 100]], s[102:])),
+    "a line swallowed": lambda s: np.delete(s, range(70, 77)),
+    "the first line swallowed": lambda s: s[7:],
+    "the last line swallowed": lambda s: s[:-7],
+    "a line twice": lambda s: np.insert(s, 70, s[70:77]),
+    "two lines exchanged": lambda s: np.concatenate((s[:70], s[77:84], s[70:77], s[84:])),
+    "two lines merged": lambda s: np.delete(s, [76, *range(78, 84)]),
+    "the second half missing": lambda s: s[: len(s) // 14 * 7],
+    "all missing": lambda s: s[:0],
+    "all shifted by a field": lambda s: np.append(s[1:], s[-1] + 1).astype(np.int32),
+    "one dropped and another twice": lambda s: np.insert(np.delete(s, 10), 20, s[21]),
+    "a delimiter in quotes for one outside": lambda s: shifted(s, 3, -2 if s[3] else 0),
+    "in reverse": lambda s: s[::-1].copy(),
+    "negative": lambda s: shifted(s, 0, -2 * int(s[0]) - 1),
+    "beyond the chunk": lambda s: shifted(s, -1, 1000),
+}
+
+
+@pytest.mark.parametrize("fault", BREAKS)
+def test_broken_separators_are_never_believed(fault: str, monkeypatch) -> None:
+    find, confirm = PlainParser._find_separators, scanner.confirm
+    answers = []
+
+    def broken(self: PlainParser, chunk: bytes) -> np.ndarray:
+        return np.ascontiguousarray(BREAKS[fault](find(self, chunk).copy()))
+
+    monkeypatch.setattr(PlainParser, "_find_separators", broken)
+    monkeypatch.setattr(scanner, "confirm", lambda *given: answers.append(confirm(*given)) or answers[-1])
+    truth = read_file(FILE, 256, timestamps=False)
+    with Harness([FILE], chunk_bytes=5000) as run:
+        outcome = run.read()
+        (accepted,) = run.accepted(outcome)
+    assert answers
+    assert not any(answers)
+    assert accepted == [(offset, enriched(e.log_id, e.user_id, e.ip_address, e.micro)) for offset, e in truth.events]
+    assert len(accepted) == 300
+
+
+def rolled(name: str) -> Callable[[SplitRows, slice], None]:
+    def change(rows: SplitRows, new: slice) -> None:
+        rows.columns[name][new] = np.roll(rows.columns[name][new], 1)
+
+    return change
+
+
+def added(name: str, by: int) -> Callable[[SplitRows, slice], None]:
+    def change(rows: SplitRows, new: slice) -> None:
+        rows.columns[name][new] += rows.columns[name].dtype.type(by)
+
+    return change
+
+
+def other_users(rows: SplitRows, new: slice) -> None:
+    rows.users[rows.columns["user_end"][new] - 1] ^= 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [rolled("id_hi"), rolled("id_lo"), rolled("region"), rolled("micro_minutes"), rolled("offset"), added("id_hi", 1),
+     added("id_lo", 1), added("region", 1), added("micro_minutes", 1), added("micro_minutes", 1_000_000),
+     added("offset", 1), added("user_hash", 1), rolled("user_hash"), other_users],
+)  # fmt: skip
+def test_wrong_values_refuse_the_file(change: Callable[[SplitRows, slice], None], monkeypatch) -> None:
+    add = PlainParser._add_rows
+
+    def broken(self: PlainParser, chunk: bytes, separators: np.ndarray, lines: int, base: int) -> np.ndarray:
+        doubtful = add(self, chunk, separators, lines, base)
+        change(self._rows, slice(self._rows.count, self._rows.count + lines - len(doubtful)))
+        return doubtful
+
+    with Harness([FILE], chunk_bytes=5000) as run:
+        assert not run.read().refused
+        monkeypatch.setattr(PlainParser, "_add_rows", broken)
+        ((path, reason),) = run.read().refused.items()
+    assert path == run.paths[0]
+    assert "the compiled parser and the rules disagree" in reason
+
+
+def test_too_many_doubts_leave_the_chunk_to_polars() -> None:
+    rows = SplitRows(timestamps=True)
+    parser = PlainParser(Path(kernel()), HEADER, GEO.load(), rows, MAX_RECORD)
+    line = "|".join(GOOD.values()) + "\n"
+    assert parser.parse((line * 100 + line.replace("|1\n", "|x\n") * 40).encode(), 0) is None
+    assert rows.count == 0
+    found = parser.parse((line * 100 + line.replace("|1\n", "|x\n") * 4).encode(), 0)
+    assert found is not None
+    assert (found.lines, found.doubtful.records, rows.count) == (104, 4, 100)
+
+
+def test_rows_of_both_parsers_lie_in_one_split() -> None:
+    """Chunks of either kind follow each other; every row keeps its own place."""
+    body = b"".join(
+        b'i%d,u,2026-01-01,"say ""%d""",tv,1.1.1.1,1\n' % (n, n) if n // 20 % 2 else FILE.splitlines(True)[n + 1]
+        for n in range(300)
+    )
+    data = FILE.splitlines(True)[0] + body
+    header = Header(
+        ",",
+        tuple(data.split(b"\n")[0].decode().split(",")),
+        {"log_id": 0, "user_id": 1, "ip_address": 5, "watch_time": 6},
+        data.index(b"\n") + 1,
+        2,
+        50.0,
+    )
+    rows = SplitRows(timestamps=False)
+    plain = PlainParser(Path(kernel()), header, GEO.load(), rows, 256)
+    split = Split(0, "", len(data), header.data_start, len(data), True, header)
+    reader = SplitReader(split, io.BytesIO(data), 700, 256, plain)
+    by_polars = 0
+    for batch in reader:
+        if len(batch.rows):
+            by_polars += len(batch.rows)
+            rows.append(enrich(batch.rows, GEO.load()))
+    assert 0 < by_polars < rows.count == 300
+    truth = read_file(data, 256, timestamps=False)
+    assert sorted(accepted_rows(rows, GEO.load().names)) == [
+        (offset - header.data_start, enriched(e.log_id, e.user_id, e.ip_address, e.micro)) for offset, e in truth.events
+    ]

@@ -1,0 +1,93 @@
+"""The compiled parser is made once, and where it cannot be made the run does without it, and says so."""
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.compiled import build, compile_kernel
+from tests.end_to_end.program import HEADER, environment, published, run
+from tests.harness import kernel
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A cache folder that holds the library."""
+    shutil.copy(kernel(), tmp_path)
+    return tmp_path
+
+
+def test_a_library_that_is_there_is_used_again(cache: Path, monkeypatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("compiled again"))
+    assert compile_kernel(cache) == (cache / Path(kernel()).name, "")
+
+
+@pytest.mark.parametrize("damage", [b"", b"no library"])
+def test_a_damaged_library_is_made_anew(damage: bytes, cache: Path) -> None:
+    library = cache / Path(kernel()).name
+    library.write_bytes(damage)
+    assert compile_kernel(cache) == (library, "")
+    assert ctypes.CDLL(str(library)).find_separators
+    assert os.listdir(cache) == [library.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("_processor", lambda: "flags: mmx"), ("SOURCE", "other"), ("version", lambda _: "0.1")]
+)
+def test_another_machine_source_or_compiler_takes_no_library_of_this_one(
+    name: str, value: object, cache: Path, tmp_path: Path, monkeypatch
+) -> None:
+    if name == "SOURCE":
+        value = tmp_path / "kernel.c"
+        value.write_text(build.SOURCE.read_text() + "\n")
+    monkeypatch.setattr(build, name, value)
+    tried = []
+    monkeypatch.setattr(build, "_compile", lambda _, library: tried.append(library) or shutil.copy(kernel(), library))
+    library, reason = compile_kernel(cache)
+    assert (tried, reason) == ([library], "")
+    assert library != cache / Path(kernel()).name
+
+
+def test_every_reason_why_there_is_none(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    assert compile_kernel(tmp_path / "file" / "cache") == (
+        None,
+        f"{tmp_path / 'file' / 'cache'} cannot be written (Not a directory)",
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "SOURCE", tmp_path / "file")
+        (tmp_path / "file").write_text("this is no C\n")
+        library, reason = compile_kernel(tmp_path / "cache")
+        assert library is None
+        assert reason.startswith("the compiler failed: ")
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "_SECONDS", 0.001)
+        assert compile_kernel(tmp_path / "cache") == (None, "the compiler took more than 0.001 seconds")
+
+    def missing(name: str) -> str:
+        raise build.PackageNotFoundError(name)
+
+    monkeypatch.setattr(build, "version", missing)
+    assert compile_kernel(tmp_path / "cache") == (None, "the package ziglang is not installed")
+    assert not os.listdir(tmp_path / "cache")
+
+
+def test_a_run_without_it_says_so_and_finds_the_same(tmp_path: Path) -> None:
+    rows = "".join(f"i{n},u{n % 7},2026-01-01T00:00:00Z,v,tv,8.8.8.{n % 256},{n / 8}\n" for n in range(5000))
+    (tmp_path / "log.csv").write_text(HEADER + rows)
+    (tmp_path / "no folder").write_text("")
+    settings = {"without": {"XDG_CACHE_HOME": str(tmp_path / "no folder")}, "off": {}, "with": {}}
+    results = {}
+    for name, variables in settings.items():
+        env = environment(**({"COMPILED_PARSER": "no"} if name == "off" else {})) | variables
+        ended = run("--input", "log.csv", "--engine", "polars", cwd=tmp_path, env=env)
+        assert ended.code == 0, ended.err
+        assert ("no compiled parser, because" in " ".join((ended.out + ended.err).split())) == (name == "without")
+        record = json.loads(((tmp_path / "pipeline_data" / "output").resolve().parent / "run.json").read_text())
+        results[name] = (published(tmp_path), record["records_read"], record["kept"])
+    assert results["without"] == results["off"] == results["with"]
+    assert results["with"][1:] == (5000, 5000)
