@@ -1,5 +1,7 @@
 """Logmill: arguments → Config → command → exit code."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
@@ -10,18 +12,20 @@ from itertools import pairwise
 
 MISSING = "the package {0} is missing. Run: pip install -r requirements.txt (or start with make run)."
 
-try:
-    from cli.arguments import Arguments, parse_arguments
-    from cli.console import LOG, Answer, say
-    from config import Config, load_config
-    from pipeline.errors import EnvironmentFault, LogmillError
-    from pipeline.results import failed_result
-except ModuleNotFoundError as missing:
-    print(f"error: {MISSING.format(missing.name)}", file=sys.stderr)
-    sys.exit(5)
+if __name__ != "__mp_main__":  # the name under which workers import this file: they need nothing of it
+    try:
+        from cli.arguments import Arguments, parse_arguments
+        from cli.console import LOG, Answer, say
+        from config import Config, load_config
+        from pipeline.errors import EnvironmentFault, LogmillError
+        from pipeline.results import failed_result
+    except ModuleNotFoundError as missing:
+        print(f"error: {MISSING.format(missing.name)}", file=sys.stderr)
+        sys.exit(5)
+
+    Command = Callable[[Arguments, Config, Answer], int]
 
 INTERRUPTED = 130
-Command = Callable[[Arguments, Config, Answer], int]
 
 
 def main(argv: Sequence[str]) -> int:

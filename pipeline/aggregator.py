@@ -17,6 +17,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.arrow import to_arrow
 from pipeline.dedupe import repeated_keys, resolve, rows_with_keys
 from pipeline.intermediate import (
     FINE_MASK,
@@ -216,7 +217,7 @@ def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[list[tuple[int,
                 continue
             if passes > 1:
                 leading = column(rows, "id_hi").view(np.uint64) >> np.uint64(64 - (passes.bit_length() - 1))
-                rows = rows.filter(pa.array(leading == number)).combine_chunks()
+                rows = rows.take(to_arrow(np.flatnonzero(leading == number))).combine_chunks()
             parts.append((split, rows))
         if sum(len(rows) for _, rows in parts):
             yield parts
@@ -227,7 +228,7 @@ def _take(parts: list[tuple[int, pa.Table]], places: NDArray[np.int64]) -> pl.Da
     frames, first = [], 0
     for split, part in parts:
         here = places[np.searchsorted(places, first) : np.searchsorted(places, first + len(part))]
-        frame = pl.from_arrow(part.take(pa.array(here - first)))
+        frame = pl.from_arrow(part.take(to_arrow(here - first)))
         assert isinstance(frame, pl.DataFrame)
         frames.append(frame.with_columns(place=split * PLACE_UNIT + pl.col("offset").cast(pl.Int64)))
         first += len(part)

@@ -32,6 +32,12 @@ NAMES_FOLLOW = " has: "
 """What follows this in a reason may be a record; logs leave it out."""
 
 
+def without_fields(reason: str) -> str:
+    """A reason without the fields of the line that it shows, if it shows one."""
+    shown, names_follow, _ = reason.partition(NAMES_FOLLOW)
+    return shown.rpartition(". ")[0] + "." if names_follow else reason
+
+
 @dataclass(frozen=True)
 class Header:
     """Where a file's columns and records are.

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.arrow import to_arrow
 from pipeline.faults import point
 from pipeline.rows import NO_TIMESTAMP, SplitRows
 
@@ -95,14 +96,14 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
     schema = ROW_SCHEMA.append(TIMESTAMP_FIELD) if "timestamp" in rows.columns else ROW_SCHEMA
     used = np.flatnonzero(bucket_rows).tolist()
     arrays = {
-        "id_hi": rows["id_hi"].view(np.int64),
-        "id_lo": rows["id_lo"].view(np.int64),
+        "id_hi": to_arrow(rows["id_hi"].view(np.int64)),
+        "id_lo": to_arrow(rows["id_lo"].view(np.int64)),
         "user_id": rows.user_ids(),
-        **{name: rows[name] for name in ("region", "micro_minutes", "offset")},
+        **{name: to_arrow(rows[name]) for name in ("region", "micro_minutes", "offset")},
     }
     if "timestamp" in rows.columns:
-        arrays["timestamp"] = pa.array(rows["timestamp"], mask=rows["timestamp"] == NO_TIMESTAMP)
-    table = pa.table(arrays, schema=schema)
+        arrays["timestamp"] = to_arrow(rows["timestamp"], rows["timestamp"] == NO_TIMESTAMP)
+    table = pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
     partial = path.with_suffix(".partial")
     with pq.ParquetWriter(
         partial,

@@ -24,6 +24,7 @@ from pipeline.errors import EnvironmentFault, InputError
 from pipeline.expansion import expand_all
 from pipeline.fingerprint import fingerprint
 from pipeline.geo import GeoTable, load_geo_table
+from pipeline.header import without_fields
 from pipeline.history import open_history
 from pipeline.intermediate import Workspace, is_run_folder
 from pipeline.job import Job
@@ -257,6 +258,8 @@ def _open_inputs(
     readable = [path for path in paths if path not in refused]
     required, optional = rule_columns(rules, _read_columns(config))
     files, headless = open_inputs(readable, required, config.MAX_RECORD_BYTES, optional, expanded)
+    if config.PSEUDONYMIZE_USERS:  # where the header is missing, the line shown is a record with its user
+        headless = {path: without_fields(reason) for path, reason in headless.items()}
     return files, refused | headless
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.engines import Engine
 from pipeline.errors import BalanceError
-from pipeline.header import NAMES_FOLLOW
+from pipeline.header import without_fields
 from pipeline.job import Job
 from pipeline.output import FileTask, write_file
 from pipeline.phase1 import FileLedger, Phase1
@@ -99,8 +99,7 @@ def report_files(outcome: Phase1, progress: Progress) -> None:
     for ledger in outcome.ledgers:
         progress.event("file_read", "info", **ledger_entry(ledger))
     for path, reason in sorted(outcome.refused.items()):
-        reason = reason.partition(NAMES_FOLLOW)[0].strip()
-        progress.event("file_refused", level="error", file=display_name(path), reason=reason)
+        progress.event("file_refused", level="error", file=display_name(path), reason=without_fields(reason))
 
 
 def write_run_record(

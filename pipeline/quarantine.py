@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.arrow import to_table
 from pipeline.departed import recall_conflicts
 from pipeline.errors import EnvironmentFault
 from pipeline.faults import point
@@ -94,7 +95,7 @@ class RejectWriter:
             "value": [value and mask_addresses(value) for value in values],
             "raw": raws if self._keep_raw else [None] * len(lines),
         }
-        self._writer.write_table(pa.Table.from_pydict(rows, SCHEMA))
+        self._writer.write_table(to_table(rows, SCHEMA))
         self._waiting, self._bytes = [], 0
 
 
@@ -136,11 +137,11 @@ class Quarantine:
 
     def write_refused(self, reasons: Mapping[str, str]) -> None:
         """Name the files that were refused whole; ``reasons`` by path."""
-        rows = [
-            {"file": display_name(path), "reason": mask_addresses(reason)} for path, reason in sorted(reasons.items())
-        ]
+        rows: dict[str, list[object]] = {name: [None] * len(reasons) for name in SCHEMA.names}
+        rows["file"] = [display_name(path) for path in sorted(reasons)]
+        rows["reason"] = [mask_addresses(reasons[path]) for path in sorted(reasons)]
         with self._open("refused") as stream:
-            pq.write_table(pa.Table.from_pylist(rows, SCHEMA), stream, compression="zstd")
+            pq.write_table(to_table(rows, SCHEMA), stream, compression="zstd")
 
     def _open(self, name: str) -> BinaryIO:
         return open(self._folder / f"{name}.parquet", "xb", opener=lambda path, how: os.open(path, how, 0o600))

@@ -7,6 +7,8 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.arrow import to_arrow
+
 NO_TIMESTAMP = np.iinfo(np.int64).min
 """Stands for a missing timestamp, which Parquet then holds as null."""
 _DTYPES: dict[str, type[np.generic]] = {
@@ -79,7 +81,7 @@ class SplitRows:
         columns: dict[str, object] = {
             name: self[name][places] for name in ("id_hi", "id_lo", "region", "micro_minutes", "offset")
         }
-        users = pl.from_arrow(self.user_ids().take(pa.array(places)))
+        users = pl.from_arrow(self.user_ids().take(to_arrow(places)))
         frame = pl.DataFrame({**columns, "user_id": users, "place": places})
         if "timestamp" in self.columns:
             moments = pl.Series("timestamp", self["timestamp"][places])
@@ -90,7 +92,7 @@ class SplitRows:
         """The rows in order of ``bucket`` and as they came within it, without user_hash and those whose bucket is
         ``len(bucket_rows)`` or more; ``bucket_rows`` counts the others."""
         places = np.argsort(bucket, kind="stable")[: bucket_rows.sum()]
-        users = self.user_ids().take(pa.array(places))
+        users = self.user_ids().take(to_arrow(places))
         arranged = SplitRows(timestamps="timestamp" in self.columns)
         arranged.columns = {name: column[places] for name, column in self.columns.items()}
         arranged._bounds = np.frombuffer(users.buffers()[1], np.int64)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline import compiled
+from pipeline.arrow import to_numpy
 from pipeline.errors import BalanceError
 
 _SAFE_SUM = 2.0**62 * (1 - 1e-9)
@@ -42,8 +43,7 @@ def open_totals(kernel: str | None) -> Totals:
 
 def column(rows: pa.Table, name: str) -> NDArray[Any]:
     """A column of numbers, which is in one chunk, without copying it."""
-    values: NDArray[Any] = rows[name].chunk(0).to_numpy() if len(rows) else np.empty(0, np.int64)
-    return values
+    return to_numpy(rows[name].chunk(0)) if len(rows) else np.empty(0, np.int64)
 
 
 class _CompiledTotals:

@@ -26,7 +26,9 @@ def main(given: str) -> None:
     st.set_page_config("Logmill", layout="wide")
     try:
         config = read_config(given)
-        show(config, current_version(config.OUTPUT_DIR).name)
+        version = current_version(config.OUTPUT_DIR)
+        show(config, version.name)
+        st.caption(f"{version.record['geo_attribution']} ({version.record['geo_build']})")
     except LogmillError as fault:
         st.text(f"error: {fault}")  # as text: Markdown in a value could fetch a picture from elsewhere
 
@@ -126,7 +128,10 @@ def show_runs(config: Config, version: str) -> None:
 
 def show_table(found: Found, name: str) -> None:
     """Rows with their export as CSV and JSON."""
-    st.dataframe(as_table(found), hide_index=True)
+    table = as_table(found)
+    numbers = [f.name for f in table.schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
+    localized = {number: st.column_config.NumberColumn(format="localized") for number in numbers}
+    st.dataframe(table, hide_index=True, column_config=localized)
     if found.cut:
         st.text(f"Only the first {len(found.rows):,} rows are shown and exported: raise --limit-rows for more.")
     with st.container(horizontal=True):

@@ -17,7 +17,7 @@ from pipeline.header import Header
 from pipeline.parser import TextColumns, no_columns
 from pipeline.rows import SplitRows
 
-_SAMPLE = 16
+_SAMPLE = 8
 _MOST_DOUBTS = 1 / 8
 """A chunk with a larger share of doubtful lines is faster read by Polars."""
 _P, _I = ctypes.c_void_p, ctypes.c_int64

@@ -220,7 +220,9 @@ def _time(record: Record, observed: Observed) -> Html:
 
 def _plan(record: Record, observed: Observed) -> Html:
     plan, reached, settings = record["plan"], observed.reached, record["settings"]
-    workers = len({span.worker for span in observed.spans})
+    workers = f"{len({span.worker for span in observed.spans}):,}"
+    if record["engine"] == "spark":
+        workers += " (the pool's, then Spark's)"
     rows: list[tuple[Content, ...]] = [
         ("worker processes", f"{settings['PREPROCESSING_WORKERS']:,} asked, {plan['workers']:,} planned", workers),
         ("memory", f"at most {format_size(settings['MEMORY_LIMIT'])}", format_size(record["peak_memory_bytes"])),

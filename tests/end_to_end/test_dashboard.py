@@ -96,6 +96,7 @@ def test_totals_regions_and_top_users_are_those_of_the_result(page: Page, folder
     minutes = sum(row[2] for row in rows)
     assert f"{minutes:,.0f}" in page.inner_text("[data-testid=stMain]")
     assert f"{len({row[1] for row in rows}):,}" in page.inner_text("[data-testid=stMain]")
+    assert page.locator("a[href='https://db-ip.com']").count() == 1
     by_region = {region: sum(row[2] for row in rows if row[0] == region) for region in {row[0] for row in rows}}
     found = {row[0]: float(row[3]) for row in download(page, "regions")[1:]}
     assert found == pytest.approx(by_region)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.end_to_end.program import environment, finish, run, start
+from tests.end_to_end.program import HEADER, environment, finish, run, start
 
 LIMIT = 10**9
 
@@ -23,11 +23,10 @@ def memory_of(tree: psutil.Process) -> int:
     return total
 
 
-def test_a_small_limit_holds(tmp_path: Path) -> None:
-    made = run("generate", "--size", "100MB", "--files", 1, "--output", "logs", cwd=tmp_path)
-    assert made.code == 0, made.err
-    options = ("--input", "logs", "--engine", "polars", "--memory-limit", LIMIT, "--json")
-    program = start(*options, cwd=tmp_path, env=environment(PREPROCESSING_WORKERS=2))
+def run_watched(folder: Path, *arguments: object) -> tuple[dict, int]:
+    """(the answer, the peak of all processes together) of a run with two workers under LIMIT."""
+    options = ("--engine", "polars", "--memory-limit", LIMIT, "--json", *arguments)
+    program = start(*options, cwd=folder, env=environment(PREPROCESSING_WORKERS=2))
     tree = psutil.Process(program.pid)
     peak = 0
     while program.poll() is None:
@@ -36,7 +35,32 @@ def test_a_small_limit_holds(tmp_path: Path) -> None:
         time.sleep(0.1)
     ended = finish(program)
     assert ended.code == 0, ended.err
-    answer = ended.answer
+    return ended.answer, peak
+
+
+def test_a_small_limit_holds(tmp_path: Path) -> None:
+    made = run("generate", "--size", "100MB", "--files", 1, "--output", "logs", cwd=tmp_path)
+    assert made.code == 0, made.err
+    answer, peak = run_watched(tmp_path, "--input", "logs")
     assert 100e6 < answer["peak_memory_bytes"] < LIMIT
     assert 100e6 < peak < LIMIT
     assert answer["records_read"] == sum(answer[name] for name in ("kept", "duplicates", "conflicts", "rejected"))
+
+
+def test_lines_of_rubbish_stay_within_the_limit(tmp_path: Path) -> None:
+    """As many records and rejects as bytes allow, with quotes that close, that chain line to line and that do not.
+
+    The first three fill a chunk.
+    """
+    (tmp_path / "logs").mkdir()
+    kinds = [b"a\n", b'"\n', b'","\n', b",,,,,,\n", b'"\n",,,,,,1\n', b"\xff\n", b"1,u,,,,,1\n"]
+    expected = 0
+    for number, kind in enumerate(kinds):
+        lines = (2_200_000 if number < 3 else 300_000) // len(kind)
+        (tmp_path / "logs" / f"{number}.csv").write_bytes(HEADER.encode() + kind * lines)
+        expected += lines
+    answer, peak = run_watched(tmp_path, "--input", "logs")
+    assert peak < LIMIT
+    assert answer["peak_memory_bytes"] < LIMIT
+    assert (answer["records_read"], answer["kept"]) == (expected, 1)
+    assert answer["rejected"] + answer["duplicates"] + 1 == expected

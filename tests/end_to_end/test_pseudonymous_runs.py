@@ -1,5 +1,6 @@
 """Pseudonyms from the command line: no file holds a plain user id, none holds the key, and no value but ids changes."""
 
+import gzip
 import hmac
 import json
 import re
@@ -146,3 +147,23 @@ def test_spark_sees_pseudonyms_alone(plan: str, watched: Path) -> None:
     assert ended.code == 0, ended.err
     assert_hidden(watched / "pipeline_data")
     assert published(watched) == read_result(watched / "local")
+
+
+def test_packed_and_headless_files_and_stopped_runs_leave_no_user(watched: Path) -> None:
+    for path in (watched / "in").glob("*.csv"):
+        (watched / "in" / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    (watched / "in" / "headless.csv").write_text(f"1,{USERS[0]},2026-01-01T00:00:00Z,v,tv,8.8.8.8,1\n")
+    env = hidden(QUALITY_GATES='{"rejected": {"fail": 0}}', BUCKETS=8)
+    for limits, code in ((env, 4), (hidden(BUCKETS=8), 3)):
+        ended = run("--input", "in", "--engine", "polars", "--json", cwd=watched, env=limits)
+        assert ended.code == code, ended.err
+        (refused,) = ended.answer["refused_files"]
+        assert refused["reason"].endswith("under every delimiter of , ; TAB |.")
+        assert "person" not in (ended.out + ended.err).lower()
+        assert_hidden(watched / "pipeline_data")
+    (watched / "in" / "b.csv.gz").unlink()
+    (watched / "in" / "a.csv.gz").unlink()
+    assert run_json("--input", "in", cwd=watched, env=hidden(), code=3)["status"] == "failed"
+    for path in files_below(watched / "pipeline_data"):
+        assert b"person" not in decoded(path).lower(), path

@@ -23,16 +23,16 @@ class TimedEngine(InProcessEngine):
 
     def map(self, kernel: Callable, tasks: Sequence, advance: Callable[[int], None]) -> Iterator[tuple]:
         def hung(*_: object) -> None:
-            raise TimeoutError(f"more than {SECONDS} seconds for one task")
+            raise TimeoutError(f"more than {SECONDS} seconds of CPU time for one task")
 
-        before = signal.signal(signal.SIGALRM, hung)
+        before = signal.signal(signal.SIGPROF, hung)
         try:
             for task in tasks:
-                signal.alarm(SECONDS)
+                signal.setitimer(signal.ITIMER_PROF, SECONDS)
                 yield from super().map(kernel, [task], advance)
         finally:
-            signal.alarm(0)
-            signal.signal(signal.SIGALRM, before)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
 
 
 def test_there_are_two_thousand_distinct_files() -> None:

@@ -1,0 +1,33 @@
+"""Arrow data from NumPy arrays and Python values, by ways that do not import pandas.
+
+``pyarrow.array`` and its kin look for pandas and import it where it happens to be installed: half a second and 60 MB
+for each process, for nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+
+def to_arrow(values: NDArray[np.generic], missing: NDArray[np.bool_] | None = None) -> pa.Array:
+    """The numbers as an Arrow array, without copying them where they are contiguous; null where ``missing``."""
+    values = np.ascontiguousarray(values)
+    valid = None if missing is None else pa.py_buffer(np.packbits(~missing, bitorder="little"))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [valid, pa.py_buffer(values)])
+
+
+def to_numpy(values: pa.Array) -> NDArray[Any]:
+    """Numbers without nulls as an array, without copying them."""
+    buffer = values.buffers()[1]
+    dtype = values.type.to_pandas_dtype()  # a NumPy type, whatever its name
+    return np.frombuffer(buffer, dtype)[values.offset : values.offset + len(values)] if buffer else np.empty(0, dtype)
+
+
+def to_table(columns: Mapping[str, Sequence[object]], schema: pa.Schema) -> pa.Table:
+    """A table of ``schema`` from Python values by column."""
+    frame = pl.DataFrame({name: list(columns[name]) for name in schema.names}, schema=pl.Schema(schema))
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)

@@ -1,0 +1,85 @@
+"""Write docs/images/*.png from generated data: ``python -m scripts.take_screenshots``. It needs Chromium."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser
+from rich.ansi import AnsiDecoder
+from rich.console import Console
+
+from scripts.browser import open_browser
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+MAIN = [sys.executable, str(ROOT / "main.py")]
+
+
+def main() -> None:
+    """Generate logs, run twice, and take the pictures."""
+    with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
+        place = Path(folder)
+        size = ("--files", "6", "--size", "120MB", "--users", "50000")
+        _call(place, "generate", "--output", "logs", *size)
+        _call(place, "--input", "logs", "--engine", "polars")
+        shown = _call(place, "--input", "logs", "--engine", "polars")
+        _take_terminal(browser, shown, place)
+        _take_report(browser, (place / "pipeline_data" / "output").resolve().parent / "report.html")
+        _take_dashboard(browser, place)
+
+
+def _call(place: Path, *arguments: str) -> str:
+    environment = {"FORCE_COLOR": "1", "COLUMNS": "100", "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
+    ended = subprocess.run([*MAIN, *arguments], cwd=place, env=environment, check=True, stdout=subprocess.PIPE)
+    return ended.stdout.decode()
+
+
+def _take_terminal(browser: Browser, shown: str, place: Path) -> None:
+    console = Console(record=True, width=100, file=(place / "terminal.txt").open("w"))
+    console.print(*AnsiDecoder().decode(shown.strip("\n")), sep="\n", soft_wrap=True)
+    (place / "terminal.html").write_text(console.export_html(inline_styles=True), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 860, "height": 100})
+    page.goto((place / "terminal.html").as_uri())
+    page.screenshot(path=IMAGES / "terminal.png", full_page=True)
+
+
+def _take_report(browser: Browser, report: Path) -> None:
+    for name, width, scheme in (
+        ("report", 1200, "light"),
+        ("report-dark", 1200, "dark"),
+        ("report-narrow", 400, "dark"),
+    ):
+        page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+        page.goto(report.as_uri())
+        page.wait_for_selector("html[data-drawn]")
+        page.screenshot(
+            path=IMAGES / f"{name}.png", clip={"x": 0, "y": 0, "width": width, "height": 1240}, full_page=True
+        )
+
+
+def _take_dashboard(browser: Browser, place: Path) -> None:
+    program = subprocess.Popen([*MAIN, "dashboard", "--port", "0"], cwd=place, stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout is not None
+        (address,) = re.findall(r"http://\S+", program.stdout.readline())
+        page = browser.new_page(viewport={"width": 1200, "height": 1400})
+        for _ in range(100):
+            try:
+                page.goto(address)
+                break
+            except Exception as fault:
+                if "ERR_CONNECTION_REFUSED" not in str(fault):
+                    raise
+                page.wait_for_timeout(200)
+        page.get_by_text("Users by watch time").wait_for()
+        page.wait_for_timeout(2000)
+        page.screenshot(path=IMAGES / "dashboard.png")
+    finally:
+        program.terminate()
+        program.wait()
+
+
+if __name__ == "__main__":
+    main()
