@@ -33,6 +33,8 @@ from pipeline.job import Job
 _SAFE_SUM = 2.0**62 * (1 - 1e-9)
 """Floating-point sums below this are of integers that fit int64 with room to spare."""
 Keys = NDArray[np.uint64]
+TOTALS = pl.Schema({"user_id": pl.String, "region": pl.UInt16, "micro_minutes": pl.Int64, "event_count": pl.Int64})
+"""Columns of totals/."""
 
 
 @dataclass(frozen=True)
