@@ -1,7 +1,8 @@
-"""Conflict losers whose source file is no longer at hand: from the quarantine of the version before, or what is known.
+"""Conflict losers that need not or cannot be read from their source again.
 
-A file may have been rotated away, replaced or compressed since it was read. Its record then comes from the earlier
-quarantine, or else as the content that lost (user_id, region, minutes) in ``value``, without line and raw bytes.
+What the quarantine of the version before has is taken from there. A file may have been rotated away, replaced or
+compressed since it was read: a record of it that loses only now is kept as the content that lost (user_id, region,
+minutes) in ``value``, without line and raw bytes.
 """
 
 import json
@@ -16,44 +17,31 @@ from pipeline.job import Job
 
 CONTENT_COLUMN = "user_id, region, minutes"
 _MICRO = 1_000_000
+_COLUMNS = ("line", "byte_offset", "reason", "column", "value", "raw")
 
 
-def recall_conflicts(
-    job: Job, split: int, file: str, start: int, offsets: Sequence[int], previous: str, reason: str
-) -> list[tuple[Any, ...]]:
-    """Rows of the quarantine for the records at ``offsets`` of a split whose records begin at byte ``start``.
-
-    ``previous``: folder of the quarantine of the version before, or empty.
-    """
-    earlier = _read_earlier(previous, file, reason)
-    contents = _read_contents(job, split, offsets)
-    rows = []
-    for offset in offsets:
-        place = start + offset
-        if place in earlier:
-            line, column, value, raw = earlier[place]
-            rows.append((file, line, place, reason, column, value, raw if job.keep_raw else None))
-        else:
-            rows.append((file, None, place, reason, CONTENT_COLUMN, contents[offset], None))
-    return rows
-
-
-def _read_earlier(previous: str, file: str, reason: str) -> dict[int, tuple[Any, ...]]:
+def read_earlier(previous: str, file: str, reason: str) -> dict[int, tuple[Any, ...]]:
+    """Records of a file in the quarantine ``previous`` (a folder, or empty) by byte offset, without the file's name."""
     path = Path(previous) / "conflicts.parquet"
-    if not previous or not path.exists():
+    if not previous or not file or not path.exists():
         return {}
     found = pl.scan_parquet(path, glob=False).filter((pl.col("file") == file) & (pl.col("reason") == reason))
-    rows = found.select("byte_offset", "line", "column", "value", "raw").collect().rows()
-    return {place: tuple(rest) for place, *rest in rows}
+    return {row[1]: row for row in found.select(_COLUMNS).collect().rows()}
 
 
-def _read_contents(job: Job, split: int, offsets: Sequence[int]) -> dict[int, str]:
+def recall_contents(
+    job: Job, split: int, file: str, start: int, offsets: Sequence[int], reason: str
+) -> list[tuple[Any, ...]]:
+    """Rows of the quarantine for the records at ``offsets`` of a split whose records begin at byte ``start``."""
     names = job.geo().names
     rows = pl.scan_parquet(job.workspace.path("rows", split_file(split)), glob=False)
-    found = rows.filter(pl.col("offset").is_in(list(offsets)))
-    return {
-        offset: json.dumps([user, names[region], micro / _MICRO], ensure_ascii=False)
-        for offset, user, region, micro in found.select("offset", "user_id", "region", "micro_minutes")
-        .collect()
-        .iter_rows()
-    }
+    found = rows.filter(pl.col("offset").is_in(list(offsets))).sort("offset")
+    contents = found.select("offset", "user_id", "region", "micro_minutes").collect().rows()
+    return [
+        (file, None, start + offset, reason, CONTENT_COLUMN, _as_text(user, names[region], micro), None)
+        for offset, user, region, micro in contents
+    ]
+
+
+def _as_text(user: str, region: str, micro: int) -> str:
+    return json.dumps([user, region, micro / _MICRO], ensure_ascii=False)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
+from pipeline.incremental import Base, base_of
 from pipeline.inventory import Inventory, identity, take_inventory
-from pipeline.journal import Journal
+from pipeline.journal import Journal, ledger_of
 from pipeline.known import KnownFile, take_hint
 from pipeline.manifest import KnownVersion, Manifest, remove_manifest
 from pipeline.output import Output
@@ -40,9 +41,21 @@ class History:
         """The quarantine of the current version, if there is one."""
         return self._output.versions / self.current.name / "quarantine" if self.current else None
 
+    def base(self, fingerprint: str) -> Base | None:
+        """What the current version left that an incremental Phase 2 can go on from; None where it left nothing."""
+        if not self.current or any(file.fingerprint != fingerprint for file in self.counted):
+            return None
+        results = (split.result for file in self.counted for split in ledger_of(file, file.path, at_hand=False).splits)
+        return base_of(self.base_folder, self.counts, {result.split.number: result for result in results})
+
+    @property
+    def base_folder(self) -> Path:
+        """Where the current version's totals are, if they are."""
+        return self._store.root.parent / f"run-{self.current.name if self.current else ''}"
+
     @property
     def counts(self) -> dict[str, int]:
-        """Events kept, duplicates and conflicts of the current version; none without one."""
+        """Events kept, duplicates and conflicts (``counts_of``) of the current version; none without one."""
         found: dict[str, int] = json.loads(self.current.base) if self.current else {}
         return found
 
@@ -128,7 +141,12 @@ class History:
 
     def meet_again(self, inventory: Inventory) -> None:
         """Remember under which names and times files were found."""
-        self._manifest.meet_again((file.id, identity(path), inventory.hints[path]) for file, path in inventory.moved)
+        moved = {file.id for file, _ in inventory.moved}
+        self._manifest.meet_again(
+            (file.id, identity(path), display_name(path), inventory.hints[path])
+            for path, file in inventory.reused.items()
+            if file.id in moved or file.shown != display_name(path)
+        )
 
     def publish(
         self,

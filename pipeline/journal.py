@@ -9,7 +9,7 @@ from pipeline.known import KnownFile, KnownSplit, header_to_json, result_from_js
 from pipeline.manifest import Manifest, NewFile
 from pipeline.phase1 import FileLedger, PlacedSplit
 from pipeline.preprocessor import SplitResult
-from pipeline.splits import InputFile, Split
+from pipeline.splits import InputFile, Split, display_name
 from pipeline.store import Store
 
 _FLUSH_SECONDS = 0.5
@@ -29,7 +29,7 @@ def ledger_of(file: KnownFile, path: str, at_hand: bool) -> FileLedger:
         result = result_from_json(file.split(part, path), part.result)
         placed.append(PlacedSplit(result, line))
         line += result.lines
-    return FileLedger(found, tuple(placed), file.content_hash, at_hand and not found.expanded)
+    return FileLedger(found, tuple(placed), file.content_hash, at_hand and not found.expanded, file.shown)
 
 
 class Journal:
@@ -73,7 +73,8 @@ class Journal:
     def _describe(self, file: InputFile, splits: Sequence[Split]) -> NewFile:
         cuts = tuple((split.start, split.stop, split.exact) for split in splits)
         hint = self._inventory.hints[file.path]
-        return NewFile(identity(file.path), hint, self.fingerprint, file.size, header_to_json(file.header), cuts)
+        name = display_name(file.path)
+        return NewFile(identity(file.path), name, hint, self.fingerprint, file.size, header_to_json(file.header), cuts)
 
     def finish_split(self, result: SplitResult) -> None:
         """A split is done."""

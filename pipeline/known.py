@@ -61,12 +61,15 @@ class KnownSplit:
 class KnownFile:
     """A file that was read, or whose reading began (then ``content_hash`` is empty).
 
+    ``path``: see ``inventory.identity``; ``shown``: the name by which the records of its last version list it.
+
     ``fingerprint``: of all settings that shaped its splits; ``text_size``: bytes of text, which differ from those on
     disk where it is compressed; ``header``: JSON, empty for a file without one.
     """
 
     id: int
     path: str
+    shown: str
     hint: Hint
     fingerprint: str
     content_hash: str

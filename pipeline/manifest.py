@@ -23,8 +23,9 @@ MANIFEST_FILE = "manifest.sqlite"
 _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE files (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL, hint TEXT NOT NULL, fingerprint TEXT NOT NULL,
-    content_hash TEXT NOT NULL, text_size INTEGER NOT NULL, header TEXT NOT NULL, read_at REAL NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL, shown TEXT NOT NULL, hint TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, content_hash TEXT NOT NULL, text_size INTEGER NOT NULL, header TEXT NOT NULL,
+    read_at REAL NOT NULL);
 CREATE TABLE splits (
     number INTEGER PRIMARY KEY AUTOINCREMENT, file INTEGER NOT NULL REFERENCES files ON DELETE CASCADE,
     start INTEGER NOT NULL, stop INTEGER NOT NULL, exact INTEGER NOT NULL, result TEXT);
@@ -56,6 +57,7 @@ class NewFile:
     """A file before it is read, with the (start, stop, exact) of its splits."""
 
     path: str
+    shown: str
     hint: Hint
     fingerprint: str
     text_size: int
@@ -111,12 +113,12 @@ class Manifest:
         ):
             splits.setdefault(file, []).append(KnownSplit(number, start, stop, bool(exact), result))
         rows = self._db.execute(
-            "SELECT id, path, hint, fingerprint, content_hash, text_size, header, read_at FROM files ORDER BY id"
+            "SELECT id, path, shown, hint, fingerprint, content_hash, text_size, header, read_at FROM files ORDER BY id"
         )
         files = []
-        for id_, path, hint, mark, content, size, header, read_at in rows:
-            name, parts = os.fsdecode(path), tuple(splits.get(id_, ()))
-            files.append(KnownFile(id_, name, Hint(*json.loads(hint)), mark, content, size, header, read_at, parts))
+        for id_, path, shown, hint, mark, content, size, header, read_at in rows:
+            place = id_, os.fsdecode(path), shown, Hint(*json.loads(hint))
+            files.append(KnownFile(*place, mark, content, size, header, read_at, tuple(splits.get(id_, ()))))
         return files
 
     def versions(self, output: Path) -> dict[str, KnownVersion]:
@@ -139,10 +141,17 @@ class Manifest:
             return [self._begin_file(file) for file in files]
 
     def _begin_file(self, file: NewFile) -> tuple[int, list[int]]:
-        row = (os.fsencode(file.path), json.dumps(astuple(file.hint)), file.fingerprint, file.text_size, file.header)
+        row = (
+            os.fsencode(file.path),
+            file.shown,
+            json.dumps(astuple(file.hint)),
+            file.fingerprint,
+            file.text_size,
+            file.header,
+        )
         id_ = self._insert(
-            "INSERT INTO files (path, hint, fingerprint, text_size, header, content_hash, read_at) "
-            "VALUES (?, ?, ?, ?, ?, '', ?)",
+            "INSERT INTO files (path, shown, hint, fingerprint, text_size, header, content_hash, read_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, '', ?)",
             (*row, time.time()),
         )
         cut = "INSERT INTO splits (file, start, stop, exact) VALUES (?, ?, ?, ?)"
@@ -171,12 +180,12 @@ class Manifest:
                 [(content, time.time(), id_) for id_, content in hashes],
             )
 
-    def meet_again(self, files: Iterable[tuple[int, str, Hint]]) -> None:
-        """These files (id, path, hint) have other names or times than before, and the same bytes."""
+    def meet_again(self, files: Iterable[tuple[int, str, str, Hint]]) -> None:
+        """These files (id, path, shown, hint) have other names or times than before, and the same bytes."""
         with self._transaction("manifest.names"):
             self._db.executemany(
-                "UPDATE files SET path = ?, hint = ? WHERE id = ?",
-                [(os.fsencode(path), json.dumps(astuple(hint)), id_) for id_, path, hint in files],
+                "UPDATE files SET path = ?, shown = ?, hint = ? WHERE id = ?",
+                [(os.fsencode(path), shown, json.dumps(astuple(hint)), id_) for id_, path, shown, hint in files],
             )
 
     def forget_files(self, ids: Iterable[int]) -> None:

@@ -26,6 +26,7 @@ from pipeline.fingerprint import fingerprint
 from pipeline.geo import GeoTable, load_geo_table
 from pipeline.header import without_fields
 from pipeline.history import open_history
+from pipeline.incremental import aggregate_from, compare
 from pipeline.intermediate import Workspace, is_run_folder
 from pipeline.job import Job
 from pipeline.lock import Lock
@@ -33,7 +34,7 @@ from pipeline.masking import mask_addresses
 from pipeline.outlook import FileState, plan_inputs
 from pipeline.output import Output
 from pipeline.phase1 import Phase1, read_files
-from pipeline.phase2 import Totals, aggregate_all, fewest_buckets
+from pipeline.phase2 import Totals, fewest_buckets
 from pipeline.planner import Plan, plan
 from pipeline.pseudonym_key import KeySource, find_key
 from pipeline.record_rules import BoundRule, bind_rules, rule_columns
@@ -83,7 +84,9 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
         replays.add(request.replay)
         paths, outside = refuse_outside(config.INPUT_DIR, paths)
         sizes = plan(config, [], spark=choice.spark)  # the workers do not depend on the input
-        workspace = held.enter_context(_workspace(config, run_id))  # before the pool, so that it outlives the workers
+        workspace = held.enter_context(
+            _workspace(config, run_id, history.base_folder)
+        )  # before the pool, so that it outlives the workers
         pool = held.enter_context(LocalEngine(sizes.workers))
         geo = _load_geo(config)
         kernel, no_kernel = compile_kernel(cache_folder()) if config.COMPILED_PARSER else (None, "")
@@ -105,7 +108,11 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
         outcome.refused |= refused | outside
         replays.refuse_faulty(outcome.refused)
         taken = take_over(history, outcome, inventory, departed, journal)
-        pool.job = job = replace(job, buckets=fewest_buckets(outcome, job.buckets))
+        by_sql = choice.spark and config.SPARK_PLAN == "sql"
+        base = None if by_sql else history.base(mark)
+        change = compare(base, outcome.splits)
+        buckets = base.buckets if base and change else fewest_buckets(outcome, job.buckets)
+        pool.job = job = replace(job, buckets=buckets)
         if spark:
             spark.job = job
         publication.report_files(outcome, progress)
@@ -114,15 +121,15 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
             return _nothing_left(run_id, config, choice, job, outcome, clock)
 
         handed_over = sum(ledger.handed_over for ledger in outcome.ledgers)
-        progress.phase("Phase 2: deduplicate, add up", handed_over)
+        progress.phase("Phase 2: deduplicate, add up", change.rows if change else handed_over)
         engine: Engine = pool
         if spark:
             pool.close()  # its memory is Spark's now
             engine = spark
-        if spark and config.SPARK_PLAN == "sql":
+        if spark and by_sql:
             totals = spark.aggregate_by_sql(outcome.splits, progress.advance)
         else:
-            totals = aggregate_all(engine, job, outcome.splits, sizes.workers, progress.advance)
+            totals = aggregate_from(engine, job, base, change, outcome.splits, sizes.workers, progress.advance)
         publication.check_balance(outcome, totals)
         checks = quality.check_quality(config.QUALITY_GATES, rules, outcome, totals, geo.names)
         stopped = quality.failure(checks)
@@ -152,13 +159,23 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
         observed = report.observe(watched, spans, memory, outcome, totals, Path(workspace.root))
         report.write_report(folder, record, observed, config.OUTPUT_DIR)
         if not stopped:
-            history.publish(folder, run_id, sources, taken.ids, _counts(result), config.KEEP_VERSIONS)
+            history.publish(
+                folder,
+                run_id,
+                sources,
+                taken.ids,
+                _counts(result, None if by_sql else job.buckets),
+                config.KEEP_VERSIONS,
+            )
+            _remove_runs(config, Path(workspace.root))
             replays.keep()
     return result
 
 
-def _counts(result: RunResult) -> dict[str, int]:
-    return {"kept": result.kept, "duplicates": result.duplicates, "conflicts": result.conflicts}
+def _counts(result: RunResult, buckets: int | None) -> dict[str, int]:
+    """What the next run needs of this one's; ``buckets`` of its totals, None where they are Spark's partitions."""
+    counts = {"kept": result.kept, "duplicates": result.duplicates_phase2, "conflicts": result.conflicts}
+    return counts | {"all_duplicates": result.duplicates} | ({"buckets": buckets} if buckets else {})
 
 
 def check_before_work(config: Config) -> None:
@@ -264,18 +281,22 @@ def _open_inputs(
 
 
 @contextmanager
-def _workspace(config: Config, run_id: str) -> Iterator[Workspace]:
-    """The run's workspace, after those of earlier runs are removed; expanded inputs go when the run ends."""
+def _workspace(config: Config, run_id: str, base: Path) -> Iterator[Workspace]:
+    """The run's workspace, after those of earlier runs but ``base`` are removed; expanded inputs go when it ends."""
     place = Path(config.INTERMEDIATE_DIR)
-    for earlier in place.iterdir():
-        if is_run_folder(earlier, "run-"):
-            shutil.rmtree(earlier)
     workspace = Workspace(str((place / f"run-{run_id}").absolute()), str((place / "store").absolute()))
+    _remove_runs(config, base)
     workspace.create()
     try:
         yield workspace
     finally:
         shutil.rmtree(workspace.path("spool", ""))
+
+
+def _remove_runs(config: Config, but: Path) -> None:
+    for path in Path(config.INTERMEDIATE_DIR).iterdir():
+        if is_run_folder(path, "run-") and path.name != but.name:
+            shutil.rmtree(path)
 
 
 def _make_job(

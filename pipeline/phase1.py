@@ -25,13 +25,15 @@ class PlacedSplit:
 class FileLedger:
     """One file that counts: its splits in order, the sums over them, and the hash of its bytes as they lie on disk.
 
-    ``at_hand``: whether the bytes can be read again at its path.
+    ``at_hand``: whether the bytes can be read again at its path; ``listed_as``: its name in the records of the version
+    before, empty for a file that is new.
     """
 
     file: InputFile
     splits: tuple[PlacedSplit, ...] = ()
     content_hash: str = ""
     at_hand: bool = True
+    listed_as: str = ""
 
     @property
     def records(self) -> int:

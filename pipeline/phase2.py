@@ -1,6 +1,6 @@
 """Phase 2 by the kernel: settle ids across buckets, aggregate every bucket, and fetch what lost for the quarantine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -18,31 +18,24 @@ from pipeline.aggregator import (
 )
 from pipeline.engines import Engine, Kernel, Result, Task
 from pipeline.errors import BalanceError
-from pipeline.intermediate import PLACE_UNIT, coarser, read_frame
+from pipeline.intermediate import PLACE_UNIT, Workspace, coarser, read_frame
 from pipeline.job import Job
 from pipeline.phase1 import Phase1, PlacedSplit
 
 
 @dataclass(frozen=True)
 class Totals:
-    """The result of Phase 2: one BucketResult for each bucket that has rows."""
+    """The result of Phase 2: one BucketResult for each bucket that has rows; copies that were dropped, and contents
+    that lost."""
 
     buckets: tuple[BucketResult, ...]
+    duplicates: int
+    conflicts: int
 
     @property
     def kept(self) -> int:
         """Events that count."""
         return sum(bucket.kept for bucket in self.buckets)
-
-    @property
-    def duplicates(self) -> int:
-        """Copies dropped in Phase 2."""
-        return sum(bucket.duplicates for bucket in self.buckets)
-
-    @property
-    def conflicts(self) -> int:
-        """Contents that lost."""
-        return sum(bucket.conflicts for bucket in self.buckets)
 
     @property
     def users(self) -> int:
@@ -91,7 +84,14 @@ def aggregate_all(
                 f"bucket {result.bucket} does not balance: {rows[result.bucket]} rows handed over, {result}. "
                 "Nothing was published. This is a fault in the program; please report it."
             )
-    return Totals(tuple(sorted(results, key=lambda result: result.bucket)))
+    return sum_up(results)
+
+
+def sum_up(results: Iterable[BucketResult]) -> Totals:
+    """Totals of buckets that know their duplicates and conflicts."""
+    buckets = tuple(sorted(results, key=lambda result: result.bucket))
+    duplicates = sum(bucket.duplicates for bucket in buckets)
+    return Totals(buckets, duplicates, sum(bucket.conflicts for bucket in buckets))
 
 
 def _find_all_contested(engine: Engine, job: Job, splits: tuple[int, ...], rows: int, workers: int) -> tuple[int, ...]:
@@ -130,11 +130,16 @@ def _settle_all(engine: Engine, job: Job, results: list[BucketResult]) -> list[B
 
 def conflict_places(job: Job) -> pl.DataFrame:
     """(split, offset) of every conflict loser, sorted."""
-    paths = sorted(job.workspace.path("conflicts", "x").parent.glob("*.parquet"))
-    if not paths:
-        return pl.DataFrame(schema={"split": pl.Int64, "offset": pl.Int64})
     return (
-        pl.concat([read_frame(path).select("place") for path in paths])
+        places_of_losers(job.workspace)
+        .to_frame()
         .select(split=pl.col("place") // PLACE_UNIT, offset=pl.col("place") % PLACE_UNIT)
         .sort("split", "offset")
     )
+
+
+def places_of_losers(workspace: Workspace) -> pl.Series:
+    """The places of all conflict losers."""
+    paths = sorted(workspace.path("conflicts", "x").parent.glob("*.parquet"))
+    none = pl.Series("place", [], pl.Int64)
+    return pl.concat([none, *(read_frame(path)["place"] for path in paths)])

@@ -64,15 +64,16 @@ def write_quarantine(
         for split in outcome.splits
         if split.result.rejected
     )
-    places = {split.result.split.number: (split, file.at_hand) for file in outcome.ledgers for split in file.splits}
+    places = {split.result.split.number: (split, file) for file in outcome.ledgers for split in file.splits}
     tasks: list[ConflictTask] = []
     for (number,), group in conflict_places(job).group_by("split", maintain_order=True):
-        placed, at_hand = places[int(str(number))]
+        placed, file = places[int(str(number))]
         offsets = group["offset"].to_list()
         for first in range(0, len(offsets), _CONFLICTS_AT_ONCE):
             some = tuple(offsets[first : first + _CONFLICTS_AT_ONCE])
             where = placed.result.split, placed.result.start, placed.first_line
-            tasks.append(ConflictTask(len(tasks), *where, some, at_hand, str(previous or "")))
+            earlier = (str(previous), file.listed_as) if previous and file.listed_as else ("", "")
+            tasks.append(ConflictTask(len(tasks), *where, some, file.at_hand, *earlier))
     run_all(engine, fetch_conflicts, tasks, lambda _: None)
     conflicts = quarantine.write_conflicts(conflict_file(job, task.number) for task in tasks)
     expected = sum(split.result.rejected for split in outcome.splits), totals.conflicts

@@ -8,7 +8,7 @@ hold personal data.
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.arrow import to_table
-from pipeline.departed import recall_conflicts
+from pipeline.departed import read_earlier, recall_contents
 from pipeline.errors import EnvironmentFault
 from pipeline.faults import point
 from pipeline.intermediate import split_file
@@ -164,7 +164,8 @@ def _row_groups(path: Path) -> Iterator[pa.Table]:
 class ConflictTask:
     """Fetch the records at ``offsets`` (sorted, from byte ``start``, which is on line ``first_line``) of a split.
 
-    ``at_hand``: whether the source has the bytes that were read; ``previous``: the quarantine of the version before.
+    ``at_hand``: whether the source has the bytes that were read; ``previous``: the quarantine of the version before,
+    empty where the file is not in it, and ``listed_as``: under which name it is.
     """
 
     number: int
@@ -174,6 +175,7 @@ class ConflictTask:
     offsets: tuple[int, ...]
     at_hand: bool = True
     previous: str = ""
+    listed_as: str = ""
 
 
 def reject_file(job: Job, split: Split) -> Path:
@@ -191,25 +193,27 @@ def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None])
 
     Raises EnvironmentFault where the file is gone: nothing is dropped without its record.
     """
-    rows = _read_again(job, task) if task.at_hand else _recall(job, task)
+    name = display_name(task.split.path)
+    earlier = read_earlier(task.previous, task.listed_as, CONFLICT)
+    known = [offset for offset in task.offsets if task.start + offset in earlier]
+    rows = [(name, *earlier[task.start + offset]) for offset in known]
+    rest = tuple(offset for offset in task.offsets if task.start + offset not in earlier)
+    if rest and task.at_hand:
+        rows += _read_again(job, replace(task, offsets=rest))
+    elif rest:
+        rows += recall_contents(job, task.split.number, name, task.start, rest, CONFLICT)
     pq.write_table(
-        pa.Table.from_pydict(dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True)), SCHEMA),
+        to_table(dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True)), SCHEMA),
         conflict_file(job, task.number),
     )
     report(len(rows))
     return len(rows)
 
 
-def _recall(job: Job, task: ConflictTask) -> list[tuple[Any, ...]]:
-    split = task.split
-    name = display_name(split.path)
-    return recall_conflicts(job, split.number, name, task.start, task.offsets, task.previous, CONFLICT)
-
-
 def _read_again(job: Job, task: ConflictTask) -> list[tuple[Any, ...]]:
     split, delimiter = task.split, task.split.header.delimiter.encode()
     chunks = np.load(job.workspace.path("lines", split_file(split.number, "npy")))
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     try:
         with open(split.source, "rb") as stream:
             at, line = 0, 0

@@ -30,7 +30,7 @@ class TakeOver:
         share = replace(
             self.share,
             kept=result.kept - self.before.get("kept", 0),
-            duplicates=result.duplicates - self.before.get("duplicates", 0),
+            duplicates=result.duplicates - self.before.get("all_duplicates", 0),
             conflicts=result.conflicts - self.before.get("conflicts", 0),
         )
         speed = share.bytes_read / result.seconds.total
@@ -50,7 +50,7 @@ def take_over(
         if path in outcome.refused and file.fingerprint == fingerprint
     }
     outcome.ledgers += [ledger_of(file, path, at_hand=True) for path, file in inventory.reused.items()]
-    outcome.ledgers += [ledger_of(file, file.path, at_hand=False) for file in (*departed, *retained.values())]
+    outcome.ledgers += [ledger_of(file, file.shown, at_hand=False) for file in (*departed, *retained.values())]
     outcome.ledgers.sort(key=lambda ledger: ledger.file.path)
     history.meet_again(inventory)
     share = Share(

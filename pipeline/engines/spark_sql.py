@@ -24,7 +24,7 @@ from pipeline.errors import BalanceError
 from pipeline.intermediate import PLACE_UNIT, bucket_file, split_file, write_frame
 from pipeline.job import Job
 from pipeline.phase1 import PlacedSplit
-from pipeline.phase2 import Totals
+from pipeline.phase2 import Totals, sum_up
 from pipeline.totals import merge_totals
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def aggregate(context: "SparkContext", job: Job, splits: list[PlacedSplit], part
     """
     handed_over = sum(split.result.handed_over for split in splits)
     if not handed_over:
-        return Totals(())
+        return sum_up(())
     parts = job.workspace.path("sql", "totals")
     plan = _totals(_winners(_read(open_session(context), job, splits), job, partitions), partitions)
     try:
@@ -95,7 +95,7 @@ def aggregate(context: "SparkContext", job: Job, splits: list[PlacedSplit], part
             f"the SQL plan does not balance: {handed_over} rows handed over, {read} read, in parts {wrong[:3]}. "
             "Nothing was published. This is a fault in the program; please report it."
         )
-    return Totals(tuple(results))
+    return sum_up(results)
 
 
 def _read(session: "SparkSession", job: Job, splits: list[PlacedSplit]) -> "DataFrame":

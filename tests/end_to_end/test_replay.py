@@ -90,7 +90,7 @@ def test_a_replay_that_fails_is_not_kept(place: Path) -> None:
 
 def test_replays_alone_are_no_result(place: Path) -> None:
     (place / "logs" / "a.csv").write_text("nothing\n")
-    answer = replay(place, "mend.csv", code=3)
+    answer = replay(place, "mend.csv", "--full-refresh", code=3)
     assert answer["status"] == "failed"
     assert published(place) == BEFORE
     assert not list((place / "pipeline_data").glob("output.versions/replayed/*/*.csv"))

@@ -1,0 +1,200 @@
+"""Phase 2 of a run that changes little: the totals of the version before plus or minus what changed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from pipeline.delta import (
+    ApplyTask,
+    CollectTask,
+    Settled,
+    SettleTask,
+    TouchTask,
+    apply_changes,
+    collect,
+    find_touched,
+    settle_changes,
+)
+from pipeline.engines import Engine
+from pipeline.errors import BalanceError
+from pipeline.intermediate import Workspace, coarser, read_frame, split_file, write_frame
+from pipeline.job import Job
+from pipeline.phase1 import PlacedSplit
+from pipeline.phase2 import Totals, aggregate_all, places_of_losers, run_all
+from pipeline.preprocessor import SplitResult
+
+_MOST_CHANGED = 0.25
+"""Share of changed rows above which everything is added up anew, which then costs as much."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """What the version before left: its workspace, its number of buckets, its counts, and the splits it counted."""
+
+    root: str
+    buckets: int
+    kept: int
+    duplicates: int
+    conflicts: int
+    splits: Mapping[int, SplitResult]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Splits with rows that count now and did not before, and the other way round, by number."""
+
+    added: Mapping[int, SplitResult]
+    removed: Mapping[int, SplitResult]
+    stayed: Mapping[int, SplitResult]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the changed splits."""
+        return sum(result.handed_over for result in (*self.added.values(), *self.removed.values()))
+
+    @property
+    def changed(self) -> dict[int, SplitResult]:
+        """All changed splits."""
+        return {**self.added, **self.removed}
+
+
+def aggregate_from(
+    engine: Engine,
+    job: Job,
+    base: Base | None,
+    change: Change | None,
+    splits: list[PlacedSplit],
+    workers: int,
+    advance: Callable[[int], None],
+) -> Totals:
+    """The totals of all ``splits``: from ``base``, where there is a ``change`` since; else anew. ``advance`` gets rows.
+
+    ``job`` has the buckets of ``base`` then.
+    """
+    totals = aggregate_changes(engine, job, base, change, workers, advance) if base and change else None
+    return totals or aggregate_all(engine, job, splits, workers, advance)
+
+
+def compare(base: Base | None, splits: list[PlacedSplit], most_changed: float = _MOST_CHANGED) -> Change | None:
+    """What changed since ``base``; None where there is none, or so much that all had better be added up anew.
+
+    ``most_changed``: changed rows for each that counts now.
+    """
+    if not base:
+        return None
+    now = {split.result.split.number: split.result for split in splits if split.result.handed_over}
+    before = {number: result for number, result in base.splits.items() if result.handed_over}
+    change = Change(
+        added={number: result for number, result in now.items() if number not in before},
+        removed={number: result for number, result in before.items() if number not in now},
+        stayed={number: result for number, result in now.items() if number in before},
+    )
+    all_rows = sum(result.handed_over for result in now.values())
+    fine = all(len(result.bucket_rows) >= base.buckets for result in (*now.values(), *before.values()))
+    return change if fine and change.rows <= most_changed * all_rows else None
+
+
+def aggregate_changes(
+    engine: Engine, job: Job, base: Base, change: Change, workers: int, advance: Callable[[int], None]
+) -> Totals | None:
+    """The totals of all rows that count now; ``job`` has the buckets of ``base``. ``advance`` gets changed rows.
+
+    None, with nothing to use, where so many ids are touched that a bucket might not fit. Raises BalanceError where a
+    count does not add up.
+    """
+    ranges, touched = _find_all_touched(engine, job, change, workers)
+    if max(touched, default=0) > job.bucket_rows:
+        return None
+    tasks = _collect_tasks(job, change, ranges, touched)
+    events = sum(run_all(engine, collect, tasks, advance))
+    settled = _settle_all(engine, job, tuple(b for b, count in enumerate(touched) if count), sum(touched))
+    numbers = tuple(sorted(settled))
+    applied = [ApplyTask(bucket, base.root, numbers) for bucket in range(job.buckets)]
+    buckets = [result for result in run_all(engine, apply_changes, applied, lambda _: None) if result.kept]
+    duplicates = base.duplicates + sum(found.duplicates for found in settled.values())
+    conflicts = _write_losers(job, base, numbers)
+    expected = base.conflicts + sum(found.new_losers - found.old_losers for found in settled.values())
+    winners = _winner_events(job, numbers)
+    totals = Totals(tuple(sorted(buckets, key=lambda result: result.bucket)), duplicates, conflicts)
+    if conflicts != expected or totals.kept != base.kept + events + winners:
+        raise BalanceError(
+            f"the changes do not balance: {conflicts} conflicts, expected {expected}; {totals.kept} events, expected "
+            f"{base.kept + events + winners}. Nothing was published. This is a fault in the program; please report it, "
+            "and run again with --full-refresh."
+        )
+    return totals
+
+
+def _find_all_touched(engine: Engine, job: Job, change: Change, workers: int) -> tuple[tuple[int, ...], list[int]]:
+    """(numbers of the ranges with touched ids, their occurrences by bucket)."""
+    splits = {**change.stayed, **change.changed}
+    rows = sum(result.handed_over for result in splits.values())
+    ranges = 1 << max(workers - 1, rows // (2 * job.bucket_rows)).bit_length()
+    width = (1 << 64) // ranges
+    numbers, changed = tuple(sorted(splits)), frozenset(change.changed)
+    tasks = [TouchTask(n, n * width, (n + 1) * width - 1, numbers, changed) for n in range(ranges)] if changed else []
+    found: list[int] = []
+    counts = [0] * job.buckets
+    for task, result in engine.map(find_touched, tasks, lambda _: None):
+        if isinstance(result, Exception):
+            raise result
+        if any(result):
+            found.append(task.number)
+            counts = [a + b for a, b in zip(counts, result, strict=True)]
+    return tuple(sorted(found)), counts
+
+
+def _collect_tasks(job: Job, change: Change, ranges: tuple[int, ...], touched: list[int]) -> list[CollectTask]:
+    rows = {number: coarser(result.bucket_rows, job.buckets) for number, result in change.changed.items()}
+    tasks = []
+    for bucket in range(job.buckets):
+        added = tuple(number for number in change.added if rows[number][bucket])
+        removed = tuple(number for number in change.removed if rows[number][bucket])
+        count = sum(rows[number][bucket] for number in (*added, *removed))
+        if count or touched[bucket]:
+            tasks.append(CollectTask(bucket, added, removed, ranges, count))
+    return tasks
+
+
+def _settle_all(engine: Engine, job: Job, buckets: tuple[int, ...], touched: int) -> dict[int, Settled]:
+    if not buckets:
+        return {}
+    ranges = 1 << (touched // job.bucket_rows).bit_length()
+    settled = {}
+    for task, result in engine.map(
+        settle_changes, [SettleTask(number, ranges, buckets) for number in range(ranges)], lambda _: None
+    ):
+        if isinstance(result, Exception):
+            raise result
+        settled[task.number] = result
+    return settled
+
+
+def _write_losers(job: Job, base: Base, ranges: tuple[int, ...]) -> int:
+    """Write the places of all losers to conflicts/; returns how many."""
+    before = places_of_losers(Workspace(base.root))
+
+    def places(name: str) -> pl.Series:
+        paths = [job.workspace.path("delta", f"{name}-{split_file(number)}") for number in ranges]
+        return pl.concat([read_frame(path)["place"] for path in paths]) if paths else before.clear()
+
+    stayed = before.filter(~before.is_in(places("went").to_list()))
+    losers = pl.concat([stayed, places("came")]).sort().to_frame("place")
+    if len(losers):
+        write_frame(job.workspace.path("conflicts", "all.parquet"), losers)
+    return len(losers)
+
+
+def _winner_events(job: Job, ranges: tuple[int, ...]) -> int:
+    """By how many events the changes of winners add up."""
+    paths = [job.workspace.path("delta", f"changes-{split_file(number)}") for number in ranges]
+    return sum(int(read_frame(path)["event_count"].sum()) for path in paths)
+
+
+def base_of(root: Path, counts: Mapping[str, int], splits: Mapping[int, SplitResult]) -> Base | None:
+    """The base that a version left in ``root``; None where it left none (Spark's own plan has other buckets)."""
+    if "buckets" not in counts or not (root / "totals").is_dir():
+        return None
+    return Base(str(root), counts["buckets"], counts["kept"], counts["duplicates"], counts["conflicts"], splits)

@@ -1,0 +1,67 @@
+"""Totals of the version before plus what changed equal those of everything added up anew, for any files whatever."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import publication
+from pipeline.incremental import aggregate_changes, base_of, compare
+from pipeline.intermediate import Workspace
+from pipeline.phase1 import Phase1
+from pipeline.phase2 import aggregate_all
+from tests.harness import HEADER, Harness, InProcessEngine, Outcome, region_of
+from tests.properties.nasty import MAX_RECORD, keeps, records, sizes
+from tests.reference import run
+
+files = st.lists(st.lists(records(broken=0.1), max_size=12).map(b"".join).map(HEADER.__add__), min_size=1, max_size=5)
+
+
+class Versions:
+    """One version after the other over some of a harness's files, each made from the one before."""
+
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
+        self.ledgers = {ledger.file.path: ledger for ledger in harness.read().ledgers}
+        self.store = harness.job.workspace.root
+        self.base = None
+
+    def make(self, paths: list[str], number: int) -> Outcome:
+        harness = self.harness
+        outcome = Phase1([self.ledgers[path] for path in paths])
+        workspace = Workspace(str(harness.root / f"run-{number}"), self.store)
+        workspace.create()
+        job = harness.job = replace(harness.job, workspace=workspace)
+        engine = InProcessEngine(job)
+        change = compare(self.base, outcome.splits, most_changed=1e9)
+        if change:
+            totals = aggregate_changes(engine, job, self.base, change, harness.workers, lambda _: None)
+        else:
+            totals = aggregate_all(engine, job, outcome.splits, harness.workers, lambda _: None)
+        publication.check_balance(outcome, totals)
+        folder = harness.root / f"version-{number}"
+        publication.write_quarantine(engine, job, folder, outcome, totals)
+        found = harness.finish(outcome, totals, folder)
+        counts = {"buckets": job.buckets, "kept": totals.kept, "duplicates": totals.duplicates,
+                  "conflicts": totals.conflicts}  # fmt: skip
+        counted = {split.result.split.number: split.result for split in outcome.splits}
+        self.base = base_of(harness.root / f"run-{number}", counts, counted)
+        return found
+
+
+@settings(max_examples=40)
+@given(st.data(), files, keeps, sizes, st.sampled_from([1, 2, 8, 1024]), st.sampled_from([1, 3]))
+def test_each_version_equals_the_reference(data, contents, keep, split_bytes, buckets, workers):
+    with Harness(
+        contents, max_record=MAX_RECORD, keep=keep, split_bytes=split_bytes, buckets=buckets, workers=workers
+    ) as harness:
+        versions = Versions(harness)
+        by_path = dict(zip(harness.paths, contents, strict=True))
+        for number in range(3):
+            paths = data.draw(st.lists(st.sampled_from(harness.paths), unique=True, min_size=1))
+            found = versions.make(paths, number)
+            truth = run([by_path[path] for path in paths], MAX_RECORD, keep, region_of)
+            assert found.totals == truth.totals
+            assert (found.kept, found.duplicates, found.conflicts) == (truth.kept, truth.duplicates, truth.conflicts)
+            assert found.users == len({user for _, user in truth.totals})
+            assert len(found.conflict_raws) == found.conflicts
