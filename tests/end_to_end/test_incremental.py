@@ -1,0 +1,251 @@
+"""Runs that go on from earlier ones: after every day the result is that of everything computed anew."""
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.end_to_end.days import expected, settle, write_day
+from tests.end_to_end.program import HEADER, environment, finish, published, read_result, run, run_json, start, wait_for
+
+DAYS = int(os.environ.get("LOGMILLTEST_DAYS", "6"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Four logs, which a run has read."""
+    (tmp_path / "logs").mkdir()
+    for number in range(4):
+        write_day(tmp_path / "logs" / f"{number}.csv", random.Random(number))
+    run_json("--input", "logs", cwd=tmp_path)
+    return tmp_path
+
+
+def check(place: Path, answer: dict, logs: list[Path]) -> None:
+    rows, counts = expected(logs)
+    assert published(place) == rows
+    assert {name: answer[name] for name in counts} == counts
+
+
+def logs_of(place: Path) -> list[Path]:
+    return sorted((place / "logs").glob("*.csv"))
+
+
+def test_a_second_run_reads_nothing_and_changes_nothing(place: Path) -> None:
+    answer = run_json("--input", place / "logs", cwd=place)
+    check(place, answer, logs_of(place))
+    new = answer["new"]
+    assert (new["files"], new["bytes_read"], new["kept"], new["duplicates"]) == (0, 0, 0, 0)
+    assert (new["reused_files"], answer["files"]) == (4, 4)
+
+
+def test_thirty_days(tmp_path: Path) -> None:
+    """Files arrive late, twice, renamed, corrected and withdrawn (LOGMILLTEST_DAYS of them, in CI few)."""
+    dice = random.Random(30)
+    logs, away = tmp_path / "logs", tmp_path / "away"
+    logs.mkdir()
+    away.mkdir()
+    for number in range(6):
+        write_day(logs / f"start-{number}.csv", dice)
+    counted: dict[str, Path] = {}
+    for day in range(DAYS):
+        write_day(logs / f"day-{day}.csv", dice, rows=100)
+        prune = day % 4 == 3
+        present = logs_of(tmp_path)
+        event = ("late", "twice", "renamed", "corrected", "withdrawn")[day % 5]
+        if event == "late":
+            write_day(logs / f"late-{day}.csv", dice, rows=60)
+        elif event == "twice":
+            shutil.copy2(dice.choice(present), logs / f"copy-{day}.csv")
+        elif event == "renamed":
+            old = dice.choice([path for path in present if path.name in counted])
+            old.rename(logs / f"renamed-{day}.csv")
+            del counted[old.name]
+        elif event == "corrected":
+            write_day(dice.choice(present), dice, rows=120)
+        else:
+            gone = dice.choice([path for path in present if path.name in counted])
+            shutil.copy2(gone, away / gone.name)
+            counted[gone.name] = away / gone.name
+            gone.unlink()
+        answer = run_json("--input", "logs", *(["--prune-missing"] if prune else []), cwd=tmp_path)
+        if prune:
+            counted = {name: path for name, path in counted.items() if path.parent == logs}
+        counted |= {path.name: path for path in logs_of(tmp_path)}
+        check(tmp_path, answer, sorted(counted.values()))
+        if day % 5 == 4:
+            anew = tmp_path / "anew"
+            shutil.rmtree(anew, ignore_errors=True)
+            anew.mkdir()
+            for name, path in counted.items():
+                shutil.copy2(path, anew / name)
+            full = run_json("--input", "anew", "--output", f"full-{day}", "--intermediate", "other", cwd=tmp_path)
+            assert read_result(tmp_path / f"full-{day}") == published(tmp_path)
+            same = ("records_read", "kept", "duplicates", "conflicts", "rejected", "users", "files", "bytes_read")
+            assert {name: full[name] for name in same} == {name: answer[name] for name in same}
+
+
+def test_a_renamed_file_is_not_read_and_a_corrected_one_replaces_the_old(place: Path) -> None:
+    (place / "logs" / "0.csv").rename(place / "logs" / "first.csv")
+    answer = run_json("--input", "logs", cwd=place)
+    assert (answer["new"]["files"], answer["new"]["renamed_files"]) == (0, 1)
+    check(place, answer, logs_of(place))
+    write_day(place / "logs" / "first.csv", random.Random(99), rows=50)
+    answer = run_json("--input", "logs", cwd=place)
+    assert (answer["new"]["files"], answer["new"]["replaced_files"]) == (1, 1)
+    check(place, answer, logs_of(place))
+
+
+def test_a_change_within_the_same_size_and_time_is_noticed(place: Path) -> None:
+    path = place / "logs" / "0.csv"
+    status = path.stat()
+    path.write_text(path.read_text().replace(",2.5\n", ",9.5\n"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    check(place, run_json("--input", "logs", cwd=place), logs_of(place))
+
+
+def test_a_refused_successor_leaves_what_counted(place: Path) -> None:
+    before = published(place)
+    (place / "logs" / "0.csv").write_text("torn")
+    answer = run_json("--input", "logs", cwd=place, code=3)
+    assert answer["status"] == "partial"
+    assert published(place) == before
+
+
+def test_what_has_left_stays_until_it_is_pruned(place: Path) -> None:
+    before, logs = published(place), logs_of(place)
+    logs[0].unlink()
+    answer = run_json("--input", "logs", cwd=place)
+    assert (answer["files"], answer["new"]["missing_files"]) == (4, 1)
+    assert published(place) == before
+    ended = run("--input", "logs", "--engine", "polars", "--prune-missing", cwd=place)
+    assert "0.csv" in ended.out
+    assert published(place) == expected(logs[1:])[0]
+
+
+def test_another_input_is_refused_added_or_started_over(place: Path) -> None:
+    (place / "more").mkdir()
+    write_day(place / "more" / "x.csv", random.Random(7))
+    before = published(place)
+    answer = run_json("--input", "more", cwd=place, code=2)
+    assert "--full-refresh" in answer["error"]
+    assert published(place) == before
+    check(place, run_json("--input", "more", "--add", cwd=place), [*logs_of(place), place / "more" / "x.csv"])
+    check(place, run_json("--input", "logs", cwd=place), [*logs_of(place), place / "more" / "x.csv"])
+    check(place, run_json("--input", "more", "--full-refresh", cwd=place), [place / "more" / "x.csv"])
+
+
+def test_other_settings_are_not_mixed_in(place: Path) -> None:
+    answer = run_json("--input", "logs", "--geo-level", "country", cwd=place)
+    assert answer["new"]["files"] == 4
+    assert {row[0] for row in published(place)} == {"US", "PRIVATE", "INVALID"}
+    (place / "logs" / "0.csv").unlink()
+    answer = run_json("--input", "logs", cwd=place, code=3)
+    assert "0.csv" in answer["error"]
+    assert {row[0] for row in published(place)} == {"US", "PRIVATE", "INVALID"}
+
+
+def test_a_lost_file_of_the_store_is_made_anew(place: Path) -> None:
+    next((place / "pipeline_data" / "intermediate" / "store" / "rows").iterdir()).unlink()
+    answer = run_json("--input", "logs", cwd=place)
+    assert answer["new"]["files"] == 1
+    check(place, answer, logs_of(place))
+
+
+def test_a_lost_intermediate_folder_costs_time_alone(place: Path) -> None:
+    shutil.rmtree(place / "pipeline_data" / "intermediate")
+    check(place, run_json("--input", "logs", cwd=place), logs_of(place))
+
+
+def test_a_damaged_manifest_is_named(place: Path) -> None:
+    (place / "pipeline_data" / "intermediate" / "manifest.sqlite").write_bytes(b"no database" * 1000)
+    answer = run_json("--input", "logs", cwd=place, code=5)
+    assert "--full-refresh" in answer["error"]
+    check(place, run_json("--input", "logs", "--full-refresh", cwd=place), logs_of(place))
+
+
+def test_rollback_and_the_run_after_it(place: Path) -> None:
+    first = published(place)
+    write_day(place / "logs" / "4.csv", random.Random(4))
+    run_json("--input", "logs", cwd=place)
+    second = published(place)
+    assert second != first
+    assert run("rollback", cwd=place).code == 0
+    assert published(place) == first
+    assert run("rollback", cwd=place).code == 3, "there is none before"
+    assert run("rollback", "20260101T000000Z-abcdef", cwd=place).code == 3
+    check(place, run_json("--input", "logs", cwd=place), logs_of(place))
+    assert published(place) == second
+
+
+def test_status_and_dry_run_touch_nothing(place: Path) -> None:
+    write_day(place / "logs" / "4.csv", random.Random(4))
+    (place / "logs" / "0.csv").unlink()
+
+    def picture() -> dict[str, int]:
+        return {str(path): path.lstat().st_mtime_ns for path in (place / "pipeline_data").rglob("*")}
+
+    before = picture()
+    dry = run("--input", "logs", "--dry-run", cwd=place)
+    assert dry.code == 0
+    assert "3 reuse" in dry.out
+    assert "1 read" in dry.out
+    assert "1 keep" in dry.out
+    status = run("status", cwd=place)
+    assert "3 counted, 1 counted, has left" in status.out
+    assert "current" in status.out
+    assert picture() == before
+    empty = place / "empty"
+    empty.mkdir()
+    assert run("--input", place / "logs", "--dry-run", cwd=empty).code == 0
+    assert run("status", cwd=empty).code == 0
+    assert not list(empty.iterdir())
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_is_continued(how: signal.Signals, tmp_path: Path) -> None:
+    """The splits that were noted before the end are not read again."""
+    (tmp_path / "logs").mkdir()
+    write_day(tmp_path / "logs" / "a.csv", random.Random(1), rows=60_000)
+    env = environment(SPLIT_BYTES=40_000, COMPILED_PARSER=0)
+    program = start("--input", "logs", "--engine", "polars", "--json", cwd=tmp_path, env=env)
+    manifest = tmp_path / "pipeline_data" / "intermediate" / "manifest.sqlite"
+    wait_for(lambda: manifest.exists() and noted(manifest) > 0)
+    program.send_signal(how)
+    finish(program)
+    answer = run_json("--input", "logs", cwd=tmp_path, env=env)
+    assert answer["new"]["reused_splits"] > 0
+    check(tmp_path, answer, logs_of(tmp_path))
+
+
+def noted(manifest: Path) -> int:
+    with sqlite3.connect(f"file:{manifest}?mode=ro", uri=True) as database:
+        try:
+            return database.execute("select count(*) from splits where result is not null").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+
+
+def test_conflicts_of_a_file_that_left_are_kept(tmp_path: Path) -> None:
+    """What lost before it left keeps its bytes; what loses afterwards is kept as its content."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "a.csv").write_text(HEADER + "1,ann,,v,tv,8.8.8.8,1\n1,ann,,v,tv,8.8.8.8,2\n2,bob,,v,tv,8.8.8.8,3\n")
+    settle(logs / "a.csv")
+    run_json("--input", "logs", cwd=tmp_path)
+    (logs / "a.csv").unlink()
+    (logs / "b.csv").write_text(HEADER + "2,bob,,v,tv,8.8.8.8,4\n")
+    answer = run_json("--input", "logs", cwd=tmp_path)
+    assert (answer["kept"], answer["conflicts"]) == (2, 2)
+    conflicts = pl.read_parquet(
+        tmp_path / "pipeline_data" / f"output.versions/{answer['run_id']}/quarantine/conflicts.parquet"
+    )
+    assert set(conflicts.select("file", "line", "value", "raw").rows()) == {
+        ("logs/a.csv", 2, None, b"1,ann,,v,tv,8.8.8.8,1"),
+        ("logs/a.csv", None, '["bob", "North America", 3.0]', None),
+    }
