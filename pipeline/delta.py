@@ -114,9 +114,11 @@ def collect(job: Job, task: CollectTask, report: Callable[[int], None]) -> int:
     events = 0
     signs = dict.fromkeys(task.added, 1) | dict.fromkeys(task.removed, -1)
     for split in sorted({*signs, *touched}):
-        rows = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets)
-        if rows is None:
+        table = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets)
+        if table is None:
             continue
+        rows = pl.from_arrow(table)
+        assert isinstance(rows, pl.DataFrame)
         sign = signs.get(split, 0)
         wanted = rows_with_keys(rows["id_hi"].to_numpy().view(np.uint64) & ~FINE_MASK, touched.get(split, _NO_KEYS))
         place = pl.lit(split * PLACE_UNIT, pl.Int64) + pl.col("offset")

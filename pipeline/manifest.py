@@ -1,7 +1,7 @@
 """The manifest: what was read, in which splits, and which files count in which published version (SQLite).
 
 It lies beside the store. A split, a file and a version become known in one transaction each, after their files are on
-the disk (docs/decisions/012). Which version is current is said by the output's link alone.
+the disk (docs/decisions/014). Which version is current is said by the output's link alone.
 """
 
 import json
