@@ -40,10 +40,10 @@ def address(folder: Path) -> Iterator[str]:
     assert program.stdout is not None
     line = program.stdout.readline()
     (address,) = re.findall(r"http://127\.0\.0\.1:\d+/[\w-]+/", line) or [f"no address in {line!r}"]
-    wait_for(lambda: status(address) == 200)
+    wait_for(lambda: status(address) == 200, seconds=90)
     yield address
     program.send_signal(signal.SIGTERM)
-    _, errors = program.communicate(timeout=20)
+    _, errors = program.communicate(timeout=60)
     assert errors == ""
     assert status(address) is None
 
@@ -58,7 +58,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     host = address.split("/")[2]
     page.on("request", lambda request: trouble.append(request.url) if foreign(request.url, host) else None)
     page.goto(address)
-    page.get_by_text("Users by watch time").wait_for(timeout=30_000)
+    page.get_by_text("Users by watch time").wait_for(timeout=60_000)
     settle(page)
     yield page
     page.close()
@@ -71,7 +71,7 @@ def foreign(url: str, host: str) -> bool:
 
 def settle(page: Page) -> None:
     """Wait until the page's script has run."""
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=30_000)
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000)
 
 
 def status(address: str) -> int | None:
