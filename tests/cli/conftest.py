@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from config import Config
-from pipeline.results import PhaseSeconds, Progress, RefusedFile, RegionTotal, RunResult
+from pipeline.results import PhaseSeconds, Progress, RefusedFile, RegionTotal, RunResult, Share
 
 Run = Callable[[Config, Progress], RunResult]
 
@@ -47,6 +47,7 @@ def result() -> RunResult:
         peak_memory_bytes=3_456_789_012,
         throughput_bytes_per_second=331_427_621.0,
         version="v7",
+        new=Share(files=1_234, bytes_read=1_234_567_890_123, records_read=12_345_678_901),
         workers=16,
         geo_build="2026-11",
         geo_attribution="IP Geolocation by DB-IP, https://db-ip.com (CC BY 4.0)",
@@ -64,7 +65,7 @@ def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Run], 
 
     def put(run: Run) -> None:
         module = ModuleType("pipeline.orchestrator")
-        module.run = run
+        module.run = lambda config, progress, _: run(config, progress)
         module.check_before_work = lambda _: None
         monkeypatch.setitem(sys.modules, "pipeline.orchestrator", module)
 
