@@ -2,6 +2,7 @@
 # make test   every check and the whole suite: ruff, mypy, import directions, pytest (PYTEST_ARGS="-k geo")
 # make check  the same: it is what CI runs
 # make fuzz   the reader against the reference over new bytes for FUZZ_MINUTES (60)
+# make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and compares the results
 # make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB --peers duckdb,clickhouse")
 # make clean  removes the virtual environment and the tools' caches; your data stays
 
@@ -15,9 +16,10 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 ARGS ?=
 PYTEST_ARGS ?=
 FUZZ_MINUTES ?= 60
+CHAOS_KILLS ?= 200
 CODE := main.py config.py cli pipeline data_generator utils scripts benchmarks tests
 
-.PHONY: help run test check lint fuzz bench clean
+.PHONY: help run test check lint fuzz chaos bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -40,6 +42,10 @@ lint: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	FUZZ_MINUTES=$(FUZZ_MINUTES) $(BIN)/python -m tests.properties.fuzz
+
+chaos: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.end_to_end.chaos --kills $(CHAOS_KILLS)
+	LOGMILLTEST_DAYS=30 $(BIN)/python -m pytest tests/end_to_end/test_incremental.py -k thirty
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,0 +1,39 @@
+"""A sample of the kill sweep (``make chaos`` runs all of it), and full disks at the same points."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.chaos import Sweep, points
+from tests.end_to_end.days import expected, write_day
+from tests.end_to_end.program import environment, published, run_json
+
+SAMPLE = ["manifest.splits", "manifest.prepare.done", "publish.rename", "publish.link", "publish.link.done",
+          "manifest.forget.done", "rows.write"]  # fmt: skip
+
+
+def test_killed_runs_recover(tmp_path: Path) -> None:
+    assert set(SAMPLE) <= set(points())
+    sweep = Sweep(tmp_path, seed=2)
+    for point in SAMPLE:
+        sweep.kill_once(point)
+    sweep.kill_once(None)
+    assert not sweep.failed, sweep.report()
+    assert sum(count for (_, outcome), count in sweep.outcomes.items() if outcome.startswith("killed")) >= len(SAMPLE)
+
+
+@pytest.mark.parametrize("point", ["rows.write", "output.write", "publish.link", "store.sync"])
+def test_a_full_disk_changes_nothing(point: str, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    write_day(tmp_path / "logs" / "0.csv", random.Random(0))
+    run_json("--input", "logs", cwd=tmp_path)
+    before = published(tmp_path)
+    write_day(tmp_path / "logs" / "1.csv", random.Random(1))
+    answer = run_json(
+        "--input", "logs", cwd=tmp_path, code=5, env=environment() | {"LOGMILLTEST_FAULT": f"{point}:1:ENOSPC"}
+    )
+    assert "No space left" in answer["error"]
+    assert published(tmp_path) == before
+    run_json("--input", "logs", cwd=tmp_path)
+    assert published(tmp_path) == expected(sorted((tmp_path / "logs").glob("*.csv")))[0]
