@@ -2,8 +2,8 @@
 
     python -m tests.end_to_end.chaos [--kills 200]        (make chaos)
 
-Each round changes the input, kills the run over it, and runs it again: the result must be that of DuckDB, and the reader
-must have seen nothing but the result before or the new one, each complete.
+Each round changes the input, kills the run over it, and runs it again: the result must be that of DuckDB, and the
+reader must have seen nothing but the result before or the new one, each complete.
 """
 
 import argparse
@@ -149,7 +149,7 @@ class Sweep:
         return any(not outcome.endswith(("recovered", "fine")) for _, outcome in self.outcomes)
 
 
-def rounds(kills: int, dice: random.Random) -> Iterator[tuple[str | None, int]]:
+def rounds(kills: int) -> Iterator[tuple[str | None, int]]:
     """Every point at its first passing, then at later ones, then random times."""
     named: list[tuple[str | None, int]] = [(point, passing) for passing in PASSINGS for point in points()]
     half = named[: max(kills // 2, min(kills, len(points())))]
@@ -160,7 +160,7 @@ def rounds(kills: int, dice: random.Random) -> Iterator[tuple[str | None, int]]:
 def sweep(kills: int, seed: int, folder: Path) -> Sweep:
     """Run ``kills`` rounds."""
     found = Sweep(folder, seed)
-    for point, passing in rounds(kills, found.dice):
+    for point, passing in rounds(kills):
         found.kill_once(point, passing)
     return found
 
