@@ -36,7 +36,8 @@ sys.exit(main(sys.argv[1:]))
 def run_falsified(folder: Path, logs: Path, kernel: str, where: str, found: str) -> tuple[int, dict]:
     program = FALSIFIED.format(root=str(ROOT), kernel=kernel, where=where, found=found)
     ended = subprocess.run(
-        [sys.executable, "-c", program, "--input", str(logs), "--engine", "polars", "--json"],
+        [sys.executable, "-c", program, "--input", str(logs), "--engine", "polars", "--json",
+         "--full-refresh"],
         cwd=folder, env=environment(), capture_output=True, text=True, timeout=90,
     )  # fmt: skip
     assert "Traceback" not in ended.stderr, ended.stderr
