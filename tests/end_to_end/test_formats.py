@@ -161,7 +161,7 @@ def test_bad_archives_among_good_files(tmp_path: Path) -> None:
     assert skipped == {"log.csv.bz2", "log.csv.xz", "log.zip", "log.gz"}
 
     (tmp_path / "in" / "good.csv.gz").unlink()
-    answer = run_json("--input", "in", cwd=tmp_path, code=3)
+    answer = run_json("--input", "in", "--full-refresh", cwd=tmp_path, code=3)
     assert (answer["status"], len(answer["refused_files"])) == ("failed", len(bad))
     assert published(tmp_path) == [("North America", "ann", 2.0, 1)]
 
