@@ -51,9 +51,9 @@ def test_every_option_of_generate() -> None:
 
 def test_replay_takes_files_and_the_options_of_run() -> None:
     arguments = parse_arguments(["replay", "a.csv", "--", "-b.csv"])
-    assert (arguments.command, arguments.replay) == ("replay", ("a.csv", "-b.csv"))
+    assert (arguments.command, arguments.request.replay) == ("replay", ("a.csv", "-b.csv"))
     options = {action.dest for action in run_parser()._actions}
-    assert {action.dest for action in replay_parser()._actions} == options | {"replay"}
+    assert {action.dest for action in replay_parser()._actions} == options - {"dry_run"} | {"replay"}
     assert parse_arguments(["replay", "a", "--input", "b", "--json"]).settings == {"INPUT_DIR": "b"}
 
 

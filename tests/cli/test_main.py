@@ -22,12 +22,12 @@ KEYS = [
     "duplicates", "conflicts", "rejected", "rejected_by_reason", "output_rows", "users", "total_watch_time_min",
     "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "output",
     "duplicates_phase1", "duplicates_phase2", "handed_over", "blank_lines", "preamble_lines",
-    "quality",
+    "quality", "new",
 ]  # fmt: skip
 
 
 def raise_(error: BaseException) -> Callable[..., RunResult]:
-    def run(_config, _progress) -> RunResult:
+    def run(_config, _progress, _request) -> RunResult:
         print("noise of a library")
         raise error
 
@@ -44,7 +44,7 @@ def only_object(capsys: pytest.CaptureFixture[str]) -> tuple[dict, str]:
 
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("partial", 3)])
 def test_json_of_a_run(status, code, install, result, capsys) -> None:
-    def run(_config, progress) -> RunResult:
+    def run(_config, progress, _request) -> RunResult:
         print("noise of a library")
         progress.phase("Phase 1", 100)
         progress.advance(100)
