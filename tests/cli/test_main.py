@@ -110,7 +110,9 @@ def test_debug_shows_the_traceback(install, capsys) -> None:
 
 
 def test_quiet_says_only_what_went_wrong(install, result, capsys) -> None:
-    install(lambda _config, progress: progress.note("hidden") or replace(result, status="ok", refused_files=()))
+    install(
+        lambda _config, progress, _request: progress.note("hidden") or replace(result, status="ok", refused_files=())
+    )
     assert main(["--quiet", "--input", "x"]) == 0
     assert capsys.readouterr() == ("", "")
     install(lambda *_: result)
