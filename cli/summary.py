@@ -98,7 +98,8 @@ def _phases(result: RunResult) -> Group:
     table = new_table(("time", False), ("", True), ("GB/s", True))
     seconds = result.seconds
     for name, value in (("phase 1", seconds.phase1), ("phase 2", seconds.phase2), ("publish", seconds.publish)):
-        size = {"phase 1": result.new.bytes_read, "phase 2": result.bytes_read}.get(name)
+        read = result.new.bytes_read if result.new.reused_files else result.bytes_read
+        size = {"phase 1": read, "phase 2": result.bytes_read}.get(name)
         rate = f"{size / value / 1e9:.3f}" if value > 0 and size else ""
         table.add_row(name, format_seconds(value), rate)
     whole = f"{result.throughput_bytes_per_second / 1e9:.3f}"

@@ -39,7 +39,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(*pair.split("="))
 
 
-def honest_run(config: Config, _progress) -> RunResult:
+def honest_run(config: Config, _progress, _request) -> RunResult:
     truth = load_truth(Path(config.INPUT_DIR))
     assert truth is not None
     return right_answer(truth)
@@ -60,7 +60,7 @@ def test_the_first_run_makes_its_own_data_and_checks_the_result(install, monkeyp
 
 @pytest.mark.usefixtures("small")
 def test_a_wrong_result_is_said_aloud(install, capsys) -> None:
-    install(lambda config, progress: replace(honest_run(config, progress), kept=1))
+    install(lambda *given: replace(honest_run(*given), kept=1))
     assert main(["--quiet"]) == 0
     assert "warning: DIFFERS from truth.json: kept: expected" in capsys.readouterr().err
 
