@@ -65,7 +65,7 @@ def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Run], 
 
     def put(run: Run) -> None:
         module = ModuleType("pipeline.orchestrator")
-        module.run = lambda config, progress, _: run(config, progress)
+        module.run = run
         module.check_before_work = lambda _: None
         monkeypatch.setitem(sys.modules, "pipeline.orchestrator", module)
 
