@@ -164,6 +164,6 @@ def test_packed_and_headless_files_and_stopped_runs_leave_no_user(watched: Path)
         assert_hidden(watched / "pipeline_data")
     (watched / "in" / "b.csv.gz").unlink()
     (watched / "in" / "a.csv.gz").unlink()
-    assert run_json("--input", "in", cwd=watched, env=hidden(), code=3)["status"] == "failed"
+    assert run_json("--input", "in", "--full-refresh", cwd=watched, env=hidden(), code=3)["status"] == "failed"
     for path in files_below(watched / "pipeline_data"):
         assert b"person" not in decoded(path).lower(), path
