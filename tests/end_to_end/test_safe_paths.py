@@ -63,7 +63,8 @@ def test_case_22_and_23_names_of_files_and_regions_stay_inside(tmp_path: Path, e
     }  # fmt: skip
     env.pop("XDG_CACHE_HOME", None)
     cache_in(root / "home")
-    before = picture(root)
+    mine = {"here/o", "here/w", "home/.cache"}  # where Spark leaves its archive, once
+    before = picture(root, *mine)
     ended = run("--input", "logs", "--output", "o/out", "--intermediate", "w", "--engine", engine, "--json",
                 cwd=root / "here", env=env)  # fmt: skip
     assert ended.code == 3, ended.err
@@ -71,7 +72,6 @@ def test_case_22_and_23_names_of_files_and_regions_stay_inside(tmp_path: Path, e
     assert [Path(refused["file"]).name for refused in answer["refused_files"]] == ["way out.csv"]
     assert str(root / "secret" / "c.csv") in answer["refused_files"][0]["reason"]
     assert answer["files"] == answer["kept"] == len(NAMES) + len(ADDRESSES)
-    mine = {"here/o", "here/w", "home/.cache"}  # where Spark leaves its archive, once
     assert picture(root, *mine) == before
     output = root / "here" / "o" / "out"
     assert {path.parent for path in output.glob("*/*.parquet")} == {path for path in output.iterdir() if path.is_dir()}

@@ -89,7 +89,7 @@ def test_a_second_run_and_other_names_change_nothing(logs: Path, tmp_path: Path)
     rows = published(tmp_path)
     second = run_json("--input", renamed, cwd=tmp_path)
     assert published(tmp_path) == rows
-    run_json("--input", logs, cwd=tmp_path)
+    run_json("--input", logs, "--full-refresh", cwd=tmp_path)
     assert published(tmp_path) == rows
     assert counts(first) == counts(second)
     assert first["run_id"] != second["run_id"]
@@ -99,7 +99,7 @@ def test_a_glob_and_a_single_file(logs: Path, tmp_path: Path) -> None:
     name = min(path.name for path in logs.glob("*.csv"))
     of_glob = run_json("--input", f"{logs}/{name[:13]}*.csv", cwd=tmp_path)
     rows = published(tmp_path)
-    of_file = run_json("--input", logs / name, cwd=tmp_path)
+    of_file = run_json("--input", logs / name, "--full-refresh", cwd=tmp_path)
     assert of_glob["files"] == of_file["files"] == 1
     assert published(tmp_path) == rows
 
