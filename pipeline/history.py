@@ -162,7 +162,7 @@ class History:
         ``counts``: of the version, for the next one to compare.
         """
         link = self._output.link
-        self._store.sync()
+        self._store.sync_run(self._store.root.parent / f"run-{version}")
         self._manifest.prepare_version(link, version, sources, files, json.dumps(counts))
         self._output.publish(folder, version, keep)
         self._manifest.confirm_version(link, version)

@@ -5,6 +5,7 @@ leading bits of a 64-bit hash of user_id, so that it holds all rows of its users
 """
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -172,3 +173,14 @@ def write_frame(path: Path, frame: pl.DataFrame) -> None:
 def read_frame(path: Path) -> pl.DataFrame:
     """Read what ``write_frame`` wrote; the path is literal, whatever brackets it has."""
     return pl.read_parquet(path, glob=False)
+
+
+def sync(path: Path) -> None:
+    """Bring a file's bytes (or a folder's entries) to the disk; folders cannot be opened so on Windows."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

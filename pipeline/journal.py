@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.inventory import Inventory, identity
-from pipeline.known import KnownFile, KnownSplit, header_to_json, result_from_json, result_to_json
+from pipeline.known import KnownFile, KnownSplit, files_of, header_to_json, result_from_json, result_to_json
 from pipeline.manifest import Manifest, NewFile
 from pipeline.phase1 import FileLedger, PlacedSplit
 from pipeline.preprocessor import SplitResult
@@ -45,7 +45,7 @@ class Journal:
         self._inventory = inventory
         self.fingerprint = fingerprint
         self._begun: dict[str, int] = {}
-        self._splits: list[tuple[int, str]] = []
+        self._splits: list[SplitResult] = []
         self._files: list[tuple[int, str]] = []
         self._flushed = time.monotonic()
 
@@ -78,7 +78,7 @@ class Journal:
 
     def finish_split(self, result: SplitResult) -> None:
         """A split is done."""
-        self._splits.append((result.split.number, result_to_json(result)))
+        self._splits.append(result)
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
 
@@ -95,8 +95,8 @@ class Journal:
     def flush(self) -> None:
         """Bring the files of all finished splits to the disk, then say so."""
         if self._splits:
-            self._store.sync()
-            self._manifest.finish_splits(self._splits)
+            self._store.sync({r.split.number: files_of(bool(r.handed_over), bool(r.rejected)) for r in self._splits})
+            self._manifest.finish_splits((r.split.number, result_to_json(r)) for r in self._splits)
         if self._files:
             self._manifest.finish_files(self._files)
         self._splits, self._files, self._flushed = [], [], time.monotonic()

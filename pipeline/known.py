@@ -36,6 +36,11 @@ def take_hint(path: str, now_ns: int) -> Hint:
     return Hint(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, settled)
 
 
+def files_of(has_rows: bool, has_rejects: bool) -> frozenset[str]:
+    """The kinds of files that Phase 1 makes of a split."""
+    return frozenset({"lines"} | ({"rows", "index"} if has_rows else set()) | ({"rejects"} if has_rejects else set()))
+
+
 @dataclass(frozen=True)
 class KnownSplit:
     """A split as it was planned; ``result`` (JSON of its counts) once it is finished."""
@@ -49,12 +54,7 @@ class KnownSplit:
     def needs(self) -> frozenset[str]:
         """The kinds of files that a finished split must have in the store."""
         counts = json.loads(self.result or "{}")
-        kinds = {"lines"}
-        if counts.get("handed_over"):
-            kinds |= {"rows", "index"}
-        if counts.get("rejected_by_reason"):
-            kinds.add("rejects")
-        return frozenset(kinds)
+        return files_of(bool(counts.get("handed_over")), bool(counts.get("rejected_by_reason")))
 
 
 @dataclass(frozen=True)

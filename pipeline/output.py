@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.faults import point
-from pipeline.intermediate import bucket_file, is_run_folder
+from pipeline.intermediate import bucket_file, is_run_folder, sync
 from pipeline.job import Job
 
 MICRO = 1_000_000
@@ -159,14 +159,3 @@ class Output:
         fresh.replace(self.link)
         point("publish.link.done")
         sync(self.link.parent)
-
-
-def sync(path: Path) -> None:
-    """Bring a file's bytes (or a folder's entries) to the disk; folders cannot be opened so on Windows."""
-    if path.is_dir() and os.name == "nt":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.output import sync
+from pipeline.intermediate import sync
 from pipeline.splits import display_name
 
 FOLDER = "replayed"

@@ -3,17 +3,17 @@
 A file counts only where the manifest calls its split finished; all others are leftovers and go when a run begins.
 """
 
-import ctypes
 import os
 import re
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.faults import point
-from pipeline.intermediate import SPLIT_KINDS, split_file
+from pipeline.intermediate import SPLIT_KINDS, split_file, sync
 
 _SPLIT_FILE = re.compile(r"split-([0-9]{6,})\.(parquet|npy|partial)")
+_SYNC_THREADS = 16
 _SUFFIX = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}
 
 
@@ -59,20 +59,24 @@ class Store:
                 point("store.remove")
                 (self.root / kind / split_file(number, _SUFFIX[kind])).unlink(missing_ok=True)
 
-    def sync(self) -> None:
-        """Bring everything that was written below the intermediate folder to the disk.
-
-        One call for the whole file system: a run over 10,000 small files would wait minutes for 30,000 single ones.
-        """
+    def sync(self, finished: Mapping[int, frozenset[str]]) -> None:
+        """Bring the files of these splits (the kinds that each has) to the disk, and the folders' entries."""
         point("store.sync")
-        if sys.platform == "linux":
-            handle = os.open(self._place, os.O_RDONLY)
-            try:
-                libc = ctypes.CDLL(None, use_errno=True)
-                if libc.syncfs(handle) != 0:
-                    code = ctypes.get_errno()
-                    raise OSError(code, os.strerror(code), str(self._place))
-            finally:
-                os.close(handle)
-        elif hasattr(os, "sync"):
-            os.sync()
+        files = [
+            self.root / kind / split_file(number, _SUFFIX[kind]) for number, kinds in finished.items() for kind in kinds
+        ]
+        sync_files([*files, *(self.root / kind for kind in SPLIT_KINDS)])
+
+    def sync_run(self, run: Path) -> None:
+        """Bring what a run leaves for the next one to the disk: totals and conflict losers in its folder ``run``."""
+        point("run.sync")
+        folders = [run / "totals", run / "conflicts"]
+        sync_files([*(path for folder in folders for path in folder.iterdir()), *folders, run, run.parent])
+
+
+def sync_files(paths: Sequence[Path]) -> None:
+    """fsync many files, several at once: the file system commits them together, which one by one would take minutes
+    for 10,000 small ones."""
+    with ThreadPoolExecutor(_SYNC_THREADS) as threads:
+        for _ in threads.map(sync, paths):
+            pass

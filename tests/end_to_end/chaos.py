@@ -132,8 +132,7 @@ class Sweep:
         self.reads += reader.reads
         killed = ended.code == -signal.SIGKILL
         self.outcomes[kind, problem or ("killed, recovered" if killed else "not reached, fine")] += 1
-        if problem:
-            print(f"{point}:{passing}: {problem}", flush=True)
+        print(f"{point or 'random time'}:{passing}: {problem or 'fine'} ({self.seconds:.1f} s)", flush=True)
 
     def report(self) -> str:
         """A table of kinds and outcomes."""
