@@ -43,6 +43,7 @@ from pipeline.request import NOTHING_SPECIAL, Request
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
 from pipeline.retention import remove_expired
 from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
+from pipeline.stages import stage, sum_up, take
 from pipeline.takeover import finest_buckets, take_over
 from pipeline.timeline import WatchedProgress
 from utils.metrics import PeakMemory
@@ -60,6 +61,7 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
     the run cannot go on; nothing is published then.
     """
     clock = _Clock()
+    take()  # of a run before, in this process
     progress = watched = WatchedProgress(progress)
     run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
     rules, pseudonyms = _bind_rules(config), _find_key(config)
@@ -154,22 +156,20 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
             place = display_name(str(folder / "quarantine")) if result.quarantine else None
             shown = display_name(str(folder / report.REPORT))
             result = replace(result, status="failed", error=stopped, quarantine=place, report=shown)
-        record = publication.write_run_record(folder, result, outcome, _settings(config))
         spans = [*pool.spans, *(spark.spans if spark else [])]
-        observed = report.observe(watched, spans, memory, outcome, totals, Path(workspace.root))
-        report.write_report(folder, record, observed, config.OUTPUT_DIR)
+        spent = [*(span.spent for span in spans), take()]
+        result = replace(result, profile=sum_up(spent))
+        record = publication.write_run_record(folder, result, outcome, _settings(config))
+        with stage("report"):
+            observed = report.observe(watched, spans, memory, outcome, totals, Path(workspace.root))
+            report.write_report(folder, record, observed, config.OUTPUT_DIR)
         if not stopped:
-            history.publish(
-                folder,
-                run_id,
-                sources,
-                taken.ids,
-                _counts(result, None if by_sql else job.buckets),
-                config.KEEP_VERSIONS,
-            )
+            counts = _counts(result, None if by_sql else job.buckets)
+            with stage("publish"):
+                history.publish(folder, run_id, sources, taken.ids, counts, config.KEEP_VERSIONS)
             _remove_runs(config, Path(workspace.root))
             replays.keep()
-    return result
+        return replace(result, profile=sum_up([*spent, take()]))
 
 
 def _counts(result: RunResult, buckets: int | None) -> dict[str, int]:
