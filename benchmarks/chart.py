@@ -100,11 +100,11 @@ def _panel(alt: Any, rows: list[dict[str, Any]], fields: tuple[str, str, str], u
 
 
 def _curves(alt: Any, rounds: Sequence[Round]) -> Any:
-    """Time and memory over the size of the input, a line for each contender; in logarithms, where linear is straight."""
+    """Time and memory over the size of the input, a line for each contender; in logarithms."""
     rows = [row for each in rounds for row in _rows(each)]
     who = list(dict.fromkeys(row["who"] for row in sorted(rows, key=lambda row: not row["ours"])))
     base = alt.Chart(alt.Data(values=rows)).mark_line(point=True).properties(width=WIDTH, height=240)
-    log = alt.Scale(type="log", nice=True)
+    log = alt.Scale(type="log", nice=False)
     x = alt.X("size:Q", title="input, GB", scale=log)
     width = alt.condition("datum.ours", alt.value(3), alt.value(1.5))
     legend = alt.Legend(orient="bottom", columns=3, columnPadding=60, labelLimit=NAMES)
