@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.arrow import to_arrow
+from pipeline.compiled import Part, find_candidates, judge_copies
 from pipeline.dedupe import repeated_keys, resolve, rows_with_keys
 from pipeline.intermediate import (
     FINE_MASK,
@@ -134,20 +135,21 @@ def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> Buck
     losers: list[pl.DataFrame] = []
     set_aside: list[pl.DataFrame] = []
     rows = kept = duplicates = 0
-    with open_totals(job.kernel) as totals:
+    with open_totals(job.library) as totals:
         for parts in _passes(job, task, passes):
             ids = np.concatenate([column(part, "id_hi").view(np.uint64) for _, part in parts])
             rows += len(ids)
             with stage("dedupe", len(ids)):
-                candidates = rows_with_keys(ids, repeated_keys(np.sort(ids)))
-            alone = rows_with_keys(ids & ~FINE_MASK, contested)
-            candidates = np.union1d(candidates, alone) if len(alone) else candidates
+                alone = rows_with_keys(ids & ~FINE_MASK, contested)
+                copies, disputed = _judge(job, [part for _, part in parts], ids, alone)
+            disputed = np.union1d(disputed, alone)
             skipped = np.zeros(len(ids), bool)
-            skipped[candidates] = True
-            kept += len(ids) - len(candidates)
-            if len(candidates):
+            skipped[copies] = skipped[disputed] = True
+            kept += len(ids) - len(copies) - len(disputed)
+            duplicates += len(copies)
+            if len(disputed):
                 with stage("dedupe"):
-                    resolution = resolve(_take(parts, candidates), job.keep, job.geo().names)
+                    resolution = resolve(_take(parts, disputed), job.keep, job.geo().names)
                 winners = resolution.winners
                 duplicates += resolution.duplicates
                 losers.append(resolution.losers)
@@ -230,6 +232,25 @@ def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[list[tuple[int,
             parts.append((split, rows))
         if sum(len(rows) for _, rows in parts):
             yield parts
+
+
+def _judge(
+    job: Job, parts: list[pa.Table], ids: Keys, but: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(copies that go, rows that ``resolve`` must decide) among all rows ``but`` those."""
+    repeated = repeated_keys(np.sort(ids))
+    found = find_candidates(job.library, ids, repeated) if job.library else rows_with_keys(ids, repeated)
+    candidates = np.setdiff1d(found, but, assume_unique=True) if len(but) else found
+    if job.library is None or not len(candidates):
+        return candidates[:0], candidates
+    names = ("id_hi", "id_lo", "region", "micro_minutes")
+    filled = [
+        Part(user_id=part["user_id"].chunk(0), **{name: column(part, name) for name in names})
+        for part in parts
+        if len(part)
+    ]
+    judged = judge_copies(job.library, filled, candidates)
+    return candidates[judged.copies], candidates[judged.disputed]
 
 
 def _take(parts: list[tuple[int, pa.Table]], places: NDArray[np.int64]) -> pl.DataFrame:

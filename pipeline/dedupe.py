@@ -29,8 +29,9 @@ class Resolution:
 
 def repeated_keys(ordered: Keys) -> Keys:
     """The distinct keys that occur more than once in a sorted array."""
-    same = ordered[1:] == ordered[:-1]
-    return np.unique(ordered[1:][same])
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    distinct: Keys = again[np.append(again[1:] != again[:-1], True)] if len(again) else again
+    return distinct
 
 
 def rows_with_keys(keys: Keys, wanted: Keys) -> Rows:

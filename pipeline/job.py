@@ -1,7 +1,9 @@
 """What every kernel must know about the run: plain values that cross to worker processes and Spark executors."""
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from pipeline.geo import GeoSource, GeoTable
 from pipeline.intermediate import FINE_BUCKET_BITS, Workspace
@@ -37,6 +39,11 @@ class Job:
     def bucket_shift(self) -> int:
         """How far to shift a fine bucket number to the right for its bucket."""
         return FINE_BUCKET_BITS - (self.buckets.bit_length() - 1)
+
+    @property
+    def library(self) -> Path | None:
+        """The compiled code, where it is on this machine (an executor on another has none)."""
+        return Path(self.kernel) if self.kernel and os.path.exists(self.kernel) else None
 
     def geo(self) -> GeoTable:
         """The geo table, loaded once per process."""

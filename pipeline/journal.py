@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from pipeline.inventory import Inventory, identity
@@ -35,6 +36,8 @@ def ledger_of(file: KnownFile, path: str, at_hand: bool) -> FileLedger:
 class Journal:
     """Notes in the manifest what Phase 1 has done (``phase1.Record``), at most every half second.
 
+    What is noted must be on the disk before, and a disk is slow: a thread of its own sees to both while the run goes
+    on. Whoever needs all of it noted calls ``wait``; so does the end of the ``with`` block.
     ``ids``: of the files that were read whole, by path.
     """
 
@@ -48,6 +51,17 @@ class Journal:
         self._splits: list[SplitResult] = []
         self._files: list[tuple[int, str]] = []
         self._flushed = time.monotonic()
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._noted: list[Future[None]] = []
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, fault: type[BaseException] | None, *_: object) -> None:
+        self.flush()
+        self._thread.shutdown()
+        if fault is None:
+            self.wait()
 
     def begin(self, files: Sequence[InputFile], splits: dict[str, list[Split]]) -> dict[int, SplitResult]:
         """Number the splits; take up those of an interrupted reading."""
@@ -79,12 +93,14 @@ class Journal:
     def finish_split(self, result: SplitResult) -> None:
         """A split is done."""
         self._splits.append(result)
-        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS and all(future.done() for future in self._noted):
+            self.wait()  # not at all, but a fault shows now
             self.flush()
 
     def reopen_split(self, split: Split) -> None:
         """Forget what the split was before its files are written anew."""
         self.flush()
+        self.wait()
         self._manifest.reopen_split(split.number, split.start)
 
     def finish_file(self, ledger: FileLedger) -> None:
@@ -93,13 +109,22 @@ class Journal:
         self._files.append((self._begun[ledger.file.path], ledger.content_hash))
 
     def flush(self) -> None:
-        """Bring the files of all finished splits to the disk, then say so."""
-        if self._splits:
-            self._store.sync({r.split.number: files_of(bool(r.handed_over), bool(r.rejected)) for r in self._splits})
-            self._manifest.finish_splits((r.split.number, result_to_json(r)) for r in self._splits)
-        if self._files:
-            self._manifest.finish_files(self._files)
+        """Begin to note all that is finished."""
+        self._noted.append(self._thread.submit(self._note, self._splits, self._files))
         self._splits, self._files, self._flushed = [], [], time.monotonic()
+
+    def wait(self) -> None:
+        """Until what was flushed is noted. Raises what went wrong with it."""
+        while self._noted:
+            self._noted.pop(0).result()
+
+    def _note(self, splits: list[SplitResult], files: list[tuple[int, str]]) -> None:
+        """Bring the files of finished splits to the disk, then say so."""
+        if splits:
+            self._store.sync({r.split.number: files_of(bool(r.handed_over), bool(r.rejected)) for r in splits})
+            self._manifest.finish_splits((r.split.number, result_to_json(r)) for r in splits)
+        if files:
+            self._manifest.finish_files(files)
 
 
 def _resume(file: InputFile, part: KnownSplit) -> tuple[Split, SplitResult | None]:

@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -70,8 +71,9 @@ class Manifest:
 
     def __init__(self, place: Path) -> None:
         self.path = place / MANIFEST_FILE
+        self._lock = threading.Lock()  # one transaction at a time, of whichever thread
         try:
-            self._db = sqlite3.connect(self.path, isolation_level=None)
+            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._db.executescript(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
                 "PRAGMA busy_timeout = 5000"
@@ -227,20 +229,21 @@ class Manifest:
     @contextmanager
     def _transaction(self, name: str) -> Iterator[None]:
         """All or nothing; ``name`` is the place of faults before and after the commit."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        point(name)
-        try:
-            self._db.execute("COMMIT")
-        except sqlite3.OperationalError as fault:
-            raise EnvironmentFault(
-                f"cannot write {str(self.path)!r}: {fault}. Nothing was published. Free some room and run again."
-            ) from fault
-        point(name + ".done")
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            point(name)
+            try:
+                self._db.execute("COMMIT")
+            except sqlite3.OperationalError as fault:
+                raise EnvironmentFault(
+                    f"cannot write {str(self.path)!r}: {fault}. Nothing was published. Free some room and run again."
+                ) from fault
+            point(name + ".done")
 
 
 @contextmanager

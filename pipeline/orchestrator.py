@@ -59,7 +59,7 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
         this.begin(held, request)
         this.take_inventory(request)
         this.start_spark(held)
-        this.read()
+        this.read(held)
         if not this.anything_counts():
             return this.fail()
         this.aggregate()
@@ -137,10 +137,10 @@ class _Run:
         if self.choice.spark:
             self.spark = held.enter_context(SparkEngine(self.config, self.job, self.sizes.workers))
 
-    def read(self) -> None:
+    def read(self, held: ExitStack) -> None:
         """Phase 1, and what is taken over from earlier runs."""
         self.progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in self.files))
-        journal = self.history.open_journal(self.inventory, self.mark)
+        journal = self.journal = held.enter_context(self.history.open_journal(self.inventory, self.mark))
         self.outcome = read_files(self.pool, self.files, self.sizes.split_bytes, self.progress.advance, journal)
         self.outcome.refused |= self.refused | self.outside
         self.replays.refuse_faulty(self.outcome.refused)
@@ -206,6 +206,7 @@ class _Run:
         result = self._write_record(folder, self._result(written))
         counts = publication.counts_for_the_next(result, self.buckets)
         with stage("publish"):
+            self.journal.wait()
             self.history.publish(folder, self.run_id, self.sources, self.taken.ids, counts, self.config.KEEP_VERSIONS)
         _remove_runs(self.config, Path(self.workspace.root))
         self.replays.keep()

@@ -158,7 +158,7 @@ class Record(Protocol):
         """A file was read whole and balances."""
 
     def flush(self) -> None:
-        """Nothing of the above may wait any longer."""
+        """All of a file is read that can be: nothing of the above should wait any longer."""
 
 
 class NoRecord:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -11,7 +10,7 @@ import polars as pl
 import polars_hash as plh
 from numpy.typing import NDArray
 
-from pipeline.compiled import PlainParser, arrange
+from pipeline.compiled import Part, PlainParser, arrange, find_candidates, judge_copies
 from pipeline.csv_reader import SplitReader, judge_values
 from pipeline.dedupe import distinct_contents, repeated_keys, rows_with_keys
 from pipeline.errors import FileRefused
@@ -94,7 +93,7 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
     bucket_rows = np.zeros(job.buckets, np.int64)
     if rows.count:
         with stage("dedupe", rows.count):
-            index, dropped = drop_duplicates(rows, job.keep)
+            index, dropped = drop_duplicates(rows, job)
         duplicates = len(dropped)
         with stage("index", len(index)):
             write_index(job.workspace.path("index", split_file(split.number, "npy")), index)
@@ -126,9 +125,9 @@ def _open(path: str) -> BinaryIO:
 
 def _plain_parser(job: Job, split: Split, rows: SplitRows) -> PlainParser | None:
     """The compiled parser, unless users get pseudonyms or rules judge texts, which it does not make."""
-    if job.kernel is None or job.rules or job.pseudonyms:
+    if job.library is None or job.rules or job.pseudonyms:
         return None
-    return PlainParser(Path(job.kernel), split.header, job.geo(), rows, job.max_record)
+    return PlainParser(job.library, split.header, job.geo(), rows, job.max_record)
 
 
 def _expected_rows(split: Split) -> int:
@@ -180,7 +179,7 @@ def enrich(rows: pl.DataFrame, geo: GeoTable) -> pl.DataFrame:
     return hashes.with_columns(rows.drop("log_id", "ip_address").get_columns()).with_columns(region)
 
 
-def drop_duplicates(rows: SplitRows, keep: str) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def drop_duplicates(rows: SplitRows, job: Job) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """(sorted id index of the rows that stay, places of the duplicates that go).
 
     Only copies of equal content go, because a conflict is decided where all copies of its id meet. A copy that stays
@@ -188,15 +187,26 @@ def drop_duplicates(rows: SplitRows, keep: str) -> tuple[NDArray[np.uint64], NDA
     """
     keys = (rows["id_hi"] & ~FINE_MASK) | (rows["user_hash"] >> np.uint64(64 - FINE_BUCKET_BITS))
     index = np.sort(keys)
-    candidates = rows_with_keys(keys, repeated_keys(index))
-    if not len(candidates):
-        return index, candidates
-    contents = distinct_contents(rows.frame(candidates), keep)
-    dropped = np.setdiff1d(candidates, contents["place"].to_numpy(), assume_unique=True)
-    if keep != "longest":
-        decided = contents["timestamp"].fill_null(NO_TIMESTAMP).to_numpy()
-        rows["timestamp"][contents["place"].to_numpy()] = decided
+    repeated = repeated_keys(index)
+    dropped = np.empty(0, np.int64)
+    if job.library and job.keep == "longest":
+        candidates = find_candidates(job.library, keys, repeated)
+        found = judge_copies(job.library, [_part(rows)], candidates)
+        dropped, candidates = candidates[found.copies], candidates[found.disputed]
+    else:
+        candidates = rows_with_keys(keys, repeated)
+    if len(candidates):
+        contents = distinct_contents(rows.frame(candidates), job.keep)
+        stay = contents["place"].to_numpy()
+        dropped = np.union1d(dropped, np.setdiff1d(candidates, stay, assume_unique=True))
+        if job.keep != "longest":
+            rows["timestamp"][stay] = contents["timestamp"].fill_null(NO_TIMESTAMP).to_numpy()
     return _without(index, np.sort(keys[dropped])), dropped
+
+
+def _part(rows: SplitRows) -> Part:
+    names = ("id_hi", "id_lo", "region", "micro_minutes")
+    return Part(user_id=rows.user_ids(), **{name: rows[name] for name in names})
 
 
 def _without(ordered: NDArray[np.uint64], removed: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -212,6 +222,6 @@ def arrange_by_bucket(rows: SplitRows, dropped: NDArray[np.int64], job: Job) -> 
     bucket = (rows["user_hash"] >> shift).astype(np.uint16)
     bucket[dropped] = job.buckets  # behind all others
     counts = np.bincount(bucket, minlength=job.buckets)[: job.buckets]
-    if job.kernel is None:
+    if job.library is None:
         return rows.arranged(bucket, counts), counts
-    return arrange(Path(job.kernel), rows, bucket, counts), counts
+    return arrange(job.library, rows, bucket, counts), counts

@@ -36,9 +36,9 @@ class Totals(Protocol):
         """The totals."""
 
 
-def open_totals(kernel: str | None) -> Totals:
-    """Totals by compiled code where there is any (a Spark executor on another machine has none)."""
-    return _CompiledTotals(Path(kernel)) if kernel and Path(kernel).exists() else _PolarsTotals()
+def open_totals(library: Path | None) -> Totals:
+    """Totals by compiled code, where there is any."""
+    return _CompiledTotals(library) if library else _PolarsTotals()
 
 
 def column(rows: pa.Table, name: str) -> NDArray[Any]:

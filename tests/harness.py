@@ -106,9 +106,9 @@ class InProcessEngine:
                 self.rows.pop(split.number, None)
             drop_duplicates = preprocessor.drop_duplicates
 
-            def spy(rows: SplitRows, keep: str, split=split, drop_duplicates=drop_duplicates) -> tuple:
+            def spy(rows: SplitRows, job: Job, split=split, drop_duplicates=drop_duplicates) -> tuple:
                 self.rows[split.number] = deepcopy(rows)
-                return drop_duplicates(rows, keep)
+                return drop_duplicates(rows, job)
 
             try:
                 with mock.patch.object(preprocessor, "drop_duplicates", spy):

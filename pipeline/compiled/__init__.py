@@ -1,9 +1,10 @@
-"""kernel.c and what calls it: the parser of plain chunks, and two loops that visit every row. Several times as fast as
+"""kernel.c and what calls it: the parser of plain chunks, and loops that visit every row. Several times as fast as
 array-at-a-time code, and never needed: whoever has no compiler runs without it, with equal results."""
 
 from pipeline.compiled.arrange import arrange
 from pipeline.compiled.build import compile_kernel
+from pipeline.compiled.copies import Copies, Part, find_candidates, judge_copies
 from pipeline.compiled.plain import PlainParser
 from pipeline.compiled.totals import Totals
 
-__all__ = ["PlainParser", "Totals", "arrange", "compile_kernel"]
+__all__ = ["Copies", "Part", "PlainParser", "Totals", "arrange", "compile_kernel", "find_candidates", "judge_copies"]

@@ -8,7 +8,8 @@ _P, _I = ctypes.c_void_p, ctypes.c_int64
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "find_separators": (_I, (ctypes.c_char_p, _I, ctypes.c_uint8, _P, _I)),
     "read_rows": (_I, (ctypes.c_char_p, _P, _I, _P, _P, _P, _I, _I, _I, _P)),
-    "find_candidates": (_I, (_P, _I, _P, _I, _P)),
+    "find_candidates": (_I, (_P, _I, _P, _I, _I, _P, _P)),
+    "judge_copies": (ctypes.c_bool, (_P, _P, _I, _P)),
     "arrange_column": (None, (_P, _I, _P, _I, _I, _P, _P)),
     "count_text_bytes": (None, (_P, _P, _I, _P)),
     "arrange_texts": (None, (_P, _P, _P, _I, _I, _P, _P, _P, _P)),
