@@ -15,8 +15,8 @@ from benchmarks.data import prepare_logs
 from tests.end_to_end.program import ROOT
 
 SMALL, LARGE = 2_000_000, 200_000_000
-MOST_START, MOST_WORK = 20, 6.0
-"""Measured: 11 and 4.0; without the compiled parser 9 instead of 4.0. Twice as slow is beyond the bounds."""
+MOST_START, MOST_WORK, ROUNDS = 20, 7.0, 4
+"""Measured: 10 and 4 to 5.6, the more the busier the machine; without the compiled parser the work is 9 to 11."""
 
 
 def processor_seconds(contender: Contender, logs: Path, place: Path) -> float:
@@ -34,12 +34,16 @@ def processor_seconds(contender: Contender, logs: Path, place: Path) -> float:
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system does not tell the processor time of a process tree")
 def test_start_and_work_stay_near_the_floor(tmp_path: Path) -> None:
     logs = {size: prepare_logs(tmp_path, size, 2) for size in (SMALL, LARGE)}
-    taken = {
-        (contender.name, size): min(processor_seconds(contender, logs[size], tmp_path / "result") for _ in range(2))
-        for contender in (ENGINES["polars"], PEERS["floor"])
-        for size in logs
-    }
-    start = {name: taken[name, SMALL] for name in ("logmill-polars", "floor")}
-    work = {name: taken[name, LARGE] - taken[name, SMALL] for name in start}
-    assert start["logmill-polars"] < MOST_START * start["floor"], taken
-    assert work["logmill-polars"] < MOST_WORK * work["floor"], taken
+    taken: dict[tuple[str, int], float] = {}
+    for _ in range(ROUNDS):  # least times: noise only adds, and goes with more rounds; what has become slow stays slow
+        for contender in (ENGINES["polars"], PEERS["floor"]):
+            for size in logs:
+                seconds = processor_seconds(contender, logs[size], tmp_path / "result")
+                taken[contender.name, size] = min(seconds, taken.get((contender.name, size), seconds))
+        start = taken["logmill-polars", SMALL] / taken["floor", SMALL]
+        work = (taken["logmill-polars", LARGE] - taken["logmill-polars", SMALL]) / (
+            taken["floor", LARGE] - taken["floor", SMALL]
+        )
+        if start < MOST_START and work < MOST_WORK:
+            return
+    pytest.fail(f"start {start:.1f} (at most {MOST_START}) and work {work:.1f} (at most {MOST_WORK}) floors: {taken}")
