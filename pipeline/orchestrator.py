@@ -155,6 +155,7 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
             shown = display_name(str(folder / report.REPORT))
             result = replace(result, status="failed", error=stopped, quarantine=place, report=shown)
         record = publication.write_run_record(folder, result, outcome, _settings(config))
+        publication.write_geo(folder, geo)
         spans = [*pool.spans, *(spark.spans if spark else [])]
         observed = report.observe(watched, spans, memory, outcome, totals, Path(workspace.root))
         report.write_report(folder, record, observed, config.OUTPUT_DIR)
