@@ -74,7 +74,7 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
             f"nothing to process: no *.csv or *.tsv (or these with .gz or .zst) in "
             f"{display_name(config.INPUT_DIR)!r}{others}. Name the logs with --input."
         )
-    with _environment(), PeakMemory() as memory, ExitStack() as held:
+    with environment(), PeakMemory() as memory, ExitStack() as held:
         held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
         held.enter_context(Lock(output.versions, run_id))
         expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, time.time())
@@ -197,6 +197,21 @@ def plan_run(config: Config, request: Request) -> list[FileState]:
     return plan_inputs(config, request, fingerprint(job, _read_columns(config)))
 
 
+def set_up(config: Config, workspace: Workspace, sizes: Plan, geo: GeoTable, kernel: Path | None) -> tuple[Job, str]:
+    """The job of a run with these sizes and this table, and the fingerprint of what it reads."""
+    job = _make_job(config, workspace, sizes, geo, kernel, _bind_rules(config), _find_key(config))
+    return job, fingerprint(job, _read_columns(config))
+
+
+def open_files(
+    pool: LocalEngine, config: Config, paths: list[str], progress: Progress
+) -> tuple[list[InputFile], dict[str, str]]:
+    """Files as a run opens them, and the reasons of the refused ones. Raises EnvironmentFault without room on disk."""
+    files, refused = _open_inputs(pool, config, _bind_rules(config), paths, progress)
+    _check_disk(config, files)
+    return files, refused
+
+
 class _Clock:
     """Wall-clock seconds since the run began, and of each phase."""
 
@@ -214,7 +229,7 @@ class _Clock:
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
+def environment() -> Iterator[None]:
     """A full disk and the like is no fault of the program."""
     try:
         yield
