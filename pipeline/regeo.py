@@ -24,6 +24,7 @@ from pipeline.explain.published import Published, open_published
 from pipeline.explain.sources import unchanged
 from pipeline.geo import GeoSource, GeoTable, load_geo_table
 from pipeline.geo.pairs import NOT_EXAMINED, pair_tables, split_pair
+from pipeline.geo.ranges import U16
 from pipeline.intermediate import Workspace, split_file
 from pipeline.job import Job
 from pipeline.journal import ledger_of
@@ -98,12 +99,14 @@ def compare_databases(config: Config, progress: Progress) -> GeoDiff:
     is at work or the old database is gone, BalanceError where the result is not what its files say.
     """
     begun = time.monotonic()
-    version = current_version(config.OUTPUT_DIR)
+    current_version(config.OUTPUT_DIR)  # where nothing is published, nothing is locked either
     with ExitStack() as held:
         held.enter_context(environment())
-        published = held.enter_context(open_published(config))
         run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
-        held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
+        if Path(config.INTERMEDIATE_DIR).is_dir():
+            held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
+        published = held.enter_context(open_published(config))
+        version = published.version
         old, new = _old_table(version), _new_table(config, version)
         workspace = held.enter_context(_workspace(config, run_id))
         sizes = plan(config, [], spark=False)
@@ -218,7 +221,7 @@ def _copy_rows(
     number: int,
     target: Workspace,
     new_number: int,
-    pair_of: np.ndarray[tuple[int], np.dtype[np.uint16]],
+    pair_of: U16,
 ) -> None:
     """A split's rows with other region codes, row group by row group, and its index as it is."""
     shutil.copyfile(store.path("index", split_file(number, "npy")), target.path("index", split_file(new_number, "npy")))
