@@ -246,7 +246,7 @@ def explain_parser() -> argparse.ArgumentParser:
         "Shows every copy of a record that was read: file, line, content, whether it counts and by which\n"
         "rule, and where its minutes went; or adds up the total of a user from its events.",
     )
-    parser.add_argument("log_id", metavar="LOG_ID", nargs="?", help="the log_id, exactly as in the logs")
+    parser.add_argument("log_id", metavar="ID", nargs="?", help="the log_id, exactly as in the logs")
     parser.add_argument("--user", metavar="USER_ID", help="explain the total of this user instead")
     parser.add_argument("--limit-rows", metavar="N", help="copies or events that are shown at most (1000)")
     _add_places(parser)
