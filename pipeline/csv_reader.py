@@ -23,6 +23,7 @@ from pipeline.parser import Rejected, TextColumns, check, no_columns
 from pipeline.record_rules import BoundRule, apply_rules
 from pipeline.records import RECORD_TOO_LONG, read_record
 from pipeline.splits import Split
+from pipeline.stages import stage
 
 _NO_ROWS = pl.DataFrame()
 _MOST_LINES = 50_000
@@ -84,7 +85,10 @@ class SplitReader:
             data += b"\n"  # the last line of a file need not end
             end = len(data)
         chunk = data if end == len(data) else data[:end]
-        found = self.plain.parse(chunk, position - self.start) if self.plain else None
+        found = None
+        if self.plain:
+            with stage("parse, hash, geo", len(chunk)):
+                found = self.plain.parse(chunk, position - self.start)
         if found:
             tally = scanner.Tally(found.lines, 0, found.lines, len(chunk))
             return self._batch(found.doubtful, chunk, position, line, tally)
@@ -105,10 +109,12 @@ class SplitReader:
         if not data.endswith(b"\n"):
             data += b"\n"
         header = self.split.header
-        tally = scanner.tally(data, limit, ord(header.delimiter), header.fields, self.max_record)
-        columns = parse_carefully(data, limit, header, self.max_record, trust_polars=True)
-        if columns is None or columns.records != tally.records:
-            columns = parse_carefully(data, limit, header, self.max_record, trust_polars=False)
+        with stage("verify", limit):
+            tally = scanner.tally(data, limit, ord(header.delimiter), header.fields, self.max_record)
+        with stage("parse"):
+            columns = parse_carefully(data, limit, header, self.max_record, trust_polars=True)
+            if columns is None or columns.records != tally.records:
+                columns = parse_carefully(data, limit, header, self.max_record, trust_polars=False)
         if columns is None or columns.records != tally.records:
             found = "nothing" if columns is None else f"{columns.records} records"
             raise FileRefused(
@@ -122,7 +128,8 @@ class SplitReader:
         length = min(tally.length, self.split.size - position)  # without a line end that was supplied
         if not columns.records:
             return Batch(_NO_ROWS, [], tally.records, tally.blank_lines, tally.lines, length, Counter())
-        rows = judge_values(columns, data, self.split.header, self.max_record, self.rules)
+        with stage("parse"):
+            rows = judge_values(columns, data, self.split.header, self.max_record, self.rules)
         rows = rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
         rejected = [
             Rejected(line + r.line, base + r.offset, r.reason, r.column, r.value, r.raw) for r in columns.rejected
@@ -164,8 +171,9 @@ class SplitReader:
     def _read(self, position: int, size: int) -> bytes:
         wanted = max(0, min(size, self.split.size - position))
         try:
-            self.stream.seek(position)
-            data = self.stream.read(wanted)
+            with stage("read", wanted):
+                self.stream.seek(position)
+                data = self.stream.read(wanted)
         except OSError as fault:
             raise FileRefused(f"cannot be read near byte {position}: {fault.strerror}.") from fault
         if len(data) < wanted:

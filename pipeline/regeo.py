@@ -19,9 +19,11 @@ from pipeline.cache import cache_folder
 from pipeline.catalog import Version, current_version
 from pipeline.compiled import compile_kernel
 from pipeline.engines.local import LocalEngine
+from pipeline.environment import check_disk, told_plainly
 from pipeline.errors import BalanceError, ConfigError, EnvironmentFault
 from pipeline.explain.published import Published, open_published
 from pipeline.explain.sources import unchanged
+from pipeline.fingerprint import fingerprint
 from pipeline.geo import GeoSource, GeoTable, load_geo_table
 from pipeline.geo.pairs import NOT_EXAMINED, pair_tables, split_pair
 from pipeline.geo.ranges import U16
@@ -29,13 +31,14 @@ from pipeline.intermediate import Workspace, split_file
 from pipeline.job import Job
 from pipeline.journal import ledger_of
 from pipeline.lock import Lock
-from pipeline.orchestrator import environment, open_files, set_up
+from pipeline.orchestrator import open_files
 from pipeline.phase1 import Phase1, PlacedSplit, read_files
 from pipeline.phase2 import aggregate_all, fewest_buckets, run_all
 from pipeline.planner import plan
 from pipeline.publication import check_balance
 from pipeline.relocation import Relocation, RelocationTask, Sums, relocate
 from pipeline.results import MICRO, Progress, RegionTotal
+from pipeline.setup import Setup
 
 Key = TypeVar("Key")
 
@@ -101,7 +104,7 @@ def compare_databases(config: Config, progress: Progress) -> GeoDiff:
     begun = time.monotonic()
     current_version(config.OUTPUT_DIR)  # where nothing is published, nothing is locked either
     with ExitStack() as held:
-        held.enter_context(environment())
+        held.enter_context(told_plainly())
         run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
         if Path(config.INTERMEDIATE_DIR).is_dir():
             held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
@@ -110,17 +113,19 @@ def compare_databases(config: Config, progress: Progress) -> GeoDiff:
         old, new = _old_table(version), _new_table(config, version)
         workspace = held.enter_context(_workspace(config, run_id))
         sizes = plan(config, [], spark=False)
-        job, mark = set_up(config, workspace, sizes, old, None)
-        _check_settings(published, mark)
+        setup = Setup.of(config)
+        job = setup.make_job(workspace, sizes, old, None)
+        _check_settings(published, fingerprint(job, setup.columns))
         lost = {file.id: reason for file in published.counted if (reason := unchanged(file))}
         pairs = pair_tables(old, new, Path(workspace.root) / "pairs.npz")
         pool = held.enter_context(LocalEngine(sizes.workers))
         kernel = compile_kernel(cache_folder())[0] if config.COMPILED_PARSER else None
-        pool.job = set_up(config, workspace, sizes, pairs, kernel)[0]
+        pool.job = setup.make_job(workspace, sizes, pairs, kernel)
         paths = [file.path for file in published.counted if file.id not in lost]
-        files, refused = open_files(pool, config, paths, progress)
+        files, refused = open_files(pool, setup, paths, progress)
+        check_disk(config.INTERMEDIATE_DIR, sum(file.size for file in files))
         sizes = plan(config, files, spark=False)
-        pool.job = job = set_up(config, workspace, sizes, pairs, kernel)[0]
+        pool.job = job = setup.make_job(workspace, sizes, pairs, kernel)
         progress.phase("Phase 1: read again with both databases", sum(file.size for file in files))
         outcome = read_files(pool, files, sizes.split_bytes, progress.advance)
         refused |= outcome.refused
