@@ -61,6 +61,8 @@ class Arguments:
     sql: str = ""
     format: str = "table"
     spark: bool = True
+    log_id: str | None = None
+    user: str | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -103,6 +105,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         sql=given.get("sql", ""),
         format=given.get("format", "table"),
         spark=not given.get("no_spark", False),
+        log_id=given.get("log_id"),
+        user=given.get("user"),
     )
 
 
@@ -134,7 +138,7 @@ def run_parser() -> argparse.ArgumentParser:
         "run",
         "Activity-log CSVs to watch time per user and region. This is the command when none is named;\n"
         "without any input it makes test data first. Other commands:\n"
-        "generate, replay, status, rollback, query, dashboard, doctor (see query --help).",
+        "generate, replay, status, rollback, query, explain, regeo, dashboard, doctor (see query --help).",
     )
     _add_run_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what a run would do, and do nothing")
@@ -238,6 +242,41 @@ def doctor_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def explain_parser() -> argparse.ArgumentParser:
+    """Options of ``explain``."""
+    parser = _new_parser(
+        "explain",
+        "Shows every copy of a record that was read: file, line, content, whether it counts and by which\n"
+        "rule, and where its minutes went; or adds up the total of a user from its events.",
+    )
+    parser.add_argument("log_id", metavar="ID", nargs="?", help="the log_id, exactly as in the logs")
+    parser.add_argument("--user", metavar="USER_ID", help="explain the total of this user instead")
+    parser.add_argument("--limit-rows", metavar="N", help="copies or events that are shown at most (1000)")
+    _add_places(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    _add_common(parser)
+    return parser
+
+
+def regeo_parser() -> argparse.ArgumentParser:
+    """Options of ``regeo``."""
+    parser = _new_parser(
+        "regeo",
+        "Says what another geo database would move: users, events and minutes from region to region. It\n"
+        "reads the addresses again from the files that count, publishes nothing, and keeps nothing. Give the\n"
+        "options of the run itself; a run with the new database then makes the new result.",
+    )
+    parser.add_argument("--geo-db", metavar="FILE", help="the new MMDB file; without it, the table that is shipped")
+    parser.add_argument("--geo-level", metavar="LEVEL", help="region or country, as in the published result")
+    parser.add_argument("--dry-run", action="store_true", help="needed: only a run changes regions")
+    _add_places(parser)
+    parser.add_argument("--workers", metavar="N", help="worker processes (default: the usable cores)")
+    parser.add_argument("--memory-limit", metavar="SIZE", help="ceiling for all processes together")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    _add_common(parser)
+    return parser
+
+
 def status_parser() -> argparse.ArgumentParser:
     """Options of ``status``."""
     parser = _new_parser("status", "Lists the files that are known, their states and counts, and the kept versions.")
@@ -266,6 +305,8 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "generate": generate_parser,
     "replay": replay_parser,
     "query": query_parser,
+    "explain": explain_parser,
+    "regeo": regeo_parser,
     "dashboard": dashboard_parser,
     "doctor": doctor_parser,
     "status": status_parser,

@@ -12,6 +12,8 @@ from pipeline.intermediate import is_run_folder
 from pipeline.output import Output
 
 RUN_RECORD = "run.json"
+GEO_RECORD = "geo.json"
+"""How addresses became regions; see ``publication.write_geo``."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,22 @@ class Version:
     def started(self) -> datetime:
         """When that run began, in UTC."""
         return datetime.strptime(self.name.partition("-")[0], "%Y%m%dT%H%M%SZ")
+
+    @property
+    def has_geo(self) -> bool:
+        """Whether it says how addresses became regions: those of early releases do not."""
+        return (self.folder / GEO_RECORD).exists()
+
+    @property
+    def geo(self) -> dict[str, Any]:
+        """``names`` of the regions by code, and the ``source`` of the geo table. Raises InputError where it is gone."""
+        record = _read_record(self.folder, GEO_RECORD)
+        if record is None:
+            raise InputError(
+                f"version {self.name} does not say how addresses became regions: expected "
+                f"{str(self.folder / GEO_RECORD)!r}, found none. Run again to publish a version that does."
+            )
+        return record
 
     @property
     def data_files(self) -> list[Path]:
@@ -63,7 +81,7 @@ def current_version(output_dir: str) -> Version:
         folder = output.link.resolve(strict=True).parent
     except (OSError, RuntimeError):
         folder = None
-    record = _read_record(folder) if folder and is_run_folder(folder) else None
+    record = _read_record(folder, RUN_RECORD) if folder and is_run_folder(folder) else None
     if folder is None or record is None:
         raise InputError(
             f"nothing is published at {output_dir!r}: expected the link that a run of Logmill makes. Run "
@@ -79,12 +97,12 @@ def kept_versions(output_dir: str) -> list[Version]:
         InputError: a record cannot be read.
     """
     folders = sorted(path for path in Output(output_dir).versions.iterdir() if is_run_folder(path))
-    return [Version(path, record) for path in folders if (record := _read_record(path)) is not None]
+    return [Version(path, record) for path in folders if (record := _read_record(path, RUN_RECORD)) is not None]
 
 
-def _read_record(folder: Path) -> dict[str, Any] | None:
-    """What ``run.json`` says, or None where there is none."""
-    path = folder / RUN_RECORD
+def _read_record(folder: Path, name: str) -> dict[str, Any] | None:
+    """What ``run.json`` or ``geo.json`` says, or None where there is none."""
+    path = folder / name
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -124,7 +124,7 @@ class _Run:
         inventory = self.history.take_inventory([*self.paths, *self.replays.paths], self.mark)
         self.inventory = inventory
         self.departed = self.history.departed(inventory, self.mark, self.replays.folder, request.prune_missing)
-        self.files, self.refused = _open_inputs(self.pool, self.setup, inventory.to_read, self.progress)
+        self.files, self.refused = open_files(self.pool, self.setup, inventory.to_read, self.progress)
         self.replays.refuse_faulty(self.refused)
         check_disk(self.config.INTERMEDIATE_DIR, sum(file.size for file in self.files))
         sizes = plan(self.config, self.files, spark=self.choice.spark)
@@ -203,6 +203,7 @@ class _Run:
         held.callback(self.output.discard)  # nothing is left there once it is published
         written = publication.write_output(self.engine, self.job, folder, self.totals, self.geo.names, lambda _: None)
         publication.write_quarantine(self.engine, self.job, folder, self.outcome, self.totals, self.history.quarantine)
+        publication.write_geo(folder, self.geo)
         result = self._write_record(folder, self._result(written))
         counts = publication.counts_for_the_next(result, self.buckets)
         with stage("publish"):
@@ -288,7 +289,7 @@ class _Clock:
         return PhaseSeconds(total=time.monotonic() - self._begin, **self._laps)
 
 
-def _open_inputs(
+def open_files(
     pool: LocalEngine, setup: Setup, paths: list[str], progress: Progress
 ) -> tuple[list[InputFile], dict[str, str]]:
     """Expand what is compressed and read every header: (files, reasons of the refused ones by path)."""

@@ -67,18 +67,17 @@ def list_files(history: History | None) -> list[FileState]:
     published), ``superseded`` (counts in an older version only), ``interrupted``."""
     if history is None:
         return []
-    ours = history.current.files if history.current else frozenset()
-    older = frozenset[int]().union(*(version.files for version in history.versions.values()))
-    states = []
-    for file in history.known:
-        if not file.finished:
-            state = "interrupted"
-        elif file.id in ours:
-            state = "counted" if os.path.lexists(file.path) else "counted, has left"
-        else:
-            state = "superseded" if file.id in older else "read"
-        states.append(_describe(file, state))
+    states = [_describe(file, state_of(file, history)) for file in history.known]
     return sorted(states, key=lambda state: (state.file, state.state))
+
+
+def state_of(file: KnownFile, history: History) -> str:
+    """One of the states that ``list_files`` tells."""
+    if not file.finished:
+        return "interrupted"
+    if history.current and file.id in history.current.files:
+        return "counted" if os.path.lexists(file.path) else "counted, has left"
+    return "superseded" if any(file.id in version.files for version in history.versions.values()) else "read"
 
 
 def plan_inputs(config: Config, request: Request, fingerprint: str) -> list[FileState]:

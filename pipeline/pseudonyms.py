@@ -15,6 +15,11 @@ _BLOCK = 64
 _FROM_KEY = {pad: bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C)}
 
 
+def pseudonym_of(user: str, key: bytes) -> str:
+    """The pseudonym of one user."""
+    return _pseudonyms(key)(user)
+
+
 def hide_users(rows: pl.DataFrame, key: bytes) -> pl.DataFrame:
     """``rows`` with pseudonyms in the column user_id (String)."""
     users = rows["user_id"].unique()

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipeline.catalog import GEO_RECORD
 from pipeline.engines import Engine
 from pipeline.errors import BalanceError
+from pipeline.geo import GeoTable
 from pipeline.header import without_fields
 from pipeline.job import Job
 from pipeline.output import FileTask, write_file
@@ -132,6 +134,12 @@ def write_run_record(
     shown = json.dumps(record, indent=2, ensure_ascii=False, default=asdict)  # gates and rules among the settings
     (folder / "run.json").write_text(shown + "\n", encoding="utf-8")
     return record
+
+
+def write_geo(folder: Path, geo: GeoTable) -> None:
+    """Write ``geo.json``: the regions by their codes, and the recipe of the table that gave them."""
+    record = {"names": geo.names, "source": asdict(geo.source)}
+    (folder / GEO_RECORD).write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def ledger_entry(ledger: FileLedger) -> dict[str, object]:

@@ -224,7 +224,7 @@ def _read_again(job: Job, task: ConflictTask) -> list[tuple[Any, ...]]:
                 stream.seek(task.start + at)
                 line += stream.read(offset - at).count(b"\n")
                 at = offset
-                record = _record_at(stream, delimiter, split.header.fields, job.max_record)
+                record = record_at(stream, delimiter, split.header.fields, job.max_record)
                 place = (display_name(split.path), task.first_line + line, task.start + offset)
                 rows.append((*place, CONFLICT, None, None, record.raw if job.keep_raw else None))
     except OSError as fault:
@@ -235,7 +235,7 @@ def _read_again(job: Job, task: ConflictTask) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _record_at(stream: BinaryIO, delimiter: bytes, fields: int, max_record: int) -> Record:
+def record_at(stream: BinaryIO, delimiter: bytes, fields: int, max_record: int) -> Record:
     """The record at the stream's position, which is a good one; most are short."""
     head = stream.read(_USUAL_RECORD)
     record = read_record(head + b"\n", 0, delimiter, fields, max_record)

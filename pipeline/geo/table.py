@@ -47,7 +47,7 @@ class GeoSource:
             ranges = load_ranges(Path(self.compiled))
         except ConfigError as fault:
             raise EnvironmentFault(str(fault)) from fault
-        found = _digest(ranges.database_hash, self.level, self.regions, self.continents)
+        found = table_digest(ranges.database_hash, self.level, self.regions, self.continents)
         if found != self.digest:
             raise EnvironmentFault(
                 f"Geo table: {self.compiled} or the special-purpose table changed during the run (digest {found[:12]}, "
@@ -70,7 +70,7 @@ class GeoTable:
         self.digest = source.digest
         self.build = ranges.build
         self.attribution = ranges.attribution
-        label_of = _label_codes(ranges.labels, source)
+        label_of = label_codes(ranges.labels, source)
         self.names: tuple[str, ...] = (*RESERVED, *sorted(set(label_of.values())))
         position = {name: code for code, name in enumerate(self.names)}
         codes = np.array([position[label_of.get(label, "UNKNOWN")] for label in ranges.labels], np.uint16)
@@ -114,7 +114,7 @@ def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | N
     by_region = level == "region"
     pairs = tuple(sorted(regions.items())) if by_region else ()
     continents = by_region and regions_csv is None
-    digest = _digest(ranges.database_hash, level, pairs, continents)
+    digest = table_digest(ranges.database_hash, level, pairs, continents)
     return GeoTable(ranges, GeoSource(str(compiled.resolve()), level, pairs, continents, digest))
 
 
@@ -137,7 +137,7 @@ def _compile_cached(database: Path, cache_dir: Path) -> Path:
     return compiled
 
 
-def _label_codes(labels: tuple[str, ...], source: GeoSource) -> dict[str, str]:
+def label_codes(labels: tuple[str, ...], source: GeoSource) -> dict[str, str]:
     """Label of the database → label of the result, without those that become UNKNOWN."""
     if source.level == "country":
         return {label: label for label in labels if label and not label.startswith("continent:")}
@@ -147,7 +147,8 @@ def _label_codes(labels: tuple[str, ...], source: GeoSource) -> dict[str, str]:
     return label_of
 
 
-def _digest(database_hash: str, level: str, regions: tuple[tuple[str, str], ...], continents: bool) -> str:
+def table_digest(database_hash: str, level: str, regions: tuple[tuple[str, str], ...], continents: bool) -> str:
+    """Hex hash of everything that decides a lookup."""
     special = hashlib.sha256(SPECIAL_PURPOSE_CSV.read_bytes()).hexdigest()
     parts = [FORMAT_VERSION, database_hash, level, regions, continents, special]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""``regeo``: what another geo database would move between regions."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from cli.arguments import Arguments
+from cli.console import Answer, printable, say
+from cli.progress import PipeConsole, open_progress
+from cli.summary import new_table
+from config import Config
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.regeo import GeoDiff
+
+
+def regeo_command(arguments: Arguments, config: Config, answer: Answer) -> int:
+    """Answers with tables or one JSON object; publishes nothing. Raises as of ``compare_databases``."""
+    if not arguments.dry_run:
+        raise ConfigError(
+            "regeo only says what would move: expected --dry-run. To publish a result with the new database, run: "
+            "python main.py run --geo-db FILE, with the options of your runs."
+        )
+    from pipeline.regeo import compare_databases
+
+    with open_progress(arguments.quiet) as progress:
+        diff = compare_databases(config, progress)
+    answer.give(asdict(diff))
+    if not answer.as_json:
+        print_diff(diff, PipeConsole(markup=False, highlight=False, emoji=False))
+    if diff.not_examined and arguments.quiet:
+        say(f"{len(diff.not_examined):,} files could not be examined", level="warning", event="not_examined")
+    return 0
+
+
+def print_diff(diff: "GeoDiff", console: Console) -> None:
+    """The moves, then each region before and after."""
+    console.print(f"version {diff.version}: {printable(diff.old_build)} → {printable(diff.new_build)}")
+    moved = f"{diff.moved_users:,} users, {diff.moved_events:,} events and {diff.moved_minutes:,.2f} minutes would move"
+    console.print(f"{moved}\n")
+    if diff.moves:
+        table = new_table(("from", False), ("to", False), ("users", True), ("events", True), ("minutes", True))
+        for move in diff.moves:
+            names = Text(printable(move.from_region)), Text(printable(move.to_region))
+            table.add_row(*names, f"{move.users:,}", f"{move.events:,}", f"{move.minutes:,.2f}")
+        console.print(table)
+        console.print()
+    table = new_table(("region", False), ("users", True), ("then", True), ("minutes", True), ("then", True))
+    for region in diff.regions:
+        before, after = region.before, region.after
+        users, minutes = (f"{before.users:,}", f"{after.users:,}"), (f"{before.minutes:,.2f}", f"{after.minutes:,.2f}")
+        table.add_row(Text(printable(region.region)), *users, *minutes)
+    console.print(table)
+    for file in diff.not_examined:
+        console.print(Text(printable(f"not examined: {file.file}: {file.reason}"), style="yellow"), soft_wrap=True)
+    if diff.not_examined:
+        console.print(
+            f"{diff.unknown_events:,} events with {diff.unknown_minutes:,.2f} minutes of these files are in no region "
+            "after; a run with the new database would ask for the files.",
+            soft_wrap=True,
+        )

@@ -1,0 +1,97 @@
+"""Rows of the store by id or by user: the id index leads to the row groups that hold them."""
+
+import json
+from collections.abc import Iterable
+
+import numpy as np
+import polars as pl
+import xxhash
+from numpy.typing import NDArray
+
+from pipeline.dedupe import rows_with_keys
+from pipeline.intermediate import FINE_BUCKET_BITS, FINE_MASK, PLACE_UNIT, Workspace, read_rows, split_file
+from pipeline.known import KnownSplit
+
+Keys = NDArray[np.uint64]
+
+
+def id_halves(log_id: str) -> tuple[int, int]:
+    """id_hi and id_lo (as int64) of a log_id."""
+    whole = xxhash.xxh3_128_intdigest(log_id.encode())
+    return _signed(whole >> 64), _signed(whole & (2**64 - 1))
+
+
+def rows_of_ids(store: Workspace, splits: Iterable[KnownSplit], prefixes: Keys) -> pl.DataFrame:
+    """Rows whose id begins with one of ``prefixes`` (54 bits, sorted, distinct): the row schema with ``place``."""
+    frames = []
+    for part in splits:
+        path = store.path("index", split_file(part.number, "npy"))
+        if not len(prefixes) or not path.exists():
+            continue
+        index: Keys = np.load(path, mmap_mode="r")
+        first = np.searchsorted(index, prefixes, side="left")
+        counts = np.searchsorted(index, prefixes | FINE_MASK, side="right") - first
+        places = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        fine = np.array(index[places] & FINE_MASK, np.int64)
+        shift = FINE_BUCKET_BITS - (_written_buckets(part).bit_length() - 1)
+        for bucket in np.unique(fine >> shift):
+            rows = _read_bucket(store, part, int(bucket))
+            keys = rows["id_hi"].to_numpy().view(np.uint64) & ~FINE_MASK
+            frames.append(rows[rows_with_keys(keys, prefixes)])
+    return pl.concat(frames) if frames else NO_ROWS
+
+
+def rows_of_user(store: Workspace, splits: Iterable[KnownSplit], user: str, passes: int, number: int) -> pl.DataFrame:
+    """A user's rows, with ``place``: pass ``number`` of ``passes`` (a power of two) by leading bits of the id."""
+    frames = [NO_ROWS]
+    fine = xxhash.xxh3_64_intdigest(user.encode()) >> (64 - FINE_BUCKET_BITS)
+    shift = np.uint64(64 - (passes.bit_length() - 1))
+    for part in splits:
+        written = _written_buckets(part)
+        if written:
+            rows = _read_bucket(store, part, fine * written >> FINE_BUCKET_BITS).filter(pl.col("user_id") == user)
+            if passes > 1:
+                leading = rows["id_hi"].to_numpy().view(np.uint64) >> shift
+                rows = rows.filter(pl.Series(leading == number))
+            frames.append(rows)
+    return pl.concat([frame for frame in frames if len(frame)] or [NO_ROWS])
+
+
+def most_rows_of_user(splits: Iterable[KnownSplit], user: str) -> int:
+    """How many rows a user's buckets have, its own among them."""
+    fine = xxhash.xxh3_64_intdigest(user.encode()) >> (64 - FINE_BUCKET_BITS)
+    filled = (json.loads(part.result or "{}")["bucket_rows"] for part in splits if _written_buckets(part))
+    return sum(rows[fine * len(rows) >> FINE_BUCKET_BITS] for rows in filled)
+
+
+NO_ROWS = pl.DataFrame(
+    schema={
+        "id_hi": pl.Int64,
+        "id_lo": pl.Int64,
+        "user_id": pl.String,
+        "region": pl.UInt16,
+        "micro_minutes": pl.Int64,
+        "offset": pl.UInt32,
+        "place": pl.Int64,
+    }
+)
+"""Stands for no rows; others may have ``timestamp`` besides."""
+
+
+def _written_buckets(part: KnownSplit) -> int:
+    """In how many buckets the rows of a split were written; 0 where it has none."""
+    counts = json.loads(part.result or "{}")
+    return len(counts["bucket_rows"]) if counts.get("handed_over") else 0
+
+
+def _read_bucket(store: Workspace, part: KnownSplit, bucket: int) -> pl.DataFrame:
+    table = read_rows(store.path("rows", split_file(part.number)), bucket, _written_buckets(part))
+    if table is None:
+        return NO_ROWS
+    rows = pl.from_arrow(table)
+    assert isinstance(rows, pl.DataFrame)
+    return rows.with_columns(place=part.number * PLACE_UNIT + pl.col("offset").cast(pl.Int64))
+
+
+def _signed(half: int) -> int:
+    return half - 2**64 if half >= 2**63 else half
