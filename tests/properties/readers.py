@@ -64,7 +64,10 @@ def assert_reader_equals_reference(
             reader, found, batches = _read(data, split, chunk_bytes, timestamps=timestamps, compiled=compiled)
         rows += [(reader.start + offset, values) for offset, values in accepted_rows(found, GEO.load().names)]
         for batch in batches:
-            rejects += [(line + r.line, reader.start + r.offset, plain(r.reason, r.raw), r.raw) for r in batch.rejected]
+            rejects += [
+                (line + at, reader.start + offset, plain(reason, raw), raw)
+                for at, offset, reason, _, _, raw in batch.rejected.iter_rows()
+            ]
             records += batch.records
             blank_lines += batch.blank_lines
         assert sum(batch.records - len(batch.rejected) for batch in batches) == found.count
