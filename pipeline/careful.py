@@ -93,6 +93,9 @@ def _classify(lines: _Lines, header: Header, max_record: int) -> tuple[NDArray[n
         many = at[found.ending == quotes.MANY]
         kind[many], last[many], certain[many] = _CODE[_SINGLE], -1, False
         certain[at] &= (kind[at] != _CODE[_SINGLE]) | (found.last == at)
+    inner = np.flatnonzero(lines.array == CR)  # Polars drops one at the end of any field
+    inner = np.searchsorted(lines.ends, inner[lines.array[inner + 1] != LF])
+    kind[inner[kind[inner] == _CODE[_PLAIN]]] = _CODE[_SINGLE]
     _find_byte_faults(lines, kind, certain)
     kind[lines.stops - lines.starts > max_record] = _CODE[RECORD_TOO_LONG]
     return kind, last

@@ -19,7 +19,7 @@ from pipeline.careful import parse_carefully
 from pipeline.compiled import PlainParser
 from pipeline.errors import FileRefused
 from pipeline.header import Header
-from pipeline.parser import REJECTED, Positions, TextColumns, check, no_columns, rejected_frame
+from pipeline.parser import REJECTED, Positions, TextColumns, check, rejected_frame
 from pipeline.record_rules import BoundRule, apply_rules
 from pipeline.records import RECORD_TOO_LONG
 from pipeline.splits import Split

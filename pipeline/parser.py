@@ -23,7 +23,7 @@ REJECTED = pl.Schema(
         "raw": pl.Binary,
     }
 )
-"""Records that are not counted: ``line`` (from 0) and ``offset`` (bytes) relative to the split's start, or the chunk's."""
+"""Records that are not counted; ``line`` (from 0) and ``offset`` (bytes) relative to the start of split or chunk."""
 
 
 @dataclass
