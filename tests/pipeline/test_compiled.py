@@ -105,6 +105,11 @@ def test_watch_times(texts: list[str]) -> None:
     assert_equals_the_rules({"watch_time": texts}, GEO.load())
 
 
+def test_the_limit_of_minutes_holds_before_rounding() -> None:
+    texts = ["1000000000", "1000000000.0000000", "1000000000.0000001", "999999999.9999999", "1000000000.00000001"]
+    assert assert_equals_the_rules({"watch_time": texts}, GEO.load()) == [2, 4]
+
+
 MUTATIONS = st.sampled_from([*"0123456789abcdefABCDEFg:.:.%/[] +-x", "::", "00", "ffff:", "1.2.3.4", "٣", "é"])
 
 
