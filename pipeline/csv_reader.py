@@ -25,7 +25,7 @@ from pipeline.records import RECORD_TOO_LONG
 from pipeline.splits import Split
 
 _NO_ROWS = pl.DataFrame()
-_MOST_LINES = 100_000
+_MOST_LINES = 50_000
 """Lines of a chunk that may each become an object; a chunk of logs has fewer, one of rubbish a million."""
 _NEAR = 32
 """A chunk's share that is read beyond it at first."""

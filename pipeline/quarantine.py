@@ -42,6 +42,8 @@ SCHEMA = pa.schema(
 )
 _FLUSH_BYTES = 4 * 2**20
 _GROUP_BYTES = 16 * 2**20
+_GROUP_ROWS = 65_536
+"""Short records take many times their bytes in memory."""
 _USUAL_RECORD = 4096
 
 
@@ -94,7 +96,8 @@ class RejectWriter:
             pl.col("value").map_batches(_mask, return_dtype=pl.String),
             "raw" if self._keep_raw else pl.lit(None, pl.Binary).alias("raw"),
         )
-        self._writer.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA))
+        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA)
+        self._writer.write_table(table, row_group_size=_GROUP_ROWS)
         self._waiting, self._bytes = [], 0
 
 
@@ -152,16 +155,17 @@ class Quarantine:
 
 
 def _row_groups(path: Path) -> Iterator[pa.Table]:
-    """The rows of a file a few row groups at a time, so that those of ``_GROUP_BYTES`` follow: a group has a price."""
+    """The rows of a file, about ``_GROUP_BYTES`` or ``_GROUP_ROWS`` at a time: every row group written has a price."""
     file = pq.ParquetFile(path)
     some: list[int] = []
-    size = 0
+    size = rows = 0
     for number in range(file.num_row_groups):
         some.append(number)
         size += file.metadata.row_group(number).total_byte_size
-        if size > _GROUP_BYTES or number == file.num_row_groups - 1:
-            yield file.read_row_groups(some)
-            some, size = [], 0
+        rows += file.metadata.row_group(number).num_rows
+        if size > _GROUP_BYTES or rows > _GROUP_ROWS or number == file.num_row_groups - 1:
+            yield file.read_row_groups(some, use_threads=False)
+            some, size, rows = [], 0, 0
 
 
 @dataclass(frozen=True)
