@@ -6,10 +6,13 @@ Much faster than the whole data path.
 import io
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import strategies as st
 
+from pipeline import csv_reader, quotes
 from pipeline.compiled import PlainParser
 from pipeline.csv_reader import Batch, SplitReader
 from pipeline.header import Header, read_header
@@ -26,6 +29,14 @@ def plain(reason: str, raw: bytes) -> str:
     if reason in MALFORMED_REASONS or (reason == "record_too_long" and len(raw) < MAX_RECORD):
         return MALFORMED
     return reason
+
+
+@contextmanager
+def narrow_limits(narrow: bool) -> Iterator[None]:
+    """Where ``narrow``, small files pass the limits that only large ones reach: lines of a batch, quotes of a line."""
+    lines, rounds = (3, 2) if narrow else (csv_reader._MOST_LINES, quotes._ROUNDS)
+    with mock.patch.object(csv_reader, "_MOST_LINES", lines), mock.patch.object(quotes, "_ROUNDS", rounds):
+        yield
 
 
 def header_of(data: bytes, *, timestamps: bool) -> Header | None:
