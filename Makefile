@@ -3,7 +3,7 @@
 # make check  the same: it is what CI runs
 # make fuzz   reader, archives and whole runs against the reference over new bytes for FUZZ_MINUTES (60)
 # make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and compares the results
-# make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB --peers duckdb,clickhouse")
+# make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB,10GB --peers duckdb,clickhouse")
 # make clean  removes the virtual environment and the tools' caches; your data stays
 
 # The first Python that is new enough; PYTHON=/path/to/python3.12 names another.

@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: prepare the input, run everybody in turn, compare the results, write the report."""
+"""``python -m benchmarks``: prepare the input, run everybody in turn, compare the results, write page and chart."""
 
 import argparse
 import shlex
@@ -6,87 +6,66 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.agreement import Digest, digest_result
+from benchmarks import chart
 from benchmarks.contenders import ENGINES, PEERS, Contender, clean, environment
-from benchmarks.data import export_geo, prepare_logs
-from benchmarks.measure import Measurement, measure
-from benchmarks.report import Round, render
-from utils.metrics import usable_cores
-from utils.units import format_seconds, format_size, parse_size
+from benchmarks.data import export_geo, make_room, prepare_logs
+from benchmarks.measure import Limits, measure
+from benchmarks.report import render
+from benchmarks.rounds import Round, run_round
+from utils.metrics import total_memory, usable_cores
+from utils.units import parse_size
 
 ROOT = Path(__file__).resolve().parent.parent
+MEMORY_SHARE = 0.9
+WARM_UP_BYTES = 2_000_000
 
 
 def main(argv: Sequence[str]) -> int:
-    """Returns 0 when every contender that could take part ran and all results agree, else 1."""
+    """Returns 0 when Logmill finished every run and all results agree, else 1; a peer that fails is only noted."""
     options = _parse(argv)
     folder: Path = options.data
     folder.mkdir(parents=True, exist_ok=True)
     contenders, notes = _choose(options.engines, options.peers)
+    limits = Limits(options.memory_limit, options.time_limit)
+    geo, place = export_geo(folder), folder / "result"
+    if options.runs > 1:
+        _warm_up(contenders, prepare_logs(folder, WARM_UP_BYTES, usable_cores()), geo, place)
     rounds = []
     for size in options.sizes:
+        make_room(folder, size)
         logs = prepare_logs(folder, size, usable_cores())
-        rounds.append(run_round(contenders, notes, logs, export_geo(folder), folder / "result", options.runs))
-    text = render(rounds, shlex.join(["python", "-m", "benchmarks", *argv]))
-    print(f"\n{text}")
-    if any(note.startswith("FAILED") for each in rounds for note in each.notes):
-        print("error: not everybody finished with the same result; no report was written", file=sys.stderr)
+        rounds.append(run_round(contenders, logs, geo, place, options.runs, limits))
+    for contender, reason in ((c, reason) for each in rounds for c, reason in each.wrong.items()):
+        print(f"error: {contender.title}: {reason}", file=sys.stderr)
+    if any(each.wrong for each in rounds):
+        print("error: no report was written, because of the above", file=sys.stderr)
         return 1
-    options.report.parent.mkdir(parents=True, exist_ok=True)
-    options.report.write_text(text, encoding="utf-8")
-    print(f"written to {options.report}")
+    _write(rounds, notes, shlex.join(["python", "-m", "benchmarks", *argv]), options.report)
     return 0
 
 
-def run_round(
-    contenders: Sequence[Contender], notes: Sequence[str], logs: Path, geo: Path, place: Path, runs: int
-) -> Round:
-    """All contenders ``runs`` times each in alternating order; who fails or disagrees with the first is noted."""
-    files = sorted(logs.glob("*.csv"))
-    _warm(files)
-    found: dict[Contender, list[Measurement]] = {contender: [] for contender in contenders}
-    failed: dict[Contender, str] = {}
-    digests: dict[Contender, Digest] = {}
-    for number in range(runs):
-        # Turned by one each time, so that nobody always follows the same neighbour.
-        turn = number % len(contenders)
-        for contender in [*contenders[turn:], *contenders[:turn]]:
-            if contender in failed:
-                continue
-            clean(place)
-            taken = measure(contender.command(logs, geo, place), environment())
-            if taken.failure:
-                failed[contender] = taken.failure
-            else:
-                found[contender].append(taken)
-                digests[contender] = digest_result(place / "data")
-                failed |= _disagreement(digests, contender)
-            _say(contender, taken)
+def _write(rounds: Sequence[Round], notes: Sequence[str], command: str, report: Path) -> None:
+    """Write the page, and the chart in ``images`` beside it where it can be drawn."""
+    picture = report.parent / "images" / f"{report.stem}.svg"
+    undrawn = chart.absence()
+    if undrawn:
+        notes = [*notes, undrawn]
+    else:
+        chart.write_chart(rounds, picture)
+    text = render(rounds, notes, command, None if undrawn else picture.relative_to(report.parent).as_posix())
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(text, encoding="utf-8")
+    print(f"\n{text}\nwritten to {report}")
+
+
+def _warm_up(contenders: Sequence[Contender], logs: Path, geo: Path, place: Path) -> None:
+    """Run everybody once over next to nothing: programs come into the page cache, and what each compiles or archives
+    for later runs is there."""
+    for contender in contenders:
+        print(f"warming up {contender.name}", flush=True)
+        clean(place)
+        measure(contender.command(logs, geo, place), environment(place))
     clean(place)
-    failures = [f"FAILED: {contender.title}: {reason}" for contender, reason in failed.items()]
-    kept = {contender: taken for contender, taken in found.items() if contender not in failed}
-    size = sum(path.stat().st_size for path in files)
-    return Round(size, kept, next(iter(digests.values()), None), [*notes, *failures])
-
-
-def _disagreement(digests: Mapping[Contender, Digest], contender: Contender) -> dict[Contender, str]:
-    first, expected = next(iter(digests.items()))
-    if digests[contender] == expected:
-        return {}
-    return {contender: f"its result differs from that of {first.title}: {digests[contender]}, not {expected}"}
-
-
-def _say(contender: Contender, taken: Measurement) -> None:
-    outcome = "failed" if taken.failure else f"{format_seconds(taken.seconds)}, {format_size(taken.peak_bytes)}"
-    print(f"{contender.name}: {outcome}", flush=True)
-
-
-def _warm(files: Sequence[Path]) -> None:
-    """Read all input once, so that the first contender does not pay for the disk."""
-    for path in files:
-        with path.open("rb") as stream:
-            while stream.read(1 << 24):
-                pass
 
 
 def _choose(engines: Sequence[str], peers: Sequence[str]) -> tuple[list[Contender], list[str]]:
@@ -104,11 +83,24 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; expected some of {', '.join(allowed)}")
         return names
 
+    def size(text: str) -> int:
+        try:
+            return parse_size(text)
+        except ValueError as fault:
+            raise argparse.ArgumentTypeError(str(fault)) from fault
+
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--sizes", type=lambda text: [parse_size(part) for part in text.split(",")], default="2GB")
+    parser.add_argument("--sizes", type=lambda text: [size(part) for part in text.split(",")], default="2GB")
     parser.add_argument("--runs", type=int, default=3, help="runs of each contender (3)")
-    parser.add_argument("--engines", type=lambda text: one_of(ENGINES, text), default="polars,spark")
-    parser.add_argument("--peers", type=lambda text: one_of(PEERS, text), default="duckdb", help=", ".join(PEERS))
+    parser.add_argument("--engines", type=lambda text: one_of(ENGINES, text), default=",".join(ENGINES))
+    parser.add_argument("--peers", type=lambda text: one_of(PEERS, text), default=",".join(PEERS))
+    parser.add_argument(
+        "--memory-limit",
+        type=size,
+        default=int(MEMORY_SHARE * total_memory()),
+        help="a run that takes more is ended and noted (nine tenths of the memory)",
+    )
+    parser.add_argument("--time-limit", type=float, default=3600.0, help="the same for seconds (3600)")
     parser.add_argument("--data", type=Path, default=ROOT / "benchmarks" / "data", help="folder for input and results")
     parser.add_argument("--report", type=Path, default=ROOT / "docs" / "benchmarks.md")
     return parser.parse_args(argv)

@@ -14,13 +14,17 @@ from pipeline.engines.java import find_java
 
 @dataclass(frozen=True)
 class Contender:
-    """``module`` is what it is run by; ``package`` must be installed; ``engine`` is set for Logmill itself."""
+    """``name`` is that of its program in ``peers``; ``package`` must be installed.
+
+    ``engine`` is set for Logmill itself. ``has_result``: whether it does the whole job.
+    """
 
     name: str
     title: str
     package: str
     engine: str | None = None
     needs_java: bool = False
+    has_result: bool = True
 
     def absence(self) -> str | None:
         """Why it cannot take part, or None."""
@@ -35,6 +39,11 @@ class Contender:
         folders = ["--input", str(logs), "--output", str(output / "data"), "--intermediate", str(output / "between")]
         return [sys.executable, "main.py", *folders, "--engine", self.engine, "--workers", str(THREADS), "--quiet"]
 
+    @property
+    def label(self) -> str:
+        """Title without emphasis, for the chart."""
+        return self.title.replace("*", "")
+
     def described(self) -> str:
         """Title with the version that runs."""
         return self.title if self.engine else f"{self.title} {version(self.package)}"
@@ -45,20 +54,23 @@ ENGINES = {
     "spark": Contender("logmill-spark", "**Logmill**, Spark engine", "pyspark", engine="spark", needs_java=True),
 }
 PEERS = {
-    "duckdb": Contender("duckdb", "DuckDB, aggregated before the range join", "duckdb"),
-    "duckdb_plain": Contender("duckdb_plain", "DuckDB, plain statement", "duckdb"),
     "clickhouse": Contender("clickhouse", "ClickHouse (chdb)", "chdb"),
+    "duckdb": Contender("duckdb", "DuckDB, best statement", "duckdb"),
+    "duckdb_plain": Contender("duckdb_plain", "DuckDB, plain statement", "duckdb"),
     "polars": Contender("polars", "Polars alone", "polars"),
     "pyspark": Contender("pyspark", "PySpark alone", "pyspark", needs_java=True),
+    "floor": Contender("floor", "the floor: Polars only parses", "polars", has_result=False),
 }
 
 
 def clean(output: Path) -> None:
     """Remove what a run left, so that the next one starts from nothing."""
     shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
+    (output / "temporary").mkdir(parents=True)
 
 
-def environment() -> dict[str, str]:
-    """The environment of every run: this one, without settings of Logmill."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("LOGMILL_")}
+def environment(output: Path) -> dict[str, str]:
+    """The environment of every run: this one, without settings of Logmill; temporary files go where ``clean`` ends
+    them, also those of a run that was killed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOGMILL_")}
+    return kept | {"TMPDIR": str((output / "temporary").resolve())}

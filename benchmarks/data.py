@@ -1,6 +1,7 @@
 """The job's input: generated logs without any trouble in them, and the geo table as peers can join it."""
 
 import ipaddress
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from pipeline.geo.table import SHIPPED_TABLE
 from utils.units import format_size
 
 FILES = 4
+WORK_SHARE = 1.5
+"""Most that a run writes, intermediate files or spill and result, for each byte of input."""
 
 
 def job_settings(size: int) -> GeneratorSettings:
@@ -43,6 +46,18 @@ def prepare_logs(folder: Path, size: int, workers: int) -> Path:
         print(f"generating {format_size(size)} in {logs} (once) ...", flush=True)
         generate(settings, logs, workers=workers)
     return logs
+
+
+def make_room(folder: Path, size: int) -> None:
+    """Remove logs of other sizes where the disk would not hold those of ``size`` and what a run over them writes."""
+    wanted = folder / f"logs-{size}"
+    need = WORK_SHARE * size + (0 if wanted.exists() else size)
+    for other in sorted(folder.glob("logs-*")):
+        if shutil.disk_usage(folder).free >= need:
+            return
+        if other != wanted and load_truth(other) is not None:
+            print(f"removing {other} to make room", flush=True)
+            shutil.rmtree(other)
 
 
 def export_geo(folder: Path) -> Path:

@@ -4,11 +4,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
 
 from utils.metrics import memory_in_use
+from utils.units import format_seconds, format_size
 
 _INTERVAL_SECONDS = 0.05
 _SEARCH_SECONDS = 0.5
@@ -16,24 +18,34 @@ _TAIL_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a run may take before it is ended: bytes of its whole process tree, and seconds."""
+
+    memory: float = float("inf")
+    seconds: float = float("inf")
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """What one process took; ``failure`` is the end of what it said, where it did not exit with 0."""
+    """What one process took; ``failure`` is the limit that it passed, or the end of what it said, where it did not
+    exit with 0."""
 
     seconds: float
     peak_bytes: int
     failure: str | None
 
 
-def measure(command: Sequence[str], environment: Mapping[str, str]) -> Measurement:
+def measure(command: Sequence[str], environment: Mapping[str, str], limits: Limits | None = None) -> Measurement:
     """Run a command to its end. Memory is sampled: each process's own pages, and the shared ones once."""
+    limits = limits or Limits()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         start = time.perf_counter()
         child = subprocess.Popen(
             command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
         )
         tree = psutil.Process(child.pid)
-        peak, found, family = 0, 0.0, [tree]
-        while True:
+        peak, found, family, passed = 0, 0.0, [tree], None
+        while passed is None:
             try:
                 child.wait(_INTERVAL_SECONDS)
                 break
@@ -41,10 +53,23 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Measureme
                 if time.perf_counter() - found > _SEARCH_SECONDS:
                     family, found = _family(tree), time.perf_counter()
                 peak = max(peak, memory_in_use(family))
+                passed = _passed(limits, time.perf_counter() - start, peak)
         seconds = time.perf_counter() - start
+        if passed:
+            _end(_family(tree))
+            child.wait()
         said.seek(0)
-        failure = None if child.returncode == 0 else f"exit {child.returncode}: {said.read()[-_TAIL_CHARACTERS:]}"
-    return Measurement(seconds, peak, failure)
+        if child.returncode and not passed:
+            passed = f"exit {child.returncode}: {said.read()[-_TAIL_CHARACTERS:]}"
+    return Measurement(seconds, peak, passed)
+
+
+def _passed(limits: Limits, seconds: float, peak: int) -> str | None:
+    if peak > limits.memory:
+        return f"ended when it took more than {format_size(limits.memory)} of memory"
+    if seconds > limits.seconds:
+        return f"ended when it took more than {format_seconds(limits.seconds)}"
+    return None
 
 
 def _family(tree: psutil.Process) -> list[psutil.Process]:
@@ -53,3 +78,10 @@ def _family(tree: psutil.Process) -> list[psutil.Process]:
         return [tree, *tree.children(recursive=True)]
     except psutil.Error:
         return [tree]
+
+
+def _end(family: Sequence[psutil.Process]) -> None:
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family[1:], timeout=10)

@@ -56,6 +56,7 @@ class Arguments:
     generate_into: str | None = None
     request: Request = NOTHING_SPECIAL
     dry_run: bool = False
+    profile: bool = False
     version: str | None = None
     sql: str = ""
     format: str = "table"
@@ -97,6 +98,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
             prune_missing=given.get("prune_missing", False),
         ),
         dry_run=given.get("dry_run", False),
+        profile=given.get("profile", False),
         version=given.get("version"),
         sql=given.get("sql", ""),
         format=given.get("format", "table"),
@@ -136,6 +138,7 @@ def run_parser() -> argparse.ArgumentParser:
     )
     _add_run_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what a run would do, and do nothing")
+    parser.add_argument("--profile", action="store_true", help="show the time of every stage, on stderr with --json")
     return parser
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cli.arguments import Arguments
 from cli.console import LOG, Answer, printable, say
+from cli.profile import print_profile
 from cli.progress import ShownProgress, open_progress
 from cli.summary import print_summary
 from cli.truth import TruthCheck, check_truth
@@ -52,6 +53,8 @@ def answer_result(arguments: Arguments, config: Config, answer: Answer, result: 
         print_summary(result, check)
     else:
         _report_trouble(result, check)
+    if arguments.profile:
+        print_profile(result, stderr=answer.as_json)
     return exit_code(result)
 
 

@@ -30,6 +30,7 @@ from pipeline.intermediate import (
     write_frame,
 )
 from pipeline.job import Job
+from pipeline.stages import count, stage
 from pipeline.totals import column, merge_totals, open_totals
 
 _SORTED_KEYS = 1 << 16
@@ -118,6 +119,7 @@ def find_contested(job: Job, task: ContestedTask, report: Callable[[int], None])
     if found:
         np.save(job.workspace.path("merge", split_file(task.number, "npy")), np.concatenate(found))
     report(total)
+    count(total)
     return sum(len(np.unique(keys & ~FINE_MASK)) for keys in found)
 
 
@@ -136,14 +138,16 @@ def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> Buck
         for parts in _passes(job, task, passes):
             ids = np.concatenate([column(part, "id_hi").view(np.uint64) for _, part in parts])
             rows += len(ids)
-            candidates = rows_with_keys(ids, repeated_keys(np.sort(ids)))
+            with stage("dedupe", len(ids)):
+                candidates = rows_with_keys(ids, repeated_keys(np.sort(ids)))
             alone = rows_with_keys(ids & ~FINE_MASK, contested)
             candidates = np.union1d(candidates, alone) if len(alone) else candidates
             skipped = np.zeros(len(ids), bool)
             skipped[candidates] = True
             kept += len(ids) - len(candidates)
             if len(candidates):
-                resolution = resolve(_take(parts, candidates), job.keep, job.geo().names)
+                with stage("dedupe"):
+                    resolution = resolve(_take(parts, candidates), job.keep, job.geo().names)
                 winners = resolution.winners
                 duplicates += resolution.duplicates
                 losers.append(resolution.losers)
@@ -162,6 +166,7 @@ def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> Buck
     conflicts = _write_if_any(job, "conflicts", task.bucket, losers)
     aside = _write_if_any(job, "contested", task.bucket, set_aside)
     report(rows)
+    count(rows)
     return _result(task.bucket, rows, kept, duplicates, conflicts, aside, total)
 
 
@@ -214,7 +219,9 @@ def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[list[tuple[int,
     for number in range(passes):
         parts = []
         for split in task.splits:
-            rows = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets)
+            with stage("load") as load:
+                rows = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets)
+                load.amount = len(rows) if rows is not None else 0
             if rows is None:
                 continue
             if passes > 1:

@@ -23,6 +23,7 @@ from pipeline.parser import REJECTED, Positions, TextColumns, check, rejected_fr
 from pipeline.record_rules import BoundRule, apply_rules
 from pipeline.records import RECORD_TOO_LONG
 from pipeline.splits import Split
+from pipeline.stages import stage
 
 _NO_ROWS = pl.DataFrame()
 _MOST_LINES = 50_000
@@ -86,7 +87,10 @@ class SplitReader:
             data += b"\n"  # the last line of a file need not end
             end = len(data)
         chunk = data if end == len(data) else data[:end]
-        found = self.plain.parse(chunk, position - self.start) if self.plain else None
+        found = None
+        if self.plain:
+            with stage("parse, hash, geo", len(chunk)):
+                found = self.plain.parse(chunk, position - self.start)
         if found:
             tally = scanner.Tally(found.lines, 0, found.lines, len(chunk))
             return self._batch(found.doubtful, chunk, position, line, tally)
@@ -107,15 +111,17 @@ class SplitReader:
         # Few records go far beyond the chunk, and reading a mebibyte for each stretch of rubbish takes its time.
         near = self._read(position + limit, min(self.chunk_bytes // _NEAR, self.max_record)) if b'"' in chunk else b""
         data = chunk + near[: near.rfind(b"\n") + 1]
-        tally = scanner.tally(data, *shape)
-        if tally.unfinished:
-            data = chunk + self._read(position + limit, self.max_record + 2)
-            if not data.endswith(b"\n"):
-                data += b"\n"
+        with stage("verify", limit):
             tally = scanner.tally(data, *shape)
-        columns = parse_carefully(data, limit, header, self.max_record, trust_polars=True)
-        if columns is None or columns.records != tally.records:
-            columns = parse_carefully(data, limit, header, self.max_record, trust_polars=False)
+            if tally.unfinished:
+                data = chunk + self._read(position + limit, self.max_record + 2)
+                if not data.endswith(b"\n"):
+                    data += b"\n"
+                tally = scanner.tally(data, *shape)
+        with stage("parse"):
+            columns = parse_carefully(data, limit, header, self.max_record, trust_polars=True)
+            if columns is None or columns.records != tally.records:
+                columns = parse_carefully(data, limit, header, self.max_record, trust_polars=False)
         if columns is None or columns.records != tally.records:
             found = "nothing" if columns is None else f"{columns.records} records"
             raise FileRefused(
@@ -128,10 +134,10 @@ class SplitReader:
         base = position - self.start
         length = min(tally.length, self.split.size - position)  # without a line end that was supplied
         if not columns.records:
-            return Batch(
-                _NO_ROWS, REJECTED.to_frame(), tally.records, tally.blank_lines, tally.lines, length, Counter()
-            )
-        rows = judge_values(columns, data, self.split.header, self.rules)
+            none = REJECTED.to_frame()
+            return Batch(_NO_ROWS, none, tally.records, tally.blank_lines, tally.lines, length, Counter())
+        with stage("parse"):
+            rows = judge_values(columns, data, self.split.header, self.rules)
         rows = rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
         rejected = columns.rejected.with_columns(pl.col("line") + line, pl.col("offset") + base)
         return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length, columns.warned)
@@ -172,8 +178,9 @@ class SplitReader:
     def _read(self, position: int, size: int) -> bytes:
         wanted = max(0, min(size, self.split.size - position))
         try:
-            self.stream.seek(position)
-            data = self.stream.read(wanted)
+            with stage("read", wanted):
+                self.stream.seek(position)
+                data = self.stream.read(wanted)
         except OSError as fault:
             raise FileRefused(f"cannot be read near byte {position}: {fault.strerror}.") from fault
         if len(data) < wanted:

@@ -7,6 +7,7 @@ from pipeline.archives import Expanded, expand_file
 from pipeline.engines import Engine
 from pipeline.errors import FileRefused, WorkerDied
 from pipeline.job import Job
+from pipeline.stages import count
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class ExpandTask:
 def expand(job: Job, task: ExpandTask, report: Callable[[int], None]) -> Expanded:
     """Expand one archive; ``report`` is told its bytes. Raises FileRefused where it cannot be read whole."""
     spool = job.workspace.path("spool", f"file-{task.number:06d}")
-    return expand_file(task.path, spool, task.max_ratio, report)
+    expanded = expand_file(task.path, spool, task.max_ratio, report)
+    count(expanded.size)
+    return expanded
 
 
 def expand_all(

@@ -40,8 +40,9 @@ from pipeline.results import PhaseSeconds, Progress, RunResult
 from pipeline.retention import remove_expired
 from pipeline.setup import Setup
 from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
+from pipeline.stages import Spent, stage, sum_up, take
 from pipeline.takeover import finest_buckets, take_over
-from pipeline.timeline import WatchedProgress
+from pipeline.timeline import Span, WatchedProgress
 from utils.metrics import PeakMemory
 
 
@@ -73,6 +74,8 @@ class _Run:
         """Check what needs no input. Raises ConfigError or EnvironmentFault."""
         self.config = config
         self.clock = _Clock()
+        take()  # of a run before, in this process
+        self.spent: list[dict[str, Spent]] = []
         self.progress = WatchedProgress(progress)
         self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
         self.setup = Setup.of(config)
@@ -192,8 +195,7 @@ class _Run:
         place = display_name(str(folder / "quarantine")) if result.quarantine else None
         shown = display_name(str(folder / report.REPORT))
         result = replace(result, status="failed", error=self.stopped, quarantine=place, report=shown)
-        self._write_record(folder, result)
-        return result
+        return self._write_record(folder, result)
 
     def publish(self, held: ExitStack) -> RunResult:
         """Write the new version whole, then make it the current one."""
@@ -201,13 +203,13 @@ class _Run:
         held.callback(self.output.discard)  # nothing is left there once it is published
         written = publication.write_output(self.engine, self.job, folder, self.totals, self.geo.names, lambda _: None)
         publication.write_quarantine(self.engine, self.job, folder, self.outcome, self.totals, self.history.quarantine)
-        result = self._result(written)
-        self._write_record(folder, result)
+        result = self._write_record(folder, self._result(written))
         counts = publication.counts_for_the_next(result, self.buckets)
-        self.history.publish(folder, self.run_id, self.sources, self.taken.ids, counts, self.config.KEEP_VERSIONS)
+        with stage("publish"):
+            self.history.publish(folder, self.run_id, self.sources, self.taken.ids, counts, self.config.KEEP_VERSIONS)
         _remove_runs(self.config, Path(self.workspace.root))
         self.replays.keep()
-        return result
+        return self._profiled(result)
 
     def _hand_out_job(self) -> None:
         self.pool.job = self.job
@@ -234,14 +236,24 @@ class _Run:
         result = replace(result, quality=self.checks, notes=notes, skipped_files=skipped, plan=foreseen)
         return self.taken.finish(result)
 
-    def _write_record(self, folder: Path, result: RunResult) -> None:
-        """``run.json`` and the report."""
+    def _write_record(self, folder: Path, result: RunResult) -> RunResult:
+        """``run.json``, with the profile so far, and the report; returns what the record holds."""
+        result = self._profiled(result)
         record = publication.write_run_record(folder, result, self.outcome, self.setup.shown())
-        spans = [*self.pool.spans, *(self.spark.spans if self.spark else [])]
-        observed = report.observe(
-            self.progress, spans, self.memory, self.outcome, self.totals, Path(self.workspace.root)
-        )
-        report.write_report(folder, record, observed, self.config.OUTPUT_DIR)
+        with stage("report"):
+            observed = report.observe(
+                self.progress, self._spans(), self.memory, self.outcome, self.totals, Path(self.workspace.root)
+            )
+            report.write_report(folder, record, observed, self.config.OUTPUT_DIR)
+        return result
+
+    def _profiled(self, result: RunResult) -> RunResult:
+        """With the time of every stage so far, of all tasks and of this process."""
+        self.spent.append(take())
+        return replace(result, profile=sum_up([*(span.spent for span in self._spans()), *self.spent]))
+
+    def _spans(self) -> list[Span]:
+        return [*self.pool.spans, *(self.spark.spans if self.spark else [])]
 
 
 def check_before_work(config: Config) -> None:

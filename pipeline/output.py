@@ -14,6 +14,7 @@ from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.faults import point
 from pipeline.intermediate import bucket_file, is_run_folder, sync
 from pipeline.job import Job
+from pipeline.stages import count
 
 MICRO = 1_000_000
 SCHEMA = pa.schema(
@@ -60,6 +61,7 @@ def write_file(job: Job, task: FileTask, report: Callable[[int], None]) -> tuple
     pq.write_table(table.cast(SCHEMA), path, compression=codec, row_group_size=1 << 18)
     sync(path)
     report(len(totals))
+    count(len(totals))
     micro = totals["micro_minutes"]
     total = (int((micro // 2**32).sum()) << 32) + int((micro % 2**32).sum())
     return len(totals), int(totals["event_count"].sum()), total

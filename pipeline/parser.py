@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline import scanner
 from pipeline.header import Header
+from pipeline.stages import stage
 
 Positions = NDArray[np.int64]
 
@@ -84,17 +85,18 @@ def parse(data: bytes, header: Header) -> dict[str, pl.Series] | None:
     """
     schema = {f"c{place}": pl.String for place in range(header.fields)}
     try:
-        frame = pl.read_csv(
-            data,
-            has_header=False,
-            columns=sorted(header.columns.values()),
-            separator=header.delimiter,
-            quote_char='"' if b'"' in data else None,
-            schema=schema,
-            infer_schema=False,
-            empty_string_is_null=False,
-            low_memory=True,
-        )
+        with stage("parse", len(data)):
+            frame = pl.read_csv(
+                data,
+                has_header=False,
+                columns=sorted(header.columns.values()),
+                separator=header.delimiter,
+                quote_char='"' if b'"' in data else None,
+                schema=schema,
+                infer_schema=False,
+                empty_string_is_null=False,
+                low_memory=True,
+            )
     except pl.exceptions.PolarsError:
         return None
     return {role: frame[f"c{place}"] for role, place in header.columns.items()}
@@ -103,4 +105,5 @@ def parse(data: bytes, header: Header) -> dict[str, pl.Series] | None:
 def check(data: bytes, texts: dict[str, pl.Series], header: Header, max_record: int) -> Positions | None:
     """Start of every record where the scanner finds ``texts`` to be what ``data`` says, else None."""
     columns = {header.columns[role]: text for role, text in texts.items()}
-    return scanner.check(data, ord(header.delimiter), header.fields, columns, max_record)
+    with stage("verify", len(data)):
+        return scanner.check(data, ord(header.delimiter), header.fields, columns, max_record)

@@ -10,7 +10,8 @@ from pipeline.engines import Engine
 from pipeline.errors import FileRefused, WorkerDied
 from pipeline.job import Job
 from pipeline.preprocessor import SplitResult, preprocess
-from pipeline.splits import InputFile, Split, cut, unchanged
+from pipeline.splits import InputFile, Split, cut, file_size, unchanged
+from pipeline.stages import stage
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def read_part(job: Job, task: ReadTask, report: Callable[[int], None]) -> tuple[
     if not task.hashed:
         return result, None
     try:
-        return result, hash_file(task.path)
+        with stage("checksum", file_size(task.path)):
+            return result, hash_file(task.path)
     except OSError as fault:
         raise FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.") from fault
 

@@ -23,6 +23,7 @@ from pipeline.pseudonyms import hide_in_rejected, hide_users
 from pipeline.quarantine import RejectWriter
 from pipeline.rows import NO_TIMESTAMP, SplitRows
 from pipeline.splits import Split
+from pipeline.stages import stage
 
 _WORD = pl.lit(1 << 64, dtype=pl.UInt128)
 _USUAL_USER_BYTES = 16
@@ -68,7 +69,8 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
     rows = SplitRows(timestamps=job.keep != "longest")
     expected = _expected_rows(split)
     rows.reserve(expected, expected * _USUAL_USER_BYTES)
-    plain = _plain_parser(job, split, rows)
+    with stage("set up"):
+        plain = _plain_parser(job, split, rows)
     with _open(split.source) as stream, RejectWriter(job.workspace.path("rejects", name), job.keep_raw) as rejects:
         reader = SplitReader(split, stream, job.chunk_bytes, job.max_record, plain, job.rules)
         for batch in reader:
@@ -85,16 +87,21 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
                 rows.append(enrich(batch.rows, job.geo()))
             report(batch.length)
     if plain:
-        _confirm_sample(plain, rows, job, split.header)
+        with stage("verify"):
+            _confirm_sample(plain, rows, job, split.header)
     np.save(job.workspace.path("lines", split_file(split.number, "npy")), np.array(marks, np.int64).reshape(-1, 2))
     duplicates = 0
     bucket_rows = np.zeros(job.buckets, np.int64)
     if rows.count:
-        index, dropped = drop_duplicates(rows, job.keep)
+        with stage("dedupe", rows.count):
+            index, dropped = drop_duplicates(rows, job.keep)
         duplicates = len(dropped)
-        write_index(job.workspace.path("index", split_file(split.number, "npy")), index)
-        rows, bucket_rows = arrange_by_bucket(rows, dropped, job)
-        write_rows(job.workspace.path("rows", name), rows, bucket_rows)
+        with stage("index", len(index)):
+            write_index(job.workspace.path("index", split_file(split.number, "npy")), index)
+        with stage("scatter", rows.count):
+            rows, bucket_rows = arrange_by_bucket(rows, dropped, job)
+        with stage("write", rows.count):
+            write_rows(job.workspace.path("rows", name), rows, bucket_rows)
     return SplitResult(
         split=split,
         start=reader.start,
@@ -154,20 +161,22 @@ def enrich(rows: pl.DataFrame, geo: GeoTable) -> pl.DataFrame:
     In: the rows of a ``Batch``. Out: id_hi, id_lo, user_hash (UInt64), user_id, region (UInt16), micro_minutes, offset
     and, where given, timestamp.
     """
-    hashes = (
-        rows.lazy()
-        .select(
-            id=plh.col("log_id").nchash.xxh3_128(),
-            user_hash=plh.col("user_id").nchash.xxh3_64(),
+    with stage("hash", len(rows)):
+        hashes = (
+            rows.lazy()
+            .select(
+                id=plh.col("log_id").nchash.xxh3_128(),
+                user_hash=plh.col("user_id").nchash.xxh3_64(),
+            )
+            .select(
+                id_hi=(pl.col("id") // _WORD).cast(pl.UInt64),
+                id_lo=pl.col("id").cast(pl.UInt64, wrap_numerical=True),
+                user_hash="user_hash",
+            )
+            .collect()
         )
-        .select(
-            id_hi=(pl.col("id") // _WORD).cast(pl.UInt64),
-            id_lo=pl.col("id").cast(pl.UInt64, wrap_numerical=True),
-            user_hash="user_hash",
-        )
-        .collect()
-    )
-    region = pl.Series("region", geo.lookup(rows["ip_address"]), dtype=pl.UInt16)
+    with stage("geo", len(rows)):
+        region = pl.Series("region", geo.lookup(rows["ip_address"]), dtype=pl.UInt16)
     return hashes.with_columns(rows.drop("log_id", "ip_address").get_columns()).with_columns(region)
 
 

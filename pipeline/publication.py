@@ -15,6 +15,7 @@ from pipeline.phase2 import Totals, conflict_places, run_all
 from pipeline.quarantine import ConflictTask, Quarantine, conflict_file, fetch_conflicts, reject_file
 from pipeline.results import MICRO, Progress, RegionTotal, RunResult
 from pipeline.splits import display_name
+from pipeline.stages import stage
 
 _CONFLICTS_AT_ONCE = 20_000
 
@@ -58,12 +59,13 @@ def write_quarantine(
     Raises BalanceError where a record is missing.
     """
     quarantine = Quarantine(folder / "quarantine")
-    quarantine.write_refused(outcome.refused)
-    rejected = quarantine.write_rejected(
-        (split.result.split, split.result.start, split.first_line, reject_file(job, split.result.split))
-        for split in outcome.splits
-        if split.result.rejected
-    )
+    with stage("publish"):
+        quarantine.write_refused(outcome.refused)
+        rejected = quarantine.write_rejected(
+            (split.result.split, split.result.start, split.first_line, reject_file(job, split.result.split))
+            for split in outcome.splits
+            if split.result.rejected
+        )
     places = {split.result.split.number: (split, file) for file in outcome.ledgers for split in file.splits}
     tasks: list[ConflictTask] = []
     for (number,), group in conflict_places(job).group_by("split", maintain_order=True):
@@ -75,7 +77,8 @@ def write_quarantine(
             earlier = (str(previous), file.listed_as) if previous and file.listed_as else ("", "")
             tasks.append(ConflictTask(len(tasks), *where, some, file.at_hand, *earlier))
     run_all(engine, fetch_conflicts, tasks, lambda _: None)
-    conflicts = quarantine.write_conflicts(conflict_file(job, task.number) for task in tasks)
+    with stage("publish"):
+        conflicts = quarantine.write_conflicts(conflict_file(job, task.number) for task in tasks)
     expected = sum(split.result.rejected for split in outcome.splits), totals.conflicts
     if (rejected, conflicts) != expected:
         raise BalanceError(
@@ -121,6 +124,7 @@ def write_run_record(
         "notes": list(result.notes),
         "skipped_files": list(result.skipped_files),
         "regions": [asdict(region) for region in result.top_regions],
+        "profile": [asdict(part) for part in result.profile],
         "plan": result.plan,
         "settings": settings,
         "ledger": [ledger_entry(ledger) for ledger in outcome.ledgers],

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
+from pipeline.stages import StageTime
+
 MICRO = 1_000_000
 """Micro-minutes in a minute: watch time is an integer until it is shown."""
 
@@ -146,6 +148,7 @@ class RunResult:
     quarantine: str | None = None
     quality: tuple[QualityResult, ...] = ()
     new: Share = Share()
+    profile: tuple[StageTime, ...] = ()
 
     @property
     def stopped_by_gate(self) -> bool:

@@ -4,11 +4,12 @@ import operator
 import os
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 from pipeline.results import Progress
+from pipeline.stages import OF_KERNELS, Spent, stage, take
 from utils.metrics import Series
 
 Parameters = ParamSpec("Parameters")
@@ -17,21 +18,25 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Span:
-    """One task: its ``stage`` (the kernel's name), its ``worker`` (machine and process), and when, in epoch seconds."""
+    """One task: its ``stage`` (the kernel's name), its ``worker`` (machine and process), when, in epoch seconds, and
+    what it ``spent``, by the names in ``stages.STAGES``."""
 
     stage: str
     worker: str
     begin: float
     end: float
+    spent: Mapping[str, Spent] = field(default_factory=dict)
 
 
 def timed(
-    work: Callable[Parameters, Result], stage: str, *arguments: Parameters.args, **named: Parameters.kwargs
+    work: Callable[Parameters, Result], kernel: str, *arguments: Parameters.args, **named: Parameters.kwargs
 ) -> tuple[Result, Span]:
     """The result of ``work`` and when it ran. Wall-clock time: the workers of a cluster share no other."""
+    take()  # of a task that failed
     begin = time.time()
-    result = work(*arguments, **named)
-    return result, Span(stage, f"{platform.node()}:{os.getpid()}", begin, time.time())
+    with stage(OF_KERNELS.get(kernel, "other")):
+        result = work(*arguments, **named)
+    return result, Span(kernel, f"{platform.node()}:{os.getpid()}", begin, time.time(), take())
 
 
 @dataclass(frozen=True)

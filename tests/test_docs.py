@@ -165,4 +165,4 @@ def test_the_image_is_not_run_by_root_and_can_find_its_java() -> None:
 def test_requirements_are_exact_and_have_reasons(name: str) -> None:
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         if line and not line.startswith(("#", "-r ")):
-            assert re.fullmatch(r'[A-Za-z0-9_-]+==[0-9.]+( ; python_version < "[0-9.]+")? +# .+', line), line
+            assert re.fullmatch(r'[A-Za-z0-9_-]+==[0-9.]+(post\d+)?( ; python_version < "[0-9.]+")? +# .+', line), line

@@ -1,6 +1,7 @@
 """DuckDB, one statement: add up per user and address first, so that the range join meets few rows."""
 
 import sys
+import tempfile
 
 import duckdb
 
@@ -9,8 +10,8 @@ from benchmarks.peers import THREADS
 STATEMENT = """
 copy (
   with d as (
-      select distinct on (log_id) log_id, user_id, ip_address, "watch_time(min)" w
-      from read_csv('{logs}/*.csv', header = true)),
+      select any_value(user_id) user_id, any_value(ip_address) ip_address, any_value("watch_time(min)") w
+      from read_csv('{logs}/*.csv', header = true) group by log_id),
     a as (select user_id, ip_address, sum(w) w, count(*) n from d group by all),
     e as (
       select user_id, w, n,
@@ -25,7 +26,10 @@ copy (
 
 def main(logs: str, geo: str, output: str) -> None:
     """Run the statement on two threads."""
-    database = duckdb.connect(config={"threads": THREADS, "preserve_insertion_order": False})
+    spill = tempfile.gettempdir()
+    database = duckdb.connect(
+        config={"threads": THREADS, "preserve_insertion_order": False, "temp_directory": f"{spill}/duckdb"}
+    )
     database.execute(STATEMENT.format(logs=logs, geo=geo, output=output))
 
 

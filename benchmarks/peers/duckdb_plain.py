@@ -1,6 +1,7 @@
 """DuckDB, one statement as it comes to mind: every event meets the range join."""
 
 import sys
+import tempfile
 
 import duckdb
 
@@ -24,7 +25,10 @@ copy (
 
 def main(logs: str, geo: str, output: str) -> None:
     """Run the statement on two threads."""
-    database = duckdb.connect(config={"threads": THREADS, "preserve_insertion_order": False})
+    spill = tempfile.gettempdir()
+    database = duckdb.connect(
+        config={"threads": THREADS, "preserve_insertion_order": False, "temp_directory": f"{spill}/duckdb"}
+    )
     database.execute(STATEMENT.format(logs=logs, geo=geo, output=output))
 
 

@@ -1,6 +1,7 @@
 """PySpark alone: Spark's plan, the region by a binary search in Arrow batches, a 12 GB driver."""
 
 import sys
+import tempfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,6 +25,8 @@ def main(logs: str, geo: str, output: str) -> None:
         .config("spark.ui.enabled", "false")
         .config("spark.driver.memory", "12g")
         .config("spark.sql.shuffle.partitions", "16")
+        .config("spark.sql.execution.arrow.maxRecordsPerBatch", "100000")
+        .config("spark.local.dir", tempfile.gettempdir())
         .config("spark.sql.parquet.compression.codec", "zstd")
         .getOrCreate()
     )

@@ -16,6 +16,7 @@ from pipeline.geo import GeoTable
 from pipeline.header import Header
 from pipeline.parser import TextColumns, no_columns
 from pipeline.rows import SplitRows
+from pipeline.stages import stage
 
 _SAMPLE = 8
 _MOST_DOUBTS = 1 / 8
@@ -89,7 +90,9 @@ class PlainParser:
         if separators is None:
             return None
         header = self._header
-        if not scanner.confirm(chunk, ord(header.delimiter), header.fields, separators, self._max_record):
+        with stage("verify", len(chunk)):
+            confirmed = scanner.confirm(chunk, ord(header.delimiter), header.fields, separators, self._max_record)
+        if not confirmed:
             return None
         lines = len(separators) // header.fields
         doubtful = self._add_rows(chunk, separators, lines, base)

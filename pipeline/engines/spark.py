@@ -13,6 +13,7 @@ from pipeline.engines import Kernel
 from pipeline.engines.guard import run_guarded
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.job import Job
+from pipeline.stages import stage
 from pipeline.timeline import Span, timed
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ class SparkEngine:
         context, job = self._context.result(), self.job
         rows = sum(split.result.handed_over for split in splits)
         partitions = spark_sql.choose_partitions(self._config, job, rows, self._workers)
-        return self._run(lambda: spark_sql.aggregate(context, job, splits, partitions), rows, advance)
+        with stage("spark sql", rows):
+            return self._run(lambda: spark_sql.aggregate(context, job, splits, partitions), rows, advance)
 
     def _run(self, action: Callable[[], Result], total: int, advance: Callable[[int], None]) -> Result:
         """Run a Spark action in a thread of its own, and tell ``advance`` of ``total`` as its tasks finish."""

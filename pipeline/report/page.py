@@ -215,7 +215,18 @@ def _time(record: Record, observed: Observed) -> Html:
         chart("timeline", 110 + 26 * min(workers, 32), "When each worker did what"),
         chart("speed", 260, "Bytes read and rows added up per second, and memory in use, over time"),
         table(["phase", "time", "share"], rows),
+        _stages(record),
     )
+
+
+def _stages(record: Record) -> Html:
+    parts = record["profile"]
+    rows = [
+        (part["stage"], f"{part['wall_seconds']:.2f} s", f"{part['cpu_seconds']:.2f} s", _share(part["share"], 1.0))
+        for part in parts
+    ]
+    heads = ["stage", "time", "processor", "share"]
+    return details("where the time went: stages, added up over all processes", table(heads, rows))
 
 
 def _plan(record: Record, observed: Observed) -> Html:

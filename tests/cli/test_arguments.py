@@ -52,7 +52,7 @@ def test_every_option_of_generate() -> None:
 def test_replay_takes_files_and_the_options_of_run() -> None:
     arguments = parse_arguments(["replay", "a.csv", "--", "-b.csv"])
     assert (arguments.command, arguments.request.replay) == ("replay", ("a.csv", "-b.csv"))
-    options = {action.dest for action in run_parser()._actions} - {"dry_run"}
+    options = {action.dest for action in run_parser()._actions} - {"dry_run", "profile"}
     assert {action.dest for action in replay_parser()._actions} == options | {"replay"}
     assert parse_arguments(["replay", "a", "--input", "b", "--json"]).settings == {"INPUT_DIR": "b"}
 

@@ -1,19 +1,113 @@
-"""The benchmark runs, and its contenders agree, on data that takes no time."""
+"""The benchmark runs, its contenders agree, page and chart tell what was measured, and limits end a run."""
 
 import subprocess
 import sys
+import time
+import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 
-from benchmarks.report import BASE
+import psutil
+import pytest
+
+from benchmarks import data
+from benchmarks.contenders import ENGINES, PEERS, Contender
+from benchmarks.measure import Limits, Measurement, measure
+from benchmarks.report import render
+from benchmarks.rounds import Round, run_round
+from benchmarks.targets import scaling_table, target_table
 from tests.end_to_end.program import ROOT, environment
 
+SVG = "{http://www.w3.org/2000/svg}"
 
-def test_contenders_agree(tmp_path: Path) -> None:
-    report = tmp_path / "benchmarks.md"
-    command = [sys.executable, "-m", "benchmarks", "--sizes", "2MB", "--runs", "1", "--engines", "polars"]
-    places = ["--peers", f"{BASE},duckdb_plain,polars", "--data", str(tmp_path / "data"), "--report", str(report)]
-    done = subprocess.run([*command, *places], cwd=ROOT, env=environment(), capture_output=True, text=True)
+
+def bench(tmp_path: Path, *options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "benchmarks", "--sizes", "2MB", "--runs", "1", "--engines", "polars", *options]
+    places = ["--data", str(tmp_path / "data"), "--report", str(tmp_path / "page" / "figures.md")]
+    return subprocess.run([*command, *places], cwd=ROOT, env=environment(), capture_output=True, text=True)
+
+
+def test_contenders_agree_and_page_and_chart_are_written(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--peers", "duckdb,duckdb_plain,polars,floor")
     assert done.returncode == 0, done.stdout + done.stderr
-    table = [line for line in report.read_text().splitlines() if line.startswith("| ")]
-    assert len(table) == 1 + 4
-    assert any("1.00" in line for line in table)
+    page = (tmp_path / "page" / "figures.md").read_text()
+    titles = [line.split(" | ")[0] for line in page.splitlines() if line.count("|") == 8 and " GB |" in line]
+    assert len(titles) == 5
+    assert "](images/figures.svg)" in page
+    chart = ET.parse(tmp_path / "page" / "images" / "figures.svg")
+    texts = {text.text for text in chart.iter(f"{SVG}text")}
+    assert {"Logmill, embedded engine", "DuckDB, best statement", "the floor: Polars only parses"} <= texts
+    style = chart.find(f"{SVG}style")
+    assert style is not None
+    assert "prefers-color-scheme: dark" in (style.text or "")
+    assert not list(chart.iter(f"{SVG}script")) + list(chart.iter(f"{SVG}image"))
+
+
+def test_a_peer_that_passes_a_limit_is_noted_and_the_others_count(tmp_path: Path) -> None:
+    logs = data.prepare_logs(tmp_path, 1_000_000, 1)
+    clumsy = Contender("no-such-peer", "Clumsy", "polars")
+    found = run_round([clumsy, PEERS["floor"]], logs, tmp_path, tmp_path / "result", 2, Limits(seconds=60))
+    assert "No module named" in found.failed[clumsy]
+    assert [len(runs) for runs in found.runs.values()] == [2]
+    assert not found.wrong
+    page = render([found], [], "bench", None)
+    assert "| Clumsy" in page
+    assert "did not finish" in page
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(seconds=0.3), "more than 0.30 s"),
+        (Limits(memory=60_000_000), "more than 60 MB of memory"),
+    ],
+)
+def test_a_run_beyond_its_limits_is_ended_with_all_its_processes(limits: Limits, reason: str, tmp_path: Path) -> None:
+    note = tmp_path / "child"
+    child = f"import os; open({str(note)!r}, 'w').write(str(os.getpid())); b = b'x' * 100_000_000; input()"
+    parent = (
+        f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}], stdin=-1); time.sleep(99)"
+    )
+    begin = time.monotonic()
+    taken = measure([sys.executable, "-c", parent], environment(), limits)
+    assert reason in (taken.failure or "")
+    assert time.monotonic() - begin < 30
+    if note.exists() and (child_id := note.read_text()):
+        assert not psutil.pid_exists(int(child_id)) or psutil.Process(int(child_id)).status() == psutil.STATUS_ZOMBIE
+
+
+def round_of(size: float, taken: dict[str, tuple[float, float]]) -> Round:
+    """A round of one run each: seconds and GB by the name of the contender."""
+    everybody = {contender.name: contender for contender in (*ENGINES.values(), *PEERS.values())}
+    runs = {everybody[name]: [Measurement(seconds, int(peak * 1e9), None)] for name, (seconds, peak) in taken.items()}
+    return Round(int(size * 1e9), runs, None, {}, {})
+
+
+def test_targets_are_held_or_missed_by_size() -> None:
+    taken = {"logmill-polars": (6.0, 1.0), "clickhouse": (10.0, 2.0), "duckdb": (20.0, 4.0), "duckdb_plain": (9.0, 4.0)}
+    small, large = target_table(round_of(2, taken)), target_table(round_of(10, taken))
+    assert small[2] == "| time: embedded engine / ClickHouse | 0.85 | 0.50 | 0.60 | held |"
+    assert large[2] == "| time: embedded engine / ClickHouse | 0.60 | 0.50 | 0.60 | held |"
+    assert small[3].endswith("| 0.67 | **missed** |")  # of the fastest of DuckDB's statements
+    assert small[4].endswith("|  | not measured |")
+    assert small[7].endswith("| 0.50 | held |")
+    assert large[7].endswith("| 0.50 | **missed** |")
+    best = target_table(round_of(2, {"logmill-polars": (1.0, 0.1), "floor": (0.5, 0.1)}))
+    assert best[6].endswith("| 2.00 | held, aim reached |")
+
+
+def test_growth_is_measured_from_the_smallest_to_the_largest_input() -> None:
+    rounds = [round_of(20, {"logmill-polars": (66.0, 1.5)}), round_of(2, {"logmill-polars": (6.0, 1.0)})]
+    assert [line.rpartition("| 1.")[2] for line in scaling_table(rounds)[2:]] == ["50 | **missed** |", "10 | held |"]
+
+
+def test_logs_of_other_sizes_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "logs-of-mine"
+    mine.mkdir()
+    kept = data.prepare_logs(tmp_path, 100_000, 1)
+    monkeypatch.setattr(data.shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
+    data.make_room(tmp_path, 1_000_000)
+    assert kept.exists()  # there is room enough
+    data.make_room(tmp_path, 2_000_000)
+    assert not kept.exists()
+    assert mine.exists()

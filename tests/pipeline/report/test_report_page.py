@@ -35,6 +35,9 @@ def make_record(**changes: Any) -> dict[str, Any]:
         "rejected_by_reason": {"bad_quote": 5, "blank_user_id": 15}, "users": 40, "total_watch_time_min": 4500.5,
         "seconds": {"total": 4.0, "phase1": 2.0, "phase2": 1.5, "publish": 0.5}, "peak_memory_bytes": 5 * 10**8,
         "throughput_bytes_per_second": 25_000.0, "quality": [], "geo_build": "2026-06", "geo_attribution": "nobody",
+        "profile": [
+            {"stage": "scatter", "wall_seconds": 1.25, "cpu_seconds": 1.5, "share": 0.3125, "amount": 9, "unit": "rows"}
+        ],
         "regions": [
             {"region": "Asia", "users": 30, "events": 600, "minutes": 3000.5},
             {"region": "Europe", "users": 20, "events": 300, "minutes": 1500.0},
@@ -76,6 +79,7 @@ def test_every_number_of_the_flow_is_on_the_page_and_balances() -> None:
     text = page(record)
     for shown in ("1,000", "900", "4,500", "500 MB", "25 kB/s", "bad_quote", "Europe", "66.67%", "nobody (2026-06)"):
         assert shown in text, shown
+    assert re.search("scatter.*1.25 s.*1.50 s.*31.25%", text, re.DOTALL)
     assert data_of(text)["rejected"] == [["blank_user_id", 15], ["bad_quote", 5]]
 
 

@@ -1,0 +1,41 @@
+"""``--profile``: where the time of a run went, stage by stage."""
+
+from dataclasses import asdict
+
+from rich.console import Console
+
+from cli.console import LOG
+from cli.progress import PipeConsole
+from cli.summary import new_table
+from pipeline.results import RunResult
+from utils.units import format_seconds, format_size
+
+
+def print_profile(result: RunResult, *, stderr: bool = False, console: Console | None = None) -> None:
+    """Prints the stages to stdout, or to stderr: there as an event where messages are JSON."""
+    if stderr and LOG.as_json:
+        LOG.write("info", "profile", stages=[asdict(part) for part in result.profile])
+        return
+    console = console or PipeConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
+    table = new_table(("stage", False), ("wall", True), ("cpu", True), ("share", True), ("amount", True), ("", True))
+    for part in result.profile:
+        amount, rate = _amounts(part.amount, part.amount / part.wall_seconds if part.wall_seconds else 0.0, part.unit)
+        wall, cpu = f"{part.wall_seconds:.2f} s", f"{part.cpu_seconds:.2f} s"
+        table.add_row(part.stage, wall, cpu, f"{part.share:.1%}", amount, rate)
+    wall, cpu = (sum(times) for times in zip(*((p.wall_seconds, p.cpu_seconds) for p in result.profile), strict=True))
+    table.add_row("all stages", f"{wall:.2f} s", f"{cpu:.2f} s", "", "", "", style="bold")
+    console.print()
+    console.print(table)
+    console.print(
+        f"\nSeconds are added up over {result.workers:,} workers and the main process; the run took "
+        f"{format_seconds(result.seconds.total)}. Starting processes and waiting are in no stage.",
+        style="dim",
+    )
+
+
+def _amounts(amount: int, rate: float, unit: str) -> tuple[str, str]:
+    if not amount or not unit:
+        return "", ""
+    if unit == "bytes":
+        return format_size(amount), f"{format_size(rate)}/s"
+    return f"{amount:,} {unit}", f"{rate / 1e6:,.2f} M/s"
