@@ -1,7 +1,7 @@
 # make run    the program on your logs, or on test data when there are none (ARGS="--input logs --engine polars")
 # make test   every check and the whole suite: ruff, mypy, import directions, pytest (PYTEST_ARGS="-k geo")
 # make check  the same: it is what CI runs
-# make fuzz   the reader against the reference over new bytes for FUZZ_MINUTES (60)
+# make fuzz   reader, archives and whole runs against the reference over new bytes for FUZZ_MINUTES (60)
 # make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and compares the results
 # make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB,10GB --peers duckdb,clickhouse")
 # make clean  removes the virtual environment and the tools' caches; your data stays

@@ -19,15 +19,17 @@ from pipeline.careful import parse_carefully
 from pipeline.compiled import PlainParser
 from pipeline.errors import FileRefused
 from pipeline.header import Header
-from pipeline.parser import Rejected, TextColumns, check, no_columns
+from pipeline.parser import REJECTED, Positions, TextColumns, check, rejected_frame
 from pipeline.record_rules import BoundRule, apply_rules
-from pipeline.records import RECORD_TOO_LONG, read_record
+from pipeline.records import RECORD_TOO_LONG
 from pipeline.splits import Split
 from pipeline.stages import stage
 
 _NO_ROWS = pl.DataFrame()
 _MOST_LINES = 50_000
 """Lines of a chunk that may each become an object; a chunk of logs has fewer, one of rubbish a million."""
+_NEAR = 32
+"""A chunk's share that is read beyond it at first."""
 
 
 @dataclass
@@ -36,12 +38,12 @@ class Batch:
 
     ``rows`` has the good ones that the compiled parser did not take (no columns if none): log_id, user_id, ip_address
     (String), micro_minutes (Int64), offset (UInt32, bytes from the split's start), and, where timestamps decide,
-    timestamp (Int64, microseconds since 1970 UTC, or null).
+    timestamp (Int64, microseconds since 1970 UTC, or null). ``rejected``: as ``REJECTED``.
     ``length`` is in bytes, ``lines`` in physical lines. ``warned`` counts rows that break a warning rule.
     """
 
     rows: pl.DataFrame
-    rejected: list[Rejected]
+    rejected: pl.DataFrame
     records: int
     blank_lines: int
     lines: int
@@ -98,19 +100,24 @@ class SplitReader:
         starts = None if texts is None else check(chunk, texts, header, self.max_record)
         if texts is None or starts is None:
             return self._read_carefully(position, chunk, line)
-        columns = TextColumns(texts, starts, np.arange(len(starts)))
+        columns = TextColumns(texts, starts, _line_stops(chunk, starts), np.arange(len(starts)))
         return self._batch(columns, chunk, position, line, scanner.Tally(len(starts), 0, len(starts), len(chunk)))
 
     def _read_carefully(self, position: int, chunk: bytes, line: int) -> Batch:
         """The same for a chunk that is not clean; a record may continue beyond it."""
         limit = len(chunk)
-        beyond = self._read(position + limit, self.max_record + 2)
-        data = chunk + beyond
-        if not data.endswith(b"\n"):
-            data += b"\n"
         header = self.split.header
+        shape = (limit, ord(header.delimiter), header.fields, self.max_record)
+        # Few records go far beyond the chunk, and reading a mebibyte for each stretch of rubbish takes its time.
+        near = self._read(position + limit, min(self.chunk_bytes // _NEAR, self.max_record)) if b'"' in chunk else b""
+        data = chunk + near[: near.rfind(b"\n") + 1]
         with stage("verify", limit):
-            tally = scanner.tally(data, limit, ord(header.delimiter), header.fields, self.max_record)
+            tally = scanner.tally(data, *shape)
+            if tally.unfinished:
+                data = chunk + self._read(position + limit, self.max_record + 2)
+                if not data.endswith(b"\n"):
+                    data += b"\n"
+                tally = scanner.tally(data, *shape)
         with stage("parse"):
             columns = parse_carefully(data, limit, header, self.max_record, trust_polars=True)
             if columns is None or columns.records != tally.records:
@@ -127,22 +134,22 @@ class SplitReader:
         base = position - self.start
         length = min(tally.length, self.split.size - position)  # without a line end that was supplied
         if not columns.records:
-            return Batch(_NO_ROWS, [], tally.records, tally.blank_lines, tally.lines, length, Counter())
+            none = REJECTED.to_frame()
+            return Batch(_NO_ROWS, none, tally.records, tally.blank_lines, tally.lines, length, Counter())
         with stage("parse"):
-            rows = judge_values(columns, data, self.split.header, self.max_record, self.rules)
+            rows = judge_values(columns, data, self.split.header, self.rules)
         rows = rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
-        rejected = [
-            Rejected(line + r.line, base + r.offset, r.reason, r.column, r.value, r.raw) for r in columns.rejected
-        ]
+        rejected = columns.rejected.with_columns(pl.col("line") + line, pl.col("offset") + base)
         return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length, columns.warned)
 
     def _overlong(self, position: int, head: bytes, line: int) -> Batch:
         """A line beyond ``max_record``: one rejected record, of which the first ``max_record`` bytes are kept."""
         end = self._next_line(position + len(head))
-        reject = Rejected(line, position - self.start, RECORD_TOO_LONG, None, None, head[: self.max_record])
-        none = no_columns(self.split.header)
-        rows = judge_values(none, b"", self.split.header, self.max_record, ())
-        return Batch(rows.with_columns(pl.col("offset").cast(pl.UInt32)), [reject], 1, 0, 1, end - position, Counter())
+        place = (line, position - self.start)
+        rejected = pl.DataFrame(
+            [(*place, RECORD_TOO_LONG, None, None, head[: self.max_record])], schema=REJECTED, orient="row"
+        )
+        return Batch(_NO_ROWS, rejected, 1, 0, 1, end - position, Counter())
 
     def _finish_line(self, position: int, data: bytes) -> bytes:
         """``data`` and what follows it to the next line end, the file's end or just beyond ``max_record``."""
@@ -189,9 +196,15 @@ def _first_lines(chunk: bytes) -> bytes:
     return chunk[: ends[_MOST_LINES - 1] + 1]
 
 
-def judge_values(
-    columns: TextColumns, data: bytes, header: Header, max_record: int, rules: tuple[BoundRule, ...]
-) -> pl.DataFrame:
+def _line_stops(data: bytes, starts: Positions) -> Positions:
+    """Where lines end that begin at ``starts``, one after the other, without their line ends."""
+    array = np.frombuffer(data, np.uint8)
+    ends = np.append(starts[1:], len(data)) - 1
+    stops: Positions = ends - ((array[ends - 1] == scanner.CR) & (ends > starts))
+    return stops
+
+
+def judge_values(columns: TextColumns, data: bytes, header: Header, rules: tuple[BoundRule, ...]) -> pl.DataFrame:
     """The rows whose values are valid, in order of offset unless read one by one; the others join ``rejected``."""
     texts = columns.texts
     names = {role: header.names[place] for role, place in header.columns.items()}
@@ -209,11 +222,22 @@ def judge_values(
         rows = rows.with_columns(values.epoch_micros(texts["timestamp"]).alias("timestamp"))
     if not reasons:
         return rows
-    for row, (reason, role) in reasons.items():
-        offset = int(columns.offsets[row])
-        raw = read_record(data, offset, header.delimiter.encode(), header.fields, max_record).raw
-        value = texts[role][row] if role else None
-        columns.rejected.append(Rejected(int(columns.lines[row]), offset, reason, names.get(role), value, raw))
     keep = np.ones(len(rows), bool)
     keep[list(reasons)] = False
+    columns.rejected = pl.concat([columns.rejected, _rejected_rows(columns, data, reasons, names)])
     return rows.filter(pl.Series(keep))
+
+
+def _rejected_rows(
+    columns: TextColumns, data: bytes, reasons: dict[int, tuple[str, str]], names: dict[str, str]
+) -> pl.DataFrame:
+    """The rows of ``reasons`` (row -> reason, role of the column or nothing), as ``REJECTED``."""
+    rows = np.fromiter(reasons, np.int64, len(reasons))
+    why, roles = zip(*reasons.values(), strict=True)
+    role = pl.Series(roles, dtype=pl.String)
+    value = pl.repeat(None, len(rows), dtype=pl.String, eager=True)
+    for one in set(roles) - {""}:
+        value = columns.texts[one].gather(rows).zip_with(role == one, value)
+    column = role.replace_strict(names, default=None, return_dtype=pl.String)
+    bounds = columns.offsets[rows], columns.stops[rows]
+    return rejected_frame(data, columns.lines[rows], *bounds, pl.Series(why, dtype=pl.String), column, value)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,28 +14,32 @@ from pipeline.stages import stage
 Positions = NDArray[np.int64]
 
 
-class Rejected(NamedTuple):
-    """A record that is not counted. ``line`` (from 0) and ``offset`` (bytes) are relative to the split's start."""
-
-    line: int
-    offset: int
-    reason: str
-    column: str | None
-    value: str | None
-    raw: bytes
+REJECTED = pl.Schema(
+    {
+        "line": pl.Int64,
+        "offset": pl.Int64,
+        "reason": pl.String,
+        "column": pl.String,
+        "value": pl.String,
+        "raw": pl.Binary,
+    }
+)
+"""Records that are not counted; ``line`` (from 0) and ``offset`` (bytes) relative to the start of split or chunk."""
 
 
 @dataclass
 class TextColumns:
-    """Text columns of one chunk by role, with each row's byte offset and line in the chunk.
+    """Text columns of one chunk by role, with the bytes from which (to ``stops``, without line end) and the line where
+    each row is in the chunk.
 
-    ``warned``: good rows that break a warning rule, by the rule's reason.
+    ``rejected``: as ``REJECTED``, in the chunk; ``warned``: good rows that break a warning rule, by the rule's reason.
     """
 
     texts: dict[str, pl.Series]
-    offsets: NDArray[np.int64]
-    lines: NDArray[np.int64]
-    rejected: list[Rejected] = field(default_factory=list)
+    offsets: Positions
+    stops: Positions
+    lines: Positions
+    rejected: pl.DataFrame = field(default_factory=REJECTED.to_frame)
     warned: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -47,7 +50,32 @@ class TextColumns:
 
 def no_columns(header: Header) -> TextColumns:
     nothing = np.empty(0, np.int64)
-    return TextColumns({role: pl.Series([], dtype=pl.String) for role in header.columns}, nothing, nothing)
+    return TextColumns({role: pl.Series([], dtype=pl.String) for role in header.columns}, nothing, nothing, nothing)
+
+
+def rejected_frame(
+    data: bytes,
+    lines: Positions,
+    starts: Positions,
+    stops: Positions,
+    reasons: pl.Series,
+    columns: pl.Series | None = None,
+    values: pl.Series | None = None,
+) -> pl.DataFrame:
+    """Rejected records (as ``REJECTED``) whose bytes in ``data`` go from ``starts`` to ``stops``."""
+    raw = [data[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+    nothing = pl.repeat(None, len(lines), dtype=pl.String, eager=True)
+    return pl.DataFrame(
+        {
+            "line": lines,
+            "offset": starts,
+            "reason": reasons,
+            "column": nothing if columns is None else columns,
+            "value": nothing if values is None else values,
+            "raw": raw,
+        },
+        schema=REJECTED,
+    )
 
 
 def parse(data: bytes, header: Header) -> dict[str, pl.Series] | None:

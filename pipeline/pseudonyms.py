@@ -1,13 +1,12 @@
 """Users under pseudonyms: a user_id becomes the hexadecimal HMAC-SHA-256 of its UTF-8 bytes under the user's key."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 
 import polars as pl
 
 from pipeline.header import Header
-from pipeline.parser import Rejected
 
 REMEMBERED_USERS = 1 << 16
 """Pseudonyms that a worker remembers: about 25 MB."""
@@ -28,14 +27,16 @@ def hide_users(rows: pl.DataFrame, key: bytes) -> pl.DataFrame:
     return rows.with_columns(rows["user_id"].replace_strict(users, hidden, return_dtype=pl.String))
 
 
-def hide_in_rejected(rejected: Sequence[Rejected], header: Header, key: bytes) -> list[Rejected]:
-    """``rejected`` without what tells a user: raw bytes go, and a value that is a user_id becomes its pseudonym."""
+def hide_in_rejected(rejected: pl.DataFrame, header: Header, key: bytes) -> pl.DataFrame:
+    """``rejected`` (as ``REJECTED``) without what tells a user: a user_id becomes its pseudonym; raw bytes and other
+    values go, because a record that is rejected may have its user_id anywhere."""
     column = header.names[header.columns["user_id"]]
     pseudonym = _pseudonyms(key)
-    return [
-        r._replace(raw=b"", value=pseudonym(r.value) if r.column == column and r.value is not None else r.value)
-        for r in rejected
+    values = [
+        pseudonym(value) if of == column and value is not None else None
+        for of, value in rejected.select("column", "value").iter_rows()
     ]
+    return rejected.with_columns(pl.Series("value", values, dtype=pl.String), pl.lit(b"", pl.Binary).alias("raw"))
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ hold personal data.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,6 @@ from pipeline.faults import point
 from pipeline.intermediate import split_file
 from pipeline.job import Job
 from pipeline.masking import mask_addresses
-from pipeline.parser import Rejected
 from pipeline.records import Record, read_record
 from pipeline.splits import Split, display_name
 
@@ -43,6 +42,8 @@ SCHEMA = pa.schema(
 )
 _FLUSH_BYTES = 4 * 2**20
 _GROUP_BYTES = 16 * 2**20
+_GROUP_ROWS = 65_536
+"""Short records take many times their bytes in memory."""
 _USUAL_RECORD = 4096
 
 
@@ -57,7 +58,7 @@ class RejectWriter:
         self._path = path
         self._keep_raw = keep_raw
         self._writer: pq.ParquetWriter | None = None
-        self._waiting: list[Rejected] = []
+        self._waiting: list[pl.DataFrame] = []
         self._bytes = 0
 
     def __enter__(self) -> "RejectWriter":
@@ -71,32 +72,38 @@ class RejectWriter:
         if self._writer:
             self._writer.close()
 
-    def add(self, rejected: Sequence[Rejected]) -> None:
-        """Take some rejected records."""
-        for record in rejected:
-            self.counts[record.reason] += 1
-            self._waiting.append(record)
-            self._bytes += len(record.raw) + 200
-            if self._bytes > _FLUSH_BYTES:
-                self._flush()
+    def add(self, rejected: pl.DataFrame) -> None:
+        """Take some rejected records, as ``REJECTED``."""
+        if not len(rejected):
+            return
+        self.counts.update(dict(rejected["reason"].value_counts().iter_rows()))
+        self._waiting.append(rejected)
+        self._bytes += int(rejected.estimated_size())
+        if self._bytes > _FLUSH_BYTES:
+            self._flush()
 
     def _flush(self) -> None:
         if not self._waiting:
             return
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, SCHEMA, compression="zstd")
-        lines, offsets, reasons, columns, values, raws = zip(*self._waiting, strict=True)
-        rows = {
-            "file": [None] * len(lines),
-            "line": lines,
-            "byte_offset": offsets,
-            "reason": reasons,
-            "column": columns,
-            "value": [value and mask_addresses(value) for value in values],
-            "raw": raws if self._keep_raw else [None] * len(lines),
-        }
-        self._writer.write_table(to_table(rows, SCHEMA))
+        frame = pl.concat(self._waiting).select(
+            pl.lit(None, pl.String).alias("file"),
+            "line",
+            pl.col("offset").alias("byte_offset"),
+            "reason",
+            "column",
+            pl.col("value").map_batches(_mask, return_dtype=pl.String),
+            "raw" if self._keep_raw else pl.lit(None, pl.Binary).alias("raw"),
+        )
+        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA)
+        self._writer.write_table(table, row_group_size=_GROUP_ROWS)
         self._waiting, self._bytes = [], 0
+
+
+def _mask(values: pl.Series) -> pl.Series:
+    """The values with their addresses cut."""
+    return pl.Series(values.name, [value and mask_addresses(value) for value in values.to_list()], dtype=pl.String)
 
 
 class Quarantine:
@@ -148,16 +155,17 @@ class Quarantine:
 
 
 def _row_groups(path: Path) -> Iterator[pa.Table]:
-    """The rows of a file a few row groups at a time, so that those of ``_GROUP_BYTES`` follow: a group has a price."""
+    """The rows of a file, about ``_GROUP_BYTES`` or ``_GROUP_ROWS`` at a time: every row group written has a price."""
     file = pq.ParquetFile(path)
     some: list[int] = []
-    size = 0
+    size = rows = 0
     for number in range(file.num_row_groups):
         some.append(number)
         size += file.metadata.row_group(number).total_byte_size
-        if size > _GROUP_BYTES or number == file.num_row_groups - 1:
-            yield file.read_row_groups(some)
-            some, size = [], 0
+        rows += file.metadata.row_group(number).num_rows
+        if size > _GROUP_BYTES or rows > _GROUP_ROWS or number == file.num_row_groups - 1:
+            yield file.read_row_groups(some, use_threads=False)
+            some, size, rows = [], 0, 0
 
 
 @dataclass(frozen=True)

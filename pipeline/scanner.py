@@ -1,13 +1,11 @@
 """The independent scanner: counts records and checks parsed columns against the bytes, sharing nothing with the parser.
 
 Conservation rests on this module, so it knows the record contract from the bytes alone: NumPy over the positions of
-line ends, delimiters and quotes, and one regular expression for records with unusual quotes.
+line ends, delimiters and quotes.
 """
 
-import re
-from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -26,12 +24,17 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Tally:
-    """What a stretch of bytes holds: records, blank lines, physical lines, and the bytes that they take."""
+    """What a stretch of bytes holds: records, blank lines, physical lines, and the bytes that they take.
+
+    ``unfinished``: a quoted field goes on where the data ends, so that the counts hold only if nothing follows within
+    the longest record.
+    """
 
     records: int
     blank_lines: int
     lines: int
     length: int
+    unfinished: bool = False
 
 
 def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series], max_record: int) -> Positions | None:
@@ -201,57 +204,34 @@ def _words(data: memoryview) -> NDArray[np.uint32]:
 
 def _well_formed(array: NDArray[np.uint8], quotes: Positions, ends: Positions, delimiter: int) -> bool:
     """Whether all quotes open and close fields within their line, and none is doubled."""
-    return len(quotes) % 2 == 0 and not len(_odd_quotes(array, quotes, ends, delimiter, doubled=False))
-
-
-def _odd_quotes(
-    array: NDArray[np.uint8], quotes: Positions, ends: Positions, delimiter: int, *, doubled: bool
-) -> Positions:
-    """Line numbers of the lines whose quotes do not all open and close fields within the line."""
+    if len(quotes) % 2:
+        return False
     line = np.searchsorted(ends, quotes)
-    rank = np.arange(len(quotes)) - np.searchsorted(line, line)
-    opening = rank & 1 == 0
-    before = array[quotes - 1]
-    at_start = (quotes == 0) | (before == LF) | (before == delimiter)
-    after = array[quotes + 1]
-    crlf = (after == CR) & (array[np.minimum(quotes + 2, len(array) - 1)] == LF)
-    at_end = (after == LF) | (after == delimiter) | crlf
-    if doubled:
-        at_start |= before == QUOTE
-        at_end |= after == QUOTE
-    odd = np.where(opening, ~at_start, ~at_end)
-    last = np.append(line[1:] != line[:-1], True) if len(line) else np.empty(0, bool)
-    odd |= last & opening
-    return _distinct(line[odd])
-
-
-def _distinct(ascending: Positions) -> Positions:
-    """Each of them once (``np.unique`` hashes, which takes twenty times as long)."""
-    return ascending[np.append(True, ascending[1:] != ascending[:-1])] if len(ascending) else ascending
+    if np.any(line[::2] != line[1::2]):
+        return False
+    opening, closing = quotes[::2], quotes[1::2]
+    before, after = array[opening - 1], array[closing + 1]
+    at_start = (opening == 0) | (before == LF) | (before == delimiter)
+    crlf = (after == CR) & (array[np.minimum(closing + 2, len(array) - 1)] == LF)
+    return bool(np.all(at_start & ((after == LF) | (after == delimiter) | crlf)))
 
 
 def tally(data: bytes, limit: int, delimiter: int, fields: int, max_record: int) -> Tally:
     """Count the records that begin before ``limit``, which is a line's start, in any bytes whatever.
 
-    ``data`` ends with LF and holds at least ``max_record + 2`` bytes beyond ``limit`` (or the file's end), so that a
-    record that begins before ``limit`` can be followed.
+    ``data`` ends with LF. A result that is ``unfinished`` counts only where it holds ``max_record + 2`` bytes beyond
+    ``limit``, or the file's end: then the quoted field does not close.
     """
     array = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(array == LF)
     starts = np.concatenate(([0], ends[:-1] + 1))
     swallowed = np.zeros(len(ends), bool)
+    unfinished = False
     if b'"' in data:
-        quotes = np.flatnonzero(array == QUOTE)
-        chains = _Chains(data, starts, ends, _distinct(np.searchsorted(ends, quotes)), delimiter)
         resume = 0
-        odd = _odd_quotes(array, quotes, ends, delimiter, doubled=True)
-        for line in odd[: np.searchsorted(odd, np.searchsorted(starts, limit))].tolist():
-            if line < resume:
-                continue
-            count, last = chains.follow(line)
-            stop = int(ends[last])
-            stop -= stop > starts[last] and array[stop - 1] == CR
-            if count == fields and stop - starts[line] <= max_record:
+        found, unfinished = _records_of_several_lines(array, starts, ends, limit, delimiter, fields, max_record)
+        for line, last in found:
+            if line >= resume:
                 resume = last + 1
                 swallowed[line + 1 : resume] = True
     lines = int(np.searchsorted(starts, limit))
@@ -260,65 +240,98 @@ def tally(data: bytes, limit: int, delimiter: int, fields: int, max_record: int)
     empty = (ends == starts) | ((ends == starts + 1) & (array[starts] == CR))
     blank = int(np.count_nonzero(empty[:lines] & ~swallowed[:lines]))
     records = lines - blank - int(np.count_nonzero(swallowed[:lines]))
-    return Tally(records, blank, lines, int(ends[lines - 1]) + 1 if lines else 0)
+    return Tally(records, blank, lines, int(ends[lines - 1]) + 1 if lines else 0, unfinished)
 
 
-class _Chains:
-    """Follows records through their quoted line ends, line by line.
+def _records_of_several_lines(
+    array: NDArray[np.uint8],
+    starts: Positions,
+    ends: Positions,
+    limit: int,
+    delimiter: int,
+    fields: int,
+    max_record: int,
+) -> tuple[Iterator[tuple[int, int]], bool]:
+    """(first line, last line) wherever a well-formed record of several lines could begin before ``limit``, in order;
+    and whether one goes on where the data ends.
 
-    What a line holds for a record that enters it inside a quoted field is the same for every such record, so it is
-    found once: the time is in proportion to the bytes, whatever they are.
+    A record that leaves its first line in a quoted field goes on through all lines that it enters and leaves so, to
+    the next line that it does not leave so: a count over these lines is the difference of two running sums.
     """
-
-    def __init__(self, data: bytes, starts: Positions, ends: Positions, quoted: Positions, delimiter: int) -> None:
-        self._data, self._starts, self._ends = data, starts, ends
-        self._quoted = quoted.data  # there may be a million: no list
-        self._begin, self._inside, self._field = _line_patterns(delimiter)
-        self._known: dict[int, tuple[int, int]] = {}
-
-    def follow(self, line: int) -> tuple[int, int]:
-        """(number of fields, last line) of the record that begins at ``line``; no fields where it is malformed."""
-        place = bisect_left(self._quoted, line)
-        count, closed = self._step(self._begin, line)
-        path: list[tuple[int, int]] = []
-        last = line
-        while not closed and count >= 0:
-            place += 1
-            if place == len(self._quoted):
-                count = -1
-                break
-            last = self._quoted[place]
-            if last in self._known:
-                rest, last = self._known[last]
-                count = -1 if rest < 0 else count + rest
-                break
-            path.append((last, count))
-            more, closed = self._step(self._inside, last)
-            count = -1 if more < 0 else count + more
-        while path:
-            entered, before = path.pop()
-            self._known[entered] = (-1 if count < 0 else count - before, last)
-        return max(count, 0), last
-
-    def _step(self, pattern: re.Pattern[bytes], line: int) -> tuple[int, bool]:
-        """(fields that end on the line or -1 where it is malformed, whether the record ends with it)."""
-        match = pattern.match(self._data, self._starts[line], self._ends[line] + 1)
-        if match is None:
-            return -1, False
-        whole, last, opened, close, still = match.group("whole", "last", "open", "close", "still")
-        count = len(self._field.findall(whole)) if whole else 0
-        return count + (close is not None) + (last is not None), opened is None and still is None
+    quoted, begun, entered = _trace_quotes(array, starts, ends, delimiter)
+    closing = np.flatnonzero(entered.state != _INSIDE)
+    opening = np.flatnonzero((begun.state == _INSIDE) & (starts[quoted] < limit))
+    place = np.searchsorted(closing, opening, side="right")
+    unfinished = bool(np.any(place == len(closing)))
+    opening = opening[place < len(closing)]
+    last = closing[place[place < len(closing)]]
+    running = np.cumsum(entered.delimiters)
+    count = begun.delimiters[opening] + running[last] - running[opening] + 1
+    stop = ends[quoted[last]]
+    stop = stop - (array[stop - 1] == CR)
+    good = (entered.state[last] == _OUTSIDE) & (count == fields) & (stop - starts[quoted[opening]] <= max_record)
+    return zip(quoted[opening[good]].tolist(), quoted[last[good]].tolist(), strict=True), unfinished
 
 
-@lru_cache(maxsize=16)
-def _line_patterns(delimiter: int) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
-    """A physical line at whose beginning a record begins; one that begins inside a quoted field; a field and its
-    delimiter. All are possessive, so they never go back."""
-    d = re.escape(bytes([delimiter]))
-    text = rb'(?:[^"\n]++|"")*+'
-    field = rb'(?:"' + text + rb'"|(?!")[^' + d + rb"\n]*+)"
-    fields = rb"(?P<whole>(?:" + field + d + rb")*+)"
-    rest = fields + rb"(?:(?P<last>" + field + rb")\r?\n|(?P<open>\"" + text + rb"\n))"
-    inside = text + rb"(?:(?P<close>\")(?:\r?\n|" + d + rest + rb")|(?P<still>\n))"
-    begin = rest + rb"|(?!)(?P<close>)(?P<still>)"  # the same groups
-    return re.compile(begin), re.compile(inside), re.compile(field + d)
+_OUTSIDE, _INSIDE, _BROKEN = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """For each line with quotes: how a record leaves it, and how many delimiters end its fields there."""
+
+    state: NDArray[np.uint8]
+    delimiters: Positions
+
+
+def _trace_quotes(
+    array: NDArray[np.uint8], starts: Positions, ends: Positions, delimiter: int
+) -> tuple[Positions, _Trace, _Trace]:
+    """(numbers of the lines with quotes, their traces where a record begins on them, where it enters them quoted).
+
+    A run of quotes takes each state to another. What the runs of a line do together, up to each of them, is found by
+    composing these functions over twice the distance in every step (Hillis and Steele, 1986).
+    """
+    quotes = np.flatnonzero(array == QUOTE)
+    heads = np.append(True, np.diff(quotes) != 1)
+    first, after = quotes[heads], quotes[np.append(heads[1:], True)] + 1
+    owner = np.searchsorted(ends, first)
+    step = _steps_of_runs(array, first, after, starts[owner], delimiter)
+    begins = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
+    quoted = owner[begins]
+    runs = np.diff(begins, append=len(owner))
+    rank = np.arange(len(owner)) - np.repeat(begins, runs)
+    distance, later = 1, np.flatnonzero(rank >= 1)
+    while len(later):
+        step[later] = np.take_along_axis(step[later], step[later - distance].astype(np.intp), axis=1)
+        distance *= 2
+        later = later[rank[later] >= distance]
+    delimiters = np.flatnonzero(array == delimiter)
+    before = np.searchsorted(delimiters, first)
+    line_ends = np.searchsorted(delimiters, ends[quoted])
+    behind = np.append(before[1:], 0)
+    behind[begins + runs - 1] = line_ends
+    behind -= before
+    in_front = before[begins] - np.searchsorted(delimiters, starts[quoted])
+    traces = [
+        _Trace(step[begins + runs - 1, entry], np.add.reduceat(np.where(step[:, entry] == _OUTSIDE, behind, 0), begins))
+        for entry in (_OUTSIDE, _INSIDE)
+    ]
+    begun = _Trace(traces[0].state, traces[0].delimiters + in_front)
+    return quoted, begun, traces[1]
+
+
+def _steps_of_runs(
+    array: NDArray[np.uint8], first: Positions, after: Positions, line_start: Positions, delimiter: int
+) -> NDArray[np.uint8]:
+    """For each run of quotes the states that follow _OUTSIDE, _INSIDE and _BROKEN (RFC 4180; contract: records)."""
+    odd = (after - first) % 2 == 1
+    at_start = (first == line_start) | (array[first - 1] == delimiter)
+    following = array[after]
+    at_end = (following == delimiter) | (following == LF)
+    at_end |= (following == CR) & (array[np.minimum(after + 1, len(array) - 1)] == LF)
+    step = np.full((len(first), 3), _BROKEN, np.uint8)
+    closed = np.where(at_end, _OUTSIDE, _BROKEN)
+    step[:, _OUTSIDE] = np.where(at_start, np.where(odd, _INSIDE, closed), _OUTSIDE)
+    step[:, _INSIDE] = np.where(odd, closed, _INSIDE)
+    return step

@@ -86,8 +86,9 @@ def micro_minutes(texts: pl.Series) -> tuple[NDArray[np.int64], dict[int, str]]:
         certain = (tie_distance > micro * 2.0**-50) & (minutes < MAX_MINUTES - 1) & ~np.signbit(minutes)
     values = np.where(certain, nearest, 0).astype(np.int64)
     reasons: dict[int, str] = {}
-    for row in np.flatnonzero(~certain).tolist():
-        values[row], reason = exact_micro_minutes(texts[row])
+    others = np.flatnonzero(~certain)
+    for row, text in zip(others.tolist(), texts.gather(others).to_list(), strict=True):
+        values[row], reason = exact_micro_minutes(text)
         if reason:
             reasons[row] = reason
     return values, reasons

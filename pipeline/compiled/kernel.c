@@ -263,6 +263,7 @@ static bool read_watch_time(const u8 *text, int32_t length, int64_t *micro) {
     } else {
         int64_t unit = POWER[fraction - 6], rest = number % unit;
         *micro = number / unit;
+        if (rest && *micro >= MAX_MICRO) return false; // the limit holds before rounding
         if (rest * 2 > unit || (rest * 2 == unit && *micro & 1)) *micro += 1;
     }
     return *micro <= MAX_MICRO;

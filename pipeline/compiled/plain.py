@@ -108,7 +108,7 @@ class PlainParser:
         together = {role: pl.concat([columns.texts[role] for columns in texts]) for role in self._header.columns}
         offsets = np.concatenate([columns.offsets for columns in texts])
         places = np.concatenate([np.empty(0, np.int64), *(places for _, places in self._samples)])
-        return TextColumns(together, offsets, offsets), places
+        return TextColumns(together, offsets, offsets, offsets), places
 
     def _find_separators(self, chunk: bytes) -> Separators | None:
         if len(self._separators) < len(chunk) // 4 + 128:
@@ -155,11 +155,13 @@ class PlainParser:
             np.where(lines > 0, ends[lines - 1, -1] + 1, 0).astype(np.int64) if len(lines) else np.empty(0, np.int64)
         )
         texts: Mapping[str, list[str]] = {role: [] for role in self._header.columns}
+        last: list[int] = []
         for start, stops in zip(starts.tolist(), ends[lines].tolist(), strict=True):
             if chunk[stops[-1] - 1 : stops[-1]] == b"\r" and stops[-1] > start:
                 stops[-1] -= 1
+            last.append(stops[-1])
             for role, place in self._header.columns.items():
                 value = chunk[stops[place - 1] + 1 if place else start : stops[place]]
                 texts[role].append((value[1:-1] if value.startswith(b'"') else value).decode())
         series = {role: pl.Series(values, dtype=pl.String) for role, values in texts.items()}
-        return TextColumns(series, starts, lines.astype(np.int64))
+        return TextColumns(series, starts, np.array(last, np.int64), lines.astype(np.int64))

@@ -95,7 +95,7 @@ def test_no_file_holds_a_user_or_the_key_and_sums_stay(watched: Path) -> None:
         )
     lines = (watched / "in" / "a.csv").read_text().splitlines()
     assert [lines[line - 1][0] for line, *_ in rejected] == ["x", "p", "y", ",", "z"]
-    assert rejected[0][1:] == ("watch_time_not_a_number", "watch_time(min)", "abc", None)
+    assert rejected[0][1:] == ("watch_time_not_a_number", "watch_time(min)", None, None)
     assert rejected[-1][1:] == ("rule:user", "user_id", pseudonym("Person-xyz"), None)
     for shown in (ended.out, ended.err):
         assert KEY not in shown

@@ -20,7 +20,6 @@ from pipeline.geo import GeoTable, load_geo_table
 from pipeline.header import Header
 from pipeline.parser import TextColumns
 from pipeline.preprocessor import enrich
-from pipeline.records import Record
 from pipeline.rows import SplitRows
 from pipeline.splits import Split
 from tests.harness import GEO, Harness, accepted_rows, enriched, kernel
@@ -64,10 +63,7 @@ def assert_equals_the_rules(columns: dict[str, list[str]], geo: GeoTable) -> lis
     texts = {role: pl.Series(columns.get(role, [GOOD[role]] * length), dtype=pl.String) for role in ROLES}
     everything = np.arange(length)
     # The offset carries the line's number; raw bytes of rejects are not looked at.
-    plain = TextColumns(texts, everything, everything)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.csv_reader.read_record", lambda *_: Record(b"", 0, None, None))
-        good = judge_values(plain, b"", HEADER, MAX_RECORD, ())
+    good = judge_values(TextColumns(texts, everything, everything, everything), b"", HEADER, ())
     expected = SplitRows(timestamps=True)
     expected.append(enrich(good, geo).with_columns(pl.col("offset").cast(pl.UInt32)))
     taken = np.setdiff1d(everything, doubtful)
@@ -107,6 +103,11 @@ def regions(texts: list[str], geo: GeoTable) -> np.ndarray:
 def test_watch_times(texts: list[str]) -> None:
     texts = [text.replace("|", "").replace("\n", "") for text in texts]
     assert_equals_the_rules({"watch_time": texts}, GEO.load())
+
+
+def test_the_limit_of_minutes_holds_before_rounding() -> None:
+    texts = ["1000000000", "1000000000.0000000", "1000000000.0000001", "999999999.9999999", "1000000000.00000001"]
+    assert assert_equals_the_rules({"watch_time": texts}, GEO.load()) == [2, 4]
 
 
 MUTATIONS = st.sampled_from([*"0123456789abcdefABCDEFg:.:.%/[] +-x", "::", "00", "ffff:", "1.2.3.4", "٣", "é"])

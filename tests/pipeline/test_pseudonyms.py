@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.header import Header
-from pipeline.parser import Rejected
+from pipeline.parser import REJECTED
 from pipeline.pseudonym_key import KEY_VARIABLE, find_key
 from pipeline.pseudonyms import hide_in_rejected, hide_users
 
@@ -31,19 +31,17 @@ def test_every_user_gets_its_hmac(users: list[str], key: bytes) -> None:
 
 def test_rejected_records_keep_no_user_and_no_bytes() -> None:
     header = Header(",", ("log_id", "uid", "x"), {"log_id": 0, "user_id": 1}, 0, 1, 1.0)
-    found = hide_in_rejected(
-        [
-            Rejected(1, 2, "rule:u", "uid", "ann", b"1,ann,x"),
-            Rejected(3, 4, "watch_time_negative", "x", "-1", b"2,bob,-1"),
-            Rejected(5, 6, "wrong_field_count", None, None, b"bob"),
-        ],
-        header,
-        KEY.encode(),
-    )
-    assert found == [
-        Rejected(1, 2, "rule:u", "uid", by_hmac(KEY.encode(), "ann"), b""),
-        Rejected(3, 4, "watch_time_negative", "x", "-1", b""),
-        Rejected(5, 6, "wrong_field_count", None, None, b""),
+    rejected = [
+        (1, 2, "rule:u", "uid", "ann", b"1,ann,x"),
+        (3, 4, "watch_time_not_a_number", "x", "bob", b"2,2026-01-01,bob"),  # as where columns changed their places
+        (5, 6, "wrong_field_count", None, None, b"bob"),
+    ]
+    found = hide_in_rejected(pl.DataFrame(rejected, schema=REJECTED, orient="row"), header, KEY.encode())
+    assert found.schema == REJECTED
+    assert found.rows() == [
+        (1, 2, "rule:u", "uid", by_hmac(KEY.encode(), "ann"), b""),
+        (3, 4, "watch_time_not_a_number", "x", None, b""),
+        (5, 6, "wrong_field_count", None, None, b""),
     ]
 
 

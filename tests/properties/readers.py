@@ -6,10 +6,13 @@ Much faster than the whole data path.
 import io
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import strategies as st
 
+from pipeline import csv_reader, quotes
 from pipeline.compiled import PlainParser
 from pipeline.csv_reader import Batch, SplitReader
 from pipeline.header import Header, read_header
@@ -26,6 +29,14 @@ def plain(reason: str, raw: bytes) -> str:
     if reason in MALFORMED_REASONS or (reason == "record_too_long" and len(raw) < MAX_RECORD):
         return MALFORMED
     return reason
+
+
+@contextmanager
+def narrow_limits(narrow: bool) -> Iterator[None]:
+    """Where ``narrow``, small files pass the limits that only large ones reach: lines of a batch, quotes of a line."""
+    lines, rounds = (3, 2) if narrow else (csv_reader._MOST_LINES, quotes._ROUNDS)
+    with mock.patch.object(csv_reader, "_MOST_LINES", lines), mock.patch.object(quotes, "_ROUNDS", rounds):
+        yield
 
 
 def header_of(data: bytes, *, timestamps: bool) -> Header | None:
@@ -64,7 +75,10 @@ def assert_reader_equals_reference(
             reader, found, batches = _read(data, split, chunk_bytes, timestamps=timestamps, compiled=compiled)
         rows += [(reader.start + offset, values) for offset, values in accepted_rows(found, GEO.load().names)]
         for batch in batches:
-            rejects += [(line + r.line, reader.start + r.offset, plain(r.reason, r.raw), r.raw) for r in batch.rejected]
+            rejects += [
+                (line + at, reader.start + offset, plain(reason, raw), raw)
+                for at, offset, reason, _, _, raw in batch.rejected.iter_rows()
+            ]
             records += batch.records
             blank_lines += batch.blank_lines
         assert sum(batch.records - len(batch.rejected) for batch in batches) == found.count

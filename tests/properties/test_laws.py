@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.harness import HEADER, Harness, region_of
 from tests.properties.nasty import MAX_RECORD, hostile_files, keeps, records, sizes
+from tests.properties.replays import files_and_replay
 from tests.reference import MALFORMED, MALFORMED_REASONS, read_file, run
 
 jobs = st.fixed_dictionaries(
@@ -98,3 +99,9 @@ def test_a_file_delivered_twice_adds_duplicates_alone(data, keep, job):
     assert twice.totals == once.totals
     assert (twice.kept, twice.conflicts) == (once.kept, once.conflicts)
     assert twice.records == 2 * once.records
+
+
+@settings(max_examples=60)
+@given(files_and_replay(), keeps, jobs)
+def test_a_replayed_file_counts_as_any_other(files, keep, job):
+    assert_equals_reference(files, keep, job)

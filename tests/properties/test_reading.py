@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness import Harness, enriched
+from tests.properties.archives import archives, assert_archive_is_whole_or_refused
 from tests.properties.nasty import MAX_RECORD, hostile_files, keeps, sizes
-from tests.properties.readers import assert_reader_equals_reference, fuzzed_files, plain
+from tests.properties.readers import assert_reader_equals_reference, fuzzed_files, narrow_limits, plain
 from tests.reference import read_file
 
 
@@ -38,7 +39,14 @@ def test_reader_equals_reference(data, chunk_bytes, split_bytes, keep, compiled)
 
 
 @settings(max_examples=800)
-@given(fuzzed_files(), sizes, sizes, st.booleans(), st.booleans())
-def test_any_bytes_are_read_like_the_reference(data, chunk_bytes, split_bytes, timestamps, compiled):
+@given(fuzzed_files(), sizes, sizes, st.booleans(), st.booleans(), st.booleans())
+def test_any_bytes_are_read_like_the_reference(data, chunk_bytes, split_bytes, timestamps, compiled, narrow):
     """``make fuzz`` goes on where this ends."""
-    assert_reader_equals_reference(data, chunk_bytes, split_bytes, timestamps=timestamps, compiled=compiled)
+    with narrow_limits(narrow):
+        assert_reader_equals_reference(data, chunk_bytes, split_bytes, timestamps=timestamps, compiled=compiled)
+
+
+@settings(max_examples=200)
+@given(archives())
+def test_an_archive_is_read_whole_or_refused(archive):
+    assert_archive_is_whole_or_refused(*archive)
