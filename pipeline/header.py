@@ -47,8 +47,8 @@ class Header:
 
     ``columns`` maps a role (``log_id``, ``user_id``, ``ip_address``, ``watch_time``, ``timestamp``, or that of a column
     that a rule is about) to the position of its column; ``names`` are all header fields. Records begin at byte
-    ``data_start``, on physical line ``first_line`` (from 1). ``row_width`` is the mean length of lines in bytes, line end
-    included, at several places of the file (0: no records).
+    ``data_start``, on physical line ``first_line`` (from 1). ``row_width`` is the mean length of lines in bytes, line
+    end included, at several places of the file (0: no records).
     """
 
     delimiter: str
