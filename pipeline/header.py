@@ -220,16 +220,16 @@ def _setting(role: str) -> str:
     return "RECORD_RULES" if role.startswith(RULE_COLUMN) else f"{role.upper()}_COLUMN"
 
 
-def read_places(stream: BinaryIO, start: int) -> list[bytes]:
-    """What lies at SAMPLE_PLACES from byte ``start`` to the end; all in one piece where that is not more."""
-    beyond = stream.seek(0, os.SEEK_END) - start - SAMPLE_BYTES
-    if beyond <= (SAMPLE_PLACES - 1) * SAMPLE_BYTES:
+def read_places(stream: BinaryIO, start: int, size: int = SAMPLE_BYTES) -> list[bytes]:
+    """``size`` bytes at each of SAMPLE_PLACES from byte ``start`` on; all in one piece where there are no more."""
+    beyond = stream.seek(0, os.SEEK_END) - start - size
+    if beyond <= (SAMPLE_PLACES - 1) * size:
         stream.seek(start)
-        return [stream.read(SAMPLE_PLACES * SAMPLE_BYTES)]
+        return [stream.read(SAMPLE_PLACES * size)]
     places = []
     for number in range(SAMPLE_PLACES):
         stream.seek(start + beyond * number // (SAMPLE_PLACES - 1))
-        places.append(stream.read(SAMPLE_BYTES))
+        places.append(stream.read(size))
     return places
 
 

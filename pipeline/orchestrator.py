@@ -17,12 +17,13 @@ from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
 from pipeline.containment import refuse_outside
 from pipeline.engines import Engine
-from pipeline.engines.choose import Choice, choose_engine
+from pipeline.engines.choose import Choice, choose_engine, takes_sql
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import EnvironmentFault, InputError
 from pipeline.expansion import expand_all
 from pipeline.fingerprint import fingerprint
+from pipeline.forecast import Forecast, forecast
 from pipeline.geo import GeoTable, load_geo_table
 from pipeline.header import without_fields
 from pipeline.history import open_history
@@ -31,21 +32,24 @@ from pipeline.intermediate import Workspace, is_run_folder
 from pipeline.job import Job
 from pipeline.lock import Lock
 from pipeline.masking import mask_addresses
-from pipeline.outlook import FileState, plan_inputs
+from pipeline.outlook import FileState, Stock, take_stock
 from pipeline.output import Output
+from pipeline.pace import load_pace, save_pace
 from pipeline.phase1 import Phase1, read_files
-from pipeline.phase2 import Totals, fewest_buckets
+from pipeline.phase2 import Totals, fewest_buckets, largest_bucket
 from pipeline.planner import Plan, plan
+from pipeline.prediction import Prediction, Work, learn, predict
 from pipeline.pseudonym_key import KeySource, find_key
 from pipeline.record_rules import BoundRule, bind_rules, rule_columns
 from pipeline.replays import Replays
 from pipeline.request import NOTHING_SPECIAL, Request
 from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
 from pipeline.retention import remove_expired
+from pipeline.sample import take_sample
 from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
 from pipeline.takeover import finest_buckets, take_over
 from pipeline.timeline import WatchedProgress
-from utils.metrics import PeakMemory
+from utils.metrics import PeakMemory, usable_cores
 from utils.units import format_size
 
 INTERMEDIATE_SHARE = 0.6
@@ -100,6 +104,11 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
         sizes = plan(config, files, spark=choice.spark)
         sizes = replace(sizes, buckets=finest_buckets(inventory, sizes.buckets))
         pool.job = job = _make_job(config, workspace, sizes, geo, kernel, rules, pseudonyms)
+        known = sum(file.handed_over for file in (*inventory.reused.values(), *departed))
+        adder = choice.adder(config)
+        work = Work(take_sample(files, geo), known, adder, bool(kernel) and _is_plain(config), usable_cores())
+        pace = load_pace(cache_folder())
+        prediction = predict(sizes, work, pace)
         spark = held.enter_context(SparkEngine(config, job, sizes.workers)) if choice.spark else None
 
         progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
@@ -108,10 +117,10 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
         outcome.refused |= refused | outside
         replays.refuse_faulty(outcome.refused)
         taken = take_over(history, outcome, inventory, departed, journal)
-        by_sql = choice.spark and config.SPARK_PLAN == "sql"
-        base = None if by_sql else history.base(mark)
+        base = None if choice.spark and config.SPARK_PLAN == "sql" else history.base(mark)
         change = compare(base, outcome.splits)
         buckets = base.buckets if base and change else fewest_buckets(outcome, job.buckets)
+        by_sql = choice.spark and not change and takes_sql(config, largest_bucket(outcome, buckets), sizes.task_rows)
         pool.job = job = replace(job, buckets=buckets)
         if spark:
             spark.job = job
@@ -144,9 +153,22 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
         publication.write_quarantine(engine, job, folder, outcome, totals, history.quarantine)
         clock.lap("publish")
         memory.sample()
-        notes = (*_notes(config, sizes, expired, no_kernel), *replays.describe(), *taken.notes)
+        why_sql = by_sql and config.SPARK_PLAN == "auto"
+        notes = (*_notes(config, sizes, expired, no_kernel, why_sql), *replays.describe(), *taken.notes)
         result = _result(
-            run_id, config, choice, outcome, totals, written, geo, sizes, skipped, notes, clock, memory.peak_bytes
+            run_id,
+            config,
+            choice,
+            outcome,
+            totals,
+            written,
+            geo,
+            sizes,
+            prediction,
+            skipped,
+            notes,
+            clock,
+            memory.peak_bytes,
         )
         notes = (*result.notes, *quality.column_layouts(outcome), *quality.missing_columns(rules, outcome))
         result = taken.finish(replace(result, quality=checks, notes=notes))
@@ -156,7 +178,7 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
             result = replace(result, status="failed", error=stopped, quarantine=place, report=shown)
         record = publication.write_run_record(folder, result, outcome, _settings(config))
         spans = [*pool.spans, *(spark.spans if spark else [])]
-        observed = report.observe(watched, spans, memory, outcome, totals, Path(workspace.root))
+        observed = report.observe(watched, spans, memory, outcome, totals, workspace, folder / "data")
         report.write_report(folder, record, observed, config.OUTPUT_DIR)
         if not stopped:
             history.publish(
@@ -169,6 +191,8 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
             )
             _remove_runs(config, Path(workspace.root))
             replays.keep()
+            if not change and not outcome.resumed_splits:
+                save_pace(learn(pace, sizes, work, result.seconds), cache_folder())
     return result
 
 
@@ -189,11 +213,28 @@ def check_before_work(config: Config) -> None:
 
 def plan_run(config: Config, request: Request) -> list[FileState]:
     """What a run would do with every file. Changes nothing; raises as a run would where it could not begin."""
+    return _take_stock(config, request, _load_geo(config)).states
+
+
+def forecast_run(config: Config, request: Request) -> Forecast:
+    """What a run would do and take. Changes nothing; raises as a run would where it could not begin."""
+    engine = choose_engine(config).adder(config)
+    geo, pace = _load_geo(config), load_pace(cache_folder())
+    stock = _take_stock(config, request, geo)
+    columns = rule_columns(_bind_rules(config), _read_columns(config))
+    return forecast(config, stock, geo, columns, engine=engine, compiled=_is_plain(config), pace=pace)
+
+
+def _take_stock(config: Config, request: Request, geo: GeoTable) -> Stock:
+    sizes = plan(config, [], spark=False)
     place = Workspace(config.INTERMEDIATE_DIR)
-    job = _make_job(
-        config, place, plan(config, [], spark=False), _load_geo(config), None, _bind_rules(config), _find_key(config)
-    )
-    return plan_inputs(config, request, fingerprint(job, _read_columns(config)))
+    job = _make_job(config, place, sizes, geo, None, _bind_rules(config), _find_key(config))
+    return take_stock(config, request, fingerprint(job, _read_columns(config)))
+
+
+def _is_plain(config: Config) -> bool:
+    """Whether the compiled parser may read: it judges no rules and makes no pseudonyms."""
+    return config.COMPILED_PARSER and not config.RECORD_RULES and not config.PSEUDONYMIZE_USERS
 
 
 class _Clock:
@@ -318,6 +359,7 @@ def _make_job(
         buckets=sizes.buckets,
         bucket_rows=sizes.bucket_rows,
         file_rows=sizes.file_rows,
+        held_bytes=sizes.held_bytes,
         compression=config.COMPRESSION,
         geo_source=geo.source,
         kernel=str(kernel) if kernel else None,
@@ -356,7 +398,7 @@ def _nothing_left(run_id: str, config: Config, choice: Choice, job: Job, outcome
     return result
 
 
-def _notes(config: Config, sizes: Plan, expired: list[str], no_kernel: str) -> list[str]:
+def _notes(config: Config, sizes: Plan, expired: list[str], no_kernel: str, why_sql: bool) -> list[str]:
     """What was decided for the user, in lines."""
     notes = []
     if sizes.workers < config.PREPROCESSING_WORKERS:
@@ -368,6 +410,8 @@ def _notes(config: Config, sizes: Plan, expired: list[str], no_kernel: str) -> l
         )
     if no_kernel:
         notes.append(f"reading took about twice as long as it could: no compiled parser, because {no_kernel}")
+    if why_sql:
+        notes.append("added up by Spark's own plan: a bucket's rows are more than fit a worker's memory (SPARK_PLAN)")
     return notes
 
 
@@ -380,6 +424,7 @@ def _result(
     written: publication.Written,
     geo: GeoTable,
     sizes: Plan,
+    prediction: Prediction,
     skipped: list[str],
     notes: Sequence[str],
     clock: _Clock,
@@ -417,7 +462,7 @@ def _result(
         peak_memory_bytes=peak_memory,
         version=run_id,
         workers=sizes.workers,
-        plan=asdict(sizes) | {"intermediate_bytes": int(bytes_read * INTERMEDIATE_SHARE)},
+        plan=asdict(sizes) | prediction.as_numbers(),
         report=f"{config.OUTPUT_DIR}.versions/{run_id}/{report.REPORT}",
         geo_build=geo.build,
         geo_attribution=geo.attribution,

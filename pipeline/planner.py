@@ -12,6 +12,8 @@ _WORKER_BYTES = 280_000_000
 """A worker before it holds rows: interpreter, Polars, PyArrow, geo table, and one chunk with its positions."""
 _JVM_OVERHEAD_BYTES = 500_000_000
 """What a JVM takes beyond its heap."""
+_COPIES = 2.4
+"""A split's rows are sorted and written from copies: all that takes so many times as much as the rows."""
 _LEAST_SHARE = 60_000_000
 """Below this share for rows a worker would do nothing but write small files."""
 _PSEUDONYM_BYTES = 64
@@ -25,13 +27,18 @@ _BUCKET_ROWS_RANGE = (50_000, 1_500_000)
 @dataclass(frozen=True)
 class Plan:
     """``workers`` processes; input is cut into ``split_bytes``; ``buckets`` of at most ``bucket_rows`` rows at once;
-    output files of about ``file_rows`` rows."""
+    output files of about ``file_rows`` rows.
+
+    ``held_bytes``: rows of one split may take as much; ``task_rows``: more rows than these fit no worker's memory.
+    """
 
     workers: int
     split_bytes: int
     buckets: int
     bucket_rows: int
     file_rows: int
+    held_bytes: int
+    task_rows: int
 
 
 def plan(config: Config, files: list[InputFile], *, spark: bool) -> Plan:
@@ -68,6 +75,8 @@ def plan(config: Config, files: list[InputFile], *, spark: bool) -> Plan:
         buckets=config.BUCKETS or min(1024, buckets),
         bucket_rows=bucket_rows,
         file_rows=bucket_rows,
+        held_bytes=int(share / _COPIES),
+        task_rows=int(most_rows),
     )
 
 
