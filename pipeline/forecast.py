@@ -53,7 +53,7 @@ def forecast(
         files, refused = _glance(stock.paths, columns, config.MAX_RECORD_BYTES, Path(folder))
         sizes = plan(config, files, spark=engine != "polars")
         work = Work(take_sample(files, geo), stock.known_rows, engine, compiled, usable_cores())
-    return Forecast(sizes, predict(sizes, work, pace), work.sample, stock, refused, engine, bool(pace.factors))
+    return Forecast(sizes, predict(sizes, work, pace), work.sample, stock, refused, engine, pace.learned)
 
 
 def _glance(

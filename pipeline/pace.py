@@ -1,60 +1,63 @@
 """How fast this machine is, learned from its own runs and kept in the cache folder."""
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 _FILE = "pace.json"
-_WEIGHT = 0.5
-"""Of the last run, once there were others."""
-_RANGE = (0.05, 50.0)
+_REMEMBERED = 5
+_START = "start"
+_LEAST, _MOST = 0.02, 100.0
 
 
 @dataclass(frozen=True)
 class Pace:
-    """``start``: seconds that starting takes beyond the shipped figure; ``factors``: how many times as long as shipped
-    a kind of work takes. Empty on a machine that has not run yet."""
+    """``recent``: what the last runs showed of each kind of work: how many times as long as by the shipped figures it
+    took; of starting, by how many seconds longer. The median counts, so that one run on a busy machine misleads little.
+    """
 
-    start: float = 0.0
-    factors: Mapping[str, float] = field(default_factory=dict)
+    recent: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def start(self) -> float:
+        """Seconds that starting takes beyond the shipped figure."""
+        return median(self.recent.get(_START, (0.0,)))
+
+    @property
+    def learned(self) -> bool:
+        """Whether any work was measured here."""
+        return bool(self.recent.keys() - {_START})
 
     def factor(self, kind: str) -> float:
         """Of one kind of work; 1 where nothing is known."""
-        return self.factors.get(kind, 1.0)
+        return median(self.recent.get(kind, (1.0,)))
 
     def learn(self, kind: str, expected: float, took: float) -> "Pace":
         """With what one run took for a kind of work of which ``expected`` seconds are the shipped figure."""
-        if expected <= 0 or took <= 0:
-            return self
-        now = min(max(took / expected, _RANGE[0]), _RANGE[1])
-        before = self.factors.get(kind, now)
-        return Pace(self.start, {**self.factors, kind: math.exp(_mix(math.log(before), math.log(now)))})
+        return self._with(kind, min(max(took / expected, _LEAST), _MOST)) if expected > 0 else self
 
     def learn_start(self, expected: float, took: float) -> "Pace":
         """With what one run took to start."""
-        now = took - expected
-        return Pace(_mix(self.start, now) if self.start else now, self.factors)
+        return self._with(_START, took - expected)
 
-
-def _mix(before: float, now: float) -> float:
-    return before * (1 - _WEIGHT) + now * _WEIGHT
+    def _with(self, kind: str, value: float) -> "Pace":
+        return Pace({**self.recent, kind: (*self.recent.get(kind, ()), value)[-_REMEMBERED:]})
 
 
 def load_pace(folder: Path) -> Pace:
     """What earlier runs have left; nothing where there is none, or a file that is not ours."""
     try:
         content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        factors = {str(kind): float(value) for kind, value in content["factors"].items()}
-        start = float(content["start"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        recent = {str(kind): tuple(map(float, values)) for kind, values in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return Pace()
-    if not all(_RANGE[0] <= value <= _RANGE[1] for value in factors.values()) or not abs(start) < _RANGE[1]:
-        return Pace()
-    return Pace(start, factors)
+    usable = all(values and all(abs(value) <= _MOST for value in values) for values in recent.values())
+    factors = [value for kind, values in recent.items() if kind != _START for value in values]
+    return Pace(recent) if usable and all(value >= _LEAST for value in factors) else Pace()
 
 
 def save_pace(pace: Pace, folder: Path) -> None:
@@ -62,5 +65,5 @@ def save_pace(pace: Pace, folder: Path) -> None:
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f"{_FILE}.{os.getpid()}"
-        partial.write_text(json.dumps({"start": pace.start, "factors": dict(pace.factors)}) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(pace.recent) + "\n", encoding="utf-8")
         partial.replace(folder / _FILE)
