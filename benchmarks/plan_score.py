@@ -94,7 +94,7 @@ def render(scores: Sequence[Score], command: str) -> str:
         "# Predictions against outcomes",
         "",
         f"Made by `{command}` on {usable_cores()} cores. The program ran {CALIBRATIONS} times over a calibrating input "
-        "(4 files, 100,000 users, rows of 83 bytes), then once over each of these, whose shapes it had not met. Time is "
+        "(4 files, 100,000 users, rows of 83 bytes), then once over each of these, whose shapes are new to it. Time is "
         "the program's own `seconds.total`; memory the peak of all processes, measured from outside; disk as it lay "
         "there at the end.",
         "",
