@@ -1,13 +1,11 @@
 """The data path of one run, from the input folder to the published version."""
 
-import errno
 import shutil
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from config import Config
@@ -17,43 +15,39 @@ from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
 from pipeline.containment import refuse_outside
 from pipeline.engines import Engine
-from pipeline.engines.choose import Choice, choose_engine, takes_sql
+from pipeline.engines.choose import choose_engine, takes_sql
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
-from pipeline.errors import EnvironmentFault, InputError
+from pipeline.environment import check_disk, told_plainly
+from pipeline.errors import InputError
 from pipeline.expansion import expand_all
 from pipeline.fingerprint import fingerprint
 from pipeline.forecast import Forecast, forecast
-from pipeline.geo import GeoTable, load_geo_table
+from pipeline.geo import GeoTable
 from pipeline.header import without_fields
 from pipeline.history import open_history
 from pipeline.incremental import aggregate_from, compare
 from pipeline.intermediate import Workspace, is_run_folder
-from pipeline.job import Job
 from pipeline.lock import Lock
-from pipeline.masking import mask_addresses
+from pipeline.outcome import BY_SQL, decisions, make_result, nothing_left
 from pipeline.outlook import FileState, Stock, take_stock
 from pipeline.output import Output
 from pipeline.pace import load_pace, save_pace
-from pipeline.phase1 import Phase1, read_files
-from pipeline.phase2 import Totals, fewest_buckets, largest_bucket
-from pipeline.planner import Plan, plan
-from pipeline.prediction import Prediction, Work, learn, predict
-from pipeline.pseudonym_key import KeySource, find_key
-from pipeline.record_rules import BoundRule, bind_rules, rule_columns
+from pipeline.phase1 import read_files
+from pipeline.phase2 import fewest_buckets, largest_bucket
+from pipeline.planner import plan
+from pipeline.prediction import Work, learn, predict
+from pipeline.record_rules import rule_columns
 from pipeline.replays import Replays
 from pipeline.request import NOTHING_SPECIAL, Request
-from pipeline.results import PhaseSeconds, Progress, RefusedFile, RunResult
+from pipeline.results import PhaseSeconds, Progress, RunResult
 from pipeline.retention import remove_expired
 from pipeline.sample import take_sample
+from pipeline.setup import Setup
 from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
 from pipeline.takeover import finest_buckets, take_over
 from pipeline.timeline import WatchedProgress
 from utils.metrics import PeakMemory, usable_cores
-from utils.units import format_size
-
-INTERMEDIATE_SHARE = 0.6
-"""Intermediate files and totals take about this share of the input."""
 
 
 def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) -> RunResult:
@@ -63,178 +57,240 @@ def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) 
     ``failed``, with nothing published, where every file was refused or a quality gate failed. Raises LogmillError where
     the run cannot go on; nothing is published then.
     """
-    clock = _Clock()
-    progress = watched = WatchedProgress(progress)
-    run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
-    rules, pseudonyms = _bind_rules(config), _find_key(config)
-    progress.event("run_started", run_id=run_id)
-    output = Output(config.OUTPUT_DIR)
-    output.check()
-    choice = choose_engine(config)
-    paths, skipped = find_inputs(config.INPUT_DIR)
-    if not paths:
-        others = f" (skipped: {', '.join(display_name(path) for path in skipped[:10])})" if skipped else ""
-        raise InputError(
-            f"nothing to process: no *.csv or *.tsv (or these with .gz or .zst) in "
-            f"{display_name(config.INPUT_DIR)!r}{others}. Name the logs with --input."
-        )
-    with _environment(), PeakMemory() as memory, ExitStack() as held:
-        held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
-        held.enter_context(Lock(output.versions, run_id))
-        expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, time.time())
-        replays = held.enter_context(Replays(output.versions, config.INPUT_DIR))
-        history = held.enter_context(open_history(config.INTERMEDIATE_DIR, output, request.full_refresh))
-        sources = history.check_source(config.INPUT_DIR, request.add)
-        replays.add(request.replay)
-        paths, outside = refuse_outside(config.INPUT_DIR, paths)
-        sizes = plan(config, [], spark=choice.spark)  # the workers do not depend on the input
-        workspace = held.enter_context(
-            _workspace(config, run_id, history.base_folder)
-        )  # before the pool, so that it outlives the workers
-        pool = held.enter_context(LocalEngine(sizes.workers))
-        geo = _load_geo(config)
-        kernel, no_kernel = compile_kernel(cache_folder()) if config.COMPILED_PARSER else (None, "")
-        pool.job = job = _make_job(config, workspace, sizes, geo, kernel, rules, pseudonyms)
-        mark = fingerprint(job, _read_columns(config))
-        inventory = history.take_inventory([*paths, *replays.paths], mark)
-        departed = history.departed(inventory, mark, replays.folder, request.prune_missing)
-        files, refused = _open_inputs(pool, config, rules, inventory.to_read, progress)
-        replays.refuse_faulty(refused)
-        _check_disk(config, files)
-        sizes = plan(config, files, spark=choice.spark)
-        sizes = replace(sizes, buckets=finest_buckets(inventory, sizes.buckets))
-        pool.job = job = _make_job(config, workspace, sizes, geo, kernel, rules, pseudonyms)
-        known = sum(file.handed_over for file in (*inventory.reused.values(), *departed))
-        adder = choice.adder(config)
-        work = Work(take_sample(files, geo), known, adder, bool(kernel) and _is_plain(config), usable_cores())
-        pace = load_pace(cache_folder())
-        prediction = predict(sizes, work, pace)
-        spark = held.enter_context(SparkEngine(config, job, sizes.workers)) if choice.spark else None
+    this = _Run(config, progress)
+    this.find_inputs()
+    with told_plainly(), ExitStack() as held:
+        this.begin(held, request)
+        this.take_inventory(request)
+        this.start_spark(held)
+        this.read()
+        if not this.anything_counts():
+            return this.fail()
+        this.aggregate()
+        this.check()
+        return this.stop() if this.stopped else this.publish(held)
 
-        progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in files))
-        journal = history.open_journal(inventory, mark)
-        outcome = read_files(pool, files, sizes.split_bytes, progress.advance, journal)
-        outcome.refused |= refused | outside
-        replays.refuse_faulty(outcome.refused)
-        taken = take_over(history, outcome, inventory, departed, journal)
-        base = None if choice.spark and config.SPARK_PLAN == "sql" else history.base(mark)
-        change = compare(base, outcome.splits)
-        buckets = base.buckets if base and change else fewest_buckets(outcome, job.buckets)
-        by_sql = choice.spark and not change and takes_sql(config, largest_bucket(outcome, buckets), sizes.task_rows)
-        pool.job = job = replace(job, buckets=buckets)
-        if spark:
-            spark.job = job
-        publication.report_files(outcome, progress)
-        clock.lap("phase1")
-        if not {ledger.file.path for ledger in outcome.ledgers} - set(replays.paths):
-            return _nothing_left(run_id, config, choice, job, outcome, clock)
 
-        handed_over = sum(ledger.handed_over for ledger in outcome.ledgers)
-        progress.phase("Phase 2: deduplicate, add up", change.rows if change else handed_over)
-        engine: Engine = pool
-        if spark:
-            pool.close()  # its memory is Spark's now
-            engine = spark
-        if spark and by_sql:
-            totals = spark.aggregate_by_sql(outcome.splits, progress.advance)
-        else:
-            totals = aggregate_from(engine, job, base, change, outcome.splits, sizes.workers, progress.advance)
-        publication.check_balance(outcome, totals)
-        checks = quality.check_quality(config.QUALITY_GATES, rules, outcome, totals, geo.names)
-        stopped = quality.failure(checks)
-        clock.lap("phase2")
+class _Run:
+    """The steps of one run, in the order of ``run``, and what they hand on."""
 
-        if stopped:  # what was found is left beside the intermediate files, until the next run
-            folder, written = Path(job.workspace.root) / "stopped", publication.NOTHING_WRITTEN
-        else:
-            folder = output.begin(run_id)
-            held.callback(output.discard)  # nothing is left there once it is published
-            written = publication.write_output(engine, job, folder, totals, geo.names, lambda _: None)
-        publication.write_quarantine(engine, job, folder, outcome, totals, history.quarantine)
-        clock.lap("publish")
-        memory.sample()
-        why_sql = by_sql and config.SPARK_PLAN == "auto"
-        notes = (*_notes(config, sizes, expired, no_kernel, why_sql), *replays.describe(), *taken.notes)
-        result = _result(
-            run_id,
-            config,
-            choice,
-            outcome,
-            totals,
-            written,
-            geo,
-            sizes,
-            prediction,
-            skipped,
-            notes,
-            clock,
-            memory.peak_bytes,
-        )
-        notes = (*result.notes, *quality.column_layouts(outcome), *quality.missing_columns(rules, outcome))
-        result = taken.finish(replace(result, quality=checks, notes=notes))
-        if stopped:
-            place = display_name(str(folder / "quarantine")) if result.quarantine else None
-            shown = display_name(str(folder / report.REPORT))
-            result = replace(result, status="failed", error=stopped, quarantine=place, report=shown)
-        record = publication.write_run_record(folder, result, outcome, _settings(config))
-        spans = [*pool.spans, *(spark.spans if spark else [])]
-        observed = report.observe(watched, spans, memory, outcome, totals, workspace, folder / "data")
-        report.write_report(folder, record, observed, config.OUTPUT_DIR)
-        if not stopped:
-            history.publish(
-                folder,
-                run_id,
-                sources,
-                taken.ids,
-                _counts(result, None if by_sql else job.buckets),
-                config.KEEP_VERSIONS,
+    def __init__(self, config: Config, progress: Progress) -> None:
+        """Check what needs no input. Raises ConfigError or EnvironmentFault."""
+        self.config = config
+        self.clock = _Clock()
+        self.progress = WatchedProgress(progress)
+        self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+        self.setup = Setup.of(config)
+        self.progress.event("run_started", run_id=self.run_id)
+        self.output = Output(config.OUTPUT_DIR)
+        self.output.check()
+        self.choice = choose_engine(config)
+        self.spark: SparkEngine | None = None
+
+    def find_inputs(self) -> None:
+        """List the files of the input. Raises InputError where there are none."""
+        source = self.config.INPUT_DIR
+        paths, self.skipped = find_inputs(source)
+        if not paths:
+            others = ", ".join(display_name(path) for path in self.skipped[:10])
+            raise InputError(
+                f"nothing to process: no *.csv or *.tsv (or these with .gz or .zst) in {display_name(source)!r}"
+                f"{f' (skipped: {others})' if others else ''}. Name the logs with --input."
             )
-            _remove_runs(config, Path(workspace.root))
-            replays.keep()
-            if not change and not outcome.resumed_splits:
-                save_pace(learn(pace, sizes, work, result.seconds), cache_folder())
-    return result
+        self.paths, self.outside = refuse_outside(source, paths)
 
+    def begin(self, held: ExitStack, request: Request) -> None:
+        """Lock both folders, recover what earlier runs left, start the workers."""
+        config, output = self.config, self.output
+        self.memory = held.enter_context(PeakMemory())
+        held.enter_context(Lock(config.INTERMEDIATE_DIR, self.run_id))
+        held.enter_context(Lock(output.versions, self.run_id))
+        self.expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, time.time())
+        self.replays = held.enter_context(Replays(output.versions, config.INPUT_DIR))
+        self.history = held.enter_context(open_history(config.INTERMEDIATE_DIR, output, request.full_refresh))
+        self.sources = self.history.check_source(config.INPUT_DIR, request.add)
+        self.replays.add(request.replay)
+        self.sizes = plan(config, [], spark=self.choice.spark)  # the workers do not depend on the input
+        # Before the pool, so that it outlives the workers.
+        self.workspace = held.enter_context(_workspace(config, self.run_id, self.history.base_folder))
+        self.pool = held.enter_context(LocalEngine(self.sizes.workers))
+        self.engine: Engine = self.pool
+        self.geo = self.setup.load_geo()
+        self.kernel, self.no_kernel = compile_kernel(cache_folder()) if config.COMPILED_PARSER else (None, "")
+        self.job = self.setup.make_job(self.workspace, self.sizes, self.geo, self.kernel)
+        self._hand_out_job()
 
-def _counts(result: RunResult, buckets: int | None) -> dict[str, int]:
-    """What the next run needs of this one's; ``buckets`` of its totals, None where they are Spark's partitions."""
-    counts = {"kept": result.kept, "duplicates": result.duplicates_phase2, "conflicts": result.conflicts}
-    return counts | {"all_duplicates": result.duplicates} | ({"buckets": buckets} if buckets else {})
+    def take_inventory(self, request: Request) -> None:
+        """Find what is new, and how large its pieces shall be."""
+        self.mark = fingerprint(self.job, self.setup.columns)
+        inventory = self.history.take_inventory([*self.paths, *self.replays.paths], self.mark)
+        self.inventory = inventory
+        self.departed = self.history.departed(inventory, self.mark, self.replays.folder, request.prune_missing)
+        self.files, self.refused = _open_inputs(self.pool, self.setup, inventory.to_read, self.progress)
+        self.replays.refuse_faulty(self.refused)
+        check_disk(self.config.INTERMEDIATE_DIR, sum(file.size for file in self.files))
+        sizes = plan(self.config, self.files, spark=self.choice.spark)
+        self.sizes = replace(sizes, buckets=finest_buckets(inventory, sizes.buckets))
+        self.job = self.setup.make_job(self.workspace, self.sizes, self.geo, self.kernel)
+        self._hand_out_job()
+        self._predict()
+
+    def start_spark(self, held: ExitStack) -> None:
+        """Start Spark in the background, where it is the engine."""
+        if self.choice.spark:
+            self.spark = held.enter_context(SparkEngine(self.config, self.job, self.sizes.workers))
+
+    def read(self) -> None:
+        """Phase 1, and what is taken over from earlier runs."""
+        self.progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in self.files))
+        journal = self.history.open_journal(self.inventory, self.mark)
+        self.outcome = read_files(self.pool, self.files, self.sizes.split_bytes, self.progress.advance, journal)
+        self.outcome.refused |= self.refused | self.outside
+        self.replays.refuse_faulty(self.outcome.refused)
+        self.taken = take_over(self.history, self.outcome, self.inventory, self.departed, journal)
+        publication.report_files(self.outcome, self.progress)
+        self.clock.lap("phase1")
+
+    def anything_counts(self) -> bool:
+        """Whether a file of the input is left; replayed ones alone make no version."""
+        return bool({ledger.file.path for ledger in self.outcome.ledgers} - set(self.replays.paths))
+
+    def fail(self) -> RunResult:
+        """Every file was refused: the record stays among the intermediate files until the next run."""
+        result = nothing_left(self.run_id, self.config, self.choice, self.outcome, self.clock.seconds())
+        publication.write_run_record(Path(self.workspace.root), result, self.outcome, self.setup.shown())
+        return result
+
+    def aggregate(self) -> None:
+        """Phase 2: over all rows, or over what changed since the version before."""
+        outcome = self.outcome
+        base = None if self.choice.adder(self.config) == "sql" else self.history.base(self.mark)
+        change = compare(base, outcome.splits)
+        buckets = base.buckets if base and change else fewest_buckets(outcome, self.job.buckets)
+        rows = largest_bucket(outcome, buckets)
+        by_sql = self.choice.spark and not change and takes_sql(self.config, rows, self.sizes.task_rows)
+        self.incremental = bool(change)
+        self.job = replace(self.job, buckets=buckets)
+        self._hand_out_job()
+        self.progress.phase("Phase 2: deduplicate, add up", change.rows if change else outcome.handed_over)
+        if self.spark:
+            self.pool.close()  # its memory is Spark's now
+            self.engine = self.spark
+        advance = self.progress.advance
+        if self.spark and by_sql:
+            self.totals = self.spark.aggregate_by_sql(outcome.splits, advance)
+        else:
+            self.totals = aggregate_from(
+                self.engine, self.job, base, change, outcome.splits, self.sizes.workers, advance
+            )
+        self.buckets = None if by_sql else buckets
+
+    def check(self) -> None:
+        """The law of conservation, which raises BalanceError, and the quality gates."""
+        publication.check_balance(self.outcome, self.totals)
+        config, rules = self.config, self.setup.rules
+        self.checks = quality.check_quality(config.QUALITY_GATES, rules, self.outcome, self.totals, self.geo.names)
+        self.stopped = quality.failure(self.checks)
+        self.clock.lap("phase2")
+
+    def stop(self) -> RunResult:
+        """A quality gate failed: what was found is left beside the intermediate files, until the next run."""
+        folder = Path(self.workspace.root) / "stopped"
+        publication.write_quarantine(self.engine, self.job, folder, self.outcome, self.totals, self.history.quarantine)
+        result = self._result(publication.NOTHING_WRITTEN)
+        place = display_name(str(folder / "quarantine")) if result.quarantine else None
+        shown = display_name(str(folder / report.REPORT))
+        result = replace(result, status="failed", error=self.stopped, quarantine=place, report=shown)
+        self._write_record(folder, result)
+        return result
+
+    def publish(self, held: ExitStack) -> RunResult:
+        """Write the new version whole, then make it the current one."""
+        folder = self.output.begin(self.run_id)
+        held.callback(self.output.discard)  # nothing is left there once it is published
+        written = publication.write_output(self.engine, self.job, folder, self.totals, self.geo.names, lambda _: None)
+        publication.write_quarantine(self.engine, self.job, folder, self.outcome, self.totals, self.history.quarantine)
+        result = self._result(written)
+        self._write_record(folder, result)
+        counts = publication.counts_for_the_next(result, self.buckets)
+        self.history.publish(folder, self.run_id, self.sources, self.taken.ids, counts, self.config.KEEP_VERSIONS)
+        _remove_runs(self.config, Path(self.workspace.root))
+        self.replays.keep()
+        if not self.incremental and not self.outcome.resumed_splits:
+            save_pace(learn(self.pace, self.sizes, self.work, result.seconds), cache_folder())
+        return result
+
+    def _predict(self) -> None:
+        known = sum(file.handed_over for file in (*self.inventory.reused.values(), *self.departed))
+        compiled = bool(self.kernel) and self.setup.plain
+        sample = take_sample(self.files, self.geo)
+        self.work = Work(sample, known, self.choice.adder(self.config), compiled, usable_cores())
+        self.pace = load_pace(cache_folder())
+        self.prediction = predict(self.sizes, self.work, self.pace)
+
+    def _hand_out_job(self) -> None:
+        self.pool.job = self.job
+        if self.spark:
+            self.spark.job = self.job
+
+    def _result(self, written: publication.Written) -> RunResult:
+        self.clock.lap("publish")
+        self.memory.sample()
+        seconds, peak = self.clock.seconds(), self.memory.peak_bytes
+        outcome, rules = self.outcome, self.setup.rules
+        result = make_result(
+            self.run_id, self.config, self.choice, outcome, self.totals, written, self.geo, self.sizes, seconds, peak
+        )
+        notes = (
+            *decisions(self.config, self.sizes, self.expired, self.no_kernel),
+            *([BY_SQL] if self.buckets is None and self.config.SPARK_PLAN == "auto" else []),
+            *self.replays.describe(),
+            *self.taken.notes,
+            *quality.column_layouts(outcome),
+            *quality.missing_columns(rules, outcome),
+        )
+        skipped = tuple(display_name(path) for path in self.skipped)
+        foreseen = result.plan | self.prediction.as_numbers()
+        result = replace(result, quality=self.checks, notes=notes, skipped_files=skipped, plan=foreseen)
+        return self.taken.finish(result)
+
+    def _write_record(self, folder: Path, result: RunResult) -> None:
+        """``run.json`` and the report."""
+        record = publication.write_run_record(folder, result, self.outcome, self.setup.shown())
+        spans = [*self.pool.spans, *(self.spark.spans if self.spark else [])]
+        observed = report.observe(
+            self.progress, spans, self.memory, self.outcome, self.totals, self.workspace, folder / "data"
+        )
+        report.write_report(folder, record, observed, self.config.OUTPUT_DIR)
 
 
 def check_before_work(config: Config) -> None:
     """Find early what would stop a run whatever its input: the output's place, Java, rules, the key, the geo table."""
-    _bind_rules(config)
-    _find_key(config)
+    setup = Setup.of(config)
     Output(config.OUTPUT_DIR).check()
     choose_engine(config)
-    _load_geo(config)
+    setup.load_geo()
 
 
 def plan_run(config: Config, request: Request) -> list[FileState]:
     """What a run would do with every file. Changes nothing; raises as a run would where it could not begin."""
-    return _take_stock(config, request, _load_geo(config)).states
+    setup = Setup.of(config)
+    return _take_stock(setup, request, setup.load_geo()).states
 
 
 def forecast_run(config: Config, request: Request) -> Forecast:
     """What a run would do and take. Changes nothing; raises as a run would where it could not begin."""
-    engine = choose_engine(config).adder(config)
-    geo, pace = _load_geo(config), load_pace(cache_folder())
-    stock = _take_stock(config, request, geo)
-    columns = rule_columns(_bind_rules(config), _read_columns(config))
-    return forecast(config, stock, geo, columns, engine=engine, compiled=_is_plain(config), pace=pace)
+    setup = Setup.of(config)
+    engine, pace, geo = choose_engine(config).adder(config), load_pace(cache_folder()), setup.load_geo()
+    columns = rule_columns(setup.rules, setup.columns)
+    stock = _take_stock(setup, request, geo)
+    return forecast(config, stock, geo, columns, engine=engine, compiled=setup.plain, pace=pace)
 
 
-def _take_stock(config: Config, request: Request, geo: GeoTable) -> Stock:
-    sizes = plan(config, [], spark=False)
-    place = Workspace(config.INTERMEDIATE_DIR)
-    job = _make_job(config, place, sizes, geo, None, _bind_rules(config), _find_key(config))
-    return take_stock(config, request, fingerprint(job, _read_columns(config)))
-
-
-def _is_plain(config: Config) -> bool:
-    """Whether the compiled parser may read: it judges no rules and makes no pseudonyms."""
-    return config.COMPILED_PARSER and not config.RECORD_RULES and not config.PSEUDONYMIZE_USERS
+def _take_stock(setup: Setup, request: Request, geo: GeoTable) -> Stock:
+    config = setup.config
+    job = setup.make_job(Workspace(config.INTERMEDIATE_DIR), plan(config, [], spark=False), geo, None)
+    return take_stock(config, request, fingerprint(job, setup.columns))
 
 
 class _Clock:
@@ -253,60 +309,11 @@ class _Clock:
         return PhaseSeconds(total=time.monotonic() - self._begin, **self._laps)
 
 
-@contextmanager
-def _environment() -> Iterator[None]:
-    """A full disk and the like is no fault of the program."""
-    try:
-        yield
-    except OSError as fault:
-        if fault.errno == errno.EMFILE:
-            raise EnvironmentFault(
-                "too many open files. Nothing was published. Allow more (ulimit -n 65536) and run again."
-            ) from fault
-        if fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
-            where = f" ({fault.filename})" if fault.filename else ""
-            raise EnvironmentFault(
-                f"{fault.strerror}{where}. Nothing was published; the previous output still stands. Free some room or "
-                "mend the permission, or choose other folders with --intermediate and --output, and run again."
-            ) from fault
-        raise
-
-
-def _read_columns(config: Config) -> dict[str, tuple[str, ...]]:
-    """Accepted header names by role; the timestamp is read only where it decides (or for a rule)."""
-    return {
-        role: names for role, names in config.columns.items() if role != "timestamp" or config.DEDUPE_KEEP != "longest"
-    }
-
-
-def _bind_rules(config: Config) -> tuple[BoundRule, ...]:
-    return bind_rules(config.RECORD_RULES, config.columns, _read_columns(config))
-
-
-def _find_key(config: Config) -> KeySource | None:
-    return find_key(config.PSEUDONYM_KEY_FILE) if config.PSEUDONYMIZE_USERS else None
-
-
-def _check_disk(config: Config, files: list[InputFile]) -> None:
-    need = int(sum(file.size for file in files) * INTERMEDIATE_SHARE)
-    free = shutil.disk_usage(config.INTERMEDIATE_DIR).free
-    if free < need:
-        raise EnvironmentFault(
-            f"{config.INTERMEDIATE_DIR!r} has {format_size(free)} free; this input needs about {format_size(need)}. "
-            "Free some room, or name a folder on another disk with --intermediate."
-        )
-
-
-def _load_geo(config: Config) -> GeoTable:
-    database = Path(config.GEO_DATABASE) if config.GEO_DATABASE else None
-    regions = Path(config.GEO_REGIONS) if config.GEO_REGIONS else None
-    return load_geo_table(database, config.GEO_LEVEL, regions, cache_folder())
-
-
 def _open_inputs(
-    pool: LocalEngine, config: Config, rules: tuple[BoundRule, ...], paths: list[str], progress: Progress
+    pool: LocalEngine, setup: Setup, paths: list[str], progress: Progress
 ) -> tuple[list[InputFile], dict[str, str]]:
     """Expand what is compressed and read every header: (files, reasons of the refused ones by path)."""
+    config = setup.config
     archives = [path for path in paths if is_archive(path)]
     expanded: dict[str, Expanded] = {}
     refused: dict[str, str] = {}
@@ -314,7 +321,7 @@ def _open_inputs(
         progress.phase("Expand compressed files", sum(map(file_size, archives)))
         expanded, refused = expand_all(pool, archives, config.MAX_EXPANSION_RATIO, progress.advance)
     readable = [path for path in paths if path not in refused]
-    required, optional = rule_columns(rules, _read_columns(config))
+    required, optional = rule_columns(setup.rules, setup.columns)
     files, headless = open_inputs(readable, required, config.MAX_RECORD_BYTES, optional, expanded)
     if config.PSEUDONYMIZE_USERS:  # where the header is missing, the line shown is a record with its user
         headless = {path: without_fields(reason) for path, reason in headless.items()}
@@ -338,136 +345,3 @@ def _remove_runs(config: Config, but: Path) -> None:
     for path in Path(config.INTERMEDIATE_DIR).iterdir():
         if is_run_folder(path, "run-") and path.name != but.name:
             shutil.rmtree(path)
-
-
-def _make_job(
-    config: Config,
-    workspace: Workspace,
-    sizes: Plan,
-    geo: GeoTable,
-    kernel: Path | None,
-    rules: tuple[BoundRule, ...],
-    pseudonyms: KeySource | None,
-) -> Job:
-    """What the kernels need."""
-    return Job(
-        workspace=workspace,
-        version=Path(workspace.root).name.removeprefix("run-"),
-        chunk_bytes=config.CHUNK_BYTES,
-        max_record=config.MAX_RECORD_BYTES,
-        keep=config.DEDUPE_KEEP,
-        buckets=sizes.buckets,
-        bucket_rows=sizes.bucket_rows,
-        file_rows=sizes.file_rows,
-        held_bytes=sizes.held_bytes,
-        compression=config.COMPRESSION,
-        geo_source=geo.source,
-        kernel=str(kernel) if kernel else None,
-        rules=rules,
-        pseudonyms=pseudonyms,
-        keep_raw=config.QUARANTINE_RAW and not config.PSEUDONYMIZE_USERS,
-    )
-
-
-def _settings(config: Config) -> dict[str, object]:
-    """Settings as text and numbers for the record; paths as they can be shown."""
-    values = {f.name: getattr(config, f.name) for f in fields(config) if not f.name.startswith("GENERATOR_")}
-    return {name: display_name(value) if isinstance(value, str) else value for name, value in values.items()}
-
-
-def _refused_files(outcome: Phase1) -> tuple[RefusedFile, ...]:
-    return tuple(
-        RefusedFile(display_name(path), mask_addresses(reason)) for path, reason in sorted(outcome.refused.items())
-    )
-
-
-def _nothing_left(run_id: str, config: Config, choice: Choice, job: Job, outcome: Phase1, clock: _Clock) -> RunResult:
-    """The result of a run without a file that counts; its record stays among the intermediate files until the next."""
-    record = Path(job.workspace.root)
-    result = RunResult(
-        run_id=run_id,
-        status="failed",
-        engine=choice.name,
-        output=config.OUTPUT_DIR,
-        error="every input file was refused; nothing was published. Mend the files named above and run again. Until "
-        f"then the record of this run is {display_name(str(record / 'run.json'))}.",
-        refused_files=_refused_files(outcome),
-        seconds=clock.seconds(),
-    )
-    publication.write_run_record(record, result, outcome, _settings(config))
-    return result
-
-
-def _notes(config: Config, sizes: Plan, expired: list[str], no_kernel: str, why_sql: bool) -> list[str]:
-    """What was decided for the user, in lines."""
-    notes = []
-    if sizes.workers < config.PREPROCESSING_WORKERS:
-        notes.append(f"{sizes.workers} of {config.PREPROCESSING_WORKERS} workers: the memory limit allows no more")
-    if expired:
-        notes.append(
-            f"quarantines older than {config.QUARANTINE_RETENTION_DAYS} days were removed, of versions "
-            f"{', '.join(expired)} (QUARANTINE_RETENTION_DAYS)"
-        )
-    if no_kernel:
-        notes.append(f"reading took about twice as long as it could: no compiled parser, because {no_kernel}")
-    if why_sql:
-        notes.append("added up by Spark's own plan: a bucket's rows are more than fit a worker's memory (SPARK_PLAN)")
-    return notes
-
-
-def _result(
-    run_id: str,
-    config: Config,
-    choice: Choice,
-    outcome: Phase1,
-    totals: Totals,
-    written: publication.Written,
-    geo: GeoTable,
-    sizes: Plan,
-    prediction: Prediction,
-    skipped: list[str],
-    notes: Sequence[str],
-    clock: _Clock,
-    peak_memory: int,
-) -> RunResult:
-    ledgers = outcome.ledgers
-    rejected = sum((ledger.rejected_by_reason for ledger in ledgers), Counter[str]())
-    bytes_read = sum(ledger.file.size for ledger in ledgers)
-    seconds = clock.seconds()
-    return RunResult(
-        run_id=run_id,
-        status="partial" if outcome.refused else "ok",
-        engine=choice.name,
-        output=config.OUTPUT_DIR,
-        engine_note=choice.note,
-        files=len(ledgers),
-        refused_files=_refused_files(outcome),
-        skipped_files=tuple(display_name(path) for path in skipped),
-        bytes_read=bytes_read,
-        records_read=sum(ledger.records for ledger in ledgers),
-        handed_over=sum(ledger.handed_over for ledger in ledgers),
-        kept=totals.kept,
-        duplicates_phase1=sum(ledger.duplicates for ledger in ledgers),
-        duplicates_phase2=totals.duplicates,
-        conflicts=totals.conflicts,
-        rejected=rejected.total(),
-        rejected_by_reason=dict(rejected),
-        blank_lines=sum(ledger.blank_lines for ledger in ledgers),
-        preamble_lines=sum(ledger.preamble_lines for ledger in ledgers),
-        output_rows=written.rows,
-        users=totals.users,
-        total_micro_minutes=written.micro_minutes,
-        top_regions=written.regions,
-        seconds=seconds,
-        peak_memory_bytes=peak_memory,
-        version=run_id,
-        workers=sizes.workers,
-        plan=asdict(sizes) | prediction.as_numbers(),
-        report=f"{config.OUTPUT_DIR}.versions/{run_id}/{report.REPORT}",
-        geo_build=geo.build,
-        geo_attribution=geo.attribution,
-        notes=tuple(notes),
-        quarantine=f"{config.OUTPUT_DIR}.versions/{run_id}/quarantine"
-        if rejected or totals.conflicts or outcome.refused
-        else None,
-    )

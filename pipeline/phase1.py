@@ -92,6 +92,11 @@ class Phase1:
         """All splits that count."""
         return [split for ledger in self.ledgers for split in ledger.splits]
 
+    @property
+    def handed_over(self) -> int:
+        """Rows that went to Phase 2."""
+        return sum(ledger.handed_over for ledger in self.ledgers)
+
 
 @dataclass(frozen=True)
 class ReadTask:

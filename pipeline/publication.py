@@ -86,13 +86,19 @@ def write_quarantine(
 
 def check_balance(outcome: Phase1, totals: Totals) -> None:
     """The law of conservation over the run."""
-    handed_over = sum(ledger.handed_over for ledger in outcome.ledgers)
+    handed_over = outcome.handed_over
     if handed_over != totals.kept + totals.duplicates + totals.conflicts:
         raise BalanceError(
             f"the run does not balance: {handed_over} records handed over, {totals.kept} kept, {totals.duplicates} "
             f"duplicates, {totals.conflicts} conflicts. Nothing was published. This is a fault in the program; please "
             "report it."
         )
+
+
+def counts_for_the_next(result: RunResult, buckets: int | None) -> dict[str, int]:
+    """What the next run needs of this one's; ``buckets`` of its totals, None where they are Spark's partitions."""
+    counts = {"kept": result.kept, "duplicates": result.duplicates_phase2, "conflicts": result.conflicts}
+    return counts | {"all_duplicates": result.duplicates} | ({"buckets": buckets} if buckets else {})
 
 
 def report_files(outcome: Phase1, progress: Progress) -> None:

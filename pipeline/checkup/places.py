@@ -10,8 +10,8 @@ from pathlib import Path
 
 from config import Config
 from pipeline.checkup.check import Check
+from pipeline.environment import INTERMEDIATE_SHARE
 from pipeline.errors import ConfigError, InputError
-from pipeline.orchestrator import INTERMEDIATE_SHARE
 from pipeline.output import Output
 from pipeline.splits import display_name, find_inputs
 from utils.units import format_size
