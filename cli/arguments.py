@@ -138,7 +138,8 @@ def run_parser() -> argparse.ArgumentParser:
         "run",
         "Activity-log CSVs to watch time per user and region. This is the command when none is named;\n"
         "without any input it makes test data first. Other commands:\n"
-        "generate, replay, status, rollback, query, explain, regeo, dashboard, doctor (see query --help).",
+        "plan, generate, replay, status, rollback, query, explain, regeo, dashboard, doctor\n"
+        "(see query --help).",
     )
     _add_run_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what a run would do, and do nothing")
@@ -154,6 +155,17 @@ def replay_parser() -> argparse.ArgumentParser:
         "input and output. What counted before is a duplicate. Give the options of the run itself.",
     )
     parser.add_argument("replay", metavar="FILE", nargs="+", help="CSV of records that were mended, with a header")
+    _add_run_options(parser)
+    return parser
+
+
+def plan_parser() -> argparse.ArgumentParser:
+    """Options of ``plan``: those of ``run``."""
+    parser = _new_parser(
+        "plan",
+        "Says how a run with these options would divide the work, and predicts its time, peak memory and\n"
+        "disk. It looks at some lines of the files and changes nothing.",
+    )
     _add_run_options(parser)
     return parser
 
@@ -302,6 +314,7 @@ def rollback_parser() -> argparse.ArgumentParser:
 
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "run": run_parser,
+    "plan": plan_parser,
     "generate": generate_parser,
     "replay": replay_parser,
     "query": query_parser,

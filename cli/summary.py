@@ -151,6 +151,8 @@ def _facts(result: RunResult, check: TruthCheck | str | None) -> Table:
     add("output", result.output)
     if result.report:
         add("report", result.report)
+    if result.plan:
+        add("predicted", _against_prediction(result), "dim")
     if result.quarantine:
         add("quarantine", result.quarantine)
     if result.geo_attribution:
@@ -161,6 +163,15 @@ def _facts(result: RunResult, check: TruthCheck | str | None) -> Table:
     for note in _notes(result):
         add("note", note, "dim")
     return grid
+
+
+def _against_prediction(result: RunResult) -> str:
+    """Time and memory as the plan had them, and how far off that was."""
+    pairs = (
+        (format_seconds, result.plan["seconds"], result.seconds.total),
+        (format_size, result.plan["peak_memory_bytes"], result.peak_memory_bytes),
+    )
+    return ", ".join(f"{show(plan)} ({plan / max(1e-9, found) - 1:+.0%})" for show, plan, found in pairs)
 
 
 def _notes(result: RunResult) -> list[str]:

@@ -130,6 +130,30 @@ def expand_file(path: str, spool: Path, max_ratio: int, report: Callable[[int], 
         raise
 
 
+def expand_beginning(path: str, spool: Path, most: int) -> Expanded:
+    """Expand about the first ``most`` bytes of text into the new file ``spool``; ``size`` is what all of it may be.
+
+    Raises FileRefused where that fails.
+    """
+    read = 0
+
+    def report(number: int) -> None:
+        nonlocal read
+        read += number
+
+    with _open(path) as source, spool.open("xb") as target:
+        status = os.fstat(source.fileno())
+        size, whole = 0, True
+        for data in _expand(_read_pieces(source, bytes, report), _FORMATS[Path(path).suffix.lower()]):
+            size += target.write(data)
+            if size >= most:
+                whole = False
+                break
+    read = min(status.st_size, read + _READ_BYTES)  # the last piece was not reported yet
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
+    return Expanded(str(spool), size if whole else max(size, size * status.st_size // read), stamp, "")
+
+
 def _open(path: str) -> BinaryIO:
     try:
         return open(path, "rb")

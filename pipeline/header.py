@@ -1,6 +1,7 @@
 """Find the header of a CSV file: its delimiter, its columns, and where the records begin."""
 
 import codecs
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -24,7 +25,9 @@ OTHER_FORMATS = {
     b"PAR1": "a Parquet file (export it as CSV)",
 }
 """What files that are no text begin with; looked at only where no header was found."""
-SAMPLE_BYTES = 64 * 1024
+SAMPLE_PLACES = 5
+SAMPLE_BYTES = 16 * 1024
+"""So much is looked at in each of so many places, evenly spread from the first record to the end."""
 RULE_COLUMN = "column "
 """A column that is read for a rule alone has this and its name as its role."""
 NO_NAMES: Names = MappingProxyType({})
@@ -44,8 +47,8 @@ class Header:
 
     ``columns`` maps a role (``log_id``, ``user_id``, ``ip_address``, ``watch_time``, ``timestamp``, or that of a column
     that a rule is about) to the position of its column; ``names`` are all header fields. Records begin at byte
-    ``data_start``, on physical line ``first_line`` (from 1). ``row_width`` is the mean length of the first lines in
-    bytes, line end included (0: no records).
+    ``data_start``, on physical line ``first_line`` (from 1). ``row_width`` is the mean length of lines in bytes, line
+    end included, at several places of the file (0: no records).
     """
 
     delimiter: str
@@ -83,7 +86,7 @@ def read_header(path: Path, wanted: Names, max_record: int, optional: Names = NO
             found = _match(line, wanted, optional) if length == len(line) else None
             if found:
                 delimiter, names, columns = found
-                return Header(delimiter, names, columns, position, number + 1, _row_width(stream.read(SAMPLE_BYTES)))
+                return Header(delimiter, names, columns, position, number + 1, _row_width(stream, position))
     if not seen:
         return None
     for magic, found_format in OTHER_FORMATS.items():
@@ -217,6 +220,20 @@ def _setting(role: str) -> str:
     return "RECORD_RULES" if role.startswith(RULE_COLUMN) else f"{role.upper()}_COLUMN"
 
 
-def _row_width(sample: bytes) -> float:
+def read_places(stream: BinaryIO, start: int, size: int = SAMPLE_BYTES) -> list[bytes]:
+    """``size`` bytes at each of SAMPLE_PLACES from byte ``start`` on; all in one piece where there are no more."""
+    beyond = stream.seek(0, os.SEEK_END) - start - size
+    if beyond <= (SAMPLE_PLACES - 1) * size:
+        stream.seek(start)
+        return [stream.read(SAMPLE_PLACES * size)]
+    places = []
+    for number in range(SAMPLE_PLACES):
+        stream.seek(start + beyond * number // (SAMPLE_PLACES - 1))
+        places.append(stream.read(size))
+    return places
+
+
+def _row_width(stream: BinaryIO, start: int) -> float:
+    sample = b"".join(read_places(stream, start))
     lines = sample.count(b"\n")
     return len(sample) / lines if lines else float(len(sample))

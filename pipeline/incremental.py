@@ -25,7 +25,7 @@ from pipeline.phase1 import PlacedSplit
 from pipeline.phase2 import Totals, aggregate_all, places_of_losers, run_all
 from pipeline.preprocessor import SplitResult
 
-_MOST_CHANGED = 0.25
+MOST_CHANGED = 0.25
 """Share of changed rows above which everything is added up anew, which then costs as much."""
 
 
@@ -77,7 +77,7 @@ def aggregate_from(
     return totals or aggregate_all(engine, job, splits, workers, advance)
 
 
-def compare(base: Base | None, splits: list[PlacedSplit], most_changed: float = _MOST_CHANGED) -> Change | None:
+def compare(base: Base | None, splits: list[PlacedSplit], most_changed: float = MOST_CHANGED) -> Change | None:
     """What changed since ``base``; None where there is none, or so much that all had better be added up anew.
 
     ``most_changed``: changed rows for each that counts now.

@@ -55,8 +55,8 @@ def is_run_folder(path: Path, prefix: str = "") -> bool:
     return bool(named) and path.is_dir() and not path.is_symlink()
 
 
-SPLIT_KINDS = ("rows", "index", "rejects", "lines")
-"""Folders of what Phase 1 makes of a split: later runs use it again."""
+SPLIT_KINDS = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}
+"""Folders of what Phase 1 makes of a split, and its files' endings there: later runs use it again."""
 _RUN_KINDS = ("totals", "contested", "corrections", "conflicts", "merge", "delta", "quarantine", "spool")
 
 

@@ -16,7 +16,8 @@ class Job:
     """Settings of one run as the kernels need them.
 
     ``buckets``: a power of two; ``bucket_rows``: most rows of a bucket that are worked on at once;
-    ``file_rows``: rows of an output file; ``kernel``: the compiled parser, None where Polars parses everything;
+    ``file_rows``: rows of an output file; ``held_bytes``: a split whose rows take as much ends early;
+    ``kernel``: the compiled parser, None where Polars parses everything;
     ``pseudonyms``: where the key is, if users get any; ``keep_raw``: whether the quarantine keeps the bytes of records.
     """
 
@@ -30,6 +31,7 @@ class Job:
     file_rows: int
     compression: str
     geo_source: GeoSource
+    held_bytes: int = 2**40
     kernel: str | None = None
     rules: tuple[BoundRule, ...] = ()
     pseudonyms: KeySource | None = None

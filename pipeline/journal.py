@@ -103,6 +103,11 @@ class Journal:
         self.wait()
         self._manifest.reopen_split(split.number, split.start)
 
+    def divide_split(self, split: Split, rest: Sequence[Split]) -> list[int]:
+        """The split ends where ``rest`` begins."""
+        cuts = [(part.start, part.stop, part.exact) for part in rest]
+        return self._manifest.divide_split(split.number, split.stop, cuts)
+
     def finish_file(self, ledger: FileLedger) -> None:
         """A file was read whole and balances."""
         self.ids[ledger.file.path] = self._begun[ledger.file.path]

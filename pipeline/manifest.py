@@ -40,6 +40,8 @@ CREATE TABLE counted (
     FOREIGN KEY (output, version) REFERENCES versions ON DELETE CASCADE) WITHOUT ROWID;
 """
 
+_NEW_SPLIT = "INSERT INTO splits (file, start, stop, exact) VALUES (?, ?, ?, ?)"
+
 
 @dataclass(frozen=True)
 class KnownVersion:
@@ -156,8 +158,7 @@ class Manifest:
             "VALUES (?, ?, ?, ?, ?, ?, '', ?)",
             (*row, time.time()),
         )
-        cut = "INSERT INTO splits (file, start, stop, exact) VALUES (?, ?, ?, ?)"
-        return id_, [self._insert(cut, (id_, *values)) for values in file.cuts]
+        return id_, [self._insert(_NEW_SPLIT, (id_, *cut)) for cut in file.cuts]
 
     def _insert(self, statement: str, values: tuple[object, ...]) -> int:
         number = self._db.execute(statement, values).lastrowid
@@ -173,6 +174,13 @@ class Manifest:
         """A split is read again from its true start: what it left before must not count meanwhile."""
         with self._transaction("manifest.reopen"):
             self._db.execute("UPDATE splits SET result = NULL, start = ?, exact = 1 WHERE number = ?", (start, number))
+
+    def divide_split(self, number: int, stop: int, rest: Iterable[tuple[int, int, bool]]) -> list[int]:
+        """A split ends at ``stop``, and new ones (start, stop, exact) follow: returns their numbers."""
+        with self._transaction("manifest.divide"):
+            self._db.execute("UPDATE splits SET stop = ? WHERE number = ?", (stop, number))
+            (file,) = self._db.execute("SELECT file FROM splits WHERE number = ?", (number,)).fetchone()
+            return [self._insert(_NEW_SPLIT, (file, *cut)) for cut in rest]
 
     def finish_files(self, hashes: Iterable[tuple[int, str]]) -> None:
         """These files (id, content hash) were read whole and balance."""

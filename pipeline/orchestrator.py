@@ -15,35 +15,40 @@ from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
 from pipeline.containment import refuse_outside
 from pipeline.engines import Engine
-from pipeline.engines.choose import choose_engine
+from pipeline.engines.choose import choose_engine, takes_sql
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
-from pipeline.environment import INTERMEDIATE_SHARE, check_disk, told_plainly
+from pipeline.environment import check_disk, told_plainly
 from pipeline.errors import InputError
 from pipeline.expansion import expand_all
 from pipeline.fingerprint import fingerprint
+from pipeline.forecast import Forecast, forecast
+from pipeline.geo import GeoTable
 from pipeline.header import without_fields
 from pipeline.history import open_history
 from pipeline.incremental import aggregate_from, compare
 from pipeline.intermediate import Workspace, is_run_folder
 from pipeline.lock import Lock
-from pipeline.outcome import decisions, make_result, nothing_left
-from pipeline.outlook import FileState, plan_inputs
+from pipeline.outcome import BY_SQL, decisions, make_result, nothing_left
+from pipeline.outlook import FileState, Stock, take_stock
 from pipeline.output import Output
+from pipeline.pace import load_pace, save_pace
 from pipeline.phase1 import read_files
-from pipeline.phase2 import fewest_buckets
+from pipeline.phase2 import fewest_buckets, largest_bucket
 from pipeline.planner import plan
+from pipeline.prediction import Work, learn, predict
 from pipeline.record_rules import rule_columns
 from pipeline.replays import Replays
 from pipeline.request import NOTHING_SPECIAL, Request
 from pipeline.results import PhaseSeconds, Progress, RunResult
 from pipeline.retention import remove_expired
+from pipeline.sample import take_sample
 from pipeline.setup import Setup
 from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
 from pipeline.stages import Spent, stage, sum_up, take
 from pipeline.takeover import finest_buckets, take_over
 from pipeline.timeline import Span, WatchedProgress
-from utils.metrics import PeakMemory
+from utils.metrics import PeakMemory, usable_cores
 
 
 def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) -> RunResult:
@@ -131,6 +136,7 @@ class _Run:
         self.sizes = replace(sizes, buckets=finest_buckets(inventory, sizes.buckets))
         self.job = self.setup.make_job(self.workspace, self.sizes, self.geo, self.kernel)
         self._hand_out_job()
+        self._predict()
 
     def start_spark(self, held: ExitStack) -> None:
         """Start Spark in the background, where it is the engine."""
@@ -160,10 +166,13 @@ class _Run:
 
     def aggregate(self) -> None:
         """Phase 2: over all rows, or over what changed since the version before."""
-        outcome, by_sql = self.outcome, self.choice.spark and self.config.SPARK_PLAN == "sql"
-        base = None if by_sql else self.history.base(self.mark)
+        outcome = self.outcome
+        base = None if self.choice.adder(self.config) == "sql" else self.history.base(self.mark)
         change = compare(base, outcome.splits)
         buckets = base.buckets if base and change else fewest_buckets(outcome, self.job.buckets)
+        rows = largest_bucket(outcome, buckets)
+        by_sql = self.choice.spark and not change and takes_sql(self.config, rows, self.sizes.task_rows)
+        self.incremental = bool(change)
         self.job = replace(self.job, buckets=buckets)
         self._hand_out_job()
         self.progress.phase("Phase 2: deduplicate, add up", change.rows if change else outcome.handed_over)
@@ -211,7 +220,17 @@ class _Run:
             self.history.publish(folder, self.run_id, self.sources, self.taken.ids, counts, self.config.KEEP_VERSIONS)
         _remove_runs(self.config, Path(self.workspace.root))
         self.replays.keep()
+        if not self.incremental and not self.outcome.resumed_splits:
+            save_pace(learn(self.pace, self.sizes, self.work, result.seconds), cache_folder())
         return self._profiled(result)
+
+    def _predict(self) -> None:
+        known = sum(file.handed_over for file in (*self.inventory.reused.values(), *self.departed))
+        compiled = bool(self.kernel) and self.setup.plain
+        sample = take_sample(self.files, self.geo)
+        self.work = Work(sample, known, self.choice.adder(self.config), compiled, usable_cores())
+        self.pace = load_pace(cache_folder())
+        self.prediction = predict(self.sizes, self.work, self.pace)
 
     def _hand_out_job(self) -> None:
         self.pool.job = self.job
@@ -228,13 +247,14 @@ class _Run:
         )
         notes = (
             *decisions(self.config, self.sizes, self.expired, self.no_kernel),
+            *([BY_SQL] if self.buckets is None and self.config.SPARK_PLAN == "auto" else []),
             *self.replays.describe(),
             *self.taken.notes,
             *quality.column_layouts(outcome),
             *quality.missing_columns(rules, outcome),
         )
         skipped = tuple(display_name(path) for path in self.skipped)
-        foreseen = result.plan | {"intermediate_bytes": int(result.bytes_read * INTERMEDIATE_SHARE)}
+        foreseen = result.plan | self.prediction.as_numbers()
         result = replace(result, quality=self.checks, notes=notes, skipped_files=skipped, plan=foreseen)
         return self.taken.finish(result)
 
@@ -244,7 +264,7 @@ class _Run:
         record = publication.write_run_record(folder, result, self.outcome, self.setup.shown())
         with stage("report"):
             observed = report.observe(
-                self.progress, self._spans(), self.memory, self.outcome, self.totals, Path(self.workspace.root)
+                self.progress, self._spans(), self.memory, self.outcome, self.totals, self.workspace, folder / "data"
             )
             report.write_report(folder, record, observed, self.config.OUTPUT_DIR)
         return result
@@ -269,8 +289,22 @@ def check_before_work(config: Config) -> None:
 def plan_run(config: Config, request: Request) -> list[FileState]:
     """What a run would do with every file. Changes nothing; raises as a run would where it could not begin."""
     setup = Setup.of(config)
-    job = setup.make_job(Workspace(config.INTERMEDIATE_DIR), plan(config, [], spark=False), setup.load_geo(), None)
-    return plan_inputs(config, request, fingerprint(job, setup.columns))
+    return _take_stock(setup, request, setup.load_geo()).states
+
+
+def forecast_run(config: Config, request: Request) -> Forecast:
+    """What a run would do and take. Changes nothing; raises as a run would where it could not begin."""
+    setup = Setup.of(config)
+    engine, pace, geo = choose_engine(config).adder(config), load_pace(cache_folder()), setup.load_geo()
+    columns = rule_columns(setup.rules, setup.columns)
+    stock = _take_stock(setup, request, geo)
+    return forecast(config, stock, geo, columns, engine=engine, compiled=setup.plain, pace=pace)
+
+
+def _take_stock(setup: Setup, request: Request, geo: GeoTable) -> Stock:
+    config = setup.config
+    job = setup.make_job(Workspace(config.INTERMEDIATE_DIR), plan(config, [], spark=False), geo, None)
+    return take_stock(config, request, fingerprint(job, setup.columns))
 
 
 class _Clock:

@@ -16,6 +16,9 @@ from pipeline.publication import Written
 from pipeline.results import PhaseSeconds, RefusedFile, RunResult
 from pipeline.splits import display_name
 
+BY_SQL = "added up by Spark's own plan: a bucket's rows are more than fit a worker's memory (SPARK_PLAN)"
+"""What is said of a run where ``SPARK_PLAN = auto`` decided so."""
+
 
 def make_result(
     run_id: str,

@@ -80,7 +80,17 @@ def state_of(file: KnownFile, history: History) -> str:
     return "superseded" if any(file.id in version.files for version in history.versions.values()) else "read"
 
 
-def plan_inputs(config: Config, request: Request, fingerprint: str) -> list[FileState]:
+@dataclass(frozen=True)
+class Stock:
+    """What a run would find: the state of every file; the ``paths`` that it would read; the rows of files that it would
+    not read again."""
+
+    states: list[FileState]
+    paths: list[str]
+    known_rows: int
+
+
+def take_stock(config: Config, request: Request, fingerprint: str) -> Stock:
     """What a run would do with every file: ``read``, ``resume``, ``reuse``, ``read again``, ``refuse``, ``keep``
     (has left), ``take out``. Raises as a run would where it could not begin."""
     output = Output(config.OUTPUT_DIR)
@@ -106,7 +116,8 @@ def plan_inputs(config: Config, request: Request, fingerprint: str) -> list[File
     ]
     states += [_describe(file, "keep") for file in departed]
     states += [_describe(file, "take out") for file in inventory.missing if file not in departed]
-    return sorted(states, key=lambda state: state.file)
+    known = sum(state.handed_over or 0 for state in states if state.state in ("reuse", "keep"))
+    return Stock(sorted(states, key=lambda state: state.file), inventory.to_read, known)
 
 
 def _describe(file: KnownFile, state: str, path: str = "") -> FileState:

@@ -1,8 +1,8 @@
 """Phase 1 over all files: run the splits, join their ends, and account for every record of every file."""
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pipeline.content import hash_file
@@ -10,7 +10,7 @@ from pipeline.engines import Engine
 from pipeline.errors import FileRefused, WorkerDied
 from pipeline.job import Job
 from pipeline.preprocessor import SplitResult, preprocess
-from pipeline.splits import InputFile, Split, cut, file_size, unchanged
+from pipeline.splits import InputFile, Split, cut, cut_rest, file_size, unchanged
 from pipeline.stages import stage
 
 
@@ -154,6 +154,9 @@ class Record(Protocol):
     def reopen_split(self, split: Split, /) -> None:
         """A split is about to be read again from its true start."""
 
+    def divide_split(self, split: Split, rest: Sequence[Split], /) -> list[int]:
+        """``split`` now ends where ``rest`` begins, which are splits of their own: returns their numbers."""
+
     def finish_file(self, ledger: FileLedger, /) -> None:
         """A file was read whole and balances."""
 
@@ -164,8 +167,12 @@ class Record(Protocol):
 class NoRecord:
     """Notes nothing."""
 
-    def begin(self, _: Sequence[InputFile], __: dict[str, list[Split]], /) -> dict[int, SplitResult]:
+    def __init__(self) -> None:
+        self._splits = 0
+
+    def begin(self, _: Sequence[InputFile], splits: dict[str, list[Split]], /) -> dict[int, SplitResult]:
         """Splits have their numbers by place."""
+        self._splits = sum(map(len, splits.values()))
         return {}
 
     def finish_split(self, _: SplitResult, /) -> None:
@@ -173,6 +180,11 @@ class NoRecord:
 
     def reopen_split(self, _: Split, /) -> None:
         """Nothing to note."""
+
+    def divide_split(self, _: Split, rest: Sequence[Split], /) -> list[int]:
+        """The next numbers."""
+        self._splits += len(rest)
+        return list(range(self._splits - len(rest), self._splits))
 
     def finish_file(self, _: FileLedger, /) -> None:
         """Nothing to note."""
@@ -188,7 +200,10 @@ def read_files(
     advance: Callable[[int], None],
     record: Record | None = None,
 ) -> Phase1:
-    """Preprocess all files. A file is refused whole where a split of it fails, does not balance or was changed."""
+    """Preprocess all files. A file is refused whole where a split of it fails, does not balance or was changed.
+
+    Where rows are more than planned, splits end early (``preprocess``); what they leave is read in further rounds.
+    """
     outcome, record = Phase1(), record or NoRecord()
     hashes = {file.path: file.expanded.content_hash for file in files if file.expanded}
     by_path: dict[str, list[Split]] = defaultdict(list)
@@ -197,16 +212,21 @@ def read_files(
     results = record.begin(files, by_path)
     advance(sum(result.stop - result.start for result in results.values()))
     outcome.resumed_splits = len(results)
-    for task, found in engine.map(read_part, _read_tasks(files, by_path, results), advance):
-        if isinstance(found, Exception):
-            outcome.refused.setdefault(task.path, _reason(found))
-            continue
-        result, content_hash = found
-        if result:
-            results[result.split.number] = result
-            record.finish_split(result)
-        if content_hash:
-            hashes[task.path] = content_hash
+    _divide_all(by_path, results, record)
+    tasks = _read_tasks(files, by_path, results)
+    while tasks:
+        for task, found in engine.map(read_part, tasks, advance):
+            if isinstance(found, Exception):
+                outcome.refused.setdefault(task.path, _reason(found))
+                continue
+            result, content_hash = found
+            if result:
+                results[result.split.number] = result
+                record.finish_split(result)
+            if content_hash:
+                hashes[task.path] = content_hash
+        rest = _divide_all(by_path, results, record)
+        tasks = [ReadTask(split.path, split, False) for split in rest if split.path not in outcome.refused]
     for file in files:
         if file.path in outcome.refused:
             continue
@@ -221,6 +241,33 @@ def read_files(
     return outcome
 
 
+def _divide_all(splits: dict[str, list[Split]], results: dict[int, SplitResult], record: Record) -> list[Split]:
+    """What splits that ended early leave: further splits, which join ``splits`` in their places."""
+    rest: list[Split] = []
+    for path, of_file in splits.items():
+        if any(_ended_early(results.get(split.number)) for split in of_file):
+            parts = [_divide(split, results, record) for split in of_file]
+            splits[path] = [split for part in parts for split in part]
+            rest += [split for part in parts for split in part[1:]]
+    return rest
+
+
+def _ended_early(result: SplitResult | None) -> bool:
+    return result is not None and result.stop < result.split.stop
+
+
+def _divide(split: Split, results: dict[int, SplitResult], record: Record) -> list[Split]:
+    """A split, and those that it leaves where it ended early."""
+    result = results.get(split.number)
+    if result is None or not _ended_early(result):
+        return [split]
+    rest = cut_rest(split, result.start, result.stop)
+    shorter = split.ending_at(result.stop)
+    numbers = record.divide_split(shorter, rest)
+    results[split.number] = replace(result, split=shorter)
+    return [shorter, *(replace(part, number=number) for part, number in zip(rest, numbers, strict=True))]
+
+
 def _account(
     engine: Engine,
     file: InputFile,
@@ -233,13 +280,18 @@ def _account(
     placed: list[PlacedSplit] = []
     if file.header and splits:
         position, line = file.header.data_start, file.header.first_line
-        for split in splits:
-            result = results[split.number]
-            if result.start != position:
+        ahead = deque(splits)
+        while ahead:
+            split = ahead.popleft()
+            found = results.get(split.number)
+            if found is None or found.start != position:
                 restarted = split.restarted_at(position)
                 record.reopen_split(restarted)
-                result = _read_again(engine, restarted)
-                record.finish_split(result)
+                found = results[split.number] = _read_again(engine, restarted)
+                record.finish_split(found)
+                _, *rest = _divide(restarted, results, record)
+                ahead.extendleft(reversed(rest))
+            result = results[split.number]
             placed.append(PlacedSplit(result, line))
             position, line = result.stop, line + result.lines
         if position != file.size:

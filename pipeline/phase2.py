@@ -48,6 +48,12 @@ def fewest_buckets(outcome: Phase1, buckets: int) -> int:
     return min((len(split.result.bucket_rows) for split in outcome.splits), default=buckets)
 
 
+def largest_bucket(outcome: Phase1, buckets: int) -> int:
+    """Rows of the largest of ``buckets`` buckets."""
+    rows = (coarser(split.result.bucket_rows, buckets) for split in outcome.splits if split.result.handed_over)
+    return max((sum(counts) for counts in zip(*rows, strict=True)), default=0)
+
+
 def run_all(
     engine: Engine, kernel: Kernel[Task, Result], tasks: list[Task], advance: Callable[[int], None]
 ) -> list[Result]:

@@ -12,26 +12,35 @@ _WORKER_BYTES = 280_000_000
 """A worker before it holds rows: interpreter, Polars, PyArrow, geo table, and one chunk with its positions."""
 _JVM_OVERHEAD_BYTES = 500_000_000
 """What a JVM takes beyond its heap."""
+_COPIES = 2.4
+"""A split's rows are sorted and written from copies: all that takes so many times as much as the rows."""
 _LEAST_SHARE = 60_000_000
 """Below this share for rows a worker would do nothing but write small files."""
 _PSEUDONYM_BYTES = 64
 """A pseudonym, which takes the place of a user id in every row."""
 _PSEUDONYMS_BYTES = 30_000_000
 """The pseudonyms that a worker remembers, and those of one chunk."""
-_SPLIT_RANGE = (16 * 2**20, 256 * 2**20)
+_SPLIT_RANGE = (4 * 2**20, 256 * 2**20)
+_SHORT_SPLIT = 16 * 2**20
+"""Shorter ones only where memory asks for them: each costs some 10 ms."""
 _BUCKET_ROWS_RANGE = (50_000, 1_500_000)
 
 
 @dataclass(frozen=True)
 class Plan:
     """``workers`` processes; input is cut into ``split_bytes``; ``buckets`` of at most ``bucket_rows`` rows at once;
-    output files of about ``file_rows`` rows."""
+    output files of about ``file_rows`` rows.
+
+    ``held_bytes``: rows of one split may take as much; ``task_rows``: more rows than these fit no worker's memory.
+    """
 
     workers: int
     split_bytes: int
     buckets: int
     bucket_rows: int
     file_rows: int
+    held_bytes: int
+    task_rows: int
 
 
 def plan(config: Config, files: list[InputFile], *, spark: bool) -> Plan:
@@ -59,7 +68,7 @@ def plan(config: Config, files: list[InputFile], *, spark: bool) -> Plan:
     most_rows = share / row_bytes
     split_bytes = _clamp(int(most_rows * width * 0.6), _SPLIT_RANGE)
     # Every worker gets several splits of a large input, so that none waits long for the last.
-    split_bytes = max(_SPLIT_RANGE[0], min(split_bytes, -(-total // (workers * 4))))
+    split_bytes = min(split_bytes, max(_SHORT_SPLIT, -(-total // (workers * 4))))
     bucket_rows = _clamp(int(most_rows * 0.5), _BUCKET_ROWS_RANGE)
     buckets = 1 << max(2 * workers - 1, int(rows / (bucket_rows * 0.75))).bit_length()
     return Plan(
@@ -68,6 +77,8 @@ def plan(config: Config, files: list[InputFile], *, spark: bool) -> Plan:
         buckets=config.BUCKETS or min(1024, buckets),
         bucket_rows=bucket_rows,
         file_rows=bucket_rows,
+        held_bytes=int(share / _COPIES),
+        task_rows=max(bucket_rows, int(most_rows)),
     )
 
 

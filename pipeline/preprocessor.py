@@ -20,7 +20,7 @@ from pipeline.intermediate import FINE_BUCKET_BITS, FINE_MASK, split_file, write
 from pipeline.job import Job
 from pipeline.pseudonyms import hide_in_rejected, hide_users
 from pipeline.quarantine import RejectWriter
-from pipeline.rows import NO_TIMESTAMP, SplitRows
+from pipeline.rows import NO_TIMESTAMP, ROW_BYTES, SplitRows
 from pipeline.splits import Split
 from pipeline.stages import stage
 
@@ -31,7 +31,8 @@ _USUAL_USER_BYTES = 16
 @dataclass(frozen=True)
 class SplitResult:
     """Counts of one split; ``records`` is the scanner's. ``start`` and ``stop``: the bytes that its records cover;
-    ``warned``: records that break a warning rule, by its reason."""
+    ``warned``: records that break a warning rule, by its reason. Where ``stop`` lies before the split's own, its rows
+    took all the memory that they may take, and the rest is a split of its own."""
 
     split: Split
     start: int
@@ -66,7 +67,7 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
     marks: list[tuple[int, int]] = []
     name = split_file(split.number)
     rows = SplitRows(timestamps=job.keep != "longest")
-    expected = _expected_rows(split)
+    expected = _expected_rows(split, job)
     rows.reserve(expected, expected * _USUAL_USER_BYTES)
     with stage("set up"):
         plain = _plain_parser(job, split, rows)
@@ -85,6 +86,8 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
             if len(batch.rows):
                 rows.append(enrich(batch.rows, job.geo()))
             report(batch.length)
+            if rows.held_bytes >= job.held_bytes:
+                break
     if plain:
         with stage("verify"):
             _confirm_sample(plain, rows, job, split.header)
@@ -130,10 +133,11 @@ def _plain_parser(job: Job, split: Split, rows: SplitRows) -> PlainParser | None
     return PlainParser(job.library, split.header, job.geo(), rows, job.max_record)
 
 
-def _expected_rows(split: Split) -> int:
+def _expected_rows(split: Split, job: Job) -> int:
     """Rows of a usual split, with some room: arrays that need not grow are not copied."""
     width = split.header.row_width
-    return int((split.stop - split.start) / width * 1.05) + 1000 if width else 0
+    most = job.held_bytes // ROW_BYTES
+    return min(most, int((split.stop - split.start) / width * 1.05)) + 1000 if width else 0
 
 
 def _confirm_sample(plain: PlainParser, rows: SplitRows, job: Job, header: Header) -> None:

@@ -143,7 +143,7 @@ class RunResult:
     geo_build: str = ""
     geo_attribution: str = ""
     notes: tuple[str, ...] = ()
-    plan: dict[str, int] = field(default_factory=dict)
+    plan: dict[str, float] = field(default_factory=dict)
     report: str | None = None
     quarantine: str | None = None
     quality: tuple[QualityResult, ...] = ()

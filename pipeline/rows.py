@@ -20,6 +20,8 @@ _DTYPES: dict[str, type[np.generic]] = {
     "micro_minutes": np.int64,
     "offset": np.uint32,
 }
+ROW_BYTES = sum(np.dtype(dtype).itemsize for dtype in _DTYPES.values())
+"""What a row takes beside its user_id and its timestamp."""
 
 
 class SplitRows:
@@ -43,6 +45,11 @@ class SplitRows:
         """How many bytes of ``users`` count."""
         return int(self.columns["user_end"][self.count - 1]) if self.count else 0
 
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes the rows take that count."""
+        return self.count * sum(column.itemsize for column in self.columns.values()) + self.text_bytes
+
     def __getitem__(self, name: str) -> NDArray[Any]:
         """The entries of one column that count."""
         return self.columns[name][: self.count]
@@ -50,7 +57,7 @@ class SplitRows:
     def reserve(self, rows: int, text_bytes: int) -> None:
         """Make room for so many more rows, with user_ids of so many bytes in all."""
         if self.count + rows > len(self.columns["id_hi"]):
-            room = max(self.count + rows, self.count + self.count // 4)
+            room = max(self.count + rows, 2 * self.count)  # what is not written to takes no memory
             for name, column in self.columns.items():
                 self.columns[name] = _enlarged(column, self.count, room)
             self._bounds = np.zeros(room + 1, np.int64)

@@ -37,6 +37,11 @@ class Setup:
         rules = bind_rules(config.RECORD_RULES, config.columns, columns)
         return cls(config, columns, rules, find_key(config.PSEUDONYM_KEY_FILE) if config.PSEUDONYMIZE_USERS else None)
 
+    @property
+    def plain(self) -> bool:
+        """Whether the compiled parser may read: it judges no rules and makes no pseudonyms."""
+        return self.config.COMPILED_PARSER and not self.rules and not self.config.PSEUDONYMIZE_USERS
+
     def load_geo(self) -> GeoTable:
         """The geo table, compiled into the user's cache where it is not there yet. Raises ConfigError."""
         database = Path(self.config.GEO_DATABASE) if self.config.GEO_DATABASE else None
@@ -55,6 +60,7 @@ class Setup:
             buckets=sizes.buckets,
             bucket_rows=sizes.bucket_rows,
             file_rows=sizes.file_rows,
+            held_bytes=sizes.held_bytes,
             compression=config.COMPRESSION,
             geo_source=geo.source,
             kernel=str(kernel) if kernel else None,

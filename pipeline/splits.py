@@ -60,6 +60,10 @@ class Split:
         """The file to read: ``path``, or where its text is if that is compressed. Only ``path`` is ever shown."""
         return self.spool or self.path
 
+    def ending_at(self, stop: int) -> "Split":
+        """The same split, of which the records from ``stop`` on are left to others."""
+        return replace(self, stop=stop)
+
     def restarted_at(self, start: int) -> "Split":
         """The same split with its true start, for a second reading."""
         return replace(self, start=start, exact=True)
@@ -151,6 +155,17 @@ def open_inputs(
         except OSError as fault:
             refused[path] = f"cannot be read: {fault.strerror or fault}. Check that it exists and its permissions."
     return files, refused
+
+
+def cut_rest(split: Split, begin: int, stop: int) -> list[Split]:
+    """What a split that began at ``begin`` and ended early at ``stop`` leaves, in pieces somewhat shorter than it was.
+
+    They have its number until they get their own.
+    """
+    left = split.stop - stop
+    pieces = -(-left * 5 // ((stop - begin) * 4))
+    bounds = [stop + left * i // pieces for i in range(pieces + 1)]
+    return [replace(split, start=bounds[i], stop=bounds[i + 1], exact=i == 0) for i in range(pieces)]
 
 
 def cut(files: list[InputFile], split_bytes: int) -> list[Split]:

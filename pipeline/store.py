@@ -14,7 +14,6 @@ from pipeline.intermediate import SPLIT_KINDS, split_file, sync
 
 _SPLIT_FILE = re.compile(r"split-([0-9]{6,})\.(parquet|npy|partial)")
 _SYNC_THREADS = 16
-_SUFFIX = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}
 
 
 class Store:
@@ -49,7 +48,7 @@ class Store:
         return {
             number
             for number, kinds in needed.items()
-            if not all((self.root / kind / split_file(number, _SUFFIX[kind])).exists() for kind in kinds)
+            if not all((self.root / kind / split_file(number, SPLIT_KINDS[kind])).exists() for kind in kinds)
         }
 
     def remove(self, numbers: Iterable[int]) -> None:
@@ -57,13 +56,15 @@ class Store:
         for number in numbers:
             for kind in SPLIT_KINDS:
                 point("store.remove")
-                (self.root / kind / split_file(number, _SUFFIX[kind])).unlink(missing_ok=True)
+                (self.root / kind / split_file(number, SPLIT_KINDS[kind])).unlink(missing_ok=True)
 
     def sync(self, finished: Mapping[int, frozenset[str]]) -> None:
         """Bring the files of these splits (the kinds that each has) to the disk, and the folders' entries."""
         point("store.sync")
         files = [
-            self.root / kind / split_file(number, _SUFFIX[kind]) for number, kinds in finished.items() for kind in kinds
+            self.root / kind / split_file(number, SPLIT_KINDS[kind])
+            for number, kinds in finished.items()
+            for kind in kinds
         ]
         sync_files([*files, *(self.root / kind for kind in SPLIT_KINDS)])
 

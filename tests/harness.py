@@ -148,6 +148,7 @@ class Harness:
         bucket_rows: int = 1000,
         workers: int = 2,
         compiled: bool = True,
+        held_bytes: int = 1 << 40,
     ) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="logmill-test-"))
         self.paths = []
@@ -169,6 +170,7 @@ class Harness:
             file_rows=1000,
             compression="zstd",
             geo_source=GEO,
+            held_bytes=held_bytes,
             kernel=kernel() if compiled else None,
         )
         self.names = self.job.geo().names

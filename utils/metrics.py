@@ -151,16 +151,15 @@ class PeakMemory:
         return in_use
 
     def _find_processes(self) -> None:
-        """Searching the process table costs milliseconds, so it happens about once a second at most."""
-        started = time.monotonic()
-        if started < self._next_search:
+        """Searching the process table costs milliseconds of work, so it happens about once a second at most."""
+        if time.monotonic() < self._next_search:
             return
+        started = time.thread_time()  # waiting for a busy machine costs nothing, and must not put off the next search
         try:
             self._processes = [self._me, *self._me.children(recursive=True)]
         except psutil.Error:
             self._processes = [self._me]
-        finished = time.monotonic()
-        self._next_search = finished + max(1.0, 200 * (finished - started))
+        self._next_search = time.monotonic() + max(1.0, 200 * (time.thread_time() - started))
 
     def _watch(self) -> None:
         while not self._stop.wait(self._interval):

@@ -19,6 +19,10 @@ class Choice:
         """The engine's name on the command line."""
         return "spark" if self.spark else "polars"
 
+    def adder(self, config: Config) -> str:
+        """Who will add up: ``polars``, ``spark`` (kernels on Spark) or ``sql`` (Spark's own plan)."""
+        return "sql" if self.spark and config.SPARK_PLAN == "sql" else self.name
+
 
 def choose_engine(config: Config) -> Choice:
     """Follow ``ENGINE``; auto takes Spark where there is a usable Java.
@@ -40,3 +44,8 @@ def choose_engine(config: Config) -> Choice:
     if java.problem:
         return Choice(spark=False, note=f"{java.problem}: using the embedded engine")
     return Choice(spark=True, note=f"using Spark ({java.description}); --engine polars starts no JVM")
+
+
+def takes_sql(config: Config, largest_bucket: int, task_rows: int) -> bool:
+    """Whether Spark adds up by its own plan: as SPARK_PLAN says; auto: where a bucket's rows fit no worker's memory."""
+    return config.SPARK_PLAN == "sql" or (config.SPARK_PLAN == "auto" and largest_bucket > task_rows)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.intermediate import SPLIT_KINDS, Workspace, split_file
 from pipeline.phase1 import Phase1
 from pipeline.phase2 import Totals
 from pipeline.timeline import Phase, Span, WatchedProgress
@@ -29,31 +30,38 @@ def observe(
     memory: PeakMemory,
     outcome: Phase1,
     totals: Totals,
-    workspace: Path,
+    workspace: Workspace,
+    data: Path,
 ) -> Observed:
-    """Bring together what the run's parts have noted."""
+    """Bring together what the run's parts have noted; ``data``: where the result's files are, if any."""
     return Observed(
         begin=watched.begin,
         spans=spans,
         phases=watched.phases,
         memory=memory.samples,
         memory_begin=memory.begin - watched.begin,
-        reached=_reached_sizes(outcome, totals, workspace),
+        reached=_reached_sizes(outcome, totals, workspace, data),
     )
 
 
-def _reached_sizes(outcome: Phase1, totals: Totals, workspace: Path) -> dict[str, int]:
-    """What the planned sizes became: splits and buckets, the largest of each, and the bytes of intermediate files."""
+def _reached_sizes(outcome: Phase1, totals: Totals, workspace: Workspace, data: Path) -> dict[str, int]:
+    """What the planned sizes became: splits and buckets, the largest of each, and the bytes of files."""
     splits = [split.result for split in outcome.splits]
+    files = (
+        workspace.path(kind, split_file(split.split.number, suffix))
+        for kind, suffix in SPLIT_KINDS.items()
+        for split in splits
+    )
+    stored = sum(path.stat().st_size for path in files if workspace.store and path.exists())
     return {
         "splits": len(splits),
         "largest_split_bytes": max((split.stop - split.start for split in splits), default=0),
         "buckets": len(totals.buckets),
         "largest_bucket_rows": max((bucket.rows for bucket in totals.buckets), default=0),
-        "intermediate_bytes": sum(
-            os.stat(Path(place) / name).st_size
-            for place, _, names in os.walk(workspace)
-            for name in names
-            if not Path(place).is_relative_to(workspace / "spool")
-        ),
+        "intermediate_bytes": _size_of(Path(workspace.root)) - _size_of(workspace.path("spool", "")) + stored,
+        "output_bytes": _size_of(data),
     }
+
+
+def _size_of(folder: Path) -> int:
+    return sum(os.stat(Path(place) / name).st_size for place, _, names in os.walk(folder) for name in names)

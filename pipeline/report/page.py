@@ -236,7 +236,16 @@ def _plan(record: Record, observed: Observed) -> Html:
         workers += " (the pool's, then Spark's)"
     rows: list[tuple[Content, ...]] = [
         ("worker processes", f"{settings['PREPROCESSING_WORKERS']:,} asked, {plan['workers']:,} planned", workers),
-        ("memory", f"at most {format_size(settings['MEMORY_LIMIT'])}", format_size(record["peak_memory_bytes"])),
+        ("time", format_seconds(plan["seconds"]), format_seconds(record["seconds"]["total"])),
+        *(
+            (name, format_seconds(plan[f"{key}_seconds"]), format_seconds(record["seconds"][key]))
+            for name, key in (("phase 1", "phase1"), ("phase 2", "phase2"), ("publish", "publish"))
+        ),
+        (
+            "peak memory",
+            f"{format_size(plan['peak_memory_bytes'])}, at most {format_size(settings['MEMORY_LIMIT'])}",
+            format_size(record["peak_memory_bytes"]),
+        ),
         (
             "splits",
             f"of {format_size(plan['split_bytes'])}",
@@ -252,6 +261,7 @@ def _plan(record: Record, observed: Observed) -> Html:
             f"about {format_size(plan['intermediate_bytes'])}",
             format_size(reached["intermediate_bytes"]),
         ),
+        ("output files", f"about {format_size(plan['output_bytes'])}", format_size(reached["output_bytes"])),
         ("engine of Phase 2", settings["ENGINE"], record["engine"]),
     ]
     return section("Plan and outcome", table(["", "plan", "outcome"], rows, texts=3))

@@ -19,6 +19,7 @@ jobs = st.fixed_dictionaries(
         "bucket_rows": st.sampled_from([1, 2, 3, 1000]),
         "workers": st.sampled_from([1, 3]),
         "compiled": st.booleans(),
+        "held_bytes": st.sampled_from([1, 400, 1 << 40]),
     }
 )
 

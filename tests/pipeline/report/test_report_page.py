@@ -42,7 +42,9 @@ def make_record(**changes: Any) -> dict[str, Any]:
             {"region": "Asia", "users": 30, "events": 600, "minutes": 3000.5},
             {"region": "Europe", "users": 20, "events": 300, "minutes": 1500.0},
         ],
-        "plan": {"workers": 2, "split_bytes": 10**6, "buckets": 4, "bucket_rows": 10**6, "intermediate_bytes": 60_000},
+        "plan": {"workers": 2, "split_bytes": 10**6, "buckets": 4, "bucket_rows": 10**6, "intermediate_bytes": 60_000,
+                 "output_bytes": 5000, "seconds": 4.4, "phase1_seconds": 2.2, "phase2_seconds": 1.6,
+                 "publish_seconds": 0.6, "peak_memory_bytes": 600_000_000},
         "settings": {"PREPROCESSING_WORKERS": 2, "MEMORY_LIMIT": 2 * 10**9, "ENGINE": "auto"},
         "ledger": [{"file": "a.csv", "bytes": 100_000, "records": 1000, "duplicates": 50, "rejected": 20}],
     }  # fmt: skip
@@ -54,7 +56,8 @@ def observed(spans: int = 4) -> Observed:
     memory.add(0.5, 4e8)
     done.add(0.3, 1000)
     done.add(0.9, 500)
-    reached = {"splits": 3, "largest_split_bytes": 9, "buckets": 4, "largest_bucket_rows": 8, "intermediate_bytes": 7}
+    reached = {"splits": 3, "largest_split_bytes": 9, "buckets": 4, "largest_bucket_rows": 8}
+    reached |= {"intermediate_bytes": 7, "output_bytes": 6}
     tasks = [Span("read_part", f"host:{n % 3}", 100.0 + n, 101.0 + n + n / 100) for n in range(spans)]
     return Observed(100.0, tasks, [Phase("Phase 1: read", 0.1, done)], memory, 0.05, reached)
 

@@ -1,0 +1,45 @@
+"""This program in a cold process, measured from outside, with what it answered and recorded."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import measure
+
+MAIN = Path(__file__).resolve().parent.parent / "main.py"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run: ``seconds`` and ``peak_bytes`` from outside, the object of ``--json``, and ``run.json``."""
+
+    seconds: float
+    peak_bytes: int
+    answer: dict[str, Any]
+    record: dict[str, Any]
+    output: Path
+    intermediate: Path
+
+
+def run_program(folder: Path, logs: Path, options: Sequence[str], environment: Mapping[str, str] | None = None) -> Ran:
+    """Run over ``logs`` from nothing, with results below ``folder``. Raises RuntimeError where the run fails."""
+    output, intermediate, said = folder / "output", folder / "intermediate", folder / "answer.json"
+    output.unlink(missing_ok=True)
+    for old in (Path(f"{output}.versions"), intermediate):
+        shutil.rmtree(old, ignore_errors=True)
+    program = [sys.executable, str(MAIN), "--input", str(logs), "--output", str(output), "--json"]
+    program += ["--intermediate", str(intermediate), *options]
+    # The answer is on stdout, which ``measure`` keeps for failures: a shell puts it into a file of its own.
+    command = ["/bin/sh", "-c", 'said="$1"; shift; exec "$@" > "$said"', "sh", str(said), *program]
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("LOGMILL_")}
+    taken = measure(command, settings | dict(environment or {}))
+    if taken.failure:
+        raise RuntimeError(f"{' '.join(program)} failed: {taken.failure}")
+    record = json.loads((output.resolve().parent / "run.json").read_text(encoding="utf-8"))
+    answer = json.loads(said.read_text(encoding="utf-8"))
+    return Ran(taken.seconds, taken.peak_bytes, answer, record, output, intermediate)

@@ -1,0 +1,85 @@
+"""``plan`` changes nothing, and what it says is what a run does; a run says how far off it was."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.shapes import Shape, make_logs
+from tests.end_to_end.program import run, run_json
+
+SIZES = ("workers", "split_bytes", "buckets", "bucket_rows")
+
+
+def everything(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        os.path.join(place, name): (os.stat(os.path.join(place, name)).st_mtime_ns, os.stat(place).st_mtime_ns)
+        for place, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+    }
+
+
+def asked(folder: Path, *options: object) -> dict:
+    ended = run("plan", "--input", "logs", "--engine", "polars", "--json", *options, cwd=folder)
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out)
+
+
+def recorded(folder: Path) -> dict:
+    return json.loads(((folder / "pipeline_data" / "output").resolve().parent / "run.json").read_text())
+
+
+def test_a_run_does_what_was_planned(tmp_path: Path) -> None:
+    truth = make_logs(Shape("x", 12_000_000, files=3), tmp_path / "logs")
+    before = everything(tmp_path)
+    planned = asked(tmp_path)
+    assert everything(tmp_path) == before
+    assert (planned["files"], planned["engine"]) == ({"read": 3}, "polars")
+    assert planned["records"] == pytest.approx(truth.records, rel=0.02)
+    answer = run_json("--input", "logs", cwd=tmp_path)
+    found = recorded(tmp_path)["plan"]
+    assert {name: found[name] for name in SIZES} == {name: planned["plan"][name] for name in SIZES}
+    assert found["peak_memory_bytes"] == planned["prediction"]["peak_memory_bytes"]
+    assert found["peak_memory_bytes"] == pytest.approx(answer["peak_memory_bytes"], rel=0.4)
+    stored = sum(path.stat().st_size for path in (tmp_path / "pipeline_data" / "intermediate").rglob("*.parquet"))
+    assert found["intermediate_bytes"] == pytest.approx(stored, rel=0.5)
+    assert found["seconds"] > 0
+
+    # What was read is not read again.
+    again = asked(tmp_path)
+    assert (again["files"], again["bytes"], again["prediction"]["intermediate_bytes"]) == ({"reuse": 3}, 0, 0)
+    anew = asked(tmp_path, "--full-refresh")
+    assert anew["files"] == {"read": 3}
+
+
+def test_the_tables_say_it_to_people(tmp_path: Path) -> None:
+    make_logs(Shape("x", 400_000, files=2), tmp_path / "logs")
+    (tmp_path / "logs" / "bad.csv").write_text("a,b\n1,2\n")
+    packed = (tmp_path / "logs" / "day-0001.csv").read_bytes()
+    (tmp_path / "logs" / "day-0001.csv").unlink()
+    (tmp_path / "logs" / "day-0001.csv.gz").write_bytes(gzip.compress(packed))
+    ended = run("plan", "--input", "logs", "--engine", "polars", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    for part in (
+        "3 read",
+        " kB, about",
+        "workers",
+        "buckets",
+        "memory",
+        "free there",
+        "refused: logs/bad.csv: no header",
+    ):
+        assert part in ended.out, part
+    assert not (tmp_path / "pipeline_data").exists()
+    ran = run("--input", "logs", "--engine", "polars", cwd=tmp_path)
+    assert ran.code == 3
+    line = next(line for line in ran.out.splitlines() if line.startswith("predicted"))
+    assert line.count("%)") == 2
+
+
+def test_a_plan_fails_as_the_run_would(tmp_path: Path) -> None:
+    assert run("plan", "--input", "nowhere", cwd=tmp_path).code == 3
+    (tmp_path / "logs").mkdir()
+    assert run("plan", "--input", "logs", "--workers", "0", cwd=tmp_path).code == 2

@@ -1,0 +1,44 @@
+"""Sizes of a run from memory and input, and who adds up on Spark."""
+
+from dataclasses import replace
+
+import pytest
+
+from config import Config
+from pipeline.engines.choose import takes_sql
+from pipeline.errors import EnvironmentFault
+from pipeline.header import Header
+from pipeline.planner import plan
+from pipeline.splits import InputFile
+
+
+def files(width: float, size: int, count: int = 1) -> list[InputFile]:
+    header = Header(",", ("log_id",), {"log_id": 0}, 10, 2, width)
+    return [InputFile(f"{n}.csv", (size, 0, n), header) for n in range(count)]
+
+
+def config(memory: float, workers: int = 2) -> Config:
+    return replace(Config(), MEMORY_LIMIT=int(memory), PREPROCESSING_WORKERS=workers)
+
+
+@pytest.mark.parametrize("memory", [1e9, 2e9, 16e9])
+@pytest.mark.parametrize("width", [20, 100, 4000])
+def test_what_splits_may_hold_fits_the_limit(memory: float, width: int) -> None:
+    """Whatever the lines turn out to be, rows of all workers with the copies made of them stay below it."""
+    sizes = plan(config(memory), files(width, 10**11), spark=False)
+    assert sizes.workers * sizes.held_bytes * 2 < memory
+    assert sizes.split_bytes / width * 46 < 1.2 * sizes.held_bytes  # a usual split does not end early
+    assert sizes.bucket_rows <= sizes.task_rows
+
+
+def test_fewer_workers_where_memory_is_short() -> None:
+    assert plan(config(1e9, 8), files(100, 10**9), spark=False).workers == 2
+    with pytest.raises(EnvironmentFault, match=r"too little for one worker beside Spark: at least 2\.1 GB"):
+        plan(config(1e9), files(100, 10**9), spark=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows", "sql"), [("auto", 100, False), ("auto", 101, True), ("kernel", 101, False), ("sql", 1, True)]
+)
+def test_sql_where_a_bucket_fits_no_worker(asked: str, rows: int, sql: bool) -> None:
+    assert takes_sql(replace(Config(), SPARK_PLAN=asked), rows, 100) is sql

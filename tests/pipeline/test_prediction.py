@@ -1,0 +1,134 @@
+"""The sample against DuckDB's count of everything; predictions; the pace that a machine learns."""
+
+import gzip
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from benchmarks.shapes import Shape, make_logs
+from pipeline.archives import expand_beginning
+from pipeline.errors import FileRefused
+from pipeline.pace import Pace, load_pace, save_pace
+from pipeline.planner import Plan
+from pipeline.prediction import Work, learn, predict
+from pipeline.results import PhaseSeconds
+from pipeline.sample import Sample, take_sample
+from pipeline.splits import open_inputs
+from tests.harness import GEO
+from tests.reference import ROLES
+
+WANTED = {role: (name,) for role, name in ROLES.items() if role != "timestamp"}
+PLAN = Plan(2, 64 * 10**6, 16, 10**6, 10**6, 10**9, 10**7)
+WORK = Work(Sample(4, 10**9, 10**7, 10.0, 4.0, 10**6), 0, "polars", True, 2)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape("usual", 3_000_000, files=3, users=5_000),
+        Shape("wide", 3_000_000, files=1, users=1_000, padding=700, user_bytes=36),
+        Shape("bot", 3_000_000, files=40, users=30_000, bot_share=0.3),
+    ],
+    ids=lambda shape: shape.name,
+)
+def test_the_sample_is_near_what_all_lines_say(shape: Shape, tmp_path: Path) -> None:
+    make_logs(shape, tmp_path / "logs")
+    names = sorted(map(str, (tmp_path / "logs").iterdir()))
+    sample = take_sample(open_inputs(names, WANTED, 2**20)[0], GEO.load())
+    rows, users, pairs = duckdb.sql(
+        f"""select count(*), avg(length(user_id)), count(distinct (user_id, case when ip_address like '1.%' then 'Asia'
+              when ip_address like '2.%' then 'Europe' when ip_address like '10.%' then 'PRIVATE' end))
+            from read_csv('{tmp_path}/logs/*.csv', all_varchar = true)"""
+    ).fetchall()[0]
+    assert sample.rows == pytest.approx(rows, rel=0.05)
+    assert sample.user_bytes == pytest.approx(users, rel=0.05)
+    assert sample.result_rows == pytest.approx(pairs, rel=0.35)
+    assert sample.files == shape.files
+
+
+def test_nothing_is_expected_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(",".join(ROLES.values()) + "\n")
+    sample = take_sample(open_inputs([str(tmp_path / "a.csv")], WANTED, 2**20)[0], GEO.load())
+    assert (sample.rows, sample.result_rows) == (0, 0)
+    found = predict(PLAN, replace(WORK, sample=sample), Pace())
+    assert (found.intermediate_bytes, found.output_bytes) == (0, 0)
+    assert 0.1 < found.seconds < 3
+
+
+def test_more_takes_more() -> None:
+    usual = predict(PLAN, WORK, Pace())
+    twice = replace(WORK.sample, text_bytes=2 * 10**9, rows=2 * 10**7)
+    larger = predict(PLAN, replace(WORK, sample=twice), Pace())
+    assert 1.7 < (larger.phase1_seconds - 0.6) / (usual.phase1_seconds - 0.6) < 2.1
+    assert larger.intermediate_bytes > 1.7 * usual.intermediate_bytes
+    assert predict(PLAN, replace(WORK, compiled=False), Pace()).seconds > 1.5 * usual.seconds
+    assert predict(PLAN, replace(WORK, engine="spark"), Pace()).peak_memory_bytes > usual.peak_memory_bytes
+    few = predict(PLAN, replace(WORK, known_rows=10**8), Pace())
+    assert few.phase2_seconds == usual.phase2_seconds  # a tenth is new: only that is added up
+    many = predict(PLAN, replace(WORK, known_rows=10**7), Pace())
+    assert many.phase2_seconds > 1.5 * usual.phase2_seconds
+
+
+def test_a_machine_that_is_slower_is_learned(tmp_path: Path) -> None:
+    first = predict(PLAN, WORK, Pace())
+    took = PhaseSeconds(0, *(3 * s for s in (first.phase1_seconds, first.phase2_seconds, first.publish_seconds)))
+    pace = learn(Pace(), PLAN, WORK, took)
+    save_pace(pace, tmp_path / "cache")
+    assert load_pace(tmp_path / "cache") == pace
+    assert predict(PLAN, WORK, pace).seconds == pytest.approx(3 * first.seconds, rel=0.01)
+    # One run that was much slower changes nothing; five at another pace do.
+    slow = learn(learn(pace, PLAN, WORK, took), PLAN, WORK, PhaseSeconds(0, 500.0, 500.0, 500.0))
+    assert predict(PLAN, WORK, slow).seconds == pytest.approx(3 * first.seconds, rel=0.01)
+    for _ in range(5):
+        usual = PhaseSeconds(0, first.phase1_seconds, first.phase2_seconds, first.publish_seconds)
+        slow = learn(slow, PLAN, WORK, usual)
+    assert predict(PLAN, WORK, slow).seconds == pytest.approx(first.seconds, rel=0.01)
+
+
+def test_a_small_run_tells_how_long_starting_takes() -> None:
+    small = replace(WORK, sample=replace(WORK.sample, text_bytes=10**6, rows=10**4))
+    pace = learn(Pace(), PLAN, small, PhaseSeconds(0, 2.6, 5.0, 1.0))
+    assert not pace.learned
+    assert predict(PLAN, small, pace).phase1_seconds == pytest.approx(2.6)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"start": 1}',
+        '{"start": ["x"]}',
+        '{"publish": []}',
+        '{"publish": [-1]}',
+        '{"publish": [NaN]}',
+        '{"start": [1e400]}',
+    ],
+)
+def test_a_pace_that_is_none_counts_for_nothing(content: str, tmp_path: Path) -> None:
+    (tmp_path / "pace.json").write_text(content)
+    assert load_pace(tmp_path) == Pace()
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    save_pace(Pace({"start": (1.0,)}), tmp_path / "cache")
+    assert load_pace(tmp_path / "cache") == Pace()
+
+
+def test_the_beginning_of_an_archive_tells_its_size(tmp_path: Path) -> None:
+    text = b"".join(b"%d,%d\n" % (n, n * n % 1013) for n in range(300_000))
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text))
+    found = expand_beginning(str(tmp_path / "a.csv.gz"), tmp_path / "x", 10**6)
+    assert found.size == pytest.approx(len(text), rel=0.2)
+    spooled = (tmp_path / "x").read_bytes()
+    assert text.startswith(spooled)
+    assert 10**6 <= len(spooled) < len(text)
+    whole = expand_beginning(str(tmp_path / "a.csv.gz"), tmp_path / "y", 10**8)
+    assert whole.size == len(text)
+    (tmp_path / "b.csv.gz").write_bytes(b"no archive")
+    with pytest.raises(FileRefused, match="no gzip archive"):
+        expand_beginning(str(tmp_path / "b.csv.gz"), tmp_path / "z", 10**6)

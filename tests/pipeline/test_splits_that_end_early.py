@@ -1,0 +1,124 @@
+"""A split whose rows take more memory than planned ends early, and what it leaves is read as further splits."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pipeline.header import SAMPLE_BYTES, SAMPLE_PLACES, read_header
+from pipeline.phase1 import read_files
+from pipeline.splits import Split, cut_rest, open_inputs
+from tests.harness import HEADER, Harness
+from tests.reference import ROLES
+
+WANTED = {role: (name,) for role, name in ROLES.items() if role != "timestamp"}
+
+
+def rows(count: int) -> bytes:
+    return b"".join(b"e%d,u%d,,,,1.2.3.4,%d\n" % (n, n % 7, n) for n in range(count))
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_every_row_is_read_once_by_splits_of_bounded_size(compiled: bool) -> None:
+    count, held = 5000, 10_000
+    with Harness([HEADER + rows(count)], chunk_bytes=512, held_bytes=held, compiled=compiled) as run:
+        outcome = run.read()
+        (ledger,) = outcome.ledgers
+        results = [placed.result for placed in ledger.splits]
+        assert (ledger.records, ledger.handed_over) == (count, count)
+        assert len(results) > count * 38 // held
+        assert all(before.stop == after.start for before, after in pairwise(results))
+        assert len({result.split.number for result in results}) == len(results)
+        assert all(r.stop >= r.split.stop for r in results)
+        most = held + 512 * 3  # a chunk beyond
+        assert all(kept.held_bytes < most for kept in run.engine.rows.values())
+        lines = [placed.first_line for placed in ledger.splits]
+        assert lines[0] == 2
+        assert all(b == a + r.lines for a, b, r in zip(lines, lines[1:], results, strict=False))
+        found = run.run()
+        assert found.totals == {("Asia", f"u{u}"): expected(u, count) for u in range(7)}
+
+
+def expected(user: int, count: int) -> tuple[int, int]:
+    values = range(user, count, 7)
+    return sum(values) * 10**6, len(values)
+
+
+def test_the_rest_is_cut_shorter_than_what_filled_the_memory(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(HEADER)
+    header = read_header(tmp_path / "a.csv", WANTED, 256)
+    assert header
+    split = Split(3, "a.csv", 2000, 100, 1000, False, header)
+    rest = cut_rest(split, 110, 310)
+    assert [(part.start, part.stop, part.exact) for part in rest][:2] == [(310, 448, True), (448, 586, False)]
+    assert rest[-1].stop == split.stop
+    assert all(part.stop - part.start <= 160 for part in rest)
+
+
+class Notes:
+    """Remembers what a run noted, and gives numbers as the manifest does."""
+
+    def __init__(self, results: dict) -> None:
+        self.results, self.next, self.noted = results, 1000, Counter()
+
+    def begin(self, _, __) -> dict:
+        return dict(self.results)
+
+    def divide_split(self, _, rest) -> list[int]:
+        self.noted["divide"] += 1
+        self.next += len(rest)
+        return list(range(self.next - len(rest), self.next))
+
+    def finish_split(self, _) -> None:
+        self.noted["finish"] += 1
+
+    def reopen_split(self, _) -> None:
+        self.noted["reopen"] += 1
+
+    def finish_file(self, _) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+def test_an_interrupted_run_goes_on_behind_a_split_that_ended_early() -> None:
+    """Killed after the split was noted, and before its rest was."""
+    with Harness([HEADER + rows(500)], chunk_bytes=512) as run:
+        files, _ = open_inputs(run.paths, WANTED, 256)
+        run.engine.job = replace(run.job, held_bytes=4000)
+        first = run.read().ledgers[0].splits[0].result
+        early = replace(first, split=replace(first.split, stop=files[0].size))
+        notes = Notes({first.split.number: early})
+        run.engine.job = run.job
+        outcome = read_files(run.engine, files, run.split_bytes, lambda _: None, notes)
+        assert not outcome.refused
+        (ledger,) = outcome.ledgers
+        assert (ledger.records, ledger.splits[0].result.stop, len(ledger.splits)) == (
+            500,
+            first.stop,
+            1 + notes.noted["finish"],
+        )
+        assert (notes.noted["divide"], notes.noted["reopen"]) == (1, 0)
+
+
+@pytest.mark.parametrize("places", [1, 3, 100])
+def test_row_width_is_that_of_the_whole_file(places: int, tmp_path: Path) -> None:
+    """Long lines at its beginning do not mislead."""
+    long = (b"x" * 4000 + b",u,,,,1.2.3.4,1\n") * 30
+    path = tmp_path / "a.csv"
+    path.write_bytes(HEADER + long + rows(1) * 100_000 * places)
+    header = read_header(path, WANTED, 10_000)
+    assert header
+    data = path.read_bytes()[len(HEADER) :]
+    assert header.row_width == pytest.approx(len(data) / data.count(b"\n"), rel=0.3)
+
+
+def test_a_small_file_is_looked_at_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    data = (b"y" * 200 + b"\n") * 10 + b"z\n" * 10
+    path.write_bytes(HEADER + data)
+    header = read_header(path, WANTED, 10_000)
+    assert header
+    assert len(data) < SAMPLE_BYTES * SAMPLE_PLACES
+    assert header.row_width == len(data) / 20
