@@ -27,6 +27,7 @@ from pipeline.intermediate import (
     read_frame,
     read_index,
     read_rows,
+    save_array,
     split_file,
     write_frame,
 )
@@ -118,7 +119,7 @@ def find_contested(job: Job, task: ContestedTask, report: Callable[[int], None])
             contested = np.unique(keys[1:][betrayed] & ~FINE_MASK)
             found.append(np.unique(keys[rows_with_keys(keys & ~FINE_MASK, contested)]))
     if found:
-        np.save(job.workspace.path("merge", split_file(task.number, "npy")), np.concatenate(found))
+        save_array(job.workspace.path("merge", split_file(task.number, "npy")), np.concatenate(found))
     report(total)
     count(total)
     return sum(len(np.unique(keys & ~FINE_MASK)) for keys in found)

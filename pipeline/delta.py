@@ -28,6 +28,7 @@ from pipeline.intermediate import (
     read_frame,
     read_index,
     read_rows,
+    save_array,
     split_file,
     write_frame,
 )
@@ -98,7 +99,7 @@ def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> li
     touched = np.intersect1d(repeated, np.concatenate(changed)) if changed else repeated[:0]
     places = np.concatenate([_occurrences(split, part, touched) for split, part in parts.items()])
     if len(places):
-        np.save(job.workspace.path("merge", split_file(task.number, "npy")), places)
+        save_array(job.workspace.path("merge", split_file(task.number, "npy")), places)
     report(len(ordered))
     bucket = (places[:, 1] & FINE_MASK) >> np.uint64(job.bucket_shift)
     counts: list[int] = np.bincount(bucket.astype(np.int64), minlength=job.buckets).tolist()

@@ -1,15 +1,18 @@
 """What the machine must offer a run, and how its refusals are told: disk room, permissions, open files."""
 
 import errno
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.errors import EnvironmentFault
+from pipeline.errors import EnvironmentFault, LogmillError
 from utils.units import format_size
 
 INTERMEDIATE_SHARE = 0.6
 """Intermediate files and totals take about this share of the input."""
+_POLARS_ERROR = re.compile(r"\(os error ([0-9]+)\)")
 
 
 def check_disk(folder: str, input_bytes: int) -> None:
@@ -28,15 +31,27 @@ def told_plainly() -> Iterator[None]:
     """A full disk and the like is no fault of the program."""
     try:
         yield
-    except OSError as fault:
-        if fault.errno == errno.EMFILE:
+    except LogmillError:
+        raise
+    except Exception as fault:
+        code = _error_number(fault)
+        if code == errno.EMFILE:
             raise EnvironmentFault(
                 "too many open files. Nothing was published. Allow more (ulimit -n 65536) and run again."
             ) from fault
-        if fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
-            where = f" ({fault.filename})" if fault.filename else ""
+        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM):
+            name = getattr(fault, "filename", None)
             raise EnvironmentFault(
-                f"{fault.strerror}{where}. Nothing was published; the previous output still stands. Free some room or "
-                "mend the permission, or choose other folders with --intermediate and --output, and run again."
+                f"{os.strerror(code)}{f' ({name})' if name else ''}. Nothing was published; the previous output still "
+                "stands. Free some room or mend the permission, or choose other folders with --intermediate and "
+                "--output, and run again."
             ) from fault
         raise
+
+
+def _error_number(fault: Exception) -> int | None:
+    """The system's error number; Polars has it in its message only."""
+    if isinstance(fault, OSError):
+        return fault.errno
+    named = _POLARS_ERROR.search(str(fault))
+    return int(named[1]) if named else None

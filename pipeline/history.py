@@ -4,16 +4,16 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.errors import ConfigError, EnvironmentFault, InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.incremental import Base, base_of
 from pipeline.inventory import Inventory, identity, take_inventory
 from pipeline.journal import Journal, ledger_of
 from pipeline.known import KnownFile, take_hint
-from pipeline.manifest import KnownVersion, Manifest, remove_manifest
+from pipeline.manifest import KnownVersion, Manifest, UnusableManifest, remove_manifest
 from pipeline.output import Output
 from pipeline.splits import display_name
 from pipeline.store import Store
@@ -180,15 +180,15 @@ def open_history(place: str, output: Output, full_refresh: bool) -> Iterator[His
     With ``full_refresh`` it begins anew, also where the manifest cannot be read.
     """
     folder = Path(place)
-    try:
-        manifest = Manifest(folder)
-    except EnvironmentFault:
-        if not full_refresh:
-            raise
-        remove_manifest(folder)
-        manifest = Manifest(folder)
-    with manifest:
-        history = History(manifest, Store(folder), output)
+    with ExitStack() as held:
+        try:
+            history = History(held.enter_context(Manifest(folder)), Store(folder), output)
+        except UnusableManifest:
+            if not full_refresh:
+                raise
+            held.close()
+            remove_manifest(folder)
+            history = History(held.enter_context(Manifest(folder)), Store(folder), output)
         history.recover()
         if full_refresh:
             history.start_over()

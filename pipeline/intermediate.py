@@ -10,11 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
 from pipeline.arrow import to_arrow
@@ -147,10 +149,17 @@ def coarser(bucket_rows: Sequence[int], buckets: int) -> list[int]:
 def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:
     """Write a sorted id index: the leading 54 bits of id_hi, then the 10 bits of the fine bucket, one uint64 an id."""
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        np.save(stream, ordered)
+    save_array(partial, ordered)
     point("intermediate.rename")
     partial.replace(path)
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """What ``np.save`` writes; but a full disk is told as such, where that says how many items were written."""
+    with path.open("wb") as stream:
+        ordered = np.ascontiguousarray(array)
+        write_array_header_1_0(stream, header_data_from_array_1_0(ordered))
+        stream.write(ordered.reshape(-1).view(np.uint8).data)
 
 
 def read_index(path: Path, low: int, high: int) -> NDArray[np.uint64]:

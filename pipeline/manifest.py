@@ -43,6 +43,20 @@ CREATE TABLE counted (
 _NEW_SPLIT = "INSERT INTO splits (file, start, stop, exact) VALUES (?, ?, ?, ?)"
 
 
+_OF_THE_DISK = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+}
+
+
+class UnusableManifest(EnvironmentFault):
+    """The manifest is damaged, or of another format: a run can only start over."""
+
+
 @dataclass(frozen=True)
 class KnownVersion:
     """A version: the ids of the files that count in it, the inputs that they came from, and what a further run adds
@@ -69,32 +83,31 @@ class NewFile:
 
 
 class Manifest:
-    """An open manifest. Raises EnvironmentFault where it cannot be read or was made by another program version."""
+    """An open manifest.
+
+    Raises EnvironmentFault where the disk is full or fails, UnusableManifest where the file is damaged or was made by
+    another program version.
+    """
 
     def __init__(self, place: Path) -> None:
         self.path = place / MANIFEST_FILE
         self._lock = threading.Lock()  # one transaction at a time, of whichever thread
-        try:
+        with _told_plainly(self.path):
             self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._db.executescript(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
                 "PRAGMA busy_timeout = 5000"
             )
             (found,) = self._db.execute("PRAGMA user_version").fetchone()
-            if found == 0:
-                with self._transaction("manifest.create"):
-                    for statement in _SCHEMA.split(";"):
-                        self._db.execute(statement)
-                    self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-                os.chmod(self.path, 0o600)
-        except sqlite3.DatabaseError as fault:
-            raise EnvironmentFault(
-                f"cannot read {str(self.path)!r}: expected the manifest of earlier runs, found: {fault}. Run again "
-                "with --full-refresh to start over from the files that are there."
-            ) from fault
-        if found not in (0, _SCHEMA_VERSION):
+        if found == 0:
+            with self._transaction("manifest.create"):
+                for statement in _SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+            os.chmod(self.path, 0o600)
+        elif found != _SCHEMA_VERSION:
             self.close()
-            raise EnvironmentFault(
+            raise UnusableManifest(
                 f"{str(self.path)!r} was made by another version of Logmill (format {found}, expected "
                 f"{_SCHEMA_VERSION}). Use that version, or run again with --full-refresh to start over."
             )
@@ -111,6 +124,10 @@ class Manifest:
 
     def files(self) -> list[KnownFile]:
         """All files with their splits in order."""
+        with _told_plainly(self.path):
+            return self._files()
+
+    def _files(self) -> list[KnownFile]:
         splits: dict[int, list[KnownSplit]] = {}
         for file, number, start, stop, exact, result in self._db.execute(
             "SELECT file, number, start, stop, exact, result FROM splits ORDER BY file, stop, number"
@@ -127,6 +144,10 @@ class Manifest:
 
     def versions(self, output: Path) -> dict[str, KnownVersion]:
         """The versions of an output, by name."""
+        with _told_plainly(self.path):
+            return self._versions(output)
+
+    def _versions(self, output: Path) -> dict[str, KnownVersion]:
         key = os.fsencode(output)
         counted: dict[str, set[int]] = {}
         for version, file in self._db.execute("SELECT version, file FROM counted WHERE output = ?", (key,)):
@@ -237,21 +258,34 @@ class Manifest:
     @contextmanager
     def _transaction(self, name: str) -> Iterator[None]:
         """All or nothing; ``name`` is the place of faults before and after the commit."""
-        with self._lock:
+        with self._lock, _told_plainly(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            point(name)
-            try:
+                point(name)
                 self._db.execute("COMMIT")
-            except sqlite3.OperationalError as fault:
-                raise EnvironmentFault(
-                    f"cannot write {str(self.path)!r}: {fault}. Nothing was published. Free some room and run again."
-                ) from fault
+            except BaseException:
+                if self._db.in_transaction:  # a full disk has ended it already
+                    self._db.execute("ROLLBACK")
+                raise
             point(name + ".done")
+
+
+@contextmanager
+def _told_plainly(path: Path) -> Iterator[None]:
+    """What SQLite says of the disk is no reason to start over; that the file is damaged is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as fault:
+        if getattr(fault, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
+            raise EnvironmentFault(
+                f"cannot read and write {str(path)!r}: {fault}. Nothing was published; the previous output still "
+                "stands. Free some room or mend the permission, and run again."
+            ) from fault
+        raise UnusableManifest(
+            f"cannot read {str(path)!r}: expected the manifest of earlier runs, found: {fault}. Run again "
+            "with --full-refresh to start over from the files that are there."
+        ) from fault
 
 
 @contextmanager

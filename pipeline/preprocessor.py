@@ -16,7 +16,7 @@ from pipeline.dedupe import distinct_contents, repeated_keys, rows_with_keys
 from pipeline.errors import FileRefused
 from pipeline.geo import GeoTable
 from pipeline.header import Header
-from pipeline.intermediate import FINE_BUCKET_BITS, FINE_MASK, split_file, write_index, write_rows
+from pipeline.intermediate import FINE_BUCKET_BITS, FINE_MASK, save_array, split_file, write_index, write_rows
 from pipeline.job import Job
 from pipeline.pseudonyms import hide_in_rejected, hide_users
 from pipeline.quarantine import RejectWriter
@@ -91,7 +91,7 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
     if plain:
         with stage("verify"):
             _confirm_sample(plain, rows, job, split.header)
-    np.save(job.workspace.path("lines", split_file(split.number, "npy")), np.array(marks, np.int64).reshape(-1, 2))
+    save_array(job.workspace.path("lines", split_file(split.number, "npy")), np.array(marks, np.int64).reshape(-1, 2))
     duplicates = 0
     bucket_rows = np.zeros(job.buckets, np.int64)
     if rows.count:
