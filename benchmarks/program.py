@@ -26,15 +26,24 @@ class Ran:
     intermediate: Path
 
 
-def run_program(folder: Path, logs: Path, options: Sequence[str], environment: Mapping[str, str] | None = None) -> Ran:
-    """Run over ``logs`` from nothing, with results below ``folder``. Raises RuntimeError where the run fails."""
+def run_program(
+    folder: Path,
+    logs: Path,
+    options: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    anew: bool = True,
+) -> Ran:
+    """Run over ``logs``, with results below ``folder``: ``anew``, or going on from the run before. Raises RuntimeError
+    where the run fails."""
     output, intermediate, said = folder / "output", folder / "intermediate", folder / "answer.json"
-    output.unlink(missing_ok=True)
-    for old in (Path(f"{output}.versions"), intermediate):
-        shutil.rmtree(old, ignore_errors=True)
+    if anew:
+        output.unlink(missing_ok=True)
+        for old in (Path(f"{output}.versions"), intermediate):
+            shutil.rmtree(old, ignore_errors=True)
     program = [sys.executable, str(MAIN), "--input", str(logs), "--output", str(output), "--json"]
     program += ["--intermediate", str(intermediate), *options]
     # The answer is on stdout, which ``measure`` keeps for failures: a shell puts it into a file of its own.
+    folder.mkdir(parents=True, exist_ok=True)
     command = ["/bin/sh", "-c", 'said="$1"; shift; exec "$@" > "$said"', "sh", str(said), *program]
     settings = {name: value for name, value in os.environ.items() if not name.startswith("LOGMILL_")}
     taken = measure(command, settings | dict(environment or {}))
