@@ -138,6 +138,7 @@ class Output:
     def publish(self, folder: Path, version: str, keep: int) -> None:
         """Make the finished ``folder`` the current version at one instant, and drop versions beyond ``keep``."""
         (folder / "data" / "_SUCCESS").touch()
+        self._make_latest(folder)
         for place, _, files in os.walk(folder):
             for name in files:
                 point("publish.sync")
@@ -152,9 +153,15 @@ class Output:
             point("publish.remove")
             self.remove(name)
 
+    def _make_latest(self, folder: Path) -> None:
+        """Versions are in order of their folders' times, also where the clock was set back since the last one."""
+        latest = max((path.stat().st_mtime_ns for path in self.versions.iterdir() if is_run_folder(path)), default=0)
+        if folder.stat().st_mtime_ns <= latest:
+            os.utime(folder, ns=(latest + 1, latest + 1))
+
     def show(self, version: str) -> None:
         """Let the link show a version that is there, at one instant."""
-        fresh = self.versions / f".link-{version}"
+        fresh = self.versions / ".link"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(Path(self.versions.name) / version / "data")
         point("publish.link")

@@ -99,8 +99,17 @@ def unchanged(file: InputFile) -> bool:
 def find_inputs(pattern: str) -> tuple[list[str], list[str]]:
     """(files to read, entries skipped) for an existing file or folder, or else a glob; both sorted.
 
-    Raises InputError where nothing is found.
+    Raises InputError where nothing is found, or nothing may be.
     """
+    try:
+        return _find_inputs(pattern)
+    except PermissionError as fault:
+        raise InputError(
+            f"input {display_name(pattern)!r} cannot be listed: {fault.strerror}. Allow this user to read and enter it."
+        ) from fault
+
+
+def _find_inputs(pattern: str) -> tuple[list[str], list[str]]:
     place = Path(pattern)
     if place.is_file():
         if not pattern.lower().endswith(SUFFIXES):

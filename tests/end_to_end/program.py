@@ -50,10 +50,12 @@ def environment(**settings: object) -> dict[str, str]:
     return kept | {f"LOGMILL_{name}": str(value) for name, value in settings.items()}
 
 
-def start(*arguments: object, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen:
-    """Start ``python main.py`` in a folder."""
+def start(
+    *arguments: object, cwd: Path, env: dict[str, str] | None = None, under: Sequence[str] = ()
+) -> subprocess.Popen:
+    """Start ``python main.py`` in a folder, ``under`` a command that starts others."""
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "main.py"), *map(str, arguments)],
+        [*under, sys.executable, str(ROOT / "main.py"), *map(str, arguments)],
         cwd=cwd,
         env=env or environment(),
         stdin=subprocess.DEVNULL,
@@ -63,9 +65,9 @@ def start(*arguments: object, cwd: Path, env: dict[str, str] | None = None) -> s
     )
 
 
-def run(*arguments: object, cwd: Path, env: dict[str, str] | None = None) -> Ended:
+def run(*arguments: object, cwd: Path, env: dict[str, str] | None = None, under: Sequence[str] = ()) -> Ended:
     """Run ``python main.py`` to its end."""
-    return finish(start(*arguments, cwd=cwd, env=env))
+    return finish(start(*arguments, cwd=cwd, env=env, under=under))
 
 
 def finish(program: subprocess.Popen) -> Ended:
@@ -79,9 +81,11 @@ def finish(program: subprocess.Popen) -> Ended:
     return Ended(program.returncode, out, err)
 
 
-def run_json(*arguments: object, cwd: Path, env: dict[str, str] | None = None, code: int = 0) -> dict:
+def run_json(
+    *arguments: object, cwd: Path, env: dict[str, str] | None = None, code: int = 0, under: Sequence[str] = ()
+) -> dict:
     """Run with the embedded engine and ``--json``, and check the exit code."""
-    ended = run("--engine", "polars", "--json", *arguments, cwd=cwd, env=env)
+    ended = run("--engine", "polars", "--json", *arguments, cwd=cwd, env=env, under=under)
     assert ended.code == code, ended.err
     return ended.answer
 
