@@ -3,7 +3,8 @@
     python -m tests.end_to_end.chaos [--kills 200]        (make chaos)
 
 Each round changes the input, kills the run over it, and runs it again: the result must be that of DuckDB, and the
-reader must have seen nothing but the result before or the new one, each complete.
+reader must have seen nothing but the result before or the new one, each complete. Prints a table in Markdown
+(docs/crash-safety.md has one).
 """
 
 import argparse
@@ -17,14 +18,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 from tests.end_to_end.days import expected, write_day
-from tests.end_to_end.program import ROOT, Rows, environment, finish, published, read_result, start
+from tests.end_to_end.program import HEADER, ROOT, Rows, environment, finish, published, read_result, start
 
 SETTINGS = {"SPLIT_BYTES": 5_000, "BUCKETS": 4}
-PASSINGS = (1, 2, 5)
-"""Which passing of a point kills: the first, the second, a later one."""
+PASSED_OFTEN = ("intermediate.rename", "output.write", "publish.sync", "rows.write", "store.remove", "store.sync",
+                "manifest.splits", "manifest.splits.done")  # fmt: skip
+"""Points that a run passes several times; here the second and a later passing kill too."""
+RANDOM_TIME = "random time"
+RECOVERED, NOT_REACHED = "killed, recovered", "not reached, fine"
 
 
 def points() -> list[str]:
@@ -65,7 +70,7 @@ class Reader:
                 self.reads += 1
             except Exception as fault:
                 self.faults.append(str(fault))
-            time.sleep(0.02)
+            time.sleep(0.05)
 
 
 class Sweep:
@@ -76,7 +81,7 @@ class Sweep:
         self.logs = folder / "logs"
         self.logs.mkdir()
         self.outcomes: Counter[tuple[str, str]] = Counter()
-        self.reads = self.resumed = 0
+        self.reads = self.resumed = self.kills = 0
         self.seconds = 3.0
         for number in range(5):
             write_day(self.logs / f"{number}.csv", self.dice)
@@ -101,23 +106,40 @@ class Sweep:
         if len(files) > 6:
             files[-1 if what == 2 else 0].unlink(missing_ok=True)
 
-    def kill_once(self, point: str | None, passing: int = 1) -> None:
-        """One round; without a point the kill comes at a random time."""
+    def lead_to(self, point: str) -> dict[str, str]:
+        """What makes a run pass a point that most runs do not; returns settings."""
+        name = point.removesuffix(".done")
+        if name == "manifest.create":
+            shutil.rmtree(self.folder / "pipeline_data" / "intermediate")
+        elif name == "manifest.names":
+            sorted(self.logs.glob("*.csv"))[0].rename(self.logs / f"n{time.time_ns()}.csv")
+        elif name == "manifest.reopen":  # splits begin within quotes
+            lines = "\n".join(["one of many lines"] * 40)
+            rows = (f'q{n},u{n % 9},2026-01-01T00:00:00Z,"{lines}",tv,8.8.8.8,{n}\n' for n in range(60))
+            (self.logs / f"q{time.time_ns()}.csv").write_text(HEADER + "".join(rows))
+        elif name == "manifest.divide":  # rows that take far more memory than bytes
+            rows = (f"{n},u{n % 40},,,,8.8.8.8,1\n" for n in range(900_000))
+            (self.logs / "0-large.csv").write_text(HEADER + "".join(rows))
+            return environment(MEMORY_LIMIT=645_000_000, PREPROCESSING_WORKERS=1, SPLIT_BYTES=10**9)
+        return {}
+
+    def kill_once(self, point: str, passing: int = 1) -> None:
+        """One round, at the point or at a random time."""
         before = published(self.folder)
         self.change_input()
+        settings = self.lead_to(point)
         rows, counts = expected(sorted(self.logs.glob("*.csv")))
-        kind = point.partition(".")[0] if point else "random time"
         with Reader(self.folder / "pipeline_data" / "output", [before, rows]) as reader:
-            if point:
-                ended = self._run({"LOGMILLTEST_FAULT": f"{point}:{passing}"})
-            else:
+            if point == RANDOM_TIME:
                 program = self._start({})
                 time.sleep(self.dice.uniform(0, self.seconds))
                 program.send_signal(signal.SIGKILL)
                 ended = finish(program)
+            else:
+                ended = self._run(settings | {"LOGMILLTEST_FAULT": f"{point}:{passing}"})
             begin = time.monotonic()
-            again = self._run({})
-            self.seconds = time.monotonic() - begin
+            again = self._run(settings)
+            self.seconds = min(time.monotonic() - begin, 2 * self.seconds)
         problem = ""
         if again.code != 0:
             problem = f"the restart ended with {again.code}: {again.err[-300:]}"
@@ -131,16 +153,18 @@ class Sweep:
             self.resumed += again.answer["new"]["reused_splits"] > 0
         self.reads += reader.reads
         killed = ended.code == -signal.SIGKILL
-        self.outcomes[kind, problem or ("killed, recovered" if killed else "not reached, fine")] += 1
-        print(f"{point or 'random time'}:{passing}: {problem or 'fine'} ({self.seconds:.1f} s)", flush=True)
+        self.kills += killed
+        self.outcomes[point, problem or (RECOVERED if killed else NOT_REACHED)] += 1
+        (self.logs / "0-large.csv").unlink(missing_ok=True)
+        print(
+            f"{self.kills} {point}:{passing}: {problem or 'fine'} ({self.seconds:.1f} s)", file=sys.stderr, flush=True
+        )
 
     def report(self) -> str:
-        """A table of kinds and outcomes."""
-        lines = [f"{kind:14} {count:4}  {outcome}" for (kind, outcome), count in sorted(self.outcomes.items())]
-        kills = sum(count for (_, outcome), count in self.outcomes.items() if not outcome.startswith("not reached"))
-        return "\n".join(
-            [*lines, f"{kills} kills, {self.reads} reads meanwhile, {self.resumed} restarts reused splits"]
-        )
+        """Points, runs and outcomes as Markdown."""
+        lines = [f"| {point} | {count} | {outcome} |" for (point, outcome), count in sorted(self.outcomes.items())]
+        told = f"{self.kills} kills; {self.reads:,} reads meanwhile; {self.resumed} restarts used what was there."
+        return "\n".join(["| point | runs | outcome |", "|---|---:|---|", *lines, "", told])
 
     @property
     def failed(self) -> bool:
@@ -148,19 +172,21 @@ class Sweep:
         return any(not outcome.endswith(("recovered", "fine")) for _, outcome in self.outcomes)
 
 
-def rounds(kills: int) -> Iterator[tuple[str | None, int]]:
-    """Every point at its first passing, then at later ones, then random times."""
-    named: list[tuple[str | None, int]] = [(point, passing) for passing in PASSINGS for point in points()]
-    half = named[: max(kills // 2, min(kills, len(points())))]
-    yield from half
-    yield from ((None, 0) for _ in range(kills - len(half)))
+def rounds(kills: int) -> Iterator[tuple[str, int]]:
+    """Every point, those that are passed often also at later passings, up to half of the kills; then random times."""
+    named = [(point, 1) for point in points()]
+    named += [(point, passing) for passing in (2, 5) for point in PASSED_OFTEN]
+    yield from (named * (1 + kills // len(named)))[: max(kills // 2, min(kills, len(points())))]
+    yield from repeat((RANDOM_TIME, 0), 2 * kills)
 
 
 def sweep(kills: int, seed: int, folder: Path) -> Sweep:
-    """Run ``kills`` rounds."""
+    """Run rounds until ``kills`` runs were killed."""
     found = Sweep(folder, seed)
     for point, passing in rounds(kills):
         found.kill_once(point, passing)
+        if found.kills == kills:
+            break
     return found
 
 
@@ -175,4 +201,4 @@ if __name__ == "__main__":
     finally:
         shutil.rmtree(place, ignore_errors=True)
     print(result.report())
-    sys.exit(result.failed)
+    sys.exit(result.failed or result.kills < given.kills)
