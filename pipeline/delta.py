@@ -92,15 +92,16 @@ def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> li
         split: read_index(job.workspace.path("index", split_file(split, "npy")), task.low, task.high)
         for split in task.splits
     }
-    ordered = np.concatenate(list(parts.values())) & ~FINE_MASK
-    ordered.sort()
-    repeated = repeated_keys(ordered)
-    changed = [part & ~FINE_MASK for split, part in parts.items() if split in task.changed]
-    touched = np.intersect1d(repeated, np.concatenate(changed)) if changed else repeated[:0]
-    places = np.concatenate([_occurrences(split, part, touched) for split, part in parts.items()])
+    changed = np.sort(
+        np.concatenate([_NO_KEYS, *(parts[split] & ~FINE_MASK for split in parts if split in task.changed)])
+    )
+    # What occurs in changed splits is a small part of all: the rest need not be sorted.
+    near = {split: part[rows_with_keys(part & ~FINE_MASK, changed)] for split, part in parts.items()}
+    touched = repeated_keys(np.sort(np.concatenate(list(near.values())) & ~FINE_MASK))
+    places = np.concatenate([_occurrences(split, part, touched) for split, part in near.items()])
     if len(places):
         save_array(job.workspace.path("merge", split_file(task.number, "npy")), places)
-    report(len(ordered))
+    report(sum(map(len, parts.values())))
     bucket = (places[:, 1] & FINE_MASK) >> np.uint64(job.bucket_shift)
     counts: list[int] = np.bincount(bucket.astype(np.int64), minlength=job.buckets).tolist()
     return counts
