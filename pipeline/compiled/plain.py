@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline import scanner
+from pipeline.compiled.certificate import certify
 from pipeline.compiled.library import load
 from pipeline.geo import GeoTable
 from pipeline.header import Header
@@ -62,7 +62,7 @@ class PlainParser:
     """Parses the plain chunks of one split into ``rows``; keeps a sample of each for a comparison with other code."""
 
     def __init__(self, library: Path, header: Header, geo: GeoTable, rows: SplitRows, max_record: int) -> None:
-        self._kernel = load(library)
+        self._library, self._kernel = library, load(library)
         self._header, self._rows, self._max_record = header, rows, max_record
         self._geo_arrays = geo.arrays  # kept alive as long as the kernel points into them
         arrays = {
@@ -91,8 +91,9 @@ class PlainParser:
             return None
         header = self._header
         with stage("verify", len(chunk)):
-            confirmed = scanner.confirm(chunk, ord(header.delimiter), header.fields, separators, self._max_record)
-        if not confirmed:
+            place = self._library, chunk, ord(header.delimiter), header.fields
+            certified = certify(*place, separators, self._max_record)
+        if not certified:
             return None
         lines = len(separators) // header.fields
         doubtful = self._add_rows(chunk, separators, lines, base)
