@@ -96,16 +96,6 @@ typedef struct {
     int64_t invalid;
 } Geo;
 
-static uint16_t find_v4(const Geo *geo, uint32_t address) {
-    uint32_t low = geo->v4_index[address >> 16], count = geo->v4_index[(address >> 16) + 1] - low + 1;
-    while (count > 1) { // without branches on the address: they cannot be predicted
-        uint32_t half = count / 2;
-        low += geo->v4_start[low + half] <= address ? half : 0;
-        count -= half;
-    }
-    return geo->v4_code[low];
-}
-
 static uint16_t find_v6(const Geo *geo, uint64_t hi, uint64_t lo) {
     int64_t low = 0, high = geo->halves; // the first half is 0
     while (high - low > 1) {
@@ -227,8 +217,8 @@ static bool is_v4(const u8 *text, int32_t length, uint32_t *address) {
     return !bad;
 }
 
-// Addresses of IPv4 whose regions are looked up together: the processor then waits for several at a time.
-enum { WAITING = 64 };
+// Addresses of IPv4 whose regions are looked up together, step by step: the processor then waits for many at a time.
+enum { WAITING = 256 };
 typedef struct {
     uint32_t address[WAITING];
     uint16_t *region[WAITING];
@@ -236,7 +226,21 @@ typedef struct {
 } Lookups;
 
 static void look_up(const Geo *geo, Lookups *waiting) {
-    for (int i = 0; i < waiting->count; i++) *waiting->region[i] = find_v4(geo, waiting->address[i]);
+    uint32_t low[WAITING], count[WAITING], most = 0;
+    int waits = waiting->count;
+    for (int i = 0; i < waits; i++) {
+        const uint32_t *index = geo->v4_index + (waiting->address[i] >> 16);
+        low[i] = index[0], count[i] = index[1] - index[0] + 1;
+        most = count[i] > most ? count[i] : most;
+    }
+    for (; most > 1; most -= most / 2) {
+        for (int i = 0; i < waits; i++) { // a step of every search, also of those that have ended: no branch depends on an address
+            uint32_t half = count[i] / 2;
+            low[i] += geo->v4_start[low[i] + half] <= waiting->address[i] ? half : 0;
+            count[i] -= half;
+        }
+    }
+    for (int i = 0; i < waits; i++) *waiting->region[i] = geo->v4_code[low[i]];
     waiting->count = 0;
 }
 
