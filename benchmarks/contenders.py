@@ -70,7 +70,8 @@ def clean(output: Path) -> None:
 
 
 def environment(output: Path) -> dict[str, str]:
-    """The environment of every run: this one, without settings of Logmill; temporary files go where ``clean`` ends
-    them, also those of a run that was killed."""
+    """The environment of every run: this one, without settings of Logmill, and with compiled modules kept as Python
+    does by default; temporary files go where ``clean`` ends them, also those of a run that was killed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOGMILL_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return kept | {"TMPDIR": str((output / "temporary").resolve())}

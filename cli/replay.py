@@ -3,14 +3,12 @@
 from cli.arguments import Arguments
 from cli.console import Answer
 from cli.progress import open_progress
-from cli.run import answer_result
+from cli.run import answer_result, process
 from config import Config
 
 
 def replay_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Runs the pipeline over the input and the named files; answers and returns as ``run_command`` does."""
-    from pipeline.orchestrator import run
-
     with open_progress(arguments.quiet) as progress:
-        result = run(config, progress, arguments.request)
+        result = process(config, progress, arguments.request)
     return answer_result(arguments, config, answer, result)

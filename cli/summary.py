@@ -35,6 +35,8 @@ def print_summary(result: RunResult, check: TruthCheck | str | None = None, cons
             regions = _regions(result, bars=False)
         console.print(Padding(regions, (0, 0, 1, 0)))
     console.print(_facts(result, check))
+    if result.status == "failed":
+        return
     console.print("\nAsk it with DuckDB:")
     # Unwrapped, so that it can be copied from the terminal as one line.
     console.print(Text(query_command(result.output), style="cyan"), soft_wrap=True)
@@ -147,8 +149,9 @@ def _facts(result: RunResult, check: TruthCheck | str | None) -> Table:
     if check is not None:
         good = isinstance(check, TruthCheck) and check.agrees
         add("truth", str(check), "green" if good else "bold red")
-    add("result", f"{result.users:,} users in {result.output_rows:,} rows, {result.total_minutes:,.2f} minutes")
-    add("output", result.output)
+    if result.status != "failed":
+        add("result", f"{result.users:,} users in {result.output_rows:,} rows, {result.total_minutes:,.2f} minutes")
+        add("output", result.output)
     if result.report:
         add("report", result.report)
     if result.plan:

@@ -19,7 +19,7 @@ from pipeline.careful import parse_carefully
 from pipeline.compiled import PlainParser
 from pipeline.errors import FileRefused
 from pipeline.header import Header
-from pipeline.parser import REJECTED, Positions, TextColumns, check, rejected_frame
+from pipeline.parser import NO_REJECTED, REJECTED, Positions, TextColumns, check, rejected_frame
 from pipeline.record_rules import BoundRule, apply_rules
 from pipeline.records import RECORD_TOO_LONG
 from pipeline.splits import Split
@@ -134,8 +134,7 @@ class SplitReader:
         base = position - self.start
         length = min(tally.length, self.split.size - position)  # without a line end that was supplied
         if not columns.records:
-            none = REJECTED.to_frame()
-            return Batch(_NO_ROWS, none, tally.records, tally.blank_lines, tally.lines, length, Counter())
+            return Batch(_NO_ROWS, NO_REJECTED, tally.records, tally.blank_lines, tally.lines, length, Counter())
         with stage("parse"):
             rows = judge_values(columns, data, self.split.header, self.rules)
         rows = rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))

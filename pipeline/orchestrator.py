@@ -48,20 +48,23 @@ from pipeline.splits import InputFile, display_name, file_size, find_inputs, ope
 from pipeline.stages import Spent, stage, sum_up, take
 from pipeline.takeover import finest_buckets, take_over
 from pipeline.timeline import Span, WatchedProgress
+from pipeline.workers import Workers
 from utils.metrics import PeakMemory, usable_cores
 
 
-def run(config: Config, progress: Progress, request: Request = NOTHING_SPECIAL) -> RunResult:
+def run(
+    config: Config, progress: Progress, request: Request = NOTHING_SPECIAL, started: Workers | None = None
+) -> RunResult:
     """Process the input into a new published version, going on from what earlier runs have read.
 
     Returns a result with status ``ok``, or ``partial`` where files were refused and the others published, or
     ``failed``, with nothing published, where every file was refused or a quality gate failed. Raises LogmillError where
-    the run cannot go on; nothing is published then.
+    the run cannot go on; nothing is published then. ``started``: worker processes, if there are any already.
     """
     this = _Run(config, progress)
     this.find_inputs()
     with told_plainly(), ExitStack() as held:
-        this.begin(held, request)
+        this.begin(held, request, started)
         this.take_inventory(request)
         this.start_spark(held)
         this.read(held)
@@ -102,7 +105,7 @@ class _Run:
             )
         self.paths, self.outside = refuse_outside(source, paths)
 
-    def begin(self, held: ExitStack, request: Request) -> None:
+    def begin(self, held: ExitStack, request: Request, started: Workers | None) -> None:
         """Lock both folders, recover what earlier runs left, start the workers."""
         config, output = self.config, self.output
         self.memory = held.enter_context(PeakMemory())
@@ -116,7 +119,7 @@ class _Run:
         self.sizes = plan(config, [], spark=self.choice.spark)  # the workers do not depend on the input
         # Before the pool, so that it outlives the workers.
         self.workspace = held.enter_context(_workspace(config, self.run_id, self.history.base_folder))
-        self.pool = held.enter_context(LocalEngine(self.sizes.workers))
+        self.pool = held.enter_context(LocalEngine(self.sizes.workers, started=started))
         self.engine: Engine = self.pool
         self.geo = self.setup.load_geo()
         self.kernel, self.no_kernel = compile_kernel(cache_folder()) if config.COMPILED_PARSER else (None, "")

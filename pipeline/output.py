@@ -58,7 +58,8 @@ def write_file(job: Job, task: FileTask, report: Callable[[int], None]) -> tuple
     path = folder / f"part-{task.number:04d}-{job.version}.parquet"
     point("output.write")
     codec = None if job.compression == "none" else job.compression
-    pq.write_table(table.cast(SCHEMA), path, compression=codec, row_group_size=1 << 18)
+    # Hardly a value occurs twice: dictionaries would take three times as long, and more room.
+    pq.write_table(table.cast(SCHEMA), path, compression=codec, row_group_size=1 << 18, use_dictionary=False)
     sync(path)
     report(len(totals))
     count(len(totals))

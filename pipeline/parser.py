@@ -25,6 +25,8 @@ REJECTED = pl.Schema(
     }
 )
 """Records that are not counted; ``line`` (from 0) and ``offset`` (bytes) relative to the start of split or chunk."""
+NO_REJECTED = REJECTED.to_frame()
+"""None of them; made once, because frames of Python's making take their time."""
 
 
 @dataclass
@@ -39,7 +41,7 @@ class TextColumns:
     offsets: Positions
     stops: Positions
     lines: Positions
-    rejected: pl.DataFrame = field(default_factory=REJECTED.to_frame)
+    rejected: pl.DataFrame = field(default_factory=lambda: NO_REJECTED)
     warned: Counter[str] = field(default_factory=Counter)
 
     @property

@@ -76,7 +76,7 @@ class RejectWriter:
         """Take some rejected records, as ``REJECTED``."""
         if not len(rejected):
             return
-        self.counts.update(dict(rejected["reason"].value_counts().iter_rows()))
+        self.counts.update(dict(rejected.group_by("reason", maintain_order=True).len().iter_rows()))
         self._waiting.append(rejected)
         self._bytes += int(rejected.estimated_size())
         if self._bytes > _FLUSH_BYTES:

@@ -45,7 +45,7 @@ def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series
     hold no doubled quote, no NUL, valid UTF-8, no blank line, no over-long record. Of every single field the length
     and four bytes are compared, and every byte of a sample of rows.
     """
-    if b"\0" in data or not _is_utf8(data):
+    if b"\0" in data or not is_utf8(data):
         return None
     array = np.frombuffer(data, np.uint8)
     line_ends = array == LF
@@ -80,7 +80,7 @@ def confirm(data: bytes, delimiter: int, fields: int, separators: NDArray[np.int
     ``data`` ends with LF. Only stretches without any doubt pass, as in ``check``. Increasing positions, each of a
     delimiter or a line end outside quotes, and as many as there are: then no field can be missing, doubled or shifted.
     """
-    if b"\0" in data or not _is_utf8(data) or not len(separators) or len(separators) % fields:
+    if b"\0" in data or not is_utf8(data) or not len(separators) or len(separators) % fields:
         return False
     array = np.frombuffer(data, np.uint8)
     expected = int(np.count_nonzero(array == LF)) + int(np.count_nonzero(array == delimiter))
@@ -120,7 +120,8 @@ def _outside(positions: Positions, quotes: Positions) -> Positions:
     return np.delete(positions, inside)
 
 
-def _is_utf8(data: bytes) -> bool:
+def is_utf8(data: bytes) -> bool:
+    """Whether ``data`` is UTF-8 throughout."""
     if data.isascii():
         return True
     try:

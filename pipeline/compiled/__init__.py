@@ -1,5 +1,6 @@
-"""kernel.c and what calls it: the parser of plain chunks, and loops that visit every row. Several times as fast as
-array-at-a-time code, and never needed: whoever has no compiler runs without it, with equal results."""
+"""What is compiled: the parser of plain chunks, loops that visit every row (kernel.c), and the scanner that certifies
+the parser (scanner.c). Several times as fast as array-at-a-time code, and never needed: whoever has no compiler runs
+without it, with equal results."""
 
 from pipeline.compiled.arrange import arrange
 from pipeline.compiled.build import compile_kernel

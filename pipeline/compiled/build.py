@@ -1,4 +1,4 @@
-"""Compile kernel.c once for this machine, into the user's cache folder."""
+"""Compile kernel.c and scanner.c once for this machine, into the user's cache folder."""
 
 import ctypes
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-SOURCE = Path(__file__).with_name("kernel.c")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernel.c", "scanner.c"))
 _FLAGS = ("-shared", "-O3", "-fvisibility=hidden", "-std=c11", *(() if sys.platform == "win32" else ("-fPIC",)))
 _SECONDS = 120
 
@@ -27,7 +27,15 @@ def compile_kernel(cache_dir: Path) -> tuple[Path | None, str]:
         compiler, headers = version("ziglang"), version("pyarrow")
     except PackageNotFoundError:
         return None, "the package ziglang is not installed"
-    decides = [SOURCE.read_text("utf-8"), compiler, headers, sys.platform, platform.machine(), _processor(), *_FLAGS]
+    decides = [
+        *(source.read_text("utf-8") for source in SOURCES),
+        compiler,
+        headers,
+        sys.platform,
+        platform.machine(),
+        _processor(),
+        *_FLAGS,
+    ]
     digest = hashlib.sha256("\n".join(decides).encode()).hexdigest()
     library = cache_dir / f"kernel-{digest[:32]}.so"
     if library.exists() and _loads(library):
@@ -65,7 +73,18 @@ def _loads(library: Path) -> bool:
 
 def _compile(work: Path, library: Path) -> None:
     made = work / library.name
-    command = [sys.executable, "-m", "ziglang", "cc", *_FLAGS, "-I", pa.get_include(), str(SOURCE), "-o", str(made)]
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        *_FLAGS,
+        "-I",
+        pa.get_include(),
+        *map(str, SOURCES),
+        "-o",
+        str(made),
+    ]
     caches = {"ZIG_GLOBAL_CACHE_DIR": str(work / "zig"), "ZIG_LOCAL_CACHE_DIR": str(work / "zig")}
     subprocess.run(
         command, check=True, capture_output=True, text=True, timeout=_SECONDS, env={**os.environ, **caches}, cwd=work

@@ -96,16 +96,6 @@ typedef struct {
     int64_t invalid;
 } Geo;
 
-static uint16_t find_v4(const Geo *geo, uint32_t address) {
-    uint32_t low = geo->v4_index[address >> 16], count = geo->v4_index[(address >> 16) + 1] - low + 1;
-    while (count > 1) { // without branches on the address: they cannot be predicted
-        uint32_t half = count / 2;
-        low += geo->v4_start[low + half] <= address ? half : 0;
-        count -= half;
-    }
-    return geo->v4_code[low];
-}
-
 static uint16_t find_v6(const Geo *geo, uint64_t hi, uint64_t lo) {
     int64_t low = 0, high = geo->halves; // the first half is 0
     while (high - low > 1) {
@@ -227,19 +217,80 @@ static bool is_v4(const u8 *text, int32_t length, uint32_t *address) {
     return !bad;
 }
 
-static uint16_t region_of(const Geo *geo, const u8 *text, int32_t length, const u8 *chunk_end) {
+// Addresses of IPv4 whose regions are looked up together, step by step: the processor then waits for many at a time.
+enum { WAITING = 256 };
+typedef struct {
+    uint32_t address[WAITING];
+    uint16_t *region[WAITING];
+    int count;
+} Lookups;
+
+static void look_up(const Geo *geo, Lookups *waiting) {
+    uint32_t low[WAITING], count[WAITING], most = 0;
+    int waits = waiting->count;
+    for (int i = 0; i < waits; i++) {
+        const uint32_t *index = geo->v4_index + (waiting->address[i] >> 16);
+        low[i] = index[0], count[i] = index[1] - index[0] + 1;
+        most = count[i] > most ? count[i] : most;
+    }
+    for (; most > 1; most -= most / 2) {
+        for (int i = 0; i < waits; i++) { // a step of every search, also of those that have ended: no branch depends on an address
+            uint32_t half = count[i] / 2;
+            low[i] += geo->v4_start[low[i] + half] <= waiting->address[i] ? half : 0;
+            count[i] -= half;
+        }
+    }
+    for (int i = 0; i < waits; i++) *waiting->region[i] = geo->v4_code[low[i]];
+    waiting->count = 0;
+}
+
+static void look_up_later(const Geo *geo, Lookups *waiting, uint32_t address, uint16_t *region) {
+    waiting->address[waiting->count] = address;
+    waiting->region[waiting->count++] = region;
+    if (waiting->count == WAITING) look_up(geo, waiting);
+}
+
+static void find_region(const Geo *geo, const u8 *text, int32_t length, const u8 *chunk_end, Lookups *waiting,
+                        uint16_t *region) {
     const u8 *p = text, *end = text + length;
     uint32_t v4;
-    bool found = chunk_end - text >= 20 ? is_v4(text, length, &v4) : read_v4(&p, end, &v4) && p == end;
-    if (found) return find_v4(geo, v4);
     uint64_t hi, lo;
-    if (!read_v6(text, end, &hi, &lo)) return (uint16_t)geo->invalid;
-    if (hi == 0 && lo >> 32 == 0xFFFF) return find_v4(geo, (uint32_t)lo); // RFC 4291, 2.5.5.2
-    return find_v6(geo, hi, lo);
+    bool found = chunk_end - text >= 20 ? is_v4(text, length, &v4) : read_v4(&p, end, &v4) && p == end;
+    if (found) look_up_later(geo, waiting, v4, region);
+    else if (!read_v6(text, end, &hi, &lo)) *region = (uint16_t)geo->invalid;
+    else if (hi == 0 && lo >> 32 == 0xFFFF) look_up_later(geo, waiting, (uint32_t)lo, region); // RFC 4291, 2.5.5.2
+    else *region = find_v6(geo, hi, lo);
+}
+
+// One to eight characters, digits and at most one point, without branches on them. Reads the eight bytes that end with
+// the text. False where that is not all there is to it.
+static bool read_short_time(const u8 *text, int32_t length, int64_t *micro) {
+    uint64_t word;
+    memcpy(&word, text + length - 8, sizeof word); // the last character is the highest byte (little-endian)
+    int unused = 8 * (8 - length);
+    word = (word >> unused << unused) | (unused ? 0x3030303030303030ULL >> (64 - unused) : 0);
+    uint64_t points = word ^ 0x2E2E2E2E2E2E2E2EULL; // a point becomes 0; the lowest mark is that of the first
+    points = (points - 0x0101010101010101ULL) & ~points & 0x8080808080808080ULL;
+    int fraction = 0;
+    if (points) {
+        int bit = __builtin_ctzll(points) - 7;
+        uint64_t below = ((uint64_t)1 << bit) - 1;
+        word = (word & ~below & ~((uint64_t)0xFF << bit)) | (word & below) << 8 | '0';
+        fraction = 7 - bit / 8;
+    }
+    uint64_t digits = word ^ 0x3030303030303030ULL;
+    if (((digits + 0x7676767676767676ULL) | digits) & 0x8080808080808080ULL || (points && length == 1)) return false;
+    digits = digits * 10 + (digits >> 8);
+    digits = ((digits & 0x000000FF000000FFULL) * 0x000F424000000064ULL +
+              (digits >> 16 & 0x000000FF000000FFULL) * 0x0000271000000001ULL) >> 32;
+    if (fraction > 6) return false; // to be rounded
+    *micro = (int64_t)digits * POWER[6 - fraction];
+    return true;
 }
 
 // Digits with at most one point, exact, rounded half-even; false where another must judge the text.
-static bool read_watch_time(const u8 *text, int32_t length, int64_t *micro) {
+static bool read_watch_time(const u8 *chunk, const u8 *text, int32_t length, int64_t *micro) {
+    if (length > 0 && length <= 8 && text + length - chunk >= 8 && read_short_time(text, length, micro)) return true;
     int64_t number = 0;
     int digits = 0, fraction = -1;
     if (length > 19) return false;
@@ -354,6 +405,7 @@ EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t coun
                          const Geo *geo, const Rows *rows, int64_t at, int64_t text_bytes, int64_t base,
                          int32_t *doubtful) {
     int64_t begin = at, doubts = 0, fields = columns->fields;
+    Lookups waiting = {.count = 0};
     const u8 *chunk_end = count ? data + separators[count * fields - 1] + 1 : data;
     for (int64_t line = 0; line < count; line++) {
         const int32_t *ends = separators + line * fields;
@@ -369,7 +421,7 @@ EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t coun
         FIELD(columns->ip_address, ip, ip_length)
         FIELD(columns->watch_time, watch, watch_length)
         int64_t micro, timestamp = 0;
-        bool good = read_watch_time(watch, watch_length, &micro) && !may_be_blank(id, id_length) &&
+        bool good = read_watch_time(data, watch, watch_length, &micro) && !may_be_blank(id, id_length) &&
                     !may_be_blank(user, user_length) &&
                     !(id_length == columns->header_length && memcmp(id, columns->header, (size_t)id_length) == 0);
         if (good && columns->timestamp >= 0) {
@@ -386,12 +438,13 @@ EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t coun
         rows->user_hash[at] = XXH3_64bits(user, (size_t)user_length);
         memcpy(rows->users + text_bytes, user, (size_t)user_length);
         rows->user_end[at] = text_bytes += user_length;
-        rows->region[at] = region_of(geo, ip, ip_length, chunk_end);
+        find_region(geo, ip, ip_length, chunk_end, &waiting, rows->region + at);
         rows->micro_minutes[at] = micro;
         rows->offset[at] = (uint32_t)(base + start);
         if (rows->timestamp) rows->timestamp[at] = timestamp;
         at++;
     }
+    look_up(geo, &waiting);
     return at - begin;
 }
 

@@ -1,4 +1,4 @@
-"""kernel.c as Python sees it: loaded once per process, its functions typed."""
+"""kernel.c and scanner.c as Python sees it: loaded once per process, its functions typed."""
 
 import ctypes
 from functools import lru_cache
@@ -6,6 +6,7 @@ from pathlib import Path
 
 _P, _I = ctypes.c_void_p, ctypes.c_int64
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
+    "certify": (ctypes.c_int, (ctypes.c_char_p, _I, ctypes.c_uint8, _I, _P, _I, _I)),
     "find_separators": (_I, (ctypes.c_char_p, _I, ctypes.c_uint8, _P, _I)),
     "read_rows": (_I, (ctypes.c_char_p, _P, _I, _P, _P, _P, _I, _I, _I, _P)),
     "find_candidates": (_I, (_P, _I, _P, _I, _I, _P, _P)),

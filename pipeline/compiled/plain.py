@@ -1,7 +1,6 @@
 """Plain chunks through the compiled kernel: bytes → verified field ends → rows, and the few lines left to others."""
 
 import ctypes
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline import scanner
+from pipeline.compiled.certificate import certify
 from pipeline.compiled.library import load
 from pipeline.geo import GeoTable
 from pipeline.header import Header
@@ -62,7 +61,7 @@ class PlainParser:
     """Parses the plain chunks of one split into ``rows``; keeps a sample of each for a comparison with other code."""
 
     def __init__(self, library: Path, header: Header, geo: GeoTable, rows: SplitRows, max_record: int) -> None:
-        self._kernel = load(library)
+        self._library, self._kernel = library, load(library)
         self._header, self._rows, self._max_record = header, rows, max_record
         self._geo_arrays = geo.arrays  # kept alive as long as the kernel points into them
         arrays = {
@@ -79,7 +78,7 @@ class PlainParser:
             **{role: places[role] for role in ("log_id", "user_id", "ip_address", "watch_time", "timestamp")},
         )
         self._separators: Separators = np.empty(0, np.int32)
-        self._samples: list[tuple[TextColumns, NDArray[np.int64]]] = []
+        self._samples: list[tuple[list[list[str]], NDArray[np.int64], NDArray[np.int64]]] = []
 
     def parse(self, chunk: bytes, base: int) -> PlainChunk | None:
         """Add the rows of ``chunk``, which ends with LF, to ``rows``; None, with nothing added, where it is not plain.
@@ -91,8 +90,9 @@ class PlainParser:
             return None
         header = self._header
         with stage("verify", len(chunk)):
-            confirmed = scanner.confirm(chunk, ord(header.delimiter), header.fields, separators, self._max_record)
-        if not confirmed:
+            place = self._library, chunk, ord(header.delimiter), header.fields
+            certified = certify(*place, separators, self._max_record)
+        if not certified:
             return None
         lines = len(separators) // header.fields
         doubtful = self._add_rows(chunk, separators, lines, base)
@@ -104,11 +104,11 @@ class PlainParser:
 
     def sample(self) -> tuple[TextColumns, NDArray[np.int64]]:
         """Some lines of every chunk as text, and their places in the rows."""
-        texts = [columns for columns, _ in self._samples] or [no_columns(self._header)]
-        together = {role: pl.concat([columns.texts[role] for columns in texts]) for role in self._header.columns}
-        offsets = np.concatenate([columns.offsets for columns in texts])
-        places = np.concatenate([np.empty(0, np.int64), *(places for _, places in self._samples)])
-        return TextColumns(together, offsets, offsets, offsets), places
+        fields, offsets, places = zip(*self._samples, strict=True) if self._samples else ((), (), ())
+        none = np.empty(0, np.int64)
+        begins = np.concatenate([none, *offsets])
+        columns = _as_columns(self._header, [line for some in fields for line in some])
+        return TextColumns(columns, begins, begins, begins), np.concatenate([none, *places])
 
     def _find_separators(self, chunk: bytes) -> Separators | None:
         if len(self._separators) < len(chunk) // 4 + 128:
@@ -142,26 +142,37 @@ class PlainParser:
 
     def _take_sample(self, chunk: bytes, separators: Separators, doubtful: NDArray[np.int32], base: int) -> None:
         lines = len(separators) // self._header.fields
-        sample = np.setdiff1d(np.linspace(0, lines - 1, _SAMPLE).astype(np.int64), doubtful)
-        texts = self._texts(chunk, separators, sample)
-        texts.offsets += base
-        self._samples.append((texts, self._rows.count + sample - np.searchsorted(doubtful, sample)))
+        sample = np.unique(np.arange(_SAMPLE) * (lines - 1) // (_SAMPLE - 1))
+        sample = sample[~np.isin(sample, doubtful)]
+        fields, starts, _ = self._fields(chunk, separators, sample)
+        places = self._rows.count + sample - np.searchsorted(doubtful, sample)
+        self._samples.append((fields, np.array(starts, np.int64) + base, places))
 
     def _texts(self, chunk: bytes, separators: Separators, lines: NDArray[Any]) -> TextColumns:
         """The columns of some lines as text."""
-        fields = self._header.fields
-        ends = separators.reshape(-1, fields)
-        starts = (
-            np.where(lines > 0, ends[lines - 1, -1] + 1, 0).astype(np.int64) if len(lines) else np.empty(0, np.int64)
-        )
-        texts: Mapping[str, list[str]] = {role: [] for role in self._header.columns}
-        last: list[int] = []
-        for start, stops in zip(starts.tolist(), ends[lines].tolist(), strict=True):
+        if not len(lines):
+            return no_columns(self._header)
+        fields, starts, last = self._fields(chunk, separators, lines)
+        columns = _as_columns(self._header, fields)
+        return TextColumns(columns, np.array(starts, np.int64), np.array(last, np.int64), lines.astype(np.int64))
+
+    def _fields(
+        self, chunk: bytes, separators: Separators, lines: NDArray[Any]
+    ) -> tuple[list[list[str]], list[int], list[int]]:
+        """(the columns' texts of every line, where the lines begin, where they end) of some lines."""
+        ends = separators.reshape(-1, self._header.fields)
+        starts = np.where(lines > 0, ends[lines - 1, -1] + 1, 0).tolist()
+        fields, last = [], []
+        for start, stops in zip(starts, ends[lines].tolist(), strict=True):
             if chunk[stops[-1] - 1 : stops[-1]] == b"\r" and stops[-1] > start:
                 stops[-1] -= 1
             last.append(stops[-1])
-            for role, place in self._header.columns.items():
-                value = chunk[stops[place - 1] + 1 if place else start : stops[place]]
-                texts[role].append((value[1:-1] if value.startswith(b'"') else value).decode())
-        series = {role: pl.Series(values, dtype=pl.String) for role, values in texts.items()}
-        return TextColumns(series, starts, np.array(last, np.int64), lines.astype(np.int64))
+            values = [chunk[stops[at - 1] + 1 if at else start : stops[at]] for at in self._header.columns.values()]
+            fields.append([(value[1:-1] if value.startswith(b'"') else value).decode() for value in values])
+        return fields, starts, last
+
+
+def _as_columns(header: Header, lines: list[list[str]]) -> dict[str, pl.Series]:
+    return {
+        role: pl.Series([line[place] for line in lines], dtype=pl.String) for place, role in enumerate(header.columns)
+    }

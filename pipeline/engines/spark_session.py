@@ -20,8 +20,8 @@ from config import Config
 from pipeline.cache import cache_folder
 from pipeline.engines.java import find_java
 from pipeline.engines.jvm import Jvm, launch
-from pipeline.engines.local import WORKER_ENVIRONMENT
 from pipeline.errors import EnvironmentFault
+from pipeline.workers import WORKER_ENVIRONMENT
 
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext

@@ -49,6 +49,14 @@ def test_an_empty_run_and_many_refusals_render(result) -> None:
     assert max(len(line) for line in render(many, width=200).split("Ask it")[0].splitlines()) <= 100
 
 
+def test_a_failed_run_names_no_result(result) -> None:
+    shown = render(replace(result, status="failed", output="the-output", error="every input file was refused"))
+    assert "every input file was refused" in shown
+    assert "the-output" not in shown
+    assert "minutes" not in shown.split("error")[1]
+    assert "Ask it" not in shown
+
+
 def test_the_query_survives_odd_paths() -> None:
     assert query_command("a/b/").startswith("duckdb -c \"FROM 'a/b/*/*.parquet' ")
     assert query_command("it's").startswith("duckdb -c \"FROM 'it''s/*/*.parquet' ")

@@ -75,6 +75,7 @@ def finish(program: subprocess.Popen) -> Ended:
         out, err = program.communicate(timeout=LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
         program.kill()
+        program.communicate()  # or what is left of it fails a later test
         raise
     # A worker that was starting when its parent was killed says so; nothing else may show a traceback.
     assert program.returncode == -signal.SIGKILL or "Traceback" not in err, err

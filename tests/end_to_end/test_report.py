@@ -90,7 +90,7 @@ def test_the_report_says_what_the_run_recorded(show, version: Path) -> None:
     assert text.count("(this run)") == 1
     assert page.locator("footer a").first.get_attribute("href") == "https://db-ip.com"
     (stages,) = page.evaluate("[JSON.parse(document.getElementById('data').textContent).timeline.stages]")
-    assert {"read", "add up", "write result"} <= set(stages)
+    assert {"read", "find changed ids", "apply changes", "write result"} <= set(stages)
     assert trouble == []
     page.close()
 

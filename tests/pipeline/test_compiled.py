@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import compiled, scanner
-from pipeline.compiled import PlainParser
+from pipeline.compiled import PlainParser, plain
+from pipeline.compiled.certificate import certify
 from pipeline.csv_reader import SplitReader, judge_values
 from pipeline.geo import GeoTable, load_geo_table
 from pipeline.header import Header
@@ -33,6 +34,7 @@ FILE = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min
     b'"i%d",u%d,2026-01-01T00:00:%02dZ,"a, b",tv,%d.2.3.4,%d.5\n' % (n, n % 50, n % 60, n % 4 + 1, n)
     for n in range(300)
 )
+WITHOUT_QUOTES = FILE.replace(b'"', b"_").replace(b"a, b", b"a. b")
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +104,17 @@ def regions(texts: list[str], geo: GeoTable) -> np.ndarray:
 )
 def test_watch_times(texts: list[str]) -> None:
     texts = [text.replace("|", "").replace("\n", "") for text in texts]
+    assert_equals_the_rules({"watch_time": texts}, GEO.load())
+
+
+def test_every_byte_at_every_place_of_a_watch_time() -> None:
+    texts = [
+        text[:place] + chr(byte) + text[place:]
+        for text in ("", "7", ".5", "12.5", "999.999", "0.123456", "9999999.9")
+        for place in range(len(text) + 1)
+        for byte in range(1, 128)
+        if chr(byte) not in '\n\r|"'
+    ]
     assert_equals_the_rules({"watch_time": texts}, GEO.load())
 
 
@@ -287,24 +300,48 @@ BREAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@pytest.mark.parametrize(
+    "file", [FILE, FILE.replace(b'"', b"_").replace(b"a, b", b"a. b")], ids=["quotes", "no quotes"]
+)
 @pytest.mark.parametrize("fault", BREAKS)
-def test_broken_separators_are_never_believed(fault: str, monkeypatch) -> None:
-    find, confirm = PlainParser._find_separators, scanner.confirm
+def test_broken_separators_are_never_believed(fault: str, file: bytes, monkeypatch) -> None:
+    find, certify = PlainParser._find_separators, plain.certify
     answers = []
 
     def broken(self: PlainParser, chunk: bytes) -> np.ndarray:
         return np.ascontiguousarray(BREAKS[fault](find(self, chunk).copy()))
 
     monkeypatch.setattr(PlainParser, "_find_separators", broken)
-    monkeypatch.setattr(scanner, "confirm", lambda *given: answers.append(confirm(*given)) or answers[-1])
-    truth = read_file(FILE, 256, timestamps=False)
-    with Harness([FILE], chunk_bytes=5000) as run:
+    monkeypatch.setattr(plain, "certify", lambda *given: answers.append(certify(*given)) or answers[-1])
+    truth = read_file(file, 256, timestamps=False)
+    with Harness([file], chunk_bytes=5000) as run:
         outcome = run.read()
         (accepted,) = run.accepted(outcome)
     assert answers
     assert not any(answers)
     assert accepted == [(offset, enriched(e.log_id, e.user_id, e.ip_address, e.micro)) for offset, e in truth.events]
     assert len(accepted) == 300
+
+
+@given(st.data())
+def test_the_certificate_is_that_of_the_scanner(data: st.DataObject) -> None:
+    fields = data.draw(st.integers(1, 4))
+    lines = data.draw(st.lists(st.lists(st.text("ab\0é", max_size=40), min_size=fields, max_size=fields), max_size=9))
+    chunk = b"".join("|".join(line).encode() + b"\n" for line in lines)
+    ends = np.flatnonzero(np.isin(np.frombuffer(chunk, np.uint8), list(b"|\n"))).astype(np.int32)
+    changes = st.tuples(st.integers(0, max(len(ends) - 1, 0)), st.integers(-3, 3), st.sampled_from("+-="))
+    for place, by, what in data.draw(st.lists(changes, max_size=2)) if len(ends) > 3 else ():
+        if what == "-":
+            ends = np.delete(ends, place % len(ends))
+        elif what == "+":
+            ends = np.insert(ends, place, by)
+        else:
+            ends[place % len(ends)] += by
+    broken = data.draw(st.binary(max_size=3))
+    chunk = chunk.replace(b"ab", broken.replace(b'"', b"x")) if data.draw(st.booleans()) else chunk
+    limit = data.draw(st.integers(5, 90))
+    given = chunk, ord("|"), fields, ends, limit
+    assert certify(Path(kernel()), *given) == (chunk.endswith(b"\n") and scanner.confirm(*given))
 
 
 def rolled(name: str) -> Callable[[SplitRows, slice], None]:

@@ -36,12 +36,12 @@ def test_a_damaged_library_is_made_anew(damage: bytes, cache: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("_processor", lambda: "flags: mmx"), ("SOURCE", "other"), ("version", lambda _: "0.1")]
+    ("name", "value"), [("_processor", lambda: "flags: mmx"), ("SOURCES", "other"), ("version", lambda _: "0.1")]
 )
 def test_another_machine_source_or_compiler_takes_no_library_of_this_one(
     name: str, value: object, cache: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    if name == "SOURCE":
+    if name == "SOURCES":
         value = tmp_path / "kernel.c"
         value.write_text(build.SOURCE.read_text() + "\n")
     monkeypatch.setattr(build, name, value)
@@ -59,7 +59,7 @@ def test_every_reason_why_there_is_none(tmp_path: Path, monkeypatch) -> None:
         f"{tmp_path / 'file' / 'cache'} cannot be written (Not a directory)",
     )
     with monkeypatch.context() as patch:
-        patch.setattr(build, "SOURCE", tmp_path / "file")
+        patch.setattr(build, "SOURCES", (tmp_path / "file",))
         (tmp_path / "file").write_text("this is no C\n")
         library, reason = compile_kernel(tmp_path / "cache")
         assert library is None

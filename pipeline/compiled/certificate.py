@@ -1,0 +1,21 @@
+"""The certificate of a chunk: the field ends are what the chunk says, as the independent scanner sees it."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import scanner
+from pipeline.compiled.library import load
+
+
+def certify(
+    library: Path, data: bytes, delimiter: int, fields: int, separators: NDArray[np.int32], max_record: int
+) -> bool:
+    """What ``scanner.confirm`` says; of a chunk without quotes scanner.c says the same, several times as fast."""
+    if b'"' in data:
+        return scanner.confirm(data, delimiter, fields, separators, max_record)
+    if not scanner.is_utf8(data):
+        return False
+    ends = np.ascontiguousarray(separators)
+    return bool(load(library).certify(data, len(data), delimiter, fields, ends.ctypes.data, len(ends), max_record))
