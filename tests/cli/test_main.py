@@ -27,7 +27,7 @@ KEYS = [
 
 
 def raise_(error: BaseException) -> Callable[..., RunResult]:
-    def run(_config, _progress, _request) -> RunResult:
+    def run(*_: object) -> RunResult:
         print("noise of a library")
         raise error
 
@@ -44,7 +44,7 @@ def only_object(capsys: pytest.CaptureFixture[str]) -> tuple[dict, str]:
 
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("partial", 3)])
 def test_json_of_a_run(status, code, install, result, capsys) -> None:
-    def run(_config, progress, _request) -> RunResult:
+    def run(_config, progress, *_: object) -> RunResult:
         print("noise of a library")
         progress.phase("Phase 1", 100)
         progress.advance(100)
@@ -110,9 +110,7 @@ def test_debug_shows_the_traceback(install, capsys) -> None:
 
 
 def test_quiet_says_only_what_went_wrong(install, result, capsys) -> None:
-    install(
-        lambda _config, progress, _request: progress.note("hidden") or replace(result, status="ok", refused_files=())
-    )
+    install(lambda _config, progress, *_: progress.note("hidden") or replace(result, status="ok", refused_files=()))
     assert main(["--quiet", "--input", "x"]) == 0
     assert capsys.readouterr() == ("", "")
     install(lambda *_: result)
