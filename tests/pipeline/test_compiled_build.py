@@ -42,8 +42,10 @@ def test_another_machine_source_or_compiler_takes_no_library_of_this_one(
     name: str, value: object, cache: Path, tmp_path: Path, monkeypatch
 ) -> None:
     if name == "SOURCES":
-        value = tmp_path / "kernel.c"
-        value.write_text(build.SOURCE.read_text() + "\n")
+        first, *others = build.SOURCES
+        changed = tmp_path / first.name
+        changed.write_text(first.read_text() + "\n")
+        value = (changed, *others)
     monkeypatch.setattr(build, name, value)
     tried = []
     monkeypatch.setattr(build, "_compile", lambda _, library: tried.append(library) or shutil.copy(kernel(), library))

@@ -49,7 +49,7 @@ class Versions:
         return found
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.data(), files, keeps, sizes, st.sampled_from([1, 2, 8, 1024]), st.sampled_from([1, 3]))
 def test_each_version_equals_the_reference(data, contents, keep, split_bytes, buckets, workers):
     with Harness(

@@ -38,7 +38,7 @@ def test_reader_equals_reference(data, chunk_bytes, split_bytes, keep, compiled)
     assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep, compiled=compiled)
 
 
-@settings(max_examples=800)
+@settings(max_examples=500)
 @given(fuzzed_files(), sizes, sizes, st.booleans(), st.booleans(), st.booleans())
 def test_any_bytes_are_read_like_the_reference(data, chunk_bytes, split_bytes, timestamps, compiled, narrow):
     """``make fuzz`` goes on where this ends."""
