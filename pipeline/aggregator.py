@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from pipeline.arrow import to_arrow
 from pipeline.compiled import Part, find_candidates, judge_copies
-from pipeline.dedupe import repeated_keys, resolve, rows_with_keys
+from pipeline.dedupe import in_range, repeated_keys, resolve, rows_with_keys
 from pipeline.intermediate import (
     FINE_MASK,
-    PLACE_UNIT,
     bucket_file,
+    placed_rows,
     read_frame,
     read_index,
     read_rows,
@@ -83,7 +83,7 @@ class BucketResult:
 
 @dataclass(frozen=True)
 class SettleTask:
-    """Settle the contested ids of range ``number`` of ``ranges``, which lie in the files of ``buckets``."""
+    """Settle the ids of range ``number`` of ``ranges`` that earlier tasks set aside in the files of ``buckets``."""
 
     number: int
     ranges: int
@@ -175,13 +175,10 @@ def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> Buck
 
 def settle(job: Job, task: SettleTask, report: Callable[[int], None]) -> int:
     """Decide contested ids between buckets; writes corrections/ (the rows of winners that lose, with ``bucket``)."""
-    shift = 64 - (task.ranges.bit_length() - 1)
     parts = []
     for bucket in task.buckets:
         frame = read_frame(job.workspace.path("contested", bucket_file(bucket)))
-        if task.ranges > 1:
-            mine = (frame["id_hi"].to_numpy().view(np.uint64) >> np.uint64(shift)) == task.number
-            frame = frame.filter(pl.Series(mine))
+        frame = frame.filter(pl.Series(in_range(frame["id_hi"].to_numpy(), task.number, task.ranges)))
         parts.append(frame.with_columns(pl.lit(bucket).alias("bucket")))
     rows = pl.concat(parts)
     losers = resolve(rows, job.keep, job.geo().names).losers
@@ -228,8 +225,8 @@ def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[list[tuple[int,
             if rows is None:
                 continue
             if passes > 1:
-                leading = column(rows, "id_hi").view(np.uint64) >> np.uint64(64 - (passes.bit_length() - 1))
-                rows = rows.take(to_arrow(np.flatnonzero(leading == number))).combine_chunks()
+                mine = in_range(column(rows, "id_hi"), number, passes)
+                rows = rows.take(to_arrow(np.flatnonzero(mine))).combine_chunks()
             parts.append((split, rows))
         if sum(len(rows) for _, rows in parts):
             yield parts
@@ -259,9 +256,7 @@ def _take(parts: list[tuple[int, pa.Table]], places: NDArray[np.int64]) -> pl.Da
     frames, first = [], 0
     for split, part in parts:
         here = places[np.searchsorted(places, first) : np.searchsorted(places, first + len(part))]
-        frame = pl.from_arrow(part.take(to_arrow(here - first)))
-        assert isinstance(frame, pl.DataFrame)
-        frames.append(frame.with_columns(place=split * PLACE_UNIT + pl.col("offset").cast(pl.Int64)))
+        frames.append(placed_rows(part.take(to_arrow(here - first)), split))
         first += len(part)
     return pl.concat(frames)
 

@@ -27,6 +27,13 @@ def to_numpy(values: pa.Array) -> NDArray[Any]:
     return np.frombuffer(buffer, dtype)[values.offset : values.offset + len(values)] if buffer else np.empty(0, dtype)
 
 
+def to_frame(table: pa.Table) -> pl.DataFrame:
+    """The table as a frame, without copying what need not be copied."""
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
 def to_table(columns: Mapping[str, Sequence[object]], schema: pa.Schema) -> pa.Table:
     """A table of ``schema`` from Python values by column."""
     frame = pl.DataFrame({name: list(columns[name]) for name in schema.names}, schema=pl.Schema(schema))

@@ -48,6 +48,15 @@ def rows_with_keys(keys: Keys, wanted: Keys) -> Rows:
     return found
 
 
+def in_range(id_hi: NDArray[np.int64], number: int, ranges: int) -> NDArray[np.bool_]:
+    """Which ids lie in range ``number`` of ``ranges`` (a power of two), by their leading bits."""
+    if ranges == 1:
+        return np.ones(len(id_hi), bool)
+    leading = id_hi.view(np.uint64) >> np.uint64(64 - (ranges.bit_length() - 1))
+    mine: NDArray[np.bool_] = leading == np.uint64(number)
+    return mine
+
+
 def distinct_contents(rows: pl.DataFrame, keep: str) -> pl.DataFrame:
     """One row for each content, with ``copies``: the first copy by place, with the timestamp that decides for it.
 

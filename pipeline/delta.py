@@ -18,13 +18,14 @@ import polars as pl
 import polars_hash as plh
 from numpy.typing import NDArray
 
-from pipeline.aggregator import TOTALS, BucketResult, count_regions
-from pipeline.dedupe import repeated_keys, resolve, rows_with_keys
+from pipeline.aggregator import TOTALS, BucketResult, SettleTask, count_regions
+from pipeline.dedupe import in_range, repeated_keys, resolve, rows_with_keys
 from pipeline.intermediate import (
     FINE_BUCKET_BITS,
     FINE_MASK,
-    PLACE_UNIT,
     bucket_file,
+    keys_with_prefixes,
+    placed_rows,
     read_frame,
     read_index,
     read_rows,
@@ -57,15 +58,6 @@ class CollectTask:
     removed: tuple[int, ...]
     ranges: tuple[int, ...]
     rows: int
-
-
-@dataclass(frozen=True)
-class SettleTask:
-    """Settle the touched ids of range ``number`` of ``ranges``, which lie in the files of ``buckets``."""
-
-    number: int
-    ranges: int
-    buckets: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -119,13 +111,11 @@ def collect(job: Job, task: CollectTask, report: Callable[[int], None]) -> int:
         table = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets)
         if table is None:
             continue
-        rows = pl.from_arrow(table)
-        assert isinstance(rows, pl.DataFrame)
+        rows = placed_rows(table, split)
         sign = signs.get(split, 0)
         wanted = rows_with_keys(rows["id_hi"].to_numpy().view(np.uint64) & ~FINE_MASK, touched.get(split, _NO_KEYS))
-        place = pl.lit(split * PLACE_UNIT, pl.Int64) + pl.col("offset")
         now, before = pl.lit(sign >= 0).alias("now"), pl.lit(sign <= 0).alias("before")
-        aside.append(rows[wanted].with_columns(place=place).drop("offset").with_columns(now, before))
+        aside.append(rows[wanted].drop("offset").with_columns(now, before))
         if sign:
             others = np.ones(len(rows), bool)
             others[wanted] = False
@@ -141,13 +131,10 @@ def collect(job: Job, task: CollectTask, report: Callable[[int], None]) -> int:
 
 def settle_changes(job: Job, task: SettleTask, report: Callable[[int], None]) -> Settled:
     """Write the signed totals of winners that changed, and the places of losers that came and went (delta/)."""
-    shift = np.uint64(64 - (task.ranges.bit_length() - 1))
     parts = []
     for bucket in task.buckets:
         frame = read_frame(job.workspace.path("delta", f"aside-{bucket_file(bucket)}"))
-        if task.ranges > 1:
-            frame = frame.filter(pl.Series((frame["id_hi"].to_numpy().view(np.uint64) >> shift) == task.number))
-        parts.append(frame)
+        parts.append(frame.filter(pl.Series(in_range(frame["id_hi"].to_numpy(), task.number, task.ranges))))
     rows = pl.concat(parts)
     names = job.geo().names
     before = resolve(rows.filter("before").drop("before", "now"), job.keep, names)
@@ -182,10 +169,7 @@ _NO_KEYS: NDArray[np.uint64] = np.empty(0, np.uint64)
 
 def _occurrences(split: int, index: NDArray[np.uint64], touched: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """A row [split, key] for each key of a sorted index whose prefix is touched."""
-    first = np.searchsorted(index, touched, side="left")
-    counts = np.searchsorted(index, touched | FINE_MASK, side="right") - first
-    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    keys = index[np.repeat(first, counts) + offsets]
+    keys = keys_with_prefixes(index, touched)
     return np.column_stack([np.full(len(keys), split, np.uint64), keys])
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline.aggregator import SettleTask
 from pipeline.delta import (
     ApplyTask,
     CollectTask,
     Settled,
-    SettleTask,
     TouchTask,
     apply_changes,
     collect,

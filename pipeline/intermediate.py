@@ -7,6 +7,8 @@ leading bits of a 64-bit hash of user_id, so that it holds all rows of its users
 import json
 import os
 import re
+import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
-from pipeline.arrow import to_arrow
+from pipeline.arrow import to_arrow, to_frame
 from pipeline.faults import point
 from pipeline.rows import NO_TIMESTAMP, SplitRows
 
@@ -49,6 +51,11 @@ _BUCKETS_KEY = b"logmill.buckets"
 
 
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+
+
+def new_run_id() -> str:
+    """When the run began, and what tells it from others of that second."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
 
 
 def is_run_folder(path: Path, prefix: str = "") -> bool:
@@ -140,6 +147,11 @@ def read_rows(path: Path, bucket: int, buckets: int, columns: list[str] | None =
     return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks()
 
 
+def placed_rows(rows: pa.Table, split: int) -> pl.DataFrame:
+    """Rows of ``split`` as a frame, with ``place`` (Int64)."""
+    return to_frame(rows).with_columns(place=split * PLACE_UNIT + pl.col("offset").cast(pl.Int64))
+
+
 def coarser(bucket_rows: Sequence[int], buckets: int) -> list[int]:
     """Rows of each of ``buckets`` buckets, from those of as many or more."""
     step = len(bucket_rows) // buckets
@@ -168,6 +180,14 @@ def read_index(path: Path, low: int, high: int) -> NDArray[np.uint64]:
     first = np.searchsorted(index, np.uint64(low), side="left")
     last = np.searchsorted(index, np.uint64(high), side="right")
     return np.array(index[first:last])  # a copy, so that the map and its open file go
+
+
+def keys_with_prefixes(index: NDArray[np.uint64], prefixes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The keys of a sorted id index that begin with one of ``prefixes`` (54 bits, sorted, distinct), sorted."""
+    first = np.searchsorted(index, prefixes, side="left")
+    counts = np.searchsorted(index, prefixes | FINE_MASK, side="right") - first
+    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.array(index[np.repeat(first, counts) + offsets])
 
 
 def write_frame(path: Path, frame: pl.DataFrame) -> None:

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -27,7 +26,7 @@ from pipeline.geo import GeoTable
 from pipeline.header import without_fields
 from pipeline.history import open_history
 from pipeline.incremental import aggregate_from, compare
-from pipeline.intermediate import Workspace, is_run_folder
+from pipeline.intermediate import Workspace, is_run_folder, new_run_id
 from pipeline.lock import Lock
 from pipeline.outcome import BY_SQL, decisions, make_result, nothing_left
 from pipeline.outlook import FileState, Stock, take_stock
@@ -85,7 +84,7 @@ class _Run:
         take()  # of a run before, in this process
         self.spent: list[dict[str, Spent]] = []
         self.progress = WatchedProgress(progress)
-        self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+        self.run_id = new_run_id()
         self.setup = Setup.of(config)
         self.progress.event("run_started", run_id=self.run_id)
         self.output = Output(config.OUTPUT_DIR)

@@ -3,7 +3,6 @@
 import json
 import shutil
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from pipeline.fingerprint import fingerprint
 from pipeline.geo import GeoSource, GeoTable, load_geo_table
 from pipeline.geo.pairs import NOT_EXAMINED, pair_tables, split_pair
 from pipeline.geo.ranges import U16
-from pipeline.intermediate import Workspace, split_file
+from pipeline.intermediate import Workspace, new_run_id, split_file
 from pipeline.job import Job
 from pipeline.journal import ledger_of
 from pipeline.lock import Lock
@@ -105,7 +104,7 @@ def compare_databases(config: Config, progress: Progress) -> GeoDiff:
     current_version(config.OUTPUT_DIR)  # where nothing is published, nothing is locked either
     with ExitStack() as held:
         held.enter_context(told_plainly())
-        run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+        run_id = new_run_id()
         if Path(config.INTERMEDIATE_DIR).is_dir():
             held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
         published = held.enter_context(open_published(config))
@@ -132,7 +131,7 @@ def compare_databases(config: Config, progress: Progress) -> GeoDiff:
         lost |= {file.id: refused[file.path] for file in published.counted if file.path in refused}
         _take_unexamined(published, job, old.names, outcome, lost)
         pool.job = job = replace(job, buckets=fewest_buckets(outcome, job.buckets))
-        progress.phase("Phase 2: compare", sum(ledger.handed_over for ledger in outcome.ledgers))
+        progress.phase("Phase 2: compare", outcome.handed_over)
         totals = aggregate_all(pool, job, outcome.splits, sizes.workers, progress.advance)
         check_balance(outcome, totals)
         numbers = tuple(split.result.split.number for split in outcome.splits if split.result.handed_over)

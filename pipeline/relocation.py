@@ -14,7 +14,7 @@ import polars as pl
 
 from pipeline.dedupe import CONTENT, ID, distinct_contents, rows_with_keys
 from pipeline.geo.pairs import NOT_EXAMINED, split_pair
-from pipeline.intermediate import PLACE_UNIT, bucket_file, read_frame, read_rows, split_file
+from pipeline.intermediate import bucket_file, placed_rows, read_frame, read_rows, split_file
 from pipeline.job import Job
 
 Sums = tuple[int, int, int]
@@ -105,10 +105,8 @@ def _contents_in_conflict(job: Job, task: RelocationTask) -> pl.DataFrame:
     for split in task.splits:
         table = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets)
         if table is not None:
-            rows = pl.from_arrow(table)
-            assert isinstance(rows, pl.DataFrame)
-            rows = rows[rows_with_keys(rows["id_hi"].to_numpy().view(np.uint64), keys)]
-            frames.append(rows.with_columns(place=split * PLACE_UNIT + pl.col("offset").cast(pl.Int64)))
+            rows = placed_rows(table, split)
+            frames.append(rows[rows_with_keys(rows["id_hi"].to_numpy().view(np.uint64), keys)])
     return distinct_contents(pl.concat(frames).join(ids, on=ID, how="semi"), job.keep)
 
 

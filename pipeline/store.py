@@ -23,7 +23,6 @@ class Store:
     """The folder ``store`` of the intermediate folder ``place``."""
 
     def __init__(self, place: Path) -> None:
-        self._place = place
         self.root = place / "store"
 
     def open(self, needed: Mapping[int, frozenset[str]]) -> set[int]:

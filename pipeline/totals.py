@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline import compiled
-from pipeline.arrow import to_numpy
+from pipeline.arrow import to_frame, to_numpy
 from pipeline.errors import BalanceError
 
 _SAFE_SUM = 2.0**62 * (1 - 1e-9)
@@ -83,9 +83,7 @@ class _PolarsTotals:
         self._parts.clear()
 
     def add(self, rows: pa.Table, skipped: NDArray[np.bool_]) -> None:
-        frame = pl.from_arrow(rows.select(_USED))
-        assert isinstance(frame, pl.DataFrame)
-        self.add_frame(frame.filter(pl.Series(~skipped)))
+        self.add_frame(to_frame(rows.select(_USED)).filter(pl.Series(~skipped)))
 
     def add_frame(self, rows: pl.DataFrame) -> None:
         self._parts.append(rows.select(*_USED, pl.lit(1, dtype=pl.Int64).alias("event_count")))

@@ -8,8 +8,16 @@ import polars as pl
 import xxhash
 from numpy.typing import NDArray
 
-from pipeline.dedupe import rows_with_keys
-from pipeline.intermediate import FINE_BUCKET_BITS, FINE_MASK, PLACE_UNIT, Workspace, read_rows, split_file
+from pipeline.dedupe import in_range, rows_with_keys
+from pipeline.intermediate import (
+    FINE_BUCKET_BITS,
+    FINE_MASK,
+    Workspace,
+    keys_with_prefixes,
+    placed_rows,
+    read_rows,
+    split_file,
+)
 from pipeline.known import KnownSplit
 
 Keys = NDArray[np.uint64]
@@ -29,10 +37,7 @@ def rows_of_ids(store: Workspace, splits: Iterable[KnownSplit], prefixes: Keys) 
         if not len(prefixes) or not path.exists():
             continue
         index: Keys = np.load(path, mmap_mode="r")
-        first = np.searchsorted(index, prefixes, side="left")
-        counts = np.searchsorted(index, prefixes | FINE_MASK, side="right") - first
-        places = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-        fine = np.array(index[places] & FINE_MASK, np.int64)
+        fine = (keys_with_prefixes(index, prefixes) & FINE_MASK).astype(np.int64)
         shift = FINE_BUCKET_BITS - (_written_buckets(part).bit_length() - 1)
         for bucket in np.unique(fine >> shift):
             rows = _read_bucket(store, part, int(bucket))
@@ -45,15 +50,11 @@ def rows_of_user(store: Workspace, splits: Iterable[KnownSplit], user: str, pass
     """A user's rows, with ``place``: pass ``number`` of ``passes`` (a power of two) by leading bits of the id."""
     frames = [NO_ROWS]
     fine = xxhash.xxh3_64_intdigest(user.encode()) >> (64 - FINE_BUCKET_BITS)
-    shift = np.uint64(64 - (passes.bit_length() - 1))
     for part in splits:
         written = _written_buckets(part)
         if written:
             rows = _read_bucket(store, part, fine * written >> FINE_BUCKET_BITS).filter(pl.col("user_id") == user)
-            if passes > 1:
-                leading = rows["id_hi"].to_numpy().view(np.uint64) >> shift
-                rows = rows.filter(pl.Series(leading == number))
-            frames.append(rows)
+            frames.append(rows.filter(pl.Series(in_range(rows["id_hi"].to_numpy(), number, passes))))
     return pl.concat([frame for frame in frames if len(frame)] or [NO_ROWS])
 
 
@@ -86,11 +87,7 @@ def _written_buckets(part: KnownSplit) -> int:
 
 def _read_bucket(store: Workspace, part: KnownSplit, bucket: int) -> pl.DataFrame:
     table = read_rows(store.path("rows", split_file(part.number)), bucket, _written_buckets(part))
-    if table is None:
-        return NO_ROWS
-    rows = pl.from_arrow(table)
-    assert isinstance(rows, pl.DataFrame)
-    return rows.with_columns(place=part.number * PLACE_UNIT + pl.col("offset").cast(pl.Int64))
+    return NO_ROWS if table is None else placed_rows(table, part.number)
 
 
 def _signed(half: int) -> int:
