@@ -41,10 +41,7 @@ _OTHERS = {
     "explain": Command(
         "Shows every copy of a record that was read: file, line, content, whether it counts and by which\n"
         "rule, and where its minutes went; or adds up the total of a user from its events.",
-        (
-            *(options.LOG_ID, options.USER),
-            *(options.LIMIT_ROWS.told("copies or events that are shown at most (1000)"), *PLACES, JSON),
-        ),
+        (options.LOG_ID, options.USER, options.EXPLAIN_ROWS, *PLACES, JSON),
     ),
     "regeo": Command(
         "Says what another geo database would move: users, events and minutes from region to region. It\n"

@@ -77,5 +77,6 @@ PORT = Option("--port", "port of the page (8501); 0: any that is free", "N", "DA
 
 NO_SPARK = Option("--no-spark", "do not try to start Spark", more={"dest": "spark", "action": "store_false"})
 LOG_ID = Option("log_id", "the log_id, exactly as in the logs", "ID", more={"nargs": "?"})
+EXPLAIN_ROWS = Option("--limit-rows", "copies or events that are shown at most (20)", "N", "EXPLAIN_ROWS")
 USER = Option("--user", "explain the total of this user instead", "USER_ID")
 VERSION = Option("version", "a version that status lists (the one before)", "VERSION", more={"nargs": "?"})

@@ -81,7 +81,7 @@ def test_options_of_explain_and_regeo() -> None:
         ["explain", "--user", "u", "--limit-rows", "5", "--output", "a", "--intermediate", "b", "--json"]
     )
     assert (arguments.log_id, arguments.user, arguments.json) == (None, "u", True)
-    assert arguments.settings == {"QUERY_ROWS": "5", "OUTPUT_DIR": "a", "INTERMEDIATE_DIR": "b"}
+    assert arguments.settings == {"EXPLAIN_ROWS": "5", "OUTPUT_DIR": "a", "INTERMEDIATE_DIR": "b"}
     assert parse_arguments(["explain", "--", "-id"]).log_id == "-id"
     arguments = parse_arguments(["regeo", "--geo-db", "d", "--geo-level", "country", "--workers", "3", "--dry-run"])
     assert arguments.dry_run
