@@ -74,7 +74,7 @@ def prefixes_in_index(index: Keys, prefixes: Keys) -> Keys:
     near = wanted.join_asof(
         keys, left_on="prefix", right_on="key", strategy="forward", coalesce=False, check_sortedness=False
     )
-    present: Keys = near.filter(pl.col("key") - pl.col("prefix") <= FINE_MASK)["prefix"].to_numpy()
+    present: Keys = near.filter(pl.col("key") - pl.col("prefix") <= int(FINE_MASK))["prefix"].to_numpy()
     return present
 
 
