@@ -72,7 +72,7 @@ def compare_databases(config: Config, progress: Progress) -> GeoDiff:
         lost |= {file.id: refused[file.path] for file in published.counted if file.path in refused}
         take_unexamined(published, job, old.names, outcome, lost)
         pool.job = job = replace(job, buckets=fewest_buckets(outcome, job.buckets))
-        progress.phase("Phase 2: compare", outcome.handed_over)
+        progress.phase("Phase 2: compare", outcome.handed_over, "rows")
         totals = aggregate_all(pool, job, outcome.splits, sizes.workers, progress.advance)
         check_balance(outcome, totals)
         numbers = tuple(split.result.split.number for split in outcome.splits if split.result.handed_over)

@@ -72,7 +72,10 @@ def test_lines_come_every_few_seconds() -> None:
             now[0] += 2.5
             progress.advance(10**9)
         progress.note("odd\x07")
-        progress.phase("Phase 2", 0)
+        progress.phase("Phase 2", 8_000_000, "rows")
+        now[0] += 5
+        progress.advance(2_000_000)
+        progress.phase("Phase 3", 0)
         now[0] += 6
         progress.advance(0)
     assert lines == [
@@ -81,8 +84,11 @@ def test_lines_come_every_few_seconds() -> None:
         "Phase 1: 4 GB of 10 GB (40%), 400 MB/s, 15.0 s left",
         "note: odd\\x07",
         "Phase 1: done in 10.0 s",
-        "Phase 2: 0 B",
-        "Phase 2: done in 6.00 s",
+        "Phase 2: 8,000,000 rows",
+        "Phase 2: 2,000,000 rows of 8,000,000 rows (25%), 400,000 rows/s, 15.0 s left",
+        "Phase 2: done in 5.00 s",
+        "Phase 3: 0 B",
+        "Phase 3: done in 6.00 s",
     ]
 
 
@@ -102,8 +108,9 @@ def test_bars_on_a_terminal() -> None:
         progress.phase("Phase 1", 2 * 10**9)
         progress.advance(10**9)
         progress.note("[red]a note")
-        progress.phase("Phase 2", 0)
+        progress.phase("Phase 2", 70_000, "rows")
     shown = stream.getvalue()
+    assert "70,000 rows of 70,000 rows" in shown
     assert "2 GB of 2 GB" in shown
     assert "note: [red]a note" in shown
 
