@@ -22,7 +22,7 @@ def main() -> None:
         size = ("--files", "6", "--size", "120MB", "--users", "50000")
         _call(place, "generate", "--output", "logs", *size)
         _call(place, "--input", "logs", "--engine", "polars")
-        shown = _call(place, "--input", "logs", "--engine", "polars")
+        shown = _call(place, "--input", "logs", "--engine", "polars", "--full-refresh")
         _take_terminal(browser, shown, place)
         _take_report(browser, (place / "pipeline_data" / "output").resolve().parent / "report.html")
         _take_dashboard(browser, place)

@@ -8,7 +8,7 @@ from rich.console import Console
 from cli.progress import BarProgress, LineProgress, NullProgress, open_progress
 from cli.summary import print_summary, query_command
 from cli.truth import TruthCheck
-from pipeline.results import RunResult
+from pipeline.results import RegionTotal, RunResult
 
 
 def render(result: RunResult, check: TruthCheck | str | None = None, width: int = 80) -> str:
@@ -42,11 +42,20 @@ def test_hostile_names_stay_text(result) -> None:
 def test_an_empty_run_and_many_refusals_render(result) -> None:
     empty = RunResult(run_id="1", status="ok", engine="polars", output="o")
     assert "Done: 0 files" in render(empty)
+    assert "Ask it" not in render(empty)  # DuckDB finds no file where no row is
     many = replace(result, refused_files=result.refused_files * 14, error="14 of 20 files refused")
     assert "and 4 more refused files" in render(many)
     assert "14 of 20" in render(many)
     assert "DIFFERS from truth.json: kept: 1" in render(result, TruthCheck(7, ("kept: 1",)))
     assert max(len(line) for line in render(many, width=200).split("Ask it")[0].splitlines()) <= 100
+
+
+def test_many_regions_do_not_fill_the_screen(result) -> None:
+    regions = tuple(RegionTotal(f"country-{number:03}", 1, 1, 300.0 - number) for number in range(240))
+    shown = render(replace(result, top_regions=regions))
+    assert "country-019" in shown
+    assert "country-020" not in shown
+    assert "and 220 more regions, in the report" in shown
 
 
 def test_a_failed_run_names_no_result(result) -> None:
