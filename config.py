@@ -169,6 +169,9 @@ class Config:
         meaning="Rows that a query shows at most.", change="You export a larger result.")
     QUERY_SECONDS: int = setting(10, integer(1, 86_400), unit="seconds", option="--timeout",
         meaning="Time that a query may take.", change="You ask much of a large result.")
+    EXPLAIN_ROWS: int = setting(20, integer(1, 10**9), unit="rows", option="--limit-rows",
+        meaning="Copies or events that an explanation shows at most, the longest first; it counts all.",
+        change="You want to see all of them.")
     DASHBOARD_PORT: int = setting(8501, integer(0, 65_535), unit="port", option="--port",
         meaning="Port of the dashboard on 127.0.0.1; 0: any that is free.", change="Another program has it.")
 

@@ -180,7 +180,7 @@ class _Run:
         self.incremental = bool(change)
         self.job = replace(self.job, buckets=buckets)
         self._hand_out_job()
-        self.progress.phase("Phase 2: deduplicate, add up", change.rows if change else outcome.handed_over)
+        self.progress.phase("Phase 2: deduplicate, add up", change.rows if change else outcome.handed_over, "rows")
         if self.spark:
             self.pool.close()  # its memory is Spark's now
             self.engine = self.spark

@@ -14,6 +14,7 @@ FOLDERS = {"INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR"}
 
 VALID = {
     "QUERY_ROWS": ("5", 5),
+    "EXPLAIN_ROWS": ("5", 5),
     "QUERY_SECONDS": ("60", 60),
     "LOG_FORMAT": ("JSON", "json"),
     "INPUT_DIR": ("logs", "logs"),
@@ -76,6 +77,7 @@ VALID = {
 
 INVALID = {
     "QUERY_ROWS": ["0", "many"],
+    "EXPLAIN_ROWS": ["0", "all"],
     "QUERY_SECONDS": ["0", "1.5"],
     "LOG_FORMAT": ["xml", ""],
     "INPUT_DIR": ["", "  ", "a\0b", 5],
