@@ -257,7 +257,7 @@ class _Run:
         notes = (
             *decisions(self.config, self.sizes, self.expired, self.forgotten, self.no_kernel),
             *([BY_SQL] if self.buckets is None and self.config.SPARK_PLAN == "auto" else []),
-            *self.replays.describe(),
+            *self.replays.describe({display_name(ledger.file.path) for ledger in outcome.ledgers}),
             *self.taken.notes,
             *quality.column_layouts(outcome),
             *quality.missing_columns(rules, outcome),

@@ -1,5 +1,6 @@
 """Mended records count once: in the replay itself, and in every later run over the same input and output."""
 
+import gzip
 import shutil
 import stat
 from pathlib import Path
@@ -67,7 +68,13 @@ def test_other_columns_delimiters_and_names(place: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(MENDED.encode(), "no header"), (b"PAR1\0\0", "Parquet"), (HEADER.encode("utf-16"), "UTF-16"), (None, "no file")],
+    [
+        (MENDED.encode(), "no header"),
+        (b"PAR1\0\0", "Parquet"),
+        (gzip.compress(b"x"), "is compressed"),
+        (HEADER.encode("utf-16"), "UTF-16"),
+        (None, "no file"),
+    ],
 )
 def test_a_file_that_cannot_be_replayed_changes_nothing(place: Path, content: bytes | None, said: str) -> None:
     (place / "mend.csv").unlink()
@@ -108,3 +115,6 @@ def test_other_inputs_and_outputs_are_not_touched(place: Path) -> None:
     ended = run("--input", "logs", "--full-refresh", "--engine", "polars", cwd=place)
     assert "1 replayed file counts besides the input" in ended.out
     assert published(place) == AFTER
+    ended = run("--input", "december", "--add", "--engine", "polars", cwd=place)
+    assert published(place) == AFTER
+    assert "do not count" not in ended.out, "what counts with the input that was there before counts on"
