@@ -163,6 +163,9 @@ def test_packed_and_headless_files_and_stopped_runs_leave_no_user(watched: Path)
         assert refused["reason"].endswith("under every delimiter of , ; TAB |.")
         assert "person" not in (ended.out + ended.err).lower()
         assert_hidden(watched / "pipeline_data")
+    planned = run("plan", "--input", "in", "--engine", "polars", cwd=watched, env=hidden())
+    assert "would be refused: in/headless.csv" in " ".join(planned.out.split())
+    assert "person" not in planned.out + planned.err
     (watched / "in" / "b.csv.gz").unlink()
     (watched / "in" / "a.csv.gz").unlink()
     assert run_json("--input", "in", "--full-refresh", cwd=watched, env=hidden(), code=3)["status"] == "failed"

@@ -74,6 +74,9 @@ def test_addresses_leave_only_in_raw(tmp_path: Path) -> None:
     shown = ended.out + ended.err + next((tmp_path / "pipeline_data").glob("output.versions/*/run.json")).read_text()
     assert "203.0.113.0/24" in shown, "the first line of the file without a header is shown"
     assert "203.0.113.77" not in shown
+    planned = run("plan", "--input", "logs", "--full-refresh", "--engine", "polars", cwd=tmp_path)
+    assert "203.0.113.0/24" in planned.out
+    assert "203.0.113.77" not in planned.out + planned.err
     for path in (tmp_path / "pipeline_data").rglob("*.parquet"):
         frame = pl.read_parquet(path)
         text = json.dumps(frame.drop("raw", strict=False).rows(), default=str)
