@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pipeline.errors import InputError
+from pipeline.header import without_fields
 from pipeline.intermediate import sync
 from pipeline.splits import display_name
 
@@ -70,9 +71,9 @@ class Replays:
         """Raise InputError where a file that was added now is among those that the run refused."""
         for path in self._added:
             if str(path) in refused:
+                reason = without_fields(refused[str(path)])  # the line that it shows may be a record
                 raise InputError(
-                    f"replay: the file is refused: {refused[str(path)]} Nothing was published; the previous output "
-                    "still stands."
+                    f"replay: the file is refused: {reason} Nothing was published; the previous output still stands."
                 )
 
     def keep(self) -> None:

@@ -80,7 +80,10 @@ def test_a_file_that_cannot_be_replayed_changes_nothing(place: Path, content: by
     (place / "mend.csv").unlink()
     if content is not None:
         (place / "mend.csv").write_bytes(content)
-    assert said in replay(place, "mend.csv", code=3)["error"]
+    error = replay(place, "mend.csv", code=3)["error"]
+    assert said in error
+    assert "8.8.8.8" not in error
+    assert "ann" not in error
     assert published(place) == BEFORE
     assert not list((place / "pipeline_data").glob("output.versions/replayed/*/*.csv"))
     assert not list((place / "pipeline_data").glob("output.versions/replayed/*/.*"))
