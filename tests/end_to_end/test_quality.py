@@ -42,8 +42,10 @@ def gates(**limits: dict[str, float]) -> dict[str, str]:
     return environment(QUALITY_GATES=json.dumps(limits))
 
 
-def test_every_gate_counts_what_it_says(counted: Path) -> None:
-    env = gates(**{name: {"warn": 0, "fail": 1} for name in COUNTS})
+@pytest.mark.parametrize("cut", [{}, {"SPLIT_BYTES": 600}], ids=["phase 1", "both phases"])
+def test_every_gate_counts_what_it_says(counted: Path, cut: dict[str, int]) -> None:
+    limits = {name: {"warn": 0, "fail": 1} for name in COUNTS}
+    env = environment(QUALITY_GATES=json.dumps(limits), **cut)
     answer = run_json("--input", "logs.csv", cwd=counted, env=env)
     found = {entry["name"]: entry for entry in answer["quality"]}
     assert {name: (entry["count"], entry["of"]) for name, entry in found.items()} == COUNTS
@@ -51,6 +53,7 @@ def test_every_gate_counts_what_it_says(counted: Path) -> None:
         assert found[name]["share"] == count / of
         assert found[name]["outcome"] == ("warn" if count else "ok")
         assert found[name]["limit"] == 0
+    assert bool(answer["duplicates_phase2"]) == bool(cut)
     record = json.loads(next(counted.glob("pipeline_data/output.versions/*/run.json")).read_text())
     assert record["quality"] == answer["quality"]
     assert record["settings"]["QUALITY_GATES"][0] == {"name": "rejected", "warn": 0, "fail": 1}
