@@ -51,6 +51,9 @@ def test_a_mended_record_counts_from_now_on(place: Path) -> None:
     assert stored.read_text() == HEADER + MENDED
     assert stat.S_IMODE(stored.stat().st_mode) == 0o600
     assert stat.S_IMODE(stored.parent.stat().st_mode) == 0o700
+    stored.unlink()
+    assert counts(run_json("--input", "logs", cwd=place)) == (2, 1, 0, 0, 1), "who deletes it, takes it back"
+    assert published(place) == BEFORE
 
 
 def test_what_counted_already_is_a_duplicate(place: Path) -> None:
