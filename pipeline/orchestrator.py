@@ -110,6 +110,7 @@ class _Run:
         self.memory = held.enter_context(PeakMemory())
         held.enter_context(Lock(config.INTERMEDIATE_DIR, self.run_id))
         held.enter_context(Lock(output.versions, self.run_id))
+        output.discard()
         now = time.time()
         self.oldest_kept = oldest_kept(config.QUARANTINE_RETENTION_DAYS, now)
         self.expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, now)

@@ -76,6 +76,8 @@ def test_a_share_above_the_limit_fails_and_one_equal_to_it_does_not(name: str, c
 
 
 def test_what_a_stopped_run_rejected_can_be_looked_at(counted: Path) -> None:
+    unfinished = counted / "pipeline_data" / "output.versions" / ".new-20200101T000000Z-abcdef" / "quarantine"
+    unfinished.mkdir(parents=True)
     ended = run("--input", "logs.csv", "--engine", "polars", cwd=counted, env=gates(rejected={"fail": 0.01}))
     assert ended.code == 4
     assert "Failed" in ended.out
@@ -84,6 +86,9 @@ def test_what_a_stopped_run_rejected_can_be_looked_at(counted: Path) -> None:
     assert pl.read_parquet(stopped / "quarantine" / "rejected.parquet")["value"].to_list() == ["much"] * 4
     assert json.loads((stopped / "run.json").read_text())["status"] == "failed"
     assert not (counted / "pipeline_data" / "output").exists()
+    assert not unfinished.parent.exists(), (
+        "what a killed run left goes with the next one, also where that publishes nothing"
+    )
     run_json("--input", "logs.csv", cwd=counted)
     assert not stopped.exists()
 
