@@ -141,7 +141,8 @@ class Config:
     KEEP_VERSIONS: int = setting(3, integer(1, 1000), unit="versions",
         meaning="Published versions that are kept.", change="You want to go back further, or need the room.")
     QUARANTINE_RETENTION_DAYS: int = setting(30, integer(1, 36_500), unit="days",
-        meaning="How long rejected records and conflicts are kept; the next run removes what is older.",
+        meaning="How long what stood in rejected records and conflicts is kept after their file was read; the next run "
+            "removes what is older: quarantines, and in later ones value and raw. Place and reason stay.",
         change="Law or habit asks for another time.")
     QUARANTINE_RAW: bool = setting(True, flag(), unit="yes/no",
         meaning="Keep the bytes of rejected records and conflicts, which may hold personal data, in the quarantine.",

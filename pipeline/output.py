@@ -124,8 +124,7 @@ class Output:
         shutil.rmtree(self.versions / version, ignore_errors=True)
 
     def begin(self, version: str) -> Path:
-        """A hidden folder for the new version, with its ``data`` folder; what an earlier run left unfinished goes."""
-        self.discard()
+        """A hidden folder for the new version, with its ``data`` folder."""
         folder = self.versions / f".new-{version}"
         (folder / "data").mkdir(parents=True)
         return folder

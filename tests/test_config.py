@@ -320,6 +320,7 @@ def test_gates_and_rules_as_tables(tmp_path: Path) -> None:
         ("QUALITY_GATES", '{"rejecte": {"warn": 1}}', "no gate 'rejecte', expected rejected, duplicates"),
         ("QUALITY_GATES", '{"rejected": {"above": 1}}', "'above', expected only warn, fail"),
         ("QUALITY_GATES", '{"rejected": ', "no valid JSON"),
+        ("RECORD_RULES", '{"a":' * 100_000, "nested too deeply"),
         ("RECORD_RULES", '{"a": {"colum": "c", "action": "warn"}}', "rule 'a' has 'colum'"),
     ],
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from pipeline.header import NAMES_FOLLOW
+from pipeline.header import without_fields
 from pipeline.report.charts import MOST_REGIONS, Record, chart_data, reasons
 from pipeline.report.html import (
     Content,
@@ -95,7 +95,13 @@ def _trouble(record: Record) -> Html | None:
     refused = record["refused_files"]
     lines += [
         joined(
-            [element("span", "refused", "mark fail"), " ", _cut(file["file"]), ": ", _cut(_nameless(file["reason"]))]
+            [
+                element("span", "refused", "mark fail"),
+                " ",
+                _cut(file["file"]),
+                ": ",
+                _cut(without_fields(file["reason"])),
+            ]
         )
         for file in refused[:MOST_LINES]
     ]
@@ -110,11 +116,6 @@ def _trouble(record: Record) -> Html | None:
     if not lines:
         return None
     return section("What you should know", element("ul", joined(element("li", line) for line in lines)))
-
-
-def _nameless(reason: str) -> str:
-    """Why a file was refused, without the names of its columns: a line of a file without header holds personal data."""
-    return reason.partition(NAMES_FOLLOW)[0].strip()
 
 
 def _quality(record: Record) -> Html | None:
