@@ -17,6 +17,8 @@ from pipeline.errors import BalanceError, ConfigError
 if TYPE_CHECKING:
     from pipeline.explain import Copy, RecordAnswer, UserAnswer
 
+INDENT = 13
+"""Of what is said of a copy, so that outcomes stand out."""
 STYLES = {"counts": "green", "conflict": "yellow", "duplicate": "dim", "not counted": "dim"}
 
 
@@ -50,19 +52,24 @@ def explain_command(arguments: Arguments, config: Config, answer: Answer) -> int
 
 def print_record(record: "RecordAnswer", console: Console) -> None:
     """The copies, then where the minutes went."""
-    _say(console, f"log_id {record.log_id} in version {record.version} (DEDUPE_KEEP {record.keep})\n")
-    table = new_table(("outcome", False), ("copy", False))
+    _say(console, f"log_id {record.log_id} in version {record.version} (DEDUPE_KEEP {record.keep})")
+    _say(console)
     for copy in record.copies:
-        table.add_row(Text(copy.outcome, style=STYLES[copy.outcome]), _describe(copy))
-    _print(console, table if record.copies else Text("no copy was handed over"))
+        _print_copy(copy, console)
+    if not record.copies:
+        _say(console, "no copy was handed over")
     if record.found > len(record.copies):
         _say(console, f"{len(record.copies):,} of {record.found:,} copies; --limit-rows shows more")
     for rejected in record.rejected:
-        what = f"rejected: {rejected.file} line {rejected.line:,}: {rejected.reason}"
-        _say(console, f"{what} {rejected.column or ''}\n  {rejected.raw}")
+        _say(console, f"rejected: {rejected.file} line {rejected.line:,}: {rejected.reason} {rejected.column or ''}")
+        _say(console, f"  {rejected.raw}")
+    if record.rejected_found > len(record.rejected):
+        shown = f"{len(record.rejected):,} of {record.rejected_found:,} rejected records"
+        _say(console, f"{shown}; --limit-rows shows more")
     if record.destination:
         went = record.destination
-        _say(console, f"\n{_minutes(went.minutes)} minutes of user {went.user_id} went to {went.partition}")
+        _say(console)
+        _say(console, f"{_minutes(went.minutes)} minutes of user {went.user_id} went to {went.partition}")
         if went.total_watch_time_min is not None:
             _say(
                 console,
@@ -73,29 +80,44 @@ def print_record(record: "RecordAnswer", console: Console) -> None:
 
 def print_user(user: "UserAnswer", console: Console) -> None:
     """The events, then the sums beside what is published."""
-    _say(console, f"user {user.user_id} in version {user.version} (DEDUPE_KEEP {user.keep})\n")
-    table = new_table(("minutes", True), ("region", False), ("log_id", False), ("byte", True), ("file", False))
+    _say(console, f"user {user.user_id} in version {user.version} (DEDUPE_KEEP {user.keep})")
+    _say(console)
     for event in user.events:
-        what = _text(event.region), _text(event.log_id or "?")
-        table.add_row(_minutes(event.minutes), *what, f"{event.byte_offset:,}", _text(event.file))
-    _print(console, table)
+        what = f"{_minutes(event.minutes):>14} min  {event.region:<13}  {event.log_id or '?'}"
+        _say(console, f"{what}  {event.file} byte {event.byte_offset:,}")
     if user.event_count > len(user.events):
         _say(console, f"the longest {len(user.events):,} of {user.event_count:,} events; --limit-rows shows more")
+    if user.regions:
+        _say(console)
+        console.print(_sums(user))
+        _say(console)
+    _say(
+        console,
+        f"{user.rows:,} records handed over by phase 1: {user.event_count:,} count, {user.duplicates:,} duplicates, "
+        f"{user.conflicts:,} lost a conflict",
+    )
+    _print_notes(console, user.notes)
+
+
+def _sums(user: "UserAnswer") -> Table:
     sums = new_table(("region", False), ("events", True), ("minutes", True), ("published", True), ("", False))
     for region in user.regions:
         published = region.published_total_watch_time_min
         shown = "none" if published is None else _minutes(published)
         verdict = Text("agrees", style="green") if region.agrees else Text("differs", style="bold red")
         counts = f"{region.event_count:,}", _minutes(region.total_watch_time_min), shown
-        sums.add_row(_text(region.region), *counts, verdict)
-    _say(console, "")
-    _print(console, sums)
-    _say(
-        console,
-        f"\n{user.rows:,} records handed over by phase 1: {user.event_count:,} count, {user.duplicates:,} duplicates, "
-        f"{user.conflicts:,} lost a conflict",
-    )
-    _print_notes(console, user.notes)
+        sums.add_row(Text(printable(region.region)), *counts, verdict)
+    return sums
+
+
+def _print_copy(copy: "Copy", console: Console) -> None:
+    line = "" if copy.line is None else f" line {copy.line:,}"
+    what = f"{_minutes(copy.minutes)} min, user {copy.user_id}, {copy.region or 'region not known'}"
+    outcome = Text(f"{copy.outcome:<{INDENT}}", style=STYLES[copy.outcome])
+    console.print(outcome + Text(printable(what)), soft_wrap=True)
+    for text, style in ((copy.reason, ""), (f"{copy.file}{line}", "dim"), (copy.raw or "", "dim")):
+        if text:
+            _say(console, " " * INDENT + text, style)
 
 
 def _print_notes(console: Console, notes: tuple[str, ...]) -> None:
@@ -103,30 +125,10 @@ def _print_notes(console: Console, notes: tuple[str, ...]) -> None:
         _say(console, f"note: {note}", style="dim")
 
 
-def _describe(copy: "Copy") -> Text:
-    line = "" if copy.line is None else f" line {copy.line:,}"
-    lines = [
-        (f"{_minutes(copy.minutes)} min, user {copy.user_id}, {copy.region or 'region not known'}", ""),
-        (copy.reason, ""),
-        (f"{copy.file}{line}", "dim"),
-        *([(copy.raw, "dim")] if copy.raw else []),
-    ]
-    return Text("\n").join(Text(printable(text), style=style) for text, style in lines)
-
-
 def _minutes(minutes: float) -> str:
     return f"{minutes:,.6f}".rstrip("0").rstrip(".")
 
 
-def _text(value: str) -> Text:
-    return Text(printable(value))
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    """Lines as they are, unwrapped, so that they can be copied."""
-    for line in text.split("\n"):
-        console.print(Text(printable(line), style=style), soft_wrap=True)
-
-
-def _print(console: Console, what: Table | Text) -> None:
-    console.print(what)
+def _say(console: Console, text: str = "", style: str = "") -> None:
+    """One line as it is, unwrapped, so that it can be copied."""
+    console.print(Text(printable(text), style=style), soft_wrap=True)

@@ -27,6 +27,13 @@ CAPTIONS = {
     "last": "the latest timestamp counts",
 }
 
+UNCOUNTED = {
+    "superseded": "its file counts in another version only",
+    "interrupted": "its file was not read to its end",
+    "read": "its file was read, but counts in no version",
+}
+"""Why copies of a file do not count, by its state (``outlook.state_of``)."""
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -58,7 +65,8 @@ class Destination:
 
 @dataclass(frozen=True)
 class RecordAnswer:
-    """All that is known of a log_id in the published ``version``; ``found``: how many copies there are."""
+    """All that is known of a log_id in the published ``version``; ``found``: how many copies there are, and
+    ``rejected_found``: how many rejected records; of both some are listed."""
 
     log_id: str
     version: str
@@ -66,6 +74,7 @@ class RecordAnswer:
     destination: Destination | None
     found: int
     copies: tuple[Copy, ...]
+    rejected_found: int
     rejected: tuple[RejectedCopy, ...]
     notes: tuple[str, ...]
 
@@ -110,7 +119,8 @@ def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswe
         published.keep,
         destination,
         found,
-        tuple(copies),
+        tuple(copies[:limit]),
+        len(rejected),
         rejected[:limit],
         tuple(dict.fromkeys(published.notes)),
     )
@@ -191,7 +201,7 @@ def _copies(
             split = placed.get(int(str(number)))
             kept = {}
             for row in part.to_dicts():
-                verdict = verdicts.by_place[row["place"]] if verdicts else (NOT_COUNTED, f"its file is {state}")
+                verdict = verdicts.by_place[row["place"]] if verdicts else (NOT_COUNTED, UNCOUNTED[state])
                 region = names[row["region"]] if names else None
                 copy = Copy(file.shown, None, None, row["user_id"], region, row["micro_minutes"] / MICRO, *verdict)
                 kept[row["offset"]] = copy

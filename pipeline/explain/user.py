@@ -93,8 +93,9 @@ def explain_user(published: Published, config: Config, user: str) -> UserAnswer:
     totals = published.find_totals(user)
     if not count and not totals:
         raise InputError(
-            f"no event of the user {user!r} was read for version {published.version.name}. Check the id: values are "
-            "never trimmed, and capitals matter."
+            f"no event of the user {user!r} was handed over for version {published.version.name}: none was read, or "
+            "all were rejected, which `python main.py query 'FROM quarantine'` shows. Check the id: values are never "
+            "trimmed, and capitals matter."
         )
     regions = tuple(
         _compare(published, region, *sums.get(region, (0, 0)), *totals.get(region, (None, None)))

@@ -100,8 +100,26 @@ def test_the_table_says_the_same(explained: Path) -> None:
     ended = run("explain", "--user", "u-1", "--limit-rows", 4, cwd=explained)
     assert "the longest 4 of 6 events; --limit-rows shows more" in ended.out
     assert ended.out.count("other-") == 4
-    cut = explain(explained, "the-id", "--limit-rows", 2)
-    assert (cut["found"], len(cut["copies"]), cut["copies"][0]["outcome"]) == (5, 2, "counts")
+    for limit in (1, 2):
+        cut = explain(explained, "the-id", "--limit-rows", limit)
+        assert (cut["found"], len(cut["copies"]), cut["copies"][0]["outcome"]) == (5, limit, "counts")
+        assert (cut["rejected_found"], len(cut["rejected"])) == (2, limit)
+    assert (
+        "1 of 2 rejected records; --limit-rows shows more"
+        in run("explain", "the-id", "--limit-rows", 1, cwd=explained).out
+    )
+
+
+def test_ids_and_records_stand_on_one_line_to_be_copied_whatever_they_hold(tmp_path: Path) -> None:
+    name = f"{'0123456789' * 20}\nnote: forged"
+    (tmp_path / "a.csv").write_text(f'{HEADER}"{name}",ann,{TAIL},1\n"{name}",bob,{TAIL},minus\n')
+    run_json("--input", "a.csv", cwd=tmp_path)
+    shown = name.replace("\n", "\\n")
+    for arguments in (name,), ("--user", "ann"):
+        lines = run("explain", *arguments, cwd=tmp_path).out.splitlines()
+        assert sum(shown in line for line in lines) >= 1, lines
+        assert not [line for line in lines if line.startswith("note: forged")]
+    assert f'  "{shown}",bob,2026-01-01T00:00:00Z,v,tv,8.8.8.0/24,minus' in run("explain", name, cwd=tmp_path).out
 
 
 def test_a_log_id_with_quotes_and_line_ends_is_found(tmp_path: Path) -> None:
@@ -210,7 +228,7 @@ def test_copies_of_files_that_no_longer_count_are_listed_as_such(tmp_path: Path)
     answer = explain(tmp_path, "one")
     assert [(c["outcome"], c["minutes"], c["reason"]) for c in answer["copies"]] == [
         ("counts", 5, "nothing contradicts it"),
-        ("not counted", 30, "its file is superseded"),
+        ("not counted", 30, "its file counts in another version only"),
     ]
     assert explain(tmp_path, "--user", "ann")["regions"][0]["total_watch_time_min"] == 6
 
