@@ -38,7 +38,8 @@ def regeo_command(arguments: Arguments, config: Config, answer: Answer) -> int:
 
 def print_diff(diff: "GeoDiff", console: Console) -> None:
     """The moves, then each region before and after."""
-    console.print(f"version {diff.version}: {printable(diff.old_build)} → {printable(diff.new_build)}")
+    builds = f"{printable(diff.old_build)} → {printable(diff.new_build)}"
+    console.print(f"version {diff.version}: {builds}", soft_wrap=True)
     moved = f"{diff.moved_users:,} users, {diff.moved_events:,} events and {diff.moved_minutes:,.2f} minutes would move"
     console.print(f"{moved}\n")
     if diff.moves:
