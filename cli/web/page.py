@@ -18,7 +18,9 @@ from pipeline.errors import LogmillError
 from pipeline.query import Found, ask
 
 EVERYWHERE = "all regions"
-EXAMPLE = "SELECT geo_region, count(*) AS users, sum(total_watch_time_min) AS minutes\nFROM watch_time GROUP BY ALL"
+EXAMPLE = """\
+SELECT geo_region, count(*) AS users, sum(total_watch_time_min) AS minutes
+FROM watch_time GROUP BY ALL ORDER BY minutes DESC"""
 
 
 def main(given: str) -> None:
@@ -116,7 +118,7 @@ def show_runs(config: Config, version: str) -> None:
     left, right = st.columns(2)
     with left:
         st.subheader("Throughput, MB/s")
-        st.bar_chart(as_table(runs), x="version", y="mb_per_second", sort=False)
+        st.bar_chart(as_table(runs), x="started", y="mb_per_second", sort=False)
     with right:
         st.subheader("Rejected and conflicts, %")
         st.line_chart(as_table(answer(config, version, questions.QUALITY)), x="started")

@@ -3,7 +3,7 @@
 TOP_USERS = 20
 REGIONS = """
     select geo_region as region, count(*) as users, sum(event_count)::bigint as events,
-        sum(total_watch_time_min) as minutes
+        round(sum(total_watch_time_min), 6) as minutes
     from watch_time group by all order by minutes desc"""
 RUNS = """
     select version, started, status, files, refused, records_read, kept, duplicates, conflicts, rejected, users,
@@ -16,7 +16,10 @@ QUALITY = """
 CURRENT = """
     select version, started, status, users, kept, records_read, total_watch_time_min as minutes, rejected, engine
     from runs where is_current"""
-REJECTED = "select reason, count(*) as records from quarantine group by all order by records desc"
+REJECTED = """
+    select reason, count(*) as records from quarantine where line is not null
+    group by all order by records desc, reason"""
+"""Without the files that were refused whole, which have no line: they are no records, and the runs count them."""
 
 
 def users(region: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import shutil
 import signal
@@ -29,7 +30,8 @@ def folder(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_json("--input", "in", cwd=folder)
     row = f"id-evil,{EVIL},2026-01-01T00:00:00Z,v,tv,8.8.8.8,999999999\n"
     (folder / "in" / "evil.csv").write_text(HEADER + row)
-    run_json("--input", "in", cwd=folder)
+    (folder / "in" / "refused.csv").write_text("no header\n")
+    run_json("--input", "in", cwd=folder, code=3)
     return folder
 
 
@@ -133,12 +135,17 @@ def test_sql_within_the_limits_of_query(page: Page) -> None:
     assert download(page, "query")[1] == ["'=1+1", "7", "12345678901234567890123"]
 
 
-def test_runs_and_rejects(page: Page) -> None:
+def test_runs_and_rejects(page: Page, folder: Path) -> None:
     page.get_by_role("tab", name="Runs and quality").click()
     runs = download(page, "runs")
     assert len(runs) == 3
     assert runs[0][:3] == ["version", "started", "status"]
-    assert download(page, "rejected")[0] == ["reason", "records"]
+    titles, *rejected = download(page, "rejected")
+    assert titles == ["reason", "records"]
+    record = json.loads(((folder / "pipeline_data" / "output").resolve().parent / "run.json").read_text())
+    expected = record["rejected_by_reason"] | ({"conflict": record["conflicts"]} if record["conflicts"] else {})
+    assert {reason: int(count) for reason, count in rejected} == expected, "files refused whole are no records"
+    assert record["refused_files"]
 
 
 def test_only_the_secret_address_answers(address: str) -> None:
