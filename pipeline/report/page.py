@@ -200,7 +200,15 @@ def _rejected(record: Record, samples: Mapping[str, Sequence[Sample]]) -> Html |
 def _sampled(reason: str, samples: Sequence[Sample]) -> Html:
     """A reason with its samples: file and line, the column that is wrong, and the shape of the value or record."""
     lines = (
-        element("li", joined([_cut(f"{s.file}:{s.line} {s.column} "), element("code", s.shape or "(empty)")]))
+        element(
+            "li",
+            joined(
+                [
+                    _cut(f"{s.file}:{s.line} {s.column} "),
+                    element("code", s.shape if s.shape.strip() else "(blank)" if s.shape else "(empty)"),
+                ]
+            ),
+        )
         for s in samples
     )
     return joined([element("h3", _cut(reason)), element("ul", joined(lines))])

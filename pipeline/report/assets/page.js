@@ -61,7 +61,7 @@
           links: data.flow.map(([source, target, value]) => ({ source, target, value,
             lineStyle: { color: tint(target), opacity: 0.3 } })),
           labelLayout: { hideOverlap: true },
-          label: { color: css("text"), fontSize: width < 520 ? 10 : 12,
+          label: { color: css("text"), fontSize: width < 720 ? 10 : 12,
             formatter: (at) => width < 520 ? cut(bare(at.name), 16) : `${cut(bare(at.name), 22)}  ${shortened(totals[at.name])}` },
         }],
       });

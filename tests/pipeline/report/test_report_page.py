@@ -208,6 +208,13 @@ def test_samples_are_the_first_of_each_reason(tmp_path: Path) -> None:
     assert found["b"] == [Sample("f", n, "", "xx-9,\ufffd9\\n") for n in (0, 100, 200)]
 
 
+def test_a_blank_value_is_told_from_none() -> None:
+    samples = {"blank_user_id": [Sample("f", 1, "user_id", " "), Sample("f", 2, "user_id", "")]}
+    text = page(make_record(), samples)
+    assert "f:1 user_id <code>(blank)</code>" in text
+    assert "f:2 user_id <code>(empty)</code>" in text
+
+
 def test_markup() -> None:
     assert escape(1234567) == "1,234,567"
     assert escape(element("b", "<")) == "<b>&lt;</b>"
