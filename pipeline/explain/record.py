@@ -95,7 +95,8 @@ def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswe
     mine = (pl.col("id_hi") == high) & (pl.col("id_lo") == low)
     files = _distinct_files(published)
     rows = {file.id: rows_of_ids(published.store, file.splits, prefix).filter(mine) for file in files}
-    rejected = tuple(record for file in files for record in find_rejected(published, file, log_id))
+    found_rejected = (record for file in files for record in find_rejected(published, file, log_id))
+    rejected = tuple(sorted(found_rejected, key=lambda record: (record.file, record.byte_offset)))
     if not rejected and not any(map(len, rows.values())):
         raise InputError(
             f"no record with the log_id {log_id!r} was read for version {published.version.name}, nor is one in its "

@@ -112,13 +112,15 @@ def test_the_table_says_the_same(explained: Path) -> None:
 
 def test_ids_and_records_stand_on_one_line_to_be_copied_whatever_they_hold(tmp_path: Path) -> None:
     name = f"{'0123456789' * 20}\nnote: forged"
-    (tmp_path / "a.csv").write_text(f'{HEADER}"{name}",ann,{TAIL},1\n"{name}",bob,{TAIL},minus\n')
+    bad = f'"{name}",bob,{TAIL},minus\nre-sent,bob,{TAIL},minus\nre-sent,bob,{TAIL}\n'
+    (tmp_path / "a.csv").write_text(f'{HEADER}"{name}",ann,{TAIL},1\n{bad}')
     run_json("--input", "a.csv", cwd=tmp_path)
     shown = name.replace("\n", "\\n")
     for arguments in (name,), ("--user", "ann"):
         lines = run("explain", *arguments, cwd=tmp_path).out.splitlines()
         assert sum(shown in line for line in lines) >= 1, lines
         assert not [line for line in lines if line.startswith("note: forged")]
+    assert [record["line"] for record in explain(tmp_path, "re-sent")["rejected"]] == [6, 7]
     assert f'  "{shown}",bob,2026-01-01T00:00:00Z,v,tv,8.8.8.0/24,minus' in run("explain", name, cwd=tmp_path).out
 
 
