@@ -60,23 +60,24 @@ def picture(place: Path) -> dict[str, tuple[int, int]]:
 
 
 def check(place: Path) -> int:
-    """How many files there are, each with its splits, all finished or none."""
+    """The latest file's id; each has its splits, all finished or none."""
     with read_manifest(place) as manifest:
         assert manifest
         files = manifest.files()
     for file in files:
         assert len(file.splits) == 30
         assert len({part.result for part in file.splits}) == 1
-    return len(files)
+    return max((file.id for file in files), default=0)
 
 
 def test_a_look_beside_a_writer_sees_one_commit(tmp_path: Path) -> None:
-    seen = set()
+    seen = []
     with writer(tmp_path):
         until = time.monotonic() + 3
         while time.monotonic() < until:
-            seen.add(check(tmp_path))
-    assert len(seen) > 3
+            seen.append(check(tmp_path))
+    assert seen == sorted(seen), "a later look is never one at an earlier state"
+    assert len(set(seen)) > 3
 
 
 def test_a_look_after_a_writer_died_touches_nothing(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_a_look_after_a_writer_died_touches_nothing(tmp_path: Path) -> None:
     assert check(tmp_path) == found
     assert picture(tmp_path) == before
     with Manifest(tmp_path) as manifest:
-        assert len(manifest.files()) == found
+        assert manifest.files()[-1].id == found
 
 
 def test_a_look_at_what_nobody_writes_touches_nothing(tmp_path: Path) -> None:
