@@ -17,7 +17,6 @@ from pipeline.errors import BalanceError
 from pipeline.intermediate import (
     FINE_MASK,
     PLACE_UNIT,
-    keys_with_prefixes,
     open_index,
     save_array,
     split_file,
@@ -26,7 +25,9 @@ from pipeline.intermediate import (
 from pipeline.job import Job
 
 Keys = NDArray[np.uint64]
+Rows = NDArray[np.int64]
 _KEYS_AT_ONCE = 1 << 20
+"""They and the table of the wanted ones stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +53,28 @@ class PickTask:
 
 def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> dict[int, int]:
     """Write where touched ids occur (merge/: a row for each, [split, key]); returns how many there are by split."""
-    parts = {
-        split: open_index(job.workspace.path("index", split_file(split, "npy")), task.low, task.high)
-        for split in task.splits
-    }
-    changed = np.concatenate([_NO_KEYS, *(part & ~FINE_MASK for split, part in parts.items() if split in task.changed)])
-    changed.sort()
-    # What occurs in changed splits is a small part of all: the rest need not be sorted.
-    near = {split: _keys_of(job, part, changed) for split, part in parts.items()}
-    touched = repeated_keys(np.sort(np.concatenate(list(near.values())) & ~FINE_MASK))
-    found = {split: keys_with_prefixes(part, touched) for split, part in near.items()}
-    places = [np.column_stack([np.full(len(keys), split, np.uint64), keys]) for split, keys in found.items()]
-    if len(touched):
-        save_array(job.workspace.path("merge", split_file(task.number, "npy")), np.concatenate(places))
-    report(sum(map(len, parts.values())))
-    return {split: len(keys) for split, keys in found.items() if len(keys)}
+    parts = [
+        open_index(job.workspace.path("index", split_file(split, "npy")), task.low, task.high) for split in task.splits
+    ]
+    total = sum(map(len, parts))
+    pieces = 1 << (total // _KEYS_AT_ONCE).bit_length()
+    width = (task.high - task.low) // pieces + 1
+    bounds = np.array([task.low + width * piece for piece in range(1, pieces)], np.uint64)
+    cuts = np.array([[0, *np.searchsorted(part, bounds), len(part)] for part in parts])
+    changed = [number for number, split in enumerate(task.splits) if split in task.changed]
+    leading = 64 - (width - 1).bit_length()
+    found = []
+    for first, last in zip(cuts.T, cuts.T[1:], strict=False):
+        slices = [part[a:b] for part, a, b in zip(parts, first, last, strict=True)]
+        keys, rows = _touched_keys(job, slices, changed, np.uint64(leading))
+        part = np.searchsorted(np.cumsum(last - first), rows, side="right")
+        found.append(np.column_stack([np.array(task.splits, np.uint64)[part], keys]))
+    places = np.concatenate(found)
+    if len(places):
+        save_array(job.workspace.path("merge", split_file(task.number, "npy")), places)
+    report(total)
+    splits, counts = np.unique(places[:, 0], return_counts=True)
+    return dict(zip(splits.tolist(), counts.tolist(), strict=True))
 
 
 def pick_rows(job: Job, task: PickTask, report: Callable[[int], None]) -> None:
@@ -103,14 +111,19 @@ def touched_prefixes(job: Job, ranges: Sequence[int], splits: Sequence[int]) -> 
 _NO_KEYS: Keys = np.empty(0, np.uint64)
 
 
-def _keys_of(job: Job, index: Keys, wanted: Keys) -> Keys:
-    """The keys of a sorted index whose prefix is one of ``wanted`` (sorted), in order."""
-    if not len(wanted):
-        return _NO_KEYS
-    found = [_NO_KEYS]
-    for first in range(0, len(index), _KEYS_AT_ONCE):
-        keys = index[first : first + _KEYS_AT_ONCE]
-        if job.library:
-            keys = keys[find_candidates(job.library, keys, wanted)]
-        found.append(keys[rows_with_keys(keys & ~FINE_MASK, wanted)])
-    return np.concatenate(found)
+def _touched_keys(job: Job, parts: list[Keys], changed: list[int], leading: np.uint64) -> tuple[Keys, Rows]:
+    """The keys of touched ids, and their places among the keys of all ``parts``, of which those in ``changed`` changed.
+
+    All keys have the same ``leading`` bits; of these, what follows is uniform.
+    """
+    wanted = np.sort(np.concatenate([_NO_KEYS, *(parts[number] for number in changed)]) & ~FINE_MASK)
+    keys = np.concatenate(parts)
+    rows = np.arange(len(keys))
+    if job.library:
+        rows = find_candidates(job.library, keys << leading, wanted << leading)
+    prefixes = keys[rows] & ~FINE_MASK
+    # What occurs in changed splits is a small part of all: the rest need not be sorted.
+    rows = rows[rows_with_keys(prefixes << leading, wanted << leading)]
+    prefixes = keys[rows] & ~FINE_MASK
+    rows = rows[rows_with_keys(prefixes << leading, repeated_keys(np.sort(prefixes)) << leading)]
+    return keys[rows], rows
