@@ -52,7 +52,8 @@ class PickTask:
 
 
 def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> dict[int, int]:
-    """Write where touched ids occur (merge/: a row for each, [split, key]); returns how many there are by split."""
+    """Write where touched ids occur (merge/: their splits, in order, and their keys); returns how many there are by
+    split."""
     parts = [
         open_index(job.workspace.path("index", split_file(split, "npy")), task.low, task.high) for split in task.splits
     ]
@@ -68,12 +69,13 @@ def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> di
         slices = [part[a:b] for part, a, b in zip(parts, first, last, strict=True)]
         keys, rows = _touched_keys(job, slices, changed, np.uint64(leading))
         part = np.searchsorted(np.cumsum(last - first), rows, side="right")
-        found.append(np.column_stack([np.array(task.splits, np.uint64)[part], keys]))
-    places = np.concatenate(found)
-    if len(places):
+        found.append(np.stack([np.array(task.splits, np.uint64)[part], keys]))
+    places = np.concatenate(found, axis=1)
+    if places.size:
+        places = places[:, np.argsort(places[0], kind="stable")]
         save_array(job.workspace.path("merge", split_file(task.number, "npy")), places)
     report(total)
-    splits, counts = np.unique(places[:, 0], return_counts=True)
+    splits, counts = np.unique(places[0], return_counts=True)
     return dict(zip(splits.tolist(), counts.tolist(), strict=True))
 
 
@@ -100,12 +102,13 @@ def pick_rows(job: Job, task: PickTask, report: Callable[[int], None]) -> None:
 
 def touched_prefixes(job: Job, ranges: Sequence[int], splits: Sequence[int]) -> dict[int, Keys]:
     """For each of ``splits`` the touched id prefixes that it has, sorted and distinct."""
-    found = [np.empty((0, 2), np.uint64)]
+    found: dict[int, list[Keys]] = {split: [_NO_KEYS] for split in splits}
     for number in ranges:
-        places = np.load(job.workspace.path("merge", split_file(number, "npy")), mmap_mode="r")
-        found.append(places[np.isin(places[:, 0], np.array(splits, np.uint64))])
-    places = np.concatenate(found)
-    return {split: np.unique(places[places[:, 0] == split, 1] & ~FINE_MASK) for split in splits}
+        where, keys = np.load(job.workspace.path("merge", split_file(number, "npy")), mmap_mode="r")
+        for split, mine in found.items():
+            first, last = np.searchsorted(where, np.array([split, split + 1], np.uint64))
+            mine.append(keys[first:last] & ~FINE_MASK)
+    return {split: np.unique(np.concatenate(mine)) for split, mine in found.items()}
 
 
 _NO_KEYS: Keys = np.empty(0, np.uint64)
