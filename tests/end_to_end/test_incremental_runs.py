@@ -185,6 +185,19 @@ def test_rollback_and_the_run_after_it(place: Path) -> None:
     assert published(place) == second
 
 
+def test_the_version_that_readers_are_in_is_the_last_to_go(place: Path) -> None:
+    """After a rollback the oldest version is the one that was shown until now."""
+    two = environment(KEEP_VERSIONS=2)
+    shown = (place / "pipeline_data" / "output").resolve()
+    write_day(place / "logs" / "4.csv", random.Random(4))
+    run_json("--input", "logs", cwd=place, env=two)
+    assert run("rollback", cwd=place).code == 0
+    before = read_result(shown)
+    run_json("--input", "logs", cwd=place, env=two)
+    assert read_result(shown) == before
+    assert len(list(shown.parents[1].glob("2*"))) == 2
+
+
 def test_status_and_dry_run_touch_nothing(place: Path) -> None:
     write_day(place / "logs" / "4.csv", random.Random(4))
     (place / "logs" / "0.csv").unlink()
