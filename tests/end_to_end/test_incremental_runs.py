@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipeline.faults import VARIABLE
 from tests.end_to_end.days import expected, settle, write_day
 from tests.end_to_end.program import HEADER, environment, finish, published, read_result, run, run_json, start, wait_for
 
@@ -201,11 +202,7 @@ def test_the_version_that_readers_are_in_is_the_last_to_go(place: Path) -> None:
 def test_status_and_dry_run_touch_nothing(place: Path) -> None:
     write_day(place / "logs" / "4.csv", random.Random(4))
     (place / "logs" / "0.csv").unlink()
-
-    def picture() -> dict[str, int]:
-        return {str(path): path.lstat().st_mtime_ns for path in (place / "pipeline_data").rglob("*")}
-
-    before = picture()
+    before = picture(place)
     dry = run("--input", "logs", "--dry-run", cwd=place)
     assert dry.code == 0
     assert "3 reuse" in dry.out
@@ -214,12 +211,29 @@ def test_status_and_dry_run_touch_nothing(place: Path) -> None:
     status = run("status", cwd=place)
     assert "3 counted, 1 counted, has left" in status.out
     assert "current" in status.out
-    assert picture() == before
+    assert picture(place) == before
     empty = place / "empty"
     empty.mkdir()
     assert run("--input", place / "logs", "--dry-run", cwd=empty).code == 0
     assert run("status", cwd=empty).code == 0
     assert not list(empty.iterdir())
+
+
+def picture(place: Path) -> dict[str, tuple[int, int]]:
+    status = {path: path.lstat() for path in [place, *place.rglob("*")]}
+    return {str(path): (found.st_mtime_ns, found.st_size) for path, found in status.items()}
+
+
+@pytest.mark.parametrize(("point", "said"), [("manifest.splits", "1 interrupted"), ("publish.link.done", "5 counted")])
+def test_a_look_after_a_killed_run_touches_nothing(point: str, said: str, place: Path) -> None:
+    """SQLite's journal is still there then."""
+    write_day(place / "logs" / "4.csv", random.Random(4))
+    killed = run("--input", "logs", "--engine", "polars", cwd=place, env=environment() | {VARIABLE: f"{point}:1"})
+    assert killed.code == -signal.SIGKILL
+    before = picture(place)
+    assert said in run("status", cwd=place).out
+    assert run("--input", "logs", "--dry-run", cwd=place).code == 0
+    assert picture(place) == before
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

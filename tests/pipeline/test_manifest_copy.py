@@ -19,8 +19,8 @@ from pipeline.manifest_copy import read_manifest
 ROOT = Path(__file__).parents[2]
 HINT = Hint(1, 2, 3, 4, True)
 
-# Two transactions add a file of 30 splits, whose text is so long that SQLite moves its journal into the database now and
-# then; every opening is a new run.
+# Two transactions add a file of 30 splits, whose text is so long that SQLite moves its journal into the database now
+# and then; every opening is a new run.
 WRITER = """
 import sys
 from pathlib import Path
