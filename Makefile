@@ -30,7 +30,7 @@ run: $(VENV)/.installed
 
 # The suite runs even where a check failed, so that one call shows everything; either failure is make's failure.
 test: $(VENV)/.installed-dev
-	@$(MAKE) --no-print-directory lint; checks=$$?; $(BIN)/python -m pytest $(PYTEST_ARGS) && exit $$checks
+	@$(MAKE) --no-print-directory lint; checks=$$?; $(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS) && exit $$checks
 
 check: test
 

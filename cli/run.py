@@ -39,6 +39,7 @@ def process(config: Config, progress: ShownProgress, request: Request) -> RunRes
         gc.disable()  # modules are no garbage, and many objects: a tenth of the time
         from pipeline.orchestrator import run
 
+        gc.freeze()
         gc.enable()
         return run(config, progress, request, workers)
 

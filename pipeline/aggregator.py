@@ -9,7 +9,7 @@ A bucket decides each of its ids as if it had all copies. Where it has not, its 
 other buckets in ``settle``, and ``correct`` takes the losers out again: sums of integers make this exact.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,26 +18,25 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.arrow import to_arrow
-from pipeline.compiled import Part, find_candidates, judge_copies
-from pipeline.dedupe import in_range, repeated_keys, resolve, rows_with_keys
+from pipeline.compiled import Part, judge_copies
+from pipeline.dedupe import in_range, resolve, rows_with_keys
 from pipeline.intermediate import (
     FINE_MASK,
     bucket_file,
     placed_rows,
     read_frame,
     read_index,
-    read_rows,
     save_array,
     split_file,
     write_frame,
 )
 from pipeline.job import Job
+from pipeline.portions import Keys, Places, Portion, portions
 from pipeline.stages import count, stage
-from pipeline.totals import column, merge_totals, open_totals
+from pipeline.totals import Totals, column, merge_totals, open_totals
 
 _SORTED_KEYS = 1 << 16
 """So many keys are sorted at a time: they stay in the processor's cache, which makes it eight times as fast."""
-Keys = NDArray[np.uint64]
 TOTALS = pl.Schema({"user_id": pl.String, "region": pl.UInt16, "micro_minutes": pl.Int64, "event_count": pl.Int64})
 """Columns of totals/."""
 
@@ -126,43 +125,35 @@ def find_contested(job: Job, task: ContestedTask, report: Callable[[int], None])
 
 
 def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> BucketResult:
-    """Deduplicate a bucket and add it up; a bucket over ``job.bucket_rows`` goes in passes by id hash.
+    """Deduplicate a bucket and add it up, in portions where it has more than ``job.bucket_rows`` rows.
 
     Writes totals/ (user_id, region, micro_minutes, event_count; in order of region), and, where there are any,
     conflicts/ and contested/ (CONTENT, place, timestamp if it decides). ``place``: split * 2^32 + offset.
     """
     contested = _contested_keys(job, task)
-    passes = 1 << max(0, (task.rows - 1) // job.bucket_rows).bit_length()
     losers: list[pl.DataFrame] = []
     set_aside: list[pl.DataFrame] = []
     rows = kept = duplicates = 0
     with open_totals(job.library) as totals:
-        for parts in _passes(job, task, passes):
-            ids = np.concatenate([column(part, "id_hi").view(np.uint64) for _, part in parts])
-            rows += len(ids)
-            with stage("dedupe", len(ids)):
-                alone = rows_with_keys(ids & ~FINE_MASK, contested)
-                copies, disputed = _judge(job, [part for _, part in parts], ids, alone)
-            disputed = np.union1d(disputed, alone)
-            skipped = np.zeros(len(ids), bool)
-            skipped[copies] = skipped[disputed] = True
-            kept += len(ids) - len(copies) - len(disputed)
+        for portion in portions(job, task.bucket, task.splits, task.rows, contested):
+            here = sum(len(part) for _, part in portion.parts) - len(portion.left)
+            with stage("dedupe"):
+                copies, disputed = _judge(job, portion, contested)
+            rows += here
+            kept += here - len(copies) - len(disputed)
             duplicates += len(copies)
             if len(disputed):
                 with stage("dedupe"):
-                    resolution = resolve(_take(parts, disputed), job.keep, job.geo().names)
+                    resolution = resolve(_take(portion.parts, disputed), job.keep, job.geo().names)
                 winners = resolution.winners
                 duplicates += resolution.duplicates
                 losers.append(resolution.losers)
                 kept += len(winners)
-                if len(alone):
+                if len(contested):
                     prefix = winners["id_hi"].to_numpy().view(np.uint64) & ~FINE_MASK
                     set_aside.append(winners[rows_with_keys(prefix, contested)])
                 totals.add_frame(winners)
-            first = 0
-            for _, part in parts:
-                totals.add(part, skipped[first : first + len(part)])
-                first += len(part)
+            _add_others(totals, portion, (copies, disputed, portion.left))
         total = totals.frame()
     total = total.sort("region", maintain_order=True)
     write_frame(job.workspace.path("totals", bucket_file(task.bucket)), total)
@@ -214,41 +205,33 @@ def correct(job: Job, task: CorrectTask, report: Callable[[int], None]) -> Bucke
     )
 
 
-def _passes(job: Job, task: BucketTask, passes: int) -> Iterator[list[tuple[int, pa.Table]]]:
-    """The bucket's rows as (split, rows) of each split: all, or in ``passes`` by the leading bits of the id."""
-    for number in range(passes):
-        parts = []
-        for split in task.splits:
-            with stage("load") as load:
-                rows = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets)
-                load.amount = len(rows) if rows is not None else 0
-            if rows is None:
-                continue
-            if passes > 1:
-                mine = in_range(column(rows, "id_hi"), number, passes)
-                rows = rows.take(to_arrow(np.flatnonzero(mine))).combine_chunks()
-            parts.append((split, rows))
-        if sum(len(rows) for _, rows in parts):
-            yield parts
-
-
-def _judge(
-    job: Job, parts: list[pa.Table], ids: Keys, but: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(copies that go, rows that ``resolve`` must decide) among all rows ``but`` those."""
-    repeated = repeated_keys(np.sort(ids))
-    found = find_candidates(job.library, ids, repeated) if job.library else rows_with_keys(ids, repeated)
-    candidates = np.setdiff1d(found, but, assume_unique=True) if len(but) else found
-    if job.library is None or not len(candidates):
-        return candidates[:0], candidates
+def _judge(job: Job, portion: Portion, contested: Keys) -> tuple[Places, Places]:
+    """(copies that go, rows that ``resolve`` must decide) among the rows that may have copies."""
+    rows = portion.compare
+    if job.library is None or not len(rows):
+        return rows[:0], rows
     names = ("id_hi", "id_lo", "region", "micro_minutes")
     filled = [
         Part(user_id=part["user_id"].chunk(0), **{name: column(part, name) for name in names})
-        for part in parts
+        for _, part in portion.parts
         if len(part)
     ]
-    judged = judge_copies(job.library, filled, candidates)
-    return candidates[judged.copies], candidates[judged.disputed]
+    ids = np.concatenate([part.id_hi.view(np.uint64) for part in filled])
+    elsewhere = rows[rows_with_keys(ids[rows] & ~FINE_MASK, contested)]
+    rows = np.setdiff1d(rows, elsewhere, assume_unique=True) if len(elsewhere) else rows
+    judged = judge_copies(job.library, filled, rows)
+    return rows[judged.copies], np.union1d(rows[judged.disputed], elsewhere)
+
+
+def _add_others(totals: Totals, portion: Portion, decided: Sequence[Places]) -> None:
+    """Add the rows that are in none of ``decided``."""
+    skipped = np.zeros(sum(len(part) for _, part in portion.parts), bool)
+    for places in decided:
+        skipped[places] = True
+    first = 0
+    for _, part in portion.parts:
+        totals.add(part, skipped[first : first + len(part)])
+        first += len(part)
 
 
 def _take(parts: list[tuple[int, pa.Table]], places: NDArray[np.int64]) -> pl.DataFrame:

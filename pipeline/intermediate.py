@@ -100,8 +100,8 @@ def bucket_file(bucket: int) -> str:
 def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> None:
     """Write ``rows``, which are in order of bucket, as one row group per bucket that has any.
 
-    ``bucket_rows`` counts the rows of every bucket. LZ4, but not for hashes, which do not compress; these files are
-    read once (docs/decisions/002).
+    ``bucket_rows`` counts the rows of every bucket. LZ4 for texts alone: hashes, and numbers that are encoded as
+    differences, do not compress further (docs/decisions/002).
     """
     schema = ROW_SCHEMA.append(TIMESTAMP_FIELD) if "timestamp" in rows.columns else ROW_SCHEMA
     used = np.flatnonzero(bucket_rows).tolist()
@@ -118,7 +118,7 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
     with pq.ParquetWriter(
         partial,
         schema.with_metadata({_BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()}),
-        compression={name: "none" if name in ("id_hi", "id_lo") else "lz4" for name in schema.names},
+        compression={name: "lz4" if name == "user_id" else "none" for name in schema.names},
         use_dictionary=["region"],
         column_encoding={"offset": "DELTA_BINARY_PACKED", "micro_minutes": "DELTA_BINARY_PACKED"},
         write_statistics=False,

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -138,7 +139,6 @@ class _Run:
         self.sizes = replace(sizes, buckets=finest_buckets(inventory, sizes.buckets))
         self.job = self.setup.make_job(self.workspace, self.sizes, self.geo, self.kernel)
         self._hand_out_job()
-        self._predict()
 
     def start_spark(self, held: ExitStack) -> None:
         """Start Spark in the background, where it is the engine."""
@@ -149,7 +149,10 @@ class _Run:
         """Phase 1, and what is taken over from earlier runs."""
         self.progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in self.files))
         journal = self.journal = held.enter_context(self.history.open_journal(self.inventory, self.mark))
-        self.outcome = read_files(self.pool, self.files, self.sizes.split_bytes, self.progress.advance, journal)
+        with ThreadPoolExecutor(1) as beside:  # the workers need not wait for a prediction
+            predicted = beside.submit(self._predict)
+            self.outcome = read_files(self.pool, self.files, self.sizes.split_bytes, self.progress.advance, journal)
+            predicted.result()
         self.outcome.refused |= self.refused | self.outside
         self.replays.refuse_faulty(self.outcome.refused)
         self.taken = take_over(self.history, self.outcome, self.inventory, self.departed, journal)

@@ -27,6 +27,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1",
+    # glibc's, as above, instead of an allocator of Arrow's own, which gives memory back: a tenth less at the peak.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
 """Set before the processes start, because libraries read it when they load."""
 _LIBRARIES = ("pipeline.phase1", "pipeline.aggregator", "pipeline.output")
@@ -129,6 +131,7 @@ def _load_libraries() -> None:
     gc.disable()  # modules are no garbage, and many objects: a tenth of the time
     for name in _LIBRARIES:
         importlib.import_module(name)
+    gc.freeze()
     gc.enable()
 
 

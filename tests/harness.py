@@ -21,7 +21,7 @@ from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
 from pipeline.geo import GeoTable
 from pipeline.geo.ranges import CountryRanges
-from pipeline.geo.table import GeoSource
+from pipeline.geo.table import GeoSource, prepare
 from pipeline.intermediate import Workspace
 from pipeline.job import Job
 from pipeline.phase1 import Phase1, read_files
@@ -51,7 +51,7 @@ class SmallGeoSource(GeoSource):
             attribution="",
             database_hash="",
         )
-        return GeoTable(ranges, self)
+        return GeoTable(prepare(ranges, self), self)
 
 
 GEO = SmallGeoSource("", "region", (("CN", "Asia"), ("FR", "Europe")), False, "")

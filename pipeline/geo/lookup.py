@@ -1,6 +1,7 @@
-"""Address numbers → region codes: the two search structures, built when a table is loaded."""
+"""Address numbers → region codes: the two search structures, whose fields the compiled kernel searches, too."""
 
 from bisect import bisect_left
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -9,16 +10,24 @@ from pipeline.geo.ranges import U16, U32, U64, first_of_runs
 from pipeline.geo.special import Interval
 
 _LOW_HALF = (1 << 64) - 1
+Places = npt.NDArray[np.intp]
 
 
+@dataclass(frozen=True)
 class IPv4Lookup:
     """uint32 address → code: binary search.
 
-    ``start`` (ascending, the first one 0) and ``code`` tile the address space; ``private`` stretches get
-    ``private_code`` instead.
+    ``v4_start`` (ascending, the first one 0) and ``v4_code`` tile the address space; ``v4_index``: the range of the
+    first address of every /16, and of the one after the last.
     """
 
-    def __init__(self, start: U32, code: U16, private: list[Interval], private_code: int) -> None:
+    v4_start: U32
+    v4_code: U16
+    v4_index: U32
+
+    @classmethod
+    def build(cls, start: U32, code: U16, private: list[Interval], private_code: int) -> "IPv4Lookup":
+        """``start`` and ``code`` tile the address space; ``private`` stretches get ``private_code`` instead."""
         edges = sorted({edge for first, last in private for edge in (first, last + 1) if edge < 1 << 32})
         before = np.searchsorted(start, np.array(edges, np.uint32), side="right") - 1
         missing = start[before] != edges
@@ -29,28 +38,34 @@ class IPv4Lookup:
             begin, end = np.searchsorted(start, np.array([first, last], np.uint32), side="right")
             code[begin - 1 : end] = private_code
         keep = first_of_runs(code)
-        self._start, self._code = start[keep], code[keep]
+        leading = np.arange((1 << 16) + 1, dtype=np.uint64) << np.uint64(16)
+        index = (np.searchsorted(start[keep], leading, side="right") - 1).astype(np.uint32)
+        return cls(start[keep], code[keep], index)
 
     def find(self, address: U32) -> U16:
         """The code of each address."""
-        codes: U16 = self._code[np.searchsorted(self._start, address, side="right") - 1]
+        codes: U16 = self.v4_code[np.searchsorted(self.v4_start, address, side="right") - 1]
         return codes
 
-    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """What the compiled kernel searches, by its names."""
-        leading = np.arange((1 << 16) + 1, dtype=np.uint64) << np.uint64(16)
-        index = (np.searchsorted(self._start, leading, side="right") - 1).astype(np.uint32)
-        return {"v4_start": self._start, "v4_code": self._code, "v4_index": index}
 
-
+@dataclass(frozen=True)
 class IPv6Lookup:
     """Address halves (uint64) → code: binary search by the high half, then by the low half where a /64 is split.
 
-    ``hi``/``lo`` (ascending, the first one 0) and ``code`` tile the address space; ``private`` stretches get
-    ``private_code`` instead.
+    ``half``: distinct high halves, ascending, the first one 0; their ranges are ``first`` to ``last``, with low halves
+    ``low`` and codes ``v6_code``.
     """
 
-    def __init__(self, hi: U64, lo: U64, code: U16, private: list[Interval], private_code: int) -> None:
+    half: U64
+    first: Places
+    last: Places
+    low: U64
+    v6_code: U16
+
+    @classmethod
+    def build(cls, hi: U64, lo: U64, code: U16, private: list[Interval], private_code: int) -> "IPv6Lookup":
+        """``hi``/``lo`` (ascending, the first one 0) and ``code`` tile the address space; ``private`` stretches get
+        ``private_code`` instead."""
         edges = sorted({edge for first, last in private for edge in (first, last + 1) if edge < 1 << 128})
         at = np.array([_position(hi, lo, edge) for edge in edges], np.intp)
         missing = np.array(
@@ -63,42 +78,27 @@ class IPv6Lookup:
         for first, last in private:
             code[_position(hi, lo, first) : _position(hi, lo, last + 1)] = private_code
         keep = first_of_runs(code)
-        self._lo, self._code = lo[keep], code[keep]
-        self._index_halves(hi[keep])
-
-    def _index_halves(self, hi: U64) -> None:
-        self._first = np.flatnonzero(np.append(True, hi[1:] != hi[:-1]))
-        self._half = hi[self._first]
-        self._last = np.append(self._first[1:], len(hi)) - 1
+        hi = hi[keep]
+        starts = np.flatnonzero(np.append(True, hi[1:] != hi[:-1]))
+        return cls(hi[starts], starts, np.append(starts[1:], len(hi)) - 1, lo[keep], code[keep])
 
     def find(self, hi: U64, lo: U64) -> U16:
         """The code of each address."""
-        group = np.searchsorted(self._half, hi, side="right") - 1
-        found = self._last[group]
-        inside = np.flatnonzero((self._half[group] == hi) & (self._lo[found] > lo))
+        group = np.searchsorted(self.half, hi, side="right") - 1
+        found = self.last[group]
+        inside = np.flatnonzero((self.half[group] == hi) & (self.low[found] > lo))
         if len(inside):
-            found[inside] = self._search_low(self._first[group[inside]] - 1, found[inside], lo[inside])
-        codes: U16 = self._code[found]
+            found[inside] = self._search_low(self.first[group[inside]] - 1, found[inside], lo[inside])
+        codes: U16 = self.v6_code[found]
         return codes
 
-    def arrays(self) -> dict[str, npt.NDArray[np.generic] | int]:
-        """What the compiled kernel searches, by its names."""
-        return {
-            "half": self._half,
-            "first": self._first,
-            "last": self._last,
-            "halves": len(self._half),
-            "low": self._lo,
-            "v6_code": self._code,
-        }
-
-    def _search_low(self, low: npt.NDArray[np.intp], high: npt.NDArray[np.intp], lo: U64) -> npt.NDArray[np.intp]:
+    def _search_low(self, low: Places, high: Places, lo: U64) -> Places:
         """The last range at or before ``lo``, of the ranges ``low`` (known to start before it) to ``high`` (known to
         start after it).
         """
         while (wide := high - low > 1).any():
             middle = (low + high) >> 1
-            before = self._lo[middle] <= lo
+            before = self.low[middle] <= lo
             low, high = np.where(wide & before, middle, low), np.where(wide & ~before, middle, high)
         return low
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.geo.ranges import U16, U64, CountryRanges, load_ranges, save_ranges
-from pipeline.geo.table import GeoSource, GeoTable, label_codes, table_digest
+from pipeline.geo.table import GeoSource, GeoTable, label_codes, prepare, table_digest
 
 NOT_EXAMINED = "\U0010ffff"
 """Stands for the new region of an address that could not be looked up; comes last as text."""
@@ -47,7 +47,8 @@ def pair_tables(old: GeoTable, new: GeoTable, target: Path) -> GeoTable:
     save_ranges(ranges, target)
     regions = tuple((label, label) for label in labels[1:])
     digest = table_digest(ranges.database_hash, "region", regions, False)
-    return GeoTable(ranges, GeoSource(str(target), "region", regions, False, digest))
+    source = GeoSource(str(target), "region", regions, False, digest)
+    return GeoTable(prepare(ranges, source), source)
 
 
 def split_pair(name: str) -> tuple[str, str]:

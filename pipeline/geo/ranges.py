@@ -1,19 +1,21 @@
 """Countries by address range: what a geo database says, as sorted arrays, and the file that holds them."""
 
 import hashlib
-import json
-import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ConfigError, EnvironmentFault
+from pipeline.geo.archive import read_archive, read_notes, write_archive
 
 # Raise it whenever the compiler or this file format changes: older cache files are then ignored.
 FORMAT_VERSION = 1
+_COLUMNS = ("v4_start", "v4_code", "v6_hi", "v6_lo", "v6_code")
 
 U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
@@ -61,65 +63,60 @@ def save_ranges(ranges: CountryRanges, target: Path) -> None:
         "database_hash": ranges.database_hash,
         "content_hash": _content_hash(ranges),
     }
-    temporary = ""
+    arrays = {name: getattr(ranges, name) for name in _COLUMNS}
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".geo-", suffix=".tmp", dir=target.parent)
-        with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(
-                stream,
-                notes=np.frombuffer(json.dumps(notes, sort_keys=True).encode(), dtype=np.uint8),
-                v4_start=ranges.v4_start,
-                v4_code=ranges.v4_code,
-                v6_hi=ranges.v6_hi,
-                v6_lo=ranges.v6_lo,
-                v6_code=ranges.v6_code,
-            )
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
+        write_archive(target, notes, arrays, compressed=True)
     except OSError as fault:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise EnvironmentFault(
             f"Geo cache: cannot write {target}: {fault}. Expected a writable folder; "
             "free space there or name another cache folder."
         ) from fault
 
 
+def read_hash(source: Path) -> str:
+    """``database_hash`` of what ``save_ranges`` wrote. Raises ConfigError as ``load_ranges``."""
+    with _readable(source):
+        return str(_checked(read_notes(source))["database_hash"])
+
+
 def load_ranges(source: Path) -> CountryRanges:
     """Read what ``save_ranges`` wrote. Raises ConfigError when the file is missing, damaged or of another format."""
-    try:
-        with source.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            notes = json.loads(stored["notes"].tobytes())
-            if notes["format"] != FORMAT_VERSION:
-                raise ValueError(f"format {notes['format']}, expected {FORMAT_VERSION}")
-            ranges = CountryRanges(
-                v4_start=stored["v4_start"],
-                v4_code=stored["v4_code"],
-                v6_hi=stored["v6_hi"],
-                v6_lo=stored["v6_lo"],
-                v6_code=stored["v6_code"],
-                labels=tuple(notes["labels"]),
-                build=notes["build"],
-                attribution=notes["attribution"],
-                database_hash=notes["database_hash"],
-            )
+    with _readable(source):
+        notes, arrays = read_archive(source)
+        _checked(notes)
+        ranges = CountryRanges(
+            **{name: arrays[name] for name in _COLUMNS},
+            labels=tuple(notes["labels"]),
+            build=notes["build"],
+            attribution=notes["attribution"],
+            database_hash=notes["database_hash"],
+        )
         if _content_hash(ranges) != notes["content_hash"]:
             raise ValueError("its content does not match its checksum")
+        return ranges
+
+
+def _checked(notes: dict[str, Any]) -> dict[str, Any]:
+    if notes["format"] != FORMAT_VERSION:
+        raise ValueError(f"format {notes['format']}, expected {FORMAT_VERSION}")
+    return notes
+
+
+@contextmanager
+def _readable(source: Path) -> Iterator[None]:
+    try:
+        yield
     # zlib.error and NotImplementedError are what a flipped bit in the archive's own fields turns into.
     except Exception as fault:
         raise ConfigError(
             f"Geo table: cannot read {source}: {fault or type(fault).__name__}. Expected a compiled geo table; "
             "reinstall Logmill, or delete the file if it lies in the cache folder."
         ) from fault
-    return ranges
 
 
 def _content_hash(ranges: CountryRanges) -> str:
     digest = hashlib.sha256(repr((ranges.labels, ranges.build, ranges.attribution, ranges.database_hash)).encode())
-    for part in (ranges.v4_start, ranges.v4_code, ranges.v6_hi, ranges.v6_lo, ranges.v6_code):
+    for part in (getattr(ranges, name) for name in _COLUMNS):
         digest.update(f"{part.dtype.str}{part.shape}".encode())
         digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()

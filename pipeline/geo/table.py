@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,8 @@ from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.geo.addresses import parse_addresses
 from pipeline.geo.lookup import IPv4Lookup, IPv6Lookup
 from pipeline.geo.mmdb import compile_mmdb
-from pipeline.geo.ranges import FORMAT_VERSION, U16, CountryRanges, load_ranges, save_ranges
+from pipeline.geo.prepared import Prepared, load_prepared, save_prepared
+from pipeline.geo.ranges import FORMAT_VERSION, U16, CountryRanges, load_ranges, read_hash, save_ranges
 from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, RESERVED, read_regions
 from pipeline.geo.special import SPECIAL_PURPOSE_CSV, private_intervals
 
@@ -32,7 +34,7 @@ class GeoSource:
 
     ``compiled`` is the path of a compiled table, ``regions`` the (country, region) pairs or empty at level
     ``"country"``, ``continents`` whether records with a continent and no country count; ``digest`` is what the loaded
-    table must have.
+    table must have; ``prepared`` is where the table lies ready to be searched (``prepared.py``), or ``""``.
     """
 
     compiled: str
@@ -40,9 +42,13 @@ class GeoSource:
     regions: tuple[tuple[str, str], ...]
     continents: bool
     digest: str
+    prepared: str = ""
 
     def load(self) -> "GeoTable":
         """Load the table. Raises EnvironmentFault when the compiled file is gone or is not the one that was meant."""
+        ready = load_prepared(Path(self.prepared), self.digest) if self.prepared else None
+        if ready:
+            return GeoTable(ready, self)
         try:
             ranges = load_ranges(Path(self.compiled))
         except ConfigError as fault:
@@ -53,7 +59,7 @@ class GeoSource:
                 f"Geo table: {self.compiled} or the special-purpose table changed during the run (digest {found[:12]}, "
                 f"expected {self.digest[:12]}). Leave both alone while a run is under way, and run again."
             )
-        return GeoTable(ranges, self)
+        return GeoTable(prepare(ranges, self), self)
 
 
 class GeoTable:
@@ -65,18 +71,13 @@ class GeoTable:
     table is its source and loads itself anew.
     """
 
-    def __init__(self, ranges: CountryRanges, source: GeoSource) -> None:
+    def __init__(self, prepared: Prepared, source: GeoSource) -> None:
         self.source = source
         self.digest = source.digest
-        self.build = ranges.build
-        self.attribution = ranges.attribution
-        label_of = label_codes(ranges.labels, source)
-        self.names: tuple[str, ...] = (*RESERVED, *sorted(set(label_of.values())))
-        position = {name: code for code, name in enumerate(self.names)}
-        codes = np.array([position[label_of.get(label, "UNKNOWN")] for label in ranges.labels], np.uint16)
-        private = int(PRIVATE)
-        self._v4 = IPv4Lookup(ranges.v4_start, codes[ranges.v4_code], private_intervals(4), private)
-        self._v6 = IPv6Lookup(ranges.v6_hi, ranges.v6_lo, codes[ranges.v6_code], private_intervals(6), private)
+        self.build = prepared.build
+        self.attribution = prepared.attribution
+        self.names = prepared.names
+        self._v4, self._v6 = prepared.v4, prepared.v6
 
     def __reduce__(self) -> tuple[object, tuple[GeoSource]]:
         return GeoSource.load, (self.source,)
@@ -96,7 +97,19 @@ class GeoTable:
     @cached_property
     def arrays(self) -> dict[str, npt.NDArray[np.generic] | int]:
         """What the compiled kernel needs to decide as ``lookup`` does, by its names."""
-        return {**self._v4.arrays(), **self._v6.arrays(), "invalid": int(INVALID)}
+        return {**vars(self._v4), **vars(self._v6), "halves": len(self._v6.half), "invalid": int(INVALID)}
+
+
+def prepare(ranges: CountryRanges, source: GeoSource) -> Prepared:
+    """Put names and special addresses in: what ``ranges`` mean to a run."""
+    label_of = label_codes(ranges.labels, source)
+    names = (*RESERVED, *sorted(set(label_of.values())))
+    position = {name: code for code, name in enumerate(names)}
+    codes = np.array([position[label_of.get(label, "UNKNOWN")] for label in ranges.labels], np.uint16)
+    private = int(PRIVATE)
+    v4 = IPv4Lookup.build(ranges.v4_start, codes[ranges.v4_code], private_intervals(4), private)
+    v6 = IPv6Lookup.build(ranges.v6_hi, ranges.v6_lo, codes[ranges.v6_code], private_intervals(6), private)
+    return Prepared(names, ranges.build, ranges.attribution, v4, v6)
 
 
 def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | None, cache_dir: Path) -> GeoTable:
@@ -110,12 +123,18 @@ def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | N
     """
     regions = read_regions(regions_csv or CONTINENTS_CSV)
     compiled = SHIPPED_TABLE if database is None else _compile_cached(database, cache_dir)
-    ranges = load_ranges(compiled)
     by_region = level == "region"
     pairs = tuple(sorted(regions.items())) if by_region else ()
     continents = by_region and regions_csv is None
-    digest = table_digest(ranges.database_hash, level, pairs, continents)
-    return GeoTable(ranges, GeoSource(str(compiled.resolve()), level, pairs, continents, digest))
+    digest = table_digest(read_hash(compiled), level, pairs, continents)
+    target = cache_dir / f"geo-lookup-v{FORMAT_VERSION}-{digest[:32]}.npz"
+    source = GeoSource(str(compiled.resolve()), level, pairs, continents, digest, str(target.resolve()))
+    ready = load_prepared(target, digest)
+    if not ready:
+        ready = prepare(load_ranges(compiled), source)
+        with suppress(OSError):  # without it, every process prepares the table for itself
+            save_prepared(ready, digest, target)
+    return GeoTable(ready, source)
 
 
 def _compile_cached(database: Path, cache_dir: Path) -> Path:

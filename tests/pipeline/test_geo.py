@@ -334,7 +334,7 @@ def test_a_pickled_table_is_small_and_equal(continents):
 def test_the_cache_is_reused_and_mended(database, tmp_path, countries):
     cache = tmp_path / "new" / "cache"
     first = load_geo_table(database, "country", None, cache)
-    (compiled,) = cache.iterdir()
+    compiled, prepared = sorted(cache.iterdir(), key=lambda path: "lookup" in path.name)
     before, content = compiled.stat(), compiled.read_bytes()
     assert load_geo_table(database, "country", None, cache).digest == first.digest == countries.digest
     assert compiled.stat().st_mtime_ns == before.st_mtime_ns
@@ -342,12 +342,44 @@ def test_the_cache_is_reused_and_mended(database, tmp_path, countries):
     flipped[len(content) // 2] ^= 0x10
     for damage in (b"no archive", bytes(flipped)):
         compiled.write_bytes(damage)
+        prepared.unlink(missing_ok=True)
         assert labels(load_geo_table(database, "country", None, cache), ["8.8.8.8"]) == ["US"]
         assert compiled.read_bytes() == content
-    assert [path.name for path in cache.iterdir()] == [compiled.name]
+    assert sorted(cache.iterdir()) == sorted([compiled, prepared])
     compiled.unlink()
+    assert labels(first.source.load(), ["8.8.8.8"]) == ["US"]
+    prepared.unlink()
     with pytest.raises(EnvironmentFault, match="geo-v"):
         first.source.load()
+
+
+def test_a_prepared_table_is_used_and_mended(tmp_path, countries, monkeypatch):
+    load_geo_table(None, "country", None, tmp_path)
+    (prepared,) = tmp_path.iterdir()
+    content = prepared.read_bytes()
+    texts = [write_text(4, number) for number in np.random.default_rng(9).integers(0, 1 << 32, 1000).tolist()]
+    texts += ["::1", "2a02:8888::1", "10.0.0.1", "x"]
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.geo.table.prepare", lambda *_: pytest.fail("the table lies ready"))
+        again = load_geo_table(None, "country", None, tmp_path)
+        assert labels(pickle.loads(pickle.dumps(again)), texts) == labels(countries, texts)
+        assert (again.names, again.build, again.attribution, again.digest) == (
+            *(countries.names, countries.build),
+            *(countries.attribution, countries.digest),
+        )
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 0x10
+    for damage in (b"no archive", bytes(flipped), content[:-30_000]):
+        prepared.write_bytes(damage)
+        assert labels(pickle.loads(pickle.dumps(again)), texts) == labels(countries, texts)
+        assert labels(load_geo_table(None, "country", None, tmp_path), texts) == labels(countries, texts)
+        assert prepared.read_bytes() == content
+
+
+def test_without_a_cache_every_process_prepares_its_table(tmp_path, countries):
+    (tmp_path / "file").write_text("in the way")
+    table = load_geo_table(None, "country", None, tmp_path / "file" / "cache")
+    assert labels(pickle.loads(pickle.dumps(table)), ["8.8.8.8"]) == labels(countries, ["8.8.8.8"])
 
 
 def test_an_unusable_cache_folder_is_an_environment_fault(database, tmp_path):

@@ -1,0 +1,47 @@
+"""Arrays with notes in one ``.npz`` file, written complete or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def write_archive(target: Path, notes: Mapping[str, object], arrays: Arrays, compressed: bool) -> None:
+    """Replace ``target``. The same content gives the same bytes. ``notes`` as JSON. Raises OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".geo-", suffix=".tmp", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            encoded = np.frombuffer(json.dumps(notes, sort_keys=True).encode(), np.uint8)
+            (np.savez_compressed if compressed else np.savez)(stream, notes=encoded, **arrays)  # type: ignore[arg-type]
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_notes(source: Path) -> dict[str, Any]:
+    """The notes alone. Raises OSError, or whatever a damaged archive leads to."""
+    with source.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        return _notes(stored)
+
+
+def read_archive(source: Path) -> tuple[dict[str, Any], Arrays]:
+    """Notes and arrays. Raises OSError, or whatever a damaged archive leads to."""
+    with source.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        return _notes(stored), {name: stored[name] for name in stored.files if name != "notes"}
+
+
+def _notes(stored: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Any]:
+    notes: dict[str, Any] = json.loads(stored["notes"].tobytes())
+    return notes
