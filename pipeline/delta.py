@@ -102,7 +102,7 @@ def collect(job: Job, task: CollectTask, report: Callable[[int], None]) -> int:
         with open_totals(job.library) as totals:
             for split in splits:
                 path = job.workspace.path("rows", split_file(split))
-                rows = read_rows(path, task.group.first, job.buckets, task.group.count)
+                rows = read_rows(path, task.group.first, job.buckets, count=task.group.count)
                 assert rows is not None, "the splits of a task have rows in its buckets"
                 wanted = rows_with_keys(column(rows, "id_hi").view(np.uint64) & ~FINE_MASK, touched[split])
                 skipped = np.zeros(len(rows), bool)

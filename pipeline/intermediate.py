@@ -134,7 +134,9 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
     partial.replace(path)
 
 
-def read_rows(path: Path, bucket: int, buckets: int, count: int = 1) -> pa.Table | None:
+def read_rows(
+    path: Path, bucket: int, buckets: int, columns: list[str] | None = None, count: int = 1
+) -> pa.Table | None:
     """The rows of ``count`` buckets of ``buckets``, from ``bucket`` on, of one split, in columns of one chunk; None
     where it has none.
 
@@ -145,7 +147,7 @@ def read_rows(path: Path, bucket: int, buckets: int, count: int = 1) -> pa.Table
     groups = [g for g, number in enumerate(used) if bucket <= number * buckets // written < bucket + count]
     if not groups:
         return None
-    return file.read_row_groups(groups, use_threads=False).combine_chunks()
+    return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks()
 
 
 def placed_rows(rows: pa.Table, split: int) -> pl.DataFrame:
