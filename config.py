@@ -141,7 +141,8 @@ class Config:
     KEEP_VERSIONS: int = setting(3, integer(1, 1000), unit="versions",
         meaning="Published versions that are kept.", change="You want to go back further, or need the room.")
     QUARANTINE_RETENTION_DAYS: int = setting(30, integer(1, 36_500), unit="days",
-        meaning="How long rejected records and conflicts are kept; the next run removes what is older.",
+        meaning="How long what stood in rejected records and conflicts is kept after their file was read; the next run "
+            "removes what is older: quarantines, and in later ones value and raw. Place and reason stay.",
         change="Law or habit asks for another time.")
     QUARANTINE_RAW: bool = setting(True, flag(), unit="yes/no",
         meaning="Keep the bytes of rejected records and conflicts, which may hold personal data, in the quarantine.",
@@ -169,6 +170,9 @@ class Config:
         meaning="Rows that a query shows at most.", change="You export a larger result.")
     QUERY_SECONDS: int = setting(10, integer(1, 86_400), unit="seconds", option="--timeout",
         meaning="Time that a query may take.", change="You ask much of a large result.")
+    EXPLAIN_ROWS: int = setting(20, integer(1, 10**9), unit="rows", option="--limit-rows",
+        meaning="Copies or events that an explanation shows at most, the longest first; it counts all.",
+        change="You want to see all of them.")
     DASHBOARD_PORT: int = setting(8501, integer(0, 65_535), unit="port", option="--port",
         meaning="Port of the dashboard on 127.0.0.1; 0: any that is free.", change="Another program has it.")
 

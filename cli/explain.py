@@ -29,7 +29,7 @@ def explain_command(arguments: Arguments, config: Config, answer: Answer) -> int
     console = PipeConsole(markup=False, highlight=False, emoji=False)
     with open_published(config) as published:
         if arguments.log_id is not None:
-            record = explain_record(published, arguments.log_id, config.QUERY_ROWS)
+            record = explain_record(published, arguments.log_id, config.EXPLAIN_ROWS)
             answer.give(asdict(record))
             if not answer.as_json:
                 print_record(record, console)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from cli.console import LOG, printable, say
+from pipeline.results import Unit
 from utils.units import format_seconds, format_size
 
 LINE_EVERY_SECONDS = 5.0
@@ -25,7 +26,7 @@ class ShownProgress(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def phase(self, name: str, total_bytes: int) -> None: ...
+    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None: ...
 
     def advance(self, n: int) -> None: ...
 
@@ -54,7 +55,7 @@ class NullProgress:
     ) -> None:
         """Nothing to end."""
 
-    def phase(self, name: str, total_bytes: int) -> None:
+    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
         """Nothing to show."""
 
     def advance(self, n: int) -> None:
@@ -83,13 +84,13 @@ class JsonProgress(NullProgress):
         if kind is None:
             self._end_phase()
 
-    def phase(self, name: str, total_bytes: int) -> None:
+    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
         """A phase begins."""
         self._end_phase()
         LOG.known["phase"] = name.partition(":")[0].lower()
-        self._total, self._done = total_bytes, 0
+        self._total, self._done = total, 0
         self._started = self._last_line = self._clock()
-        self.event("phase_started", total=total_bytes)
+        self.event("phase_started", total=total, unit=unit)
 
     def advance(self, n: int) -> None:
         """Counts, and says so when the last time is some seconds ago."""
@@ -123,6 +124,7 @@ class LineProgress(NullProgress):
         self._write = write
         self._clock = clock
         self._name = ""
+        self._unit: Unit = "bytes"
         self._total = self._done = 0
         self._started = self._last_line = 0.0
 
@@ -133,12 +135,12 @@ class LineProgress(NullProgress):
         if kind is None:
             self._end_phase()
 
-    def phase(self, name: str, total_bytes: int) -> None:
+    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
         """Says that a phase begins."""
         self._end_phase()
-        self._name, self._total, self._done = name, total_bytes, 0
+        self._name, self._unit, self._total, self._done = name, unit, total, 0
         self._started = self._last_line = self._clock()
-        self._write(f"{name}: {format_size(total_bytes)}")
+        self._write(f"{name}: {_amount(total, unit)}")
 
     def advance(self, n: int) -> None:
         """Counts, and says so when the last line is some seconds old."""
@@ -149,8 +151,8 @@ class LineProgress(NullProgress):
             speed = self._done / (now - self._started)
             left = max(0, self._total - self._done) / speed if speed else 0.0
             self._write(
-                f"{self._name}: {format_size(self._done)} of {format_size(self._total)} "
-                f"({self._done / self._total:.0%}), {format_size(speed)}/s, {format_seconds(left)} left"
+                f"{self._name}: {_amount(self._done, self._unit)} of {_amount(self._total, self._unit)} "
+                f"({self._done / self._total:.0%}), {_amount(speed, self._unit)}/s, {format_seconds(left)} left"
             )
 
     def note(self, message: str) -> None:
@@ -163,6 +165,10 @@ class LineProgress(NullProgress):
         self._name = ""
 
 
+def _amount(number: float, unit: Unit) -> str:
+    return format_size(number) if unit == "bytes" else f"{number:,.0f} {unit}"
+
+
 class PipeConsole(Console):
     """A console whose reader may go away."""
 
@@ -173,17 +179,18 @@ class PipeConsole(Console):
 
 class _Amount(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{format_size(task.completed)} of {format_size(task.total or 0)}", style="progress.download")
+        done, total = (_amount(number, task.fields["unit"]) for number in (task.completed, task.total or 0))
+        return Text(f"{done} of {total}", style="progress.download")
 
 
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{format_size(speed)}/s" if speed else "", style="progress.data.speed")
+        return Text(f"{_amount(speed, task.fields['unit'])}/s" if speed else "", style="progress.data.speed")
 
 
 class BarProgress(NullProgress):
-    """A bar per phase with bytes, speed and time left."""
+    """A bar per phase with what is done, speed and time left."""
 
     def __init__(self, console: Console | None = None) -> None:
         console = console or PipeConsole(stderr=True, markup=False, highlight=False, emoji=False)
@@ -209,10 +216,10 @@ class BarProgress(NullProgress):
             self._end_phase()
         self._bars.stop()
 
-    def phase(self, name: str, total_bytes: int) -> None:
+    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
         """Begins a bar."""
         self._end_phase()
-        self._task = self._bars.add_task(name, total=total_bytes)
+        self._task = self._bars.add_task(name, total=total, unit=unit)
 
     def advance(self, n: int) -> None:
         """Moves the bar."""

@@ -14,7 +14,7 @@ from config import Config
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.regeo import GeoDiff
+    from pipeline.geo_diff import GeoDiff
 
 
 def regeo_command(arguments: Arguments, config: Config, answer: Answer) -> int:

@@ -16,6 +16,7 @@ from utils.units import format_seconds, format_size
 
 MAX_WIDTH = 100
 MAX_LISTED = 10
+MAX_REGIONS = 20
 BAR_CELLS = 10
 QUALITY_STYLES = {"ok": "dim", "warn": "yellow", "reject": "yellow", "fail": "bold red"}
 STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
@@ -33,9 +34,11 @@ def print_summary(result: RunResult, check: TruthCheck | str | None = None, cons
         regions = _regions(result, bars=True)
         if console.measure(regions, options=console.options.update_width(10 * MAX_WIDTH)).maximum > console.width:
             regions = _regions(result, bars=False)
-        console.print(Padding(regions, (0, 0, 1, 0)))
+        console.print(regions)
+        left_out = len(result.top_regions) - MAX_REGIONS
+        console.print(f"and {left_out:,} more regions, in the report\n" if left_out > 0 else "")
     console.print(_facts(result, check))
-    if result.status == "failed":
+    if result.status == "failed" or not result.output_rows:
         return
     console.print("\nAsk it with DuckDB:")
     # Unwrapped, so that it can be copied from the terminal as one line.
@@ -117,7 +120,7 @@ def _regions(result: RunResult, bars: bool) -> Table:
     table = new_table(("region", False), ("users", True), ("events", True), ("minutes", True), ("", True), ("", False))
     total = result.total_minutes
     most = max(region.minutes for region in result.top_regions)
-    for region in result.top_regions:
+    for region in result.top_regions[:MAX_REGIONS]:
         bar = "█" * max(1, round(BAR_CELLS * region.minutes / most)) if bars and region.minutes else ""
         table.add_row(
             Text(printable(region.region)),

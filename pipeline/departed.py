@@ -14,6 +14,7 @@ import polars as pl
 
 from pipeline.intermediate import split_file
 from pipeline.job import Job
+from pipeline.masking import mask_addresses
 
 CONTENT_COLUMN = "user_id, region, minutes"
 _MICRO = 1_000_000
@@ -44,4 +45,4 @@ def recall_contents(
 
 
 def _as_text(user: str, region: str, micro: int) -> str:
-    return json.dumps([user, region, micro / _MICRO], ensure_ascii=False)
+    return mask_addresses(json.dumps([user, region, micro / _MICRO], ensure_ascii=False))

@@ -9,7 +9,8 @@ from config import Config
 from pipeline.archives import Expanded, expand_beginning, is_archive
 from pipeline.errors import FileRefused
 from pipeline.geo import GeoTable
-from pipeline.header import Names
+from pipeline.header import Names, without_fields
+from pipeline.masking import mask_addresses
 from pipeline.outlook import Stock
 from pipeline.pace import Pace
 from pipeline.planner import Plan, plan
@@ -50,9 +51,11 @@ def forecast(
     ``engine``: who adds up: ``polars``, ``spark`` or ``sql``. Raises EnvironmentFault where no worker fits.
     """
     with tempfile.TemporaryDirectory(prefix="logmill-") as folder:
-        files, refused = _glance(stock.paths, columns, config.MAX_RECORD_BYTES, Path(folder))
+        files, reasons = _glance(stock.paths, columns, config.MAX_RECORD_BYTES, Path(folder))
         sizes = plan(config, files, spark=engine != "polars")
         work = Work(take_sample(files, geo), stock.known_rows, engine, compiled, usable_cores())
+    hide = without_fields if config.PSEUDONYMIZE_USERS else mask_addresses  # the line shown may be a record
+    refused = {path: hide(reason) for path, reason in reasons.items()}
     return Forecast(sizes, predict(sizes, work, pace), work.sample, stock, refused, engine, pace.learned)
 
 

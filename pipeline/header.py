@@ -30,6 +30,9 @@ SAMPLE_BYTES = 16 * 1024
 """So much is looked at in each of so many places, evenly spread from the first record to the end."""
 RULE_COLUMN = "column "
 """A column that is read for a rule alone has this and its name as its role."""
+_OLD_MAC = (
+    "lines end in a carriage return alone (CR, as on old Macs), expected LF or CRLF. Convert it, e.g. tr '\\r' '\\n'."
+)
 NO_NAMES: Names = MappingProxyType({})
 NAMES_FOLLOW = " has: "
 """What follows this in a reason may be a record; logs leave it out."""
@@ -92,6 +95,8 @@ def read_header(path: Path, wanted: Names, max_record: int, optional: Names = NO
     for magic, found_format in OTHER_FORMATS.items():
         if seen[0].startswith(magic):
             raise FileRefused(f"expected CSV text, found {found_format}.")
+    if any(_match(piece, wanted, optional) for line in seen for piece in line.split(b"\r")[:-1]):
+        raise FileRefused(_OLD_MAC)
     overlong = any(len(line) > max_record + 1 and not line.endswith(b"\n") for line in seen)
     hint = f" One of them is longer than MAX_RECORD_BYTES ({max_record}), too long for a header." if overlong else ""
     raise FileRefused(_no_header(seen, wanted) + hint)
@@ -180,14 +185,12 @@ def _no_header(lines: list[bytes], wanted: Names) -> str:
     )
     shown = ", ".join(name[:40] for name in names[:20]) or "(nothing readable)"
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    missing = [
-        f"{aliases[0]!r}{_hint(role, aliases, names, wanted)}"
-        for role, aliases in wanted.items()
-        if not set(aliases) & set(names)
-    ]
+    missing = {role: aliases for role, aliases in wanted.items() if not set(aliases) & set(names)}
+    absent = ", ".join(repr(aliases[0]) for aliases in missing.values())
+    hints = "".join(_hint(role, aliases, names, wanted) for role, aliases in missing.items())
     return (
-        f"no header in the first {HEADER_LINES} lines: missing {', '.join(missing)} under every delimiter of "
-        f", ; TAB |. {'The first line' if number == 1 else f'Line {number}'}{NAMES_FOLLOW}{shown}{more}."
+        f"no header in the first {HEADER_LINES} lines: missing {absent} under every delimiter of "
+        f", ; TAB |. {'The first line' if number == 1 else f'Line {number}'}{NAMES_FOLLOW}{shown}{more}.{hints}"
     )
 
 
@@ -198,7 +201,7 @@ def _likeness(names: tuple[str, ...], wanted: Names) -> int:
 
 
 def _hint(role: str, aliases: tuple[str, ...], names: tuple[str, ...], wanted: Names) -> str:
-    """Which column is probably meant, and what to do, where one is close and is no other column."""
+    """Which column is probably meant, and what to do, where one is close and is no other column. It may be a value."""
     of_a_rule = role.startswith(RULE_COLUMN)
     taken = set() if of_a_rule else {alias for others in wanted.values() for alias in others}
     free = {_plain(name): name for name in reversed(names) if name not in taken and _plain(name)}
@@ -207,7 +210,7 @@ def _hint(role: str, aliases: tuple[str, ...], names: tuple[str, ...], wanted: N
         if close:
             name = free[close[0]][:80]
             what = "name it in" if of_a_rule else "add it to"
-            return f" (is it {name!r}? then {what} {_setting(role)})"
+            return f" Is {name!r} the {aliases[0]!r}? Then {what} {_setting(role)}."
     return ""
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError, InputError
 from pipeline.incremental import Base, base_of
+from pipeline.intermediate import split_file
 from pipeline.inventory import Inventory, identity, take_inventory
 from pipeline.journal import Journal, ledger_of
 from pipeline.known import KnownFile, take_hint
 from pipeline.manifest import KnownVersion, Manifest, UnusableManifest, remove_manifest
 from pipeline.output import Output
+from pipeline.retention import forget_texts
 from pipeline.splits import display_name
 from pipeline.store import Store
 
@@ -82,6 +84,16 @@ class History:
                 self._output.remove(version.name)
                 self._manifest.drop_versions(self._output.link, [version.name])
         self._mark_damaged(self._store.open(_needed(self.known)))
+
+    def forget_texts(self, before: float) -> int:
+        """Clear what stood in rejected records of files that were read before that time; returns of how many files."""
+        forgotten = 0
+        for file in self.known:
+            if file.read_at < before:
+                numbers = [part.number for part in file.splits if part.result and "rejects" in part.needs()]
+                paths = (self._store.root / "rejects" / split_file(number) for number in numbers)
+                forgotten += sum(forget_texts(path) for path in paths if path.exists()) > 0
+        return forgotten
 
     def look(self) -> None:
         """The same for a look that changes nothing."""

@@ -22,6 +22,7 @@ from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
 from pipeline.arrow import to_arrow, to_frame
+from pipeline.errors import ConfigError
 from pipeline.faults import point
 from pipeline.rows import NO_TIMESTAMP, SplitRows
 
@@ -62,6 +63,17 @@ def is_run_folder(path: Path, prefix: str = "") -> bool:
     """Whether ``path`` is a folder that a run made: named ``prefix`` and the run's id, and no link."""
     named = path.name.startswith(prefix) and _RUN_ID.fullmatch(path.name.removeprefix(prefix))
     return bool(named) and path.is_dir() and not path.is_symlink()
+
+
+def make_own(folder: Path, option: str, mode: int = 0o777) -> None:
+    """Make a folder below the one that ``option`` names. Raises ConfigError where a link stands there: it may lead out
+    of that folder."""
+    if folder.is_symlink():
+        raise ConfigError(
+            f"{str(folder)!r} is a link, and Logmill writes only where it was told to. Remove the link, or name the "
+            f"place that it leads to with {option}."
+        )
+    folder.mkdir(parents=True, exist_ok=True, mode=mode)
 
 
 SPLIT_KINDS = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}

@@ -30,7 +30,8 @@ def ledger_of(file: KnownFile, path: str, at_hand: bool) -> FileLedger:
         result = result_from_json(file.split(part, path), part.result)
         placed.append(PlacedSplit(result, line))
         line += result.lines
-    return FileLedger(found, tuple(placed), file.content_hash, at_hand and not found.expanded, file.shown)
+    at_hand = at_hand and not found.expanded
+    return FileLedger(found, tuple(placed), file.content_hash, at_hand, file.shown, file.read_at)
 
 
 class Journal:

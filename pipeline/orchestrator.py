@@ -41,7 +41,7 @@ from pipeline.record_rules import rule_columns
 from pipeline.replays import Replays
 from pipeline.request import NOTHING_SPECIAL, Request
 from pipeline.results import PhaseSeconds, Progress, RunResult
-from pipeline.retention import remove_expired
+from pipeline.retention import oldest_kept, remove_expired
 from pipeline.sample import take_sample
 from pipeline.setup import Setup
 from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
@@ -111,9 +111,13 @@ class _Run:
         self.memory = held.enter_context(PeakMemory())
         held.enter_context(Lock(config.INTERMEDIATE_DIR, self.run_id))
         held.enter_context(Lock(output.versions, self.run_id))
-        self.expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, time.time())
+        output.discard()
+        now = time.time()
+        self.oldest_kept = oldest_kept(config.QUARANTINE_RETENTION_DAYS, now)
+        self.expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, now)
         self.replays = held.enter_context(Replays(output.versions, config.INPUT_DIR))
         self.history = held.enter_context(open_history(config.INTERMEDIATE_DIR, output, request.full_refresh))
+        self.forgotten = self.history.forget_texts(self.oldest_kept)
         self.sources = self.history.check_source(config.INPUT_DIR, request.add)
         self.replays.add(request.replay)
         self.sizes = plan(config, [], spark=self.choice.spark)  # the workers do not depend on the input
@@ -180,7 +184,7 @@ class _Run:
         self.incremental = bool(change)
         self.job = replace(self.job, buckets=buckets)
         self._hand_out_job()
-        self.progress.phase("Phase 2: deduplicate, add up", change.rows if change else outcome.handed_over)
+        self.progress.phase("Phase 2: deduplicate, add up", change.rows if change else outcome.handed_over, "rows")
         if self.spark:
             self.pool.close()  # its memory is Spark's now
             self.engine = self.spark
@@ -204,7 +208,7 @@ class _Run:
     def stop(self) -> RunResult:
         """A quality gate failed: what was found is left beside the intermediate files, until the next run."""
         folder = Path(self.workspace.root) / "stopped"
-        publication.write_quarantine(self.engine, self.job, folder, self.outcome, self.totals, self.history.quarantine)
+        self._write_quarantine(folder)
         result = self._result(publication.NOTHING_WRITTEN)
         place = display_name(str(folder / "quarantine")) if result.quarantine else None
         shown = display_name(str(folder / report.REPORT))
@@ -216,7 +220,7 @@ class _Run:
         folder = self.output.begin(self.run_id)
         held.callback(self.output.discard)  # nothing is left there once it is published
         written = publication.write_output(self.engine, self.job, folder, self.totals, self.geo.names, lambda _: None)
-        publication.write_quarantine(self.engine, self.job, folder, self.outcome, self.totals, self.history.quarantine)
+        self._write_quarantine(folder)
         publication.write_geo(folder, self.geo)
         result = self._write_record(folder, self._result(written))
         counts = publication.counts_for_the_next(result, self.buckets)
@@ -228,6 +232,10 @@ class _Run:
         if not self.incremental and not self.outcome.resumed_splits:
             save_pace(learn(self.pace, self.sizes, self.work, result.seconds), cache_folder())
         return self._profiled(result)
+
+    def _write_quarantine(self, folder: Path) -> None:
+        earlier = publication.Earlier(self.history.quarantine, self.oldest_kept)
+        publication.write_quarantine(self.engine, self.job, folder, self.outcome, self.totals, earlier)
 
     def _predict(self) -> None:
         known = sum(file.handed_over for file in (*self.inventory.reused.values(), *self.departed))
@@ -251,9 +259,9 @@ class _Run:
             self.run_id, self.config, self.choice, outcome, self.totals, written, self.geo, self.sizes, seconds, peak
         )
         notes = (
-            *decisions(self.config, self.sizes, self.expired, self.no_kernel),
+            *decisions(self.config, self.sizes, self.expired, self.forgotten, self.no_kernel),
             *([BY_SQL] if self.buckets is None and self.config.SPARK_PLAN == "auto" else []),
-            *self.replays.describe(),
+            *self.replays.describe({display_name(ledger.file.path) for ledger in outcome.ledgers}),
             *self.taken.notes,
             *quality.column_layouts(outcome),
             *quality.missing_columns(rules, outcome),

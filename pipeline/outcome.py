@@ -93,9 +93,9 @@ def refused_files(outcome: Phase1) -> tuple[RefusedFile, ...]:
     )
 
 
-def decisions(config: Config, sizes: Plan, expired: Sequence[str], no_kernel: str) -> list[str]:
-    """What was decided for the user, in lines. ``expired``: versions that lost their quarantines; ``no_kernel``: why
-    there is no compiled parser, if there is none."""
+def decisions(config: Config, sizes: Plan, expired: Sequence[str], forgotten: int, no_kernel: str) -> list[str]:
+    """What was decided for the user, in lines. ``expired``: versions that lost their quarantines; ``forgotten``: files
+    whose rejected records lost their texts; ``no_kernel``: why there is no compiled parser, if there is none."""
     notes = []
     if sizes.workers < config.PREPROCESSING_WORKERS:
         notes.append(f"{sizes.workers} of {config.PREPROCESSING_WORKERS} workers: the memory limit allows no more")
@@ -103,6 +103,11 @@ def decisions(config: Config, sizes: Plan, expired: Sequence[str], no_kernel: st
         notes.append(
             f"quarantines older than {config.QUARANTINE_RETENTION_DAYS} days were removed, of versions "
             f"{', '.join(expired)} (QUARANTINE_RETENTION_DAYS)"
+        )
+    if forgotten:
+        notes.append(
+            f"texts of rejected records of {forgotten:,} files, read more than {config.QUARANTINE_RETENTION_DAYS} days "
+            "ago, were removed (QUARANTINE_RETENTION_DAYS)"
         )
     if no_kernel:
         notes.append(f"reading took about twice as long as it could: no compiled parser, because {no_kernel}")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.faults import point
-from pipeline.intermediate import bucket_file, is_run_folder, sync
+from pipeline.intermediate import bucket_file, is_run_folder, make_own, sync
 from pipeline.job import Job
 from pipeline.stages import count
 
@@ -79,7 +79,7 @@ class Output:
         """Raise early where publication could not work: what stands at OUTPUT_DIR, and whether links are possible."""
         self.check_place()
         try:
-            self.versions.mkdir(parents=True, exist_ok=True)
+            make_own(self.versions, "--output")
             probe = self.versions / f".probe-{os.getpid()}"
             probe.unlink(missing_ok=True)
             probe.symlink_to("nowhere")
@@ -124,8 +124,7 @@ class Output:
         shutil.rmtree(self.versions / version, ignore_errors=True)
 
     def begin(self, version: str) -> Path:
-        """A hidden folder for the new version, with its ``data`` folder; what an earlier run left unfinished goes."""
-        self.discard()
+        """A hidden folder for the new version, with its ``data`` folder."""
         folder = self.versions / f".new-{version}"
         (folder / "data").mkdir(parents=True)
         return folder

@@ -1,5 +1,6 @@
 """Phase 1 over all files: run the splits, join their ends, and account for every record of every file."""
 
+import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ class FileLedger:
     """One file that counts: its splits in order, the sums over them, and the hash of its bytes as they lie on disk.
 
     ``at_hand``: whether the bytes can be read again at its path; ``listed_as``: its name in the records of the version
-    before, empty for a file that is new.
+    before, empty for a file that is new; ``read_at``: when an earlier run read it (epoch seconds), else infinite.
     """
 
     file: InputFile
@@ -35,6 +36,7 @@ class FileLedger:
     content_hash: str = ""
     at_hand: bool = True
     listed_as: str = ""
+    read_at: float = math.inf
 
     @property
     def records(self) -> int:

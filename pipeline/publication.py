@@ -31,6 +31,16 @@ class Written:
     regions: tuple[RegionTotal, ...]
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """``quarantine``: that of the version before, for records whose source is no longer at hand; what stood in records
+    of files that were read before ``oldest_kept`` (epoch seconds) is no longer kept."""
+
+    quarantine: Path | None = None
+    oldest_kept: float = 0
+
+
+NOTHING_EARLIER = Earlier()
 NOTHING_WRITTEN = Written(0, 0, ())
 """Of a run that publishes nothing."""
 
@@ -53,11 +63,10 @@ def write_output(
 
 
 def write_quarantine(
-    engine: Engine, job: Job, folder: Path, outcome: Phase1, totals: Totals, previous: Path | None = None
+    engine: Engine, job: Job, folder: Path, outcome: Phase1, totals: Totals, earlier: Earlier = NOTHING_EARLIER
 ) -> None:
     """Write rejected records, conflict losers and refused files below ``folder``.
 
-    ``previous``: the quarantine of the version before, for records whose source is no longer at hand.
     Raises BalanceError where a record is missing.
     """
     quarantine = Quarantine(folder / "quarantine")
@@ -76,8 +85,9 @@ def write_quarantine(
         for first in range(0, len(offsets), _CONFLICTS_AT_ONCE):
             some = tuple(offsets[first : first + _CONFLICTS_AT_ONCE])
             where = placed.result.split, placed.result.start, placed.first_line
-            earlier = (str(previous), file.listed_as) if previous and file.listed_as else ("", "")
-            tasks.append(ConflictTask(len(tasks), *where, some, file.at_hand, *earlier))
+            before = (str(earlier.quarantine), file.listed_as) if earlier.quarantine and file.listed_as else ("", "")
+            forgotten = file.read_at < earlier.oldest_kept
+            tasks.append(ConflictTask(len(tasks), *where, some, file.at_hand, *before, forgotten))
     run_all(engine, fetch_conflicts, tasks, lambda _: None)
     with stage("publish"):
         conflicts = quarantine.write_conflicts(conflict_file(job, task.number) for task in tasks)

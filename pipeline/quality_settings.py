@@ -85,6 +85,8 @@ def _parse(text: str) -> object:
         return json.loads(text, object_pairs_hook=_pairs)
     except json.JSONDecodeError as fault:
         raise SettingFault(f"it is no valid JSON: {fault}") from None
+    except RecursionError:
+        raise SettingFault("it is nested too deeply for a table of tables") from None
 
 
 def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -132,7 +132,7 @@ class Quarantine:
         return count
 
     def write_conflicts(self, parts: Iterable[Path]) -> int:
-        """Bring the files of ``fetch_conflicts`` together; returns how many records."""
+        """Move the records of the files of ``fetch_conflicts`` here; returns how many."""
         count = 0
         point("quarantine.write")
         with self._open("conflicts") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
@@ -140,6 +140,7 @@ class Quarantine:
                 table = pq.read_table(path)
                 writer.write_table(table)
                 count += table.num_rows
+                path.unlink()  # or a copy would outlive this one
         return count
 
     def write_refused(self, reasons: Mapping[str, str]) -> None:
@@ -173,7 +174,8 @@ class ConflictTask:
     """Fetch the records at ``offsets`` (sorted, from byte ``start``, which is on line ``first_line``) of a split.
 
     ``at_hand``: whether the source has the bytes that were read; ``previous``: the quarantine of the version before,
-    empty where the file is not in it, and ``listed_as``: under which name it is.
+    empty where the file is not in it, and ``listed_as``: under which name it is; ``forgotten``: read so long ago that
+    value and raw are no longer kept.
     """
 
     number: int
@@ -184,6 +186,7 @@ class ConflictTask:
     at_hand: bool = True
     previous: str = ""
     listed_as: str = ""
+    forgotten: bool = False
 
 
 def reject_file(job: Job, split: Split) -> Path:
@@ -210,6 +213,8 @@ def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None])
         rows += _read_again(job, replace(task, offsets=rest))
     elif rest:
         rows += recall_contents(job, task.split.number, name, task.start, rest, CONFLICT)
+    if task.forgotten:
+        rows = [(*row[:-2], None, None) for row in rows]
     pq.write_table(
         to_table(dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True)), SCHEMA),
         conflict_file(job, task.number),

@@ -1,19 +1,25 @@
 """One SQL query over the views, read-only, within limits of rows, time and memory."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import duckdb
+import psutil
 
 from config import Config
 from pipeline.catalog import current_version, kept_versions
 from pipeline.errors import ConfigError, InputError
 from pipeline.views import VIEWS, open_views
 from utils.units import format_size
+
+if sys.platform == "linux":
+    import resource
 
 Value = bool | int | float | Decimal | str | None
 _SIGNED = ("tinyint", "smallint", "integer", "bigint", "hugeint")
@@ -49,13 +55,14 @@ def ask(config: Config, sql: str) -> Found:
         with (
             open_views(current, kept_versions(config.OUTPUT_DIR), memory, config.PREPROCESSING_WORKERS) as database,
             _deadline(database, config.QUERY_SECONDS),
+            _bounded(config.MEMORY_LIMIT),
         ):
             return _read(database, _as_subquery(database, sql), config.QUERY_ROWS)
     except duckdb.InterruptException:
         raise ConfigError(
             f"the query did not end within {config.QUERY_SECONDS} s. Ask for less, or allow more time with --timeout."
         ) from None
-    except duckdb.OutOfMemoryException:
+    except (duckdb.OutOfMemoryException, MemoryError):
         raise ConfigError(
             f"the query needs more than {format_size(memory)} of memory. Ask for less, or raise --memory-limit."
         ) from None
@@ -95,6 +102,28 @@ def _in_short(fault: duckdb.Error) -> str:
     """DuckDB's message without its picture of the place, which shows the query as it was rewritten."""
     text = " ".join(str(fault).partition("\n\n")[0].split())
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+@cache
+def _usual_limit() -> tuple[int, int]:
+    """The limit of this process, whatever several questions at once make of it meanwhile."""
+    return resource.getrlimit(resource.RLIMIT_DATA)
+
+
+@contextmanager
+def _bounded(more: int) -> Iterator[None]:
+    """Lets this process take so many more bytes of memory at most: DuckDB does not count the text that functions make,
+    and one batch of long texts fills any machine."""
+    if sys.platform != "linux":
+        yield
+        return
+    soft, hard = _usual_limit()
+    wanted = psutil.Process().memory_info().data + more
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted if soft == resource.RLIM_INFINITY else min(soft, wanted), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 @contextmanager

@@ -65,11 +65,8 @@ def _sums(total: pl.DataFrame, *by: str) -> list[tuple[list[str], Sums]]:
 
 def _with_regions(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
     """``old`` and ``new`` instead of ``code``."""
-    pairs = [split_pair(name) for name in names]
-    codes = frame["code"].to_numpy()
-    old, new = (np.array([pair[side] for pair in pairs], dtype=object)[codes] for side in (0, 1))
-    text = {"old": pl.Series(old, dtype=pl.String), "new": pl.Series(new, dtype=pl.String)}
-    return frame.drop("code").with_columns(**text)
+    old, new = (pl.Series(side, dtype=pl.String) for side in zip(*map(split_pair, names), strict=True))
+    return frame.drop("code").with_columns(old=old.gather(frame["code"]), new=new.gather(frame["code"]))
 
 
 def _ties(job: Job, task: RelocationTask) -> pl.DataFrame:

@@ -6,16 +6,18 @@ once however often it is replayed, and so that records mended for one input neve
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pipeline.errors import InputError
+from pipeline.header import without_fields
 from pipeline.intermediate import sync
 from pipeline.splits import display_name
 
 FOLDER = "replayed"
 _PIECE = 1 << 20
 _PARQUET = b"PAR1"
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 
 
 class Replays:
@@ -69,22 +71,23 @@ class Replays:
         """Raise InputError where a file that was added now is among those that the run refused."""
         for path in self._added:
             if str(path) in refused:
+                reason = without_fields(refused[str(path)])  # the line that it shows may be a record
                 raise InputError(
-                    f"replay: the file is refused: {refused[str(path)]} Nothing was published; the previous output "
-                    "still stands."
+                    f"replay: the file is refused: {reason} Nothing was published; the previous output still stands."
                 )
 
     def keep(self) -> None:
         """What was added counts from now on: it is published."""
         self._added = []
 
-    def describe(self) -> tuple[str, ...]:
-        """Lines for the summary: what counts besides the input, and what does not."""
+    def describe(self, counted: Collection[str]) -> tuple[str, ...]:
+        """Lines for the summary: what counts besides the input, and what does not. ``counted``: files, as shown."""
         lines = list(self.notes)
         if mine := self.paths:
             count = "1 replayed file counts" if len(mine) == 1 else f"{len(mine):,} replayed files count"
             lines.append(f"{count} besides the input, in {display_name(str(self._folder))}")
         others = [path for path in self._all.glob("*/*.csv") if path.parent != self._folder]
+        others = [path for path in others if display_name(str(path)) not in counted]  # with --add they may
         if others:
             sources = sorted({_read_source(path.parent) for path in others})
             lines.append(
@@ -123,6 +126,8 @@ def _copy(name: str, target: Path) -> str:
                     f"replay: {display_name(name)!r} is Parquet, as the quarantine keeps it. Write its column raw to a "
                     "CSV under the header (the README shows how), mend that, and replay it."
                 )
+            if not copy.tell() and piece.startswith(_PACKED):
+                raise InputError(f"replay: {display_name(name)!r} is compressed. Expand it, and replay that.")
             digest.update(piece)
             copy.write(piece)
     return digest.hexdigest()

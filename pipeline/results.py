@@ -9,14 +9,17 @@ MICRO = 1_000_000
 """Micro-minutes in a minute: watch time is an integer until it is shown."""
 
 
+Unit = Literal["bytes", "rows"]
+
+
 class Progress(Protocol):
     """Where a run tells how far it is. Calls come from one thread."""
 
-    def phase(self, name: str, total_bytes: int) -> None:
-        """A phase begins (and the one before has ended); it will ``advance`` by ``total_bytes`` in all."""
+    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
+        """A phase begins (and the one before has ended); it will ``advance`` by ``total`` bytes or rows in all."""
 
     def advance(self, n: int) -> None:
-        """``n`` more bytes of the phase's total are done."""
+        """``n`` more of the phase's total are done."""
 
     def note(self, message: str) -> None:
         """One line for the user: a fallback taken, a file skipped."""

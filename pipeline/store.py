@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.faults import point
-from pipeline.intermediate import SPLIT_KINDS, split_file, sync
+from pipeline.intermediate import SPLIT_KINDS, make_own, split_file, sync
 
 _SPLIT_FILE = re.compile(r"split-([0-9]{6,})\.(parquet|npy|partial)")
 _SYNC_THREADS = 16
@@ -31,9 +31,10 @@ class Store:
         ``needed``: for each finished split the kinds of files that it must have. Returns the splits that lack one.
         """
         damaged: set[int] = set()
+        make_own(self.root, "--intermediate", 0o700)
         for kind in SPLIT_KINDS:
             folder = self.root / kind
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_own(folder, "--intermediate", 0o700)
             found = set()
             for entry in os.scandir(folder):
                 named = _SPLIT_FILE.fullmatch(entry.name)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
-from pipeline.results import Progress
+from pipeline.results import Progress, Unit
 from pipeline.stages import OF_KERNELS, Spent, stage, take
 from utils.metrics import Series
 
@@ -57,10 +57,10 @@ class WatchedProgress:
         self._inner = inner
         self._clock = time.monotonic()
 
-    def phase(self, name: str, total_bytes: int) -> None:
+    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
         """A phase begins."""
         self.phases.append(Phase(name, time.monotonic() - self._clock, Series(operator.add, 0.25)))
-        self._inner.phase(name, total_bytes)
+        self._inner.phase(name, total, unit)
 
     def advance(self, n: int) -> None:
         """``n`` more are done."""

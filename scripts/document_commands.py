@@ -1,18 +1,17 @@
-"""Write docs/commands.md from the parsers: ``python -m scripts.document_commands``. A test compares the two."""
+"""Write docs/commands.md from the commands: ``python -m scripts.document_commands``. A test compares the two."""
 
-import argparse
 from pathlib import Path
 
-from cli.arguments import EXIT_CODES, PARSERS, SETTINGS
-from config import Config
-from utils.settings import declared
+from cli.arguments import EXIT_CODES
+from cli.commands import COMMANDS, Command
+from cli.options import COMMON, Option
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 
 HEAD = """\
 # Commands
 
-`python main.py COMMAND [options]`; without a command, `run`. This page is written from the parsers by
+`python main.py COMMAND [options]`; without a command, `run`. This page is written by
 `python -m scripts.document_commands`; `python main.py COMMAND --help` shows the same. Settings are explained in
 [configuration.md](configuration.md).
 """
@@ -25,23 +24,20 @@ def main() -> None:
 
 def render() -> str:
     """The whole page: a section for each command, then the exit codes."""
-    sections = [_section(name, make()) for name, make in PARSERS.items()]
+    sections = [_section(name, command) for name, command in COMMANDS.items()]
     return "\n".join([HEAD, *sections, f"## Exit codes\n\n```\n{EXIT_CODES}\n```\n"])
 
 
-def _section(name: str, parser: argparse.ArgumentParser) -> str:
-    rows = [_row(action, into=name == "generate") for action in parser._actions if action.dest != "help"]
+def _section(name: str, command: Command) -> str:
+    rows = map(_row, (*command.options, *COMMON))
     table = "\n".join(["| option | | setting |", "|---|---|---|", *rows])
-    return f"## {name}\n\n```\n{parser.description}\n```\n\n{table}\n"
+    return f"## {name}\n\n```\n{command.description}\n```\n\n{table}\n"
 
 
-def _row(action: argparse.Action, into: bool) -> str:
-    """``into``: here ``--output`` is the folder to fill, not the setting."""
-    metavar = f" {action.metavar}" if action.metavar and action.option_strings else ""
-    name = f"{action.option_strings[0]}{metavar}" if action.option_strings else str(action.metavar)
-    setting = "" if into and action.dest == "output" else SETTINGS.get(action.dest, "")
-    assert not setting or setting in declared(Config)
-    return f"| `{name}` | {action.help} | {f'`{setting}`' if setting else ''} |"
+def _row(option: Option) -> str:
+    shown = [option.name, option.metavar] if option.name.startswith("-") else [option.metavar]
+    setting = f"`{option.setting}`" if option.setting else ""
+    return f"| `{' '.join(filter(None, shown))}` | {option.help} | {setting} |"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cli.arguments import SETTINGS
+from cli.commands import COMMANDS
+from cli.options import COMMON
 from config import Config
 from utils.settings import declared
 from utils.units import format_size
@@ -36,11 +37,12 @@ def main() -> None:
 def render() -> str:
     """The whole page: a section for each setting."""
     config = Config()
-    options = {name: option for option, name in SETTINGS.items()}
+    known = [*(option for command in COMMANDS.values() for option in command.options), *COMMON]
+    options = {option.setting: option.name for option in known}
     parts = [HEAD]
     for name, field in declared(Config).items():
         about = field.metadata
-        option = f"- On the command line: `--{options[name].replace('_', '-')}`\n" if name in options else ""
+        option = f"- On the command line: `{options[name]}`\n" if name in options else ""
         parts.append(
             f"## {name}\n\n{about['meaning']}\n\n"
             f"- Default: {_default(name, getattr(config, name), about['unit'])}\n{option}"

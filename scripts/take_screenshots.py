@@ -1,8 +1,6 @@
 """Write docs/images/*.png from generated data: ``python -m scripts.take_screenshots``. It needs Chromium."""
 
-import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -11,10 +9,10 @@ from rich.ansi import AnsiDecoder
 from rich.console import Console
 
 from scripts.browser import open_browser
+from scripts.dashboard import MAIN, open_dashboard, visit
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
-MAIN = [sys.executable, str(ROOT / "main.py")]
 
 
 def main() -> None:
@@ -24,7 +22,7 @@ def main() -> None:
         size = ("--files", "6", "--size", "120MB", "--users", "50000")
         _call(place, "generate", "--output", "logs", *size)
         _call(place, "--input", "logs", "--engine", "polars")
-        shown = _call(place, "--input", "logs", "--engine", "polars")
+        shown = _call(place, "--input", "logs", "--engine", "polars", "--full-refresh")
         _take_terminal(browser, shown, place)
         _take_report(browser, (place / "pipeline_data" / "output").resolve().parent / "report.html")
         _take_dashboard(browser, place)
@@ -60,25 +58,11 @@ def _take_report(browser: Browser, report: Path) -> None:
 
 
 def _take_dashboard(browser: Browser, place: Path) -> None:
-    program = subprocess.Popen([*MAIN, "dashboard", "--port", "0"], cwd=place, stdout=subprocess.PIPE, text=True)
-    try:
-        assert program.stdout is not None
-        (address,) = re.findall(r"http://\S+", program.stdout.readline())
+    with open_dashboard(place) as address:
         page = browser.new_page(viewport={"width": 1200, "height": 1400})
-        for _ in range(100):
-            try:
-                page.goto(address)
-                break
-            except Exception as fault:
-                if "ERR_CONNECTION_REFUSED" not in str(fault):
-                    raise
-                page.wait_for_timeout(200)
-        page.get_by_text("Users by watch time").wait_for()
-        page.wait_for_timeout(2000)
+        visit(page, address)
+        page.wait_for_timeout(2000)  # charts grow
         page.screenshot(path=IMAGES / "dashboard.png")
-    finally:
-        program.terminate()
-        program.wait()
 
 
 if __name__ == "__main__":

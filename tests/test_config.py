@@ -14,6 +14,7 @@ FOLDERS = {"INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR"}
 
 VALID = {
     "QUERY_ROWS": ("5", 5),
+    "EXPLAIN_ROWS": ("5", 5),
     "QUERY_SECONDS": ("60", 60),
     "LOG_FORMAT": ("JSON", "json"),
     "INPUT_DIR": ("logs", "logs"),
@@ -76,6 +77,7 @@ VALID = {
 
 INVALID = {
     "QUERY_ROWS": ["0", "many"],
+    "EXPLAIN_ROWS": ["0", "all"],
     "QUERY_SECONDS": ["0", "1.5"],
     "LOG_FORMAT": ["xml", ""],
     "INPUT_DIR": ["", "  ", "a\0b", 5],
@@ -318,6 +320,7 @@ def test_gates_and_rules_as_tables(tmp_path: Path) -> None:
         ("QUALITY_GATES", '{"rejecte": {"warn": 1}}', "no gate 'rejecte', expected rejected, duplicates"),
         ("QUALITY_GATES", '{"rejected": {"above": 1}}', "'above', expected only warn, fail"),
         ("QUALITY_GATES", '{"rejected": ', "no valid JSON"),
+        ("RECORD_RULES", '{"a":' * 100_000, "nested too deeply"),
         ("RECORD_RULES", '{"a": {"colum": "c", "action": "warn"}}', "rule 'a' has 'colum'"),
     ],
 )

@@ -90,7 +90,7 @@ def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswe
     if not rejected and not any(map(len, rows.values())):
         raise InputError(
             f"no record with the log_id {log_id!r} was read for version {published.version.name}, nor is one in its "
-            "quarantine. Check the id: values are never trimmed, and capitals matter."
+            f"quarantine. Check the id: values are never trimmed, and capitals matter.{_but(published)}"
         )
     counted = {file.id for file in published.counted}
     verdicts = _judge(published, [frame for id_, frame in rows.items() if id_ in counted and len(frame)])
@@ -114,6 +114,11 @@ def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswe
         rejected[:limit],
         tuple(dict.fromkeys(published.notes)),
     )
+
+
+def _but(published: Published) -> str:
+    """What could not be searched."""
+    return "".join(f" But {note}." for note in dict.fromkeys(published.notes))
 
 
 def _distinct_files(published: Published) -> list[KnownFile]:

@@ -39,8 +39,8 @@ def find_rejected(published: Published, file: KnownFile, log_id: str) -> Iterato
         rows = pl.scan_parquet(path, glob=False)
         if published.hidden or rows.select(pl.col("raw").null_count() == pl.len()).collect().item():
             published.notes.append(
-                "rejected records cannot be searched by log_id: their bytes are not kept (QUARANTINE_RAW, "
-                "PSEUDONYMIZE_USERS)"
+                "some rejected records cannot be searched by log_id: their bytes are not kept "
+                "(QUARANTINE_RAW, PSEUDONYMIZE_USERS, QUARANTINE_RETENTION_DAYS)"
             )
             return
         needle = log_id.encode().replace(b'"', b'""')

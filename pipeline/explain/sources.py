@@ -4,7 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -98,19 +98,19 @@ def open_source(file: KnownFile, max_record: int) -> Iterator[Source | str]:
     if reason:
         yield reason
         return
-    with tempfile.TemporaryDirectory(prefix="logmill-") as scratch:
+    with ExitStack() as held:
         text = file.path
         if is_archive(text):
+            scratch = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="logmill-")))
             try:
-                text = expand_file(text, Path(scratch) / "text", _MAX_RATIO, lambda _: None).spool
+                text = expand_file(text, scratch / "text", _MAX_RATIO, lambda _: None).spool
             except FileRefused as fault:
                 yield str(fault)
                 return
         if os.path.getsize(text) != file.text_size:
             yield "it has changed since it was read"
             return
-        with open(text, "rb") as stream:
-            yield Source(stream, file, max_record)
+        yield Source(held.enter_context(open(text, "rb")), file, max_record)
 
 
 def placed_splits(file: KnownFile) -> dict[int, PlacedSplit]:

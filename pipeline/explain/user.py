@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 
 from config import Config
-from pipeline.dedupe import ID, resolve
+from pipeline.dedupe import ID, resolve, rows_with_keys
 from pipeline.errors import ConfigError, InputError
-from pipeline.explain.copies import NO_ROWS, most_rows_of_user, rows_of_ids, rows_of_user
+from pipeline.explain.copies import NO_ROWS, fine_bucket, most_rows_of_user, prefixes_of, rows_beside_user, rows_of_ids
 from pipeline.explain.published import Published
 from pipeline.explain.sources import Source, open_source, placed_splits
-from pipeline.intermediate import FINE_MASK, PLACE_UNIT
+from pipeline.intermediate import PLACE_UNIT
 from pipeline.known import KnownFile, KnownSplit
 from pipeline.pseudonym_key import find_key
 from pipeline.pseudonyms import pseudonym_of
@@ -79,16 +79,17 @@ def explain_user(published: Published, config: Config, user: str) -> UserAnswer:
     events: list[pl.DataFrame] = []
     count = duplicates = conflicts = 0
     for number in range(passes):
-        rows = rows_of_user(published.store, splits, user, passes, number)
+        beside = rows_beside_user(published.store, splits, user, passes, number)
+        rows = beside.filter(pl.col("user_id") == user)
         if not len(rows):
             continue
         count += len(rows)
-        winners, repeats, lost = _winners(published, splits, rows, user)
-        duplicates, conflicts = duplicates + repeats, conflicts + lost
+        winners, lost = _winners(published, splits, rows, beside, user)
+        duplicates, conflicts = duplicates + len(rows) - len(winners) - lost, conflicts + lost
         for region, micro, found in winners.group_by("region").agg(pl.col("micro_minutes").sum(), pl.len()).rows():
             total = sums.setdefault(names[region], [0, 0])
             sums[names[region]] = [total[0] + micro, total[1] + found]
-        events.append(_longest(winners, config.QUERY_ROWS))
+        events.append(_longest(winners, config.EXPLAIN_ROWS))
     totals = published.find_totals(user)
     if not count and not totals:
         raise InputError(
@@ -99,7 +100,7 @@ def explain_user(published: Published, config: Config, user: str) -> UserAnswer:
         _compare(published, region, *sums.get(region, (0, 0)), *totals.get(region, (None, None)))
         for region in sorted(sums.keys() | totals.keys())
     )
-    shown = _longest(pl.concat(events), config.QUERY_ROWS) if events else NO_ROWS.select(_EVENT)
+    shown = _longest(pl.concat(events), config.EXPLAIN_ROWS) if events else NO_ROWS.select(_EVENT)
     return UserAnswer(
         user,
         published.version.name,
@@ -130,23 +131,27 @@ def _known_as(published: Published, config: Config, user: str) -> str:
 
 
 def _longest(events: pl.DataFrame, count: int) -> pl.DataFrame:
-    return events.sort(["micro_minutes", "place"], descending=[True, False]).head(count)
+    by = ["micro_minutes", "place"]
+    return events.top_k(count, by=by, reverse=[False, True]).sort(by, descending=[True, False])
 
 
 def _winners(
-    published: Published, splits: Sequence[KnownSplit], rows: pl.DataFrame, user: str
-) -> tuple[pl.DataFrame, int, int]:
-    """(the user's rows that count, copies of equal content, contents that lost) of the user's ``rows``.
+    published: Published, splits: Sequence[KnownSplit], rows: pl.DataFrame, beside: pl.DataFrame, user: str
+) -> tuple[pl.DataFrame, int]:
+    """(the user's rows that count, contents that lost) of the user's ``rows``.
 
-    Copies of the same ids by other users may beat them: the index finds these.
+    Copies of the same ids by other users may beat them: those in the same buckets are ``beside`` them, and the index
+    finds the others.
     """
-    prefixes = np.unique(rows["id_hi"].to_numpy().view(np.uint64) & ~FINE_MASK)
-    rivals = rows_of_ids(published.store, splits, prefixes).filter(pl.col("user_id") != user)
-    rivals = rivals.join(rows.select(ID).unique(), on=ID, how="semi")
+    prefixes = np.sort(prefixes_of(rows))
+    prefixes = prefixes[np.append(True, prefixes[1:] != prefixes[:-1])]
+    near = beside[rows_with_keys(prefixes_of(beside), prefixes)].filter(pl.col("user_id") != user)
+    far = rows_of_ids(published.store, splits, prefixes, besides=fine_bucket(user))
+    rivals = pl.concat([frame for frame in (near, far) if len(frame)] or [NO_ROWS])
+    rivals = rivals.join(rows.select(ID), on=ID, how="semi")
     found = resolve(pl.concat([rows, rivals]) if len(rivals) else rows, published.keep, published.counted_names)
-    winners = found.winners.filter(pl.col("user_id") == user)
-    contents = rows.select(*ID, "region", "micro_minutes").n_unique()
-    return winners.select(_EVENT), len(rows) - contents, contents - len(winners)
+    mine = pl.col("user_id") == user
+    return found.winners.filter(mine).select(_EVENT), len(found.losers.filter(mine))
 
 
 def _compare(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from pipeline.header import NAMES_FOLLOW
-from pipeline.report.charts import Record, chart_data, reasons
+from pipeline.header import without_fields
+from pipeline.report.charts import MOST_REGIONS, Record, chart_data, reasons
 from pipeline.report.html import (
     Content,
     Html,
@@ -95,7 +95,13 @@ def _trouble(record: Record) -> Html | None:
     refused = record["refused_files"]
     lines += [
         joined(
-            [element("span", "refused", "mark fail"), " ", _cut(file["file"]), ": ", _cut(_nameless(file["reason"]))]
+            [
+                element("span", "refused", "mark fail"),
+                " ",
+                _cut(file["file"]),
+                ": ",
+                _cut(without_fields(file["reason"])),
+            ]
         )
         for file in refused[:MOST_LINES]
     ]
@@ -110,11 +116,6 @@ def _trouble(record: Record) -> Html | None:
     if not lines:
         return None
     return section("What you should know", element("ul", joined(element("li", line) for line in lines)))
-
-
-def _nameless(reason: str) -> str:
-    """Why a file was refused, without the names of its columns: a line of a file without header holds personal data."""
-    return reason.partition(NAMES_FOLLOW)[0].strip()
 
 
 def _quality(record: Record) -> Html | None:
@@ -165,12 +166,14 @@ def _regions(record: Record) -> Html | None:
         (_cut(r["region"]), r["users"], r["events"], f"{r['minutes']:,.0f}", _share(r["minutes"], total))
         for r in regions[:MOST_FILES]
     ]
-    height = 60 + 26 * min(len(regions), 24)
+    height = 60 + 26 * min(len(regions), MOST_REGIONS)
+    heads = ["region", "users", "events", "minutes", "share"]
+    folded = joined([table(heads, rows), _more(len(regions), MOST_FILES)])
     return section(
         "Watch time by region",
         chart("regions", height, "Minutes of watch time by region"),
-        table(["region", "users", "events", "minutes", "share"], rows),
-        _more(len(regions), MOST_FILES),
+        table(heads, rows[:MOST_REGIONS]),
+        details(f"all {len(regions):,} regions", folded) if len(regions) > MOST_REGIONS else Html(""),
     )
 
 
@@ -307,8 +310,12 @@ def _files(record: Record) -> Html:
 
 
 def _settings(record: Record) -> Html:
-    rows = [(name, _cut(str(value))) for name, value in record["settings"].items()]
+    rows = [(name, _cut(_written(value))) for name, value in record["settings"].items()]
     return section("Settings", details("every setting of this run", table(["setting", "value"], rows, texts=2)))
+
+
+def _written(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _more(number: int, shown: int) -> Html:

@@ -1,10 +1,14 @@
 """Command lines: the default command, options and the settings they override, help."""
 
+from dataclasses import fields
+
 import pytest
 
-from cli.arguments import PARSERS, SETTINGS, parse_arguments, replay_parser, run_parser
+from cli.arguments import Arguments, make_parser, parse_arguments
+from cli.commands import COMMANDS
 from config import Config
 from pipeline.errors import ConfigError
+from pipeline.request import Request
 from utils.settings import declared
 
 
@@ -52,8 +56,8 @@ def test_every_option_of_generate() -> None:
 def test_replay_takes_files_and_the_options_of_run() -> None:
     arguments = parse_arguments(["replay", "a.csv", "--", "-b.csv"])
     assert (arguments.command, arguments.request.replay) == ("replay", ("a.csv", "-b.csv"))
-    options = {action.dest for action in run_parser()._actions} - {"dry_run", "profile"}
-    assert {action.dest for action in replay_parser()._actions} == options | {"replay"}
+    options = {action.dest for action in make_parser("run")._actions} - {"dry_run", "profile"}
+    assert {action.dest for action in make_parser("replay")._actions} == options | {"replay"}
     assert parse_arguments(["replay", "a", "--input", "b", "--json"]).settings == {"INPUT_DIR": "b"}
 
 
@@ -77,7 +81,7 @@ def test_options_of_explain_and_regeo() -> None:
         ["explain", "--user", "u", "--limit-rows", "5", "--output", "a", "--intermediate", "b", "--json"]
     )
     assert (arguments.log_id, arguments.user, arguments.json) == (None, "u", True)
-    assert arguments.settings == {"QUERY_ROWS": "5", "OUTPUT_DIR": "a", "INTERMEDIATE_DIR": "b"}
+    assert arguments.settings == {"EXPLAIN_ROWS": "5", "OUTPUT_DIR": "a", "INTERMEDIATE_DIR": "b"}
     assert parse_arguments(["explain", "--", "-id"]).log_id == "-id"
     arguments = parse_arguments(["regeo", "--geo-db", "d", "--geo-level", "country", "--workers", "3", "--dry-run"])
     assert arguments.dry_run
@@ -104,12 +108,15 @@ def test_wrong_usage_is_a_configuration_error(line: str, message: str) -> None:
         parse_arguments(line.split())
 
 
-def test_options_override_settings_that_exist() -> None:
-    assert set(SETTINGS.values()) <= set(declared(Config))
+@pytest.mark.parametrize("command", COMMANDS)
+def test_options_override_settings_that_exist_or_have_a_field(command: str) -> None:
+    known = {field.name for cls in (Arguments, Request) for field in fields(cls)} | set(declared(Config))
+    assert {action.dest for action in make_parser(command)._actions} <= known | {"help"}
 
 
-@pytest.mark.parametrize("parser", [make() for make in PARSERS.values()])
-def test_help_is_complete_and_short(parser) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_complete_and_short(command: str) -> None:
+    parser = make_parser(command)
     shown = parser.format_help()
     assert "exit codes: 0 done" in shown
     assert "130 interrupted" in shown

@@ -8,7 +8,7 @@ from rich.console import Console
 from cli.progress import BarProgress, LineProgress, NullProgress, open_progress
 from cli.summary import print_summary, query_command
 from cli.truth import TruthCheck
-from pipeline.results import RunResult
+from pipeline.results import RegionTotal, RunResult
 
 
 def render(result: RunResult, check: TruthCheck | str | None = None, width: int = 80) -> str:
@@ -42,11 +42,20 @@ def test_hostile_names_stay_text(result) -> None:
 def test_an_empty_run_and_many_refusals_render(result) -> None:
     empty = RunResult(run_id="1", status="ok", engine="polars", output="o")
     assert "Done: 0 files" in render(empty)
+    assert "Ask it" not in render(empty)  # DuckDB finds no file where no row is
     many = replace(result, refused_files=result.refused_files * 14, error="14 of 20 files refused")
     assert "and 4 more refused files" in render(many)
     assert "14 of 20" in render(many)
     assert "DIFFERS from truth.json: kept: 1" in render(result, TruthCheck(7, ("kept: 1",)))
     assert max(len(line) for line in render(many, width=200).split("Ask it")[0].splitlines()) <= 100
+
+
+def test_many_regions_do_not_fill_the_screen(result) -> None:
+    regions = tuple(RegionTotal(f"country-{number:03}", 1, 1, 300.0 - number) for number in range(240))
+    shown = render(replace(result, top_regions=regions))
+    assert "country-019" in shown
+    assert "country-020" not in shown
+    assert "and 220 more regions, in the report" in shown
 
 
 def test_a_failed_run_names_no_result(result) -> None:
@@ -72,7 +81,10 @@ def test_lines_come_every_few_seconds() -> None:
             now[0] += 2.5
             progress.advance(10**9)
         progress.note("odd\x07")
-        progress.phase("Phase 2", 0)
+        progress.phase("Phase 2", 8_000_000, "rows")
+        now[0] += 5
+        progress.advance(2_000_000)
+        progress.phase("Phase 3", 0)
         now[0] += 6
         progress.advance(0)
     assert lines == [
@@ -81,8 +93,11 @@ def test_lines_come_every_few_seconds() -> None:
         "Phase 1: 4 GB of 10 GB (40%), 400 MB/s, 15.0 s left",
         "note: odd\\x07",
         "Phase 1: done in 10.0 s",
-        "Phase 2: 0 B",
-        "Phase 2: done in 6.00 s",
+        "Phase 2: 8,000,000 rows",
+        "Phase 2: 2,000,000 rows of 8,000,000 rows (25%), 400,000 rows/s, 15.0 s left",
+        "Phase 2: done in 5.00 s",
+        "Phase 3: 0 B",
+        "Phase 3: done in 6.00 s",
     ]
 
 
@@ -102,8 +117,9 @@ def test_bars_on_a_terminal() -> None:
         progress.phase("Phase 1", 2 * 10**9)
         progress.advance(10**9)
         progress.note("[red]a note")
-        progress.phase("Phase 2", 0)
+        progress.phase("Phase 2", 70_000, "rows")
     shown = stream.getvalue()
+    assert "70,000 rows of 70,000 rows" in shown
     assert "2 GB of 2 GB" in shown
     assert "note: [red]a note" in shown
 

@@ -215,7 +215,7 @@ def test_case_15_a_file_that_changes_while_it_is_read(tmp_path: Path, change: st
         (logs / f"{name}.csv").write_bytes(HEADER.encode() + b"".join(row(f"{name}{n}") + b"\n" for n in range(50)))
 
     class Meanwhile(Silent):
-        def phase(self, name: str, _: int) -> None:
+        def phase(self, name: str, *_: object) -> None:
             if name.startswith("Phase 1"):
                 happen(logs / "old.csv")
 

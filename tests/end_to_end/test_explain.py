@@ -97,6 +97,9 @@ def test_the_table_says_the_same(explained: Path) -> None:
     assert "8.8.8.8" not in ended.out
     ended = run("explain", "--user", "bob", cwd=explained)
     assert "1 duplicates, 1 lost a conflict" in ended.out
+    ended = run("explain", "--user", "u-1", "--limit-rows", 4, cwd=explained)
+    assert "the longest 4 of 6 events; --limit-rows shows more" in ended.out
+    assert ended.out.count("other-") == 4
     cut = explain(explained, "the-id", "--limit-rows", 2)
     assert (cut["found"], len(cut["copies"]), cut["copies"][0]["outcome"]) == (5, 2, "counts")
 
@@ -162,7 +165,7 @@ def test_ids_and_users_are_explained_as_duckdb_sees_them(generated: Path, logs: 
             assert total.agrees
             assert [r.total_watch_time_min for r in total.regions] == expected["total_watch_time_min"].to_list()
             assert total.event_count == expected["event_count"].sum()
-            assert len(total.events) == min(total.event_count, config.QUERY_ROWS)
+            assert len(total.events) == min(total.event_count, config.EXPLAIN_ROWS)
             assert total.rows == total.event_count + total.duplicates + total.conflicts
             assert all(event.log_id for event in total.events)
 

@@ -153,7 +153,8 @@ def test_packed_and_headless_files_and_stopped_runs_leave_no_user(watched: Path)
     for path in (watched / "in").glob("*.csv"):
         (watched / "in" / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
-    (watched / "in" / "headless.csv").write_text(f"1,{USERS[0]},2026-01-01T00:00:00Z,v,tv,8.8.8.8,1\n")
+    like_a_column = "person-user_id"
+    (watched / "in" / "headless.csv").write_text(f"1,{like_a_column},2026-01-01T00:00:00Z,v,tv,8.8.8.8,1\n")
     env = hidden(QUALITY_GATES='{"rejected": {"fail": 0}}', BUCKETS=8)
     for limits, code in ((env, 4), (hidden(BUCKETS=8), 3)):
         ended = run("--input", "in", "--engine", "polars", "--json", cwd=watched, env=limits)
@@ -162,6 +163,9 @@ def test_packed_and_headless_files_and_stopped_runs_leave_no_user(watched: Path)
         assert refused["reason"].endswith("under every delimiter of , ; TAB |.")
         assert "person" not in (ended.out + ended.err).lower()
         assert_hidden(watched / "pipeline_data")
+    planned = run("plan", "--input", "in", "--engine", "polars", cwd=watched, env=hidden())
+    assert "would be refused: in/headless.csv" in " ".join(planned.out.split())
+    assert "person" not in planned.out + planned.err
     (watched / "in" / "b.csv.gz").unlink()
     (watched / "in" / "a.csv.gz").unlink()
     assert run_json("--input", "in", "--full-refresh", cwd=watched, env=hidden(), code=3)["status"] == "failed"

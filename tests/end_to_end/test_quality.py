@@ -42,8 +42,10 @@ def gates(**limits: dict[str, float]) -> dict[str, str]:
     return environment(QUALITY_GATES=json.dumps(limits))
 
 
-def test_every_gate_counts_what_it_says(counted: Path) -> None:
-    env = gates(**{name: {"warn": 0, "fail": 1} for name in COUNTS})
+@pytest.mark.parametrize("cut", [{}, {"SPLIT_BYTES": 600}], ids=["phase 1", "both phases"])
+def test_every_gate_counts_what_it_says(counted: Path, cut: dict[str, int]) -> None:
+    limits = {name: {"warn": 0, "fail": 1} for name in COUNTS}
+    env = environment(QUALITY_GATES=json.dumps(limits), **cut)
     answer = run_json("--input", "logs.csv", cwd=counted, env=env)
     found = {entry["name"]: entry for entry in answer["quality"]}
     assert {name: (entry["count"], entry["of"]) for name, entry in found.items()} == COUNTS
@@ -51,6 +53,7 @@ def test_every_gate_counts_what_it_says(counted: Path) -> None:
         assert found[name]["share"] == count / of
         assert found[name]["outcome"] == ("warn" if count else "ok")
         assert found[name]["limit"] == 0
+    assert bool(answer["duplicates_phase2"]) == bool(cut)
     record = json.loads(next(counted.glob("pipeline_data/output.versions/*/run.json")).read_text())
     assert record["quality"] == answer["quality"]
     assert record["settings"]["QUALITY_GATES"][0] == {"name": "rejected", "warn": 0, "fail": 1}
@@ -73,6 +76,8 @@ def test_a_share_above_the_limit_fails_and_one_equal_to_it_does_not(name: str, c
 
 
 def test_what_a_stopped_run_rejected_can_be_looked_at(counted: Path) -> None:
+    unfinished = counted / "pipeline_data" / "output.versions" / ".new-20200101T000000Z-abcdef" / "quarantine"
+    unfinished.mkdir(parents=True)
     ended = run("--input", "logs.csv", "--engine", "polars", cwd=counted, env=gates(rejected={"fail": 0.01}))
     assert ended.code == 4
     assert "Failed" in ended.out
@@ -81,6 +86,9 @@ def test_what_a_stopped_run_rejected_can_be_looked_at(counted: Path) -> None:
     assert pl.read_parquet(stopped / "quarantine" / "rejected.parquet")["value"].to_list() == ["much"] * 4
     assert json.loads((stopped / "run.json").read_text())["status"] == "failed"
     assert not (counted / "pipeline_data" / "output").exists()
+    assert not unfinished.parent.exists(), (
+        "what a killed run left goes with the next one, also where that publishes nothing"
+    )
     run_json("--input", "logs.csv", cwd=counted)
     assert not stopped.exists()
 

@@ -1,7 +1,9 @@
 """What becomes of records that do not count: kept for their owner, for a time, and without addresses or not at all."""
 
 import json
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -22,6 +24,17 @@ def logs_with_trouble(folder: Path) -> Path:
     (folder / "logs" / "a.csv").write_text(HEADER + GOOD + SHIFTED + SHIFTED6 + LOSER)
     (folder / "logs" / "headless.csv").write_text(SHIFTED)
     return folder / "logs"
+
+
+def texts_below(folder: Path) -> set[str]:
+    """log_ids of all records in quarantines, and in what the next run goes on from, of which the texts are kept."""
+    kept = set()
+    for path in folder.rglob("*.parquet"):
+        frame = pl.read_parquet(path)
+        if "raw" in frame.columns:
+            held = frame.filter(pl.col("value").is_not_null() | pl.col("raw").is_not_null())
+            kept |= {(raw or b"?")[:2].decode() for raw in held["raw"]}
+    return kept
 
 
 def quarantine_of(folder: Path, answer: dict) -> Path:
@@ -61,6 +74,9 @@ def test_addresses_leave_only_in_raw(tmp_path: Path) -> None:
     shown = ended.out + ended.err + next((tmp_path / "pipeline_data").glob("output.versions/*/run.json")).read_text()
     assert "203.0.113.0/24" in shown, "the first line of the file without a header is shown"
     assert "203.0.113.77" not in shown
+    planned = run("plan", "--input", "logs", "--full-refresh", "--engine", "polars", cwd=tmp_path)
+    assert "203.0.113.0/24" in planned.out
+    assert "203.0.113.77" not in planned.out + planned.err
     for path in (tmp_path / "pipeline_data").rglob("*.parquet"):
         frame = pl.read_parquet(path)
         text = json.dumps(frame.drop("raw", strict=False).rows(), default=str)
@@ -97,6 +113,41 @@ def test_what_is_older_than_the_retention_goes_with_the_next_run(tmp_path: Path)
     assert (old / "run.json").exists()
     assert len(list((old / "data").glob("*/*.parquet"))) == 1
     assert len(list(versions.glob("*/quarantine"))) == 2
+
+
+def test_what_records_held_does_not_outlive_the_retention(tmp_path: Path) -> None:
+    """Later runs go on from files that were read once: neither what they left nor later quarantines may keep texts."""
+    logs = logs_with_trouble(tmp_path)
+    (logs / "headless.csv").unlink()
+    run_json("--input", "logs", cwd=tmp_path)
+    (logs / "b.csv").write_text(HEADER + SHIFTED.replace("a2", "b2"))
+    run_json("--input", "logs", cwd=tmp_path)
+    work = tmp_path / "pipeline_data" / "intermediate"
+    assert texts_below(work) == {"a2", "a3", "b2"}, "the loser is in the quarantine alone"
+    with closing(sqlite3.connect(work / "manifest.sqlite")) as manifest:
+        manifest.execute("UPDATE files SET read_at = read_at - ? WHERE shown = 'logs/a.csv'", (7 * 86_400 + 60,))
+        manifest.commit()
+    env = environment(QUARANTINE_RETENTION_DAYS=8)
+    place = quarantine_of(tmp_path, run_json("--input", "logs", cwd=tmp_path, env=env))
+    assert texts_below(place) == {"a1", "a2", "a3", "b2"}
+
+    env = environment(QUARANTINE_RETENTION_DAYS=7) | {"COLUMNS": "1000"}
+    ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path, env=env)
+    assert "texts of rejected records of 1 files" in " ".join(ended.out.split())
+    place = max(
+        (tmp_path / "pipeline_data").glob("output.versions/*/quarantine"), key=lambda path: path.stat().st_mtime
+    )
+    assert texts_below(work) == texts_below(place) == {"b2"}
+    rejected = pl.read_parquet(place / "rejected.parquet").sort("file", "line")
+    assert rejected.select("line", "reason", "column").rows() == [
+        (line, "watch_time_not_a_number", "watch_time(min)") for line in (3, 4, 2)
+    ]
+    conflict = pl.read_parquet(place / "conflicts.parquet")
+    assert conflict.select("line", "reason", "value", "raw").rows() == [(5, "conflict", None, None)]
+    ended = run("explain", "a2", cwd=tmp_path)
+    assert (ended.code, "203.0.113" in ended.out + ended.err) == (3, False)
+    assert "QUARANTINE_RETENTION_DAYS" in ended.err, "it does not claim that there is no such record"
+    assert "203.0.113.0/24" in run("explain", "b2", cwd=tmp_path).out
 
 
 def test_a_run_of_which_nothing_is_left_leaves_its_record(tmp_path: Path) -> None:

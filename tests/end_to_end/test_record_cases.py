@@ -15,7 +15,7 @@ GOOD = "{id},u-{id},2026-01-01T00:00:00Z,v,tv,1.1.1.1,{minutes}\n"
 class Silent:
     """No progress."""
 
-    def phase(self, name, total_bytes): ...
+    def phase(self, name, total, unit="bytes"): ...
 
     def advance(self, n): ...
 
@@ -60,6 +60,7 @@ CASES = {
         HEADER + row("end1") + b"\r\n" + row("end2") + b"\n" + row("end3", "2.5") + b"\r\n\r\n\n" + row("end4", "3"),
         {"u-end1": 1.0, "u-end2": 1.0, "u-end3": 2.5, "u-end4": 3.0},
     ),
+    "3 CR alone": Case((HEADER + row("mac") + b"\n").replace(b"\n", b"\r"), refused="carriage return alone"),
     "4 no header": Case(row("none") + b"\n", refused="no header"),
     "4 column missing": Case(HEADER.replace(b"user_id", b"person") + row("none") + b"\n", refused="missing 'user_id'"),
     "4 other delimiter and order": Case(SEMICOLONS, {"u-delim": 1.0}),

@@ -1,5 +1,6 @@
 """Mended records count once: in the replay itself, and in every later run over the same input and output."""
 
+import gzip
 import shutil
 import stat
 from pathlib import Path
@@ -50,6 +51,9 @@ def test_a_mended_record_counts_from_now_on(place: Path) -> None:
     assert stored.read_text() == HEADER + MENDED
     assert stat.S_IMODE(stored.stat().st_mode) == 0o600
     assert stat.S_IMODE(stored.parent.stat().st_mode) == 0o700
+    stored.unlink()
+    assert counts(run_json("--input", "logs", cwd=place)) == (2, 1, 0, 0, 1), "who deletes it, takes it back"
+    assert published(place) == BEFORE
 
 
 def test_what_counted_already_is_a_duplicate(place: Path) -> None:
@@ -67,13 +71,22 @@ def test_other_columns_delimiters_and_names(place: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(MENDED.encode(), "no header"), (b"PAR1\0\0", "Parquet"), (HEADER.encode("utf-16"), "UTF-16"), (None, "no file")],
+    [
+        (MENDED.encode(), "no header"),
+        (b"PAR1\0\0", "Parquet"),
+        (gzip.compress(b"x"), "is compressed"),
+        (HEADER.encode("utf-16"), "UTF-16"),
+        (None, "no file"),
+    ],
 )
 def test_a_file_that_cannot_be_replayed_changes_nothing(place: Path, content: bytes | None, said: str) -> None:
     (place / "mend.csv").unlink()
     if content is not None:
         (place / "mend.csv").write_bytes(content)
-    assert said in replay(place, "mend.csv", code=3)["error"]
+    error = replay(place, "mend.csv", code=3)["error"]
+    assert said in error
+    assert "8.8.8.8" not in error
+    assert "ann" not in error
     assert published(place) == BEFORE
     assert not list((place / "pipeline_data").glob("output.versions/replayed/*/*.csv"))
     assert not list((place / "pipeline_data").glob("output.versions/replayed/*/.*"))
@@ -108,3 +121,6 @@ def test_other_inputs_and_outputs_are_not_touched(place: Path) -> None:
     ended = run("--input", "logs", "--full-refresh", "--engine", "polars", cwd=place)
     assert "1 replayed file counts besides the input" in ended.out
     assert published(place) == AFTER
+    ended = run("--input", "december", "--add", "--engine", "polars", cwd=place)
+    assert published(place) == AFTER
+    assert "do not count" not in ended.out, "what counts with the input that was there before counts on"

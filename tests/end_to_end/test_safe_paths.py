@@ -115,6 +115,23 @@ def test_case_23_failing_runs_write_nothing_elsewhere(
     assert not (tmp_path / "pipeline_data" / "output").exists()
 
 
+@pytest.mark.parametrize(
+    ("place", "option"), [("output.versions", "--output"), ("intermediate/store", "--intermediate"),
+                          ("intermediate/store/rows", "--intermediate")],
+)  # fmt: skip
+def test_no_link_among_our_own_folders_is_written_through(tmp_path: Path, place: str, option: str) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.csv").write_text(HEADER + row(1))
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "pipeline_data" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    answer = run_json("--input", "logs", cwd=tmp_path, code=2)
+    assert place in answer["error"]
+    assert option in answer["error"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_case_22_ten_thousand_files(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     for number in range(10_000):

@@ -19,11 +19,12 @@ from pipeline.engines.java import Java, find_java
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Callable[..., Config]:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
     def settings(**changed: object) -> Config:
         names = {"INPUT_DIR": "in", "INTERMEDIATE_DIR": "between", "OUTPUT_DIR": "out"}
         return Config(**({name: str(tmp_path / folder) for name, folder in names.items()} | changed))
 
+    monkeypatch.setattr(places, "SLOW_BYTES_PER_SECOND", 1e3)  # other tests keep the disk busy
     return settings
 
 

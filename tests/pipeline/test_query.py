@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,6 +144,15 @@ def test_time_and_memory_are_limited(asked: Ask) -> None:
         asked("select count(*) from range(1000000000) a, range(1000000000) b", QUERY_SECONDS=1)
     with pytest.raises(ConfigError, match=r"more than 800 MB of memory.*--memory-limit"):
         asked("select list(hash(range)) from range(400000000)", MEMORY_LIMIT=10**9, QUERY_SECONDS=60)
+
+
+def test_values_that_duckdb_does_not_count_are_limited_as_well(asked: Ask) -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    for sql in ("select repeat('x', 100000000) from range(1000)", "select repeat('x', 1000000) from range(5000)"):
+        with pytest.raises(ConfigError, match=r"more than 800 MB of memory.*--memory-limit"):
+            asked(sql, MEMORY_LIMIT=10**9, QUERY_SECONDS=60, QUERY_ROWS=10_000)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert asked("from range(5)").cut is False
 
 
 @pytest.mark.parametrize(

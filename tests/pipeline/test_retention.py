@@ -3,7 +3,12 @@
 import calendar
 import os
 
-from pipeline.retention import remove_expired
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.arrow import to_table
+from pipeline.quarantine import SCHEMA
+from pipeline.retention import forget_texts, remove_expired
 
 NOON = calendar.timegm((2026, 11, 21, 12, 0, 0))
 
@@ -27,3 +32,20 @@ def test_only_expired_quarantines_go(tmp_path) -> None:
     assert all((tmp_path / name / "run.json").exists() for name in names)
     assert (tmp_path / names[3]).stat().st_mtime_ns == 10**9, "the order of versions stays"
     assert remove_expired(tmp_path, 2, NOON) == []
+
+
+@pytest.mark.parametrize("texts", [("value", "raw"), ("value",), ("raw",), ()])
+def test_texts_go_and_places_stay(tmp_path, texts) -> None:
+    path = tmp_path / "split-000001.parquet"
+    rows = {name: [None] * 5 for name in SCHEMA.names} | {"line": [2, 3, 5, 7, 11], "reason": ["field_count"] * 5}
+    rows |= {name: [None, None, None, None, b"x" if name == "raw" else "x"] for name in texts}
+    with pq.ParquetWriter(path, SCHEMA) as writer:
+        for first in range(0, 5, 2):
+            writer.write_table(to_table(rows, SCHEMA).slice(first, 2))
+    before = path.stat().st_ino
+    assert forget_texts(path) == bool(texts)
+    assert forget_texts(path) is False
+    assert (path.stat().st_ino == before) == (not texts), "a file that holds none is left alone"
+    assert pq.read_table(path).to_pydict() == rows | {name: [None] * 5 for name in ("value", "raw")}
+    assert pq.read_schema(path) == SCHEMA
+    assert [path.name] == [entry.name for entry in tmp_path.iterdir()]

@@ -86,6 +86,20 @@ def test_every_number_of_the_flow_is_on_the_page_and_balances() -> None:
     assert data_of(text)["rejected"] == [["blank_user_id", 15], ["bad_quote", 5]]
 
 
+def test_many_regions_are_folded() -> None:
+    regions = [{"region": f"C{number:03}", "users": 1, "events": 1, "minutes": 1.0} for number in range(60)]
+    shown, folded = page(make_record(regions=regions)).split("all 60 regions")
+    assert "C023" in shown
+    assert "C024</td>" not in shown
+    assert all(f"C{number:03}</td>" in folded for number in range(60))
+
+
+def test_settings_are_written_as_people_write_them() -> None:
+    settings = make_record()["settings"] | {"LOG_ID_COLUMN": ("id", "log_id"), "RECORD_RULES": ()}
+    assert "id, log_id</td>" in page(make_record(settings=settings))
+    assert "()" not in page(make_record(settings=settings)).split("every setting of this run")[1].split("</table>")[0]
+
+
 def test_a_region_named_like_a_node_makes_no_circle() -> None:
     regions = [{"region": name, "users": 1, "events": 450, "minutes": 1.0} for name in ("read", "kept")]
     flow = charts.flow(make_record(regions=regions))

@@ -1,0 +1,82 @@
+"""Every option and argument of the command line, and the setting that each overrides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Option:
+    """``metavar``: how help names the value; a flag has none. ``setting``: what it overrides in ``config.py``;
+    ``more``: further keywords of ``argparse.ArgumentParser.add_argument``."""
+
+    name: str
+    help: str
+    metavar: str | None = None
+    setting: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What ``argparse.ArgumentParser.add_argument`` takes besides the name; a setting is stored under its name."""
+        takes = {"metavar": self.metavar} if self.metavar else {"action": "store_true"}
+        stored = {"dest": self.setting} if self.setting else {}
+        return {"help": self.help, **takes, **stored, **self.more}
+
+    def told(self, text: str) -> "Option":
+        """The same option with another help, where a command gives it a narrower meaning."""
+        return replace(self, help=text)
+
+
+CONFIG = Option("--config", "TOML file with settings", "FILE", more={"type": Path})
+QUIET = Option("--quiet", "no progress and no summary, errors only")
+DEBUG = Option("--debug", "show the traceback of an error")
+LOG_FORMAT = Option("--log-format", "messages on stderr: text, or json (an object a line)", "NAME", "LOG_FORMAT")
+COMMON = CONFIG, QUIET, DEBUG, LOG_FORMAT
+"""Every command has these, as its last."""
+JSON = Option("--json", "one JSON object on stdout, also on failure")
+
+INPUT = Option("--input", "a folder, a file or a 'glob'", "PATH", "INPUT_DIR")
+OUTPUT = Option("--output", "where the result is published", "DIR", "OUTPUT_DIR")
+INTERMEDIATE = Option("--intermediate", "files between the phases", "DIR", "INTERMEDIATE_DIR")
+PLACES = OUTPUT, INTERMEDIATE
+
+ENGINE = Option("--engine", "auto, spark or polars", "NAME", "ENGINE")
+WORKERS = Option("--workers", "worker processes (default: the usable cores)", "N", "PREPROCESSING_WORKERS")
+MEMORY_LIMIT = Option("--memory-limit", "ceiling for all processes together", "SIZE", "MEMORY_LIMIT")
+GEO_DB = Option("--geo-db", "MMDB file instead of the table that is shipped", "FILE", "GEO_DATABASE")
+GEO_LEVEL = Option("--geo-level", "region or country", "LEVEL", "GEO_LEVEL")
+FULL_REFRESH = Option("--full-refresh", "start over: only the files of this input count")
+ADD = Option("--add", "count this input besides the one before")
+PRUNE_MISSING = Option("--prune-missing", "files that have left no longer count")
+RUN = (
+    *(INPUT, *PLACES, ENGINE, WORKERS, MEMORY_LIMIT, GEO_DB, GEO_LEVEL),
+    *(FULL_REFRESH, ADD, PRUNE_MISSING, JSON),
+)
+DRY_RUN = Option("--dry-run", "say what a run would do, and do nothing")
+PROFILE = Option("--profile", "show the time of every stage, on stderr with --json")
+REPLAYED = Option("replay", "CSV of records that were mended, with a header", "FILE", more={"nargs": "+"})
+
+GENERATOR = (
+    Option("--files", "number of files", "N", "GENERATOR_FILES"),
+    Option("--size", "size of all files together", "SIZE", "GENERATOR_SIZE"),
+    Option("--users", "number of users", "N", "GENERATOR_USERS"),
+    Option("--duplicates", "records that repeat one of the same file (0.05)", "SHARE", "GENERATOR_DUPLICATES"),
+    Option("--cross-file-duplicates", "... one of another file (0.015)", "SHARE", "GENERATOR_CROSS_FILE_DUPLICATES"),
+    Option("--seed", "the same seed gives the same bytes", "N", "GENERATOR_SEED"),
+    Option("--output", "the folder to fill (default: INPUT_DIR)", "DIR", more={"dest": "generate_into"}),
+)
+
+SQL = Option("sql", "one query, such as 'FROM runs'", "SQL")
+FORMAT = Option("--format", "table, csv or json", "NAME", more={"default": "table"})
+LIMIT_ROWS = Option("--limit-rows", "rows that are shown at most (1000)", "N", "QUERY_ROWS")
+TIMEOUT = Option("--timeout", "time that a query may take (10)", "SECONDS", "QUERY_SECONDS")
+QUERY_LIMITS = LIMIT_ROWS, TIMEOUT, *PLACES, MEMORY_LIMIT.told("memory that a query may take")
+PORT = Option("--port", "port of the page (8501); 0: any that is free", "N", "DASHBOARD_PORT")
+
+NO_SPARK = Option("--no-spark", "do not try to start Spark", more={"dest": "spark", "action": "store_false"})
+LOG_ID = Option("log_id", "the log_id, exactly as in the logs", "ID", more={"nargs": "?"})
+EXPLAIN_ROWS = Option("--limit-rows", "copies or events that are shown at most (20)", "N", "EXPLAIN_ROWS")
+USER = Option("--user", "explain the total of this user instead", "USER_ID")
+VERSION = Option("version", "a version that status lists (the one before)", "VERSION", more={"nargs": "?"})

@@ -1,0 +1,50 @@
+"""The dashboard as a process, for screenshots and measurements."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Error, Page
+
+MAIN = [sys.executable, str(Path(__file__).resolve().parent.parent / "main.py")]
+_REFUSED_MS = 20
+
+
+@contextmanager
+def open_dashboard(folder: Path) -> Iterator[str]:
+    """The address of a dashboard over what a run in ``folder`` published; it ends with the block."""
+    program = subprocess.Popen([*MAIN, "dashboard", "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout is not None
+        line = program.stdout.readline()
+        (address,) = re.findall(r"http://\S+", line) or [f"no address in {line!r}"]
+        yield address
+    finally:
+        program.terminate()
+        program.wait()
+
+
+def visit(page: Page, address: str) -> float:
+    """Open the page as soon as the server answers, and wait until all is shown; returns seconds since it answered."""
+    while True:
+        begun = time.monotonic()
+        try:
+            page.goto(address)
+            break
+        except Error as fault:
+            if "ERR_CONNECTION_REFUSED" not in str(fault):
+                raise
+            page.wait_for_timeout(_REFUSED_MS)
+    page.get_by_text("Users by watch time").wait_for()
+    settle(page)
+    return time.monotonic() - begun
+
+
+def settle(page: Page) -> None:
+    """Wait until the page's script has run and nothing is stale."""
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    page.wait_for_function("document.querySelectorAll('[data-stale=true]').length === 0")
