@@ -29,7 +29,8 @@ quotes, only IPv4. That makes results comparable, and it favours the peers. In t
 - would keep a malformed record with file, line, reason and bytes, and count the others; the peers would stop, or take
   nulls,
 - would resolve IPv6 and IPv4-mapped addresses; the peers would stop, or give no region,
-- adds up exact integers; the peers add floating-point numbers in any order (the comparison rounds to micro-minutes),
+- adds up exact integers; the peers add floating-point numbers in any order (the comparison
+  allows for that),
 - hashes every file and writes a ledger, keeps what the next run needs to read new files only, writes a report, syncs
   everything to the disk and publishes it at one instant; the peers' files appear one by one, unsynced.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.agreement import Digest, digest_result
+from benchmarks.agreement import Digest, difference, keep_result
 from benchmarks.contenders import Contender, clean, environment
 from benchmarks.measure import Limits, Measurement, measure
 from utils.units import format_seconds, format_size
@@ -41,7 +41,8 @@ def run_round(contenders: Sequence[Contender], logs: Path, geo: Path, place: Pat
     found: dict[Contender, list[Measurement]] = {contender: [] for contender in contenders}
     failed: dict[Contender, str] = {}
     wrong: dict[Contender, str] = {}
-    digests: dict[Contender, Digest] = {}
+    digest: Digest | None = None
+    first, agreed = "", place.with_name("agreed.parquet")
     for number in range(runs):
         # Turned by one each time, so that nobody always follows the same neighbour.
         turn = number % len(contenders)
@@ -55,20 +56,17 @@ def run_round(contenders: Sequence[Contender], logs: Path, geo: Path, place: Pat
                 (wrong if contender.engine else failed)[contender] = taken.failure
                 continue
             found[contender].append(taken)
-            if contender.has_result:
-                digests[contender] = digest_result(place / "data")
-                wrong |= _disagreement(digests, contender)
+            if not contender.has_result:
+                continue
+            if digest is None:
+                first, digest = contender.title, keep_result(place / "data", agreed)
+            elif differs := difference(agreed, place / "data", exact=bool(contender.engine)):
+                wrong[contender] = f"its result differs from that of {first}: {differs}"
     clean(place)
+    agreed.unlink(missing_ok=True)
     kept = {contender: taken for contender, taken in found.items() if taken and contender not in failed | wrong}
     size = sum(path.stat().st_size for path in files)
-    return Round(size, kept, next(iter(digests.values()), None), failed, wrong)
-
-
-def _disagreement(digests: Mapping[Contender, Digest], contender: Contender) -> dict[Contender, str]:
-    first, expected = next(iter(digests.items()))
-    if digests[contender] == expected:
-        return {}
-    return {contender: f"its result differs from that of {first.title}: {digests[contender]}, not {expected}"}
+    return Round(size, kept, digest, failed, wrong)
 
 
 def _say(contender: Contender, taken: Measurement) -> None:

@@ -7,10 +7,12 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
 
+import duckdb
 import psutil
 import pytest
 
 from benchmarks import data
+from benchmarks.agreement import difference, keep_result
 from benchmarks.contenders import ENGINES, PEERS, Contender
 from benchmarks.measure import Limits, Measurement, measure
 from benchmarks.report import render
@@ -41,6 +43,31 @@ def test_contenders_agree_and_page_and_chart_are_written(tmp_path: Path) -> None
     assert style is not None
     assert "prefers-color-scheme: dark" in (style.text or "")
     assert not list(chart.iter(f"{SVG}script")) + list(chart.iter(f"{SVG}image"))
+
+
+def test_results_are_compared_row_by_row(tmp_path: Path) -> None:
+    def write(name: str, rows: str) -> Path:
+        (tmp_path / name).mkdir()
+        duckdb.sql(f"copy (from (values {rows}) t(geo_region, user_id, total, n)) to '{tmp_path / name}/p.parquet'")
+        return tmp_path / name
+
+    usual = "('Asia', 'u', 38364365.833591, 500000), ('Asia', 'v', 0.5, 1)"
+    kept = tmp_path / "kept.parquet"
+    assert str(keep_result(write("usual", usual), kept)).startswith("500,001 events of 2 users in 2 rows and 1 regions")
+    assert difference(kept, tmp_path / "usual", exact=True) is None
+    rounded = write("rounded", usual.replace("591", "59134"))  # floating-point sums in another order
+    assert difference(kept, rounded, exact=False) is None
+    others = {
+        "more": (usual + ", ('Asia', 'w', 0.1, 1)", "1 of 3 rows; 0 are missing, 1 are new"),
+        "less": (usual.partition(", ('Asia', 'v'")[0], "1 of 2 rows; 1 are missing, 0 are new"),
+        "region": (usual.replace("'Asia', 'v'", "'Africa', 'v'"), "2 of 3 rows; 1 are missing, 1 are new"),
+        "event": (usual.replace("500000", "500001"), "1 of 2 rows"),
+        "minutes": (usual.replace("0.5,", "0.500002,"), "differ by up to 2e-06"),
+    }
+    for name, (rows, expected) in others.items():
+        folder = write(name, rows)
+        assert all(expected in (difference(kept, folder, exact) or "") for exact in (False, True)), name
+    assert "1 of 2 rows" in (difference(kept, write("off", usual.replace("591", "592")), exact=True) or "")
 
 
 def test_a_peer_that_passes_a_limit_is_noted_and_the_others_count(tmp_path: Path) -> None:
