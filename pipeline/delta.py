@@ -1,12 +1,14 @@
 """The kernels of an incremental Phase 2: the totals of the version before, and what other splits change in them.
 
     find_touched     id indexes of all splits, one range of ids   -> ids of changed splits with further copies
-    collect          one bucket                                   -> rows of touched ids; totals of other changed rows
+    pick_rows        one split that did not change                -> its rows of touched ids
+    collect          some buckets of the changed splits           -> rows of touched ids; totals of the others
     settle_changes   the touched ids of one range                 -> how their winners and losers change
-    apply_changes    one bucket                                   -> its new totals
+    apply_changes    some buckets                                 -> their new totals
 
 An id that occurs once, in a changed split, adds or subtracts its event. A touched id is decided twice, among the rows
 that counted before and among those that count now; the difference is what changes. Sums of integers make this exact.
+The first two are in ``touched``.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,48 +18,57 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import polars_hash as plh
-from numpy.typing import NDArray
 
-from pipeline.aggregator import TOTALS, BucketResult, SettleTask, count_regions
-from pipeline.dedupe import in_range, repeated_keys, resolve, rows_with_keys
+from pipeline.aggregator import BucketResult, count_regions
+from pipeline.arrow import to_arrow
+from pipeline.dedupe import in_range, resolve, rows_with_keys
 from pipeline.intermediate import (
     FINE_BUCKET_BITS,
     FINE_MASK,
     bucket_file,
-    keys_with_prefixes,
     placed_rows,
     read_frame,
-    read_index,
     read_rows,
-    save_array,
     split_file,
     write_frame,
 )
 from pipeline.job import Job
-from pipeline.totals import merge_totals
+from pipeline.totals import column, merge_totals, open_totals
+from pipeline.touched import touched_prefixes
 
 
 @dataclass(frozen=True)
-class TouchTask:
-    """Find touched ids among those whose key is in ``low <= key <= high``; ``splits``: all that counted or count."""
+class BucketGroup:
+    """``count`` buckets from ``first`` on: many small ones are read and written together."""
 
-    number: int
-    low: int
-    high: int
-    splits: tuple[int, ...]
-    changed: frozenset[int]
+    first: int
+    count: int
+
+    @property
+    def file(self) -> str:
+        """Name of its file in delta/."""
+        return bucket_file(self.first)
 
 
 @dataclass(frozen=True)
 class CollectTask:
-    """Collect a bucket's rows; ``added`` and ``removed`` splits have rows in it; ``ranges``: numbers of ranges with
-    touched ids; ``rows`` of the changed splits, for the progress."""
+    """Collect rows of ``added`` and ``removed`` splits, which have some in these buckets; ``ranges``: numbers of ranges
+    with touched ids; ``rows`` of the splits, for the progress."""
 
-    bucket: int
+    group: BucketGroup
     added: tuple[int, ...]
     removed: tuple[int, ...]
     ranges: tuple[int, ...]
     rows: int
+
+
+@dataclass(frozen=True)
+class SettleTask:
+    """Settle the touched ids of range ``number`` of ``ranges``; ``aside``: the files in delta/ that have some."""
+
+    number: int
+    ranges: int
+    aside: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -71,60 +82,38 @@ class Settled:
 
 @dataclass(frozen=True)
 class ApplyTask:
-    """Make a bucket's new totals from those in the workspace ``base`` and the changes of ``ranges``."""
+    """Make new totals from those in the workspace ``base`` and the changes of ``ranges``."""
 
-    bucket: int
+    group: BucketGroup
     base: str
     ranges: tuple[int, ...]
 
 
-def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> list[int]:
-    """Write where touched ids occur (merge/: a row for each, [split, key]); returns how many there are by bucket."""
-    parts = {
-        split: read_index(job.workspace.path("index", split_file(split, "npy")), task.low, task.high)
-        for split in task.splits
-    }
-    changed = np.sort(
-        np.concatenate([_NO_KEYS, *(parts[split] & ~FINE_MASK for split in parts if split in task.changed)])
-    )
-    # What occurs in changed splits is a small part of all: the rest need not be sorted.
-    near = {split: part[rows_with_keys(part & ~FINE_MASK, changed)] for split, part in parts.items()}
-    touched = repeated_keys(np.sort(np.concatenate(list(near.values())) & ~FINE_MASK))
-    places = np.concatenate([_occurrences(split, part, touched) for split, part in near.items()])
-    if len(places):
-        save_array(job.workspace.path("merge", split_file(task.number, "npy")), places)
-    report(sum(map(len, parts.values())))
-    bucket = (places[:, 1] & FINE_MASK) >> np.uint64(job.bucket_shift)
-    counts: list[int] = np.bincount(bucket.astype(np.int64), minlength=job.buckets).tolist()
-    return counts
-
-
 def collect(job: Job, task: CollectTask, report: Callable[[int], None]) -> int:
-    """Write a bucket's rows of touched ids, with ``before`` and ``now`` (whether they counted and count), and the
-    signed totals of its other changed rows (both in delta/); returns how many events these add."""
-    touched = _touched_keys(job, task)
+    """Write the rows of touched ids, with ``before`` and ``now`` (whether they counted and count), and the signed
+    totals of the others (both in delta/); returns how many events these add."""
+    touched = touched_prefixes(job, task.ranges, (*task.added, *task.removed))
     alone: list[pl.DataFrame] = []
     aside: list[pl.DataFrame] = []
     events = 0
-    signs = dict.fromkeys(task.added, 1) | dict.fromkeys(task.removed, -1)
-    for split in sorted({*signs, *touched}):
-        table = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets)
-        if table is None:
+    for sign, splits in ((1, task.added), (-1, task.removed)):
+        if not splits:
             continue
-        rows = placed_rows(table, split)
-        sign = signs.get(split, 0)
-        wanted = rows_with_keys(rows["id_hi"].to_numpy().view(np.uint64) & ~FINE_MASK, touched.get(split, _NO_KEYS))
-        now, before = pl.lit(sign >= 0).alias("now"), pl.lit(sign <= 0).alias("before")
-        aside.append(rows[wanted].drop("offset").with_columns(now, before))
-        if sign:
-            others = np.ones(len(rows), bool)
-            others[wanted] = False
-            alone.append(_signed(rows.filter(pl.Series(others)), sign))
-            events += sign * int(others.sum())
-    if alone:
-        write_frame(job.workspace.path("delta", f"alone-{bucket_file(task.bucket)}"), merge_totals(pl.concat(alone)))
-    if aside:
-        write_frame(job.workspace.path("delta", f"aside-{bucket_file(task.bucket)}"), pl.concat(aside))
+        with open_totals(job.library) as totals:
+            for split in splits:
+                path = job.workspace.path("rows", split_file(split))
+                rows = read_rows(path, task.group.first, job.buckets, count=task.group.count)
+                assert rows is not None, "the splits of a task have rows in its buckets"
+                wanted = rows_with_keys(column(rows, "id_hi").view(np.uint64) & ~FINE_MASK, touched[split])
+                skipped = np.zeros(len(rows), bool)
+                skipped[wanted] = True
+                totals.add(rows, skipped)
+                events += sign * (len(rows) - len(wanted))
+                picked = placed_rows(rows.take(to_arrow(wanted)), split).drop("offset")
+                aside.append(picked.with_columns(before=pl.lit(sign < 0), now=pl.lit(sign > 0)))
+            alone.append(_signed(totals.frame(), sign))
+    write_frame(job.workspace.path("delta", f"alone-{task.group.file}"), pl.concat(alone))
+    write_frame(job.workspace.path("delta", f"aside-{task.group.file}"), pl.concat(aside))
     report(task.rows)
     return events
 
@@ -132,14 +121,14 @@ def collect(job: Job, task: CollectTask, report: Callable[[int], None]) -> int:
 def settle_changes(job: Job, task: SettleTask, report: Callable[[int], None]) -> Settled:
     """Write the signed totals of winners that changed, and the places of losers that came and went (delta/)."""
     parts = []
-    for bucket in task.buckets:
-        frame = read_frame(job.workspace.path("delta", f"aside-{bucket_file(bucket)}"))
+    for name in task.aside:
+        frame = read_frame(job.workspace.path("delta", f"aside-{name}"))
         parts.append(frame.filter(pl.Series(in_range(frame["id_hi"].to_numpy(), task.number, task.ranges))))
     rows = pl.concat(parts)
     names = job.geo().names
     before = resolve(rows.filter("before").drop("before", "now"), job.keep, names)
     now = resolve(rows.filter("now").drop("before", "now"), job.keep, names)
-    changes = merge_totals(pl.concat([_signed(now.winners, 1), _signed(before.winners, -1)]))
+    changes = merge_totals(pl.concat([_signed(_events(now.winners), 1), _signed(_events(before.winners), -1)]))
     changes = changes.filter((pl.col("micro_minutes") != 0) | (pl.col("event_count") != 0))
     write_frame(job.workspace.path("delta", f"changes-{split_file(task.number)}"), changes)
     for name, losers in (("came", now.losers), ("went", before.losers)):
@@ -148,46 +137,38 @@ def settle_changes(job: Job, task: SettleTask, report: Callable[[int], None]) ->
     return Settled(now.duplicates - before.duplicates, len(now.losers), len(before.losers))
 
 
-def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> BucketResult:
-    """Write a bucket's new totals. Its result has only what totals tell: duplicates and conflicts are the run's."""
-    sources = (
-        Path(task.base) / "totals" / bucket_file(task.bucket),
-        job.workspace.path("delta", f"alone-{bucket_file(task.bucket)}"),
-    )
+def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> list[BucketResult]:
+    """Write the buckets' new totals. The results of those that have any tell of totals alone: duplicates and conflicts
+    are the run's."""
+    buckets = range(task.group.first, task.group.first + task.group.count)
+    sources = [Path(task.base) / "totals" / bucket_file(bucket) for bucket in buckets]
+    sources.append(job.workspace.path("delta", f"alone-{task.group.file}"))
     parts = [read_frame(path) for path in sources if path.exists()]
-    parts += [change.filter(_in_bucket(job, task.bucket)) for change in _changes(job, task.ranges)]
-    total = merge_totals(pl.concat(parts)) if parts else TOTALS.to_frame(eager=True)
-    total = total.filter(pl.col("event_count") != 0).sort("region", maintain_order=True)
-    write_frame(job.workspace.path("totals", bucket_file(task.bucket)), total)
+    parts += [change.filter(_bucket(job).is_in(buckets)) for change in _changes(job, task.ranges)]
+    if not parts:
+        return []
+    total = merge_totals(pl.concat(parts)).filter(pl.col("event_count") != 0)
+    total = total.with_columns(bucket=_bucket(job)).sort("bucket", "region")
+    results = []
+    for (bucket,), part in total.partition_by("bucket", as_dict=True, include_key=False).items():
+        write_frame(job.workspace.path("totals", bucket_file(int(bucket))), part)
+        results.append(_result(int(bucket), part))
+    report(len(buckets))
+    return results
+
+
+def _result(bucket: int, total: pl.DataFrame) -> BucketResult:
     kept = int(total["event_count"].sum())
-    report(1)
-    return BucketResult(task.bucket, kept, kept, 0, 0, 0, total["user_id"].n_unique(), count_regions(total))
+    return BucketResult(bucket, kept, kept, 0, 0, 0, total["user_id"].n_unique(), count_regions(total))
 
 
-_NO_KEYS: NDArray[np.uint64] = np.empty(0, np.uint64)
+def _events(rows: pl.DataFrame) -> pl.DataFrame:
+    """One event for each row, in columns of totals."""
+    return rows.select("user_id", "region", "micro_minutes", pl.lit(1, dtype=pl.Int64).alias("event_count"))
 
 
-def _occurrences(split: int, index: NDArray[np.uint64], touched: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """A row [split, key] for each key of a sorted index whose prefix is touched."""
-    keys = keys_with_prefixes(index, touched)
-    return np.column_stack([np.full(len(keys), split, np.uint64), keys])
-
-
-def _touched_keys(job: Job, task: CollectTask) -> dict[int, NDArray[np.uint64]]:
-    """For each split, the touched id prefixes that it has in the bucket, sorted and distinct."""
-    found = [np.empty((0, 2), np.uint64)]
-    for number in task.ranges:
-        places = np.load(job.workspace.path("merge", split_file(number, "npy")), mmap_mode="r")
-        here = (places[:, 1] & FINE_MASK) >> np.uint64(job.bucket_shift) == task.bucket
-        found.append(places[here])
-    places = np.concatenate(found)
-    return {int(split): np.unique(places[places[:, 0] == split, 1] & ~FINE_MASK) for split in np.unique(places[:, 0])}
-
-
-def _signed(rows: pl.DataFrame, sign: int) -> pl.DataFrame:
-    """One event for each row, or minus one: the columns of totals, added up."""
-    events = pl.lit(sign, dtype=pl.Int64).alias("event_count")
-    return merge_totals(rows.select("user_id", "region", pl.col("micro_minutes") * sign, events))
+def _signed(totals: pl.DataFrame, sign: int) -> pl.DataFrame:
+    return totals.with_columns(pl.col("micro_minutes", "event_count") * sign)
 
 
 def _changes(job: Job, ranges: tuple[int, ...]) -> Iterator[pl.DataFrame]:
@@ -195,9 +176,9 @@ def _changes(job: Job, ranges: tuple[int, ...]) -> Iterator[pl.DataFrame]:
         yield read_frame(job.workspace.path("delta", f"changes-{split_file(number)}"))
 
 
-def _in_bucket(job: Job, bucket: int) -> pl.Expr:
+def _bucket(job: Job) -> pl.Expr:
+    """The bucket of a user."""
     if job.buckets == 1:
-        return pl.lit(True)
-    shift = 64 - FINE_BUCKET_BITS + job.bucket_shift
-    leading: pl.Expr = plh.col("user_id").nchash.xxh3_64() // 2**shift
-    return leading == bucket
+        return pl.lit(0, pl.UInt64)
+    leading: pl.Expr = plh.col("user_id").nchash.xxh3_64() // 2 ** (64 - FINE_BUCKET_BITS + job.bucket_shift)
+    return leading

@@ -1,32 +1,34 @@
 """Phase 2 of a run that changes little: the totals of the version before plus or minus what changed."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
-from pipeline.aggregator import SettleTask
 from pipeline.delta import (
     ApplyTask,
+    BucketGroup,
     CollectTask,
     Settled,
-    TouchTask,
+    SettleTask,
     apply_changes,
     collect,
-    find_touched,
     settle_changes,
 )
 from pipeline.engines import Engine
 from pipeline.errors import BalanceError
-from pipeline.intermediate import Workspace, coarser, read_frame, split_file, write_frame
+from pipeline.intermediate import Workspace, bucket_file, coarser, count_rows, read_frame, split_file, write_frame
 from pipeline.job import Job
 from pipeline.phase1 import PlacedSplit
 from pipeline.phase2 import Totals, aggregate_all, places_of_losers, run_all
 from pipeline.preprocessor import SplitResult
+from pipeline.touched import PickTask, TouchTask, find_touched, pick_rows
 
 MOST_CHANGED = 0.25
 """Share of changed rows above which everything is added up anew, which then costs as much."""
+_GROUPS_PER_WORKER = 4
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,18 @@ def aggregate_changes(
     count does not add up.
     """
     ranges, touched = _find_all_touched(engine, job, change, workers)
-    if max(touched, default=0) > job.bucket_rows:
+    if max(touched.values(), default=0) > job.bucket_rows:
         return None
-    tasks = _collect_tasks(job, change, ranges, touched)
+    picked = [PickTask(number, touched[number], ranges) for number in change.stayed if touched[number]]
+    run_all(engine, pick_rows, picked, lambda _: None)
+    groups = _group_buckets(job, base, change, workers)
+    tasks = [task for task in _collect_tasks(job, change, groups, ranges) if task.rows]
     events = sum(run_all(engine, collect, tasks, advance))
-    settled = _settle_all(engine, job, tuple(b for b, count in enumerate(touched) if count), sum(touched))
+    aside = [*(split_file(task.split) for task in picked), *(task.group.file for task in tasks)]
+    settled = _settle_all(engine, job, aside, touched.total(), workers)
     numbers = tuple(sorted(settled))
-    applied = [ApplyTask(bucket, base.root, numbers) for bucket in range(job.buckets)]
-    buckets = [result for result in run_all(engine, apply_changes, applied, lambda _: None) if result.kept]
+    applied = [ApplyTask(group, base.root, numbers) for group in groups]
+    buckets = [result for found in run_all(engine, apply_changes, applied, lambda _: None) for result in found]
     duplicates = base.duplicates + sum(found.duplicates for found in settled.values())
     conflicts = _write_losers(job, base, numbers)
     expected = base.conflicts + sum(found.new_losers - found.old_losers for found in settled.values())
@@ -127,45 +133,60 @@ def aggregate_changes(
     return totals
 
 
-def _find_all_touched(engine: Engine, job: Job, change: Change, workers: int) -> tuple[tuple[int, ...], list[int]]:
-    """(numbers of the ranges with touched ids, their occurrences by bucket)."""
-    splits = {**change.stayed, **change.changed}
-    rows = sum(result.handed_over for result in splits.values())
-    ranges = 1 << max(workers - 1, rows // (2 * job.bucket_rows)).bit_length()
+def _find_all_touched(engine: Engine, job: Job, change: Change, workers: int) -> tuple[tuple[int, ...], Counter[int]]:
+    """(numbers of the ranges with touched ids, their occurrences by split)."""
+    ranges = 1 << max(workers - 1, change.rows // (2 * job.bucket_rows)).bit_length()
     width = (1 << 64) // ranges
-    numbers, changed = tuple(sorted(splits)), frozenset(change.changed)
+    numbers, changed = tuple(sorted({**change.stayed, **change.changed})), frozenset(change.changed)
     tasks = [TouchTask(n, n * width, (n + 1) * width - 1, numbers, changed) for n in range(ranges)] if changed else []
     found: list[int] = []
-    counts = [0] * job.buckets
+    counts: Counter[int] = Counter()
     for task, result in engine.map(find_touched, tasks, lambda _: None):
         if isinstance(result, Exception):
             raise result
-        if any(result):
+        if result:
             found.append(task.number)
-            counts = [a + b for a, b in zip(counts, result, strict=True)]
+            counts.update(result)
     return tuple(sorted(found)), counts
 
 
-def _collect_tasks(job: Job, change: Change, ranges: tuple[int, ...], touched: list[int]) -> list[CollectTask]:
-    rows = {number: coarser(result.bucket_rows, job.buckets) for number, result in change.changed.items()}
-    tasks = []
+def _group_buckets(job: Job, base: Base, change: Change, workers: int) -> list[BucketGroup]:
+    """All buckets in groups of nearly equal work, each of as many rows and totals as one task may hold."""
+    rows = [0] * job.buckets
+    for result in change.changed.values():
+        rows = [a + b for a, b in zip(rows, coarser(result.bucket_rows, job.buckets), strict=True)]
     for bucket in range(job.buckets):
-        added = tuple(number for number in change.added if rows[number][bucket])
-        removed = tuple(number for number in change.removed if rows[number][bucket])
-        count = sum(rows[number][bucket] for number in (*added, *removed))
-        if count or touched[bucket]:
-            tasks.append(CollectTask(bucket, added, removed, ranges, count))
-    return tasks
+        rows[bucket] += count_rows(Path(base.root) / "totals" / bucket_file(bucket))
+    limit = min(job.bucket_rows, sum(rows) // (_GROUPS_PER_WORKER * workers))
+    groups = [BucketGroup(0, 0)]
+    filled = 0
+    for bucket in range(job.buckets):
+        if filled and filled + rows[bucket] > limit:
+            groups.append(BucketGroup(bucket, 0))
+            filled = 0
+        groups[-1] = replace(groups[-1], count=groups[-1].count + 1)
+        filled += rows[bucket]
+    return groups
 
 
-def _settle_all(engine: Engine, job: Job, buckets: tuple[int, ...], touched: int) -> dict[int, Settled]:
-    if not buckets:
+def _collect_tasks(
+    job: Job, change: Change, groups: list[BucketGroup], ranges: tuple[int, ...]
+) -> Iterator[CollectTask]:
+    rows = {number: coarser(result.bucket_rows, job.buckets) for number, result in change.changed.items()}
+    for group in groups:
+        here = {number: sum(counts[group.first : group.first + group.count]) for number, counts in rows.items()}
+        added = tuple(number for number in change.added if here[number])
+        removed = tuple(number for number in change.removed if here[number])
+        yield CollectTask(group, added, removed, ranges, sum(here.values()))
+
+
+def _settle_all(engine: Engine, job: Job, aside: list[str], touched: int, workers: int) -> dict[int, Settled]:
+    if not touched:
         return {}
-    ranges = 1 << (touched // job.bucket_rows).bit_length()
+    ranges = 1 << max(workers - 1, touched // job.bucket_rows).bit_length()
+    tasks = [SettleTask(number, ranges, tuple(aside)) for number in range(ranges)]
     settled = {}
-    for task, result in engine.map(
-        settle_changes, [SettleTask(number, ranges, buckets) for number in range(ranges)], lambda _: None
-    ):
+    for task, result in engine.map(settle_changes, tasks, lambda _: None):
         if isinstance(result, Exception):
             raise result
         settled[task.number] = result

@@ -146,14 +146,17 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
     partial.replace(path)
 
 
-def read_rows(path: Path, bucket: int, buckets: int, columns: list[str] | None = None) -> pa.Table | None:
-    """The rows of one bucket of ``buckets`` of one split, in columns of one chunk; None where it has none.
+def read_rows(
+    path: Path, bucket: int, buckets: int, columns: list[str] | None = None, count: int = 1
+) -> pa.Table | None:
+    """The rows of ``count`` buckets of ``buckets``, from ``bucket`` on, of one split, in columns of one chunk; None
+    where it has none.
 
     The split may have been written with more buckets than ``buckets``, never with fewer.
     """
     file = pq.ParquetFile(path)
     written, used = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
-    groups = [group for group, number in enumerate(used) if number * buckets // written == bucket]
+    groups = [g for g, number in enumerate(used) if bucket <= number * buckets // written < bucket + count]
     if not groups:
         return None
     return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks()
@@ -186,12 +189,17 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
         stream.write(ordered.reshape(-1).view(np.uint8).data)
 
 
-def read_index(path: Path, low: int, high: int) -> NDArray[np.uint64]:
-    """The keys of a sorted id index from ``low`` to ``high``, both included."""
+def open_index(path: Path, low: int, high: int) -> NDArray[np.uint64]:
+    """The keys of a sorted id index from ``low`` to ``high``, both included, which are read when they are used."""
     index: NDArray[np.uint64] = np.load(path, mmap_mode="r")
     first = np.searchsorted(index, np.uint64(low), side="left")
     last = np.searchsorted(index, np.uint64(high), side="right")
-    return np.array(index[first:last])  # a copy, so that the map and its open file go
+    return index[first:last].view(np.ndarray)
+
+
+def read_index(path: Path, low: int, high: int) -> NDArray[np.uint64]:
+    """The same, read now."""
+    return np.array(open_index(path, low, high))  # a copy, so that the map and its open file go
 
 
 def keys_with_prefixes(index: NDArray[np.uint64], prefixes: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -214,6 +222,11 @@ def write_frame(path: Path, frame: pl.DataFrame) -> None:
 def read_frame(path: Path) -> pl.DataFrame:
     """Read what ``write_frame`` wrote; the path is literal, whatever brackets it has."""
     return pl.read_parquet(path, glob=False)
+
+
+def count_rows(path: Path) -> int:
+    """How many rows the frame has that ``write_frame`` wrote; none where there is none."""
+    return int(pq.read_metadata(path).num_rows) if path.exists() else 0
 
 
 def sync(path: Path) -> None:

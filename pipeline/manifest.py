@@ -6,9 +6,7 @@ the disk (docs/decisions/014). Which version is current is said by the output's 
 
 import json
 import os
-import shutil
 import sqlite3
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -83,17 +81,17 @@ class NewFile:
 
 
 class Manifest:
-    """An open manifest.
+    """An open manifest; with ``copy`` that one, which is in memory.
 
     Raises EnvironmentFault where the disk is full or fails, UnusableManifest where the file is damaged or was made by
     another program version.
     """
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, copy: sqlite3.Connection | None = None) -> None:
         self.path = place / MANIFEST_FILE
         self._lock = threading.Lock()  # one transaction at a time, of whichever thread
-        with _told_plainly(self.path):
-            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        with told_plainly(self.path):
+            self._db = copy or sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._db.executescript(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
                 "PRAGMA busy_timeout = 5000"
@@ -104,7 +102,8 @@ class Manifest:
                 for statement in _SCHEMA.split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-            os.chmod(self.path, 0o600)
+            if not copy:
+                os.chmod(self.path, 0o600)
         elif found != _SCHEMA_VERSION:
             self.close()
             raise UnusableManifest(
@@ -124,7 +123,7 @@ class Manifest:
 
     def files(self) -> list[KnownFile]:
         """All files with their splits in order."""
-        with _told_plainly(self.path):
+        with told_plainly(self.path):
             return self._files()
 
     def _files(self) -> list[KnownFile]:
@@ -144,7 +143,7 @@ class Manifest:
 
     def versions(self, output: Path) -> dict[str, KnownVersion]:
         """The versions of an output, by name."""
-        with _told_plainly(self.path):
+        with told_plainly(self.path):
             return self._versions(output)
 
     def _versions(self, output: Path) -> dict[str, KnownVersion]:
@@ -258,7 +257,7 @@ class Manifest:
     @contextmanager
     def _transaction(self, name: str) -> Iterator[None]:
         """All or nothing; ``name`` is the place of faults before and after the commit."""
-        with self._lock, _told_plainly(self.path):
+        with self._lock, told_plainly(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -272,7 +271,7 @@ class Manifest:
 
 
 @contextmanager
-def _told_plainly(path: Path) -> Iterator[None]:
+def told_plainly(path: Path) -> Iterator[None]:
     """What SQLite says of the disk is no reason to start over; that the file is damaged is."""
     try:
         yield
@@ -286,21 +285,6 @@ def _told_plainly(path: Path) -> Iterator[None]:
             f"cannot read {str(path)!r}: expected the manifest of earlier runs, found: {fault}. Run again "
             "with --full-refresh to start over from the files that are there."
         ) from fault
-
-
-@contextmanager
-def read_manifest(place: Path) -> Iterator[Manifest | None]:
-    """A copy of the manifest of ``place``, for a look that changes nothing there; None where there is none."""
-    original = place / MANIFEST_FILE
-    if not original.is_file():
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="logmill-") as copy:
-        for path in (original, place / f"{MANIFEST_FILE}-wal"):
-            if path.exists():
-                shutil.copyfile(path, Path(copy) / path.name)
-        with Manifest(Path(copy)) as manifest:
-            yield manifest
 
 
 def remove_manifest(place: Path) -> None:

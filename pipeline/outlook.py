@@ -12,7 +12,7 @@ from pipeline.history import History
 from pipeline.inventory import Inventory
 from pipeline.journal import ledger_of
 from pipeline.known import KnownFile
-from pipeline.manifest import read_manifest
+from pipeline.manifest_copy import read_manifest
 from pipeline.output import Output
 from pipeline.replays import Replays
 from pipeline.request import Request
@@ -44,15 +44,18 @@ class VersionState:
 
 @contextmanager
 def look_at_history(config: Config, output: Output) -> Iterator[History | None]:
-    """The history as a copy; None where there is none."""
+    """The history as a copy; None where there is none. A run may be publishing meanwhile: manifest and link agree."""
     place = Path(config.INTERMEDIATE_DIR)
-    with read_manifest(place) as manifest:
-        if manifest is None:
-            yield None
+    while True:
+        shown = output.current()
+        with read_manifest(place) as manifest:
+            history = History(manifest, Store(place), output) if manifest else None
+            if output.current() != shown:
+                continue
+            if history:
+                history.look()
+            yield history
             return
-        history = History(manifest, Store(place), output)
-        history.look()
-        yield history
 
 
 def list_versions(output: Output, history: History | None) -> list[VersionState]:

@@ -136,7 +136,9 @@ class Output:
                 shutil.rmtree(leftover, ignore_errors=True)
 
     def publish(self, folder: Path, version: str, keep: int) -> None:
-        """Make the finished ``folder`` the current version at one instant, and drop versions beyond ``keep``."""
+        """Make the finished ``folder`` the current version at one instant, and drop the oldest versions beyond
+        ``keep``, last of all the one that was current until now: after a rollback that may be the oldest."""
+        shown = self.current()
         (folder / "data" / "_SUCCESS").touch()
         self._make_latest(folder)
         for place, _, files in os.walk(folder):
@@ -148,7 +150,7 @@ class Output:
         folder.rename(self.versions / version)
         sync(self.versions)
         self.show(version)
-        others = [name for name in self.version_names() if name != version]
+        others = sorted((name for name in self.version_names() if name != version), key=lambda name: name == shown)
         for name in others[: len(others) - (keep - 1)]:
             point("publish.remove")
             self.remove(name)

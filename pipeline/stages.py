@@ -49,6 +49,7 @@ OF_KERNELS = {
     "settle": "merge",
     "correct": "merge",
     "find_touched": "merge",
+    "pick_rows": "merge",
     "collect": "group",
     "settle_changes": "dedupe",
     "apply_changes": "group",

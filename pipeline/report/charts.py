@@ -21,6 +21,7 @@ STAGES = {
     "aggregate": "add up",
     "settle": "settle copies",
     "find_touched": "find changed ids",
+    "pick_rows": "pick changed ids",
     "collect": "add changes up",
     "settle_changes": "settle changed ids",
     "apply_changes": "apply changes",

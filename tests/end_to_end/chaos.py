@@ -29,6 +29,8 @@ PASSED_OFTEN = ("intermediate.rename", "output.write", "publish.sync", "rows.wri
                 "manifest.splits", "manifest.splits.done")  # fmt: skip
 """Points that a run passes several times; here the second and a later passing kill too."""
 RANDOM_TIME = "random time"
+LIMIT_SECONDS = 900
+"""Of one run: a sweep of an hour shares its machine with other work, which may hold it up."""
 RECOVERED, NOT_REACHED = "killed, recovered", "not reached, fine"
 
 
@@ -93,7 +95,7 @@ class Sweep:
         return start(*words, cwd=self.folder, env=environment(**SETTINGS) | fault)
 
     def _run(self, fault: dict[str, str]):
-        return finish(self._start(fault))
+        return finish(self._start(fault), LIMIT_SECONDS)
 
     def change_input(self) -> None:
         """A new log, and sometimes one that was corrected, renamed or withdrawn."""
@@ -130,7 +132,7 @@ class Sweep:
                 program = self._start({})
                 time.sleep(self.dice.uniform(0, self.seconds))
                 program.send_signal(signal.SIGKILL)
-                ended = finish(program)
+                ended = finish(program, LIMIT_SECONDS)
             else:
                 ended = self._run({"LOGMILLTEST_FAULT": f"{point}:{passing}"})
             begin = time.monotonic()

@@ -71,9 +71,9 @@ def run(*arguments: object, cwd: Path, env: dict[str, str] | None = None, under:
     return finish(start(*arguments, cwd=cwd, env=env, under=under))
 
 
-def finish(program: subprocess.Popen) -> Ended:
+def finish(program: subprocess.Popen, seconds: float = LIMIT_SECONDS) -> Ended:
     try:
-        out, err = program.communicate(timeout=LIMIT_SECONDS)
+        out, err = program.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         program.kill()
         program.communicate()  # or what is left of it fails a later test

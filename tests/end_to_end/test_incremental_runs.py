@@ -10,10 +10,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipeline.faults import VARIABLE
 from tests.end_to_end.days import expected, settle, write_day
 from tests.end_to_end.program import HEADER, environment, finish, published, read_result, run, run_json, start, wait_for
 
 DAYS = int(os.environ.get("LOGMILLTEST_DAYS", "6"))
+REBUILD_EVERY = 1 if DAYS >= 30 else 5
+"""After so many days of the simulation everything is also computed anew."""
 
 
 @pytest.fixture
@@ -78,7 +81,7 @@ def test_thirty_days(tmp_path: Path) -> None:
             counted = {name: path for name, path in counted.items() if path.parent == logs}
         counted |= {path.name: path for path in logs_of(tmp_path)}
         check(tmp_path, answer, sorted(counted.values()))
-        if day % 5 == 4:
+        if day % REBUILD_EVERY == REBUILD_EVERY - 1:
             anew = tmp_path / "anew"
             shutil.rmtree(anew, ignore_errors=True)
             anew.mkdir()
@@ -183,14 +186,23 @@ def test_rollback_and_the_run_after_it(place: Path) -> None:
     assert published(place) == second
 
 
+def test_the_version_that_readers_are_in_is_the_last_to_go(place: Path) -> None:
+    """After a rollback the oldest version is the one that was shown until now."""
+    two = environment(KEEP_VERSIONS=2)
+    shown = (place / "pipeline_data" / "output").resolve()
+    write_day(place / "logs" / "4.csv", random.Random(4))
+    run_json("--input", "logs", cwd=place, env=two)
+    assert run("rollback", cwd=place).code == 0
+    before = read_result(shown)
+    run_json("--input", "logs", cwd=place, env=two)
+    assert read_result(shown) == before
+    assert len(list(shown.parents[1].glob("2*"))) == 2
+
+
 def test_status_and_dry_run_touch_nothing(place: Path) -> None:
     write_day(place / "logs" / "4.csv", random.Random(4))
     (place / "logs" / "0.csv").unlink()
-
-    def picture() -> dict[str, int]:
-        return {str(path): path.lstat().st_mtime_ns for path in (place / "pipeline_data").rglob("*")}
-
-    before = picture()
+    before = picture(place)
     dry = run("--input", "logs", "--dry-run", cwd=place)
     assert dry.code == 0
     assert "3 reuse" in dry.out
@@ -199,12 +211,29 @@ def test_status_and_dry_run_touch_nothing(place: Path) -> None:
     status = run("status", cwd=place)
     assert "3 counted, 1 counted, has left" in status.out
     assert "current" in status.out
-    assert picture() == before
+    assert picture(place) == before
     empty = place / "empty"
     empty.mkdir()
     assert run("--input", place / "logs", "--dry-run", cwd=empty).code == 0
     assert run("status", cwd=empty).code == 0
     assert not list(empty.iterdir())
+
+
+def picture(place: Path) -> dict[str, tuple[int, int]]:
+    status = {path: path.lstat() for path in [place, *place.rglob("*")]}
+    return {str(path): (found.st_mtime_ns, found.st_size) for path, found in status.items()}
+
+
+@pytest.mark.parametrize(("point", "said"), [("manifest.splits", "1 interrupted"), ("publish.link.done", "5 counted")])
+def test_a_look_after_a_killed_run_touches_nothing(point: str, said: str, place: Path) -> None:
+    """SQLite's journal is still there then."""
+    write_day(place / "logs" / "4.csv", random.Random(4))
+    killed = run("--input", "logs", "--engine", "polars", cwd=place, env=environment() | {VARIABLE: f"{point}:1"})
+    assert killed.code == -signal.SIGKILL
+    before = picture(place)
+    assert said in run("status", cwd=place).out
+    assert run("--input", "logs", "--dry-run", cwd=place).code == 0
+    assert picture(place) == before
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

@@ -1,11 +1,12 @@
 """Totals of the version before plus what changed equal those of everything added up anew, for any files whatever."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import publication
+from pipeline import publication, touched
 from pipeline.incremental import aggregate_changes, base_of, compare
 from pipeline.intermediate import Workspace
 from pipeline.phase1 import Phase1
@@ -50,11 +51,14 @@ class Versions:
 
 
 @settings(max_examples=25)
-@given(st.data(), files, keeps, sizes, st.sampled_from([1, 2, 8, 1024]), st.sampled_from([1, 3]))
-def test_each_version_equals_the_reference(data, contents, keep, split_bytes, buckets, workers):
-    with Harness(
-        contents, max_record=MAX_RECORD, keep=keep, split_bytes=split_bytes, buckets=buckets, workers=workers
-    ) as harness:
+@given(st.data(), files, keeps, sizes, st.sampled_from([1, 2, 8, 1024]), st.sampled_from([1, 3]), st.integers(1, 100))
+def test_each_version_equals_the_reference(data, contents, keep, split_bytes, buckets, workers, keys_at_once):
+    with (
+        patch.object(touched, "_KEYS_AT_ONCE", keys_at_once),
+        Harness(
+            contents, max_record=MAX_RECORD, keep=keep, split_bytes=split_bytes, buckets=buckets, workers=workers
+        ) as harness,
+    ):
         versions = Versions(harness)
         by_path = dict(zip(harness.paths, contents, strict=True))
         for number in range(3):

@@ -1,0 +1,132 @@
+"""The ids that a change touches: those of changed splits that occur again anywhere, and where they occur.
+
+Both kernels go over all that counts, which grows with the history, so they read as little of it as they can: eight
+bytes of an id, in order; of the rows, only those that are wanted.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pipeline.compiled import find_candidates
+from pipeline.dedupe import repeated_keys, rows_with_keys
+from pipeline.errors import BalanceError
+from pipeline.intermediate import (
+    FINE_MASK,
+    PLACE_UNIT,
+    open_index,
+    save_array,
+    split_file,
+    write_frame,
+)
+from pipeline.job import Job
+
+Keys = NDArray[np.uint64]
+Rows = NDArray[np.int64]
+_KEYS_AT_ONCE = 1 << 20
+"""They and the table of the wanted ones stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class TouchTask:
+    """Find touched ids among those whose key is in ``low <= key <= high``; ``splits``: all that counted or count."""
+
+    number: int
+    low: int
+    high: int
+    splits: tuple[int, ...]
+    changed: frozenset[int]
+
+
+@dataclass(frozen=True)
+class PickTask:
+    """Pick the touched rows, of which there are ``rows``, of a split that did not change; ``ranges``: numbers of those
+    with touched ids."""
+
+    split: int
+    rows: int
+    ranges: tuple[int, ...]
+
+
+def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> dict[int, int]:
+    """Write where touched ids occur (merge/: their splits, in order, and their keys); returns how many there are by
+    split."""
+    parts = [
+        open_index(job.workspace.path("index", split_file(split, "npy")), task.low, task.high) for split in task.splits
+    ]
+    total = sum(map(len, parts))
+    pieces = 1 << (total // _KEYS_AT_ONCE).bit_length()
+    width = (task.high - task.low) // pieces + 1
+    bounds = np.array([task.low + width * piece for piece in range(1, pieces)], np.uint64)
+    cuts = np.array([[0, *np.searchsorted(part, bounds), len(part)] for part in parts])
+    changed = [number for number, split in enumerate(task.splits) if split in task.changed]
+    leading = 64 - (width - 1).bit_length()
+    found = []
+    for first, last in zip(cuts.T, cuts.T[1:], strict=False):
+        slices = [part[a:b] for part, a, b in zip(parts, first, last, strict=True)]
+        keys, rows = _touched_keys(job, slices, changed, np.uint64(leading))
+        part = np.searchsorted(np.cumsum(last - first), rows, side="right")
+        found.append(np.stack([np.array(task.splits, np.uint64)[part], keys]))
+    places = np.concatenate(found, axis=1)
+    if places.size:
+        places = places[:, np.argsort(places[0], kind="stable")]
+        save_array(job.workspace.path("merge", split_file(task.number, "npy")), places)
+    report(total)
+    splits, counts = np.unique(places[0], return_counts=True)
+    return dict(zip(splits.tolist(), counts.tolist(), strict=True))
+
+
+def pick_rows(job: Job, task: PickTask, report: Callable[[int], None]) -> None:
+    """Write the touched rows of an unchanged split (delta/), which counted before and count now."""
+    wanted = touched_prefixes(job, task.ranges, [task.split])[task.split]
+    prefix = pl.col("id_hi") & pl.lit((~FINE_MASK).view(np.int64), pl.Int64)
+    # Polars reads the ids, and makes values of the other columns for these rows alone.
+    rows = (
+        pl.scan_parquet(job.workspace.path("rows", split_file(task.split)), glob=False, parallel="prefiltered")
+        .filter(prefix.is_in(pl.Series(wanted.view(np.int64)).implode()))
+        .collect()
+    )
+    if len(rows) != task.rows:
+        raise BalanceError(
+            f"split {task.split} has {len(rows)} rows of touched ids, its index {task.rows}. Nothing was published. "
+            "Run again with --full-refresh, and please report it."
+        )
+    place = task.split * PLACE_UNIT + pl.col("offset").cast(pl.Int64)
+    rows = rows.with_columns(place=place, before=True, now=True).drop("offset")
+    write_frame(job.workspace.path("delta", f"aside-{split_file(task.split)}"), rows)
+    report(1)
+
+
+def touched_prefixes(job: Job, ranges: Sequence[int], splits: Sequence[int]) -> dict[int, Keys]:
+    """For each of ``splits`` the touched id prefixes that it has, sorted and distinct."""
+    found: dict[int, list[Keys]] = {split: [_NO_KEYS] for split in splits}
+    for number in ranges:
+        where, keys = np.load(job.workspace.path("merge", split_file(number, "npy")), mmap_mode="r")
+        for split, mine in found.items():
+            first, last = np.searchsorted(where, np.array([split, split + 1], np.uint64))
+            mine.append(keys[first:last] & ~FINE_MASK)
+    return {split: np.unique(np.concatenate(mine)) for split, mine in found.items()}
+
+
+_NO_KEYS: Keys = np.empty(0, np.uint64)
+
+
+def _touched_keys(job: Job, parts: list[Keys], changed: list[int], leading: np.uint64) -> tuple[Keys, Rows]:
+    """The keys of touched ids, and their places among the keys of all ``parts``, of which those in ``changed`` changed.
+
+    All keys have the same ``leading`` bits; of these, what follows is uniform.
+    """
+    wanted = np.sort(np.concatenate([_NO_KEYS, *(parts[number] for number in changed)]) & ~FINE_MASK)
+    keys = np.concatenate(parts)
+    rows = np.arange(len(keys))
+    if job.library:
+        rows = find_candidates(job.library, keys << leading, wanted << leading)
+    prefixes = keys[rows] & ~FINE_MASK
+    # What occurs in changed splits is a small part of all: the rest need not be sorted.
+    rows = rows[rows_with_keys(prefixes << leading, wanted << leading)]
+    prefixes = keys[rows] & ~FINE_MASK
+    rows = rows[rows_with_keys(prefixes << leading, repeated_keys(np.sort(prefixes)) << leading)]
+    return keys[rows], rows
