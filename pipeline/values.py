@@ -21,11 +21,12 @@ _ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+
 _ZONE = "((?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)$"
 _ISO_VARIANTS = (
     (
-        r"^([0-9]{4})([0-9]{2})([0-9]{2})[Tt]([0-9]{2})([0-9]{2})([0-9]{2}(?:[.,][0-9]+)?)?" + _ZONE,
+        r"^([0-9]{4})([0-9]{2})([0-9]{2})[Tt]([0-9]{2})([0-9]{2})([0-9]{2}(?:[.,][0-9]+)?)" + _ZONE,
         "$1-$2-${3}T$4:$5:$6$7",
     ),
+    (r"^([0-9]{4})([0-9]{2})([0-9]{2})[Tt]([0-9]{2})([0-9]{2})" + _ZONE, "$1-$2-${3}T$4:$5$6"),
     (r"^([0-9]{4}-[0-9]{2}-[0-9]{2})t", "${1}T"),
-    (r"^([0-9-]{10}[T ][0-9]{2}:[0-9]{2}):?" + _ZONE, "$1:00$2"),
+    (r"^([0-9-]{10}[T ][0-9]{2}:[0-9]{2})" + _ZONE, "$1:00$2"),
     (r"^([0-9-]{10}[T ][0-9:]{8}),([0-9])", "$1.$2"),
     (r"^([0-9-]{10}[T ][0-9:]{8}(?:\.[0-9]+)?[+-][0-9]{2})$", "$1:00"),
 )
@@ -122,9 +123,7 @@ def epoch_micros(texts: pl.Series) -> pl.Series:
     for pattern, replacement in _ISO_VARIANTS:
         common = common.str.replace(pattern, replacement)
     # The parser alone would take years of any length, and spaces.
-    moment = pl.when(common.str.contains(_ISO)).then(
-        common
-    )  # the parser alone would take years of any length, and spaces
+    moment = pl.when(common.str.contains(_ISO)).then(common)
     zoned = moment.str.contains(r"(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})$")
     normal = moment.str.replace(" ", "T", literal=True).str.replace(r"[zZ]$", "+00:00")
     number = pl.when(text.str.contains(r"^-?\d{1,14}(?:\.\d+)?$")).then(text)
