@@ -1,11 +1,13 @@
 """Odd names of files and regions, links and many files; and nothing is written outside the configured folders."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from pipeline.geo import load_geo_table
 from tests.end_to_end.program import HEADER, environment, published, read_result, run, run_json
 from tests.harness import kernel
 
@@ -23,13 +25,15 @@ def row(number: int, **changes: str) -> str:
 
 
 def cache_in(folder: Path) -> None:
-    """The user's cache below ``folder``, with the compiled parser in it, so that nothing more need be written there."""
+    """The user's cache below ``folder``, with the compiled parser and the geo table in it: nothing more need be written
+    there."""
     (folder / ".cache" / "logmill").mkdir(parents=True)
     shutil.copy(kernel(), folder / ".cache" / "logmill")
+    load_geo_table(None, "region", None, folder / ".cache" / "logmill")
 
 
 def picture(root: Path, *but: str) -> dict[str, object]:
-    """Everything below ``root`` but what lies in the folders ``but``: kind and content by path."""
+    """Everything below ``root`` but what lies in the folders ``but``: kind and hash of the content by path."""
     found: dict[str, object] = {}
     for place, folders, files in os.walk(root):
         inside = os.path.relpath(place, root)
@@ -40,7 +44,11 @@ def picture(root: Path, *but: str) -> dict[str, object]:
             if shown in but:
                 continue
             found[shown] = (
-                os.readlink(path) if os.path.islink(path) else Path(path).read_bytes() if os.path.isfile(path) else None
+                os.readlink(path)
+                if os.path.islink(path)
+                else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+                if os.path.isfile(path)
+                else None
             )
     return found
 
