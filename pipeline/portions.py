@@ -1,7 +1,8 @@
 """The rows of one bucket in portions that fit into memory, each with all copies of the ids that it decides.
 
 Ids alone tell which rows can have copies: those are brought together, whatever splits they are from, and all others
-pass by, split after split. So even a bucket that holds a third of the input is read once, and its ids once more.
+pass by, split after split. So even a bucket that holds a third of the input is read once, and its ids once more
+(docs/decisions/017).
 """
 
 from collections.abc import Iterator
