@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrow import to_arrow
 from pipeline.compiled import Part, judge_copies
-from pipeline.dedupe import in_range, resolve, rows_with_keys
+from pipeline.dedupe import Keys, in_range, resolve, rows_with_keys
 from pipeline.intermediate import (
     FINE_MASK,
     bucket_file,
@@ -31,7 +31,7 @@ from pipeline.intermediate import (
     write_frame,
 )
 from pipeline.job import Job
-from pipeline.portions import Keys, Places, Portion, portions
+from pipeline.portions import Places, Portion, portions
 from pipeline.stages import count, stage
 from pipeline.totals import Totals, column, merge_totals, open_totals
 

@@ -112,8 +112,7 @@ def bucket_file(bucket: int) -> str:
 def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> None:
     """Write ``rows``, which are in order of bucket, as one row group per bucket that has any.
 
-    ``bucket_rows`` counts the rows of every bucket. LZ4 for texts alone: hashes, and numbers that are encoded as
-    differences, do not compress further (docs/decisions/002).
+    ``bucket_rows`` counts the rows of every bucket.
     """
     schema = ROW_SCHEMA.append(TIMESTAMP_FIELD) if "timestamp" in rows.columns else ROW_SCHEMA
     used = np.flatnonzero(bucket_rows).tolist()
@@ -127,15 +126,8 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
         arrays["timestamp"] = to_arrow(rows["timestamp"], rows["timestamp"] == NO_TIMESTAMP)
     table = pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
     partial = path.with_suffix(".partial")
-    with pq.ParquetWriter(
-        partial,
-        schema.with_metadata({_BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()}),
-        compression={name: "lz4" if name == "user_id" else "none" for name in schema.names},
-        use_dictionary=["region"],
-        column_encoding={"offset": "DELTA_BINARY_PACKED", "micro_minutes": "DELTA_BINARY_PACKED"},
-        write_statistics=False,
-        store_schema=True,
-    ) as writer:
+    described = schema.with_metadata({_BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()})
+    with rows_writer(partial, described) as writer:
         first = 0
         for bucket in used:
             count = int(bucket_rows[bucket])
@@ -144,6 +136,20 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
             first += count
     point("intermediate.rename")
     partial.replace(path)
+
+
+def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Writes files of rows. LZ4 for texts alone: hashes, and numbers that are encoded as differences, do not compress
+    further (docs/decisions/002)."""
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression={name: "lz4" if name == "user_id" else "none" for name in schema.names},
+        use_dictionary=["region"],
+        column_encoding={"offset": "DELTA_BINARY_PACKED", "micro_minutes": "DELTA_BINARY_PACKED"},
+        write_statistics=False,
+        store_schema=True,
+    )
 
 
 def read_rows(

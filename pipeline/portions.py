@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from pipeline.arrow import to_arrow
 from pipeline.compiled import find_candidates
-from pipeline.dedupe import in_range, repeated_keys, rows_with_keys
+from pipeline.dedupe import Keys, in_range, repeated_keys, rows_with_keys
 from pipeline.intermediate import FINE_MASK, read_rows, split_file
 from pipeline.job import Job
 from pipeline.stages import stage
 from pipeline.totals import column
 
-Keys = NDArray[np.uint64]
 Places = NDArray[np.int64]
 _IDS_FOR_A_ROW = 4
 """So many ids (with what finds their copies) take about as much memory as one row."""
@@ -42,7 +41,7 @@ class Portion:
 def portions(job: Job, bucket: int, splits: tuple[int, ...], rows: int, contested: Keys) -> Iterator[Portion]:
     """The ``rows`` rows of a bucket. ``contested``: sorted id prefixes, rows of which are compared in any case."""
     if rows <= job.bucket_rows:
-        parts = [(split, part) for split, part in _read(job, bucket, splits)]
+        parts = list(_read(job, bucket, splits))
         ids = np.concatenate([_ids(part) for _, part in parts]) if parts else np.empty(0, np.uint64)
         with stage("dedupe", len(ids)):
             compare = _may_have_copies(job, ids, contested)

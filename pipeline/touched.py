@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from pipeline.compiled import find_candidates
-from pipeline.dedupe import repeated_keys, rows_with_keys
+from pipeline.dedupe import Keys, Rows, repeated_keys, rows_with_keys
 from pipeline.errors import BalanceError
 from pipeline.intermediate import (
     FINE_MASK,
@@ -24,8 +23,6 @@ from pipeline.intermediate import (
 )
 from pipeline.job import Job
 
-Keys = NDArray[np.uint64]
-Rows = NDArray[np.int64]
 _KEYS_AT_ONCE = 1 << 20
 """They and the table of the wanted ones stay in the processor's cache."""
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pipeline.explain.published import Published
 from pipeline.geo.pairs import NOT_EXAMINED, split_pair
 from pipeline.geo.ranges import U16
-from pipeline.intermediate import Workspace, split_file
+from pipeline.intermediate import Workspace, rows_writer, split_file
 from pipeline.job import Job
 from pipeline.journal import ledger_of
 from pipeline.phase1 import Phase1, PlacedSplit
@@ -39,19 +39,11 @@ def take_unexamined(
         outcome.ledgers.append(replace(ledger, splits=tuple(placed)))
 
 
-def _copy_rows(
-    store: Workspace,
-    number: int,
-    target: Workspace,
-    new_number: int,
-    pair_of: U16,
-) -> None:
+def _copy_rows(store: Workspace, number: int, target: Workspace, new_number: int, pair_of: U16) -> None:
     """A split's rows with other region codes, row group by row group, and its index as it is."""
     shutil.copyfile(store.path("index", split_file(number, "npy")), target.path("index", split_file(new_number, "npy")))
     source = pq.ParquetFile(store.path("rows", split_file(number)))
-    with pq.ParquetWriter(
-        target.path("rows", split_file(new_number)), source.schema_arrow, compression="lz4", write_statistics=False
-    ) as writer:
+    with rows_writer(target.path("rows", split_file(new_number)), source.schema_arrow) as writer:
         place = source.schema_arrow.get_field_index("region")
         for group in range(source.num_row_groups):
             rows = source.read_row_group(group)

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 import polars as pl
 import xxhash
-from numpy.typing import NDArray
 
-from pipeline.dedupe import in_range, rows_with_keys
+from pipeline.dedupe import Keys, in_range, rows_with_keys
 from pipeline.intermediate import (
     FINE_BUCKET_BITS,
     FINE_MASK,
@@ -19,8 +18,6 @@ from pipeline.intermediate import (
     split_file,
 )
 from pipeline.known import KnownSplit
-
-Keys = NDArray[np.uint64]
 
 _SEARCH_COSTS = 40
 """How many keys of an index a merge passes in the time of one binary search (measured: 75 ns against 2)."""

@@ -3,7 +3,8 @@
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Unreadable(Exception):
+    """An archive that is missing, damaged or not what was meant, with the reason as text."""
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Raises Unreadable for whatever goes wrong while an archive is read and its content taken apart."""
+    try:
+        yield
+    # zlib.error and NotImplementedError are what a flipped bit in the archive's own fields turns into.
+    except Exception as fault:
+        raise Unreadable(str(fault) or type(fault).__name__) from fault
 
 
 def write_archive(target: Path, notes: Mapping[str, object], arrays: Arrays, compressed: bool) -> None:
@@ -31,13 +46,13 @@ def write_archive(target: Path, notes: Mapping[str, object], arrays: Arrays, com
 
 
 def read_notes(source: Path) -> dict[str, Any]:
-    """The notes alone. Raises OSError, or whatever a damaged archive leads to."""
+    """The notes alone. To be called within ``readable``."""
     with source.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
         return _notes(stored)
 
 
 def read_archive(source: Path) -> tuple[dict[str, Any], Arrays]:
-    """Notes and arrays. Raises OSError, or whatever a damaged archive leads to."""
+    """Notes and arrays. To be called within ``readable``."""
     with source.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
         return _notes(stored), {name: stored[name] for name in stored.files if name != "notes"}
 

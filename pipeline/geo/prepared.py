@@ -4,8 +4,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pipeline.geo.archive import read_archive, write_archive
+from pipeline.geo.archive import Unreadable, read_archive, readable, write_archive
 from pipeline.geo.lookup import IPv4Lookup, IPv6Lookup
+
+PREPARED_VERSION = 1
+"""Raise it whenever tables are prepared otherwise, or stored otherwise: older cache files are then ignored."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,13 @@ def save_prepared(table: Prepared, digest: str, target: Path) -> None:
 def load_prepared(source: Path, digest: str) -> Prepared | None:
     """The table of this digest; None where there is no such file, or it is damaged (the archive has checksums)."""
     try:
-        notes, arrays = read_archive(source)
-        if notes["digest"] != digest:
-            return None
-        v4, v6 = IPv4Lookup(**_own(arrays, IPv4Lookup)), IPv6Lookup(**_own(arrays, IPv6Lookup))
-        return Prepared(tuple(notes["names"]), notes["build"], notes["attribution"], v4, v6)
-    # zlib.error and NotImplementedError are what a flipped bit in the archive's own fields turns into.
-    except Exception:
+        with readable():
+            notes, arrays = read_archive(source)
+            if notes["digest"] != digest:
+                return None
+            v4, v6 = IPv4Lookup(**_own(arrays, IPv4Lookup)), IPv6Lookup(**_own(arrays, IPv6Lookup))
+            return Prepared(tuple(notes["names"]), notes["build"], notes["attribution"], v4, v6)
+    except Unreadable:
         return None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ConfigError, EnvironmentFault
-from pipeline.geo.archive import read_archive, read_notes, write_archive
+from pipeline.geo.archive import Unreadable, read_archive, read_notes, readable, write_archive
 
 # Raise it whenever the compiler or this file format changes: older cache files are then ignored.
 FORMAT_VERSION = 1
@@ -105,11 +105,11 @@ def _checked(notes: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _readable(source: Path) -> Iterator[None]:
     try:
-        yield
-    # zlib.error and NotImplementedError are what a flipped bit in the archive's own fields turns into.
-    except Exception as fault:
+        with readable():
+            yield
+    except Unreadable as fault:
         raise ConfigError(
-            f"Geo table: cannot read {source}: {fault or type(fault).__name__}. Expected a compiled geo table; "
+            f"Geo table: cannot read {source}: {fault}. Expected a compiled geo table; "
             "reinstall Logmill, or delete the file if it lies in the cache folder."
         ) from fault
 

@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.geo.addresses import parse_addresses
 from pipeline.geo.lookup import IPv4Lookup, IPv6Lookup
 from pipeline.geo.mmdb import compile_mmdb
-from pipeline.geo.prepared import Prepared, load_prepared, save_prepared
+from pipeline.geo.prepared import PREPARED_VERSION, Prepared, load_prepared, save_prepared
 from pipeline.geo.ranges import FORMAT_VERSION, U16, CountryRanges, load_ranges, read_hash, save_ranges
 from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, RESERVED, read_regions
 from pipeline.geo.special import SPECIAL_PURPOSE_CSV, private_intervals
@@ -127,7 +127,7 @@ def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | N
     pairs = tuple(sorted(regions.items())) if by_region else ()
     continents = by_region and regions_csv is None
     digest = table_digest(read_hash(compiled), level, pairs, continents)
-    target = cache_dir / f"geo-lookup-v{FORMAT_VERSION}-{digest[:32]}.npz"
+    target = cache_dir / f"geo-lookup-v{PREPARED_VERSION}-{digest[:32]}.npz"
     source = GeoSource(str(compiled.resolve()), level, pairs, continents, digest, str(target.resolve()))
     ready = load_prepared(target, digest)
     if not ready:
