@@ -10,7 +10,7 @@ other buckets in ``settle``, and ``correct`` takes the losers out again: sums of
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.arrow import to_arrow
+from pipeline.bucket_totals import RegionSums, write_totals
 from pipeline.compiled import Part, judge_copies
 from pipeline.dedupe import Keys, in_range, resolve, rows_with_keys
 from pipeline.intermediate import (
@@ -37,8 +38,6 @@ from pipeline.totals import Totals, column, merge_totals, open_totals
 
 _SORTED_KEYS = 1 << 16
 """So many keys are sorted at a time: they stay in the processor's cache, which makes it eight times as fast."""
-TOTALS = pl.Schema({"user_id": pl.String, "region": pl.UInt16, "micro_minutes": pl.Int64, "event_count": pl.Int64})
-"""Columns of totals/."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class BucketResult:
     conflicts: int
     contested: int
     users: int
-    regions: dict[int, tuple[int, int, int]]
+    regions: RegionSums
 
     def balances(self) -> bool:
         """Whether every row that was handed over is accounted for."""
@@ -155,13 +154,13 @@ def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> Buck
                 totals.add_frame(winners)
             _add_others(totals, portion, (copies, disputed, portion.left))
         total = totals.frame()
-    total = total.sort("region", maintain_order=True)
-    write_frame(job.workspace.path("totals", bucket_file(task.bucket)), total)
+    regions = write_totals(job.workspace.path("totals", bucket_file(task.bucket)), total)
     conflicts = _write_if_any(job, "conflicts", task.bucket, losers)
     aside = _write_if_any(job, "contested", task.bucket, set_aside)
     report(rows)
     count(rows)
-    return _result(task.bucket, rows, kept, duplicates, conflicts, aside, total)
+    users = total["user_id"].n_unique()
+    return BucketResult(task.bucket, rows, kept, duplicates, conflicts, aside, users, regions)
 
 
 def settle(job: Job, task: SettleTask, report: Callable[[int], None]) -> int:
@@ -189,19 +188,17 @@ def correct(job: Job, task: CorrectTask, report: Callable[[int], None]) -> Bucke
         "user_id", "region", -pl.col("micro_minutes"), pl.lit(-1, dtype=pl.Int64).alias("event_count")
     )
     path = job.workspace.path("totals", bucket_file(before.bucket))
-    total = merge_totals(pl.concat([read_frame(path), minus])).filter(pl.col("event_count") > 0).sort("region")
-    write_frame(path, total)
+    total = merge_totals(pl.concat([read_frame(path), minus])).filter(pl.col("event_count") > 0)
+    regions = write_totals(path, total)
     if len(losers):
         write_frame(job.workspace.path("conflicts", f"settled-{bucket_file(before.bucket)}"), losers.drop("bucket"))
     report(len(losers))
-    return _result(
-        before.bucket,
-        before.rows,
-        before.kept - len(losers),
-        before.duplicates,
-        before.conflicts + len(losers),
-        before.contested,
-        total,
+    return replace(
+        before,
+        kept=before.kept - len(losers),
+        conflicts=before.conflicts + len(losers),
+        users=total["user_id"].n_unique(),
+        regions=regions,
     )
 
 
@@ -259,21 +256,3 @@ def _write_if_any(job: Job, kind: str, bucket: int, frames: list[pl.DataFrame]) 
     if len(frame):
         write_frame(job.workspace.path(kind, bucket_file(bucket)), frame)
     return len(frame)
-
-
-def count_regions(total: pl.DataFrame) -> dict[int, tuple[int, int, int]]:
-    """For each region code, in order: its rows in the totals, its events and its micro-minutes."""
-    high, low = pl.col("micro_minutes") // 2**32, pl.col("micro_minutes") % 2**32  # a sum over users may pass int64
-    by_region = total.group_by("region").agg(pl.len(), pl.col("event_count").sum(), high.sum().alias("high"), low.sum())
-    return {
-        region: (count, events, (above << 32) + below)
-        for region, count, events, above, below in by_region.sort("region").rows()
-    }
-
-
-def _result(
-    bucket: int, rows: int, kept: int, duplicates: int, conflicts: int, contested: int, total: pl.DataFrame
-) -> BucketResult:
-    return BucketResult(
-        bucket, rows, kept, duplicates, conflicts, contested, total["user_id"].n_unique(), count_regions(total)
-    )

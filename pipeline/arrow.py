@@ -1,7 +1,7 @@
-"""Arrow data from NumPy arrays and Python values, by ways that do not import pandas.
+"""Arrow data from NumPy arrays and Python values, by ways that import neither pandas nor pyarrow's functions.
 
-``pyarrow.array`` and its kin look for pandas and import it where it happens to be installed: half a second and 60 MB
-for each process, for nothing.
+``pyarrow.array`` and its kin look for pandas and import it where it happens to be installed: a quarter of a second and
+60 MB for each process, for nothing. ``take``, ``cast`` and Polars' way of single columns import pyarrow.compute, 25 ms.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +32,11 @@ def to_frame(table: pa.Table) -> pl.DataFrame:
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def to_series(values: pa.Array) -> pl.Series:
+    """A column, without copying what need not be copied."""
+    return to_frame(pa.Table.from_arrays([values], [""])).to_series()
 
 
 def to_table(columns: Mapping[str, Sequence[object]], schema: pa.Schema) -> pa.Table:

@@ -19,8 +19,9 @@ import numpy as np
 import polars as pl
 import polars_hash as plh
 
-from pipeline.aggregator import BucketResult, count_regions
+from pipeline.aggregator import BucketResult
 from pipeline.arrow import to_arrow
+from pipeline.bucket_totals import write_totals
 from pipeline.dedupe import in_range, resolve, rows_with_keys
 from pipeline.intermediate import (
     FINE_BUCKET_BITS,
@@ -148,18 +149,14 @@ def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> l
     if not parts:
         return []
     total = merge_totals(pl.concat(parts)).filter(pl.col("event_count") != 0)
-    total = total.with_columns(bucket=_bucket(job)).sort("bucket", "region")
+    total = total.with_columns(bucket=_bucket(job))
     results = []
     for (bucket,), part in total.partition_by("bucket", as_dict=True, include_key=False).items():
-        write_frame(job.workspace.path("totals", bucket_file(int(bucket))), part)
-        results.append(_result(int(bucket), part))
+        regions = write_totals(job.workspace.path("totals", bucket_file(int(bucket))), part)
+        kept, users = int(part["event_count"].sum()), part["user_id"].n_unique()
+        results.append(BucketResult(int(bucket), kept, kept, 0, 0, 0, users, regions))
     report(len(buckets))
     return results
-
-
-def _result(bucket: int, total: pl.DataFrame) -> BucketResult:
-    kept = int(total["event_count"].sum())
-    return BucketResult(bucket, kept, kept, 0, 0, 0, total["user_id"].n_unique(), count_regions(total))
 
 
 def _events(rows: pl.DataFrame) -> pl.DataFrame:

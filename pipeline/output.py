@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.arrow import to_arrow, to_numpy
+from pipeline.bucket_totals import read_totals, sum_exactly
 from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.faults import point
 from pipeline.intermediate import bucket_file, is_run_folder, make_own, sync
@@ -28,13 +29,34 @@ _ESCAPED = set("\"#%'*/:=?\\{}[]^|<>\x7f") | {chr(code) for code in range(32)}
 
 
 @dataclass(frozen=True)
-class FileTask:
+class RegionFile:
     """One output file: ``slices`` of the buckets' totals, (bucket, first row, rows), all of one region."""
 
     region: str
     number: int
-    folder: str
     slices: tuple[tuple[int, int, int], ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all slices."""
+        return sum(rows for _, _, rows in self.slices)
+
+
+@dataclass(frozen=True)
+class WriteTask:
+    """Write output files below ``folder``; those of small regions together, so that each bucket is opened once."""
+
+    folder: str
+    files: tuple[RegionFile, ...]
+
+    @property
+    def slices(self) -> list[tuple[int, int, int]]:
+        """What the files have of each bucket, from the first of its rows to the last."""
+        bounds: dict[int, tuple[int, int]] = {}
+        for bucket, at, rows in (part for file in self.files for part in file.slices):
+            first, stop = bounds.get(bucket, (at, at))
+            bounds[bucket] = min(first, at), max(stop, at + rows)
+        return [(bucket, first, stop - first) for bucket, (first, stop) in bounds.items()]
 
 
 def partition_folder(region: str) -> str:
@@ -43,29 +65,36 @@ def partition_folder(region: str) -> str:
     return f"geo_region={safe}"
 
 
-def write_file(job: Job, task: FileTask, report: Callable[[int], None]) -> tuple[int, int, int]:
-    """Write one output file; (rows, events, micro-minutes) as they were written. A sum over users may pass int64."""
-    folder = Path(task.folder) / partition_folder(task.region)
+def write_files(job: Job, task: WriteTask, report: Callable[[int], None]) -> tuple[int, int, int]:
+    """Write output files; (rows, events, micro-minutes) as they were written. A sum over users may pass int64."""
+    paths = {bucket: job.workspace.path("totals", bucket_file(bucket)) for bucket, _, _ in task.slices}
+    parts = {bucket: (first, read_totals(paths[bucket], first, rows)) for bucket, first, rows in task.slices}
+    written = events = micro = 0
+    for file in task.files:
+        slices = [parts[bucket][1].slice(at - parts[bucket][0], rows) for bucket, at, rows in file.slices]
+        totals = pa.concat_tables(slices)
+        _write_file(job, Path(task.folder), file, totals)
+        report(len(totals))
+        count(len(totals))
+        written += len(totals)
+        events += sum_exactly(totals["event_count"])
+        micro += sum_exactly(totals["micro_minutes"])
+    return written, events, micro
+
+
+def _write_file(job: Job, folder: Path, file: RegionFile, totals: pa.Table) -> None:
+    folder = folder / partition_folder(file.region)
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [
-        pl.scan_parquet(job.workspace.path("totals", bucket_file(bucket)), glob=False).slice(first, rows).collect()
-        for bucket, first, rows in task.slices
-    ]
-    totals = pl.concat(parts)
     # Divided by NumPy: Polars multiplies by the reciprocal, which is off by one unit in the last place now and then.
-    minutes = pl.Series("total_watch_time_min", totals["micro_minutes"].to_numpy() / MICRO)
-    table = totals.select("user_id", minutes, "event_count").to_arrow(compat_level=pl.CompatLevel.oldest())
-    path = folder / f"part-{task.number:04d}-{job.version}.parquet"
+    minutes = [to_arrow(to_numpy(chunk) / MICRO) for chunk in totals["micro_minutes"].chunks]
+    columns = [totals["user_id"], pa.chunked_array(minutes), totals["event_count"]]
+    path = folder / f"part-{file.number:04d}-{job.version}.parquet"
     point("output.write")
     codec = None if job.compression == "none" else job.compression
     # Hardly a value occurs twice: dictionaries would take three times as long, and more room.
-    pq.write_table(table.cast(SCHEMA), path, compression=codec, row_group_size=1 << 18, use_dictionary=False)
+    table = pa.Table.from_arrays(columns, schema=SCHEMA)
+    pq.write_table(table, path, compression=codec, row_group_size=1 << 18, use_dictionary=False)
     sync(path)
-    report(len(totals))
-    count(len(totals))
-    micro = totals["micro_minutes"]
-    total = (int((micro // 2**32).sum()) << 32) + int((micro % 2**32).sum())
-    return len(totals), int(totals["event_count"].sum()), total
 
 
 class Output:

@@ -11,7 +11,7 @@ from pipeline.errors import BalanceError
 from pipeline.geo import GeoTable
 from pipeline.header import without_fields
 from pipeline.job import Job
-from pipeline.output import FileTask, write_file
+from pipeline.output import RegionFile, WriteTask, write_files
 from pipeline.phase1 import FileLedger, Phase1
 from pipeline.phase2 import Totals, conflict_places, run_all
 from pipeline.quarantine import ConflictTask, Quarantine, conflict_file, fetch_conflicts, reject_file
@@ -20,6 +20,8 @@ from pipeline.splits import display_name
 from pipeline.stages import stage
 
 _CONFLICTS_AT_ONCE = 20_000
+_WRITE_TASKS = 16
+"""Enough that workers end at about the same time."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def write_output(
     engine: Engine, job: Job, folder: Path, totals: Totals, names: Sequence[str], advance: Callable[[int], None]
 ) -> Written:
     """Write the files of every region below ``folder``; raises BalanceError where they do not hold what was kept."""
-    tasks = _file_tasks(job, str(folder / "data"), totals, names)
-    written = run_all(engine, write_file, tasks, advance)
+    tasks = _write_tasks(str(folder / "data"), _region_files(job, totals, names), job.file_rows)
+    written = run_all(engine, write_files, tasks, advance)
     events = sum(events for _, events, _ in written)
     micro = sum(micro for _, _, micro in written)
     expected = sum(region[2] for bucket in totals.buckets for region in bucket.regions.values())
@@ -171,15 +173,15 @@ def ledger_entry(ledger: FileLedger) -> dict[str, object]:
     }
 
 
-def _file_tasks(job: Job, folder: str, totals: Totals, names: Sequence[str]) -> list[FileTask]:
-    """Output files of nearly equal size: as few for each region as ``job.file_rows`` allows."""
+def _region_files(job: Job, totals: Totals, names: Sequence[str]) -> list[RegionFile]:
+    """Output files in order of region: as few for each as ``job.file_rows`` allows, of nearly equal size."""
     slices: dict[int, list[tuple[int, int, int]]] = {}
     for bucket in totals.buckets:
         first = 0
         for region, (rows, _, _) in bucket.regions.items():
             slices.setdefault(region, []).append((bucket.bucket, first, rows))
             first += rows
-    tasks = []
+    found: list[RegionFile] = []
     for region, parts in sorted(slices.items()):
         files = -(-sum(rows for _, _, rows in parts) // job.file_rows)
         size = -(-sum(rows for _, _, rows in parts) // files)
@@ -191,8 +193,23 @@ def _file_tasks(job: Job, folder: str, totals: Totals, names: Sequence[str]) -> 
                 filled = 0
             groups[-1].append(part)
             filled += part[2]
-        tasks += [FileTask(names[region], number, folder, tuple(group)) for number, group in enumerate(groups)]
-    return sorted(tasks, key=lambda task: -sum(rows for _, _, rows in task.slices))
+        found += [RegionFile(names[region], number, tuple(group)) for number, group in enumerate(groups)]
+    return found
+
+
+def _write_tasks(folder: str, files: Sequence[RegionFile], file_rows: int) -> list[WriteTask]:
+    """The files of a few neighbouring regions for each task, the largest first."""
+    most = min(file_rows, sum(file.rows for file in files) // _WRITE_TASKS)
+    groups: list[list[RegionFile]] = []
+    filled = 0
+    for file in files:
+        if not groups or filled + file.rows > most:
+            groups.append([])
+            filled = 0
+        groups[-1].append(file)
+        filled += file.rows
+    groups.sort(key=lambda group: -sum(file.rows for file in group))
+    return [WriteTask(folder, tuple(group)) for group in groups]
 
 
 def _region_totals(totals: Totals, names: Sequence[str]) -> tuple[RegionTotal, ...]:

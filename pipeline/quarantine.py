@@ -149,7 +149,9 @@ class Quarantine:
         rows["file"] = [display_name(path) for path in sorted(reasons)]
         rows["reason"] = [mask_addresses(reasons[path]) for path in sorted(reasons)]
         with self._open("refused") as stream:
-            pq.write_table(to_table(rows, SCHEMA) if reasons else SCHEMA.empty_table(), stream, compression="zstd")
+            pq.write_table(
+                to_table(rows, SCHEMA) if reasons else pa.Table.from_batches([], SCHEMA), stream, compression="zstd"
+            )
 
     def _open(self, name: str) -> BinaryIO:
         return open(self._folder / f"{name}.parquet", "xb", opener=lambda path, how: os.open(path, how, 0o600))

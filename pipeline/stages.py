@@ -53,7 +53,7 @@ OF_KERNELS = {
     "collect": "group",
     "settle_changes": "dedupe",
     "apply_changes": "group",
-    "write_file": "publish",
+    "write_files": "publish",
     "fetch_conflicts": "publish",
 }
 """What each kernel does outside the stages within it; one that is not named here: ``other``."""

@@ -7,6 +7,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.arrow import to_series
 from pipeline.compiled.library import load
 
 
@@ -59,6 +60,6 @@ class Totals:
         )
         users = pa.LargeStringArray.from_buffers(self._count, pa.py_buffer(bounds), pa.py_buffer(texts))
         frame = pl.DataFrame(
-            {"user_id": pl.from_arrow(users), "region": region, "micro_minutes": micro_minutes, "event_count": events}
+            {"user_id": to_series(users), "region": region, "micro_minutes": micro_minutes, "event_count": events}
         )
         return frame, frame["user_id"][beyond] if beyond >= 0 else None

@@ -18,7 +18,8 @@ import numpy as np
 import polars as pl
 
 from config import Config
-from pipeline.aggregator import BucketResult, count_regions
+from pipeline.aggregator import BucketResult
+from pipeline.bucket_totals import write_totals
 from pipeline.engines.guard import run_guarded
 from pipeline.errors import BalanceError
 from pipeline.intermediate import PLACE_UNIT, bucket_file, split_file, write_frame
@@ -175,8 +176,8 @@ def write_partition(job: Job, task: PartTask, _: Callable[[int], None]) -> Bucke
         rows.filter(pl.col("loser").is_null()).select(
             "user_id", pl.col("region").cast(pl.UInt16), "micro_minutes", "event_count"
         )
-    ).sort("region")
-    write_frame(job.workspace.path("totals", bucket_file(number)), total)
+    )
+    regions = write_totals(job.workspace.path("totals", bucket_file(number)), total)
     losers = rows.select(place="loser").drop_nulls()
     if len(losers):
         write_frame(job.workspace.path("conflicts", bucket_file(number)), losers)
@@ -188,5 +189,5 @@ def write_partition(job: Job, task: PartTask, _: Callable[[int], None]) -> Bucke
         conflicts=len(losers),
         contested=0,
         users=total["user_id"].n_unique(),
-        regions=count_regions(total),
+        regions=regions,
     )

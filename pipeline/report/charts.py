@@ -26,7 +26,7 @@ STAGES = {
     "settle_changes": "settle changed ids",
     "apply_changes": "apply changes",
     "correct": "settle copies",
-    "write_file": "write result",
+    "write_files": "write result",
     "fetch_conflicts": "fetch conflicts",
 }
 """What each kernel is called on the page; one without a name shows its own."""

@@ -39,7 +39,7 @@ def test_a_stage_ends_with_its_fault_and_a_failed_task_leaves_nothing_to_the_nex
 
     with pytest.raises(ZeroDivisionError):
         timed(fail, "read_part")
-    _, span = timed(count, "write_file", 8)
+    _, span = timed(count, "write_files", 8)
     assert list(span.spent) == ["publish"]
     assert span.spent["publish"].amount == 8
     count(1)  # no stage is open
