@@ -8,8 +8,8 @@ from config import Config
 from pipeline import report
 from pipeline.engines.choose import Choice
 from pipeline.geo import GeoTable
+from pipeline.ledger import Phase1
 from pipeline.masking import mask_addresses
-from pipeline.phase1 import Phase1
 from pipeline.phase2 import Totals
 from pipeline.planner import Plan
 from pipeline.publication import Written

@@ -74,13 +74,25 @@ class SplitRows:
         texts = (
             np.frombuffer(users.buffers()[2], np.uint8)[ends[0] : ends[-1]] if ends[-1] > ends[0] else self.users[:0]
         )
-        self.reserve(len(frame), len(texts))
-        used, stop = self.text_bytes, self.count + len(frame)
+        columns = {name: frame[name] for name in self.columns.keys() - {"user_end"}}
+        if "timestamp" in columns:
+            columns["timestamp"] = columns["timestamp"].fill_null(NO_TIMESTAMP)
+        self._add(texts, ends - ends[0], {name: values.to_numpy() for name, values in columns.items()})
+
+    def extend(self, others: "SplitRows", places: NDArray[np.int64]) -> None:
+        """Add some rows of others, which have the same columns."""
+        bounds, texts = others._texts_at(places)
+        columns = {name: others[name][places] for name in self.columns.keys() - {"user_end"}}
+        self._add(texts, bounds, columns)
+
+    def _add(self, texts: NDArray[np.uint8], bounds: NDArray[np.int64], columns: dict[str, NDArray[Any]]) -> None:
+        rows = len(bounds) - 1
+        self.reserve(rows, len(texts))
+        used, stop = self.text_bytes, self.count + rows
         self.users[used : used + len(texts)] = texts
-        self.columns["user_end"][self.count : stop] = ends[1:] - ends[0] + used
-        for name in self.columns.keys() - {"user_end"}:
-            values = frame[name].fill_null(NO_TIMESTAMP) if name == "timestamp" else frame[name]
-            self.columns[name][self.count : stop] = values.to_numpy()
+        self.columns["user_end"][self.count : stop] = bounds[1:] + used
+        for name, values in columns.items():
+            self.columns[name][self.count : stop] = values
         self.count = stop
 
     def frame(self, places: NDArray[np.int64]) -> pl.DataFrame:
@@ -88,7 +100,8 @@ class SplitRows:
         columns: dict[str, object] = {
             name: self[name][places] for name in ("id_hi", "id_lo", "region", "micro_minutes", "offset")
         }
-        users = to_series(self._users_at(places))
+        bounds, texts = self._texts_at(places)
+        users = to_series(pa.LargeStringArray.from_buffers(len(places), pa.py_buffer(bounds), pa.py_buffer(texts)))
         frame = pl.DataFrame({**columns, "user_id": users, "place": places})
         if "timestamp" in self.columns:
             moments = pl.Series("timestamp", self["timestamp"][places])
@@ -108,13 +121,12 @@ class SplitRows:
         arranged.count = len(places)
         return arranged
 
-    def _users_at(self, places: NDArray[np.int64]) -> pa.LargeStringArray:
-        """Some user_ids."""
+    def _texts_at(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """(bounds, bytes) of some user_ids, one after the other."""
         starts = self._bounds[places]
         lengths = self._bounds[places + 1] - starts
         bounds = np.append(0, np.cumsum(lengths))
-        texts = self.users[np.arange(bounds[-1]) + np.repeat(starts - bounds[:-1], lengths)]
-        return pa.LargeStringArray.from_buffers(len(places), pa.py_buffer(bounds), pa.py_buffer(texts))
+        return bounds, self.users[np.arange(bounds[-1]) + np.repeat(starts - bounds[:-1], lengths)]
 
     def user_ids(self) -> pa.LargeStringArray:
         """All user_ids, without copying them."""

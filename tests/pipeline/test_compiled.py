@@ -17,10 +17,10 @@ from pipeline import compiled, scanner
 from pipeline.compiled import PlainParser, plain
 from pipeline.compiled.certificate import certify
 from pipeline.csv_reader import SplitReader, judge_values
+from pipeline.enrichment import enrich
 from pipeline.geo import GeoTable, load_geo_table
 from pipeline.header import Header
 from pipeline.parser import TextColumns
-from pipeline.preprocessor import enrich
 from pipeline.rows import SplitRows
 from pipeline.splits import Split
 from tests.harness import GEO, Harness, accepted_rows, enriched, kernel
