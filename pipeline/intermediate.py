@@ -160,7 +160,7 @@ def read_rows(
 
     The split may have been written with more buckets than ``buckets``, never with fewer.
     """
-    file = pq.ParquetFile(path)
+    file = pq.ParquetFile(path, pre_buffer=False)  # threads of its own would cost more than small row groups
     written, used = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
     groups = [g for g, number in enumerate(used) if bucket <= number * buckets // written < bucket + count]
     if not groups:

@@ -187,9 +187,10 @@ class Harness:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.root)
 
-    def read(self) -> Phase1:
-        """Phase 1 over all files."""
+    def read(self, **names: tuple[str, ...]) -> Phase1:
+        """Phase 1 over all files; ``names``: header names of some roles, instead of the one that is usual."""
         wanted = {role: (name,) for role, name in ROLES.items() if role != "timestamp" or self.job.keep != "longest"}
+        wanted |= names
         files, refused = open_inputs(self.paths, wanted, self.job.max_record)
         outcome = read_files(self.engine, files, self.split_bytes, lambda _: None)
         outcome.refused |= refused

@@ -384,6 +384,28 @@ def test_wrong_values_refuse_the_file(change: Callable[[SplitRows, slice], None]
     assert "the compiled parser and the rules disagree" in reason
 
 
+@pytest.mark.parametrize("wrong", [0, 2, 3])
+def test_of_files_in_one_task_the_wrong_one_alone_is_refused(wrong: int, monkeypatch) -> None:
+    """Also where files name their columns otherwise."""
+    add = PlainParser._add_rows
+    marked = FILE.replace(b"i7,", b"wrong,").replace(b'"i7"', b'"wrong"')
+    files = [FILE.replace(b"tv", b"phone"), FILE, FILE.replace(b"user_id", b"user"), FILE]
+    files[wrong] = marked.replace(b"user_id", b"user") if wrong == 2 else marked
+
+    def broken(self: PlainParser, chunk: bytes, separators: np.ndarray, lines: int, base: int) -> np.ndarray:
+        doubtful = add(self, chunk, separators, lines, base)
+        if b"wrong" in chunk:
+            self._rows.columns["micro_minutes"][: self._rows.count + lines] += 1
+        return doubtful
+
+    monkeypatch.setattr(PlainParser, "_add_rows", broken)
+    with Harness(files) as run:
+        outcome = run.read(user_id=("user_id", "user"))
+        assert list(outcome.refused) == [run.paths[wrong]]
+        assert "the compiled parser and the rules disagree" in outcome.refused[run.paths[wrong]]
+        assert [ledger.records for ledger in outcome.ledgers] == [300] * 3
+
+
 def test_too_many_doubts_leave_the_chunk_to_polars() -> None:
     rows = SplitRows(timestamps=True)
     parser = PlainParser(Path(kernel()), HEADER, GEO.load(), rows, MAX_RECORD)
