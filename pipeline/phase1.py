@@ -74,21 +74,23 @@ def read_files(
 ) -> Phase1:
     """Preprocess all files. A file is refused whole where a split of it fails, does not balance or was changed.
 
-    Where rows are more than planned, splits end early (``preprocess``); what they leave is read in further rounds.
+    ``advance`` gets bytes, in all the sizes of the files. Where rows are more than planned, splits end early
+    (``preprocess``); what they leave is read in further rounds.
     """
     outcome, record = Phase1(), record or NoRecord()
+    progress = _Whole(sum(file.size for file in files), advance)
     hashes = {file.path: file.expanded.content_hash for file in files if file.expanded}
     by_path: dict[str, list[Split]] = defaultdict(list)
     for split in cut(files, split_bytes):
         by_path[split.path].append(split)
     results = record.begin(files, by_path)
-    advance(sum(result.stop - result.start for result in results.values()))
+    progress(sum(result.stop - result.start for result in results.values()))
     outcome.resumed_splits = len(results)
     _divide_all(by_path, results, record)
     tasks = group(read_tasks(files, by_path, results))
     while tasks:
         again: list[ReadTask] = []
-        for together, found in engine.map(read_parts, tasks, advance):
+        for together, found in engine.map(read_parts, tasks, progress):
             if isinstance(found, WorkerDied) and len(together) > 1:
                 again += together  # each alone: the others must not suffer for one
                 continue
@@ -117,7 +119,23 @@ def read_files(
         record.finish_file(ledger)
         outcome.ledgers.append(ledger)
     record.flush()
+    progress.end()  # headers, and what was refused
     return outcome
+
+
+class _Whole:
+    """Tells how far the work is, in all by ``total``, also where some is done again or never."""
+
+    def __init__(self, total: int, tell: Callable[[int], None]) -> None:
+        self._left, self._tell = total, tell
+
+    def __call__(self, amount: int) -> None:
+        amount = min(amount, self._left)
+        self._left -= amount
+        self._tell(amount)
+
+    def end(self) -> None:
+        self(self._left)
 
 
 def _divide_all(splits: dict[str, list[Split]], results: dict[int, SplitResult], record: Record) -> list[Split]:

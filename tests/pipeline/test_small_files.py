@@ -50,6 +50,20 @@ def test_a_file_that_is_refused_takes_no_other_with_it() -> None:
         assert [ledger.records for ledger in outcome.ledgers] == [50, 50]
 
 
+@pytest.mark.parametrize("split_bytes", [300, 1 << 20])
+def test_progress_comes_to_the_size_of_all_files(split_bytes: int) -> None:
+    """Also with headers, quoted line ends at which splits begin anew, and a file that is refused."""
+    texts = [log("a"), HEADER, log("b") + b'q,u,x,"v\n\n\n",tv,1.2.3.4,1\n' * 30, log("c")]
+    with Harness(texts, split_bytes=split_bytes) as run:
+        files, _ = open_inputs(run.paths, WANTED, 256)
+        Path(run.paths[3]).write_bytes(log("c", 10))
+        told: list[int] = []
+        outcome = read_files(run.engine, files, split_bytes, told.append)
+        assert list(outcome.refused) == [run.paths[3]]
+        assert sum(told) == sum(map(len, texts))
+        assert min(told) >= 0
+
+
 def test_a_fault_of_the_disk_is_none_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
