@@ -49,7 +49,7 @@ def print_summary(result: RunResult, check: TruthCheck | str | None = None, cons
 def query_command(output: str) -> str:
     """A shell command: watch time by region from the published result."""
     sql = "SELECT geo_region, sum(total_watch_time_min) AS minutes FROM watch_time GROUP BY ALL ORDER BY minutes DESC"
-    place = "" if output == Config.OUTPUT_DIR else f" --output {printable(shlex.quote(output))}"
+    place = "" if output == Config().OUTPUT_DIR else f" --output {printable(shlex.quote(output))}"
     return f'python main.py query "{sql}"{place}'
 
 
