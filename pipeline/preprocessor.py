@@ -100,6 +100,7 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
         duplicates = len(dropped)
         with stage("index", len(index)):
             write_index(job.workspace.path("index", split_file(split.number, "npy")), index)
+            del index  # its memory serves the arranged rows
         with stage("scatter", rows.count):
             rows, bucket_rows = arrange_by_bucket(rows, dropped, job)
         with stage("write", rows.count):
@@ -150,8 +151,8 @@ def _confirm_sample(plain: PlainParser, rows: SplitRows, job: Job, header: Heade
     expected = SplitRows(timestamps="timestamp" in good.columns)
     expected.append(enrich(good, job.geo()))
     found = rows.frame(places).drop("place")
-    same_hashes = np.array_equal(rows["user_hash"][places], expected["user_hash"])
-    if not same_hashes or not found.equals(expected.frame(np.arange(expected.count)).drop("place")):
+    same_buckets = np.array_equal(rows["fine_bucket"][places], expected["fine_bucket"])
+    if not same_buckets or not found.equals(expected.frame(np.arange(expected.count)).drop("place")):
         raise FileRefused(
             "the compiled parser and the rules disagree about a value. A fault in the program; please report it with "
             "that file, and set COMPILED_PARSER to false to read without that parser."
@@ -161,20 +162,20 @@ def _confirm_sample(plain: PlainParser, rows: SplitRows, job: Job, header: Heade
 def enrich(rows: pl.DataFrame, geo: GeoTable) -> pl.DataFrame:
     """Hash ids and users and resolve addresses.
 
-    In: the rows of a ``Batch``. Out: id_hi, id_lo, user_hash (UInt64), user_id, region (UInt16), micro_minutes, offset
-    and, where given, timestamp.
+    In: the rows of a ``Batch``. Out: id_hi, id_lo (UInt64), fine_bucket, region (UInt16), user_id, micro_minutes,
+    offset and, where given, timestamp.
     """
     with stage("hash", len(rows)):
         hashes = (
             rows.lazy()
             .select(
                 id=plh.col("log_id").nchash.xxh3_128(),
-                user_hash=plh.col("user_id").nchash.xxh3_64(),
+                user=plh.col("user_id").nchash.xxh3_64(),
             )
             .select(
                 id_hi=(pl.col("id") // _WORD).cast(pl.UInt64),
                 id_lo=pl.col("id").cast(pl.UInt64, wrap_numerical=True),
-                user_hash="user_hash",
+                fine_bucket=(pl.col("user") // 2 ** (64 - FINE_BUCKET_BITS)).cast(pl.UInt16),
             )
             .collect()
         )
@@ -189,7 +190,8 @@ def drop_duplicates(rows: SplitRows, job: Job) -> tuple[NDArray[np.uint64], NDAr
     Only copies of equal content go, because a conflict is decided where all copies of its id meet. A copy that stays
     carries the timestamp that decides over all its copies.
     """
-    keys = (rows["id_hi"] & ~FINE_MASK) | (rows["user_hash"] >> np.uint64(64 - FINE_BUCKET_BITS))
+    keys = rows["id_hi"] & ~FINE_MASK
+    keys |= rows["fine_bucket"]
     index = np.sort(keys)
     repeated = repeated_keys(index)
     dropped = np.empty(0, np.int64)
@@ -222,8 +224,8 @@ def _without(ordered: NDArray[np.uint64], removed: NDArray[np.uint64]) -> NDArra
 
 def arrange_by_bucket(rows: SplitRows, dropped: NDArray[np.int64], job: Job) -> tuple[SplitRows, NDArray[np.int64]]:
     """The rows that stay, in order of bucket and as they came within it; and each bucket's count."""
-    shift = np.uint64(64 - FINE_BUCKET_BITS + job.bucket_shift)
-    bucket = (rows["user_hash"] >> shift).astype(np.uint16)
+    bucket = rows["fine_bucket"] >> np.uint16(job.bucket_shift)
+    del rows.columns["fine_bucket"]
     bucket[dropped] = job.buckets  # behind all others
     counts = np.bincount(bucket, minlength=job.buckets)[: job.buckets]
     if job.library is None:

@@ -10,12 +10,13 @@ from pipeline.compiled.library import load
 
 
 def certify(
-    library: Path, data: bytes, delimiter: int, fields: int, separators: NDArray[np.int32], max_record: int
+    library: Path, data: bytes, size: int, delimiter: int, fields: int, separators: NDArray[np.int32], max_record: int
 ) -> bool:
-    """What ``scanner.confirm`` says; of a chunk without quotes scanner.c says the same, several times as fast."""
-    if b'"' in data:
-        return scanner.confirm(data, delimiter, fields, separators, max_record)
-    if not scanner.is_utf8(data):
+    """What ``scanner.confirm`` says of the first ``size`` bytes of ``data``; without quotes scanner.c says the same,
+    several times as fast."""
+    if data.find(b'"', 0, size) >= 0:
+        return scanner.confirm(data[:size], delimiter, fields, separators, max_record)
+    if not (data.isascii() or scanner.is_utf8(data[:size])):
         return False
     ends = np.ascontiguousarray(separators)
-    return bool(load(library).certify(data, len(data), delimiter, fields, ends.ctypes.data, len(ends), max_record))
+    return bool(load(library).certify(data, size, delimiter, fields, ends.ctypes.data, len(ends), max_record))
