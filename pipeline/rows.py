@@ -14,12 +14,14 @@ NO_TIMESTAMP = np.iinfo(np.int64).min
 _DTYPES: dict[str, type[np.generic]] = {
     "id_hi": np.uint64,
     "id_lo": np.uint64,
-    "user_hash": np.uint64,
+    "fine_bucket": np.uint16,
     "user_end": np.int64,
     "region": np.uint16,
     "micro_minutes": np.int64,
     "offset": np.uint32,
 }
+UNARRANGED = {"fine_bucket", "user_end"}
+"""Columns that are not brought into the order of buckets: the one is no longer needed, the other made anew."""
 ROW_BYTES = sum(np.dtype(dtype).itemsize for dtype in _DTYPES.values())
 """What a row takes beside its user_id and its timestamp."""
 
@@ -27,7 +29,8 @@ ROW_BYTES = sum(np.dtype(dtype).itemsize for dtype in _DTYPES.values())
 class SplitRows:
     """Enriched rows, in arrays with room to spare; the first ``count`` entries of each count.
 
-    ``columns``: id_hi, id_lo (uint64: the two halves of xxh3_128 of log_id), user_hash (uint64: xxh3_64), user_end
+    ``columns``: id_hi, id_lo (uint64: the two halves of xxh3_128 of log_id), fine_bucket (uint16: leading
+    bits of xxh3_64 of user_id), user_end
     (int64: end of the user_id in ``users``, where they lie one after the other as UTF-8), region (uint16),
     micro_minutes (int64), offset (uint32, bytes from the split's start) and, where ``timestamps``, timestamp (int64,
     microseconds since 1970 UTC or ``NO_TIMESTAMP``).
@@ -39,6 +42,14 @@ class SplitRows:
         self.users = np.empty(0, np.uint8)
         self.count = 0
         self._bounds = np.zeros(1, np.int64)  # 0 and user_end, as Arrow wants them
+
+    @classmethod
+    def of(cls, columns: dict[str, NDArray[Any]], bounds: NDArray[np.int64], users: NDArray[np.uint8]) -> "SplitRows":
+        """Rows of these ``columns`` without user_end, which is in ``bounds``, behind a 0."""
+        rows = cls(timestamps=False)
+        rows.columns, rows._bounds = {**columns, "user_end": bounds[1:]}, bounds
+        rows.users, rows.count = users, len(bounds) - 1
+        return rows
 
     @property
     def text_bytes(self) -> int:
@@ -58,10 +69,9 @@ class SplitRows:
         """Make room for so many more rows, with user_ids of so many bytes in all."""
         if self.count + rows > len(self.columns["id_hi"]):
             room = max(self.count + rows, 2 * self.count)  # what is not written to takes no memory
-            for name, column in self.columns.items():
-                self.columns[name] = _enlarged(column, self.count, room)
-            self._bounds = np.zeros(room + 1, np.int64)
-            self._bounds[1 : self.count + 1] = self["user_end"]
+            for name in self.columns.keys() - {"user_end"}:
+                self.columns[name] = _enlarged(self.columns[name], self.count, room)
+            self._bounds = _enlarged(self._bounds, self.count + 1, room + 1)
             self.columns["user_end"] = self._bounds[1:]
         used = self.text_bytes
         if used + text_bytes > len(self.users):
@@ -109,17 +119,13 @@ class SplitRows:
         return frame
 
     def arranged(self, bucket: NDArray[np.uint16], bucket_rows: NDArray[np.int64]) -> "SplitRows":
-        """The rows in order of ``bucket`` and as they came within it, without user_hash and those whose bucket is
+        """The rows in order of ``bucket`` and as they came within it, without fine_bucket and those whose bucket is
         ``len(bucket_rows)`` or more; ``bucket_rows`` counts the others."""
         places = np.argsort(bucket, kind="stable")[: bucket_rows.sum()]
         users = self.user_ids().take(to_arrow(places))
-        arranged = SplitRows(timestamps="timestamp" in self.columns)
-        arranged.columns = {name: column[places] for name, column in self.columns.items()}
-        arranged._bounds = np.frombuffer(users.buffers()[1], np.int64)
-        arranged.columns["user_end"] = arranged._bounds[1:]
-        arranged.users = np.frombuffer(users.buffers()[2] or b"", np.uint8)
-        arranged.count = len(places)
-        return arranged
+        columns = {name: column[places] for name, column in self.columns.items() if name not in UNARRANGED}
+        bounds = np.frombuffer(users.buffers()[1], np.int64)
+        return SplitRows.of(columns, bounds, np.frombuffer(users.buffers()[2] or b"", np.uint8))
 
     def _texts_at(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """(bounds, bytes) of some user_ids, one after the other."""

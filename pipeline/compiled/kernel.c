@@ -22,6 +22,7 @@ typedef uint8_t u8;
 typedef uint8_t block __attribute__((ext_vector_type(64), aligned(1)));
 typedef bool bits __attribute__((ext_vector_type(64)));
 
+enum { FINE_BUCKET_BITS = 10 }; // as in intermediate.py
 static const int64_t MICRO = 1000000, MAX_MICRO = 1000000000LL * 1000000;
 static const int64_t POWER[19] = {1,
                                   10,
@@ -390,7 +391,8 @@ typedef struct {
 
 typedef struct {
     // One entry for each row; `user_end` counts from the first byte of `users`.
-    uint64_t *id_hi, *id_lo, *user_hash;
+    uint64_t *id_hi, *id_lo;
+    uint16_t *fine_bucket; // leading bits of the hash of the user
     int64_t *user_end;
     u8 *users;
     uint16_t *region;
@@ -435,7 +437,7 @@ EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t coun
         XXH128_hash_t hash = XXH3_128bits(id, (size_t)id_length);
         rows->id_hi[at] = hash.high64;
         rows->id_lo[at] = hash.low64;
-        rows->user_hash[at] = XXH3_64bits(user, (size_t)user_length);
+        rows->fine_bucket[at] = (uint16_t)(XXH3_64bits(user, (size_t)user_length) >> (64 - FINE_BUCKET_BITS));
         memcpy(rows->users + text_bytes, user, (size_t)user_length);
         rows->user_end[at] = text_bytes += user_length;
         find_region(geo, ip, ip_length, chunk_end, &waiting, rows->region + at);
