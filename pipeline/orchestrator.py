@@ -29,7 +29,7 @@ from pipeline.history import open_history
 from pipeline.incremental import aggregate_from, compare
 from pipeline.intermediate import Workspace, is_run_folder, new_run_id
 from pipeline.lock import Lock
-from pipeline.outcome import BY_SQL, decisions, make_result, nothing_left
+from pipeline.outcome import BY_SQL, decisions, make_result, nothing_left, stays
 from pipeline.outlook import FileState, Stock, take_stock
 from pipeline.output import Output
 from pipeline.pace import load_pace, save_pace
@@ -48,6 +48,7 @@ from pipeline.splits import InputFile, display_name, file_size, find_inputs, ope
 from pipeline.stages import Spent, stage, sum_up, take
 from pipeline.takeover import finest_buckets, take_over
 from pipeline.timeline import Span, WatchedProgress
+from pipeline.unchanged import repeats
 from pipeline.workers import Workers
 from utils.metrics import PeakMemory, usable_cores
 
@@ -216,13 +217,15 @@ class _Run:
         return self._write_record(folder, result)
 
     def publish(self, held: ExitStack) -> RunResult:
-        """Write the new version whole, then make it the current one."""
+        """Write the new version whole, then make it the current one, unless it says what that one says."""
         folder = self.output.begin(self.run_id)
         held.callback(self.output.discard)  # nothing is left there once it is published
         written = publication.write_output(self.engine, self.job, folder, self.totals, self.geo.names, lambda _: None)
         self._write_quarantine(folder)
         publication.write_geo(folder, self.geo)
         result = self._write_record(folder, self._result(written))
+        if self._changes_nothing(folder):
+            return self._leave(result)
         counts = publication.counts_for_the_next(result, self.buckets)
         with stage("publish"):
             self.journal.wait()
@@ -232,6 +235,21 @@ class _Run:
         if not self.incremental and not self.outcome.resumed_splits:
             save_pace(learn(self.pace, self.sizes, self.work, result.seconds), cache_folder())
         return self._profiled(result)
+
+    def _changes_nothing(self, folder: Path) -> bool:
+        """Whether the version in ``folder`` would only push out one that differs; old quarantines go with a new one."""
+        current = self.history.current
+        if not current or self.expired or self.forgotten or current.files != set(self.taken.ids):
+            return False
+        return repeats(folder, self.output.versions / current.name)
+
+    def _leave(self, result: RunResult) -> RunResult:
+        """The current version stays the result, which is that of this run, too."""
+        assert self.history.current, "there is one that is repeated"
+        self.journal.wait()
+        _remove_runs(self.config, self.history.base_folder)
+        self.replays.keep()
+        return stays(self._profiled(result), self.history.current.name)
 
     def _write_quarantine(self, folder: Path) -> None:
         earlier = publication.Earlier(self.history.quarantine, self.oldest_kept)
@@ -365,7 +383,8 @@ def _workspace(config: Config, run_id: str, base: Path) -> Iterator[Workspace]:
     try:
         yield workspace
     finally:
-        shutil.rmtree(workspace.path("spool", ""))
+        if (spool := workspace.path("spool", "")).exists():  # with the rest of what a run need not leave
+            shutil.rmtree(spool)
 
 
 def _remove_runs(config: Config, but: Path) -> None:

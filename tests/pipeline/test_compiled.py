@@ -394,9 +394,9 @@ def test_of_files_in_one_task_the_wrong_one_alone_is_refused(wrong: int, monkeyp
     files = [FILE.replace(b"tv", b"phone"), FILE, FILE.replace(b"user_id", b"user"), FILE]
     files[wrong] = marked.replace(b"user_id", b"user") if wrong == 2 else marked
 
-    def broken(self: PlainParser, chunk: bytes, separators: np.ndarray, lines: int, base: int) -> np.ndarray:
-        doubtful = add(self, chunk, separators, lines, base)
-        if b"wrong" in chunk:
+    def broken(self: PlainParser, data: bytes, size: int, ends: np.ndarray, lines: int, base: int) -> np.ndarray:
+        doubtful = add(self, data, size, ends, lines, base)
+        if b"wrong" in data[:size]:
             self._rows.columns["micro_minutes"][: self._rows.count + lines] += 1
         return doubtful
 
