@@ -10,7 +10,6 @@ from pathlib import Path
 
 from config import Config
 from pipeline import publication, quality, report
-from pipeline.archives import Expanded, is_archive
 from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
 from pipeline.containment import refuse_outside
@@ -19,32 +18,26 @@ from pipeline.engines.choose import choose_engine, takes_sql
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.environment import check_disk, told_plainly
-from pipeline.errors import InputError
-from pipeline.expansion import expand_all
 from pipeline.fingerprint import fingerprint
-from pipeline.forecast import Forecast, forecast
-from pipeline.geo import GeoTable
-from pipeline.header import without_fields
 from pipeline.history import open_history
 from pipeline.incremental import aggregate_from, compare
 from pipeline.intermediate import Workspace, is_run_folder, new_run_id
 from pipeline.lock import Lock
+from pipeline.opening import list_inputs, open_files
 from pipeline.outcome import BY_SQL, decisions, make_result, nothing_left, stays
-from pipeline.outlook import FileState, Stock, take_stock
 from pipeline.output import Output
 from pipeline.pace import load_pace, save_pace
 from pipeline.phase1 import read_files
 from pipeline.phase2 import fewest_buckets, largest_bucket
 from pipeline.planner import plan
 from pipeline.prediction import Work, learn, predict
-from pipeline.record_rules import rule_columns
 from pipeline.replays import Replays
 from pipeline.request import NOTHING_SPECIAL, Request
 from pipeline.results import PhaseSeconds, Progress, RunResult
 from pipeline.retention import oldest_kept, remove_expired
 from pipeline.sample import take_sample
 from pipeline.setup import Setup
-from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
+from pipeline.splits import display_name
 from pipeline.stages import Spent, stage, sum_up, take
 from pipeline.takeover import finest_buckets, take_over
 from pipeline.timeline import Span, WatchedProgress
@@ -63,7 +56,7 @@ def run(
     the run cannot go on; nothing is published then. ``started``: worker processes, if there are any already.
     """
     this = _Run(config, progress)
-    this.find_inputs()
+    this.find_inputs(request)
     with told_plainly(), ExitStack() as held:
         this.begin(held, request, started)
         this.take_inventory(request)
@@ -94,16 +87,10 @@ class _Run:
         self.choice = choose_engine(config)
         self.spark: SparkEngine | None = None
 
-    def find_inputs(self) -> None:
+    def find_inputs(self, request: Request) -> None:
         """List the files of the input. Raises InputError where there are none."""
-        source = self.config.INPUT_DIR
-        paths, self.skipped = find_inputs(source)
-        if not paths:
-            others = ", ".join(display_name(path) for path in self.skipped[:10])
-            raise InputError(
-                f"nothing to process: no *.csv or *.tsv (or these with .gz or .zst) in {display_name(source)!r}"
-                f"{f' (skipped: {others})' if others else ''}. Name the logs with --input."
-            )
+        source, current = self.config.INPUT_DIR, self.output.current()
+        paths, self.skipped = list_inputs(source, would_go=current if request.prune_missing else None)
         self.paths, self.outside = refuse_outside(source, paths)
 
     def begin(self, held: ExitStack, request: Request, started: Workers | None) -> None:
@@ -309,35 +296,6 @@ class _Run:
         return [*self.pool.spans, *(self.spark.spans if self.spark else [])]
 
 
-def check_before_work(config: Config) -> None:
-    """Find early what would stop a run whatever its input: the output's place, Java, rules, the key, the geo table."""
-    setup = Setup.of(config)
-    Output(config.OUTPUT_DIR).check()
-    choose_engine(config)
-    setup.load_geo()
-
-
-def plan_run(config: Config, request: Request) -> list[FileState]:
-    """What a run would do with every file. Changes nothing; raises as a run would where it could not begin."""
-    setup = Setup.of(config)
-    return _take_stock(setup, request, setup.load_geo()).states
-
-
-def forecast_run(config: Config, request: Request) -> Forecast:
-    """What a run would do and take. Changes nothing; raises as a run would where it could not begin."""
-    setup = Setup.of(config)
-    engine, pace, geo = choose_engine(config).adder(config), load_pace(cache_folder()), setup.load_geo()
-    columns = rule_columns(setup.rules, setup.columns)
-    stock = _take_stock(setup, request, geo)
-    return forecast(config, stock, geo, columns, engine=engine, compiled=setup.plain, pace=pace)
-
-
-def _take_stock(setup: Setup, request: Request, geo: GeoTable) -> Stock:
-    config = setup.config
-    job = setup.make_job(Workspace(config.INTERMEDIATE_DIR), plan(config, [], spark=False), geo, None)
-    return take_stock(config, request, fingerprint(job, setup.columns))
-
-
 class _Clock:
     """Wall-clock seconds since the run began, and of each phase."""
 
@@ -352,25 +310,6 @@ class _Clock:
 
     def seconds(self) -> PhaseSeconds:
         return PhaseSeconds(total=time.monotonic() - self._begin, **self._laps)
-
-
-def open_files(
-    pool: LocalEngine, setup: Setup, paths: list[str], progress: Progress
-) -> tuple[list[InputFile], dict[str, str]]:
-    """Expand what is compressed and read every header: (files, reasons of the refused ones by path)."""
-    config = setup.config
-    archives = [path for path in paths if is_archive(path)]
-    expanded: dict[str, Expanded] = {}
-    refused: dict[str, str] = {}
-    if archives:
-        progress.phase("Expand compressed files", sum(map(file_size, archives)))
-        expanded, refused = expand_all(pool, archives, config.MAX_EXPANSION_RATIO, progress.advance)
-    readable = [path for path in paths if path not in refused]
-    required, optional = rule_columns(setup.rules, setup.columns)
-    files, headless = open_inputs(readable, required, config.MAX_RECORD_BYTES, optional, expanded)
-    if config.PSEUDONYMIZE_USERS:  # where the header is missing, the line shown is a record with its user
-        headless = {path: without_fields(reason) for path, reason in headless.items()}
-    return files, refused | headless
 
 
 @contextmanager

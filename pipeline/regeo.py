@@ -22,7 +22,7 @@ from pipeline.geo.pairs import pair_tables
 from pipeline.geo_diff import GeoDiff, NotExamined, add_up, check_before, make_diff
 from pipeline.intermediate import Workspace, new_run_id
 from pipeline.lock import Lock
-from pipeline.orchestrator import open_files
+from pipeline.opening import open_files
 from pipeline.phase1 import read_files
 from pipeline.phase2 import aggregate_all, fewest_buckets, run_all
 from pipeline.planner import plan
