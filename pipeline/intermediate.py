@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -145,8 +145,8 @@ def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         path,
         schema,
         compression={name: "lz4" if name == "user_id" else "none" for name in schema.names},
-        use_dictionary=["region"],
-        column_encoding={"offset": "DELTA_BINARY_PACKED", "micro_minutes": "DELTA_BINARY_PACKED"},
+        use_dictionary=False,
+        column_encoding=dict.fromkeys(("region", "micro_minutes", "offset"), "DELTA_BINARY_PACKED"),
         write_statistics=False,
         store_schema=True,
     )
@@ -160,12 +160,46 @@ def read_rows(
 
     The split may have been written with more buckets than ``buckets``, never with fewer.
     """
-    file = pq.ParquetFile(path, pre_buffer=False)  # threads of its own would cost more than small row groups
-    written, used = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
+    footer = _footer(path)
+    used, written = footer.used, footer.buckets
     groups = [g for g, number in enumerate(used) if bucket <= number * buckets // written < bucket + count]
     if not groups:
         return None
+    # Buffers ahead are filled by a thread of its own, which would take longer than small row groups.
+    file = pq.ParquetFile(path, metadata=footer.metadata, pre_buffer=False)
     return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks()
+
+
+class _Footer(NamedTuple):
+    """A rows file's row groups; ``used``: the bucket of each, of ``buckets``."""
+
+    metadata: pq.FileMetaData
+    buckets: int
+    used: list[int]
+
+
+_MOST_ROW_GROUPS = 6144
+"""Of all footers that are kept: each takes 6.5 kB."""
+_footers: dict[Path, tuple[int, _Footer]] = {}
+_room = _MOST_ROW_GROUPS
+
+
+def _footer(path: Path) -> _Footer:
+    """Kept for the other buckets of a split while there is room: to read it takes as long as some thousand rows."""
+    global _room
+    changed = path.stat().st_mtime_ns  # tells a file from one that took its place
+    before, footer = _footers.get(path, (0, None))
+    if footer and before == changed:
+        return footer
+    metadata = pq.read_metadata(path)
+    buckets, used = json.loads(metadata.schema.to_arrow_schema().metadata[_BUCKETS_KEY])
+    footer = _Footer(metadata, buckets, used)
+    if outdated := _footers.pop(path, None):
+        _room += len(outdated[1].used)
+    if len(used) <= _room:  # counted, not added up: there may be thousands of small files
+        _footers[path] = changed, footer
+        _room -= len(used)
+    return footer
 
 
 def placed_rows(rows: pa.Table, split: int) -> pl.DataFrame:
