@@ -160,13 +160,12 @@ def read_rows(
 
     The split may have been written with more buckets than ``buckets``, never with fewer.
     """
-    footer = _footer(path)
+    footer, file = _footer(path)
     used, written = footer.used, footer.buckets
     groups = [g for g, number in enumerate(used) if bucket <= number * buckets // written < bucket + count]
     if not groups:
         return None
-    # Buffers ahead are filled by a thread of its own, which would take longer than small row groups.
-    file = pq.ParquetFile(path, metadata=footer.metadata, pre_buffer=False)
+    file = file or pq.ParquetFile(path, metadata=footer.metadata, pre_buffer=False)
     return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks()
 
 
@@ -184,22 +183,24 @@ _footers: dict[Path, tuple[int, _Footer]] = {}
 _room = _MOST_ROW_GROUPS
 
 
-def _footer(path: Path) -> _Footer:
-    """Kept for the other buckets of a split while there is room: to read it takes as long as some thousand rows."""
+def _footer(path: Path) -> tuple[_Footer, pq.ParquetFile | None]:
+    """Kept for the other buckets of a split while there is room: to read it takes as long as some thousand rows. With
+    the file, if that had to be opened."""
     global _room
     changed = path.stat().st_mtime_ns  # tells a file from one that took its place
     before, footer = _footers.get(path, (0, None))
     if footer and before == changed:
-        return footer
-    metadata = pq.read_metadata(path)
-    buckets, used = json.loads(metadata.schema.to_arrow_schema().metadata[_BUCKETS_KEY])
-    footer = _Footer(metadata, buckets, used)
+        return footer, None
+    # Buffers ahead are filled by a thread of its own, which would take longer than small row groups.
+    file = pq.ParquetFile(path, pre_buffer=False)
+    buckets, used = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
+    footer = _Footer(file.metadata, buckets, used)
     if outdated := _footers.pop(path, None):
         _room += len(outdated[1].used)
     if len(used) <= _room:  # counted, not added up: there may be thousands of small files
         _footers[path] = changed, footer
         _room -= len(used)
-    return footer
+    return footer, file
 
 
 def placed_rows(rows: pa.Table, split: int) -> pl.DataFrame:
