@@ -21,6 +21,7 @@ import polars_hash as plh
 
 from pipeline.aggregator import BucketResult
 from pipeline.arrow import to_arrow
+from pipeline.bucket_rows import read_rows
 from pipeline.bucket_totals import write_totals
 from pipeline.dedupe import in_range, resolve, rows_with_keys
 from pipeline.intermediate import (
@@ -29,7 +30,6 @@ from pipeline.intermediate import (
     bucket_file,
     placed_rows,
     read_frame,
-    read_rows,
     split_file,
     write_frame,
 )
@@ -103,7 +103,7 @@ def collect(job: Job, task: CollectTask, report: Callable[[int], None]) -> int:
         with open_totals(job.library) as totals:
             for split in splits:
                 path = job.workspace.path("rows", split_file(split))
-                rows = read_rows(path, task.group.first, job.buckets, count=task.group.count)
+                rows = read_rows(path, task.group.first, job.buckets, count=task.group.count, library=job.library)
                 assert rows is not None, "the splits of a task have rows in its buckets"
                 wanted = rows_with_keys(column(rows, "id_hi").view(np.uint64) & ~FINE_MASK, touched[split])
                 skipped = np.zeros(len(rows), bool)

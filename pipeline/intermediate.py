@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -45,10 +45,10 @@ geo table; offset: the record's first byte, counted from the split's start."""
 TIMESTAMP_FIELD = pa.field("timestamp", pa.int64())
 """Microseconds since 1970 UTC, or null; only where DEDUPE_KEEP is first or last."""
 
+BUCKETS_KEY = b"logmill.buckets"
+"""In a rows file's metadata, as JSON: in how many buckets it was written, and the bucket of each row group."""
 PLACE_UNIT = 2**32
 """A record's place among all: its split's number times this, plus its offset in the split."""
-
-_BUCKETS_KEY = b"logmill.buckets"
 
 
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
@@ -126,7 +126,7 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
         arrays["timestamp"] = to_arrow(rows["timestamp"], rows["timestamp"] == NO_TIMESTAMP)
     table = pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
     partial = path.with_suffix(".partial")
-    described = schema.with_metadata({_BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()})
+    described = schema.with_metadata({BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()})
     with rows_writer(partial, described) as writer:
         first = 0
         for bucket in used:
@@ -150,57 +150,6 @@ def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         write_statistics=False,
         store_schema=True,
     )
-
-
-def read_rows(
-    path: Path, bucket: int, buckets: int, columns: list[str] | None = None, count: int = 1
-) -> pa.Table | None:
-    """The rows of ``count`` buckets of ``buckets``, from ``bucket`` on, of one split, in columns of one chunk; None
-    where it has none.
-
-    The split may have been written with more buckets than ``buckets``, never with fewer.
-    """
-    footer, file = _footer(path)
-    used, written = footer.used, footer.buckets
-    groups = [g for g, number in enumerate(used) if bucket <= number * buckets // written < bucket + count]
-    if not groups:
-        return None
-    file = file or pq.ParquetFile(path, metadata=footer.metadata, pre_buffer=False)
-    return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks()
-
-
-class _Footer(NamedTuple):
-    """A rows file's row groups; ``used``: the bucket of each, of ``buckets``."""
-
-    metadata: pq.FileMetaData
-    buckets: int
-    used: list[int]
-
-
-_MOST_ROW_GROUPS = 6144
-"""Of all footers that are kept: each takes 6.5 kB."""
-_footers: dict[Path, tuple[int, _Footer]] = {}
-_room = _MOST_ROW_GROUPS
-
-
-def _footer(path: Path) -> tuple[_Footer, pq.ParquetFile | None]:
-    """Kept for the other buckets of a split while there is room: to read it takes as long as some thousand rows. With
-    the file, if that had to be opened."""
-    global _room
-    changed = path.stat().st_mtime_ns  # tells a file from one that took its place
-    before, footer = _footers.get(path, (0, None))
-    if footer and before == changed:
-        return footer, None
-    # Buffers ahead are filled by a thread of its own, which would take longer than small row groups.
-    file = pq.ParquetFile(path, pre_buffer=False)
-    buckets, used = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
-    footer = _Footer(file.metadata, buckets, used)
-    if outdated := _footers.pop(path, None):
-        _room += len(outdated[1].used)
-    if len(used) <= _room:  # counted, not added up: there may be thousands of small files
-        _footers[path] = changed, footer
-        _room -= len(used)
-    return footer, file
 
 
 def placed_rows(rows: pa.Table, split: int) -> pl.DataFrame:
