@@ -27,6 +27,22 @@ def to_numpy(values: pa.Array) -> NDArray[Any]:
     return np.frombuffer(buffer, dtype)[values.offset : values.offset + len(values)] if buffer else np.empty(0, dtype)
 
 
+def text_bounds(values: pa.StringArray | pa.LargeStringArray) -> NDArray[np.int64]:
+    """Where the texts begin in their buffer, and where the last one ends."""
+    dtype = np.int64 if isinstance(values, pa.LargeStringArray) else np.int32
+    bounds = np.frombuffer(values.buffers()[1], dtype)[values.offset : values.offset + len(values) + 1]
+    return bounds.astype(np.int64, copy=False)
+
+
+def take_texts(bounds: NDArray[np.int64], texts: NDArray[np.uint8], places: NDArray[np.int64]) -> pa.LargeStringArray:
+    """Some of the texts that lie between ``bounds``."""
+    starts = bounds[places]
+    lengths = bounds[places + 1] - starts
+    taken = np.append(0, np.cumsum(lengths))
+    gathered = texts[np.arange(taken[-1]) + np.repeat(starts - taken[:-1], lengths)]
+    return pa.LargeStringArray.from_buffers(len(places), pa.py_buffer(taken), pa.py_buffer(gathered))
+
+
 def to_frame(table: pa.Table) -> pl.DataFrame:
     """The table as a frame, without copying what need not be copied."""
     frame = pl.from_arrow(table)

@@ -54,6 +54,11 @@ def read_totals(path: Path, first: int, rows: int) -> pa.Table:
     return table.slice(first - int(bounds[low]), rows)
 
 
+def read_all_totals(path: Path) -> pa.Table:
+    """All totals of a file, in columns of ``SCHEMA``."""
+    return pq.ParquetFile(path).read(use_threads=False)
+
+
 def sum_exactly(values: pa.ChunkedArray) -> int:
     """The sum of int64 values, which may itself pass int64."""
     chunks = [to_numpy(chunk) for chunk in values.chunks]

@@ -10,11 +10,9 @@ import polars as pl
 from pipeline.delta import (
     ApplyTask,
     BucketGroup,
-    CollectTask,
     Settled,
     SettleTask,
     apply_changes,
-    collect,
     settle_changes,
 )
 from pipeline.engines import Engine
@@ -109,16 +107,17 @@ def aggregate_changes(
     ranges, touched = _find_all_touched(engine, job, change, workers)
     if max(touched.values(), default=0) > job.bucket_rows:
         return None
-    picked = [PickTask(number, touched[number], ranges) for number in change.stayed if touched[number]]
+    picked = [
+        PickTask(number, count, ranges, before=number not in change.added, now=number not in change.removed)
+        for number, count in sorted(touched.items())
+    ]
     run_all(engine, pick_rows, picked, lambda _: None)
-    groups = _group_buckets(job, base, change, workers)
-    tasks = [task for task in _collect_tasks(job, change, groups, ranges) if task.rows]
-    events = sum(run_all(engine, collect, tasks, advance))
-    aside = [*(split_file(task.split) for task in picked), *(task.group.file for task in tasks)]
-    settled = _settle_all(engine, job, aside, touched.total(), workers)
+    settled = _settle_all(engine, job, tuple(task.split for task in picked), touched.total(), workers)
     numbers = tuple(sorted(settled))
-    applied = [ApplyTask(group, base.root, numbers) for group in groups]
-    buckets = [result for found in run_all(engine, apply_changes, applied, lambda _: None) for result in found]
+    groups = _group_buckets(job, base, change, workers)
+    applied = run_all(engine, apply_changes, list(_apply_tasks(job, base, change, groups, ranges, numbers)), advance)
+    events = sum(found.events for found in applied)
+    buckets = [result for found in applied for result in found.buckets]
     duplicates = base.duplicates + sum(found.duplicates for found in settled.values())
     conflicts = _write_losers(job, base, numbers)
     expected = base.conflicts + sum(found.new_losers - found.old_losers for found in settled.values())
@@ -169,22 +168,27 @@ def _group_buckets(job: Job, base: Base, change: Change, workers: int) -> list[B
     return groups
 
 
-def _collect_tasks(
-    job: Job, change: Change, groups: list[BucketGroup], ranges: tuple[int, ...]
-) -> Iterator[CollectTask]:
+def _apply_tasks(
+    job: Job,
+    base: Base,
+    change: Change,
+    groups: list[BucketGroup],
+    touched: tuple[int, ...],
+    settled: tuple[int, ...],
+) -> Iterator[ApplyTask]:
     rows = {number: coarser(result.bucket_rows, job.buckets) for number, result in change.changed.items()}
     for group in groups:
         here = {number: sum(counts[group.first : group.first + group.count]) for number, counts in rows.items()}
         added = tuple(number for number in change.added if here[number])
         removed = tuple(number for number in change.removed if here[number])
-        yield CollectTask(group, added, removed, ranges, sum(here.values()))
+        yield ApplyTask(group, base.root, added, removed, touched, settled, sum(here.values()))
 
 
-def _settle_all(engine: Engine, job: Job, aside: list[str], touched: int, workers: int) -> dict[int, Settled]:
+def _settle_all(engine: Engine, job: Job, picked: tuple[int, ...], touched: int, workers: int) -> dict[int, Settled]:
     if not touched:
         return {}
     ranges = 1 << max(workers - 1, touched // job.bucket_rows).bit_length()
-    tasks = [SettleTask(number, ranges, tuple(aside)) for number in range(ranges)]
+    tasks = [SettleTask(number, ranges, picked) for number in range(ranges)]
     settled = {}
     for task, result in engine.map(settle_changes, tasks, lambda _: None):
         if isinstance(result, Exception):

@@ -9,8 +9,9 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
-from pipeline.arrow import to_arrow, to_frame
+from pipeline.arrow import take_texts, text_bounds, to_arrow, to_frame, to_numpy, to_series
 from pipeline.errors import ConfigError
 from pipeline.faults import point
 from pipeline.rows import NO_TIMESTAMP, SplitRows
@@ -152,20 +153,38 @@ def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     )
 
 
-def read_rows(
-    path: Path, bucket: int, buckets: int, columns: list[str] | None = None, count: int = 1
-) -> pa.Table | None:
-    """The rows of ``count`` buckets of ``buckets``, from ``bucket`` on, of one split, in columns of one chunk; None
-    where it has none.
+def read_rows(path: Path, bucket: int, buckets: int, columns: list[str] | None = None) -> pa.Table | None:
+    """The rows of one of ``buckets`` buckets of one split, in columns of one chunk; None where it has none.
 
     The split may have been written with more buckets than ``buckets``, never with fewer.
     """
+    return next((rows for _, rows in read_buckets(path, bucket, 1, buckets, columns)), None)
+
+
+def read_buckets(
+    path: Path, first: int, count: int, buckets: int, columns: list[str] | None = None
+) -> Iterator[tuple[int, pa.Table]]:
+    """The same for each of ``count`` buckets, from ``first`` on, that has rows: (bucket, rows)."""
     file = pq.ParquetFile(path)
     written, used = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
-    groups = [g for g, number in enumerate(used) if bucket <= number * buckets // written < bucket + count]
-    if not groups:
-        return None
-    return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks()
+    for bucket, groups in groupby(range(len(used)), lambda group: used[group] * buckets // written):
+        if first <= bucket < first + count:
+            yield bucket, file.read_row_groups(list(groups), columns=columns, use_threads=False).combine_chunks()
+
+
+def take_rows(rows: pa.Table, places: NDArray[np.int64]) -> pl.DataFrame:
+    """Some rows, of a table whose columns are in one chunk, as a frame."""
+    columns: dict[str, pl.Series] = {}
+    for name in rows.column_names:
+        values = rows[name].chunk(0)
+        if name == "user_id":
+            _, _, texts = values.buffers()
+            columns[name] = to_series(take_texts(text_bounds(values), np.frombuffer(texts or b"", np.uint8), places))
+        elif name == "timestamp":
+            columns[name] = to_series(values).gather(places)
+        else:
+            columns[name] = pl.Series(to_numpy(values)[places])
+    return pl.DataFrame(columns)
 
 
 def placed_rows(rows: pa.Table, split: int) -> pl.DataFrame:

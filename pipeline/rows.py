@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.arrow import to_arrow, to_series
+from pipeline.arrow import take_texts, to_arrow, to_series
 
 NO_TIMESTAMP = np.iinfo(np.int64).min
 """Stands for a missing timestamp, which Parquet then holds as null."""
@@ -88,7 +88,7 @@ class SplitRows:
         columns: dict[str, object] = {
             name: self[name][places] for name in ("id_hi", "id_lo", "region", "micro_minutes", "offset")
         }
-        users = to_series(self._users_at(places))
+        users = to_series(take_texts(self._bounds, self.users, places))
         frame = pl.DataFrame({**columns, "user_id": users, "place": places})
         if "timestamp" in self.columns:
             moments = pl.Series("timestamp", self["timestamp"][places])
@@ -107,14 +107,6 @@ class SplitRows:
         arranged.users = np.frombuffer(users.buffers()[2] or b"", np.uint8)
         arranged.count = len(places)
         return arranged
-
-    def _users_at(self, places: NDArray[np.int64]) -> pa.LargeStringArray:
-        """Some user_ids."""
-        starts = self._bounds[places]
-        lengths = self._bounds[places + 1] - starts
-        bounds = np.append(0, np.cumsum(lengths))
-        texts = self.users[np.arange(bounds[-1]) + np.repeat(starts - bounds[:-1], lengths)]
-        return pa.LargeStringArray.from_buffers(len(places), pa.py_buffer(bounds), pa.py_buffer(texts))
 
     def user_ids(self) -> pa.LargeStringArray:
         """All user_ids, without copying them."""

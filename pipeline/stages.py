@@ -50,7 +50,6 @@ OF_KERNELS = {
     "correct": "merge",
     "find_touched": "merge",
     "pick_rows": "merge",
-    "collect": "group",
     "settle_changes": "dedupe",
     "apply_changes": "group",
     "write_files": "publish",

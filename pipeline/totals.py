@@ -16,6 +16,7 @@ _SAFE_SUM = 2.0**62 * (1 - 1e-9)
 """Floating-point sums below this are of integers that fit int64 with room to spare."""
 _WAITING_ROWS = 2_000_000
 _USED = ["user_id", "region", "micro_minutes"]
+_TOTALS = [*_USED, "event_count"]
 
 
 class Totals(Protocol):
@@ -26,8 +27,12 @@ class Totals(Protocol):
 
     def __exit__(self, *fault: object) -> None: ...
 
-    def add(self, rows: pa.Table, skipped: NDArray[np.bool_]) -> None:
-        """Add one event for each row (of ``intermediate.ROW_SCHEMA``) that is not ``skipped``."""
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
+        """Add one event for each row (of ``intermediate.ROW_SCHEMA``) that is not ``skipped``; subtract, where ``sign``
+        is -1."""
+
+    def add_totals(self, totals: pa.Table) -> None:
+        """Add totals of earlier rows."""
 
     def add_frame(self, rows: pl.DataFrame) -> None:
         """Add one event for each row."""
@@ -56,10 +61,14 @@ class _CompiledTotals:
     def __exit__(self, *_: object) -> None:
         self._totals.free()
 
-    def add(self, rows: pa.Table, skipped: NDArray[np.bool_]) -> None:
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
         if len(rows):
             users = rows["user_id"].chunk(0)
-            self._totals.add(users, column(rows, "region"), column(rows, "micro_minutes"), skipped)
+            self._totals.add(users, column(rows, "region"), column(rows, "micro_minutes"), skipped, sign)
+
+    def add_totals(self, totals: pa.Table) -> None:
+        for batch in totals.select(_TOTALS).to_batches():
+            self._totals.add_totals(batch["user_id"], *(to_numpy(batch[name]) for name in _TOTALS[1:]))
 
     def add_frame(self, rows: pl.DataFrame) -> None:
         table = rows.select(_USED).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -82,11 +91,19 @@ class _PolarsTotals:
     def __exit__(self, *_: object) -> None:
         self._parts.clear()
 
-    def add(self, rows: pa.Table, skipped: NDArray[np.bool_]) -> None:
-        self.add_frame(to_frame(rows.select(_USED)).filter(pl.Series(~skipped)))
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
+        self.add_frame(to_frame(rows.select(_USED)).filter(pl.Series(~skipped)), sign)
 
-    def add_frame(self, rows: pl.DataFrame) -> None:
-        self._parts.append(rows.select(*_USED, pl.lit(1, dtype=pl.Int64).alias("event_count")))
+    def add_totals(self, totals: pa.Table) -> None:
+        self._add(to_frame(totals.select(_TOTALS)))
+
+    def add_frame(self, rows: pl.DataFrame, sign: int = 1) -> None:
+        self._add(
+            rows.select("user_id", "region", pl.col("micro_minutes") * sign, event_count=pl.lit(sign, dtype=pl.Int64))
+        )
+
+    def _add(self, totals: pl.DataFrame) -> None:
+        self._parts.append(totals)
         if sum(map(len, self._parts)) > _WAITING_ROWS + 2 * len(self._parts[0]):
             self._parts = [self.frame()]
 

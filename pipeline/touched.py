@@ -17,11 +17,14 @@ from pipeline.intermediate import (
     FINE_MASK,
     PLACE_UNIT,
     open_index,
+    read_buckets,
     save_array,
     split_file,
+    take_rows,
     write_frame,
 )
 from pipeline.job import Job
+from pipeline.totals import column
 
 _KEYS_AT_ONCE = 1 << 20
 """They and the table of the wanted ones stay in the processor's cache."""
@@ -40,12 +43,14 @@ class TouchTask:
 
 @dataclass(frozen=True)
 class PickTask:
-    """Pick the touched rows, of which there are ``rows``, of a split that did not change; ``ranges``: numbers of those
-    with touched ids."""
+    """Pick the touched rows of a split, of which there are ``rows``; ``ranges``: numbers of those with touched ids;
+    ``before``, ``now``: whether the split counted and counts."""
 
     split: int
     rows: int
     ranges: tuple[int, ...]
+    before: bool
+    now: bool
 
 
 def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> dict[int, int]:
@@ -77,24 +82,31 @@ def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> di
 
 
 def pick_rows(job: Job, task: PickTask, report: Callable[[int], None]) -> None:
-    """Write the touched rows of an unchanged split (delta/), which counted before and count now."""
+    """Write the touched rows of a split (delta/), with ``before`` and ``now``."""
     wanted = touched_prefixes(job, task.ranges, [task.split])[task.split]
-    prefix = pl.col("id_hi") & pl.lit((~FINE_MASK).view(np.int64), pl.Int64)
-    # Polars reads the ids, and makes values of the other columns for these rows alone.
-    rows = (
-        pl.scan_parquet(job.workspace.path("rows", split_file(task.split)), glob=False, parallel="prefiltered")
-        .filter(prefix.is_in(pl.Series(wanted.view(np.int64)).implode()))
-        .collect()
-    )
+    path = job.workspace.path("rows", split_file(task.split))
+    found = [
+        take_rows(rows, rows_of(job, column(rows, "id_hi").view(np.uint64), wanted))
+        for _, rows in read_buckets(path, 0, job.buckets, job.buckets)
+    ]
+    rows = pl.concat(found)
     if len(rows) != task.rows:
         raise BalanceError(
             f"split {task.split} has {len(rows)} rows of touched ids, its index {task.rows}. Nothing was published. "
             "Run again with --full-refresh, and please report it."
         )
     place = task.split * PLACE_UNIT + pl.col("offset").cast(pl.Int64)
-    rows = rows.with_columns(place=place, before=True, now=True).drop("offset")
+    rows = rows.with_columns(place=place, before=task.before, now=task.now).drop("offset")
     write_frame(job.workspace.path("delta", f"aside-{split_file(task.split)}"), rows)
-    report(1)
+    report(len(rows))
+
+
+def rows_of(job: Job, ids: Keys, prefixes: Keys) -> Rows:
+    """Places of the ids that begin with one of ``prefixes`` (54 bits, sorted, distinct)."""
+    if job.library is None:
+        return rows_with_keys(ids & ~FINE_MASK, prefixes)
+    maybe = find_candidates(job.library, ids, prefixes)
+    return maybe[rows_with_keys(ids[maybe] & ~FINE_MASK, prefixes)]
 
 
 def touched_prefixes(job: Job, ranges: Sequence[int], splits: Sequence[int]) -> dict[int, Keys]:

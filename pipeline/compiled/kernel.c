@@ -619,37 +619,52 @@ static bool add_text(Totals *table, const u8 *text, int64_t length) {
     return true;
 }
 
-// Add rows: `bounds` are the count + 1 bounds of their users in `texts`; rows with a mark in `skipped` are left out.
-// Returns the number of totals, or -1 where memory is short.
+// The total of a user and region, a new one where there is none; NULL where memory is short.
+static inline Total *find_total(Totals *table, const u8 *text, int64_t length, uint16_t region) {
+    uint64_t hash = XXH3_64bits_withSeed(text, (size_t)length, region), slot = hash & table->slot_mask;
+    for (; table->slots[slot]; slot = (slot + 1) & table->slot_mask) {
+        Total *there = table->totals + table->slots[slot] - 1;
+        if (there->hash == hash && there->region == region && there->length == length &&
+            memcmp(table->texts + there->text, text, (size_t)length) == 0)
+            return there;
+    }
+    if (table->count == table->room) {
+        if (table->count >= UINT32_MAX / 4 || !grow_totals(table)) return NULL;
+        for (slot = hash & table->slot_mask; table->slots[slot];) slot = (slot + 1) & table->slot_mask;
+    }
+    Total *total = table->totals + table->count;
+    *total = (Total){hash, table->text_bytes, 0, 0, (int32_t)length, region};
+    if (!add_text(table, text, length)) return NULL;
+    table->slots[slot] = (uint32_t)++table->count;
+    return total;
+}
+
+static inline void add_to(Totals *table, Total *total, int64_t micro_minutes, int64_t events) {
+    if (__builtin_add_overflow(total->micro_minutes, micro_minutes, &total->micro_minutes))
+        table->overflow = total - table->totals + 1;
+    total->events += events;
+}
+
+// Add rows, `sign` (1 or -1) times: `bounds` are the count + 1 bounds of their users in `texts`; rows with a mark in
+// `skipped` are left out. Returns the number of totals, or -1 where memory is short.
 EXPORT int64_t add_rows(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
-                        const int64_t *micro_minutes, const u8 *skipped, int64_t count) {
+                        const int64_t *micro_minutes, const u8 *skipped, int64_t sign, int64_t count) {
     for (int64_t row = 0; row < count; row++) {
         if (skipped[row]) continue;
-        const u8 *text = texts + bounds[row];
-        int64_t length = bounds[row + 1] - bounds[row];
-        uint64_t hash = XXH3_64bits_withSeed(text, (size_t)length, region[row]), slot = hash & table->slot_mask;
-        Total *total = NULL;
-        for (; table->slots[slot]; slot = (slot + 1) & table->slot_mask) {
-            Total *there = table->totals + table->slots[slot] - 1;
-            if (there->hash == hash && there->region == region[row] && there->length == length &&
-                memcmp(table->texts + there->text, text, (size_t)length) == 0) {
-                total = there;
-                break;
-            }
-        }
-        if (!total) {
-            if (table->count == table->room) {
-                if (table->count >= UINT32_MAX / 4 || !grow_totals(table)) return -1;
-                for (slot = hash & table->slot_mask; table->slots[slot];) slot = (slot + 1) & table->slot_mask;
-            }
-            total = table->totals + table->count;
-            *total = (Total){hash, table->text_bytes, 0, 0, (int32_t)length, region[row]};
-            if (!add_text(table, text, length)) return -1;
-            table->slots[slot] = (uint32_t)++table->count;
-        }
-        if (__builtin_add_overflow(total->micro_minutes, micro_minutes[row], &total->micro_minutes))
-            table->overflow = total - table->totals + 1;
-        total->events++;
+        Total *total = find_total(table, texts + bounds[row], bounds[row + 1] - bounds[row], region[row]);
+        if (!total) return -1;
+        add_to(table, total, sign * micro_minutes[row], sign);
+    }
+    return table->count;
+}
+
+// The same for totals of earlier rows.
+EXPORT int64_t add_totals(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
+                          const int64_t *micro_minutes, const int64_t *events, int64_t count) {
+    for (int64_t row = 0; row < count; row++) {
+        Total *total = find_total(table, texts + bounds[row], bounds[row + 1] - bounds[row], region[row]);
+        if (!total) return -1;
+        add_to(table, total, micro_minutes[row], events[row]);
     }
     return table->count;
 }

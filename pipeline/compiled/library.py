@@ -16,7 +16,8 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "arrange_texts": (None, (_P, _P, _P, _I, _I, _P, _P, _P, _P)),
     "new_totals": (_P, ()),
     "free_totals": (None, (_P,)),
-    "add_rows": (_I, (_P, _P, _P, _P, _P, _P, _I)),
+    "add_rows": (_I, (_P, _P, _P, _P, _P, _P, _I, _I)),
+    "add_totals": (_I, (_P, _P, _P, _P, _P, _P, _I)),
     "totals_text_bytes": (_I, (_P,)),
     "read_totals": (_I, (_P, _P, _P, _P, _P, _P)),
 }

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.arrow import to_series
+from pipeline.arrow import text_bounds, to_series
 from pipeline.compiled.library import load
 
 
@@ -31,8 +31,9 @@ class Totals:
         region: NDArray[np.uint16],
         micro_minutes: NDArray[np.int64],
         skipped: NDArray[np.bool_],
+        sign: int,
     ) -> None:
-        """Add one event for each row that is not ``skipped``."""
+        """Add (``sign`` 1) or subtract (-1) one event for each row that is not ``skipped``."""
         if not len(users):
             return
         _, bounds, texts = users.buffers()
@@ -44,6 +45,28 @@ class Totals:
             region.ctypes.data,
             micro_minutes.ctypes.data,
             np.ascontiguousarray(skipped).ctypes.data,
+            sign,
+            len(users),
+        )
+        if self._count < 0:
+            raise MemoryError
+
+    def add_totals(
+        self,
+        users: pa.StringArray | pa.LargeStringArray,
+        region: NDArray[np.uint16],
+        micro_minutes: NDArray[np.int64],
+        events: NDArray[np.int64],
+    ) -> None:
+        """Add totals of earlier rows."""
+        if not len(users):
+            return
+        bounds, texts = text_bounds(users), users.buffers()[2]
+        self._count = self._kernel.add_totals(
+            self._table,
+            texts.address if texts else None,
+            bounds.ctypes.data,
+            *(array.ctypes.data for array in (region, micro_minutes, events)),
             len(users),
         )
         if self._count < 0:
