@@ -1,13 +1,15 @@
 """The kernels of an incremental Phase 2: the totals of the version before, and what other splits change in them.
 
-    find_touched     id indexes of all splits, one range of ids   -> ids of changed splits with further copies
-    pick_rows        one split                                    -> its rows of touched ids
-    settle_changes   the touched ids of one range                 -> how their winners and losers change
-    apply_changes    some buckets                                 -> their new totals
+    find_touched       id indexes of all splits, one range of ids   -> ids of changed splits with further copies
+    mark_contents      one split                                    -> ids and contents of its rows of touched ids
+    compare_contents   the touched ids of one range                 -> those whose copies differ: the disputed ones
+    pick_rows          one split                                    -> its rows of disputed ids
+    settle_changes     the disputed ids of one range                -> how their winners and losers change
+    apply_changes      some buckets                                 -> their new totals
 
-An id that occurs once, in a changed split, adds or subtracts its event. A touched id is decided twice, among the rows
-that counted before and among those that count now; the difference is what changes. Sums of integers make this exact.
-The first two are in ``touched``.
+An id that comes adds its event, one that goes subtracts it, and further copies are duplicates. A disputed id is decided
+twice, among the rows that counted before and among those that count now; the difference is what changes. Sums of
+integers make this exact. The first four are in ``touched`` and ``contents``.
 """
 
 from collections.abc import Callable
@@ -32,7 +34,7 @@ from pipeline.intermediate import (
 )
 from pipeline.job import Job
 from pipeline.totals import Totals, column, merge_totals, open_totals
-from pipeline.touched import rows_of, touched_prefixes
+from pipeline.touched import prefixes_of, rows_with_prefixes
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class BucketGroup:
 
 @dataclass(frozen=True)
 class SettleTask:
-    """Settle the touched ids of range ``number`` of ``ranges``; ``splits`` have some."""
+    """Settle the disputed ids of range ``number`` of ``ranges``; ``splits`` have some."""
 
     number: int
     ranges: int
@@ -89,7 +91,7 @@ def settle_changes(job: Job, task: SettleTask, report: Callable[[int], None]) ->
     """Write the signed totals of winners that changed, and the places of losers that came and went (delta/)."""
     parts = []
     for split in task.splits:
-        frame = read_frame(job.workspace.path("delta", f"aside-{split_file(split)}"))
+        frame = read_frame(job.workspace.path("delta", f"disputed-{split_file(split)}"))
         parts.append(frame.filter(pl.Series(in_range(frame["id_hi"].to_numpy(), task.number, task.ranges))))
     rows = pl.concat(parts)
     names = job.geo().names
@@ -107,7 +109,7 @@ def settle_changes(job: Job, task: SettleTask, report: Callable[[int], None]) ->
 def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> Applied:
     """Write the buckets' new totals."""
     buckets = range(task.group.first, task.group.first + task.group.count)
-    touched = touched_prefixes(job, task.touched, (*task.added, *task.removed))
+    aside = prefixes_of(job, "aside", task.touched, (*task.added, *task.removed))
     changes = _changes(job, task.settled).filter(pl.col("bucket").is_in(buckets))
     results, events = [], 0
     with ExitStack() as held:
@@ -119,7 +121,7 @@ def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> A
         # What goes goes first, so that no sum passes int64 on the way.
         for sign, splits in ((-1, task.removed), (1, task.added)):
             for split in splits:
-                events += sign * _add_untouched(job, task.group, split, sign, touched[split], totals)
+                events += sign * _add_rows(job, task.group, split, sign, aside[split], totals)
             here = changes.filter((pl.col("micro_minutes") < 0) == (sign < 0))
             for (bucket,), part in here.partition_by("bucket", as_dict=True, include_key=False).items():
                 totals[int(bucket)].add_totals(part.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
@@ -143,13 +145,13 @@ class _Tables(dict[int, Totals]):
         return totals
 
 
-def _add_untouched(job: Job, group: BucketGroup, split: int, sign: int, touched: Keys, totals: _Tables) -> int:
-    """Add or subtract the rows of a split whose ids occur nowhere else; returns how many these are."""
+def _add_rows(job: Job, group: BucketGroup, split: int, sign: int, aside: Keys, totals: _Tables) -> int:
+    """Add or subtract the rows of a split whose ids are not ``aside``; returns how many these are."""
     events = 0
     path = job.workspace.path("rows", split_file(split))
     for bucket, rows in read_buckets(path, group.first, group.count, job.buckets, _ADDED):
         skipped = np.zeros(len(rows), bool)
-        skipped[rows_of(job, column(rows, "id_hi").view(np.uint64), touched)] = True
+        skipped[rows_with_prefixes(job, column(rows, "id_hi").view(np.uint64), aside)] = True
         totals[bucket].add(rows, skipped, sign)
         events += len(rows) - int(skipped.sum())
     return events

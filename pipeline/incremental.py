@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline.contents import Compared, CompareTask, MarkTask, compare_contents, mark_contents
 from pipeline.delta import (
     ApplyTask,
     BucketGroup,
@@ -104,21 +105,27 @@ def aggregate_changes(
     None, with nothing to use, where so many ids are touched that a bucket might not fit. Raises BalanceError where a
     count does not add up.
     """
-    ranges, touched = _find_all_touched(engine, job, change, workers)
+    found = _find_all_touched(engine, job, change, workers)
+    ranges, touched = found.numbers, found.rows
     if max(touched.values(), default=0) > job.bucket_rows:
         return None
+    marked = [MarkTask(number, count, ranges) for number, count in sorted(touched.items())]
+    run_all(engine, mark_contents, marked, lambda _: None)
+    compared = _compare_all(engine, change, found)
+    disputed = sum((Counter(part.disputed) for part in compared), Counter[int]())
     picked = [
         PickTask(number, count, ranges, before=number not in change.added, now=number not in change.removed)
-        for number, count in sorted(touched.items())
+        for number, count in sorted(disputed.items())
     ]
     run_all(engine, pick_rows, picked, lambda _: None)
-    settled = _settle_all(engine, job, tuple(task.split for task in picked), touched.total(), workers)
+    settled = _settle_all(engine, job, tuple(task.split for task in picked), disputed.total(), workers)
     numbers = tuple(sorted(settled))
     groups = _group_buckets(job, base, change, workers)
     applied = run_all(engine, apply_changes, list(_apply_tasks(job, base, change, groups, ranges, numbers)), advance)
-    events = sum(found.events for found in applied)
-    buckets = [result for found in applied for result in found.buckets]
-    duplicates = base.duplicates + sum(found.duplicates for found in settled.values())
+    events = sum(part.events for part in applied)
+    buckets = [result for part in applied for result in part.buckets]
+    duplicates = base.duplicates + sum(part.duplicates for part in compared)
+    duplicates += sum(part.duplicates for part in settled.values())
     conflicts = _write_losers(job, base, numbers)
     expected = base.conflicts + sum(found.new_losers - found.old_losers for found in settled.values())
     winners = _winner_events(job, numbers)
@@ -132,8 +139,16 @@ def aggregate_changes(
     return totals
 
 
-def _find_all_touched(engine: Engine, job: Job, change: Change, workers: int) -> tuple[tuple[int, ...], Counter[int]]:
-    """(numbers of the ranges with touched ids, their occurrences by split)."""
+@dataclass(frozen=True)
+class Touched:
+    """``numbers`` of the ranges, of ``ranges``, that have touched ids; ``rows`` with these by split."""
+
+    ranges: int
+    numbers: tuple[int, ...]
+    rows: Counter[int]
+
+
+def _find_all_touched(engine: Engine, job: Job, change: Change, workers: int) -> Touched:
     ranges = 1 << max(workers - 1, change.rows // (2 * job.bucket_rows)).bit_length()
     width = (1 << 64) // ranges
     numbers, changed = tuple(sorted({**change.stayed, **change.changed})), frozenset(change.changed)
@@ -146,7 +161,14 @@ def _find_all_touched(engine: Engine, job: Job, change: Change, workers: int) ->
         if result:
             found.append(task.number)
             counts.update(result)
-    return tuple(sorted(found)), counts
+    return Touched(ranges, tuple(sorted(found)), counts)
+
+
+def _compare_all(engine: Engine, change: Change, touched: Touched) -> list[Compared]:
+    splits = tuple(sorted(touched.rows))
+    added, removed = frozenset(change.added), frozenset(change.removed)
+    tasks = [CompareTask(number, touched.ranges, splits, added, removed) for number in touched.numbers]
+    return run_all(engine, compare_contents, tasks, lambda _: None)
 
 
 def _group_buckets(job: Job, base: Base, change: Change, workers: int) -> list[BucketGroup]:

@@ -96,7 +96,7 @@ class SplitRows:
         return frame
 
     def arranged(self, bucket: NDArray[np.uint16], bucket_rows: NDArray[np.int64]) -> "SplitRows":
-        """The rows in order of ``bucket`` and as they came within it, without user_hash and those whose bucket is
+        """The rows in order of ``bucket`` and as they came within it, without those whose bucket is
         ``len(bucket_rows)`` or more; ``bucket_rows`` counts the others."""
         places = np.argsort(bucket, kind="stable")[: bucket_rows.sum()]
         users = self.user_ids().take(to_arrow(places))

@@ -49,6 +49,8 @@ OF_KERNELS = {
     "settle": "merge",
     "correct": "merge",
     "find_touched": "merge",
+    "mark_contents": "merge",
+    "compare_contents": "merge",
     "pick_rows": "merge",
     "settle_changes": "dedupe",
     "apply_changes": "group",

@@ -6,9 +6,12 @@ bytes of an id, in order; of the rows, only those that are wanted.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.compiled import find_candidates
 from pipeline.dedupe import Keys, Rows, repeated_keys, rows_with_keys
@@ -17,14 +20,13 @@ from pipeline.intermediate import (
     FINE_MASK,
     PLACE_UNIT,
     open_index,
-    read_buckets,
     save_array,
     split_file,
     take_rows,
     write_frame,
 )
 from pipeline.job import Job
-from pipeline.totals import column
+from pipeline.mapped import map_columns
 
 _KEYS_AT_ONCE = 1 << 20
 """They and the table of the wanted ones stay in the processor's cache."""
@@ -43,7 +45,7 @@ class TouchTask:
 
 @dataclass(frozen=True)
 class PickTask:
-    """Pick the touched rows of a split, of which there are ``rows``; ``ranges``: numbers of those with touched ids;
+    """Pick the disputed rows of a split, of which there are ``rows``; ``ranges``: numbers of those with touched ids;
     ``before``, ``now``: whether the split counted and counts."""
 
     split: int
@@ -54,8 +56,7 @@ class PickTask:
 
 
 def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> dict[int, int]:
-    """Write where touched ids occur (merge/: their splits, in order, and their keys); returns how many there are by
-    split."""
+    """Write where touched ids occur (``save_prefixes``); returns how many there are by split."""
     parts = [
         open_index(job.workspace.path("index", split_file(split, "npy")), task.low, task.high) for split in task.splits
     ]
@@ -72,36 +73,42 @@ def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> di
         keys, rows = _touched_keys(job, slices, changed, np.uint64(leading))
         part = np.searchsorted(np.cumsum(last - first), rows, side="right")
         found.append(np.stack([np.array(task.splits, np.uint64)[part], keys]))
-    places = np.concatenate(found, axis=1)
-    if places.size:
-        places = places[:, np.argsort(places[0], kind="stable")]
-        save_array(job.workspace.path("merge", split_file(task.number, "npy")), places)
+    where, keys = np.concatenate(found, axis=1)
+    if len(keys):
+        save_prefixes(job, "touched", task.number, where, keys)
     report(total)
-    splits, counts = np.unique(places[0], return_counts=True)
+    splits, counts = np.unique(where, return_counts=True)
     return dict(zip(splits.tolist(), counts.tolist(), strict=True))
 
 
 def pick_rows(job: Job, task: PickTask, report: Callable[[int], None]) -> None:
-    """Write the touched rows of a split (delta/), with ``before`` and ``now``."""
-    wanted = touched_prefixes(job, task.ranges, [task.split])[task.split]
+    """Write the disputed rows of a split (delta/), with ``before`` and ``now``."""
+    wanted = prefixes_of(job, "disputed", task.ranges, [task.split])[task.split]
     path = job.workspace.path("rows", split_file(task.split))
-    found = [
-        take_rows(rows, rows_of(job, column(rows, "id_hi").view(np.uint64), wanted))
-        for _, rows in read_buckets(path, 0, job.buckets, job.buckets)
-    ]
+    file = pq.ParquetFile(path)
+    found = []
+    for group, (ids,) in enumerate(map_columns(path, ["id_hi"])):
+        places = rows_with_prefixes(job, ids, wanted)
+        if len(places):
+            found.append(take_rows(file.read_row_group(group, use_threads=False).combine_chunks(), places))
     rows = pl.concat(found)
-    if len(rows) != task.rows:
-        raise BalanceError(
-            f"split {task.split} has {len(rows)} rows of touched ids, its index {task.rows}. Nothing was published. "
-            "Run again with --full-refresh, and please report it."
-        )
+    check_rows(task.split, len(rows), task.rows)
     place = task.split * PLACE_UNIT + pl.col("offset").cast(pl.Int64)
-    rows = rows.with_columns(place=place, before=task.before, now=task.now).drop("offset")
-    write_frame(job.workspace.path("delta", f"aside-{split_file(task.split)}"), rows)
+    rows = rows.with_columns(place=place, before=task.before, now=task.now).drop("offset", "content")
+    write_frame(job.workspace.path("delta", f"disputed-{split_file(task.split)}"), rows)
     report(len(rows))
 
 
-def rows_of(job: Job, ids: Keys, prefixes: Keys) -> Rows:
+def check_rows(split: int, found: int, expected: int) -> None:
+    """Raise BalanceError where a split has not as many rows as its index has touched ids."""
+    if found != expected:
+        raise BalanceError(
+            f"split {split} has {found} rows of touched ids, its index {expected}. Nothing was published. Run again "
+            "with --full-refresh, and please report it."
+        )
+
+
+def rows_with_prefixes(job: Job, ids: Keys, prefixes: Keys) -> Rows:
     """Places of the ids that begin with one of ``prefixes`` (54 bits, sorted, distinct)."""
     if job.library is None:
         return rows_with_keys(ids & ~FINE_MASK, prefixes)
@@ -109,14 +116,21 @@ def rows_of(job: Job, ids: Keys, prefixes: Keys) -> Rows:
     return maybe[rows_with_keys(ids[maybe] & ~FINE_MASK, prefixes)]
 
 
-def touched_prefixes(job: Job, ranges: Sequence[int], splits: Sequence[int]) -> dict[int, Keys]:
-    """For each of ``splits`` the touched id prefixes that it has, sorted and distinct."""
+def save_prefixes(job: Job, kind: str, number: int, splits: NDArray[np.integer[Any]], keys: Keys) -> None:
+    """Write prefixes of ids of range ``number`` by their splits, for ``prefixes_of`` (delta/)."""
+    order = np.argsort(splits, kind="stable")
+    pairs = np.stack([splits[order].astype(np.uint64), keys[order] & ~FINE_MASK])
+    save_array(job.workspace.path("delta", f"{kind}-{split_file(number, 'npy')}"), pairs)
+
+
+def prefixes_of(job: Job, kind: str, ranges: Sequence[int], splits: Sequence[int]) -> dict[int, Keys]:
+    """For each of ``splits`` the id prefixes that were saved for it in ``ranges``, sorted and distinct."""
     found: dict[int, list[Keys]] = {split: [_NO_KEYS] for split in splits}
     for number in ranges:
-        where, keys = np.load(job.workspace.path("merge", split_file(number, "npy")), mmap_mode="r")
+        where, keys = np.load(job.workspace.path("delta", f"{kind}-{split_file(number, 'npy')}"), mmap_mode="r")
         for split, mine in found.items():
             first, last = np.searchsorted(where, np.array([split, split + 1], np.uint64))
-            mine.append(keys[first:last] & ~FINE_MASK)
+            mine.append(keys[first:last])
     return {split: np.unique(np.concatenate(mine)) for split, mine in found.items()}
 
 

@@ -20,7 +20,7 @@ def arrange(library: Path, rows: SplitRows, bucket: NDArray[np.uint16], bucket_r
     arranged = SplitRows(timestamps="timestamp" in rows.columns)
     arranged.reserve(int(bucket_rows.sum()), int(text_bytes.sum()))
     for name, column in rows.columns.items():
-        if name in ("user_end", "user_hash"):
+        if name == "user_end":
             continue
         at, out = first.copy(), arranged.columns[name]
         kernel.arrange_column(

@@ -448,9 +448,11 @@ EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t coun
     return at - begin;
 }
 
+typedef uint64_t loose __attribute__((aligned(1))); // in a file that is mapped, at any place
+
 // Places of the rows whose key is one of `wanted`, and of a few others: those with the same leading `bits`, which mark
 // the wanted in `bitmap`.
-EXPORT int64_t find_candidates(const uint64_t *keys, int64_t count, const uint64_t *wanted, int64_t wanted_count,
+EXPORT int64_t find_candidates(const loose *keys, int64_t count, const uint64_t *wanted, int64_t wanted_count,
                                int64_t bits, u8 *bitmap, int64_t *places) {
     for (int64_t i = 0; i < wanted_count; i++) {
         uint64_t bit = wanted[i] >> (64 - bits);
