@@ -53,11 +53,10 @@ class Compared:
 def mark_contents(job: Job, task: MarkTask, report: Callable[[int], None]) -> None:
     """Write id_hi, id_lo and content of the touched rows of a split (delta/)."""
     wanted = prefixes_of(job, "touched", task.ranges, [task.split])[task.split]
-    found = []
-    for columns in map_columns(job.workspace.path("rows", split_file(task.split)), _MARKS):
-        rows = rows_with_prefixes(job, columns[0], wanted)
-        found.append(np.stack([column[rows] for column in columns]))
-    marks = np.concatenate(found, axis=1)
+    groups = list(map_columns(job.workspace.path("rows", split_file(task.split)), _MARKS))
+    places = rows_with_prefixes(job, [ids for ids, *_ in groups], wanted)
+    found = [[column[rows] for column in columns] for columns, rows in zip(groups, places, strict=True)]
+    marks = np.stack([np.concatenate(parts) for parts in zip(*found, strict=True)])
     check_rows(task.split, marks.shape[1], task.rows)
     save_array(job.workspace.path("delta", f"marks-{split_file(task.split, 'npy')}"), marks)
     report(marks.shape[1])

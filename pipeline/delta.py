@@ -151,7 +151,7 @@ def _add_rows(job: Job, group: BucketGroup, split: int, sign: int, aside: Keys, 
     path = job.workspace.path("rows", split_file(split))
     for bucket, rows in read_buckets(path, group.first, group.count, job.buckets, _ADDED):
         skipped = np.zeros(len(rows), bool)
-        skipped[rows_with_prefixes(job, column(rows, "id_hi").view(np.uint64), aside)] = True
+        skipped[next(rows_with_prefixes(job, [column(rows, "id_hi").view(np.uint64)], aside))] = True
         totals[bucket].add(rows, skipped, sign)
         events += len(rows) - int(skipped.sum())
     return events

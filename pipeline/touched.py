@@ -4,7 +4,7 @@ Both kernels go over all that counts, which grows with the history, so they read
 bytes of an id, in order; of the rows, only those that are wanted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.compiled import find_candidates
+from pipeline.compiled import find_candidates, search_candidates
 from pipeline.dedupe import Keys, Rows, repeated_keys, rows_with_keys
 from pipeline.errors import BalanceError
 from pipeline.intermediate import (
@@ -30,6 +30,8 @@ from pipeline.mapped import map_columns
 
 _KEYS_AT_ONCE = 1 << 20
 """They and the table of the wanted ones stay in the processor's cache."""
+_SPARE_BITS = 8
+"""Of 256 rows that are not wanted one is looked at."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def pick_rows(job: Job, task: PickTask, report: Callable[[int], None]) -> None:
     path = job.workspace.path("rows", split_file(task.split))
     file = pq.ParquetFile(path)
     found = []
-    for group, (ids,) in enumerate(map_columns(path, ["id_hi"])):
-        places = rows_with_prefixes(job, ids, wanted)
+    ids = [column for (column,) in map_columns(path, ["id_hi"])]
+    for group, places in enumerate(rows_with_prefixes(job, ids, wanted)):
         if len(places):
             found.append(take_rows(file.read_row_group(group, use_threads=False).combine_chunks(), places))
     rows = pl.concat(found)
@@ -108,12 +110,15 @@ def check_rows(split: int, found: int, expected: int) -> None:
         )
 
 
-def rows_with_prefixes(job: Job, ids: Keys, prefixes: Keys) -> Rows:
-    """Places of the ids that begin with one of ``prefixes`` (54 bits, sorted, distinct)."""
-    if job.library is None:
-        return rows_with_keys(ids & ~FINE_MASK, prefixes)
-    maybe = find_candidates(job.library, ids, prefixes)
-    return maybe[rows_with_keys(ids[maybe] & ~FINE_MASK, prefixes)]
+def rows_with_prefixes(job: Job, parts: Sequence[Keys], prefixes: Keys) -> Iterator[Rows]:
+    """Of each of ``parts`` the places of the ids that begin with one of ``prefixes`` (54 bits, sorted, distinct)."""
+    if job.library is None or not len(prefixes):
+        yield from (rows_with_keys(ids & ~FINE_MASK, prefixes) for ids in parts)
+        return
+    for ids, maybe in zip(parts, search_candidates(job.library, parts, prefixes, _SPARE_BITS), strict=True):
+        found = ids[maybe] & ~FINE_MASK
+        place = np.minimum(np.searchsorted(prefixes, found), len(prefixes) - 1)
+        yield maybe[prefixes[place] == found]
 
 
 def save_prefixes(job: Job, kind: str, number: int, splits: NDArray[np.integer[Any]], keys: Keys) -> None:

@@ -4,8 +4,18 @@ without it, with equal results."""
 
 from pipeline.compiled.arrange import arrange
 from pipeline.compiled.build import compile_kernel
-from pipeline.compiled.copies import Copies, Part, find_candidates, judge_copies
+from pipeline.compiled.copies import Copies, Part, find_candidates, judge_copies, search_candidates
 from pipeline.compiled.plain import PlainParser
 from pipeline.compiled.totals import Totals
 
-__all__ = ["Copies", "Part", "PlainParser", "Totals", "arrange", "compile_kernel", "find_candidates", "judge_copies"]
+__all__ = [
+    "Copies",
+    "Part",
+    "PlainParser",
+    "Totals",
+    "arrange",
+    "compile_kernel",
+    "find_candidates",
+    "judge_copies",
+    "search_candidates",
+]
