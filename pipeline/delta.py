@@ -117,7 +117,8 @@ def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> A
         for bucket in buckets:
             path = Path(task.base) / "totals" / bucket_file(bucket)
             if path.exists():
-                totals[bucket].add_totals(read_all_totals(path))
+                before = read_all_totals(path)
+                totals.open(bucket, expected=len(before) * 5 // 4).add_totals(before)
         # What goes goes first, so that no sum passes int64 on the way.
         for sign, splits in ((-1, task.removed), (1, task.added)):
             for split in splits:
@@ -126,7 +127,9 @@ def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> A
             for (bucket,), part in here.partition_by("bucket", as_dict=True, include_key=False).items():
                 totals[int(bucket)].add_totals(part.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
         for bucket in sorted(totals):
-            total = totals[bucket].frame().filter(pl.col("event_count") != 0)
+            total = totals[bucket].frame()
+            if (total["event_count"] == 0).any():
+                total = total.filter(pl.col("event_count") != 0)
             if len(total):
                 results.append(_write(job, bucket, total))
     report(task.rows)
@@ -134,27 +137,31 @@ def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> A
 
 
 class _Tables(dict[int, Totals]):
-    """The totals of each bucket, opened when they are first used, until ``held`` ends."""
+    """The totals of each bucket, opened when they are first used at the latest, until ``held`` ends."""
 
     def __init__(self, job: Job, held: ExitStack) -> None:
         super().__init__()
         self._library, self._held = job.library, held
 
-    def __missing__(self, bucket: int) -> Totals:
-        totals = self[bucket] = self._held.enter_context(open_totals(self._library))
+    def open(self, bucket: int, expected: int) -> Totals:
+        totals = self[bucket] = self._held.enter_context(open_totals(self._library, expected))
         return totals
+
+    def __missing__(self, bucket: int) -> Totals:
+        return self.open(bucket, expected=0)
 
 
 def _add_rows(job: Job, group: BucketGroup, split: int, sign: int, aside: Keys, totals: _Tables) -> int:
     """Add or subtract the rows of a split whose ids are not ``aside``; returns how many these are."""
-    events = 0
     path = job.workspace.path("rows", split_file(split))
-    for bucket, rows in read_buckets(path, group.first, group.count, job.buckets, _ADDED):
-        skipped = np.zeros(len(rows), bool)
-        skipped[next(rows_with_prefixes(job, [column(rows, "id_hi").view(np.uint64)], aside))] = True
-        totals[bucket].add(rows, skipped, sign)
-        events += len(rows) - int(skipped.sum())
-    return events
+    rows, sizes = read_buckets(path, group.first, group.count, job.buckets, _ADDED)
+    skipped = np.zeros(len(rows), bool)
+    skipped[next(rows_with_prefixes(job, [column(rows, "id_hi").view(np.uint64)], aside))] = True
+    first = 0
+    for bucket, size in sizes.items():
+        totals[bucket].add(rows.slice(first, size), skipped[first : first + size], sign)
+        first += size
+    return len(rows) - int(skipped.sum())
 
 
 _ADDED = ["id_hi", "user_id", "region", "micro_minutes"]

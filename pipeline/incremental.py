@@ -178,7 +178,8 @@ def _group_buckets(job: Job, base: Base, change: Change, workers: int) -> list[B
         rows = [a + b for a, b in zip(rows, coarser(result.bucket_rows, job.buckets), strict=True)]
     for bucket in range(job.buckets):
         rows[bucket] += count_rows(Path(base.root) / "totals" / bucket_file(bucket))
-    limit = min(job.bucket_rows, sum(rows) // (_GROUPS_PER_WORKER * workers))
+    share = sum(rows) // (_GROUPS_PER_WORKER * workers)
+    limit = min(job.bucket_rows, share + max(rows) // 2)
     groups = [BucketGroup(0, 0)]
     filled = 0
     for bucket in range(job.buckets):

@@ -9,9 +9,8 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -180,19 +179,24 @@ def read_rows(path: Path, bucket: int, buckets: int, columns: list[str] | None =
 
     The split may have been written with more buckets than ``buckets``, never with fewer.
     """
-    return next((rows for _, rows in read_buckets(path, bucket, 1, buckets, columns)), None)
+    rows, sizes = read_buckets(path, bucket, 1, buckets, columns)
+    return rows if sizes else None
 
 
 def read_buckets(
     path: Path, first: int, count: int, buckets: int, columns: list[str] | None = None
-) -> Iterator[tuple[int, pa.Table]]:
-    """The same for each of ``count`` buckets, from ``first`` on, that has rows: (bucket, rows)."""
+) -> tuple[pa.Table, dict[int, int]]:
+    """The same for ``count`` buckets, from ``first`` on: (their rows, how many of each bucket that has any)."""
     file = pq.ParquetFile(path)
     written, used = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
     columns = columns or [name for name in file.schema_arrow.names if name != "content"]
-    for bucket, groups in groupby(range(len(used)), lambda group: used[group] * buckets // written):
-        if first <= bucket < first + count:
-            yield bucket, file.read_row_groups(list(groups), columns=columns, use_threads=False).combine_chunks()
+    found = [(group, number * buckets // written) for group, number in enumerate(used)]
+    found = [(group, bucket) for group, bucket in found if first <= bucket < first + count]
+    sizes: dict[int, int] = {}
+    for group, bucket in found:
+        sizes[bucket] = sizes.get(bucket, 0) + file.metadata.row_group(group).num_rows
+    table = file.read_row_groups([group for group, _ in found], columns=columns, use_threads=False)
+    return table.combine_chunks(), sizes
 
 
 def take_rows(rows: pa.Table, places: NDArray[np.int64]) -> pl.DataFrame:

@@ -41,9 +41,9 @@ class Totals(Protocol):
         """The totals."""
 
 
-def open_totals(library: Path | None) -> Totals:
-    """Totals by compiled code, where there is any."""
-    return _CompiledTotals(library) if library else _PolarsTotals()
+def open_totals(library: Path | None, expected: int = 0) -> Totals:
+    """Totals by compiled code, where there is any; ``expected``: how many there will be, about."""
+    return _CompiledTotals(library, expected) if library else _PolarsTotals()
 
 
 def column(rows: pa.Table, name: str) -> NDArray[Any]:
@@ -52,8 +52,8 @@ def column(rows: pa.Table, name: str) -> NDArray[Any]:
 
 
 class _CompiledTotals:
-    def __init__(self, library: Path) -> None:
-        self._totals = compiled.Totals(library)
+    def __init__(self, library: Path, expected: int) -> None:
+        self._totals = compiled.Totals(library, expected)
 
     def __enter__(self) -> "_CompiledTotals":
         return self

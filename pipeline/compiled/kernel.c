@@ -450,17 +450,17 @@ EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t coun
 
 typedef uint64_t loose __attribute__((aligned(1))); // in a file that is mapped, at any place
 
-// Places of the rows whose key is one of `wanted`, and of a few others: those with the same leading `bits`, which mark
-// the wanted in `bitmap`.
+// Places of the rows whose key is one of `wanted`, and of a few others: those of which the same `bits` follow the
+// `leading` ones, which mark the wanted in `bitmap`.
 EXPORT int64_t find_candidates(const loose *keys, int64_t count, const uint64_t *wanted, int64_t wanted_count,
-                               int64_t bits, u8 *bitmap, int64_t *places) {
+                               int64_t leading, int64_t bits, u8 *bitmap, int64_t *places) {
     for (int64_t i = 0; i < wanted_count; i++) {
-        uint64_t bit = wanted[i] >> (64 - bits);
+        uint64_t bit = wanted[i] << leading >> (64 - bits);
         bitmap[bit >> 3] |= (u8)(1 << (bit & 7));
     }
     int64_t found = 0;
     for (int64_t row = 0; row < count; row++) {
-        uint64_t bit = keys[row] >> (64 - bits);
+        uint64_t bit = keys[row] << leading >> (64 - bits);
         places[found] = row;
         found += bitmap[bit >> 3] >> (bit & 7) & 1;
     }
@@ -580,10 +580,12 @@ EXPORT void free_totals(Totals *table) {
     free(table);
 }
 
-EXPORT Totals *new_totals(void) {
+EXPORT Totals *new_totals(int64_t expected) {
     Totals *table = calloc(1, sizeof *table);
     if (!table) return NULL;
-    table->room = 1 << 12, table->slot_mask = (1 << 13) - 1, table->text_room = 1 << 16;
+    table->room = 1 << 12, table->text_room = 1 << 16;
+    while (table->room < expected) table->room *= 2;
+    table->slot_mask = (uint64_t)table->room * 2 - 1;
     table->totals = malloc((size_t)table->room * sizeof(Total));
     table->slots = calloc(table->slot_mask + 1, sizeof(uint32_t));
     table->texts = malloc((size_t)table->text_room);

@@ -12,11 +12,11 @@ from pipeline.compiled.library import load
 
 
 class Totals:
-    """A table of totals, which ``free`` must end."""
+    """A table with room for so many totals, which grows; ``free`` must end it."""
 
-    def __init__(self, library: Path) -> None:
+    def __init__(self, library: Path, expected: int) -> None:
         self._kernel = load(library)
-        self._table = self._kernel.new_totals()
+        self._table = self._kernel.new_totals(expected)
         if not self._table:
             raise MemoryError
         self._count = 0
