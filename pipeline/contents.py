@@ -1,6 +1,6 @@
 """Which touched ids have one content in all their copies: these need no row of the history.
 
-Copies are compared by their whole ids and 64 bits of their contents (``intermediate.content_marks``). Where all agree,
+Copies are compared by id_hi and 64 bits of id_lo and content (``intermediate.content_marks``). Where all agree,
 the id's event is the same before and now, or it is that of any one copy. Only of the others are the rows fetched.
 """
 
@@ -17,7 +17,7 @@ from pipeline.job import Job
 from pipeline.mapped import map_columns
 from pipeline.touched import check_rows, prefixes_of, rows_with_prefixes, save_prefixes
 
-_MARKS = ("id_hi", "id_lo", "content")
+_MARKS = ("id_hi", "content")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Compared:
 
 
 def mark_contents(job: Job, task: MarkTask, report: Callable[[int], None]) -> None:
-    """Write id_hi, id_lo and content of the touched rows of a split (delta/)."""
+    """Write id_hi and content of the touched rows of a split (delta/)."""
     wanted = prefixes_of(job, "touched", task.ranges, [task.split])[task.split]
     groups = list(map_columns(job.workspace.path("rows", split_file(task.split)), _MARKS))
     places = rows_with_prefixes(job, [ids for ids, *_ in groups], wanted)
@@ -65,12 +65,12 @@ def mark_contents(job: Job, task: MarkTask, report: Callable[[int], None]) -> No
 def compare_contents(job: Job, task: CompareTask, report: Callable[[int], None]) -> Compared:
     """Write the ids of rows of changed splits that neither add nor subtract an event by themselves ("aside"), and of
     the rows that must be fetched ("disputed")."""
-    ids, lows, contents, splits = _gather(job, task)
+    ids, contents, splits = _gather(job, task)
     prefixes = ids & ~FINE_MASK
     first = np.flatnonzero(np.append(True, prefixes[1:] != prefixes[:-1]))
     sizes = np.diff(np.append(first, len(ids)))
     leader = np.repeat(first, sizes)
-    same = (ids == ids[leader]) & (lows == lows[leader]) & (contents == contents[leader])
+    same = (ids == ids[leader]) & (contents == contents[leader])
     same[1:] &= (splits[1:] != splits[:-1]) | (prefixes[1:] != prefixes[:-1])  # Phase 1 left one row of each content
     alike = np.logical_and.reduceat(same, first)
     before, now = ~_among(splits, task.added), ~_among(splits, task.removed)
@@ -86,16 +86,16 @@ def compare_contents(job: Job, task: CompareTask, report: Callable[[int], None])
     return Compared(int(duplicates[alike].sum()), dict(Counter(splits[disputed].tolist())))
 
 
-def _gather(job: Job, task: CompareTask) -> tuple[Keys, Keys, Keys, NDArray[np.int64]]:
+def _gather(job: Job, task: CompareTask) -> tuple[Keys, Keys, NDArray[np.int64]]:
     """ids, contents and splits of all copies, in order of id and split."""
     marks, splits = [], []
     for number in task.splits:
         found = np.load(job.workspace.path("delta", f"marks-{split_file(number, 'npy')}"))
         marks.append(found[:, in_range(found[0], task.number, task.ranges)])
         splits.append(np.full(marks[-1].shape[1], number, np.int64))
-    ids, lows, contents = np.concatenate(marks, axis=1)
+    ids, contents = np.concatenate(marks, axis=1)
     order = np.argsort(ids & ~FINE_MASK, kind="stable")  # the splits are in order already
-    return ids[order], lows[order], contents[order], np.concatenate(splits)[order]
+    return ids[order], contents[order], np.concatenate(splits)[order]
 
 
 def _among(splits: NDArray[np.int64], some: frozenset[int]) -> NDArray[np.bool_]:

@@ -126,7 +126,7 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
         "id_lo": to_arrow(rows["id_lo"].view(np.int64)),
         "user_id": rows.user_ids(),
         **{name: to_arrow(rows[name]) for name in ("region", "micro_minutes", "offset")},
-        "content": to_arrow(content_marks(rows["user_hash"], rows["region"], rows["micro_minutes"])),
+        "content": to_arrow(content_marks(rows)),
     }
     if "timestamp" in rows.columns:
         arrays["timestamp"] = to_arrow(rows["timestamp"], rows["timestamp"] == NO_TIMESTAMP)
@@ -144,17 +144,17 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
     partial.replace(path)
 
 
-def content_marks(
-    user_hash: NDArray[np.uint64], region: NDArray[np.uint16], micro_minutes: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """64 bits of each content, by which copies of one id are told from conflicts (docs/decisions/018).
+def content_marks(rows: SplitRows) -> NDArray[np.int64]:
+    """64 bits of each row's id_lo and content, by which copies of an id are told from conflicts, and ids of equal id_hi
+    from one another (docs/decisions/018).
 
-    Contents of one user differ here wherever they differ: a watch time has 50 bits, a region 14. Those of two users
-    differ but for one pair in 2^64.
+    Contents of one user and id differ here wherever they differ: a watch time has 50 bits, a region 14. Those of two
+    users differ but for one pair in 2^64.
     """
-    marks = micro_minutes << _REGION_BITS
-    marks += region
-    marks += user_hash.view(np.int64)
+    marks: NDArray[np.int64] = rows["micro_minutes"] << _REGION_BITS
+    marks += rows["region"]
+    marks += rows["user_hash"].view(np.int64)
+    marks += rows["id_lo"].view(np.int64)
     return marks
 
 

@@ -15,7 +15,7 @@ ROWS = b"".join(
     for n in range(200)
 )
 BROKEN = b'x,,t,v,tv,1.1.1.1,1\ny,u,t,v,tv,1.1.1.1,"1,5"\n\n'
-KNOWN = {3: "05e53270ac6351be0d35641f1b7fead3d35faeec855807d025df0c5d7cea36f9"}
+KNOWN = {3: ""}
 
 
 @pytest.mark.parametrize("compiled", [True, False])
