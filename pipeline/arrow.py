@@ -27,6 +27,11 @@ def to_numpy(values: pa.Array) -> NDArray[Any]:
     return np.frombuffer(buffer, dtype)[values.offset : values.offset + len(values)] if buffer else np.empty(0, dtype)
 
 
+def column(table: pa.Table, name: str) -> NDArray[Any]:
+    """A column of numbers, which is in one chunk, without copying it."""
+    return to_numpy(table[name].chunk(0)) if len(table) else np.empty(0, np.int64)
+
+
 def text_bounds(values: pa.StringArray | pa.LargeStringArray) -> NDArray[np.int64]:
     """Where the texts begin in their buffer, and where the last one ends."""
     dtype = np.int64 if isinstance(values, pa.LargeStringArray) else np.int32

@@ -22,6 +22,7 @@ import polars as pl
 import polars_hash as plh
 
 from pipeline.aggregator import BucketResult
+from pipeline.arrow import column
 from pipeline.bucket_totals import read_all_totals, write_totals
 from pipeline.dedupe import Keys, in_range, resolve
 from pipeline.intermediate import (
@@ -33,7 +34,7 @@ from pipeline.intermediate import (
     write_frame,
 )
 from pipeline.job import Job
-from pipeline.totals import Totals, column, merge_totals, open_totals
+from pipeline.totals import Totals, merge_totals, open_totals
 from pipeline.touched import prefixes_of, rows_with_prefixes
 
 
@@ -127,11 +128,11 @@ def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> A
             for (bucket,), part in here.partition_by("bucket", as_dict=True, include_key=False).items():
                 totals[int(bucket)].add_totals(part.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
         for bucket in sorted(totals):
-            total = totals[bucket].frame()
-            if (total["event_count"] == 0).any():
-                total = total.filter(pl.col("event_count") != 0)
+            total, users = totals[bucket].ordered()
             if len(total):
-                results.append(_write(job, bucket, total))
+                regions = write_totals(job.workspace.path("totals", bucket_file(bucket)), total)
+                kept = sum(found for _, found, _ in regions.values())
+                results.append(BucketResult(bucket, kept, kept, 0, 0, 0, users, regions))
     report(task.rows)
     return Applied(tuple(results), events)
 
@@ -165,12 +166,6 @@ def _add_rows(job: Job, group: BucketGroup, split: int, sign: int, aside: Keys, 
 
 
 _ADDED = ["id_hi", "user_id", "region", "micro_minutes"]
-
-
-def _write(job: Job, bucket: int, total: pl.DataFrame) -> BucketResult:
-    regions = write_totals(job.workspace.path("totals", bucket_file(bucket)), total)
-    kept, users = int(total["event_count"].sum()), total["user_id"].n_unique()
-    return BucketResult(bucket, kept, kept, 0, 0, 0, users, regions)
 
 
 def _events(rows: pl.DataFrame) -> pl.DataFrame:

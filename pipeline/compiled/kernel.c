@@ -675,17 +675,50 @@ EXPORT int64_t add_totals(Totals *table, const u8 *texts, const int64_t *bounds,
 
 EXPORT int64_t totals_text_bytes(const Totals *table) { return table->text_bytes; }
 
-// Write out all totals in the order of their first rows, with the bounds of their users; returns the index of one that
-// passed int64, or -1.
-EXPORT int64_t read_totals(const Totals *table, u8 *texts, int64_t *bounds, uint16_t *region, int64_t *micro_minutes,
-                           int64_t *events) {
-    memcpy(texts, table->texts, (size_t)table->text_bytes);
-    for (int64_t i = 0; i < table->count; i++) {
-        bounds[i] = table->totals[i].text;
-        region[i] = table->totals[i].region;
-        micro_minutes[i] = table->totals[i].micro_minutes;
-        events[i] = table->totals[i].events;
+static int64_t count_users(const Totals *table) {
+    uint32_t *slots = calloc(table->slot_mask + 1, sizeof(uint32_t));
+    int64_t users = 0;
+    for (int64_t i = 0; slots && i < table->count; i++) {
+        const Total *total = table->totals + i;
+        if (!total->events) continue;
+        const u8 *text = table->texts + total->text;
+        uint64_t slot = XXH3_64bits(text, (size_t)total->length) & table->slot_mask;
+        for (; slots[slot]; slot = (slot + 1) & table->slot_mask) {
+            const Total *there = table->totals + slots[slot] - 1;
+            if (there->length == total->length && memcmp(table->texts + there->text, text, (size_t)total->length) == 0)
+                break;
+        }
+        if (!slots[slot]) slots[slot] = (uint32_t)i + 1, users++;
     }
-    bounds[table->count] = table->text_bytes;
-    return table->overflow - 1;
+    bool done = slots;
+    free(slots);
+    return done ? users : -1;
+}
+
+// Write out all totals that have events, in order of region and of their first rows within it, with the bounds of their
+// users. `found`: how many these are, of how many users (-1 where memory is short), and the place of one that passed
+// int64, or -1.
+EXPORT void read_totals(const Totals *table, u8 *texts, int64_t *bounds, uint16_t *region, int64_t *micro_minutes,
+                        int64_t *events, int64_t *found) {
+    int64_t *next = calloc(UINT16_MAX + 2, sizeof(int64_t)), *order = malloc((size_t)table->count * sizeof(int64_t) + 1);
+    found[0] = 0, found[1] = next && order ? count_users(table) : -1, found[2] = -1;
+    if (next && order) {
+        for (int64_t i = 0; i < table->count; i++)
+            if (table->totals[i].events) next[table->totals[i].region + 1]++, found[0]++;
+        for (int64_t code = 0; code <= UINT16_MAX; code++) next[code + 1] += next[code];
+        for (int64_t i = 0; i < table->count; i++)
+            if (table->totals[i].events) order[next[table->totals[i].region]++] = i;
+        bounds[0] = 0;
+        for (int64_t at = 0; at < found[0]; at++) {
+            const Total *total = table->totals + order[at];
+            memcpy(texts + bounds[at], table->texts + total->text, (size_t)total->length);
+            bounds[at + 1] = bounds[at] + total->length;
+            region[at] = total->region;
+            micro_minutes[at] = total->micro_minutes;
+            events[at] = total->events;
+            if (order[at] == table->overflow - 1) found[2] = at;
+        }
+    }
+    free(next);
+    free(order);
 }

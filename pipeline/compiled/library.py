@@ -19,7 +19,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "add_rows": (_I, (_P, _P, _P, _P, _P, _P, _I, _I)),
     "add_totals": (_I, (_P, _P, _P, _P, _P, _P, _I)),
     "totals_text_bytes": (_I, (_P,)),
-    "read_totals": (_I, (_P, _P, _P, _P, _P, _P)),
+    "read_totals": (None, (_P, _P, _P, _P, _P, _P, _P)),
 }
 """Result and arguments of each function; arrays go as the address of their first element."""
 

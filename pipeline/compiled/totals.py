@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.arrow import text_bounds, to_series
+from pipeline.arrow import text_bounds, to_arrow
 from pipeline.compiled.library import load
 
 
@@ -72,17 +71,20 @@ class Totals:
         if self._count < 0:
             raise MemoryError
 
-    def frame(self) -> tuple[pl.DataFrame, str | None]:
-        """user_id, region (UInt16), micro_minutes, event_count (Int64); and a user whose sum passed int64, if any."""
+    def ordered(self) -> tuple[pa.Table, int, str | None]:
+        """The totals that have events, in order of region (user_id, region, micro_minutes, event_count); of how many
+        users; and a user whose sum passed int64, if any."""
         texts = np.empty(self._kernel.totals_text_bytes(self._table), np.uint8)
         bounds = np.empty(self._count + 1, np.int64)
         region = np.empty(self._count, np.uint16)
         micro_minutes, events = np.empty(self._count, np.int64), np.empty(self._count, np.int64)
-        beyond = self._kernel.read_totals(
-            self._table, *(array.ctypes.data for array in (texts, bounds, region, micro_minutes, events))
-        )
-        users = pa.LargeStringArray.from_buffers(self._count, pa.py_buffer(bounds), pa.py_buffer(texts))
-        frame = pl.DataFrame(
-            {"user_id": to_series(users), "region": region, "micro_minutes": micro_minutes, "event_count": events}
-        )
-        return frame, frame["user_id"][beyond] if beyond >= 0 else None
+        found = np.empty(3, np.int64)
+        arrays = (texts, bounds, region, micro_minutes, events, found)
+        self._kernel.read_totals(self._table, *(array.ctypes.data for array in arrays))
+        rows, users, beyond = found.tolist()
+        if users < 0:
+            raise MemoryError
+        user_ids = pa.LargeStringArray.from_buffers(rows, pa.py_buffer(bounds), pa.py_buffer(texts))
+        numbers = [to_arrow(array[:rows]) for array in (region, micro_minutes, events)]
+        table = pa.Table.from_arrays([user_ids, *numbers], ["user_id", "region", "micro_minutes", "event_count"])
+        return table, users, user_ids[beyond].as_py() if beyond >= 0 else None
