@@ -2,13 +2,10 @@
 
 from cli.arguments import Arguments
 from cli.console import Answer
-from cli.progress import open_progress
-from cli.run import answer_result, process
+from cli.run import process
 from config import Config
 
 
 def replay_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Runs the pipeline over the input and the named files; answers and returns as ``run_command`` does."""
-    with open_progress(arguments.quiet) as progress:
-        result = process(config, progress, arguments.request)
-    return answer_result(arguments, config, answer, result)
+    return process(arguments, config, answer)

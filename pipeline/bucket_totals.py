@@ -31,8 +31,15 @@ def write_totals(path: Path, total: pa.Table) -> RegionSums:
     regions = column(total, "region")
     starts = np.flatnonzero(np.append(True, regions[1:] != regions[:-1])) if len(total) else np.empty(0, np.int64)
     partial = path.with_suffix(".partial")
+    numbers = SCHEMA.names[1:]
     with pq.ParquetWriter(
-        partial, total.schema, compression="lz4", use_dictionary=False, write_statistics=False, store_schema=False
+        partial,
+        total.schema,
+        compression={"user_id": "lz4", **dict.fromkeys(numbers, "none")},
+        use_dictionary=False,
+        column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
+        write_statistics=False,
+        store_schema=False,
     ) as writer:
         for first, last in _groups(starts, len(total)):
             writer.write_table(total.slice(first, last - first), row_group_size=last - first)

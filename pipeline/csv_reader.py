@@ -86,15 +86,14 @@ class SplitReader:
                 return self._overlong(position, data, line)
             data += b"\n"  # the last line of a file need not end
             end = len(data)
-        chunk = data if end == len(data) else data[:end]
         found = None
         if self.plain:
-            with stage("parse, hash, geo", len(chunk)):
-                found = self.plain.parse(chunk, position - self.start)
+            with stage("parse, hash, geo", end):
+                found = self.plain.parse(data, end, position - self.start)
         if found:
-            tally = scanner.Tally(found.lines, 0, found.lines, len(chunk))
-            return self._batch(found.doubtful, chunk, position, line, tally)
-        chunk = _first_lines(chunk)
+            tally = scanner.Tally(found.lines, 0, found.lines, end)
+            return self._batch(found.doubtful, data, position, line, tally)
+        chunk = _first_lines(data[:end])
         header = self.split.header
         texts = None if b'""' in chunk else parser.parse(chunk, header)  # doubled quotes never pass
         starts = None if texts is None else check(chunk, texts, header, self.max_record)

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -146,14 +146,14 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
 
 def content_marks(rows: SplitRows) -> NDArray[np.int64]:
     """64 bits of each row's id_lo and content, by which copies of an id are told from conflicts, and ids of equal id_hi
-    from one another (docs/decisions/018).
+    from one another (docs/decisions/018). They take the place of user_hash.
 
     Contents of one user and id differ here wherever they differ: a watch time has 50 bits, a region 14. Those of two
     users differ but for one pair in 2^64.
     """
-    marks: NDArray[np.int64] = rows["micro_minutes"] << _REGION_BITS
+    marks = rows.columns.pop("user_hash")[: rows.count].view(np.int64)
+    marks += rows["micro_minutes"] << _REGION_BITS
     marks += rows["region"]
-    marks += rows["user_hash"].view(np.int64)
     marks += rows["id_lo"].view(np.int64)
     return marks
 
@@ -165,8 +165,8 @@ def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         path,
         schema,
         compression={name: "lz4" if name == "user_id" else "none" for name in schema.names},
-        use_dictionary=["region"],
-        column_encoding={"offset": "DELTA_BINARY_PACKED", "micro_minutes": "DELTA_BINARY_PACKED"},
+        use_dictionary=False,
+        column_encoding=dict.fromkeys(("region", "micro_minutes", "offset"), "DELTA_BINARY_PACKED"),
         write_statistics=False,
         store_schema=True,
         data_page_size=_PAGE_BYTES,
@@ -187,14 +187,14 @@ def read_buckets(
     path: Path, first: int, count: int, buckets: int, columns: list[str] | None = None
 ) -> tuple[pa.Table, dict[int, int]]:
     """The same for ``count`` buckets, from ``first`` on: (their rows, how many of each bucket that has any)."""
-    file = pq.ParquetFile(path)
-    written, used = json.loads(file.schema_arrow.metadata[_BUCKETS_KEY])
-    columns = columns or [name for name in file.schema_arrow.names if name != "content"]
+    metadata, written, used = _footer(path)
     found = [(group, number * buckets // written) for group, number in enumerate(used)]
     found = [(group, bucket) for group, bucket in found if first <= bucket < first + count]
     sizes: dict[int, int] = {}
     for group, bucket in found:
-        sizes[bucket] = sizes.get(bucket, 0) + file.metadata.row_group(group).num_rows
+        sizes[bucket] = sizes.get(bucket, 0) + metadata.row_group(group).num_rows
+    file = pq.ParquetFile(path, metadata=metadata)
+    columns = columns or [name for name in file.schema_arrow.names if name != "content"]
     table = file.read_row_groups([group for group, _ in found], columns=columns, use_threads=False)
     return table.combine_chunks(), sizes
 
@@ -212,6 +212,34 @@ def take_rows(rows: pa.Table, places: NDArray[np.int64]) -> pl.DataFrame:
         else:
             columns[name] = pl.Series(to_numpy(values)[places])
     return pl.DataFrame(columns)
+
+
+class _Footer(NamedTuple):
+    """A rows file's row groups; ``used``: the bucket of each, of ``buckets``."""
+
+    metadata: pq.FileMetaData
+    buckets: int
+    used: list[int]
+
+
+_footers: dict[Path, tuple[int, _Footer]] = {}
+_MOST_ROW_GROUPS = 6144
+"""Of all footers that are kept: each takes 6.5 kB."""
+
+
+def _footer(path: Path) -> _Footer:
+    """Kept for the other buckets of a split while there is room: to read it takes as long as some thousand rows."""
+    changed = path.stat().st_mtime_ns  # tells a file from one that took its place
+    before, footer = _footers.get(path, (0, None))
+    if footer and before == changed:
+        return footer
+    metadata = pq.read_metadata(path)
+    buckets, used = json.loads(metadata.schema.to_arrow_schema().metadata[_BUCKETS_KEY])
+    footer = _Footer(metadata, buckets, used)
+    _footers.pop(path, None)
+    if sum(len(kept.used) for _, kept in _footers.values()) + len(used) <= _MOST_ROW_GROUPS:
+        _footers[path] = changed, footer
+    return footer
 
 
 def placed_rows(rows: pa.Table, split: int) -> pl.DataFrame:

@@ -20,6 +20,7 @@ _PSEUDONYM_BYTES = 64
 """A pseudonym, which takes the place of a user id in every row."""
 _PSEUDONYMS_BYTES = 30_000_000
 """The pseudonyms that a worker remembers, and those of one chunk."""
+_SPLITS_OF_A_WORKER = 8
 _SPLIT_RANGE = (4 * 2**20, 256 * 2**20)
 _SHORT_SPLIT = 16 * 2**20
 """Shorter ones only where memory asks for them: each costs some 10 ms."""
@@ -68,7 +69,7 @@ def plan(config: Config, files: list[InputFile], *, spark: bool) -> Plan:
     most_rows = share / row_bytes
     split_bytes = _clamp(int(most_rows * width * 0.6), _SPLIT_RANGE)
     # Every worker gets several splits of a large input, so that none waits long for the last.
-    split_bytes = min(split_bytes, max(_SHORT_SPLIT, -(-total // (workers * 4))))
+    split_bytes = min(split_bytes, max(_SHORT_SPLIT, -(-total // (workers * _SPLITS_OF_A_WORKER))))
     bucket_rows = _clamp(int(most_rows * 0.5), _BUCKET_ROWS_RANGE)
     buckets = 1 << max(2 * workers - 1, int(rows / (bucket_rows * 0.75))).bit_length()
     return Plan(

@@ -100,6 +100,7 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
         duplicates = len(dropped)
         with stage("index", len(index)):
             write_index(job.workspace.path("index", split_file(split.number, "npy")), index)
+            del index  # its memory serves the arranged rows
         with stage("scatter", rows.count):
             rows, bucket_rows = arrange_by_bucket(rows, dropped, job)
         with stage("write", rows.count):
@@ -189,7 +190,8 @@ def drop_duplicates(rows: SplitRows, job: Job) -> tuple[NDArray[np.uint64], NDAr
     Only copies of equal content go, because a conflict is decided where all copies of its id meet. A copy that stays
     carries the timestamp that decides over all its copies.
     """
-    keys = (rows["id_hi"] & ~FINE_MASK) | (rows["user_hash"] >> np.uint64(64 - FINE_BUCKET_BITS))
+    keys = rows["id_hi"] & ~FINE_MASK
+    keys |= rows["user_hash"] >> np.uint64(64 - FINE_BUCKET_BITS)
     index = np.sort(keys)
     repeated = repeated_keys(index)
     dropped = np.empty(0, np.int64)

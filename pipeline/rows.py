@@ -40,6 +40,14 @@ class SplitRows:
         self.count = 0
         self._bounds = np.zeros(1, np.int64)  # 0 and user_end, as Arrow wants them
 
+    @classmethod
+    def of(cls, columns: dict[str, NDArray[Any]], bounds: NDArray[np.int64], users: NDArray[np.uint8]) -> "SplitRows":
+        """Rows of these ``columns`` without user_end, which is in ``bounds``, behind a 0."""
+        rows = cls(timestamps=False)
+        rows.columns, rows._bounds = {**columns, "user_end": bounds[1:]}, bounds
+        rows.users, rows.count = users, len(bounds) - 1
+        return rows
+
     @property
     def text_bytes(self) -> int:
         """How many bytes of ``users`` count."""
@@ -58,10 +66,9 @@ class SplitRows:
         """Make room for so many more rows, with user_ids of so many bytes in all."""
         if self.count + rows > len(self.columns["id_hi"]):
             room = max(self.count + rows, 2 * self.count)  # what is not written to takes no memory
-            for name, column in self.columns.items():
-                self.columns[name] = _enlarged(column, self.count, room)
-            self._bounds = np.zeros(room + 1, np.int64)
-            self._bounds[1 : self.count + 1] = self["user_end"]
+            for name in self.columns.keys() - {"user_end"}:
+                self.columns[name] = _enlarged(self.columns[name], self.count, room)
+            self._bounds = _enlarged(self._bounds, self.count + 1, room + 1)
             self.columns["user_end"] = self._bounds[1:]
         used = self.text_bytes
         if used + text_bytes > len(self.users):
@@ -100,13 +107,9 @@ class SplitRows:
         ``len(bucket_rows)`` or more; ``bucket_rows`` counts the others."""
         places = np.argsort(bucket, kind="stable")[: bucket_rows.sum()]
         users = self.user_ids().take(to_arrow(places))
-        arranged = SplitRows(timestamps="timestamp" in self.columns)
-        arranged.columns = {name: column[places] for name, column in self.columns.items()}
-        arranged._bounds = np.frombuffer(users.buffers()[1], np.int64)
-        arranged.columns["user_end"] = arranged._bounds[1:]
-        arranged.users = np.frombuffer(users.buffers()[2] or b"", np.uint8)
-        arranged.count = len(places)
-        return arranged
+        columns = {name: column[places] for name, column in self.columns.items() if name != "user_end"}
+        bounds = np.frombuffer(users.buffers()[1], np.int64)
+        return SplitRows.of(columns, bounds, np.frombuffer(users.buffers()[2] or b"", np.uint8))
 
     def user_ids(self) -> pa.LargeStringArray:
         """All user_ids, without copying them."""

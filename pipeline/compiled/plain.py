@@ -80,27 +80,28 @@ class PlainParser:
         self._separators: Separators = np.empty(0, np.int32)
         self._samples: list[tuple[list[list[str]], NDArray[np.int64], NDArray[np.int64]]] = []
 
-    def parse(self, chunk: bytes, base: int) -> PlainChunk | None:
-        """Add the rows of ``chunk``, which ends with LF, to ``rows``; None, with nothing added, where it is not plain.
+    def parse(self, data: bytes, size: int, base: int) -> PlainChunk | None:
+        """Add the rows of a chunk, the first ``size`` bytes of ``data``, which end with LF, to ``rows``; None, with
+        nothing added, where it is not plain.
 
         ``base``: offset of the chunk from the split's start.
         """
-        separators = self._find_separators(chunk)
+        separators = self._find_separators(data, size)
         if separators is None:
             return None
         header = self._header
-        with stage("verify", len(chunk)):
-            place = self._library, chunk, ord(header.delimiter), header.fields
+        with stage("verify", size):
+            place = self._library, data, size, ord(header.delimiter), header.fields
             certified = certify(*place, separators, self._max_record)
         if not certified:
             return None
         lines = len(separators) // header.fields
-        doubtful = self._add_rows(chunk, separators, lines, base)
+        doubtful = self._add_rows(data, size, separators, lines, base)
         if len(doubtful) > lines * _MOST_DOUBTS + 8:
             return None
-        self._take_sample(chunk, separators, doubtful, base)
+        self._take_sample(data, separators, doubtful, base)
         self._rows.count += lines - len(doubtful)
-        return PlainChunk(lines, self._texts(chunk, separators, doubtful))
+        return PlainChunk(lines, self._texts(data, separators, doubtful))
 
     def sample(self) -> tuple[TextColumns, NDArray[np.int64]]:
         """Some lines of every chunk as text, and their places in the rows."""
@@ -110,24 +111,22 @@ class PlainParser:
         columns = _as_columns(self._header, [line for some in fields for line in some])
         return TextColumns(columns, begins, begins, begins), np.concatenate([none, *places])
 
-    def _find_separators(self, chunk: bytes) -> Separators | None:
-        if len(self._separators) < len(chunk) // 4 + 128:
-            self._separators = np.empty(len(chunk) // 4 + 128, np.int32)
+    def _find_separators(self, data: bytes, size: int) -> Separators | None:
+        if len(self._separators) < size // 4 + 128:
+            self._separators = np.empty(size // 4 + 128, np.int32)
         room = self._separators
-        found = self._kernel.find_separators(
-            chunk, len(chunk), ord(self._header.delimiter), room.ctypes.data, len(room)
-        )
+        found = self._kernel.find_separators(data, size, ord(self._header.delimiter), room.ctypes.data, len(room))
         return room[:found] if found >= 0 else None
 
-    def _add_rows(self, chunk: bytes, separators: Separators, lines: int, base: int) -> NDArray[np.int32]:
+    def _add_rows(self, data: bytes, size: int, separators: Separators, lines: int, base: int) -> NDArray[np.int32]:
         """Write the rows behind those that count; returns the doubtful lines."""
         rows = self._rows
-        rows.reserve(lines, len(chunk))
+        rows.reserve(lines, size)
         doubtful = np.empty(lines, np.int32)
         pointers = {name: column.ctypes.data for name, column in rows.columns.items()}
         target = _Rows(users=rows.users.ctypes.data, **pointers)
         written = self._kernel.read_rows(
-            chunk,
+            data,
             separators.ctypes.data,
             lines,
             ctypes.byref(self._columns),
@@ -140,34 +139,34 @@ class PlainParser:
         )
         return doubtful[: lines - written]
 
-    def _take_sample(self, chunk: bytes, separators: Separators, doubtful: NDArray[np.int32], base: int) -> None:
+    def _take_sample(self, data: bytes, separators: Separators, doubtful: NDArray[np.int32], base: int) -> None:
         lines = len(separators) // self._header.fields
         sample = np.unique(np.arange(_SAMPLE) * (lines - 1) // (_SAMPLE - 1))
         sample = sample[~np.isin(sample, doubtful)]
-        fields, starts, _ = self._fields(chunk, separators, sample)
+        fields, starts, _ = self._fields(data, separators, sample)
         places = self._rows.count + sample - np.searchsorted(doubtful, sample)
         self._samples.append((fields, np.array(starts, np.int64) + base, places))
 
-    def _texts(self, chunk: bytes, separators: Separators, lines: NDArray[Any]) -> TextColumns:
+    def _texts(self, data: bytes, separators: Separators, lines: NDArray[Any]) -> TextColumns:
         """The columns of some lines as text."""
         if not len(lines):
             return no_columns(self._header)
-        fields, starts, last = self._fields(chunk, separators, lines)
+        fields, starts, last = self._fields(data, separators, lines)
         columns = _as_columns(self._header, fields)
         return TextColumns(columns, np.array(starts, np.int64), np.array(last, np.int64), lines.astype(np.int64))
 
     def _fields(
-        self, chunk: bytes, separators: Separators, lines: NDArray[Any]
+        self, data: bytes, separators: Separators, lines: NDArray[Any]
     ) -> tuple[list[list[str]], list[int], list[int]]:
         """(the columns' texts of every line, where the lines begin, where they end) of some lines."""
         ends = separators.reshape(-1, self._header.fields)
         starts = np.where(lines > 0, ends[lines - 1, -1] + 1, 0).tolist()
         fields, last = [], []
         for start, stops in zip(starts, ends[lines].tolist(), strict=True):
-            if chunk[stops[-1] - 1 : stops[-1]] == b"\r" and stops[-1] > start:
+            if data[stops[-1] - 1 : stops[-1]] == b"\r" and stops[-1] > start:
                 stops[-1] -= 1
             last.append(stops[-1])
-            values = [chunk[stops[at - 1] + 1 if at else start : stops[at]] for at in self._header.columns.values()]
+            values = [data[stops[at - 1] + 1 if at else start : stops[at]] for at in self._header.columns.values()]
             fields.append([(value[1:-1] if value.startswith(b'"') else value).decode() for value in values])
         return fields, starts, last
 

@@ -52,7 +52,7 @@ def read_lines(columns: dict[str, list[str]], geo: GeoTable, doubts: float = 1.0
         parser = PlainParser(Path(kernel()), HEADER, geo, rows, MAX_RECORD)
         values = [columns.get(role, [GOOD[role]] * length) for role in ROLES]
         chunk = "".join("|".join(line) + "\n" for line in zip(*values, strict=True)).encode()
-        found = parser.parse(chunk, 0)
+        found = parser.parse(chunk + b'"x|', len(chunk), 0)
     assert found is not None
     assert (found.lines, rows.count) == (length, length - found.doubtful.records)
     return rows, found.doubtful.lines.tolist()
@@ -308,8 +308,8 @@ def test_broken_separators_are_never_believed(fault: str, file: bytes, monkeypat
     find, certify = PlainParser._find_separators, plain.certify
     answers = []
 
-    def broken(self: PlainParser, chunk: bytes) -> np.ndarray:
-        return np.ascontiguousarray(BREAKS[fault](find(self, chunk).copy()))
+    def broken(self: PlainParser, data: bytes, size: int) -> np.ndarray:
+        return np.ascontiguousarray(BREAKS[fault](find(self, data, size).copy()))
 
     monkeypatch.setattr(PlainParser, "_find_separators", broken)
     monkeypatch.setattr(plain, "certify", lambda *given: answers.append(certify(*given)) or answers[-1])
@@ -340,8 +340,10 @@ def test_the_certificate_is_that_of_the_scanner(data: st.DataObject) -> None:
     broken = data.draw(st.binary(max_size=3))
     chunk = chunk.replace(b"ab", broken.replace(b'"', b"x")) if data.draw(st.booleans()) else chunk
     limit = data.draw(st.integers(5, 90))
-    given = chunk, ord("|"), fields, ends, limit
-    assert certify(Path(kernel()), *given) == (chunk.endswith(b"\n") and scanner.confirm(*given))
+    given = ord("|"), fields, ends, limit
+    behind = data.draw(st.binary(max_size=3))  # of the next chunk
+    certified = certify(Path(kernel()), chunk + behind, len(chunk), *given)
+    assert certified == (chunk.endswith(b"\n") and scanner.confirm(chunk, *given))
 
 
 def rolled(name: str) -> Callable[[SplitRows, slice], None]:
@@ -371,8 +373,8 @@ def other_users(rows: SplitRows, new: slice) -> None:
 def test_wrong_values_refuse_the_file(change: Callable[[SplitRows, slice], None], monkeypatch) -> None:
     add = PlainParser._add_rows
 
-    def broken(self: PlainParser, chunk: bytes, separators: np.ndarray, lines: int, base: int) -> np.ndarray:
-        doubtful = add(self, chunk, separators, lines, base)
+    def broken(self: PlainParser, data: bytes, size: int, ends: np.ndarray, lines: int, base: int) -> np.ndarray:
+        doubtful = add(self, data, size, ends, lines, base)
         change(self._rows, slice(self._rows.count, self._rows.count + lines - len(doubtful)))
         return doubtful
 
@@ -388,9 +390,10 @@ def test_too_many_doubts_leave_the_chunk_to_polars() -> None:
     rows = SplitRows(timestamps=True)
     parser = PlainParser(Path(kernel()), HEADER, GEO.load(), rows, MAX_RECORD)
     line = "|".join(GOOD.values()) + "\n"
-    assert parser.parse((line * 100 + line.replace("|1\n", "|x\n") * 40).encode(), 0) is None
+    many, few = (line.encode() * 100 + line.replace("|1\n", "|x\n").encode() * doubts for doubts in (40, 4))
+    assert parser.parse(many, len(many), 0) is None
     assert rows.count == 0
-    found = parser.parse((line * 100 + line.replace("|1\n", "|x\n") * 4).encode(), 0)
+    found = parser.parse(few, len(few), 0)
     assert found is not None
     assert (found.lines, found.doubtful.records, rows.count) == (104, 4, 100)
 

@@ -1,0 +1,64 @@
+"""How a run ended, for people and programs: its summary or JSON object, its exit code."""
+
+from cli.arguments import Arguments
+from cli.console import LOG, Answer, printable, say
+from cli.profile import print_profile
+from cli.summary import print_summary
+from cli.truth import TruthCheck, check_truth
+from config import Config
+from data_generator.truth import TRUTH_FILE
+from pipeline.errors import GateError
+from pipeline.results import RunResult
+
+
+def answer_result(arguments: Arguments, config: Config, answer: Answer, result: RunResult) -> int:
+    """Gives the JSON object or the summary of a run; returns the exit code."""
+    check = _check(config, result)
+    if LOG.as_json:
+        _log_end(result)
+    answer.give(result.to_json())
+    if not answer.as_json and not arguments.quiet:
+        print_summary(result, check)
+    else:
+        _report_trouble(result, check)
+    if arguments.profile:
+        print_profile(result, stderr=answer.as_json)
+    return exit_code(result)
+
+
+def exit_code(result: RunResult) -> int:
+    """0 for a complete run; 4 when a gate stopped it; 3 when files were refused; 1 for any other failure."""
+    if result.stopped_by_gate:
+        return GateError.exit_code
+    if result.status == "ok":
+        return 0
+    return 3 if result.status == "partial" or result.refused_files else 1
+
+
+def _check(config: Config, result: RunResult) -> TruthCheck | str | None:
+    """The comparison with truth.json; its failure is worth a line, never the run."""
+    try:
+        return check_truth(config, result)
+    except (OSError, ValueError) as error:
+        return f"not checked against {TRUTH_FILE}: {error}"
+
+
+def _log_end(result: RunResult) -> None:
+    """The counts and times of the run; its files have events of their own."""
+    level = {"ok": "info", "partial": "warning", "failed": "error"}[result.status]
+    counts = {name: value for name, value in result.to_json().items() if name not in ("run_id", "refused_files")}
+    LOG.write(level, "run_finished", **counts, refused=len(result.refused_files))
+
+
+def _report_trouble(result: RunResult, check: TruthCheck | str | None) -> None:
+    """What a person must hear even if the summary is not printed."""
+    for refused in result.refused_files:
+        if not LOG.as_json:  # which has its own event of it
+            say(f"refused: {printable(refused.file)}: {printable(refused.reason)}")
+    if result.error:
+        say(printable(result.error), level="error", event="failed")
+    for quality in result.quality:
+        if quality.outcome == "warn":
+            say(str(quality), level="warning", event="quality")
+    if isinstance(check, TruthCheck) and not check.agrees:
+        say(str(check), level="warning", event="truth_differs")
