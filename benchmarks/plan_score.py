@@ -72,6 +72,7 @@ def score(shape: Shape, folder: Path, options: Sequence[str], cache: str) -> Sco
     shutil.rmtree(folder, ignore_errors=True)
     try:
         truth = make_logs(shape, folder / "logs")
+        os.sync()  # or the system writes them while the run is timed
         ran = run_program(folder, folder / "logs", options, {"XDG_CACHE_HOME": cache})
         if wrong := differences(shape, truth, ran.answer, ran.output):
             raise RuntimeError(f"{shape.name}: {wrong}")

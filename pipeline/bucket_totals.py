@@ -50,7 +50,7 @@ def write_totals(path: Path, total: pa.Table) -> RegionSums:
 
 def read_totals(path: Path, first: int, rows: int) -> pa.Table:
     """``rows`` totals from row ``first`` on, in columns of ``SCHEMA``."""
-    file = pq.ParquetFile(path)
+    file = pq.ParquetFile(path, pre_buffer=False)
     counts = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     bounds = np.cumsum([0, *counts])
     low, high = int(np.searchsorted(bounds, first, "right")) - 1, int(np.searchsorted(bounds, first + rows, "left"))

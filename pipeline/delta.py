@@ -23,12 +23,12 @@ import polars_hash as plh
 
 from pipeline.aggregator import BucketResult
 from pipeline.arrow import column
+from pipeline.bucket_rows import read_buckets
 from pipeline.bucket_totals import read_all_totals, write_totals
 from pipeline.dedupe import Keys, in_range, resolve
 from pipeline.intermediate import (
     FINE_BUCKET_BITS,
     bucket_file,
-    read_buckets,
     read_frame,
     split_file,
     write_frame,
@@ -155,7 +155,7 @@ class _Tables(dict[int, Totals]):
 def _add_rows(job: Job, group: BucketGroup, split: int, sign: int, aside: Keys, totals: _Tables) -> int:
     """Add or subtract the rows of a split whose ids are not ``aside``; returns how many these are."""
     path = job.workspace.path("rows", split_file(split))
-    rows, sizes = read_buckets(path, group.first, group.count, job.buckets, _ADDED)
+    rows, sizes = read_buckets(path, group.first, group.count, job.buckets, _ADDED, job.library)
     skipped = np.zeros(len(rows), bool)
     skipped[next(rows_with_prefixes(job, [column(rows, "id_hi").view(np.uint64)], aside))] = True
     first = 0

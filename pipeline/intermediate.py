@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -47,10 +47,11 @@ geo table; offset: the record's first byte, counted from the split's start; cont
 TIMESTAMP_FIELD = pa.field("timestamp", pa.int64())
 """Microseconds since 1970 UTC, or null; only where DEDUPE_KEEP is first or last."""
 
+BUCKETS_KEY = b"logmill.buckets"
+"""In a rows file's metadata, as JSON: in how many buckets it was written, and the bucket of each row group."""
 PLACE_UNIT = 2**32
 """A record's place among all: its split's number times this, plus its offset in the split."""
 
-_BUCKETS_KEY = b"logmill.buckets"
 _PAGE_BYTES = 1 << 22
 """A column of a row group is one page, as a rule: its values can then be found without reading those before."""
 _REGION_BITS = 14
@@ -132,7 +133,7 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
         arrays["timestamp"] = to_arrow(rows["timestamp"], rows["timestamp"] == NO_TIMESTAMP)
     table = pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
     partial = path.with_suffix(".partial")
-    described = schema.with_metadata({_BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()})
+    described = schema.with_metadata({BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()})
     with rows_writer(partial, described) as writer:
         first = 0
         for bucket in used:
@@ -146,7 +147,7 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
 
 def content_marks(rows: SplitRows) -> NDArray[np.int64]:
     """64 bits of each row's id_lo and content, by which copies of an id are told from conflicts, and ids of equal id_hi
-    from one another (docs/decisions/018). They take the place of user_hash.
+    from one another (docs/decisions/019). They take the place of user_hash.
 
     Contents of one user and id differ here wherever they differ: a watch time has 50 bits, a region 14. Those of two
     users differ but for one pair in 2^64.
@@ -174,31 +175,6 @@ def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     )
 
 
-def read_rows(path: Path, bucket: int, buckets: int, columns: list[str] | None = None) -> pa.Table | None:
-    """The rows of one of ``buckets`` buckets of one split, in columns of one chunk; None where it has none.
-
-    The split may have been written with more buckets than ``buckets``, never with fewer.
-    """
-    rows, sizes = read_buckets(path, bucket, 1, buckets, columns)
-    return rows if sizes else None
-
-
-def read_buckets(
-    path: Path, first: int, count: int, buckets: int, columns: list[str] | None = None
-) -> tuple[pa.Table, dict[int, int]]:
-    """The same for ``count`` buckets, from ``first`` on: (their rows, how many of each bucket that has any)."""
-    metadata, written, used = _footer(path)
-    found = [(group, number * buckets // written) for group, number in enumerate(used)]
-    found = [(group, bucket) for group, bucket in found if first <= bucket < first + count]
-    sizes: dict[int, int] = {}
-    for group, bucket in found:
-        sizes[bucket] = sizes.get(bucket, 0) + metadata.row_group(group).num_rows
-    file = pq.ParquetFile(path, metadata=metadata)
-    columns = columns or [name for name in file.schema_arrow.names if name != "content"]
-    table = file.read_row_groups([group for group, _ in found], columns=columns, use_threads=False)
-    return table.combine_chunks(), sizes
-
-
 def take_rows(rows: pa.Table, places: NDArray[np.int64]) -> pl.DataFrame:
     """Some rows, of a table whose columns are in one chunk, as a frame."""
     columns: dict[str, pl.Series] = {}
@@ -212,34 +188,6 @@ def take_rows(rows: pa.Table, places: NDArray[np.int64]) -> pl.DataFrame:
         else:
             columns[name] = pl.Series(to_numpy(values)[places])
     return pl.DataFrame(columns)
-
-
-class _Footer(NamedTuple):
-    """A rows file's row groups; ``used``: the bucket of each, of ``buckets``."""
-
-    metadata: pq.FileMetaData
-    buckets: int
-    used: list[int]
-
-
-_footers: dict[Path, tuple[int, _Footer]] = {}
-_MOST_ROW_GROUPS = 6144
-"""Of all footers that are kept: each takes 6.5 kB."""
-
-
-def _footer(path: Path) -> _Footer:
-    """Kept for the other buckets of a split while there is room: to read it takes as long as some thousand rows."""
-    changed = path.stat().st_mtime_ns  # tells a file from one that took its place
-    before, footer = _footers.get(path, (0, None))
-    if footer and before == changed:
-        return footer
-    metadata = pq.read_metadata(path)
-    buckets, used = json.loads(metadata.schema.to_arrow_schema().metadata[_BUCKETS_KEY])
-    footer = _Footer(metadata, buckets, used)
-    _footers.pop(path, None)
-    if sum(len(kept.used) for _, kept in _footers.values()) + len(used) <= _MOST_ROW_GROUPS:
-        _footers[path] = changed, footer
-    return footer
 
 
 def placed_rows(rows: pa.Table, split: int) -> pl.DataFrame:

@@ -129,6 +129,7 @@ class _Run:
         self.kernel, self.no_kernel = compile_kernel(cache_folder()) if config.COMPILED_PARSER else (None, "")
         self.job = self.setup.make_job(self.workspace, self.sizes, self.geo, self.kernel)
         self._hand_out_job()
+        self.begun = self.clock.seconds().total
 
     def take_inventory(self, request: Request) -> None:
         """Find what is new, and how large its pieces shall be."""
@@ -230,7 +231,9 @@ class _Run:
         _remove_runs(self.config, Path(self.workspace.root))
         self.replays.keep()
         if not self.incremental and not self.outcome.resumed_splits:
-            save_pace(learn(self.pace, self.sizes, self.work, result.seconds), cache_folder())
+            # Without what a first run makes for all later ones.
+            took = replace(result.seconds, phase1=result.seconds.phase1 - self.begun)
+            save_pace(learn(self.pace, self.sizes, self.work, took), cache_folder())
         return self._profiled(result)
 
     def _write_quarantine(self, folder: Path) -> None:

@@ -21,7 +21,7 @@ _PSEUDONYM_BYTES = 64
 _PSEUDONYMS_BYTES = 30_000_000
 """The pseudonyms that a worker remembers, and those of one chunk."""
 _SPLITS_OF_A_WORKER = 8
-_SPLIT_RANGE = (4 * 2**20, 256 * 2**20)
+_SPLIT_RANGE = (4 * 2**20, 128 * 2**20)
 _SHORT_SPLIT = 16 * 2**20
 """Shorter ones only where memory asks for them: each costs some 10 ms."""
 _BUCKET_ROWS_RANGE = (50_000, 1_500_000)

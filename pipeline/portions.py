@@ -13,9 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.arrow import column, to_arrow
+from pipeline.bucket_rows import read_rows
 from pipeline.compiled import find_candidates
 from pipeline.dedupe import Keys, in_range, repeated_keys, rows_with_keys
-from pipeline.intermediate import FINE_MASK, read_rows, split_file
+from pipeline.intermediate import FINE_MASK, split_file
 from pipeline.job import Job
 from pipeline.stages import stage
 
@@ -98,7 +99,8 @@ def _read(
 ) -> Iterator[tuple[int, pa.Table]]:
     for split in splits:
         with stage("load") as load:
-            rows = read_rows(job.workspace.path("rows", split_file(split)), bucket, job.buckets, columns)
+            path = job.workspace.path("rows", split_file(split))
+            rows = read_rows(path, bucket, job.buckets, columns, library=job.library)
             load.amount = len(rows) if rows is not None else 0
         if rows is not None:
             yield split, rows

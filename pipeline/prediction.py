@@ -11,25 +11,25 @@ from pipeline.planner import Plan
 from pipeline.results import PhaseSeconds
 from pipeline.sample import Sample
 
-_START_SECONDS = 0.6
+_START_SECONDS = 0.4
 """Before the first split: the pool's processes and their libraries."""
 _SPARK_READY_SECONDS = 7.5
 """From a run's begin until Spark takes work, beside a busy Phase 1."""
-_BYTE_SECONDS = 1.2e-9
-_ROW_SECONDS = 0.55e-6
-_SPLIT_SECONDS = 0.012
+_BYTE_SECONDS = 0.4e-9
+_ROW_SECONDS = 0.13e-6
+_SPLIT_SECONDS = 0.006
 _WITHOUT_KERNEL = 2.2
 """Polars takes so many times as long for Phase 1 as the compiled parser."""
-_ROW2_SECONDS = 0.25e-6
-_RESULT_ROW2_SECONDS = 0.35e-6
-_BUCKET_SECONDS = 0.012
-_PUBLISH_SECONDS = 0.12
-_RESULT_ROW_SECONDS = 0.25e-6
+_ROW2_SECONDS = 0.05e-6
+_RESULT_ROW2_SECONDS = 0.15e-6
+_BUCKET_SECONDS = 0.006
+_PUBLISH_SECONDS = 0.06
+_RESULT_ROW_SECONDS = 0.1e-6
 
-_PARENT_BYTES = 145e6
-_WORKER_BYTES = 118e6
-_READ_ROW_BYTES = 80
-_READ_TEXT_COPIES = 3
+_PARENT_BYTES = 137e6
+_WORKER_BYTES = 80e6
+_READ_ROW_BYTES = 72
+_READ_TEXT_COPIES = 2
 _BUCKET_ROW_BYTES = 100
 _TOTAL_BYTES = 200
 _WRITTEN_ROW_BYTES = 85
@@ -139,7 +139,7 @@ def _at_once(plan: Plan, work: Work, tasks: int) -> int:
 
 
 def _peak_memory(plan: Plan, work: Work) -> int:
-    """Workers keep what they free, so that each phase adds to the one before, as far as it asks for more."""
+    """Workers keep what they free, and take it again for the next phase: what counts is the one that asks for most."""
     sample = work.sample
     splits = _splits(plan, sample)
     readers, adders = min(plan.workers, max(1, splits)), min(plan.workers, plan.buckets)
@@ -150,7 +150,7 @@ def _peak_memory(plan: Plan, work: Work) -> int:
     writing = plan.workers * min(plan.file_rows, sample.result_rows / 3) * _WRITTEN_ROW_BYTES
     pool = _PARENT_BYTES + plan.workers * _WORKER_BYTES
     if work.engine == "polars":
-        return int(pool + reading + max(adding, writing) + _PUBLISHING_BYTES)
+        return int(pool + max(reading, adding, writing))
     # Spark starts beside Phase 1; its own workers take the place of the pool's.
     return int(pool + _JVM_BYTES + max(reading, max(adding, writing) + _PUBLISHING_BYTES))
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from pipeline.bucket_rows import read_rows
 from pipeline.dedupe import CONTENT, ID, distinct_contents, rows_with_keys
 from pipeline.geo.pairs import NOT_EXAMINED, split_pair
-from pipeline.intermediate import bucket_file, placed_rows, read_frame, read_rows, split_file
+from pipeline.intermediate import bucket_file, placed_rows, read_frame, split_file
 from pipeline.job import Job
 
 Sums = tuple[int, int, int]
@@ -100,7 +101,7 @@ def _contents_in_conflict(job: Job, task: RelocationTask) -> pl.DataFrame:
     keys = np.unique(ids["id_hi"].to_numpy().view(np.uint64))
     frames = []
     for split in task.splits:
-        table = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets)
+        table = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets, library=job.library)
         if table is not None:
             rows = placed_rows(table, split)
             frames.append(rows[rows_with_keys(rows["id_hi"].to_numpy().view(np.uint64), keys)])

@@ -1,4 +1,4 @@
-"""Compile kernel.c and scanner.c once for this machine, into the user's cache folder."""
+"""Compile kernel.c, scanner.c and footer.c once for this machine, into the user's cache folder."""
 
 import ctypes
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernel.c", "scanner.c"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernel.c", "scanner.c", "footer.c"))
 _FLAGS = ("-shared", "-O3", "-fvisibility=hidden", "-std=c11", *(() if sys.platform == "win32" else ("-fPIC",)))
 _SECONDS = 120
 

@@ -1,4 +1,4 @@
-"""kernel.c and scanner.c as Python sees it: loaded once per process, its functions typed."""
+"""kernel.c, scanner.c and footer.c as Python sees them: loaded once per process, its functions typed."""
 
 import ctypes
 from functools import lru_cache
@@ -14,6 +14,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "arrange_column": (None, (_P, _I, _P, _I, _I, _P, _P)),
     "count_text_bytes": (None, (_P, _P, _I, _P)),
     "arrange_texts": (None, (_P, _P, _P, _I, _I, _P, _P, _P, _P)),
+    "find_row_groups": (_I, (ctypes.c_char_p, _I, _P, _I)),
     "new_totals": (_P, (_I,)),
     "free_totals": (None, (_P,)),
     "add_rows": (_I, (_P, _P, _P, _P, _P, _P, _I, _I)),

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import xxhash
 
+from pipeline.bucket_rows import read_rows
 from pipeline.dedupe import Keys, in_range, rows_with_keys
 from pipeline.intermediate import (
     FINE_BUCKET_BITS,
@@ -14,7 +15,6 @@ from pipeline.intermediate import (
     Workspace,
     keys_with_prefixes,
     placed_rows,
-    read_rows,
     split_file,
 )
 from pipeline.known import KnownSplit

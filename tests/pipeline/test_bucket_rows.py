@@ -1,0 +1,136 @@
+"""Rows of buckets: what is read with a part of a footer is what pyarrow finds with all of it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import mock
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import bucket_rows
+from pipeline.bucket_rows import read_buckets, read_rows
+from pipeline.compiled import find_row_groups
+from pipeline.intermediate import write_rows
+from pipeline.rows import SplitRows
+from tests.harness import kernel
+
+
+def make_file(path: Path, bucket_rows: list[int], timestamps: bool = False) -> SplitRows:
+    """A rows file with so many rows in each bucket."""
+    total = sum(bucket_rows)
+    users = [f"u{number}" for number in range(total)]
+    texts = "".join(users).encode()
+    columns = {
+        "id_hi": np.arange(total, dtype=np.uint64) << np.uint64(40),
+        "id_lo": np.arange(total, dtype=np.uint64),
+        "user_hash": np.arange(total, dtype=np.uint64),
+        "region": (np.arange(total) % 7).astype(np.uint16),
+        "micro_minutes": np.arange(total, dtype=np.int64) * 1_000_003,
+        "offset": np.arange(total, dtype=np.uint32) * np.uint32(90),
+    }
+    if timestamps:
+        columns["timestamp"] = np.arange(total, dtype=np.int64)
+    rows = SplitRows.of(
+        columns, np.cumsum([0, *map(len, users)]).astype(np.int64), np.frombuffer(texts or b"\0", np.uint8)
+    )
+    write_rows(path, rows, np.array(bucket_rows))
+    return rows
+
+
+def expected(path: Path, bucket_rows: list[int], first: int, stop: int) -> list[dict]:
+    """By pyarrow alone: the rows that lie behind those of the buckets before."""
+    skipped = sum(bucket_rows[:first])
+    return pq.read_table(path).drop_columns(["content"]).slice(skipped, sum(bucket_rows[first:stop])).to_pylist()
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    with mock.patch.dict(bucket_rows._kept, clear=True):
+        yield
+
+
+@given(
+    counts=st.sampled_from([1, 2, 8, 32, 64]).flatmap(lambda n: st.lists(st.integers(0, 3), min_size=n, max_size=n)),
+    data=st.data(),
+    timestamps=st.booleans(),
+)
+def test_any_buckets_are_read_as_with_the_whole_footer(
+    counts: list[int], data: st.DataObject, timestamps: bool
+) -> None:
+    step = data.draw(st.sampled_from([step for step in (1, 2, 4, 64) if step <= len(counts)]))
+    buckets = len(counts) // step
+    first = data.draw(st.integers(0, buckets - 1))
+    count = data.draw(st.integers(1, buckets - first))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "split-000001.parquet"
+        make_file(path, counts, timestamps)
+        wanted = expected(path, counts, first * step, (first + count) * step)
+        for library in (kernel(), None, kernel()):
+            found, sizes = read_buckets(path, first, count, buckets, library=library and Path(library))
+            assert found.to_pylist() == wanted
+            assert not sizes or found["id_hi"].num_chunks == 1
+            in_bucket = {bucket: sum(counts[bucket * step :][:step]) for bucket in range(first, first + count)}
+            assert sizes == {bucket: rows for bucket, rows in in_bucket.items() if rows}
+
+
+def test_only_the_wanted_columns(tmp_path: Path) -> None:
+    make_file(tmp_path / "x.parquet", [2, 3])
+    found = read_rows(tmp_path / "x.parquet", 1, 2, ["id_hi"], library=Path(kernel()))
+    assert found is not None
+    assert found.column_names == ["id_hi"]
+    assert found.num_rows == 3
+
+
+def test_a_file_that_took_another_ones_place_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    make_file(path, [2, 3])
+    assert read_rows(path, 1, 2, library=Path(kernel())).num_rows == 3
+    make_file(path, [0, 1])
+    os.utime(path, ns=(1, 1))
+    assert read_rows(path, 0, 2, library=Path(kernel())) is None
+    assert read_rows(path, 1, 2, library=Path(kernel())).num_rows == 1
+
+
+def test_footers_beyond_those_that_are_kept_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket_rows, "_MOST_KEPT", 1)
+    for name in ("a", "b", "a", "b"):
+        make_file(tmp_path / name, [1, 2])
+        assert read_rows(tmp_path / name, 1, 2, library=Path(kernel())).num_rows == 2
+    assert list(bucket_rows._kept) == [tmp_path / "a"]
+
+
+@given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8), cut=st.integers(0, 10**6))
+def test_damaged_footers_are_passed_over_within_their_bounds(changes: list[tuple[int, int]], cut: int) -> None:
+    footer = bytearray(whole_footer())
+    for place, byte in changes:
+        footer[place % len(footer)] = byte
+    damaged = bytes(footer[: cut % len(footer) + 1])
+    positions = find_row_groups(Path(kernel()), damaged, 20)
+    if positions is not None:
+        assert len(positions) == 22
+        assert np.all(np.diff(positions) > 0)
+        assert 0 <= positions[0] < positions[-1] <= len(damaged)
+
+
+def test_nesting_without_end_is_no_footer() -> None:
+    for deep in (b"\x19" * 100_000, b"\x1c" * 100_000, b"\x19\xf9" + b"\x19" * 100_000):
+        assert find_row_groups(Path(kernel()), deep, 20) is None
+
+
+_made: list[bytes] = []
+
+
+def whole_footer() -> bytes:
+    """Of a file with 20 row groups."""
+    if not _made:
+        with TemporaryDirectory() as folder:
+            make_file(Path(folder) / "x", [2] * 20)
+            data = (Path(folder) / "x").read_bytes()
+            _made.append(data[-8 - int.from_bytes(data[-8:-4], "little") : -8])
+            assert find_row_groups(Path(kernel()), _made[0], 20) is not None
+    return _made[0]
