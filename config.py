@@ -139,7 +139,8 @@ class Config:
         meaning="How much larger than itself a compressed input may become (16 MiB are always allowed).",
         change="Your logs repeat themselves so much that a harmless file is refused.")
     KEEP_VERSIONS: int = setting(3, integer(1, 1000), unit="versions",
-        meaning="Published versions that are kept.", change="You want to go back further, or need the room.")
+        meaning="Published versions that are kept; a run that finds nothing new makes none.",
+        change="You want to go back further, or need the room.")
     QUARANTINE_RETENTION_DAYS: int = setting(30, integer(1, 36_500), unit="days",
         meaning="How long what stood in rejected records and conflicts is kept after their file was read; the next run "
             "removes what is older: quarantines, and in later ones value and raw. Place and reason stay.",

@@ -24,7 +24,7 @@ MAX_LISTED = 10
 
 def plan_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answers with tables or one JSON object; changes nothing. Raises LogmillError where a run could not begin."""
-    from pipeline.orchestrator import forecast_run
+    from pipeline.preview import forecast_run
 
     found = forecast_run(config, arguments.request)
     if answer.as_json:

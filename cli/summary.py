@@ -11,6 +11,7 @@ from rich.text import Text
 from cli.console import printable
 from cli.progress import PipeConsole
 from cli.truth import TruthCheck
+from config import Config
 from pipeline.results import RunResult
 from utils.units import format_seconds, format_size
 
@@ -40,19 +41,16 @@ def print_summary(result: RunResult, check: TruthCheck | str | None = None, cons
     console.print(_facts(result, check))
     if result.status == "failed" or not result.output_rows:
         return
-    console.print("\nAsk it with DuckDB:")
+    console.print("\nAsk it in SQL:")
     # Unwrapped, so that it can be copied from the terminal as one line.
     console.print(Text(query_command(result.output), style="cyan"), soft_wrap=True)
 
 
 def query_command(output: str) -> str:
     """A shell command: watch time by region from the published result."""
-    path = output.rstrip("/").replace("'", "''")
-    sql = (
-        f"FROM '{path}/*/*.parquet' SELECT geo_region, sum(total_watch_time_min) AS min GROUP BY ALL ORDER BY min DESC"
-    )
-    quoted = f'"{sql}"' if not set('"$`\\!') & set(sql) else shlex.quote(sql)
-    return f"duckdb -c {printable(quoted)}"
+    sql = "SELECT geo_region, sum(total_watch_time_min) AS minutes FROM watch_time GROUP BY ALL ORDER BY minutes DESC"
+    place = "" if output == Config().OUTPUT_DIR else f" --output {printable(shlex.quote(output))}"
+    return f'python main.py query "{sql}"{place}'
 
 
 def _headline(result: RunResult) -> Text:

@@ -39,12 +39,19 @@ def text_bounds(values: pa.StringArray | pa.LargeStringArray) -> NDArray[np.int6
     return bounds.astype(np.int64, copy=False)
 
 
-def take_texts(bounds: NDArray[np.int64], texts: NDArray[np.uint8], places: NDArray[np.int64]) -> pa.LargeStringArray:
-    """Some of the texts that lie between ``bounds``."""
+def texts_at(
+    bounds: NDArray[np.int64], texts: NDArray[np.uint8], places: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """(Bounds, bytes) of some of the texts that lie between ``bounds``, one after the other."""
     starts = bounds[places]
     lengths = bounds[places + 1] - starts
     taken = np.append(0, np.cumsum(lengths))
-    gathered = texts[np.arange(taken[-1]) + np.repeat(starts - taken[:-1], lengths)]
+    return taken, texts[np.arange(taken[-1]) + np.repeat(starts - taken[:-1], lengths)]
+
+
+def take_texts(bounds: NDArray[np.int64], texts: NDArray[np.uint8], places: NDArray[np.int64]) -> pa.LargeStringArray:
+    """The same as an Arrow array."""
+    taken, gathered = texts_at(bounds, texts, places)
     return pa.LargeStringArray.from_buffers(len(places), pa.py_buffer(taken), pa.py_buffer(gathered))
 
 

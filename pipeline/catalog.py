@@ -81,13 +81,13 @@ def current_version(output_dir: str) -> Version:
         folder = output.link.resolve(strict=True).parent
     except (OSError, RuntimeError):
         folder = None
-    record = _read_record(folder, RUN_RECORD) if folder and is_run_folder(folder) else None
-    if folder is None or record is None:
+    version = read_version(folder) if folder and is_run_folder(folder) else None
+    if version is None:
         raise InputError(
             f"nothing is published at {output_dir!r}: expected the link that a run of Logmill makes. Run "
             "`python main.py run` first, or name the right place with --output."
         )
-    return Version(folder, record)
+    return version
 
 
 def kept_versions(output_dir: str) -> list[Version]:
@@ -97,7 +97,13 @@ def kept_versions(output_dir: str) -> list[Version]:
         InputError: a record cannot be read.
     """
     folders = sorted(path for path in Output(output_dir).versions.iterdir() if is_run_folder(path))
-    return [Version(path, record) for path in folders if (record := _read_record(path, RUN_RECORD)) is not None]
+    return [version for path in folders if (version := read_version(path))]
+
+
+def read_version(folder: Path) -> Version | None:
+    """The version in ``folder``; None where there is none. Raises InputError where its record cannot be read."""
+    record = _read_record(folder, RUN_RECORD)
+    return None if record is None else Version(folder, record)
 
 
 def _read_record(folder: Path, name: str) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from pipeline.engines import Engine
 from pipeline.errors import BalanceError
 from pipeline.intermediate import Workspace, bucket_file, coarser, count_rows, read_frame, split_file, write_frame
 from pipeline.job import Job
-from pipeline.phase1 import PlacedSplit
+from pipeline.ledger import PlacedSplit
 from pipeline.phase2 import Totals, aggregate_all, places_of_losers, run_all
 from pipeline.preprocessor import SplitResult
 from pipeline.touched import PickTask, TouchTask, find_touched, pick_rows

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from pipeline.inventory import Inventory, identity
 from pipeline.known import KnownFile, KnownSplit, files_of, header_to_json, result_from_json, result_to_json
+from pipeline.ledger import FileLedger, PlacedSplit
 from pipeline.manifest import Manifest, NewFile
-from pipeline.phase1 import FileLedger, PlacedSplit
 from pipeline.preprocessor import SplitResult
 from pipeline.splits import InputFile, Split, display_name
 from pipeline.store import Store

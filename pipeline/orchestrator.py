@@ -10,7 +10,6 @@ from pathlib import Path
 
 from config import Config
 from pipeline import publication, quality, report
-from pipeline.archives import Expanded, is_archive
 from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
 from pipeline.containment import refuse_outside
@@ -19,35 +18,30 @@ from pipeline.engines.choose import choose_engine, takes_sql
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.environment import check_disk, told_plainly
-from pipeline.errors import InputError
-from pipeline.expansion import expand_all
 from pipeline.fingerprint import fingerprint
-from pipeline.forecast import Forecast, forecast
-from pipeline.geo import GeoTable
-from pipeline.header import without_fields
 from pipeline.history import open_history
 from pipeline.incremental import aggregate_from, compare
 from pipeline.intermediate import Workspace, is_run_folder, new_run_id
 from pipeline.lock import Lock
-from pipeline.outcome import BY_SQL, decisions, make_result, nothing_left
-from pipeline.outlook import FileState, Stock, take_stock
+from pipeline.opening import list_inputs, open_files
+from pipeline.outcome import BY_SQL, decisions, make_result, nothing_left, stays
 from pipeline.output import Output
 from pipeline.pace import load_pace, save_pace
 from pipeline.phase1 import read_files
 from pipeline.phase2 import fewest_buckets, largest_bucket
 from pipeline.planner import plan
 from pipeline.prediction import Work, learn, predict
-from pipeline.record_rules import rule_columns
 from pipeline.replays import Replays
 from pipeline.request import NOTHING_SPECIAL, Request
 from pipeline.results import PhaseSeconds, Progress, RunResult
 from pipeline.retention import oldest_kept, remove_expired
 from pipeline.sample import take_sample
 from pipeline.setup import Setup
-from pipeline.splits import InputFile, display_name, file_size, find_inputs, open_inputs
+from pipeline.splits import display_name
 from pipeline.stages import Spent, stage, sum_up, take
 from pipeline.takeover import finest_buckets, take_over
 from pipeline.timeline import Span, WatchedProgress
+from pipeline.unchanged import repeats
 from pipeline.workers import Workers
 from utils.metrics import PeakMemory, usable_cores
 
@@ -62,7 +56,7 @@ def run(
     the run cannot go on; nothing is published then. ``started``: worker processes, if there are any already.
     """
     this = _Run(config, progress)
-    this.find_inputs()
+    this.find_inputs(request)
     with told_plainly(), ExitStack() as held:
         this.begin(held, request, started)
         this.take_inventory(request)
@@ -93,16 +87,10 @@ class _Run:
         self.choice = choose_engine(config)
         self.spark: SparkEngine | None = None
 
-    def find_inputs(self) -> None:
+    def find_inputs(self, request: Request) -> None:
         """List the files of the input. Raises InputError where there are none."""
-        source = self.config.INPUT_DIR
-        paths, self.skipped = find_inputs(source)
-        if not paths:
-            others = ", ".join(display_name(path) for path in self.skipped[:10])
-            raise InputError(
-                f"nothing to process: no *.csv or *.tsv (or these with .gz or .zst) in {display_name(source)!r}"
-                f"{f' (skipped: {others})' if others else ''}. Name the logs with --input."
-            )
+        source, current = self.config.INPUT_DIR, self.output.current()
+        paths, self.skipped = list_inputs(source, would_go=current if request.prune_missing else None)
         self.paths, self.outside = refuse_outside(source, paths)
 
     def begin(self, held: ExitStack, request: Request, started: Workers | None) -> None:
@@ -217,13 +205,15 @@ class _Run:
         return self._write_record(folder, result)
 
     def publish(self, held: ExitStack) -> RunResult:
-        """Write the new version whole, then make it the current one."""
+        """Write the new version whole, then make it the current one, unless it says what that one says."""
         folder = self.output.begin(self.run_id)
         held.callback(self.output.discard)  # nothing is left there once it is published
         written = publication.write_output(self.engine, self.job, folder, self.totals, self.geo.names, lambda _: None)
         self._write_quarantine(folder)
         publication.write_geo(folder, self.geo)
         result = self._write_record(folder, self._result(written))
+        if self._changes_nothing(folder):
+            return self._leave(result)
         counts = publication.counts_for_the_next(result, self.buckets)
         with stage("publish"):
             self.journal.wait()
@@ -235,6 +225,21 @@ class _Run:
             took = replace(result.seconds, phase1=result.seconds.phase1 - self.begun)
             save_pace(learn(self.pace, self.sizes, self.work, took), cache_folder())
         return self._profiled(result)
+
+    def _changes_nothing(self, folder: Path) -> bool:
+        """Whether the version in ``folder`` would only push out one that differs; old quarantines go with a new one."""
+        current = self.history.current
+        if not current or self.expired or self.forgotten or current.files != set(self.taken.ids):
+            return False
+        return repeats(folder, self.output.versions / current.name)
+
+    def _leave(self, result: RunResult) -> RunResult:
+        """The current version stays the result, which is that of this run, too."""
+        assert self.history.current, "there is one that is repeated"
+        self.journal.wait()
+        _remove_runs(self.config, self.history.base_folder)
+        self.replays.keep()
+        return stays(self._profiled(result), self.history.current.name)
 
     def _write_quarantine(self, folder: Path) -> None:
         earlier = publication.Earlier(self.history.quarantine, self.oldest_kept)
@@ -294,35 +299,6 @@ class _Run:
         return [*self.pool.spans, *(self.spark.spans if self.spark else [])]
 
 
-def check_before_work(config: Config) -> None:
-    """Find early what would stop a run whatever its input: the output's place, Java, rules, the key, the geo table."""
-    setup = Setup.of(config)
-    Output(config.OUTPUT_DIR).check()
-    choose_engine(config)
-    setup.load_geo()
-
-
-def plan_run(config: Config, request: Request) -> list[FileState]:
-    """What a run would do with every file. Changes nothing; raises as a run would where it could not begin."""
-    setup = Setup.of(config)
-    return _take_stock(setup, request, setup.load_geo()).states
-
-
-def forecast_run(config: Config, request: Request) -> Forecast:
-    """What a run would do and take. Changes nothing; raises as a run would where it could not begin."""
-    setup = Setup.of(config)
-    engine, pace, geo = choose_engine(config).adder(config), load_pace(cache_folder()), setup.load_geo()
-    columns = rule_columns(setup.rules, setup.columns)
-    stock = _take_stock(setup, request, geo)
-    return forecast(config, stock, geo, columns, engine=engine, compiled=setup.plain, pace=pace)
-
-
-def _take_stock(setup: Setup, request: Request, geo: GeoTable) -> Stock:
-    config = setup.config
-    job = setup.make_job(Workspace(config.INTERMEDIATE_DIR), plan(config, [], spark=False), geo, None)
-    return take_stock(config, request, fingerprint(job, setup.columns))
-
-
 class _Clock:
     """Wall-clock seconds since the run began, and of each phase."""
 
@@ -339,25 +315,6 @@ class _Clock:
         return PhaseSeconds(total=time.monotonic() - self._begin, **self._laps)
 
 
-def open_files(
-    pool: LocalEngine, setup: Setup, paths: list[str], progress: Progress
-) -> tuple[list[InputFile], dict[str, str]]:
-    """Expand what is compressed and read every header: (files, reasons of the refused ones by path)."""
-    config = setup.config
-    archives = [path for path in paths if is_archive(path)]
-    expanded: dict[str, Expanded] = {}
-    refused: dict[str, str] = {}
-    if archives:
-        progress.phase("Expand compressed files", sum(map(file_size, archives)))
-        expanded, refused = expand_all(pool, archives, config.MAX_EXPANSION_RATIO, progress.advance)
-    readable = [path for path in paths if path not in refused]
-    required, optional = rule_columns(setup.rules, setup.columns)
-    files, headless = open_inputs(readable, required, config.MAX_RECORD_BYTES, optional, expanded)
-    if config.PSEUDONYMIZE_USERS:  # where the header is missing, the line shown is a record with its user
-        headless = {path: without_fields(reason) for path, reason in headless.items()}
-    return files, refused | headless
-
-
 @contextmanager
 def _workspace(config: Config, run_id: str, base: Path) -> Iterator[Workspace]:
     """The run's workspace, after those of earlier runs but ``base`` are removed; expanded inputs go when it ends."""
@@ -368,7 +325,8 @@ def _workspace(config: Config, run_id: str, base: Path) -> Iterator[Workspace]:
     try:
         yield workspace
     finally:
-        shutil.rmtree(workspace.path("spool", ""))
+        if (spool := workspace.path("spool", "")).exists():  # with the rest of what a run need not leave
+            shutil.rmtree(spool)
 
 
 def _remove_runs(config: Config, but: Path) -> None:

@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import TypedDict
 
 from config import Config
 from pipeline import report
 from pipeline.engines.choose import Choice
 from pipeline.geo import GeoTable
+from pipeline.ledger import Phase1
 from pipeline.masking import mask_addresses
-from pipeline.phase1 import Phase1
 from pipeline.phase2 import Totals
 from pipeline.planner import Plan
 from pipeline.publication import Written
@@ -35,7 +36,6 @@ def make_result(
     """The result of a run whose files count: ``ok``, or ``partial`` where some were refused."""
     ledgers = outcome.ledgers
     rejected = sum((ledger.rejected_by_reason for ledger in ledgers), Counter[str]())
-    version = f"{config.OUTPUT_DIR}.versions/{run_id}"
     return RunResult(
         run_id=run_id,
         status="partial" if outcome.refused else "ok",
@@ -61,14 +61,35 @@ def make_result(
         top_regions=written.regions,
         seconds=seconds,
         peak_memory_bytes=peak_memory,
-        version=run_id,
         workers=sizes.workers,
         plan=asdict(sizes),
-        report=f"{version}/{report.REPORT}",
         geo_build=geo.build,
         geo_attribution=geo.attribution,
-        quarantine=f"{version}/quarantine" if rejected or totals.conflicts or outcome.refused else None,
+        **_places(config.OUTPUT_DIR, run_id, bool(rejected or totals.conflicts or outcome.refused)),
     )
+
+
+def stays(result: RunResult, version: str) -> RunResult:
+    """The result of a run that found nothing but what the published ``version`` says."""
+    note = f"nothing has changed since version {version}, which stays the result: no new version"
+    places = _places(result.output, version, result.quarantine is not None)
+    return replace(result, notes=(*result.notes, note), **places)
+
+
+class _Places(TypedDict):
+    version: str
+    report: str
+    quarantine: str | None
+
+
+def _places(output: str, version: str, quarantine: bool) -> _Places:
+    """Where the parts of a version lie."""
+    folder = f"{output}.versions/{version}"
+    return {
+        "version": version,
+        "report": f"{folder}/{report.REPORT}",
+        "quarantine": f"{folder}/quarantine" if quarantine else None,
+    }
 
 
 def nothing_left(run_id: str, config: Config, choice: Choice, outcome: Phase1, seconds: PhaseSeconds) -> RunResult:

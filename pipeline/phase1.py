@@ -1,146 +1,16 @@
 """Phase 1 over all files: run the splits, join their ends, and account for every record of every file."""
 
-import math
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from pipeline.content import hash_file
 from pipeline.engines import Engine
 from pipeline.errors import FileRefused, WorkerDied
-from pipeline.job import Job
+from pipeline.ledger import FileLedger, Phase1, PlacedSplit
 from pipeline.preprocessor import SplitResult, preprocess
-from pipeline.splits import InputFile, Split, cut, cut_rest, file_size, unchanged
-from pipeline.stages import stage
-
-
-@dataclass(frozen=True)
-class PlacedSplit:
-    """A split's result with the physical line (from 1) on which its records begin."""
-
-    result: SplitResult
-    first_line: int
-
-
-@dataclass(frozen=True)
-class FileLedger:
-    """One file that counts: its splits in order, the sums over them, and the hash of its bytes as they lie on disk.
-
-    ``at_hand``: whether the bytes can be read again at its path; ``listed_as``: its name in the records of the version
-    before, empty for a file that is new; ``read_at``: when an earlier run read it (epoch seconds), else infinite.
-    """
-
-    file: InputFile
-    splits: tuple[PlacedSplit, ...] = ()
-    content_hash: str = ""
-    at_hand: bool = True
-    listed_as: str = ""
-    read_at: float = math.inf
-
-    @property
-    def records(self) -> int:
-        """Records by the scanner's count."""
-        return sum(split.result.records for split in self.splits)
-
-    @property
-    def duplicates(self) -> int:
-        """Copies that Phase 1 dropped."""
-        return sum(split.result.duplicates for split in self.splits)
-
-    @property
-    def handed_over(self) -> int:
-        """Rows that went to Phase 2."""
-        return sum(split.result.handed_over for split in self.splits)
-
-    @property
-    def blank_lines(self) -> int:
-        """Blank lines, which are no records."""
-        return sum(split.result.blank_lines for split in self.splits)
-
-    @property
-    def preamble_lines(self) -> int:
-        """Lines before the header."""
-        return self.file.header.first_line - 2 if self.file.header else 0
-
-    @property
-    def rejected_by_reason(self) -> Counter[str]:
-        """Rejected records."""
-        return sum((Counter(split.result.rejected_by_reason) for split in self.splits), Counter())
-
-    @property
-    def warned(self) -> Counter[str]:
-        """Records that break a warning rule, by its reason."""
-        return sum((Counter(split.result.warned) for split in self.splits), Counter())
-
-    def balances(self) -> bool:
-        """Whether every record is rejected, dropped or handed over."""
-        rejected = self.rejected_by_reason.total()
-        return self.records == rejected + self.duplicates + self.handed_over
-
-
-@dataclass
-class Phase1:
-    """What Phase 1 leaves: the files that count, and the reasons of those refused, by path.
-
-    ``resumed_splits``: how many splits of files that were read now had been finished by an interrupted run.
-    """
-
-    ledgers: list[FileLedger] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-    resumed_splits: int = 0
-
-    @property
-    def splits(self) -> list[PlacedSplit]:
-        """All splits that count."""
-        return [split for ledger in self.ledgers for split in ledger.splits]
-
-    @property
-    def handed_over(self) -> int:
-        """Rows that went to Phase 2."""
-        return sum(ledger.handed_over for ledger in self.ledgers)
-
-
-@dataclass(frozen=True)
-class ReadTask:
-    """Work on the file ``path``: preprocess ``split``, if any; then take the hash of the whole file, if ``hashed``."""
-
-    path: str
-    split: Split | None
-    hashed: bool
-
-
-def read_part(job: Job, task: ReadTask, report: Callable[[int], None]) -> tuple[SplitResult | None, str | None]:
-    """(counts of the split, hash of the file), each where the task asks for it. Raises FileRefused."""
-    result = preprocess(job, task.split, report) if task.split else None
-    if not task.hashed:
-        return result, None
-    try:
-        with stage("checksum", file_size(task.path)):
-            return result, hash_file(task.path)
-    except OSError as fault:
-        raise FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.") from fault
-
-
-def _read_tasks(
-    files: list[InputFile], splits: dict[str, list[Split]], done: Mapping[int, SplitResult]
-) -> list[ReadTask]:
-    """Tasks file by file, those with the largest splits first, so that the last to finish is small.
-
-    Each file is hashed while its bytes are likely in the system's cache: a small one after its only split, a large one
-    amid its splits. An expanded file's hash is known.
-    """
-    tasks: list[list[ReadTask]] = []
-    for file in files:
-        parts = [split for split in splits[file.path] if split.number not in done]
-        of_file = [ReadTask(file.path, split, len(parts) == 1 and not file.expanded) for split in parts]
-        if len(parts) != 1 and not file.expanded:
-            of_file.insert(len(parts) // 2, ReadTask(file.path, None, True))
-        tasks.append(of_file)
-    tasks.sort(
-        key=lambda of_file: -max((task.split.stop - task.split.start for task in of_file if task.split), default=0)
-    )
-    return [task for of_file in tasks for task in of_file]
+from pipeline.reading import ReadTask, group, read_parts, read_tasks
+from pipeline.splits import InputFile, Split, cut, cut_rest, unchanged
 
 
 class Record(Protocol):
@@ -204,31 +74,40 @@ def read_files(
 ) -> Phase1:
     """Preprocess all files. A file is refused whole where a split of it fails, does not balance or was changed.
 
-    Where rows are more than planned, splits end early (``preprocess``); what they leave is read in further rounds.
+    ``advance`` gets bytes, in all the sizes of the files. Where rows are more than planned, splits end early
+    (``preprocess``); what they leave is read in further rounds.
     """
     outcome, record = Phase1(), record or NoRecord()
+    progress = _Whole(sum(file.size for file in files), advance)
     hashes = {file.path: file.expanded.content_hash for file in files if file.expanded}
     by_path: dict[str, list[Split]] = defaultdict(list)
     for split in cut(files, split_bytes):
         by_path[split.path].append(split)
     results = record.begin(files, by_path)
-    advance(sum(result.stop - result.start for result in results.values()))
+    progress(sum(result.stop - result.start for result in results.values()))
     outcome.resumed_splits = len(results)
     _divide_all(by_path, results, record)
-    tasks = _read_tasks(files, by_path, results)
+    tasks = group(read_tasks(files, by_path, results))
     while tasks:
-        for task, found in engine.map(read_part, tasks, advance):
-            if isinstance(found, Exception):
-                outcome.refused.setdefault(task.path, _reason(found))
+        again: list[ReadTask] = []
+        for together, found in engine.map(read_parts, tasks, progress):
+            if isinstance(found, WorkerDied) and len(together) > 1:
+                again += together  # each alone: the others must not suffer for one
                 continue
-            result, content_hash = found
-            if result:
-                results[result.split.number] = result
-                record.finish_split(result)
-            if content_hash:
-                hashes[task.path] = content_hash
+            parts = [found] * len(together) if isinstance(found, Exception) else found
+            for task, part in zip(together, parts, strict=True):
+                if isinstance(part, Exception):
+                    outcome.refused.setdefault(task.path, _reason(part))
+                    continue
+                result, content_hash = part
+                if result:
+                    results[result.split.number] = result
+                    record.finish_split(result)
+                if content_hash:
+                    hashes[task.path] = content_hash
         rest = _divide_all(by_path, results, record)
-        tasks = [ReadTask(split.path, split, False) for split in rest if split.path not in outcome.refused]
+        again += [ReadTask(split.path, split, False) for split in rest if split.path not in outcome.refused]
+        tasks = [(task,) for task in again]
     for file in files:
         if file.path in outcome.refused:
             continue
@@ -240,7 +119,23 @@ def read_files(
         record.finish_file(ledger)
         outcome.ledgers.append(ledger)
     record.flush()
+    progress.end()  # headers, and what was refused
     return outcome
+
+
+class _Whole:
+    """Tells how far the work is, in all by ``total``, also where some is done again or never."""
+
+    def __init__(self, total: int, tell: Callable[[int], None]) -> None:
+        self._left, self._tell = total, tell
+
+    def __call__(self, amount: int) -> None:
+        amount = min(amount, self._left)
+        self._left -= amount
+        self._tell(amount)
+
+    def end(self) -> None:
+        self(self._left)
 
 
 def _divide_all(splits: dict[str, list[Split]], results: dict[int, SplitResult], record: Record) -> list[Split]:

@@ -20,7 +20,7 @@ from pipeline.engines import Engine, Kernel, Result, Task
 from pipeline.errors import BalanceError
 from pipeline.intermediate import PLACE_UNIT, Workspace, coarser, read_frame
 from pipeline.job import Job
-from pipeline.phase1 import Phase1, PlacedSplit
+from pipeline.ledger import Phase1, PlacedSplit
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
-import polars as pl
-import polars_hash as plh
 from numpy.typing import NDArray
 
 from pipeline.compiled import Part, PlainParser, arrange, find_candidates, judge_copies
-from pipeline.csv_reader import SplitReader, judge_values
+from pipeline.confirmation import DISAGREEMENT, Confirmation
+from pipeline.csv_reader import SplitReader
 from pipeline.dedupe import distinct_contents, repeated_keys, rows_with_keys
+from pipeline.enrichment import enrich
 from pipeline.errors import FileRefused
-from pipeline.geo import GeoTable
-from pipeline.header import Header
 from pipeline.intermediate import FINE_BUCKET_BITS, FINE_MASK, save_array, split_file, write_index, write_rows
 from pipeline.job import Job
 from pipeline.pseudonyms import hide_in_rejected, hide_users
@@ -24,7 +22,6 @@ from pipeline.rows import NO_TIMESTAMP, ROW_BYTES, SplitRows
 from pipeline.splits import Split
 from pipeline.stages import stage
 
-_WORD = pl.lit(1 << 64, dtype=pl.UInt128)
 _USUAL_USER_BYTES = 16
 
 
@@ -59,8 +56,18 @@ class SplitResult:
 def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitResult:
     """Read, verify, enrich, deduplicate and write one split; ``report`` is told the bytes as they are done.
 
-    Raises FileRefused where the file cannot be read, or not to the contract.
+    Raises FileRefused where the file cannot be read, or not to the contract, or where the compiled parser is wrong.
     """
+    sampled = Confirmation(job)
+    result = read_split(job, split, report, sampled)
+    if sampled.find_wrong():
+        raise FileRefused(DISAGREEMENT)
+    return result
+
+
+def read_split(job: Job, split: Split, report: Callable[[int], None], sampled: Confirmation) -> SplitResult:
+    """The same, but what the compiled parser made of the split counts only if ``sampled``, which gets rows of it, finds
+    it right."""
     key = job.pseudonyms.load() if job.pseudonyms else None
     warned: Counter[str] = Counter()
     records = blank_lines = lines = 0
@@ -89,8 +96,7 @@ def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitRe
             if rows.held_bytes >= job.held_bytes:
                 break
     if plain:
-        with stage("verify"):
-            _confirm_sample(plain, rows, job, split.header)
+        sampled.add(split, plain, rows)
     save_array(job.workspace.path("lines", split_file(split.number, "npy")), np.array(marks, np.int64).reshape(-1, 2))
     duplicates = 0
     bucket_rows = np.zeros(job.buckets, np.int64)
@@ -139,49 +145,6 @@ def _expected_rows(split: Split, job: Job) -> int:
     width = split.header.row_width
     most = job.held_bytes // ROW_BYTES
     return min(most, int((split.stop - split.start) / width * 1.05)) + 1000 if width else 0
-
-
-def _confirm_sample(plain: PlainParser, rows: SplitRows, job: Job, header: Header) -> None:
-    """Compare sampled rows of the compiled parser with what the rules in values.py and Polars make of their texts.
-
-    Raises FileRefused where they differ: then nothing that the compiled parser made of this file can be trusted.
-    """
-    texts, places = plain.sample()
-    good = judge_values(texts, b"", header, ())
-    expected = SplitRows(timestamps="timestamp" in good.columns)
-    expected.append(enrich(good, job.geo()))
-    found = rows.frame(places).drop("place")
-    same_hashes = np.array_equal(rows["user_hash"][places], expected["user_hash"])
-    if not same_hashes or not found.equals(expected.frame(np.arange(expected.count)).drop("place")):
-        raise FileRefused(
-            "the compiled parser and the rules disagree about a value. A fault in the program; please report it with "
-            "that file, and set COMPILED_PARSER to false to read without that parser."
-        )
-
-
-def enrich(rows: pl.DataFrame, geo: GeoTable) -> pl.DataFrame:
-    """Hash ids and users and resolve addresses.
-
-    In: the rows of a ``Batch``. Out: id_hi, id_lo, user_hash (UInt64), user_id, region (UInt16), micro_minutes, offset
-    and, where given, timestamp.
-    """
-    with stage("hash", len(rows)):
-        hashes = (
-            rows.lazy()
-            .select(
-                id=plh.col("log_id").nchash.xxh3_128(),
-                user_hash=plh.col("user_id").nchash.xxh3_64(),
-            )
-            .select(
-                id_hi=(pl.col("id") // _WORD).cast(pl.UInt64),
-                id_lo=pl.col("id").cast(pl.UInt64, wrap_numerical=True),
-                user_hash="user_hash",
-            )
-            .collect()
-        )
-    with stage("geo", len(rows)):
-        region = pl.Series("region", geo.lookup(rows["ip_address"]), dtype=pl.UInt16)
-    return hashes.with_columns(rows.drop("log_id", "ip_address").get_columns()).with_columns(region)
 
 
 def drop_duplicates(rows: SplitRows, job: Job) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

@@ -11,8 +11,8 @@ from pipeline.errors import BalanceError
 from pipeline.geo import GeoTable
 from pipeline.header import without_fields
 from pipeline.job import Job
+from pipeline.ledger import FileLedger, Phase1
 from pipeline.output import RegionFile, WriteTask, write_files
-from pipeline.phase1 import FileLedger, Phase1
 from pipeline.phase2 import Totals, conflict_places, run_all
 from pipeline.quarantine import ConflictTask, Quarantine, conflict_file, fetch_conflicts, reject_file
 from pipeline.results import MICRO, Progress, RegionTotal, RunResult

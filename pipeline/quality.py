@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.phase1 import Phase1
+from pipeline.ledger import Phase1
 from pipeline.phase2 import Totals
 from pipeline.quality_settings import Gate
 from pipeline.record_rules import BoundRule

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -37,7 +38,7 @@ def bind_rules(rules: Iterable[Rule], accepted: Names, read: Names) -> tuple[Bou
     bound = []
     for rule in rules:
         if rule.pattern is not None:
-            _check_pattern(rule)
+            _check_pattern(rule, rule.pattern)
         if rule.column is None:
             bound.append(BoundRule(rule, "watch_time", accepted["watch_time"]))
             continue
@@ -86,20 +87,36 @@ def _broken(rule: Rule, text: pl.Series, micro: NDArray[np.int64]) -> NDArray[np
         return micro > most
     if rule.allowed is not None:
         return ~text.is_in(list(rule.allowed)).to_numpy()
-    return ~text.str.contains(_whole(rule)).to_numpy()
+    assert rule.pattern is not None, "a rule has one of the three"
+    return ~text.str.contains(_whole(rule.pattern)).to_numpy()
 
 
-def _whole(rule: Rule) -> str:
-    return rf"\A(?:{rule.pattern})\z"
+@lru_cache(maxsize=64)
+def _whole(pattern: str) -> str:
+    """The pattern for all of a text. Raises PolarsError where it is no regular expression.
 
-
-def _check_pattern(rule: Rule) -> None:
+    A comment at the end of a verbose one would hide the bracket, unless a line end is between them.
+    """
+    _compile(pattern)  # alone as well: "a)|(b" is one only in the brackets of the other
+    whole = rf"\A(?:{pattern})\z"
     try:
-        for pattern in (rule.pattern, _whole(rule)):  # alone as well: "a)|(b" is one only in the brackets of the other
-            pl.Series([""]).str.contains(pattern or "")
+        _compile(whole)
+    except pl.exceptions.PolarsError:
+        whole = f"\\A(?:{pattern}\n)\\z"
+        _compile(whole)
+    return whole
+
+
+def _compile(pattern: str) -> None:
+    pl.Series([""]).str.contains(pattern)
+
+
+def _check_pattern(rule: Rule, pattern: str) -> None:
+    try:
+        _whole(pattern)
     except pl.exceptions.PolarsError as fault:
         reason = next((line[7:] for line in str(fault).splitlines() if line.startswith("error:")), "refused")
         raise ConfigError(
-            f"RECORD_RULES: the pattern {rule.pattern!r} of rule {rule.name!r} is no regular expression: {reason}. "
+            f"RECORD_RULES: the pattern {pattern!r} of rule {rule.name!r} is no regular expression: {reason}. "
             "Expected the syntax of https://docs.rs/regex, which has no look-around. Correct it there."
         ) from None

@@ -22,7 +22,7 @@ from pipeline.geo.pairs import pair_tables
 from pipeline.geo_diff import GeoDiff, NotExamined, add_up, check_before, make_diff
 from pipeline.intermediate import Workspace, new_run_id
 from pipeline.lock import Lock
-from pipeline.orchestrator import open_files
+from pipeline.opening import open_files
 from pipeline.phase1 import read_files
 from pipeline.phase2 import aggregate_all, fewest_buckets, run_all
 from pipeline.planner import plan
@@ -31,6 +31,8 @@ from pipeline.relocation import RelocationTask, relocate
 from pipeline.results import Progress
 from pipeline.setup import Setup
 from pipeline.unexamined import take_unexamined
+
+_LISTED = 3
 
 
 def compare_databases(config: Config, progress: Progress) -> GeoDiff:
@@ -79,7 +81,7 @@ def compare_databases(config: Config, progress: Progress) -> GeoDiff:
         tasks = [RelocationTask(bucket.bucket, numbers) for bucket in totals.buckets]
         found = add_up(run_all(pool, relocate, tasks, lambda _: None))
     check_before(version, found)
-    builds = old.build, new.build
+    builds = name_builds(old, new)
     files_lost = [NotExamined(file.shown, lost[file.id]) for file in published.counted if file.id in lost]
     return make_diff(version, builds, found, len(published.counted), files_lost, time.monotonic() - begun)
 
@@ -106,6 +108,21 @@ def _old_table(version: Version) -> GeoTable:
                 "comparing."
             ) from None
         return table
+
+
+def name_builds(old: GeoTable, new: GeoTable) -> tuple[str, str]:
+    """The builds of both; of the same database with other regions, the regions of the first countries that differ."""
+    if old.build != new.build or old.digest == new.digest:
+        return old.build, new.build
+    before, after = dict(old.source.regions), dict(new.source.regions)
+    changed = sorted(country for country in before | after if before.get(country) != after.get(country))
+
+    def name(table: GeoTable, regions: dict[str, str]) -> str:
+        shown = ", ".join(f"{country}: {regions.get(country, 'UNKNOWN')}" for country in changed[:_LISTED])
+        more = f" and {len(changed) - _LISTED:,} more" if len(changed) > _LISTED else ""
+        return f"{table.build} ({shown}{more})" if changed else f"{table.build} (table {table.digest[:8]})"
+
+    return name(old, before), name(new, after)
 
 
 def _check_level(config: Config, version: Version) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.arrow import take_texts, to_arrow, to_series
+from pipeline.arrow import take_texts, texts_at, to_arrow, to_series
 
 NO_TIMESTAMP = np.iinfo(np.int64).min
 """Stands for a missing timestamp, which Parquet then holds as null."""
@@ -81,13 +81,25 @@ class SplitRows:
         texts = (
             np.frombuffer(users.buffers()[2], np.uint8)[ends[0] : ends[-1]] if ends[-1] > ends[0] else self.users[:0]
         )
-        self.reserve(len(frame), len(texts))
-        used, stop = self.text_bytes, self.count + len(frame)
+        columns = {name: frame[name] for name in self.columns.keys() - {"user_end"}}
+        if "timestamp" in columns:
+            columns["timestamp"] = columns["timestamp"].fill_null(NO_TIMESTAMP)
+        self._add(texts, ends - ends[0], {name: values.to_numpy() for name, values in columns.items()})
+
+    def extend(self, others: "SplitRows", places: NDArray[np.int64]) -> None:
+        """Add some rows of others, which have the same columns."""
+        bounds, texts = others._texts_at(places)
+        columns = {name: others[name][places] for name in self.columns.keys() - {"user_end"}}
+        self._add(texts, bounds, columns)
+
+    def _add(self, texts: NDArray[np.uint8], bounds: NDArray[np.int64], columns: dict[str, NDArray[Any]]) -> None:
+        rows = len(bounds) - 1
+        self.reserve(rows, len(texts))
+        used, stop = self.text_bytes, self.count + rows
         self.users[used : used + len(texts)] = texts
-        self.columns["user_end"][self.count : stop] = ends[1:] - ends[0] + used
-        for name in self.columns.keys() - {"user_end"}:
-            values = frame[name].fill_null(NO_TIMESTAMP) if name == "timestamp" else frame[name]
-            self.columns[name][self.count : stop] = values.to_numpy()
+        self.columns["user_end"][self.count : stop] = bounds[1:] + used
+        for name, values in columns.items():
+            self.columns[name][self.count : stop] = values
         self.count = stop
 
     def frame(self, places: NDArray[np.int64]) -> pl.DataFrame:
@@ -110,6 +122,10 @@ class SplitRows:
         columns = {name: column[places] for name, column in self.columns.items() if name != "user_end"}
         bounds = np.frombuffer(users.buffers()[1], np.int64)
         return SplitRows.of(columns, bounds, np.frombuffer(users.buffers()[2] or b"", np.uint8))
+
+    def _texts_at(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """(bounds, bytes) of some user_ids, one after the other."""
+        return texts_at(self._bounds, self.users, places)
 
     def user_ids(self) -> pa.LargeStringArray:
         """All user_ids, without copying them."""

@@ -8,7 +8,7 @@ from pipeline.history import History
 from pipeline.inventory import Inventory
 from pipeline.journal import Journal, ledger_of
 from pipeline.known import KnownFile
-from pipeline.phase1 import Phase1
+from pipeline.ledger import Phase1
 from pipeline.results import RunResult, Share
 from pipeline.splits import display_name
 

@@ -14,7 +14,7 @@ from pipeline.geo.ranges import U16
 from pipeline.intermediate import Workspace, rows_writer, split_file
 from pipeline.job import Job
 from pipeline.journal import ledger_of
-from pipeline.phase1 import Phase1, PlacedSplit
+from pipeline.ledger import Phase1, PlacedSplit
 
 
 def take_unexamined(

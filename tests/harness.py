@@ -16,19 +16,21 @@ import polars as pl
 import pyarrow.parquet as pq
 import xxhash
 
-from pipeline import phase1, preprocessor, publication
+from pipeline import preprocessor, publication
 from pipeline.cache import cache_folder
 from pipeline.compiled import compile_kernel
+from pipeline.csv_reader import SplitReader
 from pipeline.geo import GeoTable
 from pipeline.geo.ranges import CountryRanges
 from pipeline.geo.table import GeoSource, prepare
 from pipeline.intermediate import Workspace
 from pipeline.job import Job
-from pipeline.phase1 import Phase1, read_files
+from pipeline.ledger import Phase1
+from pipeline.phase1 import read_files
 from pipeline.phase2 import Totals, aggregate_all
 from pipeline.quarantine import reject_file
 from pipeline.rows import SplitRows
-from pipeline.splits import open_inputs
+from pipeline.splits import Split, open_inputs
 from tests.reference import ROLES
 
 HEADER = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
@@ -100,18 +102,21 @@ class InProcessEngine:
     name = "polars"
 
     def map(self, kernel: Callable, tasks: Sequence, advance: Callable[[int], None]) -> Iterator[tuple]:
+        drop_duplicates, open_split = preprocessor.drop_duplicates, preprocessor.SplitReader
+        reading: list[int] = []
+
+        def note(split: Split, *more: object) -> SplitReader:
+            self.rows.pop(split.number, None)
+            reading.append(split.number)
+            return open_split(split, *more)
+
+        def spy(rows: SplitRows, job: Job) -> tuple:
+            self.rows[reading[-1]] = deepcopy(rows)
+            return drop_duplicates(rows, job)
+
         for task in tasks:
-            split = task.split if kernel is phase1.read_part else task if kernel is preprocessor.preprocess else None
-            if split:
-                self.rows.pop(split.number, None)
-            drop_duplicates = preprocessor.drop_duplicates
-
-            def spy(rows: SplitRows, job: Job, split=split, drop_duplicates=drop_duplicates) -> tuple:
-                self.rows[split.number] = deepcopy(rows)
-                return drop_duplicates(rows, job)
-
             try:
-                with mock.patch.object(preprocessor, "drop_duplicates", spy):
+                with mock.patch.multiple(preprocessor, drop_duplicates=spy, SplitReader=note):
                     result = kernel(self.job, task, advance)
             except Exception as fault:
                 result = fault
@@ -182,9 +187,10 @@ class Harness:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.root)
 
-    def read(self) -> Phase1:
-        """Phase 1 over all files."""
+    def read(self, **names: tuple[str, ...]) -> Phase1:
+        """Phase 1 over all files; ``names``: header names of some roles, instead of the one that is usual."""
         wanted = {role: (name,) for role, name in ROLES.items() if role != "timestamp" or self.job.keep != "longest"}
+        wanted |= names
         files, refused = open_inputs(self.paths, wanted, self.job.max_record)
         outcome = read_files(self.engine, files, self.split_bytes, lambda _: None)
         outcome.refused |= refused

@@ -6,7 +6,7 @@ from pipeline.compiled.arrange import arrange
 from pipeline.compiled.build import compile_kernel
 from pipeline.compiled.copies import Copies, Part, find_candidates, judge_copies, search_candidates
 from pipeline.compiled.footer import find_row_groups
-from pipeline.compiled.plain import PlainParser
+from pipeline.compiled.plain import PlainParser, as_columns
 from pipeline.compiled.totals import Totals
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "PlainParser",
     "Totals",
     "arrange",
+    "as_columns",
     "compile_kernel",
     "find_candidates",
     "find_row_groups",

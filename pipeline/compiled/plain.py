@@ -1,6 +1,7 @@
 """Plain chunks through the compiled kernel: bytes → verified field ends → rows, and the few lines left to others."""
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,13 +104,12 @@ class PlainParser:
         self._rows.count += lines - len(doubtful)
         return PlainChunk(lines, self._texts(data, separators, doubtful))
 
-    def sample(self) -> tuple[TextColumns, NDArray[np.int64]]:
-        """Some lines of every chunk as text, and their places in the rows."""
+    def sample(self) -> tuple[list[list[str]], NDArray[np.int64], NDArray[np.int64]]:
+        """(texts of the columns, offset in the split, place in the rows) of some lines of every chunk."""
         fields, offsets, places = zip(*self._samples, strict=True) if self._samples else ((), (), ())
         none = np.empty(0, np.int64)
-        begins = np.concatenate([none, *offsets])
-        columns = _as_columns(self._header, [line for some in fields for line in some])
-        return TextColumns(columns, begins, begins, begins), np.concatenate([none, *places])
+        lines = [line for some in fields for line in some]
+        return lines, np.concatenate([none, *offsets]), np.concatenate([none, *places])
 
     def _find_separators(self, data: bytes, size: int) -> Separators | None:
         if len(self._separators) < size // 4 + 128:
@@ -152,7 +152,7 @@ class PlainParser:
         if not len(lines):
             return no_columns(self._header)
         fields, starts, last = self._fields(data, separators, lines)
-        columns = _as_columns(self._header, fields)
+        columns = as_columns(self._header, fields)
         return TextColumns(columns, np.array(starts, np.int64), np.array(last, np.int64), lines.astype(np.int64))
 
     def _fields(
@@ -171,7 +171,8 @@ class PlainParser:
         return fields, starts, last
 
 
-def _as_columns(header: Header, lines: list[list[str]]) -> dict[str, pl.Series]:
+def as_columns(header: Header, lines: Sequence[Sequence[str]]) -> dict[str, pl.Series]:
+    """Columns by role of lines that have their texts in the order of ``header.columns``."""
     return {
         role: pl.Series([line[place] for line in lines], dtype=pl.String) for place, role in enumerate(header.columns)
     }

@@ -19,7 +19,7 @@ from pipeline.timeline import Span, timed
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-    from pipeline.phase1 import PlacedSplit
+    from pipeline.ledger import PlacedSplit
     from pipeline.phase2 import Totals
 
 Task = TypeVar("Task")

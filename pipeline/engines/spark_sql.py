@@ -24,7 +24,7 @@ from pipeline.engines.guard import run_guarded
 from pipeline.errors import BalanceError
 from pipeline.intermediate import PLACE_UNIT, bucket_file, split_file, write_frame
 from pipeline.job import Job
-from pipeline.phase1 import PlacedSplit
+from pipeline.ledger import PlacedSplit
 from pipeline.phase2 import Totals, sum_up
 from pipeline.totals import merge_totals, order_totals
 

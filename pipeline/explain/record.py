@@ -15,9 +15,9 @@ from pipeline.explain.rejected import RejectedCopy, find_rejected, rejected_offs
 from pipeline.explain.sources import Source, open_source, placed_splits
 from pipeline.intermediate import FINE_MASK, PLACE_UNIT
 from pipeline.known import KnownFile
+from pipeline.ledger import PlacedSplit
 from pipeline.masking import mask_addresses
 from pipeline.outlook import state_of
-from pipeline.phase1 import PlacedSplit
 from pipeline.results import MICRO
 
 OUTCOMES = COUNTS, CONFLICT, DUPLICATE, NOT_COUNTED = "counts", "conflict", "duplicate", "not counted"

@@ -10,8 +10,8 @@ from pipeline.header import Header
 from pipeline.intermediate import split_file
 from pipeline.journal import ledger_of
 from pipeline.known import KnownFile
+from pipeline.ledger import PlacedSplit
 from pipeline.masking import mask_addresses
-from pipeline.phase1 import PlacedSplit
 from pipeline.records import read_record
 
 

@@ -20,7 +20,7 @@ from pipeline.errors import FileRefused
 from pipeline.intermediate import Workspace, split_file
 from pipeline.journal import ledger_of
 from pipeline.known import KnownFile, take_hint
-from pipeline.phase1 import PlacedSplit
+from pipeline.ledger import PlacedSplit
 from pipeline.quarantine import record_at
 
 _MAX_RATIO = 1_000_000

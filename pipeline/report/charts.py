@@ -15,7 +15,7 @@ MOST_REASONS = 24
 MOST_RUNS = 30
 STAGES = {
     "expand": "expand",
-    "read_part": "read",
+    "read_parts": "read",
     "preprocess": "read again",
     "find_contested": "find copies",
     "aggregate": "add up",

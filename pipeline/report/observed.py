@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.intermediate import SPLIT_KINDS, Workspace, split_file
-from pipeline.phase1 import Phase1
+from pipeline.ledger import Phase1
 from pipeline.phase2 import Totals
 from pipeline.timeline import Phase, Span, WatchedProgress
 from utils.metrics import PeakMemory, Series

@@ -53,8 +53,9 @@ def test_a_file_that_does_not_balance_is_refused(count: str, logs: Path, tmp_pat
     run_json("--input", "others/*.csv", cwd=tmp_path)
     expected = published(tmp_path)
     code, answer = run_falsified(
-        tmp_path, logs, "phase1.read_part", f"task.path.endswith({first.name!r}) and found[0]",
-        f"(change(found[0], {count}=1), found[1])",
+        tmp_path, logs, "phase1.read_parts", "True",
+        f"[(change(part[0], {count}=1), part[1]) if one.path.endswith({first.name!r}) and part[0] else part "
+        "for one, part in zip(task, found)]",
     )  # fmt: skip
     assert (code, answer["status"]) == (3, "partial")
     (refused,) = answer["refused_files"]
@@ -66,8 +67,16 @@ def test_a_file_that_does_not_balance_is_refused(count: str, logs: Path, tmp_pat
 @pytest.mark.parametrize(
     ("kernel", "where", "found"),
     [
-        ("phase1.read_part", "found[0]", "(change(found[0], records=-1, handed_over=-1), found[1])"),
-        ("phase1.read_part", "found[0]", "(change(found[0], duplicates=1, handed_over=-1), found[1])"),
+        (
+            "phase1.read_parts",
+            "found[0][0]",
+            "[(change(found[0][0], records=-1, handed_over=-1), found[0][1]), *found[1:]]",
+        ),
+        (
+            "phase1.read_parts",
+            "found[0][0]",
+            "[(change(found[0][0], duplicates=1, handed_over=-1), found[0][1]), *found[1:]]",
+        ),
         ("aggregate", "True", "change(found, kept=-1)"),
         ("aggregate", "True", "change(found, kept=-1, duplicates=1)"),
         ("aggregate", "True", "change(found, rows=-1, duplicates=-1)"),

@@ -2,7 +2,10 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
+
+import pytest
 
 from tests.end_to_end.program import environment, published, run, run_json
 
@@ -26,11 +29,16 @@ def test_the_first_run_makes_data_and_checks_itself(tmp_path: Path) -> None:
     assert "embedded engine" in ended.out
     assert "DB-IP" in ended.out
     assert "https://db-ip.com" in ended.out
-    assert 'duckdb -c "' in ended.out
     truth = json.loads((tmp_path / "pipeline_data" / "input_logs" / "truth.json").read_text())
     rows = published(tmp_path)
     assert sum(row[3] for row in rows) == truth["distinct_ids"]
     assert round(sum(row[2] for row in rows), 4) == round(truth["total_watch_time_min"], 4)
+    command = shlex.split(ended.out.splitlines()[-1])
+    assert command[:2] == ["python", "main.py"]
+    asked = run(*command[2:], "--format", "json", cwd=tmp_path, env=env)
+    minutes = {region["geo_region"]: region["minutes"] for region in json.loads(asked.out)}
+    assert sum(minutes.values()) == pytest.approx(truth["total_watch_time_min"])
+    assert minutes.keys() == {row[0] for row in rows}
 
     again = run_json(cwd=tmp_path, env=env)
     assert published(tmp_path) == rows

@@ -42,7 +42,10 @@ def test_codecs(logs: Path, tmp_path: Path) -> None:
 
 def test_old_versions_go(logs: Path, tmp_path: Path) -> None:
     versions = tmp_path / "pipeline_data" / "output.versions"
-    ids = [run_json("--input", logs, cwd=tmp_path, env=environment(KEEP_VERSIONS=2))["run_id"] for _ in range(2)]
+    ids = [
+        run_json("--input", logs, cwd=tmp_path, env=environment(KEEP_VERSIONS=2, COMPRESSION=codec))["run_id"]
+        for codec in ("zstd", "lz4")
+    ]
     assert {path.name for path in versions.iterdir() if path.is_dir()} == set(ids)
     ids.append(run_json("--input", logs, cwd=tmp_path, env=environment(KEEP_VERSIONS=1))["run_id"])
     assert [path.name for path in versions.iterdir() if path.is_dir()] == ids[-1:]

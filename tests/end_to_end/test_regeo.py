@@ -137,6 +137,21 @@ def test_moves_are_those_of_a_run_with_the_new_database(tmp_path: Path, keep: st
     assert (again["moves"], again["moved_users"]) == ([], 0)
 
 
+def test_other_regions_of_one_database_are_told_apart(tmp_path: Path) -> None:
+    write_logs(tmp_path / "in", seed=3)
+    write_database(tmp_path / "geo.mmdb", OLD)
+    regions = tmp_path / "regions.csv"
+    regions.write_text("country,region\n" + "".join(f"{country},{region}\n" for country, region in REGION.items()))
+    env = environment(GEO_REGIONS=regions)
+    run_json("--input", "in", "--geo-db", "geo.mmdb", cwd=tmp_path, env=env)
+    regions.write_text(regions.read_text().replace("FR,Europe", "FR,Gaul").replace("US,North America\n", ""))
+    ended = run("regeo", "--dry-run", "--geo-db", "geo.mmdb", cwd=tmp_path, env=env)
+    assert ended.code == 0, ended.err
+    first = ended.out.splitlines()[0]
+    assert "(FR: Europe, US: North America) → " in first
+    assert first.endswith("(FR: Gaul, US: UNKNOWN)")
+
+
 def test_files_that_have_left_are_named_and_their_records_still_decide(tmp_path: Path) -> None:
     logs = write_logs(tmp_path / "in", seed=7)
     write_database(tmp_path / "old.mmdb", OLD)

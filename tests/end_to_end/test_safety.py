@@ -24,7 +24,7 @@ def test_folders_that_only_look_like_ours_survive(tmp_path: Path) -> None:
         (folder / "note").write_text("mine")
     (between / "run-x.txt").write_text("mine")
     for _ in range(3):
-        run_json("--input", log, "--output", "out", "--intermediate", "between", cwd=tmp_path,
+        run_json("--input", log, "--output", "out", "--intermediate", "between", "--full-refresh", cwd=tmp_path,
                  env=environment(KEEP_VERSIONS=1))  # fmt: skip
     assert (between / "run-x.txt").exists()
     assert all((f / "note").exists() for f in (between / "run-notes", versions / "aaa-mine", versions / ".new-plan"))

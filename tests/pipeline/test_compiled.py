@@ -17,10 +17,10 @@ from pipeline import compiled, scanner
 from pipeline.compiled import PlainParser, plain
 from pipeline.compiled.certificate import certify
 from pipeline.csv_reader import SplitReader, judge_values
+from pipeline.enrichment import enrich
 from pipeline.geo import GeoTable, load_geo_table
 from pipeline.header import Header
 from pipeline.parser import TextColumns
-from pipeline.preprocessor import enrich
 from pipeline.rows import SplitRows
 from pipeline.splits import Split
 from tests.harness import GEO, Harness, accepted_rows, enriched, kernel
@@ -384,6 +384,28 @@ def test_wrong_values_refuse_the_file(change: Callable[[SplitRows, slice], None]
         ((path, reason),) = run.read().refused.items()
     assert path == run.paths[0]
     assert "the compiled parser and the rules disagree" in reason
+
+
+@pytest.mark.parametrize("wrong", [0, 2, 3])
+def test_of_files_in_one_task_the_wrong_one_alone_is_refused(wrong: int, monkeypatch) -> None:
+    """Also where files name their columns otherwise."""
+    add = PlainParser._add_rows
+    marked = FILE.replace(b"i7,", b"wrong,").replace(b'"i7"', b'"wrong"')
+    files = [FILE.replace(b"tv", b"phone"), FILE, FILE.replace(b"user_id", b"user"), FILE]
+    files[wrong] = marked.replace(b"user_id", b"user") if wrong == 2 else marked
+
+    def broken(self: PlainParser, data: bytes, size: int, ends: np.ndarray, lines: int, base: int) -> np.ndarray:
+        doubtful = add(self, data, size, ends, lines, base)
+        if b"wrong" in data[:size]:
+            self._rows.columns["micro_minutes"][: self._rows.count + lines] += 1
+        return doubtful
+
+    monkeypatch.setattr(PlainParser, "_add_rows", broken)
+    with Harness(files) as run:
+        outcome = run.read(user_id=("user_id", "user"))
+        assert list(outcome.refused) == [run.paths[wrong]]
+        assert "the compiled parser and the rules disagree" in outcome.refused[run.paths[wrong]]
+        assert [ledger.records for ledger in outcome.ledgers] == [300] * 3
 
 
 def test_too_many_doubts_leave_the_chunk_to_polars() -> None:

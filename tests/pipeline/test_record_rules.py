@@ -43,10 +43,22 @@ def test_a_rule_finds_its_column_by_any_of_its_names() -> None:
     assert rule_columns((), READ) == (READ, {})
 
 
-@pytest.mark.parametrize("pattern", ["(", "a)|(b", "(?=a)", "(?x)a # b"])
+@pytest.mark.parametrize("pattern", ["(", "a)|(b", "(?=a)", "(?x)a # b)|(c\n)"])
 def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
     with pytest.raises(ConfigError, match=r"'odd'.*look-around"):
         bind(Rule("odd", "warn", "uid", pattern=pattern))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(?x)a | b # either", "(?x)\n a # one\n | b # or the other\n", "(?x) a # )\n|b # |c)(", "(?-x)a|b", "[ab]"],
+)
+def test_a_pattern_may_have_comments(pattern: str) -> None:
+    (rule,) = bind(Rule("p", "reject", "uid", pattern=pattern))
+    values = ["a", "b", "c", "ab", "a\n", "", "a # either", "a ", "|c)("]
+    found: dict[int, tuple[str, str]] = {}
+    apply_rules([rule], {"user_id": pl.Series(values)}, np.zeros(len(values), np.int64), found)
+    assert sorted(found) == [row for row, value in enumerate(values) if value not in ("a", "b")]
 
 
 @given(texts)

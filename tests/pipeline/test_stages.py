@@ -38,7 +38,7 @@ def test_a_stage_ends_with_its_fault_and_a_failed_task_leaves_nothing_to_the_nex
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        timed(fail, "read_part")
+        timed(fail, "read_parts")
     _, span = timed(count, "write_files", 8)
     assert list(span.spent) == ["publish"]
     assert span.spent["publish"].amount == 8

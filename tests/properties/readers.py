@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pipeline import csv_reader, quotes
 from pipeline.compiled import PlainParser
 from pipeline.csv_reader import Batch, SplitReader
+from pipeline.enrichment import enrich
 from pipeline.header import Header, read_header
-from pipeline.preprocessor import enrich
 from pipeline.rows import SplitRows
 from pipeline.splits import Split
 from tests.harness import GEO, accepted_rows, enriched, kernel

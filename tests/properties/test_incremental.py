@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline import intermediate, publication, touched
 from pipeline.incremental import aggregate_changes, base_of, compare
 from pipeline.intermediate import Workspace
-from pipeline.phase1 import Phase1
+from pipeline.ledger import Phase1
 from pipeline.phase2 import aggregate_all
 from tests.harness import HEADER, Harness, InProcessEngine, Outcome, region_of
 from tests.properties.nasty import MAX_RECORD, keeps, records, sizes

@@ -16,7 +16,7 @@ from config import Config
 from pipeline.engines.java import find_java
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import BalanceError, EnvironmentFault, InputError
-from pipeline.phase1 import Phase1
+from pipeline.ledger import Phase1
 from pipeline.phase2 import Totals, aggregate_all, conflict_places
 from tests.harness import HEADER, Harness
 

@@ -58,7 +58,7 @@ def observed(spans: int = 4) -> Observed:
     done.add(0.9, 500)
     reached = {"splits": 3, "largest_split_bytes": 9, "buckets": 4, "largest_bucket_rows": 8}
     reached |= {"intermediate_bytes": 7, "output_bytes": 6}
-    tasks = [Span("read_part", f"host:{n % 3}", 100.0 + n, 101.0 + n + n / 100) for n in range(spans)]
+    tasks = [Span("read_parts", f"host:{n % 3}", 100.0 + n, 101.0 + n + n / 100) for n in range(spans)]
     return Observed(100.0, tasks, [Phase("Phase 1: read", 0.1, done)], memory, 0.05, reached)
 
 

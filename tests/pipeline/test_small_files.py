@@ -1,0 +1,101 @@
+"""Small files share a task; what befalls one of them befalls no other."""
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline import phase1
+from pipeline.engines.local import LocalEngine
+from pipeline.job import Job
+from pipeline.phase1 import read_files
+from pipeline.reading import ReadTask, group, read_parts
+from pipeline.splits import InputFile, Split, open_inputs
+from tests.harness import HEADER, Harness
+from tests.reference import ROLES
+
+WANTED = {role: (name,) for role, name in ROLES.items() if role != "timestamp"}
+
+
+def log(name: str, rows: int = 50) -> bytes:
+    return HEADER + b"".join(b"%s-%d,u%d,x,v,tv,1.2.3.4,1.5\n" % (name.encode(), n, n % 7) for n in range(rows))
+
+
+def read_or_die(job: Job, tasks: Sequence[ReadTask], report: Callable[[int], None]) -> object:
+    """``read_parts`` in a worker that a file of this name kills."""
+    if any(b"deadly" in Path(task.path).read_bytes() for task in tasks):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read_parts(job, tasks, report)
+
+
+def test_a_file_that_kills_workers_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phase1, "read_parts", read_or_die)
+    with Harness([log(f"file{n}") for n in range(5)] + [log("deadly")]) as run, LocalEngine(2, run.job) as engine:
+        files, _ = open_inputs(run.paths, WANTED, 256)
+        outcome = read_files(engine, files, 1 << 20, lambda _: None)
+        assert list(outcome.refused) == [run.paths[5]]
+        assert "worker processes were killed 3 times" in outcome.refused[run.paths[5]]
+        assert [ledger.records for ledger in outcome.ledgers] == [50] * 5
+
+
+def test_a_file_that_is_refused_takes_no_other_with_it() -> None:
+    with Harness([log("a"), log("b"), log("c")]) as run:
+        files, _ = open_inputs(run.paths, WANTED, 256)
+        Path(run.paths[1]).write_bytes(log("b", 10))
+        outcome = read_files(run.engine, files, 1 << 20, lambda _: None)
+        assert list(outcome.refused) == [run.paths[1]]
+        assert "it became shorter" in outcome.refused[run.paths[1]]
+        assert [ledger.records for ledger in outcome.ledgers] == [50, 50]
+
+
+@pytest.mark.parametrize("split_bytes", [300, 1 << 20])
+def test_progress_comes_to_the_size_of_all_files(split_bytes: int) -> None:
+    """Also with headers, quoted line ends at which splits begin anew, and a file that is refused."""
+    texts = [log("a"), HEADER, log("b") + b'q,u,x,"v\n\n\n",tv,1.2.3.4,1\n' * 30, log("c")]
+    with Harness(texts, split_bytes=split_bytes) as run:
+        files, _ = open_inputs(run.paths, WANTED, 256)
+        Path(run.paths[3]).write_bytes(log("c", 10))
+        told: list[int] = []
+        outcome = read_files(run.engine, files, split_bytes, told.append)
+        assert list(outcome.refused) == [run.paths[3]]
+        assert sum(told) == sum(map(len, texts))
+        assert min(told) >= 0
+
+
+def test_a_fault_of_the_disk_is_none_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pipeline.preprocessor.write_rows", full)
+    with Harness([log("a"), log("b")]) as run, pytest.raises(OSError, match="No space left"):
+        run.read()
+
+
+def tasks(*sizes: int) -> list[ReadTask]:
+    """Tasks of so many bytes each."""
+    files = [InputFile(f"f{n}", (size, 0, 0), None) for n, size in enumerate(sizes)]
+    header = None
+    return [
+        ReadTask(file.path, Split(n, file.path, file.size, 0, file.size, True, header), True)  # type: ignore[arg-type]
+        for n, file in enumerate(files)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lengths"),
+    [
+        ([], []),
+        ([9 << 20], [1]),
+        ([9 << 20, 1, 1], [1, 2]),
+        ([3 << 20, 2 << 20, 1 << 20, 1 << 20], [1, 3]),
+        ([1 << 20] * 9, [4, 4, 1]),
+        ([10] * 33, [16, 16, 1]),
+    ],
+)
+def test_small_tasks_go_together_in_order(sizes: list[int], lengths: list[int]) -> None:
+    single = tasks(*sizes)
+    found = group(single)
+    assert [task for some in found for task in some] == single
+    assert list(map(len, found)) == lengths
