@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.arrow import to_arrow
+from pipeline.arrow import column, to_arrow
 from pipeline.bucket_totals import RegionSums, write_totals
 from pipeline.compiled import Part, judge_copies
 from pipeline.dedupe import Keys, in_range, resolve, rows_with_keys
@@ -34,7 +34,7 @@ from pipeline.intermediate import (
 from pipeline.job import Job
 from pipeline.portions import Places, Portion, portions
 from pipeline.stages import count, stage
-from pipeline.totals import Totals, column, merge_totals, open_totals
+from pipeline.totals import Totals, merge_totals, open_totals, order_totals
 
 _SORTED_KEYS = 1 << 16
 """So many keys are sorted at a time: they stay in the processor's cache, which makes it eight times as fast."""
@@ -153,13 +153,12 @@ def aggregate(job: Job, task: BucketTask, report: Callable[[int], None]) -> Buck
                     set_aside.append(winners[rows_with_keys(prefix, contested)])
                 totals.add_frame(winners)
             _add_others(totals, portion, (copies, disputed, portion.left))
-        total = totals.frame()
+        total, users = totals.ordered()
     regions = write_totals(job.workspace.path("totals", bucket_file(task.bucket)), total)
     conflicts = _write_if_any(job, "conflicts", task.bucket, losers)
     aside = _write_if_any(job, "contested", task.bucket, set_aside)
     report(rows)
     count(rows)
-    users = total["user_id"].n_unique()
     return BucketResult(task.bucket, rows, kept, duplicates, conflicts, aside, users, regions)
 
 
@@ -188,7 +187,7 @@ def correct(job: Job, task: CorrectTask, report: Callable[[int], None]) -> Bucke
         "user_id", "region", -pl.col("micro_minutes"), pl.lit(-1, dtype=pl.Int64).alias("event_count")
     )
     path = job.workspace.path("totals", bucket_file(before.bucket))
-    total = merge_totals(pl.concat([read_frame(path), minus])).filter(pl.col("event_count") > 0)
+    total, users = order_totals(merge_totals(pl.concat([read_frame(path), minus])))
     regions = write_totals(path, total)
     if len(losers):
         write_frame(job.workspace.path("conflicts", f"settled-{bucket_file(before.bucket)}"), losers.drop("bucket"))
@@ -197,7 +196,7 @@ def correct(job: Job, task: CorrectTask, report: Callable[[int], None]) -> Bucke
         before,
         kept=before.kept - len(losers),
         conflicts=before.conflicts + len(losers),
-        users=total["user_id"].n_unique(),
+        users=users,
         regions=regions,
     )
 

@@ -27,6 +27,34 @@ def to_numpy(values: pa.Array) -> NDArray[Any]:
     return np.frombuffer(buffer, dtype)[values.offset : values.offset + len(values)] if buffer else np.empty(0, dtype)
 
 
+def column(table: pa.Table, name: str) -> NDArray[Any]:
+    """A column of numbers, which is in one chunk, without copying it."""
+    return to_numpy(table[name].chunk(0)) if len(table) else np.empty(0, np.int64)
+
+
+def text_bounds(values: pa.StringArray | pa.LargeStringArray) -> NDArray[np.int64]:
+    """Where the texts begin in their buffer, and where the last one ends."""
+    dtype = np.int64 if isinstance(values, pa.LargeStringArray) else np.int32
+    bounds = np.frombuffer(values.buffers()[1], dtype)[values.offset : values.offset + len(values) + 1]
+    return bounds.astype(np.int64, copy=False)
+
+
+def texts_at(
+    bounds: NDArray[np.int64], texts: NDArray[np.uint8], places: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """(Bounds, bytes) of some of the texts that lie between ``bounds``, one after the other."""
+    starts = bounds[places]
+    lengths = bounds[places + 1] - starts
+    taken = np.append(0, np.cumsum(lengths))
+    return taken, texts[np.arange(taken[-1]) + np.repeat(starts - taken[:-1], lengths)]
+
+
+def take_texts(bounds: NDArray[np.int64], texts: NDArray[np.uint8], places: NDArray[np.int64]) -> pa.LargeStringArray:
+    """The same as an Arrow array."""
+    taken, gathered = texts_at(bounds, texts, places)
+    return pa.LargeStringArray.from_buffers(len(places), pa.py_buffer(taken), pa.py_buffer(gathered))
+
+
 def to_frame(table: pa.Table) -> pl.DataFrame:
     """The table as a frame, without copying what need not be copied."""
     frame = pl.from_arrow(table)

@@ -41,36 +41,43 @@ _kept: dict[Path, tuple[int, _Footer]] = {}
 
 
 def read_rows(
-    path: Path,
-    bucket: int,
-    buckets: int,
-    columns: list[str] | None = None,
-    count: int = 1,
-    library: Path | None = None,
+    path: Path, bucket: int, buckets: int, columns: list[str] | None = None, library: Path | None = None
 ) -> pa.Table | None:
-    """The rows of ``count`` buckets of ``buckets``, from ``bucket`` on, of one split, in columns of one chunk; None
-    where it has none.
+    """The rows of one of ``buckets`` buckets of one split, in columns of one chunk; None where it has none.
 
     The split may have been written with more buckets than ``buckets``, never with fewer.
     """
-    found = _open(path, bucket, buckets, count, library)
+    rows, sizes = read_buckets(path, bucket, 1, buckets, columns, library)
+    return rows if sizes else None
+
+
+def read_buckets(
+    path: Path, first: int, count: int, buckets: int, columns: list[str] | None = None, library: Path | None = None
+) -> tuple[pa.Table, dict[int, int]]:
+    """The same for ``count`` buckets, from ``first`` on: (their rows, how many of each bucket that has any)."""
+    found = _open(path, first, buckets, count, library)
     if not found:
-        return None
-    file, groups = found
-    return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks()
+        return pa.table({}), {}
+    file, groups, numbers = found
+    sizes: dict[int, int] = {}
+    for group, number in zip(groups, numbers, strict=True):
+        sizes[number] = sizes.get(number, 0) + file.metadata.row_group(group).num_rows
+    columns = columns or [name for name in file.schema_arrow.names if name != "content"]
+    return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks(), sizes
 
 
 def _open(
     path: Path, bucket: int, buckets: int, count: int, library: Path | None
-) -> tuple[pq.ParquetFile, list[int]] | None:
-    """A rows file and those of its row groups that belong to ``count`` buckets of ``buckets``, from ``bucket`` on; None
-    where it has none. It may have been written with more buckets than ``buckets``, never with fewer."""
+) -> tuple[pq.ParquetFile, list[int], list[int]] | None:
+    """A rows file, those of its row groups that belong to ``count`` buckets of ``buckets``, from ``bucket`` on, and the
+    bucket of each; None where it has none. It may have been written with more buckets, never with fewer."""
     footer = _read(path, library) if library else None
     if not footer:
         file = pq.ParquetFile(path, pre_buffer=False)
         written, used = _buckets_of(file)
-        groups = list(range(*_wanted(used, written // buckets, bucket, count)))
-        return (file, groups) if groups else None
+        first, stop = _wanted(used, written // buckets, bucket, count)
+        numbers = (used[first:stop] // (written // buckets)).tolist()
+        return (file, list(range(first, stop)), numbers) if numbers else None
     first, stop = _wanted(footer.used, footer.buckets // buckets, bucket, count)
     if first == stop:
         return None
@@ -78,7 +85,8 @@ def _open(
         stream.seek(footer.begin + int(footer.positions[first + 1]))
         told = stream.read(int(footer.positions[stop + 1] - footer.positions[first + 1]))
     metadata = pq.read_metadata(pa.BufferReader(_compose(footer, stop - first, told)))
-    return pq.ParquetFile(path, metadata=metadata, pre_buffer=False), list(range(stop - first))
+    numbers = (footer.used[first:stop] // (footer.buckets // buckets)).tolist()
+    return pq.ParquetFile(path, metadata=metadata, pre_buffer=False), list(range(stop - first)), numbers
 
 
 def _wanted(used: NDArray[np.uint16], step: int, bucket: int, count: int) -> tuple[int, int]:

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.arrow import to_numpy
+from pipeline.arrow import column, to_numpy
 from pipeline.faults import point
 
 SCHEMA = pa.schema(
@@ -27,17 +26,15 @@ RegionSums = dict[int, tuple[int, int, int]]
 """For each region code, in order: its rows (users) in the totals, their events and micro-minutes."""
 
 
-def write_totals(path: Path, total: pl.DataFrame) -> RegionSums:
-    """Write totals (user_id, region, micro_minutes, event_count) in order of region, and add them up by region."""
-    total = total.select(SCHEMA.names).sort("region", maintain_order=True)
-    arrow = total.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    regions = total["region"].to_numpy()
+def write_totals(path: Path, total: pa.Table) -> RegionSums:
+    """Write totals, which are in order of region and in one chunk, and add them up by region."""
+    regions = column(total, "region")
     starts = np.flatnonzero(np.append(True, regions[1:] != regions[:-1])) if len(total) else np.empty(0, np.int64)
     partial = path.with_suffix(".partial")
     numbers = SCHEMA.names[1:]
     with pq.ParquetWriter(
         partial,
-        arrow.schema,
+        total.schema,
         compression={"user_id": "lz4", **dict.fromkeys(numbers, "none")},
         use_dictionary=False,
         column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
@@ -45,7 +42,7 @@ def write_totals(path: Path, total: pl.DataFrame) -> RegionSums:
         store_schema=False,
     ) as writer:
         for first, last in _groups(starts, len(total)):
-            writer.write_table(arrow.slice(first, last - first), row_group_size=last - first)
+            writer.write_table(total.slice(first, last - first), row_group_size=last - first)
     point("intermediate.rename")
     partial.replace(path)
     return _add_up(total, starts)
@@ -59,6 +56,11 @@ def read_totals(path: Path, first: int, rows: int) -> pa.Table:
     low, high = int(np.searchsorted(bounds, first, "right")) - 1, int(np.searchsorted(bounds, first + rows, "left"))
     table = file.read_row_groups(list(range(low, high)), use_threads=False)
     return table.slice(first - int(bounds[low]), rows)
+
+
+def read_all_totals(path: Path) -> pa.Table:
+    """All totals of a file, in columns of ``SCHEMA``."""
+    return pq.ParquetFile(path).read(use_threads=False)
 
 
 def sum_exactly(values: pa.ChunkedArray) -> int:
@@ -78,13 +80,13 @@ def _groups(starts: NDArray[np.int64], rows: int) -> Iterator[tuple[int, int]]:
             first = bound
 
 
-def _add_up(total: pl.DataFrame, starts: NDArray[np.int64]) -> RegionSums:
+def _add_up(total: pa.Table, starts: NDArray[np.int64]) -> RegionSums:
     if not len(total):
         return {}
-    micro, events = total["micro_minutes"].to_numpy(), total["event_count"].to_numpy()
+    micro, events = column(total, "micro_minutes"), column(total, "event_count")
     high, low, events = (np.add.reduceat(part, starts).tolist() for part in (micro >> 32, micro & 0xFFFFFFFF, events))
     rows = np.diff(np.append(starts, len(total))).tolist()
-    codes = total["region"].to_numpy()[starts].tolist()
+    codes = column(total, "region")[starts].tolist()
     return {
         code: (count, found, (above << 32) + below)
         for code, count, found, above, below in zip(codes, rows, events, high, low, strict=True)

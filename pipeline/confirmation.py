@@ -74,5 +74,5 @@ class Confirmation:
         expected.append(enrich(good, self._job.geo()))
         places = np.concatenate([np.arange(len(sample.lines)) + sample.first for sample in samples])
         found = self._rows.frame(places).drop("place")
-        same_buckets = np.array_equal(self._rows["fine_bucket"][places], expected["fine_bucket"])
-        return same_buckets and found.equals(expected.frame(np.arange(expected.count)).drop("place"))
+        same_hashes = np.array_equal(self._rows["user_hash"][places], expected["user_hash"])
+        return same_hashes and found.equals(expected.frame(np.arange(expected.count)).drop("place"))

@@ -1,17 +1,19 @@
 """The kernels of an incremental Phase 2: the totals of the version before, and what other splits change in them.
 
-    find_touched     id indexes of all splits, one range of ids   -> ids of changed splits with further copies
-    pick_rows        one split that did not change                -> its rows of touched ids
-    collect          some buckets of the changed splits           -> rows of touched ids; totals of the others
-    settle_changes   the touched ids of one range                 -> how their winners and losers change
-    apply_changes    some buckets                                 -> their new totals
+    find_touched       id indexes of all splits, one range of ids   -> ids of changed splits with further copies
+    mark_contents      one split                                    -> ids and contents of its rows of touched ids
+    compare_contents   the touched ids of one range                 -> those whose copies differ: the disputed ones
+    pick_rows          one split                                    -> its rows of disputed ids
+    settle_changes     the disputed ids of one range                -> how their winners and losers change
+    apply_changes      some buckets                                 -> their new totals
 
-An id that occurs once, in a changed split, adds or subtracts its event. A touched id is decided twice, among the rows
-that counted before and among those that count now; the difference is what changes. Sums of integers make this exact.
-The first two are in ``touched``.
+An id that comes adds its event, one that goes subtracts it, and further copies are duplicates. A disputed id is decided
+twice, among the rows that counted before and among those that count now; the difference is what changes. Sums of
+integers make this exact. The first four are in ``touched`` and ``contents``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,22 +22,20 @@ import polars as pl
 import polars_hash as plh
 
 from pipeline.aggregator import BucketResult
-from pipeline.arrow import to_arrow
-from pipeline.bucket_rows import read_rows
-from pipeline.bucket_totals import write_totals
-from pipeline.dedupe import in_range, resolve, rows_with_keys
+from pipeline.arrow import column
+from pipeline.bucket_rows import read_buckets
+from pipeline.bucket_totals import read_all_totals, write_totals
+from pipeline.dedupe import Keys, in_range, resolve
 from pipeline.intermediate import (
     FINE_BUCKET_BITS,
-    FINE_MASK,
     bucket_file,
-    placed_rows,
     read_frame,
     split_file,
     write_frame,
 )
 from pipeline.job import Job
-from pipeline.totals import column, merge_totals, open_totals
-from pipeline.touched import touched_prefixes
+from pipeline.totals import Totals, merge_totals, open_totals
+from pipeline.touched import prefixes_of, rows_with_prefixes
 
 
 @dataclass(frozen=True)
@@ -45,31 +45,14 @@ class BucketGroup:
     first: int
     count: int
 
-    @property
-    def file(self) -> str:
-        """Name of its file in delta/."""
-        return bucket_file(self.first)
-
-
-@dataclass(frozen=True)
-class CollectTask:
-    """Collect rows of ``added`` and ``removed`` splits, which have some in these buckets; ``ranges``: numbers of ranges
-    with touched ids; ``rows`` of the splits, for the progress."""
-
-    group: BucketGroup
-    added: tuple[int, ...]
-    removed: tuple[int, ...]
-    ranges: tuple[int, ...]
-    rows: int
-
 
 @dataclass(frozen=True)
 class SettleTask:
-    """Settle the touched ids of range ``number`` of ``ranges``; ``aside``: the files in delta/ that have some."""
+    """Settle the disputed ids of range ``number`` of ``ranges``; ``splits`` have some."""
 
     number: int
     ranges: int
-    aside: tuple[str, ...]
+    splits: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -83,47 +66,33 @@ class Settled:
 
 @dataclass(frozen=True)
 class ApplyTask:
-    """Make new totals from those in the workspace ``base`` and the changes of ``ranges``."""
+    """Make new totals from those in the workspace ``base``, the rows of ``added`` and ``removed`` splits, which have
+    some in these buckets, and what was settled in the ranges ``settled``; ``touched``: numbers of the ranges with
+    touched ids; ``rows`` of the splits, for the progress."""
 
     group: BucketGroup
     base: str
-    ranges: tuple[int, ...]
+    added: tuple[int, ...]
+    removed: tuple[int, ...]
+    touched: tuple[int, ...]
+    settled: tuple[int, ...]
+    rows: int
 
 
-def collect(job: Job, task: CollectTask, report: Callable[[int], None]) -> int:
-    """Write the rows of touched ids, with ``before`` and ``now`` (whether they counted and count), and the signed
-    totals of the others (both in delta/); returns how many events these add."""
-    touched = touched_prefixes(job, task.ranges, (*task.added, *task.removed))
-    alone: list[pl.DataFrame] = []
-    aside: list[pl.DataFrame] = []
-    events = 0
-    for sign, splits in ((1, task.added), (-1, task.removed)):
-        if not splits:
-            continue
-        with open_totals(job.library) as totals:
-            for split in splits:
-                path = job.workspace.path("rows", split_file(split))
-                rows = read_rows(path, task.group.first, job.buckets, count=task.group.count, library=job.library)
-                assert rows is not None, "the splits of a task have rows in its buckets"
-                wanted = rows_with_keys(column(rows, "id_hi").view(np.uint64) & ~FINE_MASK, touched[split])
-                skipped = np.zeros(len(rows), bool)
-                skipped[wanted] = True
-                totals.add(rows, skipped)
-                events += sign * (len(rows) - len(wanted))
-                picked = placed_rows(rows.take(to_arrow(wanted)), split).drop("offset")
-                aside.append(picked.with_columns(before=pl.lit(sign < 0), now=pl.lit(sign > 0)))
-            alone.append(_signed(totals.frame(), sign))
-    write_frame(job.workspace.path("delta", f"alone-{task.group.file}"), pl.concat(alone))
-    write_frame(job.workspace.path("delta", f"aside-{task.group.file}"), pl.concat(aside))
-    report(task.rows)
-    return events
+@dataclass(frozen=True)
+class Applied:
+    """The new totals of buckets that have any, which tell of totals alone (duplicates and conflicts are the run's), and
+    by how much the events of untouched ids add up."""
+
+    buckets: tuple[BucketResult, ...]
+    events: int
 
 
 def settle_changes(job: Job, task: SettleTask, report: Callable[[int], None]) -> Settled:
     """Write the signed totals of winners that changed, and the places of losers that came and went (delta/)."""
     parts = []
-    for name in task.aside:
-        frame = read_frame(job.workspace.path("delta", f"aside-{name}"))
+    for split in task.splits:
+        frame = read_frame(job.workspace.path("delta", f"disputed-{split_file(split)}"))
         parts.append(frame.filter(pl.Series(in_range(frame["id_hi"].to_numpy(), task.number, task.ranges))))
     rows = pl.concat(parts)
     names = job.geo().names
@@ -138,25 +107,65 @@ def settle_changes(job: Job, task: SettleTask, report: Callable[[int], None]) ->
     return Settled(now.duplicates - before.duplicates, len(now.losers), len(before.losers))
 
 
-def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> list[BucketResult]:
-    """Write the buckets' new totals. The results of those that have any tell of totals alone: duplicates and conflicts
-    are the run's."""
+def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> Applied:
+    """Write the buckets' new totals."""
     buckets = range(task.group.first, task.group.first + task.group.count)
-    sources = [Path(task.base) / "totals" / bucket_file(bucket) for bucket in buckets]
-    sources.append(job.workspace.path("delta", f"alone-{task.group.file}"))
-    parts = [read_frame(path) for path in sources if path.exists()]
-    parts += [change.filter(_bucket(job).is_in(buckets)) for change in _changes(job, task.ranges)]
-    if not parts:
-        return []
-    total = merge_totals(pl.concat(parts)).filter(pl.col("event_count") != 0)
-    total = total.with_columns(bucket=_bucket(job))
-    results = []
-    for (bucket,), part in total.partition_by("bucket", as_dict=True, include_key=False).items():
-        regions = write_totals(job.workspace.path("totals", bucket_file(int(bucket))), part)
-        kept, users = int(part["event_count"].sum()), part["user_id"].n_unique()
-        results.append(BucketResult(int(bucket), kept, kept, 0, 0, 0, users, regions))
-    report(len(buckets))
-    return results
+    aside = prefixes_of(job, "aside", task.touched, (*task.added, *task.removed))
+    changes = _changes(job, task.settled).filter(pl.col("bucket").is_in(buckets))
+    results, events = [], 0
+    with ExitStack() as held:
+        totals = _Tables(job, held)
+        for bucket in buckets:
+            path = Path(task.base) / "totals" / bucket_file(bucket)
+            if path.exists():
+                before = read_all_totals(path)
+                totals.open(bucket, expected=len(before) * 5 // 4).add_totals(before)
+        # What goes goes first, so that no sum passes int64 on the way.
+        for sign, splits in ((-1, task.removed), (1, task.added)):
+            for split in splits:
+                events += sign * _add_rows(job, task.group, split, sign, aside[split], totals)
+            here = changes.filter((pl.col("micro_minutes") < 0) == (sign < 0))
+            for (bucket,), part in here.partition_by("bucket", as_dict=True, include_key=False).items():
+                totals[int(bucket)].add_totals(part.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
+        for bucket in sorted(totals):
+            total, users = totals[bucket].ordered()
+            if len(total):
+                regions = write_totals(job.workspace.path("totals", bucket_file(bucket)), total)
+                kept = sum(found for _, found, _ in regions.values())
+                results.append(BucketResult(bucket, kept, kept, 0, 0, 0, users, regions))
+    report(task.rows)
+    return Applied(tuple(results), events)
+
+
+class _Tables(dict[int, Totals]):
+    """The totals of each bucket, opened when they are first used at the latest, until ``held`` ends."""
+
+    def __init__(self, job: Job, held: ExitStack) -> None:
+        super().__init__()
+        self._library, self._held = job.library, held
+
+    def open(self, bucket: int, expected: int) -> Totals:
+        totals = self[bucket] = self._held.enter_context(open_totals(self._library, expected))
+        return totals
+
+    def __missing__(self, bucket: int) -> Totals:
+        return self.open(bucket, expected=0)
+
+
+def _add_rows(job: Job, group: BucketGroup, split: int, sign: int, aside: Keys, totals: _Tables) -> int:
+    """Add or subtract the rows of a split whose ids are not ``aside``; returns how many these are."""
+    path = job.workspace.path("rows", split_file(split))
+    rows, sizes = read_buckets(path, group.first, group.count, job.buckets, _ADDED, job.library)
+    skipped = np.zeros(len(rows), bool)
+    skipped[next(rows_with_prefixes(job, [column(rows, "id_hi").view(np.uint64)], aside))] = True
+    first = 0
+    for bucket, size in sizes.items():
+        totals[bucket].add(rows.slice(first, size), skipped[first : first + size], sign)
+        first += size
+    return len(rows) - int(skipped.sum())
+
+
+_ADDED = ["id_hi", "user_id", "region", "micro_minutes"]
 
 
 def _events(rows: pl.DataFrame) -> pl.DataFrame:
@@ -168,9 +177,14 @@ def _signed(totals: pl.DataFrame, sign: int) -> pl.DataFrame:
     return totals.with_columns(pl.col("micro_minutes", "event_count") * sign)
 
 
-def _changes(job: Job, ranges: tuple[int, ...]) -> Iterator[pl.DataFrame]:
-    for number in ranges:
-        yield read_frame(job.workspace.path("delta", f"changes-{split_file(number)}"))
+def _changes(job: Job, ranges: tuple[int, ...]) -> pl.DataFrame:
+    """What was settled in these ranges, with ``bucket``."""
+    found = [read_frame(job.workspace.path("delta", f"changes-{split_file(number)}")) for number in ranges]
+    changes = pl.concat(found) if found else pl.DataFrame(schema=_CHANGES)
+    return changes.with_columns(bucket=_bucket(job))
+
+
+_CHANGES = {"user_id": pl.String, "region": pl.UInt16, "micro_minutes": pl.Int64, "event_count": pl.Int64}
 
 
 def _bucket(job: Job) -> pl.Expr:

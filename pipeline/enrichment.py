@@ -4,7 +4,6 @@ import polars as pl
 import polars_hash as plh
 
 from pipeline.geo import GeoTable
-from pipeline.intermediate import FINE_BUCKET_BITS
 from pipeline.stages import stage
 
 _WORD = pl.lit(1 << 64, dtype=pl.UInt128)
@@ -13,20 +12,20 @@ _WORD = pl.lit(1 << 64, dtype=pl.UInt128)
 def enrich(rows: pl.DataFrame, geo: GeoTable) -> pl.DataFrame:
     """Hash ids and users and resolve addresses.
 
-    In: the rows of a ``Batch``. Out: id_hi, id_lo (UInt64), fine_bucket, region (UInt16), user_id, micro_minutes,
-    offset and, where given, timestamp.
+    In: the rows of a ``Batch``. Out: id_hi, id_lo, user_hash (UInt64), user_id, region (UInt16), micro_minutes, offset
+    and, where given, timestamp.
     """
     with stage("hash", len(rows)):
         hashes = (
             rows.lazy()
             .select(
                 id=plh.col("log_id").nchash.xxh3_128(),
-                user=plh.col("user_id").nchash.xxh3_64(),
+                user_hash=plh.col("user_id").nchash.xxh3_64(),
             )
             .select(
                 id_hi=(pl.col("id") // _WORD).cast(pl.UInt64),
                 id_lo=pl.col("id").cast(pl.UInt64, wrap_numerical=True),
-                fine_bucket=(pl.col("user") // 2 ** (64 - FINE_BUCKET_BITS)).cast(pl.UInt16),
+                user_hash="user_hash",
             )
             .collect()
         )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pipeline.header import Names
 from pipeline.job import Job
 
-FORMAT = 2
+FORMAT = 3
 """Raise it with every change by which the same bytes become other values, counts or files of a split
 (tests/pipeline/test_fingerprint.py notices)."""
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline.contents import Compared, CompareTask, MarkTask, compare_contents, mark_contents
 from pipeline.delta import (
     ApplyTask,
     BucketGroup,
-    CollectTask,
     Settled,
     SettleTask,
     apply_changes,
-    collect,
     settle_changes,
 )
 from pipeline.engines import Engine
@@ -106,20 +105,27 @@ def aggregate_changes(
     None, with nothing to use, where so many ids are touched that a bucket might not fit. Raises BalanceError where a
     count does not add up.
     """
-    ranges, touched = _find_all_touched(engine, job, change, workers)
+    found = _find_all_touched(engine, job, change, workers)
+    ranges, touched = found.numbers, found.rows
     if max(touched.values(), default=0) > job.bucket_rows:
         return None
-    picked = [PickTask(number, touched[number], ranges) for number in change.stayed if touched[number]]
+    marked = [MarkTask(number, count, ranges) for number, count in sorted(touched.items())]
+    run_all(engine, mark_contents, marked, lambda _: None)
+    compared = _compare_all(engine, change, found)
+    disputed = sum((Counter(part.disputed) for part in compared), Counter[int]())
+    picked = [
+        PickTask(number, count, ranges, before=number not in change.added, now=number not in change.removed)
+        for number, count in sorted(disputed.items())
+    ]
     run_all(engine, pick_rows, picked, lambda _: None)
-    groups = _group_buckets(job, base, change, workers)
-    tasks = [task for task in _collect_tasks(job, change, groups, ranges) if task.rows]
-    events = sum(run_all(engine, collect, tasks, advance))
-    aside = [*(split_file(task.split) for task in picked), *(task.group.file for task in tasks)]
-    settled = _settle_all(engine, job, aside, touched.total(), workers)
+    settled = _settle_all(engine, job, tuple(task.split for task in picked), disputed.total(), workers)
     numbers = tuple(sorted(settled))
-    applied = [ApplyTask(group, base.root, numbers) for group in groups]
-    buckets = [result for found in run_all(engine, apply_changes, applied, lambda _: None) for result in found]
-    duplicates = base.duplicates + sum(found.duplicates for found in settled.values())
+    groups = _group_buckets(job, base, change, workers)
+    applied = run_all(engine, apply_changes, list(_apply_tasks(job, base, change, groups, ranges, numbers)), advance)
+    events = sum(part.events for part in applied)
+    buckets = [result for part in applied for result in part.buckets]
+    duplicates = base.duplicates + sum(part.duplicates for part in compared)
+    duplicates += sum(part.duplicates for part in settled.values())
     conflicts = _write_losers(job, base, numbers)
     expected = base.conflicts + sum(found.new_losers - found.old_losers for found in settled.values())
     winners = _winner_events(job, numbers)
@@ -133,8 +139,16 @@ def aggregate_changes(
     return totals
 
 
-def _find_all_touched(engine: Engine, job: Job, change: Change, workers: int) -> tuple[tuple[int, ...], Counter[int]]:
-    """(numbers of the ranges with touched ids, their occurrences by split)."""
+@dataclass(frozen=True)
+class Touched:
+    """``numbers`` of the ranges, of ``ranges``, that have touched ids; ``rows`` with these by split."""
+
+    ranges: int
+    numbers: tuple[int, ...]
+    rows: Counter[int]
+
+
+def _find_all_touched(engine: Engine, job: Job, change: Change, workers: int) -> Touched:
     ranges = 1 << max(workers - 1, change.rows // (2 * job.bucket_rows)).bit_length()
     width = (1 << 64) // ranges
     numbers, changed = tuple(sorted({**change.stayed, **change.changed})), frozenset(change.changed)
@@ -147,7 +161,14 @@ def _find_all_touched(engine: Engine, job: Job, change: Change, workers: int) ->
         if result:
             found.append(task.number)
             counts.update(result)
-    return tuple(sorted(found)), counts
+    return Touched(ranges, tuple(sorted(found)), counts)
+
+
+def _compare_all(engine: Engine, change: Change, touched: Touched) -> list[Compared]:
+    splits = tuple(sorted(touched.rows))
+    added, removed = frozenset(change.added), frozenset(change.removed)
+    tasks = [CompareTask(number, touched.ranges, splits, added, removed) for number in touched.numbers]
+    return run_all(engine, compare_contents, tasks, lambda _: None)
 
 
 def _group_buckets(job: Job, base: Base, change: Change, workers: int) -> list[BucketGroup]:
@@ -157,7 +178,8 @@ def _group_buckets(job: Job, base: Base, change: Change, workers: int) -> list[B
         rows = [a + b for a, b in zip(rows, coarser(result.bucket_rows, job.buckets), strict=True)]
     for bucket in range(job.buckets):
         rows[bucket] += count_rows(Path(base.root) / "totals" / bucket_file(bucket))
-    limit = min(job.bucket_rows, sum(rows) // (_GROUPS_PER_WORKER * workers))
+    share = sum(rows) // (_GROUPS_PER_WORKER * workers)
+    limit = min(job.bucket_rows, share + max(rows) // 2)
     groups = [BucketGroup(0, 0)]
     filled = 0
     for bucket in range(job.buckets):
@@ -169,22 +191,27 @@ def _group_buckets(job: Job, base: Base, change: Change, workers: int) -> list[B
     return groups
 
 
-def _collect_tasks(
-    job: Job, change: Change, groups: list[BucketGroup], ranges: tuple[int, ...]
-) -> Iterator[CollectTask]:
+def _apply_tasks(
+    job: Job,
+    base: Base,
+    change: Change,
+    groups: list[BucketGroup],
+    touched: tuple[int, ...],
+    settled: tuple[int, ...],
+) -> Iterator[ApplyTask]:
     rows = {number: coarser(result.bucket_rows, job.buckets) for number, result in change.changed.items()}
     for group in groups:
         here = {number: sum(counts[group.first : group.first + group.count]) for number, counts in rows.items()}
         added = tuple(number for number in change.added if here[number])
         removed = tuple(number for number in change.removed if here[number])
-        yield CollectTask(group, added, removed, ranges, sum(here.values()))
+        yield ApplyTask(group, base.root, added, removed, touched, settled, sum(here.values()))
 
 
-def _settle_all(engine: Engine, job: Job, aside: list[str], touched: int, workers: int) -> dict[int, Settled]:
+def _settle_all(engine: Engine, job: Job, picked: tuple[int, ...], touched: int, workers: int) -> dict[int, Settled]:
     if not touched:
         return {}
     ranges = 1 << max(workers - 1, touched // job.bucket_rows).bit_length()
-    tasks = [SettleTask(number, ranges, tuple(aside)) for number in range(ranges)]
+    tasks = [SettleTask(number, ranges, picked) for number in range(ranges)]
     settled = {}
     for task, result in engine.map(settle_changes, tasks, lambda _: None):
         if isinstance(result, Exception):

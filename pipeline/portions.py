@@ -12,14 +12,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.arrow import to_arrow
+from pipeline.arrow import column, to_arrow
 from pipeline.bucket_rows import read_rows
 from pipeline.compiled import find_candidates
 from pipeline.dedupe import Keys, in_range, repeated_keys, rows_with_keys
 from pipeline.intermediate import FINE_MASK, split_file
 from pipeline.job import Job
 from pipeline.stages import stage
-from pipeline.totals import column
 
 Places = NDArray[np.int64]
 _IDS_FOR_A_ROW = 4

@@ -14,7 +14,7 @@ from pipeline.csv_reader import SplitReader
 from pipeline.dedupe import distinct_contents, repeated_keys, rows_with_keys
 from pipeline.enrichment import enrich
 from pipeline.errors import FileRefused
-from pipeline.intermediate import FINE_MASK, save_array, split_file, write_index, write_rows
+from pipeline.intermediate import FINE_BUCKET_BITS, FINE_MASK, save_array, split_file, write_index, write_rows
 from pipeline.job import Job
 from pipeline.pseudonyms import hide_in_rejected, hide_users
 from pipeline.quarantine import RejectWriter
@@ -154,7 +154,7 @@ def drop_duplicates(rows: SplitRows, job: Job) -> tuple[NDArray[np.uint64], NDAr
     carries the timestamp that decides over all its copies.
     """
     keys = rows["id_hi"] & ~FINE_MASK
-    keys |= rows["fine_bucket"]
+    keys |= rows["user_hash"] >> np.uint64(64 - FINE_BUCKET_BITS)
     index = np.sort(keys)
     repeated = repeated_keys(index)
     dropped = np.empty(0, np.int64)
@@ -187,8 +187,8 @@ def _without(ordered: NDArray[np.uint64], removed: NDArray[np.uint64]) -> NDArra
 
 def arrange_by_bucket(rows: SplitRows, dropped: NDArray[np.int64], job: Job) -> tuple[SplitRows, NDArray[np.int64]]:
     """The rows that stay, in order of bucket and as they came within it; and each bucket's count."""
-    bucket = rows["fine_bucket"] >> np.uint16(job.bucket_shift)
-    del rows.columns["fine_bucket"]
+    shift = np.uint64(64 - FINE_BUCKET_BITS + job.bucket_shift)
+    bucket = (rows["user_hash"] >> shift).astype(np.uint16)
     bucket[dropped] = job.buckets  # behind all others
     counts = np.bincount(bucket, minlength=job.buckets)[: job.buckets]
     if job.library is None:

@@ -7,21 +7,19 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.arrow import to_arrow, to_series
+from pipeline.arrow import take_texts, texts_at, to_arrow, to_series
 
 NO_TIMESTAMP = np.iinfo(np.int64).min
 """Stands for a missing timestamp, which Parquet then holds as null."""
 _DTYPES: dict[str, type[np.generic]] = {
     "id_hi": np.uint64,
     "id_lo": np.uint64,
-    "fine_bucket": np.uint16,
+    "user_hash": np.uint64,
     "user_end": np.int64,
     "region": np.uint16,
     "micro_minutes": np.int64,
     "offset": np.uint32,
 }
-UNARRANGED = {"fine_bucket", "user_end"}
-"""Columns that are not brought into the order of buckets: the one is no longer needed, the other made anew."""
 ROW_BYTES = sum(np.dtype(dtype).itemsize for dtype in _DTYPES.values())
 """What a row takes beside its user_id and its timestamp."""
 
@@ -29,8 +27,7 @@ ROW_BYTES = sum(np.dtype(dtype).itemsize for dtype in _DTYPES.values())
 class SplitRows:
     """Enriched rows, in arrays with room to spare; the first ``count`` entries of each count.
 
-    ``columns``: id_hi, id_lo (uint64: the two halves of xxh3_128 of log_id), fine_bucket (uint16: leading
-    bits of xxh3_64 of user_id), user_end
+    ``columns``: id_hi, id_lo (uint64: the two halves of xxh3_128 of log_id), user_hash (uint64: xxh3_64), user_end
     (int64: end of the user_id in ``users``, where they lie one after the other as UTF-8), region (uint16),
     micro_minutes (int64), offset (uint32, bytes from the split's start) and, where ``timestamps``, timestamp (int64,
     microseconds since 1970 UTC or ``NO_TIMESTAMP``).
@@ -110,8 +107,7 @@ class SplitRows:
         columns: dict[str, object] = {
             name: self[name][places] for name in ("id_hi", "id_lo", "region", "micro_minutes", "offset")
         }
-        bounds, texts = self._texts_at(places)
-        users = to_series(pa.LargeStringArray.from_buffers(len(places), pa.py_buffer(bounds), pa.py_buffer(texts)))
+        users = to_series(take_texts(self._bounds, self.users, places))
         frame = pl.DataFrame({**columns, "user_id": users, "place": places})
         if "timestamp" in self.columns:
             moments = pl.Series("timestamp", self["timestamp"][places])
@@ -119,20 +115,17 @@ class SplitRows:
         return frame
 
     def arranged(self, bucket: NDArray[np.uint16], bucket_rows: NDArray[np.int64]) -> "SplitRows":
-        """The rows in order of ``bucket`` and as they came within it, without fine_bucket and those whose bucket is
+        """The rows in order of ``bucket`` and as they came within it, without those whose bucket is
         ``len(bucket_rows)`` or more; ``bucket_rows`` counts the others."""
         places = np.argsort(bucket, kind="stable")[: bucket_rows.sum()]
         users = self.user_ids().take(to_arrow(places))
-        columns = {name: column[places] for name, column in self.columns.items() if name not in UNARRANGED}
+        columns = {name: column[places] for name, column in self.columns.items() if name != "user_end"}
         bounds = np.frombuffer(users.buffers()[1], np.int64)
         return SplitRows.of(columns, bounds, np.frombuffer(users.buffers()[2] or b"", np.uint8))
 
     def _texts_at(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """(bounds, bytes) of some user_ids, one after the other."""
-        starts = self._bounds[places]
-        lengths = self._bounds[places + 1] - starts
-        bounds = np.append(0, np.cumsum(lengths))
-        return bounds, self.users[np.arange(bounds[-1]) + np.repeat(starts - bounds[:-1], lengths)]
+        return texts_at(self._bounds, self.users, places)
 
     def user_ids(self) -> pa.LargeStringArray:
         """All user_ids, without copying them."""

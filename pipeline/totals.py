@@ -1,7 +1,7 @@
 """Totals per user and region: rows added up one after the other by compiled code, or frame by frame by Polars."""
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -9,46 +9,45 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline import compiled
-from pipeline.arrow import to_frame, to_numpy
+from pipeline.arrow import column, to_frame, to_numpy
 from pipeline.errors import BalanceError
 
 _SAFE_SUM = 2.0**62 * (1 - 1e-9)
 """Floating-point sums below this are of integers that fit int64 with room to spare."""
 _WAITING_ROWS = 2_000_000
 _USED = ["user_id", "region", "micro_minutes"]
+_TOTALS = [*_USED, "event_count"]
 
 
 class Totals(Protocol):
-    """Adds up events. ``frame`` has user_id, region (UInt16), micro_minutes and event_count (Int64), a row for each
-    user and region, and raises BalanceError where a sum passes int64."""
+    """Adds up events, by user and region."""
 
     def __enter__(self) -> "Totals": ...
 
     def __exit__(self, *fault: object) -> None: ...
 
-    def add(self, rows: pa.Table, skipped: NDArray[np.bool_]) -> None:
-        """Add one event for each row (of ``intermediate.ROW_SCHEMA``) that is not ``skipped``."""
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
+        """Add one event for each row (of ``intermediate.ROW_SCHEMA``) that is not ``skipped``; subtract, where ``sign``
+        is -1."""
+
+    def add_totals(self, totals: pa.Table) -> None:
+        """Add totals of earlier rows."""
 
     def add_frame(self, rows: pl.DataFrame) -> None:
         """Add one event for each row."""
 
-    def frame(self) -> pl.DataFrame:
-        """The totals."""
+    def ordered(self) -> tuple[pa.Table, int]:
+        """What ``order_totals`` says of them. Raises BalanceError where a sum passes int64."""
 
 
-def open_totals(library: Path | None) -> Totals:
-    """Totals by compiled code, where there is any."""
-    return _CompiledTotals(library) if library else _PolarsTotals()
-
-
-def column(rows: pa.Table, name: str) -> NDArray[Any]:
-    """A column of numbers, which is in one chunk, without copying it."""
-    return to_numpy(rows[name].chunk(0)) if len(rows) else np.empty(0, np.int64)
+def open_totals(library: Path | None, expected: int = 0) -> Totals:
+    """Totals by compiled code, where there is any; ``expected``: how many there will be, about."""
+    return _CompiledTotals(library, expected) if library else _PolarsTotals()
 
 
 class _CompiledTotals:
-    def __init__(self, library: Path) -> None:
-        self._totals = compiled.Totals(library)
+    def __init__(self, library: Path, expected: int) -> None:
+        self._totals = compiled.Totals(library, expected)
 
     def __enter__(self) -> "_CompiledTotals":
         return self
@@ -56,20 +55,24 @@ class _CompiledTotals:
     def __exit__(self, *_: object) -> None:
         self._totals.free()
 
-    def add(self, rows: pa.Table, skipped: NDArray[np.bool_]) -> None:
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
         if len(rows):
             users = rows["user_id"].chunk(0)
-            self._totals.add(users, column(rows, "region"), column(rows, "micro_minutes"), skipped)
+            self._totals.add(users, column(rows, "region"), column(rows, "micro_minutes"), skipped, sign)
+
+    def add_totals(self, totals: pa.Table) -> None:
+        for batch in totals.select(_TOTALS).to_batches():
+            self._totals.add_totals(batch["user_id"], *(to_numpy(batch[name]) for name in _TOTALS[1:]))
 
     def add_frame(self, rows: pl.DataFrame) -> None:
         table = rows.select(_USED).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
         self.add(table, np.zeros(len(rows), bool))
 
-    def frame(self) -> pl.DataFrame:
-        frame, beyond = self._totals.frame()
+    def ordered(self) -> tuple[pa.Table, int]:
+        table, users, beyond = self._totals.ordered()
         if beyond is not None:
             raise _too_large(beyond)
-        return frame
+        return table, users
 
 
 class _PolarsTotals:
@@ -82,16 +85,34 @@ class _PolarsTotals:
     def __exit__(self, *_: object) -> None:
         self._parts.clear()
 
-    def add(self, rows: pa.Table, skipped: NDArray[np.bool_]) -> None:
-        self.add_frame(to_frame(rows.select(_USED)).filter(pl.Series(~skipped)))
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
+        self.add_frame(to_frame(rows.select(_USED)).filter(pl.Series(~skipped)), sign)
 
-    def add_frame(self, rows: pl.DataFrame) -> None:
-        self._parts.append(rows.select(*_USED, pl.lit(1, dtype=pl.Int64).alias("event_count")))
+    def add_totals(self, totals: pa.Table) -> None:
+        self._add(to_frame(totals.select(_TOTALS)))
+
+    def add_frame(self, rows: pl.DataFrame, sign: int = 1) -> None:
+        self._add(
+            rows.select("user_id", "region", pl.col("micro_minutes") * sign, event_count=pl.lit(sign, dtype=pl.Int64))
+        )
+
+    def _add(self, totals: pl.DataFrame) -> None:
+        self._parts.append(totals)
         if sum(map(len, self._parts)) > _WAITING_ROWS + 2 * len(self._parts[0]):
-            self._parts = [self.frame()]
+            self._parts = [self._merged()]
 
-    def frame(self) -> pl.DataFrame:
+    def ordered(self) -> tuple[pa.Table, int]:
+        return order_totals(self._merged())
+
+    def _merged(self) -> pl.DataFrame:
         return merge_totals(pl.concat(self._parts, rechunk=True))
+
+
+def order_totals(totals: pl.DataFrame) -> tuple[pa.Table, int]:
+    """(The totals that have events, in order of region; of how many users). Their columns: user_id, region (uint16),
+    micro_minutes and event_count (int64)."""
+    totals = totals.select(_TOTALS).filter(pl.col("event_count") != 0).sort("region", maintain_order=True)
+    return totals.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()), totals["user_id"].n_unique()
 
 
 def merge_totals(totals: pl.DataFrame) -> pl.DataFrame:

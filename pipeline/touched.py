@@ -4,13 +4,18 @@ Both kernels go over all that counts, which grows with the history, so they read
 bytes of an id, in order; of the rows, only those that are wanted.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from pipeline.compiled import find_candidates
+from pipeline.compiled import search_candidates
 from pipeline.dedupe import Keys, Rows, repeated_keys, rows_with_keys
 from pipeline.errors import BalanceError
 from pipeline.intermediate import (
@@ -19,12 +24,16 @@ from pipeline.intermediate import (
     open_index,
     save_array,
     split_file,
+    take_rows,
     write_frame,
 )
 from pipeline.job import Job
+from pipeline.mapped import map_columns
 
-_KEYS_AT_ONCE = 1 << 20
+_KEYS_AT_ONCE = 1 << 21
 """They and the table of the wanted ones stay in the processor's cache."""
+_SPARE_BITS = 6
+"""Of 64 rows that are not wanted one at most is looked at twice."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +49,18 @@ class TouchTask:
 
 @dataclass(frozen=True)
 class PickTask:
-    """Pick the touched rows, of which there are ``rows``, of a split that did not change; ``ranges``: numbers of those
-    with touched ids."""
+    """Pick the disputed rows of a split, of which there are ``rows``; ``ranges``: numbers of those with touched ids;
+    ``before``, ``now``: whether the split counted and counts."""
 
     split: int
     rows: int
     ranges: tuple[int, ...]
+    before: bool
+    now: bool
 
 
 def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> dict[int, int]:
-    """Write where touched ids occur (merge/: their splits, in order, and their keys); returns how many there are by
-    split."""
+    """Write where touched ids occur (``save_prefixes``); returns how many there are by split."""
     parts = [
         open_index(job.workspace.path("index", split_file(split, "npy")), task.low, task.high) for split in task.splits
     ]
@@ -59,71 +69,93 @@ def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> di
     width = (task.high - task.low) // pieces + 1
     bounds = np.array([task.low + width * piece for piece in range(1, pieces)], np.uint64)
     cuts = np.array([[0, *np.searchsorted(part, bounds), len(part)] for part in parts])
-    changed = [number for number, split in enumerate(task.splits) if split in task.changed]
     leading = 64 - (width - 1).bit_length()
+    splits = np.array(task.splits)
+    changed = np.isin(splits, list(task.changed))
     found = []
     for first, last in zip(cuts.T, cuts.T[1:], strict=False):
         slices = [part[a:b] for part, a, b in zip(parts, first, last, strict=True)]
-        keys, rows = _touched_keys(job, slices, changed, np.uint64(leading))
-        part = np.searchsorted(np.cumsum(last - first), rows, side="right")
-        found.append(np.stack([np.array(task.splits, np.uint64)[part], keys]))
-    places = np.concatenate(found, axis=1)
-    if places.size:
-        places = places[:, np.argsort(places[0], kind="stable")]
-        save_array(job.workspace.path("merge", split_file(task.number, "npy")), places)
+        touched = _touched_keys(job, slices, changed, leading)
+        found.append((np.repeat(splits, [len(part) for part in touched]), np.concatenate(touched)))
+    where, keys = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if len(keys):
+        save_prefixes(job, "touched", task.number, where, keys)
     report(total)
-    splits, counts = np.unique(places[0], return_counts=True)
-    return dict(zip(splits.tolist(), counts.tolist(), strict=True))
+    return dict(Counter(where.tolist()))
 
 
 def pick_rows(job: Job, task: PickTask, report: Callable[[int], None]) -> None:
-    """Write the touched rows of an unchanged split (delta/), which counted before and count now."""
-    wanted = touched_prefixes(job, task.ranges, [task.split])[task.split]
-    prefix = pl.col("id_hi") & pl.lit((~FINE_MASK).view(np.int64), pl.Int64)
-    # Polars reads the ids, and makes values of the other columns for these rows alone.
-    rows = (
-        pl.scan_parquet(job.workspace.path("rows", split_file(task.split)), glob=False, parallel="prefiltered")
-        .filter(prefix.is_in(pl.Series(wanted.view(np.int64)).implode()))
-        .collect()
-    )
-    if len(rows) != task.rows:
-        raise BalanceError(
-            f"split {task.split} has {len(rows)} rows of touched ids, its index {task.rows}. Nothing was published. "
-            "Run again with --full-refresh, and please report it."
-        )
+    """Write the disputed rows of a split (delta/), with ``before`` and ``now``."""
+    wanted = prefixes_of(job, "disputed", task.ranges, [task.split])[task.split]
+    path = job.workspace.path("rows", split_file(task.split))
+    file = pq.ParquetFile(path)
+    found = []
+    ids = [column for (column,) in map_columns(path, ["id_hi"])]
+    for group, places in enumerate(rows_with_prefixes(job, ids, wanted)):
+        if len(places):
+            found.append(take_rows(file.read_row_group(group, use_threads=False).combine_chunks(), places))
+    rows = pl.concat(found)
+    check_rows(task.split, len(rows), task.rows)
     place = task.split * PLACE_UNIT + pl.col("offset").cast(pl.Int64)
-    rows = rows.with_columns(place=place, before=True, now=True).drop("offset")
-    write_frame(job.workspace.path("delta", f"aside-{split_file(task.split)}"), rows)
-    report(1)
+    rows = rows.with_columns(place=place, before=task.before, now=task.now).drop("offset", "content")
+    write_frame(job.workspace.path("delta", f"disputed-{split_file(task.split)}"), rows)
+    report(len(rows))
 
 
-def touched_prefixes(job: Job, ranges: Sequence[int], splits: Sequence[int]) -> dict[int, Keys]:
-    """For each of ``splits`` the touched id prefixes that it has, sorted and distinct."""
+def check_rows(split: int, found: int, expected: int) -> None:
+    """Raise BalanceError where a split has not as many rows as its index has touched ids."""
+    if found != expected:
+        raise BalanceError(
+            f"split {split} has {found} rows of touched ids, its index {expected}. Nothing was published. Run again "
+            "with --full-refresh, and please report it."
+        )
+
+
+def rows_with_prefixes(job: Job, parts: Sequence[Keys], prefixes: Keys, leading: int = 0) -> Iterator[Rows]:
+    """Of each of ``parts`` the places of the ids that begin with one of ``prefixes`` (54 bits, sorted). All have the
+    same ``leading`` bits; of these, what follows is uniform."""
+    if job.library is None or not len(prefixes):
+        shift = np.uint64(leading)
+        yield from (rows_with_keys((ids & ~FINE_MASK) << shift, prefixes << shift) for ids in parts)
+        return
+    candidates = search_candidates(job.library, parts, prefixes, leading, _SPARE_BITS)
+    for ids, maybe in zip(parts, candidates, strict=True):
+        found = ids[maybe] & ~FINE_MASK
+        place = np.minimum(np.searchsorted(prefixes, found), len(prefixes) - 1)
+        yield maybe[prefixes[place] == found]
+
+
+def save_prefixes(job: Job, kind: str, number: int, splits: NDArray[np.integer[Any]], keys: Keys) -> None:
+    """Write prefixes of ids of range ``number`` by their splits, for ``prefixes_of`` (delta/)."""
+    order = np.argsort(splits, kind="stable")
+    pairs = np.stack([splits[order].astype(np.uint64), keys[order] & ~FINE_MASK])
+    save_array(job.workspace.path("delta", f"{kind}-{split_file(number, 'npy')}"), pairs)
+
+
+def prefixes_of(job: Job, kind: str, ranges: Sequence[int], splits: Sequence[int]) -> dict[int, Keys]:
+    """For each of ``splits`` the id prefixes that were saved for it in ``ranges``, sorted."""
     found: dict[int, list[Keys]] = {split: [_NO_KEYS] for split in splits}
     for number in ranges:
-        where, keys = np.load(job.workspace.path("merge", split_file(number, "npy")), mmap_mode="r")
+        where, keys = np.load(job.workspace.path("delta", f"{kind}-{split_file(number, 'npy')}"), mmap_mode="r")
         for split, mine in found.items():
             first, last = np.searchsorted(where, np.array([split, split + 1], np.uint64))
-            mine.append(keys[first:last] & ~FINE_MASK)
-    return {split: np.unique(np.concatenate(mine)) for split, mine in found.items()}
+            mine.append(keys[first:last])
+    return {split: np.sort(np.concatenate(mine)) for split, mine in found.items()}
 
 
 _NO_KEYS: Keys = np.empty(0, np.uint64)
 
 
-def _touched_keys(job: Job, parts: list[Keys], changed: list[int], leading: np.uint64) -> tuple[Keys, Rows]:
-    """The keys of touched ids, and their places among the keys of all ``parts``, of which those in ``changed`` changed.
+def _touched_keys(job: Job, parts: list[Keys], changed: NDArray[np.bool_], leading: int) -> list[Keys]:
+    """The prefixes of touched ids in each of ``parts``, of which some ``changed``."""
+    ours, theirs = list(compress(parts, changed)), list(compress(parts, ~changed))
+    wanted = np.sort(np.concatenate([_NO_KEYS, *ours]) & ~FINE_MASK)
+    met = _prefixes_in(job, theirs, wanted, leading)
+    own = _prefixes_in(job, ours, np.union1d(repeated_keys(wanted), np.concatenate([_NO_KEYS, *met])), leading)
+    found = iter(own), iter(met)
+    return [next(found[0] if mine else found[1]) for mine in changed]
 
-    All keys have the same ``leading`` bits; of these, what follows is uniform.
-    """
-    wanted = np.sort(np.concatenate([_NO_KEYS, *(parts[number] for number in changed)]) & ~FINE_MASK)
-    keys = np.concatenate(parts)
-    rows = np.arange(len(keys))
-    if job.library:
-        rows = find_candidates(job.library, keys << leading, wanted << leading)
-    prefixes = keys[rows] & ~FINE_MASK
-    # What occurs in changed splits is a small part of all: the rest need not be sorted.
-    rows = rows[rows_with_keys(prefixes << leading, wanted << leading)]
-    prefixes = keys[rows] & ~FINE_MASK
-    rows = rows[rows_with_keys(prefixes << leading, repeated_keys(np.sort(prefixes)) << leading)]
-    return keys[rows], rows
+
+def _prefixes_in(job: Job, parts: list[Keys], wanted: Keys, leading: int) -> list[Keys]:
+    found = rows_with_prefixes(job, parts, wanted, leading)
+    return [ids[rows] & ~FINE_MASK for ids, rows in zip(parts, found, strict=True)]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.compiled.library import load
-from pipeline.rows import UNARRANGED, SplitRows
+from pipeline.rows import SplitRows
 
 
 def arrange(library: Path, rows: SplitRows, bucket: NDArray[np.uint16], bucket_rows: NDArray[np.int64]) -> SplitRows:
@@ -21,7 +21,7 @@ def arrange(library: Path, rows: SplitRows, bucket: NDArray[np.uint16], bucket_r
     kernel.count_text_bytes(ends.ctypes.data, bucket.ctypes.data, rows.count, text_bytes.ctypes.data)
     text_bytes = text_bytes[:buckets]
     arranged = {}
-    for name in rows.columns.keys() - UNARRANGED:
+    for name in rows.columns.keys() - {"user_end"}:
         column, at = rows.columns.pop(name), first.copy()
         out = arranged[name] = np.empty(total, column.dtype)
         kernel.arrange_column(

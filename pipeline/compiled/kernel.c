@@ -22,7 +22,6 @@ typedef uint8_t u8;
 typedef uint8_t block __attribute__((ext_vector_type(64), aligned(1)));
 typedef bool bits __attribute__((ext_vector_type(64)));
 
-enum { FINE_BUCKET_BITS = 10 }; // as in intermediate.py
 static const int64_t MICRO = 1000000, MAX_MICRO = 1000000000LL * 1000000;
 static const int64_t POWER[19] = {1,
                                   10,
@@ -391,8 +390,7 @@ typedef struct {
 
 typedef struct {
     // One entry for each row; `user_end` counts from the first byte of `users`.
-    uint64_t *id_hi, *id_lo;
-    uint16_t *fine_bucket; // leading bits of the hash of the user
+    uint64_t *id_hi, *id_lo, *user_hash;
     int64_t *user_end;
     u8 *users;
     uint16_t *region;
@@ -437,7 +435,7 @@ EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t coun
         XXH128_hash_t hash = XXH3_128bits(id, (size_t)id_length);
         rows->id_hi[at] = hash.high64;
         rows->id_lo[at] = hash.low64;
-        rows->fine_bucket[at] = (uint16_t)(XXH3_64bits(user, (size_t)user_length) >> (64 - FINE_BUCKET_BITS));
+        rows->user_hash[at] = XXH3_64bits(user, (size_t)user_length);
         memcpy(rows->users + text_bytes, user, (size_t)user_length);
         rows->user_end[at] = text_bytes += user_length;
         find_region(geo, ip, ip_length, chunk_end, &waiting, rows->region + at);
@@ -450,17 +448,19 @@ EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t coun
     return at - begin;
 }
 
-// Places of the rows whose key is one of `wanted`, and of a few others: those with the same leading `bits`, which mark
-// the wanted in `bitmap`.
-EXPORT int64_t find_candidates(const uint64_t *keys, int64_t count, const uint64_t *wanted, int64_t wanted_count,
-                               int64_t bits, u8 *bitmap, int64_t *places) {
+typedef uint64_t loose __attribute__((aligned(1))); // in a file that is mapped, at any place
+
+// Places of the rows whose key is one of `wanted`, and of a few others: those of which the same `bits` follow the
+// `leading` ones, which mark the wanted in `bitmap`.
+EXPORT int64_t find_candidates(const loose *keys, int64_t count, const uint64_t *wanted, int64_t wanted_count,
+                               int64_t leading, int64_t bits, u8 *bitmap, int64_t *places) {
     for (int64_t i = 0; i < wanted_count; i++) {
-        uint64_t bit = wanted[i] >> (64 - bits);
+        uint64_t bit = wanted[i] << leading >> (64 - bits);
         bitmap[bit >> 3] |= (u8)(1 << (bit & 7));
     }
     int64_t found = 0;
     for (int64_t row = 0; row < count; row++) {
-        uint64_t bit = keys[row] >> (64 - bits);
+        uint64_t bit = keys[row] << leading >> (64 - bits);
         places[found] = row;
         found += bitmap[bit >> 3] >> (bit & 7) & 1;
     }
@@ -580,10 +580,12 @@ EXPORT void free_totals(Totals *table) {
     free(table);
 }
 
-EXPORT Totals *new_totals(void) {
+EXPORT Totals *new_totals(int64_t expected) {
     Totals *table = calloc(1, sizeof *table);
     if (!table) return NULL;
-    table->room = 1 << 12, table->slot_mask = (1 << 13) - 1, table->text_room = 1 << 16;
+    table->room = 1 << 12, table->text_room = 1 << 16;
+    while (table->room < expected) table->room *= 2;
+    table->slot_mask = (uint64_t)table->room * 2 - 1;
     table->totals = malloc((size_t)table->room * sizeof(Total));
     table->slots = calloc(table->slot_mask + 1, sizeof(uint32_t));
     table->texts = malloc((size_t)table->text_room);
@@ -621,54 +623,102 @@ static bool add_text(Totals *table, const u8 *text, int64_t length) {
     return true;
 }
 
-// Add rows: `bounds` are the count + 1 bounds of their users in `texts`; rows with a mark in `skipped` are left out.
-// Returns the number of totals, or -1 where memory is short.
+// The total of a user and region, a new one where there is none; NULL where memory is short.
+static inline Total *find_total(Totals *table, const u8 *text, int64_t length, uint16_t region) {
+    uint64_t hash = XXH3_64bits_withSeed(text, (size_t)length, region), slot = hash & table->slot_mask;
+    for (; table->slots[slot]; slot = (slot + 1) & table->slot_mask) {
+        Total *there = table->totals + table->slots[slot] - 1;
+        if (there->hash == hash && there->region == region && there->length == length &&
+            memcmp(table->texts + there->text, text, (size_t)length) == 0)
+            return there;
+    }
+    if (table->count == table->room) {
+        if (table->count >= UINT32_MAX / 4 || !grow_totals(table)) return NULL;
+        for (slot = hash & table->slot_mask; table->slots[slot];) slot = (slot + 1) & table->slot_mask;
+    }
+    Total *total = table->totals + table->count;
+    *total = (Total){hash, table->text_bytes, 0, 0, (int32_t)length, region};
+    if (!add_text(table, text, length)) return NULL;
+    table->slots[slot] = (uint32_t)++table->count;
+    return total;
+}
+
+static inline void add_to(Totals *table, Total *total, int64_t micro_minutes, int64_t events) {
+    if (__builtin_add_overflow(total->micro_minutes, micro_minutes, &total->micro_minutes))
+        table->overflow = total - table->totals + 1;
+    total->events += events;
+}
+
+// Add rows, `sign` (1 or -1) times: `bounds` are the count + 1 bounds of their users in `texts`; rows with a mark in
+// `skipped` are left out. Returns the number of totals, or -1 where memory is short.
 EXPORT int64_t add_rows(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
-                        const int64_t *micro_minutes, const u8 *skipped, int64_t count) {
+                        const int64_t *micro_minutes, const u8 *skipped, int64_t sign, int64_t count) {
     for (int64_t row = 0; row < count; row++) {
         if (skipped[row]) continue;
-        const u8 *text = texts + bounds[row];
-        int64_t length = bounds[row + 1] - bounds[row];
-        uint64_t hash = XXH3_64bits_withSeed(text, (size_t)length, region[row]), slot = hash & table->slot_mask;
-        Total *total = NULL;
-        for (; table->slots[slot]; slot = (slot + 1) & table->slot_mask) {
-            Total *there = table->totals + table->slots[slot] - 1;
-            if (there->hash == hash && there->region == region[row] && there->length == length &&
-                memcmp(table->texts + there->text, text, (size_t)length) == 0) {
-                total = there;
-                break;
-            }
-        }
-        if (!total) {
-            if (table->count == table->room) {
-                if (table->count >= UINT32_MAX / 4 || !grow_totals(table)) return -1;
-                for (slot = hash & table->slot_mask; table->slots[slot];) slot = (slot + 1) & table->slot_mask;
-            }
-            total = table->totals + table->count;
-            *total = (Total){hash, table->text_bytes, 0, 0, (int32_t)length, region[row]};
-            if (!add_text(table, text, length)) return -1;
-            table->slots[slot] = (uint32_t)++table->count;
-        }
-        if (__builtin_add_overflow(total->micro_minutes, micro_minutes[row], &total->micro_minutes))
-            table->overflow = total - table->totals + 1;
-        total->events++;
+        Total *total = find_total(table, texts + bounds[row], bounds[row + 1] - bounds[row], region[row]);
+        if (!total) return -1;
+        add_to(table, total, sign * micro_minutes[row], sign);
+    }
+    return table->count;
+}
+
+// The same for totals of earlier rows.
+EXPORT int64_t add_totals(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
+                          const int64_t *micro_minutes, const int64_t *events, int64_t count) {
+    for (int64_t row = 0; row < count; row++) {
+        Total *total = find_total(table, texts + bounds[row], bounds[row + 1] - bounds[row], region[row]);
+        if (!total) return -1;
+        add_to(table, total, micro_minutes[row], events[row]);
     }
     return table->count;
 }
 
 EXPORT int64_t totals_text_bytes(const Totals *table) { return table->text_bytes; }
 
-// Write out all totals in the order of their first rows, with the bounds of their users; returns the index of one that
-// passed int64, or -1.
-EXPORT int64_t read_totals(const Totals *table, u8 *texts, int64_t *bounds, uint16_t *region, int64_t *micro_minutes,
-                           int64_t *events) {
-    memcpy(texts, table->texts, (size_t)table->text_bytes);
-    for (int64_t i = 0; i < table->count; i++) {
-        bounds[i] = table->totals[i].text;
-        region[i] = table->totals[i].region;
-        micro_minutes[i] = table->totals[i].micro_minutes;
-        events[i] = table->totals[i].events;
+static int64_t count_users(const Totals *table) {
+    uint32_t *slots = calloc(table->slot_mask + 1, sizeof(uint32_t));
+    int64_t users = 0;
+    for (int64_t i = 0; slots && i < table->count; i++) {
+        const Total *total = table->totals + i;
+        if (!total->events) continue;
+        const u8 *text = table->texts + total->text;
+        uint64_t slot = XXH3_64bits(text, (size_t)total->length) & table->slot_mask;
+        for (; slots[slot]; slot = (slot + 1) & table->slot_mask) {
+            const Total *there = table->totals + slots[slot] - 1;
+            if (there->length == total->length && memcmp(table->texts + there->text, text, (size_t)total->length) == 0)
+                break;
+        }
+        if (!slots[slot]) slots[slot] = (uint32_t)i + 1, users++;
     }
-    bounds[table->count] = table->text_bytes;
-    return table->overflow - 1;
+    bool done = slots;
+    free(slots);
+    return done ? users : -1;
+}
+
+// Write out all totals that have events, in order of region and of their first rows within it, with the bounds of their
+// users. `found`: how many these are, of how many users (-1 where memory is short), and the place of one that passed
+// int64, or -1.
+EXPORT void read_totals(const Totals *table, u8 *texts, int64_t *bounds, uint16_t *region, int64_t *micro_minutes,
+                        int64_t *events, int64_t *found) {
+    int64_t *next = calloc(UINT16_MAX + 2, sizeof(int64_t)), *order = malloc((size_t)table->count * sizeof(int64_t) + 1);
+    found[0] = 0, found[1] = next && order ? count_users(table) : -1, found[2] = -1;
+    if (next && order) {
+        for (int64_t i = 0; i < table->count; i++)
+            if (table->totals[i].events) next[table->totals[i].region + 1]++, found[0]++;
+        for (int64_t code = 0; code <= UINT16_MAX; code++) next[code + 1] += next[code];
+        for (int64_t i = 0; i < table->count; i++)
+            if (table->totals[i].events) order[next[table->totals[i].region]++] = i;
+        bounds[0] = 0;
+        for (int64_t at = 0; at < found[0]; at++) {
+            const Total *total = table->totals + order[at];
+            memcpy(texts + bounds[at], table->texts + total->text, (size_t)total->length);
+            bounds[at + 1] = bounds[at] + total->length;
+            region[at] = total->region;
+            micro_minutes[at] = total->micro_minutes;
+            events[at] = total->events;
+            if (order[at] == table->overflow - 1) found[2] = at;
+        }
+    }
+    free(next);
+    free(order);
 }

@@ -9,17 +9,18 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "certify": (ctypes.c_int, (ctypes.c_char_p, _I, ctypes.c_uint8, _I, _P, _I, _I)),
     "find_separators": (_I, (ctypes.c_char_p, _I, ctypes.c_uint8, _P, _I)),
     "read_rows": (_I, (ctypes.c_char_p, _P, _I, _P, _P, _P, _I, _I, _I, _P)),
-    "find_candidates": (_I, (_P, _I, _P, _I, _I, _P, _P)),
+    "find_candidates": (_I, (_P, _I, _P, _I, _I, _I, _P, _P)),
     "judge_copies": (ctypes.c_bool, (_P, _P, _I, _P)),
     "arrange_column": (None, (_P, _I, _P, _I, _I, _P, _P)),
     "count_text_bytes": (None, (_P, _P, _I, _P)),
     "arrange_texts": (None, (_P, _P, _P, _I, _I, _P, _P, _P, _P)),
     "find_row_groups": (_I, (ctypes.c_char_p, _I, _P, _I)),
-    "new_totals": (_P, ()),
+    "new_totals": (_P, (_I,)),
     "free_totals": (None, (_P,)),
-    "add_rows": (_I, (_P, _P, _P, _P, _P, _P, _I)),
+    "add_rows": (_I, (_P, _P, _P, _P, _P, _P, _I, _I)),
+    "add_totals": (_I, (_P, _P, _P, _P, _P, _P, _I)),
     "totals_text_bytes": (_I, (_P,)),
-    "read_totals": (_I, (_P, _P, _P, _P, _P, _P)),
+    "read_totals": (None, (_P, _P, _P, _P, _P, _P, _P)),
 }
 """Result and arguments of each function; arrays go as the address of their first element."""
 

@@ -43,7 +43,7 @@ class _Geo(ctypes.Structure):
     ]
 
 
-_ROW_COLUMNS = ("id_hi", "id_lo", "fine_bucket", "user_end", "users", "region", "micro_minutes", "offset", "timestamp")
+_ROW_COLUMNS = ("id_hi", "id_lo", "user_hash", "user_end", "users", "region", "micro_minutes", "offset", "timestamp")
 
 
 class _Rows(ctypes.Structure):

@@ -3,20 +3,19 @@
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.arrow import to_series
+from pipeline.arrow import text_bounds, to_arrow
 from pipeline.compiled.library import load
 
 
 class Totals:
-    """A table of totals, which ``free`` must end."""
+    """A table with room for so many totals, which grows; ``free`` must end it."""
 
-    def __init__(self, library: Path) -> None:
+    def __init__(self, library: Path, expected: int) -> None:
         self._kernel = load(library)
-        self._table = self._kernel.new_totals()
+        self._table = self._kernel.new_totals(expected)
         if not self._table:
             raise MemoryError
         self._count = 0
@@ -31,8 +30,9 @@ class Totals:
         region: NDArray[np.uint16],
         micro_minutes: NDArray[np.int64],
         skipped: NDArray[np.bool_],
+        sign: int,
     ) -> None:
-        """Add one event for each row that is not ``skipped``."""
+        """Add (``sign`` 1) or subtract (-1) one event for each row that is not ``skipped``."""
         if not len(users):
             return
         _, bounds, texts = users.buffers()
@@ -44,22 +44,47 @@ class Totals:
             region.ctypes.data,
             micro_minutes.ctypes.data,
             np.ascontiguousarray(skipped).ctypes.data,
+            sign,
             len(users),
         )
         if self._count < 0:
             raise MemoryError
 
-    def frame(self) -> tuple[pl.DataFrame, str | None]:
-        """user_id, region (UInt16), micro_minutes, event_count (Int64); and a user whose sum passed int64, if any."""
+    def add_totals(
+        self,
+        users: pa.StringArray | pa.LargeStringArray,
+        region: NDArray[np.uint16],
+        micro_minutes: NDArray[np.int64],
+        events: NDArray[np.int64],
+    ) -> None:
+        """Add totals of earlier rows."""
+        if not len(users):
+            return
+        bounds, texts = text_bounds(users), users.buffers()[2]
+        self._count = self._kernel.add_totals(
+            self._table,
+            texts.address if texts else None,
+            bounds.ctypes.data,
+            *(array.ctypes.data for array in (region, micro_minutes, events)),
+            len(users),
+        )
+        if self._count < 0:
+            raise MemoryError
+
+    def ordered(self) -> tuple[pa.Table, int, str | None]:
+        """The totals that have events, in order of region (user_id, region, micro_minutes, event_count); of how many
+        users; and a user whose sum passed int64, if any."""
         texts = np.empty(self._kernel.totals_text_bytes(self._table), np.uint8)
         bounds = np.empty(self._count + 1, np.int64)
         region = np.empty(self._count, np.uint16)
         micro_minutes, events = np.empty(self._count, np.int64), np.empty(self._count, np.int64)
-        beyond = self._kernel.read_totals(
-            self._table, *(array.ctypes.data for array in (texts, bounds, region, micro_minutes, events))
-        )
-        users = pa.LargeStringArray.from_buffers(self._count, pa.py_buffer(bounds), pa.py_buffer(texts))
-        frame = pl.DataFrame(
-            {"user_id": to_series(users), "region": region, "micro_minutes": micro_minutes, "event_count": events}
-        )
-        return frame, frame["user_id"][beyond] if beyond >= 0 else None
+        found = np.empty(3, np.int64)
+        arrays = (texts, bounds, region, micro_minutes, events, found)
+        self._kernel.read_totals(self._table, *(array.ctypes.data for array in arrays))
+        rows, users, beyond = found.tolist()
+        if users < 0:
+            raise MemoryError
+        user_ids = pa.LargeStringArray.from_buffers(rows, pa.py_buffer(bounds), pa.py_buffer(texts))
+        numbers = [to_arrow(array[:rows]) for array in (region, micro_minutes, events)]
+        table = pa.Table.from_arrays([user_ids, *numbers], ["user_id", "region", "micro_minutes", "event_count"])
+        return table, users, user_ids[beyond].as_py() if beyond >= 0 else None

@@ -26,7 +26,7 @@ from pipeline.intermediate import PLACE_UNIT, bucket_file, split_file, write_fra
 from pipeline.job import Job
 from pipeline.ledger import PlacedSplit
 from pipeline.phase2 import Totals, sum_up
-from pipeline.totals import merge_totals
+from pipeline.totals import merge_totals, order_totals
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -172,10 +172,9 @@ def write_partition(job: Job, task: PartTask, _: Callable[[int], None]) -> Bucke
     """
     number = task.number
     rows = pl.read_parquet(task.path, glob=False)
-    total = merge_totals(
-        rows.filter(pl.col("loser").is_null()).select(
-            "user_id", pl.col("region").cast(pl.UInt16), "micro_minutes", "event_count"
-        )
+    winners = rows.filter(pl.col("loser").is_null())
+    total, users = order_totals(
+        merge_totals(winners.select("user_id", pl.col("region").cast(pl.UInt16), "micro_minutes", "event_count"))
     )
     regions = write_totals(job.workspace.path("totals", bucket_file(number)), total)
     losers = rows.select(place="loser").drop_nulls()
@@ -184,10 +183,10 @@ def write_partition(job: Job, task: PartTask, _: Callable[[int], None]) -> Bucke
     return BucketResult(
         bucket=number,
         rows=int(rows["copies"].sum()),
-        kept=int(total["event_count"].sum()),
+        kept=sum(events for _, events, _ in regions.values()),
         duplicates=int(rows["surplus"].sum()),
         conflicts=len(losers),
         contested=0,
-        users=total["user_id"].n_unique(),
+        users=users,
         regions=regions,
     )

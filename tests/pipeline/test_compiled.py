@@ -368,7 +368,7 @@ def other_users(rows: SplitRows, new: slice) -> None:
     "change",
     [rolled("id_hi"), rolled("id_lo"), rolled("region"), rolled("micro_minutes"), rolled("offset"), added("id_hi", 1),
      added("id_lo", 1), added("region", 1), added("micro_minutes", 1), added("micro_minutes", 1_000_000),
-     added("offset", 1), added("fine_bucket", 1), rolled("fine_bucket"), other_users],
+     added("offset", 1), added("user_hash", 1), rolled("user_hash"), other_users],
 )  # fmt: skip
 def test_wrong_values_refuse_the_file(change: Callable[[SplitRows, slice], None], monkeypatch) -> None:
     add = PlainParser._add_rows

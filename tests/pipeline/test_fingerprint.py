@@ -15,7 +15,7 @@ ROWS = b"".join(
     for n in range(200)
 )
 BROKEN = b'x,,t,v,tv,1.1.1.1,1\ny,u,t,v,tv,1.1.1.1,"1,5"\n\n'
-KNOWN = {2: "0befbacc6d0d905d9babd00122341ef17bc9172f5d59fc0e84f0c5d0457ed280"}
+KNOWN = {3: "ad6b7f8d6121bcbbba0298a67b67f79d614e18a786d5dc4bd0cc2bafe4ff2305"}
 
 
 @pytest.mark.parametrize("compiled", [True, False])

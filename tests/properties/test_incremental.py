@@ -6,7 +6,7 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import publication, touched
+from pipeline import intermediate, publication, touched
 from pipeline.incremental import aggregate_changes, base_of, compare
 from pipeline.intermediate import Workspace
 from pipeline.ledger import Phase1
@@ -53,12 +53,15 @@ class Versions:
 @settings(max_examples=25)
 @given(st.data(), files, keeps, sizes, st.sampled_from([1, 2, 8, 1024]), st.sampled_from([1, 3]), st.integers(1, 100))
 def test_each_version_equals_the_reference(data, contents, keep, split_bytes, buckets, workers, keys_at_once):
+    compiled, page_bytes = data.draw(st.booleans()), data.draw(st.sampled_from([1, 1 << 22]))
     with (
         patch.object(touched, "_KEYS_AT_ONCE", keys_at_once),
+        patch.object(intermediate, "_PAGE_BYTES", page_bytes),
         Harness(
-            contents, max_record=MAX_RECORD, keep=keep, split_bytes=split_bytes, buckets=buckets, workers=workers
+            contents, max_record=MAX_RECORD, keep=keep, split_bytes=split_bytes, buckets=buckets, workers=workers,
+            compiled=compiled,
         ) as harness,
-    ):
+    ):  # fmt: skip
         versions = Versions(harness)
         by_path = dict(zip(harness.paths, contents, strict=True))
         for number in range(3):
@@ -69,3 +72,25 @@ def test_each_version_equals_the_reference(data, contents, keep, split_bytes, bu
             assert (found.kept, found.duplicates, found.conflicts) == (truth.kept, truth.duplicates, truth.conflicts)
             assert found.users == len({user for _, user in truth.totals})
             assert len(found.conflict_raws) == found.conflicts
+
+
+def test_rows_are_fetched_of_ids_whose_copies_differ_alone():
+    def line(number: int, user: str, minutes: str) -> bytes:
+        return b"id-%d,%s,2026-01-01T00:00:00Z,v,tv,8.8.8.8,%s\n" % (number, user.encode(), minutes.encode())
+
+    history = [line(number, "u", "1.5") for number in range(500)]
+    day = [line(number, "u", "1.50") for number in range(400, 600)]  # a hundred copies, a hundred new
+    day[0], day[1] = line(400, "u", "1.6"), line(401, "other", "1.5")  # the same id with another content
+    contents = [HEADER + b"".join(history), HEADER + b"".join(day)]
+    take, fetched = touched.take_rows, []
+
+    def counted(rows, places):
+        fetched.append(len(places))
+        return take(rows, places)
+
+    with Harness(contents, max_record=MAX_RECORD) as harness, patch.object(touched, "take_rows", counted):
+        versions = Versions(harness)
+        versions.make(harness.paths[:1], 0)
+        found = versions.make(harness.paths, 1)
+    assert (found.kept, found.duplicates, found.conflicts) == (600, 98, 2)
+    assert sum(fetched) == 4, "of each disputed id two"

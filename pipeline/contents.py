@@ -1,0 +1,102 @@
+"""Which touched ids have one content in all their copies: these need no row of the history.
+
+Copies are compared by id_hi and 64 bits of id_lo and content (``intermediate.content_marks``). Where all agree,
+the id's event is the same before and now, or it is that of any one copy. Only of the others are the rows fetched.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dedupe import Keys, in_range
+from pipeline.intermediate import FINE_MASK, save_array, split_file
+from pipeline.job import Job
+from pipeline.mapped import map_columns
+from pipeline.touched import check_rows, prefixes_of, rows_with_prefixes, save_prefixes
+
+_MARKS = ("id_hi", "content")
+
+
+@dataclass(frozen=True)
+class MarkTask:
+    """Fetch ids and marks of the touched rows of a split, which number ``rows``; ``ranges``: numbers of those with
+    touched ids."""
+
+    split: int
+    rows: int
+    ranges: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CompareTask:
+    """Compare the copies of the touched ids of range ``number`` of ``ranges``, which lie in ``splits``; ``added`` and
+    ``removed``: those that changed."""
+
+    number: int
+    ranges: int
+    splits: tuple[int, ...]
+    added: frozenset[int]
+    removed: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """``duplicates``: by how much ids of one content change them; ``disputed``: rows of the other ids, by split."""
+
+    duplicates: int
+    disputed: dict[int, int]
+
+
+def mark_contents(job: Job, task: MarkTask, report: Callable[[int], None]) -> None:
+    """Write id_hi and content of the touched rows of a split (delta/)."""
+    wanted = prefixes_of(job, "touched", task.ranges, [task.split])[task.split]
+    groups = list(map_columns(job.workspace.path("rows", split_file(task.split)), _MARKS))
+    places = rows_with_prefixes(job, [ids for ids, *_ in groups], wanted)
+    found = [[column[rows] for column in columns] for columns, rows in zip(groups, places, strict=True)]
+    marks = np.stack([np.concatenate(parts) for parts in zip(*found, strict=True)])
+    check_rows(task.split, marks.shape[1], task.rows)
+    save_array(job.workspace.path("delta", f"marks-{split_file(task.split, 'npy')}"), marks)
+    report(marks.shape[1])
+
+
+def compare_contents(job: Job, task: CompareTask, report: Callable[[int], None]) -> Compared:
+    """Write the ids of rows of changed splits that neither add nor subtract an event by themselves ("aside"), and of
+    the rows that must be fetched ("disputed")."""
+    ids, contents, splits = _gather(job, task)
+    prefixes = ids & ~FINE_MASK
+    first = np.flatnonzero(np.append(True, prefixes[1:] != prefixes[:-1]))
+    sizes = np.diff(np.append(first, len(ids)))
+    leader = np.repeat(first, sizes)
+    same = (ids == ids[leader]) & (contents == contents[leader])
+    same[1:] &= (splits[1:] != splits[:-1]) | (prefixes[1:] != prefixes[:-1])  # Phase 1 left one row of each content
+    alike = np.logical_and.reduceat(same, first)
+    before, now = ~_among(splits, task.added), ~_among(splits, task.removed)
+    had, has = np.add.reduceat(before, first), np.add.reduceat(now, first)
+    duplicates = np.maximum(has - 1, 0) - np.maximum(had - 1, 0)
+    alone = np.zeros(len(ids), bool)  # an id that comes or goes does so with its first row
+    alone[first[alike & ((had == 0) | (has == 0))]] = True
+    aside = ~(before & now) & ~alone
+    save_prefixes(job, "aside", task.number, splits[aside], prefixes[aside])
+    disputed = np.repeat(~alike, sizes)
+    save_prefixes(job, "disputed", task.number, splits[disputed], prefixes[disputed])
+    report(len(ids))
+    return Compared(int(duplicates[alike].sum()), dict(Counter(splits[disputed].tolist())))
+
+
+def _gather(job: Job, task: CompareTask) -> tuple[Keys, Keys, NDArray[np.int64]]:
+    """ids, contents and splits of all copies, in order of id and split."""
+    marks, splits = [], []
+    for number in task.splits:
+        found = np.load(job.workspace.path("delta", f"marks-{split_file(number, 'npy')}"))
+        marks.append(found[:, in_range(found[0], task.number, task.ranges)])
+        splits.append(np.full(marks[-1].shape[1], number, np.int64))
+    ids, contents = np.concatenate(marks, axis=1)
+    order = np.argsort(ids & ~FINE_MASK, kind="stable")  # the splits are in order already
+    return ids[order], contents[order], np.concatenate(splits)[order]
+
+
+def _among(splits: NDArray[np.int64], some: frozenset[int]) -> NDArray[np.bool_]:
+    return np.isin(splits, np.array(sorted(some), np.int64))

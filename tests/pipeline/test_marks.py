@@ -1,0 +1,52 @@
+"""Marks of contents: equal for copies alone, and found in a mapped file wherever its pages end."""
+
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import intermediate
+from pipeline.intermediate import content_marks, write_rows
+from pipeline.mapped import map_columns
+from pipeline.rows import SplitRows
+
+MOST_MICRO = 10**15  # a watch time is at most 10^9 minutes
+CONTENT = st.tuples(st.integers(0, MOST_MICRO), st.integers(0, 2**14 - 1))
+
+
+def rows_of(columns: dict[str, list[int]]) -> SplitRows:
+    count = len(columns["id_hi"])
+    arrays = {name: np.array(columns[name], np.uint64) for name in ("id_hi", "id_lo", "user_hash")}
+    arrays |= {"region": np.array(columns["region"], np.uint16), "offset": np.arange(count, dtype=np.uint32)}
+    arrays |= {"micro_minutes": np.array(columns["micro_minutes"], np.int64)}
+    return SplitRows.of(arrays, np.arange(count + 1), np.full(count, ord("u"), np.uint8))
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), CONTENT, CONTENT)
+def test_contents_of_one_user_and_id_never_have_one_mark(user: int, id_lo: int, one: tuple, other: tuple) -> None:
+    both = {"id_hi": [7, 7], "id_lo": [id_lo] * 2, "user_hash": [user] * 2}
+    marks = content_marks(rows_of(both | {"micro_minutes": [one[0], other[0]], "region": [one[1], other[1]]}))
+    expected = [(user + id_lo + micro * 2**14 + region) % 2**64 for micro, region in (one, other)]
+    assert marks.view(np.uint64).tolist() == expected
+    assert (marks[0] == marks[1]) == (one == other)
+
+
+@pytest.mark.parametrize("page_bytes", [1, 8, 64, 1 << 22])
+def test_columns_are_found_wherever_pages_end(tmp_path: Path, page_bytes: int) -> None:
+    dice = np.random.default_rng(5)
+    counts = np.array([1, 0, 2, 3, 0, 500, 17, 1])
+    columns = {name: dice.integers(0, 2**63, counts.sum()).tolist() for name in ("id_hi", "id_lo", "user_hash")}
+    rows = rows_of(columns | {"micro_minutes": [5] * counts.sum(), "region": [3] * counts.sum()})
+    path = tmp_path / "rows.parquet"
+    with patch.object(intermediate, "_PAGE_BYTES", page_bytes):
+        write_rows(path, rows, counts)
+    groups = list(map_columns(path, ["id_hi", "content"]))
+    assert [len(ids) for ids, _ in groups] == [1, 2, 3, 500, 17, 1]
+    table = pq.read_table(path)
+    for place, name in enumerate(("id_hi", "content")):
+        found = np.concatenate([group[place] for group in groups]).view(np.int64)
+        assert found.tolist() == table[name].to_pylist()
