@@ -157,7 +157,7 @@ def _add_rows(job: Job, group: BucketGroup, split: int, sign: int, aside: Keys, 
     path = job.workspace.path("rows", split_file(split))
     rows, sizes = read_buckets(path, group.first, group.count, job.buckets, _ADDED, job.library)
     skipped = np.zeros(len(rows), bool)
-    skipped[next(rows_with_prefixes(job, [column(rows, "id_hi").view(np.uint64)], aside))] = True
+    skipped[rows_with_prefixes(job, [column(rows, "id_hi").view(np.uint64)], aside)[0]] = True
     first = 0
     for bucket, size in sizes.items():
         totals[bucket].add(rows.slice(first, size), skipped[first : first + size], sign)

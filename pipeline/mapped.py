@@ -37,6 +37,16 @@ def map_columns(path: Path, names: Sequence[str]) -> Iterator[list[NDArray[np.ui
         yield columns
 
 
+def let_go(values: NDArray[np.generic]) -> None:
+    """Take the pages of a mapped file out of the memory that counts as the process's: they stay in the page cache, and
+    come back when they are looked at."""
+    owner: object = values
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
+
+
 def _decoded(file: pq.ParquetFile, group: int, name: str) -> NDArray[np.uint64]:
     values = file.read_row_group(group, [name], use_threads=False).combine_chunks()[name].chunk(0)
     return to_numpy(values).view(np.uint64)

@@ -128,8 +128,8 @@ class _Run:
         self.files, self.refused = open_files(self.pool, self.setup, inventory.to_read, self.progress)
         self.replays.refuse_faulty(self.refused)
         check_disk(self.config.INTERMEDIATE_DIR, sum(file.size for file in self.files))
-        sizes = plan(self.config, self.files, spark=self.choice.spark)
-        self.sizes = replace(sizes, buckets=finest_buckets(inventory, sizes.buckets))
+        finest = finest_buckets(inventory)
+        self.sizes = plan(self.config, self.files, spark=self.choice.spark, least_buckets=finest)
         self.job = self.setup.make_job(self.workspace, self.sizes, self.geo, self.kernel)
         self._hand_out_job()
 

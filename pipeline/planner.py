@@ -23,7 +23,9 @@ _PSEUDONYMS_BYTES = 30_000_000
 _SPLITS_OF_A_WORKER = 8
 _SPLIT_RANGE = (4 * 2**20, 128 * 2**20)
 _SHORT_SPLIT = 16 * 2**20
-"""Shorter ones only where memory asks for them: each costs some 10 ms."""
+_BUCKET_OF_SPLIT = 2**19
+"""Splits are shorter than these, the latter for each bucket, only where memory asks for it: a split costs some 10 ms,
+and a bucket in it 0.2 ms."""
 _BUCKET_ROWS_RANGE = (50_000, 1_500_000)
 
 
@@ -44,8 +46,9 @@ class Plan:
     task_rows: int
 
 
-def plan(config: Config, files: list[InputFile], *, spark: bool) -> Plan:
-    """Fit the run into ``MEMORY_LIMIT``; fewer workers where the share of each would be too small.
+def plan(config: Config, files: list[InputFile], *, spark: bool, least_buckets: int = 0) -> Plan:
+    """Fit the run into ``MEMORY_LIMIT``; fewer workers where the share of each would be too small. ``least_buckets``:
+    in how many the rows lie that will count besides.
 
     Raises EnvironmentFault where not even one worker fits.
     """
@@ -68,14 +71,16 @@ def plan(config: Config, files: list[InputFile], *, spark: bool) -> Plan:
     row_bytes = 120 + min(width, 4096) + (2 * _PSEUDONYM_BYTES if config.PSEUDONYMIZE_USERS else 0)
     most_rows = share / row_bytes
     split_bytes = _clamp(int(most_rows * width * 0.6), _SPLIT_RANGE)
-    # Every worker gets several splits of a large input, so that none waits long for the last.
-    split_bytes = min(split_bytes, max(_SHORT_SPLIT, -(-total // (workers * _SPLITS_OF_A_WORKER))))
     bucket_rows = _clamp(int(most_rows * 0.5), _BUCKET_ROWS_RANGE)
     buckets = 1 << max(2 * workers - 1, int(rows / (bucket_rows * 0.75))).bit_length()
+    buckets = max(least_buckets, config.BUCKETS or min(1024, buckets))
+    # Every worker gets several splits of a large input, so that none waits long for the last.
+    short = max(_SHORT_SPLIT, buckets * _BUCKET_OF_SPLIT)
+    split_bytes = min(split_bytes, max(short, -(-total // (workers * _SPLITS_OF_A_WORKER))))
     return Plan(
         workers=workers,
         split_bytes=config.SPLIT_BYTES or split_bytes,
-        buckets=config.BUCKETS or min(1024, buckets),
+        buckets=buckets,
         bucket_rows=bucket_rows,
         file_rows=bucket_rows,
         held_bytes=int(share / _COPIES),

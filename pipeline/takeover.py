@@ -70,11 +70,11 @@ def take_over(
     return TakeOver(ids, share, history.counts, tuple(_notes(history, outcome, inventory, departed, retained, share)))
 
 
-def finest_buckets(inventory: Inventory, planned: int) -> int:
-    """In how many buckets new splits are written: as finely as those that are used again, or Phase 2 would have to read
-    all in the coarsest."""
+def finest_buckets(inventory: Inventory) -> int:
+    """In how many buckets new splits are written at least: as finely as those that are used again, or Phase 2 would
+    have to read all in the coarsest."""
     results = [part.result for file in inventory.reused.values() for part in file.splits if part.result]
-    return max([planned, *(len(json.loads(result)["bucket_rows"]) for result in results)])
+    return max((len(json.loads(result)["bucket_rows"]) for result in results), default=0)
 
 
 def _notes(

@@ -5,7 +5,7 @@ bytes of an id, in order; of the rows, only those that are wanted.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
@@ -28,12 +28,14 @@ from pipeline.intermediate import (
     write_frame,
 )
 from pipeline.job import Job
-from pipeline.mapped import map_columns
+from pipeline.mapped import let_go, map_columns
 
 _KEYS_AT_ONCE = 1 << 21
 """They and the table of the wanted ones stay in the processor's cache."""
-_SPARE_BITS = 6
-"""Of 64 rows that are not wanted one at most is looked at twice."""
+_PIECES_MAPPED = 8
+_SPARE_BITS = 6, 10
+"""Of 64 rows that are not wanted one at most is looked at twice, of 1,024 where the table is small."""
+_TABLE_BITS = 21
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> di
         slices = [part[a:b] for part, a, b in zip(parts, first, last, strict=True)]
         touched = _touched_keys(job, slices, changed, leading)
         found.append((np.repeat(splits, [len(part) for part in touched]), np.concatenate(touched)))
+        if len(found) % _PIECES_MAPPED == 0:  # or in the end all of a range would count as this process's memory
+            for part in parts:
+                let_go(part)
     where, keys = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if len(keys):
         save_prefixes(job, "touched", task.number, where, keys)
@@ -111,18 +116,19 @@ def check_rows(split: int, found: int, expected: int) -> None:
         )
 
 
-def rows_with_prefixes(job: Job, parts: Sequence[Keys], prefixes: Keys, leading: int = 0) -> Iterator[Rows]:
+def rows_with_prefixes(job: Job, parts: Sequence[Keys], prefixes: Keys, leading: int = 0) -> list[Rows]:
     """Of each of ``parts`` the places of the ids that begin with one of ``prefixes`` (54 bits, sorted). All have the
     same ``leading`` bits; of these, what follows is uniform."""
     if job.library is None or not len(prefixes):
         shift = np.uint64(leading)
-        yield from (rows_with_keys((ids & ~FINE_MASK) << shift, prefixes << shift) for ids in parts)
-        return
-    candidates = search_candidates(job.library, parts, prefixes, leading, _SPARE_BITS)
-    for ids, maybe in zip(parts, candidates, strict=True):
-        found = ids[maybe] & ~FINE_MASK
-        place = np.minimum(np.searchsorted(prefixes, found), len(prefixes) - 1)
-        yield maybe[prefixes[place] == found]
+        return [rows_with_keys((ids & ~FINE_MASK) << shift, prefixes << shift) for ids in parts]
+    spare = min(max(_TABLE_BITS - len(prefixes).bit_length(), _SPARE_BITS[0]), _SPARE_BITS[1])
+    candidates = search_candidates(job.library, parts, prefixes, leading, spare)
+    found = np.concatenate([_NO_KEYS, *(ids[maybe] for ids, maybe in zip(parts, candidates, strict=True))]) & ~FINE_MASK
+    place = np.minimum(np.searchsorted(prefixes, found), len(prefixes) - 1)
+    wanted = prefixes[place] == found
+    stops = np.cumsum([len(maybe) for maybe in candidates]).tolist()
+    return [maybe[wanted[stop - len(maybe) : stop]] for maybe, stop in zip(candidates, stops, strict=True)]
 
 
 def save_prefixes(job: Job, kind: str, number: int, splits: NDArray[np.integer[Any]], keys: Keys) -> None:

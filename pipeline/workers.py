@@ -116,8 +116,21 @@ def _begin(shared: _Shared) -> None:
     with shared.next_place.get_lock():
         _own = _Own(shared, shared.next_place.value)
         shared.next_place.value += 1
+    _allow_many_files()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _allow_many_files() -> None:
+    """As many open files as the system allows: a worker maps the indexes of all splits, often more than the usual
+    thousand."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such limit
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # where the system lies about what it allows
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _end_with_parent() -> None:

@@ -1,7 +1,7 @@
 """Which rows repeat another: candidates compared with each other in a hash table of their ids."""
 
 import ctypes
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,23 +41,26 @@ class _Part(ctypes.Structure):
 
 def find_candidates(library: Path, keys: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Places of the rows whose key is one of ``wanted``, and of a few others; keys are uniform in their high bits."""
-    return next(search_candidates(library, [keys], wanted, 0, 5)) if len(wanted) else np.empty(0, np.int64)
+    return search_candidates(library, [keys], wanted, 0, 5)[0] if len(wanted) else np.empty(0, np.int64)
 
 
 def search_candidates(
-    library: Path, parts: Iterable[NDArray[np.uint64]], wanted: NDArray[np.uint64], leading: int, spare_bits: int
-) -> Iterator[NDArray[np.int64]]:
+    library: Path, parts: Sequence[NDArray[np.uint64]], wanted: NDArray[np.uint64], leading: int, spare_bits: int
+) -> list[NDArray[np.int64]]:
     """The same for each of ``parts``; of 2^``spare_bits`` other rows one at most is found besides. All keys have the
     same ``leading`` bits."""
     bits = len(wanted).bit_length() + spare_bits
     bitmap = np.zeros(1 << (bits - 3), np.uint8)
+    places = np.empty(max(map(len, parts), default=0) + 1, np.int64)
+    # Parts may be thousands of small ones: what they share is looked up once.
+    mark, others, into = wanted.ctypes.data, (leading, bits, bitmap.ctypes.data), places.ctypes.data
     unmarked, find = len(wanted), load(library).find_candidates
+    found = []
     for keys in parts:
-        places = np.empty(len(keys) + 1, np.int64)
-        addresses = wanted.ctypes.data, unmarked, leading, bits, bitmap.ctypes.data, places.ctypes.data
-        found = find(keys.ctypes.data, len(keys), *addresses)
+        count = find(keys.ctypes.data, len(keys), mark, unmarked, *others, into)
         unmarked = 0  # the bitmap has them
-        yield places[:found]
+        found.append(places[:count].copy())
+    return found
 
 
 def judge_copies(library: Path, parts: Sequence[Part], rows: NDArray[np.int64]) -> Copies:
