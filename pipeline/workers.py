@@ -61,6 +61,7 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.count = count
+        _allow_many_files()
         os.environ.update(WORKER_ENVIRONMENT)  # inherited by the workers, which read it when they import Polars
         context = multiprocessing.get_context("spawn")
         places = [context.Array("q", count, lock=False) for _ in range(2)]
@@ -116,14 +117,13 @@ def _begin(shared: _Shared) -> None:
     with shared.next_place.get_lock():
         _own = _Own(shared, shared.next_place.value)
         shared.next_place.value += 1
-    _allow_many_files()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _allow_many_files() -> None:
-    """As many open files as the system allows: a worker maps the indexes of all splits, often more than the usual
-    thousand."""
+    """As many open files as the system allows, also for what this process starts later: a worker maps the indexes of
+    all splits, often more than the usual thousand."""
     try:
         import resource
     except ModuleNotFoundError:  # Windows has no such limit

@@ -158,6 +158,20 @@ def test_a_log_that_changes_or_vanishes_while_it_is_read(
     assert published(tmp_path) == all_of(logs)
 
 
+def test_more_splits_than_files_may_be_open(logs: Path, tmp_path: Path) -> None:
+    """The usual limit is a soft one of 1,024, far below the hard one; 100 gigabytes of history are as many splits."""
+    few = ["sh", "-c", 'ulimit -Sn 60 && exec "$@"', "sh"]
+    small = environment(SPLIT_BYTES=3_000)
+    first = run("--input", "logs", "--engine", "polars", "--json", cwd=tmp_path, env=small, under=few)
+    assert first.code == 0, first.err
+    write_day(logs / "2.csv", random.Random(2), rows=300)
+    settle(logs / "2.csv")
+    second = run("--input", "logs", "--engine", "polars", "--json", cwd=tmp_path, env=small, under=few)
+    assert second.code == 0, second.err
+    assert second.answer["new"]["files"] == 1
+    assert published(tmp_path) == all_of(logs)
+
+
 def test_a_clock_that_was_set_back(logs: Path, tmp_path: Path) -> None:
     """All that there is seems to be of tomorrow. What is newest stays so, and changes are seen."""
     env = environment(KEEP_VERSIONS=2)
