@@ -228,23 +228,30 @@ def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None])
 def _read_again(job: Job, task: ConflictTask) -> list[tuple[Any, ...]]:
     split, delimiter = task.split, task.split.header.delimiter.encode()
     chunks = np.load(job.workspace.path("lines", split_file(split.number, "npy")))
+    wanted = np.array(task.offsets, np.int64)
+    chunk_of = np.searchsorted(chunks[:, 0], wanted, side="right") - 1
+    name = display_name(split.path)
     rows: list[tuple[Any, ...]] = []
     try:
         with open(split.source, "rb") as stream:
-            at, line = 0, 0
-            for offset in task.offsets:
-                chunk = int(np.searchsorted(chunks[:, 0], offset, side="right")) - 1
-                if chunks[chunk, 0] > at:
-                    at, line = chunks[chunk].tolist()
-                stream.seek(task.start + at)
-                line += stream.read(offset - at).count(b"\n")
-                at = offset
-                record = record_at(stream, delimiter, split.header.fields, job.max_record)
-                place = (display_name(split.path), task.first_line + line, task.start + offset)
-                rows.append((*place, CONFLICT, None, None, record.raw if job.keep_raw else None))
+            for chunk in np.unique(chunk_of).tolist():
+                begin, first_line = chunks[chunk].tolist()
+                offsets = wanted[chunk_of == chunk]
+                stream.seek(task.start + begin)
+                data = stream.read(int(offsets[-1]) - begin + _USUAL_RECORD)
+                ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+                lines = np.searchsorted(ends, offsets - begin)  # line ends before each record, which are its line
+                stops = np.append(ends, -1)[lines]
+                for offset, line, stop in zip(offsets.tolist(), lines.tolist(), stops.tolist(), strict=True):
+                    raw = data[offset - begin : stop].removesuffix(b"\r")
+                    if stop < 0 or b'"' in raw:  # it may go on
+                        stream.seek(task.start + offset)
+                        raw = record_at(stream, delimiter, split.header.fields, job.max_record).raw
+                    place = name, task.first_line + first_line + line, task.start + offset
+                    rows.append((*place, CONFLICT, None, None, raw if job.keep_raw else None))
     except OSError as fault:
         raise EnvironmentFault(
-            f"{display_name(split.path)} can no longer be read ({fault.strerror or fault}), but the records that lost "
+            f"{name} can no longer be read ({fault.strerror or fault}), but the records that lost "
             "a conflict must be kept. Restore it and run again."
         ) from fault
     return rows

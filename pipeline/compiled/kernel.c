@@ -623,9 +623,35 @@ static bool add_text(Totals *table, const u8 *text, int64_t length) {
     return true;
 }
 
+// So many rows are looked ahead, that the processor fetches from memory for all of them at a time; not where the table
+// is small enough for its cache.
+enum { AHEAD = 32, CACHED_TOTALS = 1 << 15 };
+
+static void fetch(const Totals *table, const uint32_t *slots, const uint64_t *hashes, int64_t count) {
+    if (table->count < CACHED_TOTALS) return;
+    for (int64_t i = 0; i < count; i++) __builtin_prefetch(slots + (hashes[i] & table->slot_mask));
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t index = slots[hashes[i] & table->slot_mask];
+        if (index) __builtin_prefetch(table->totals + index - 1);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t index = slots[hashes[i] & table->slot_mask];
+        if (index) __builtin_prefetch(table->texts + table->totals[index - 1].text);
+    }
+}
+
+// The hashes by which the totals of the next rows are found, AHEAD at most.
+static void look_ahead(const Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
+                       int64_t count, uint64_t *hashes) {
+    count = count < AHEAD ? count : AHEAD;
+    for (int64_t i = 0; i < count; i++)
+        hashes[i] = XXH3_64bits_withSeed(texts + bounds[i], (size_t)(bounds[i + 1] - bounds[i]), region[i]);
+    fetch(table, table->slots, hashes, count);
+}
+
 // The total of a user and region, a new one where there is none; NULL where memory is short.
-static inline Total *find_total(Totals *table, const u8 *text, int64_t length, uint16_t region) {
-    uint64_t hash = XXH3_64bits_withSeed(text, (size_t)length, region), slot = hash & table->slot_mask;
+static inline Total *find_total(Totals *table, const u8 *text, int64_t length, uint16_t region, uint64_t hash) {
+    uint64_t slot = hash & table->slot_mask;
     for (; table->slots[slot]; slot = (slot + 1) & table->slot_mask) {
         Total *there = table->totals + table->slots[slot] - 1;
         if (there->hash == hash && there->region == region && there->length == length &&
@@ -653,9 +679,12 @@ static inline void add_to(Totals *table, Total *total, int64_t micro_minutes, in
 // `skipped` are left out. Returns the number of totals, or -1 where memory is short.
 EXPORT int64_t add_rows(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
                         const int64_t *micro_minutes, const u8 *skipped, int64_t sign, int64_t count) {
+    uint64_t hashes[AHEAD];
     for (int64_t row = 0; row < count; row++) {
+        if (row % AHEAD == 0) look_ahead(table, texts, bounds + row, region + row, count - row, hashes);
         if (skipped[row]) continue;
-        Total *total = find_total(table, texts + bounds[row], bounds[row + 1] - bounds[row], region[row]);
+        const u8 *text = texts + bounds[row];
+        Total *total = find_total(table, text, bounds[row + 1] - bounds[row], region[row], hashes[row % AHEAD]);
         if (!total) return -1;
         add_to(table, total, sign * micro_minutes[row], sign);
     }
@@ -665,8 +694,11 @@ EXPORT int64_t add_rows(Totals *table, const u8 *texts, const int64_t *bounds, c
 // The same for totals of earlier rows.
 EXPORT int64_t add_totals(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
                           const int64_t *micro_minutes, const int64_t *events, int64_t count) {
+    uint64_t hashes[AHEAD];
     for (int64_t row = 0; row < count; row++) {
-        Total *total = find_total(table, texts + bounds[row], bounds[row + 1] - bounds[row], region[row]);
+        if (row % AHEAD == 0) look_ahead(table, texts, bounds + row, region + row, count - row, hashes);
+        const u8 *text = texts + bounds[row];
+        Total *total = find_total(table, text, bounds[row + 1] - bounds[row], region[row], hashes[row % AHEAD]);
         if (!total) return -1;
         add_to(table, total, micro_minutes[row], events[row]);
     }
@@ -678,11 +710,18 @@ EXPORT int64_t totals_text_bytes(const Totals *table) { return table->text_bytes
 static int64_t count_users(const Totals *table) {
     uint32_t *slots = calloc(table->slot_mask + 1, sizeof(uint32_t));
     int64_t users = 0;
+    uint64_t hashes[AHEAD];
     for (int64_t i = 0; slots && i < table->count; i++) {
         const Total *total = table->totals + i;
+        if (i % AHEAD == 0) {
+            int64_t some = table->count - i < AHEAD ? table->count - i : AHEAD;
+            for (int64_t j = 0; j < some; j++)
+                hashes[j] = XXH3_64bits(table->texts + total[j].text, (size_t)total[j].length);
+            fetch(table, slots, hashes, some);
+        }
         if (!total->events) continue;
         const u8 *text = table->texts + total->text;
-        uint64_t slot = XXH3_64bits(text, (size_t)total->length) & table->slot_mask;
+        uint64_t slot = hashes[i % AHEAD] & table->slot_mask;
         for (; slots[slot]; slot = (slot + 1) & table->slot_mask) {
             const Total *there = table->totals + slots[slot] - 1;
             if (there->length == total->length && memcmp(table->texts + there->text, text, (size_t)total->length) == 0)
@@ -710,6 +749,9 @@ EXPORT void read_totals(const Totals *table, u8 *texts, int64_t *bounds, uint16_
             if (table->totals[i].events) order[next[table->totals[i].region]++] = i;
         bounds[0] = 0;
         for (int64_t at = 0; at < found[0]; at++) {
+            if (at + AHEAD < found[0]) __builtin_prefetch(table->totals + order[at + AHEAD]);
+            if (at + AHEAD / 2 < found[0])
+                __builtin_prefetch(table->texts + table->totals[order[at + AHEAD / 2]].text);
             const Total *total = table->totals + order[at];
             memcpy(texts + bounds[at], table->texts + total->text, (size_t)total->length);
             bounds[at + 1] = bounds[at] + total->length;
