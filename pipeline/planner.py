@@ -20,8 +20,8 @@ _PSEUDONYM_BYTES = 64
 """A pseudonym, which takes the place of a user id in every row."""
 _PSEUDONYMS_BYTES = 30_000_000
 """The pseudonyms that a worker remembers, and those of one chunk."""
-_SPLITS_OF_A_WORKER = 8
-_SPLIT_RANGE = (4 * 2**20, 128 * 2**20)
+_SPLITS_OF_A_WORKER = 12
+_SPLIT_RANGE = (4 * 2**20, 96 * 2**20)
 _SHORT_SPLIT = 16 * 2**20
 _BUCKET_OF_SPLIT = 2**19
 """Splits are shorter than these, the latter for each bucket, only where memory asks for it: a split costs some 10 ms,
