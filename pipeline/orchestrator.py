@@ -229,7 +229,9 @@ class _Run:
     def _changes_nothing(self, folder: Path) -> bool:
         """Whether the version in ``folder`` would only push out one that differs; old quarantines go with a new one."""
         current = self.history.current
-        if not current or self.expired or self.forgotten or current.files != set(self.taken.ids):
+        if not current or self.expired or self.forgotten:
+            return False
+        if current.files != set(self.taken.ids) or current.sources != self.sources:
             return False
         return repeats(folder, self.output.versions / current.name)
 

@@ -117,7 +117,7 @@ EXPORT int64_t find_row_groups(const uint8_t *footer, int64_t size, int64_t *pos
         positions[0] = bytes.at - footer;
         int of = 0;
         uint64_t count = read_list(&bytes, &of);
-        if (of != STRUCT || count + 2 > (uint64_t)room) return -1;
+        if (of != STRUCT || count > (uint64_t)room - 2) return -1;
         for (uint64_t i = 0; bytes.at && i < count; i++) {
             positions[i + 1] = bytes.at - footer;
             pass_struct(&bytes, 0);

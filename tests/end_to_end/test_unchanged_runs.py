@@ -89,3 +89,18 @@ def test_an_input_that_became_empty_takes_nothing_out(place: Path) -> None:
     assert "not mounted" in error
     assert "--prune-missing" not in run_json("--input", "logs", cwd=place, code=3)["error"]
     assert (published(place), versions(place)) == (rows, before)
+
+
+def test_an_input_that_was_added_is_known_from_then_on_though_nothing_has_changed(place: Path) -> None:
+    (place / "link").symlink_to("logs")
+    for path in (place / "logs").glob("none.csv"):
+        path.unlink()
+    run_json("--input", "link", "--full-refresh", cwd=place)
+    (place / "logs").rename(place / "moved")
+    (place / "link").unlink()
+    (place / "link").symlink_to("moved")
+    run_json("--input", "link", cwd=place, code=2)
+    run_json("--input", "link", "--add", cwd=place)
+    kept = versions(place)
+    run_json("--input", "link", cwd=place)
+    assert versions(place) == kept, "and here nothing has"

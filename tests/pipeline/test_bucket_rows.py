@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline import bucket_rows
 from pipeline.bucket_rows import read_buckets, read_rows
 from pipeline.compiled import find_row_groups
+from pipeline.compiled.library import load
 from pipeline.intermediate import write_rows
 from pipeline.rows import SplitRows
 from tests.harness import kernel
@@ -120,6 +121,14 @@ def test_damaged_footers_are_passed_over_within_their_bounds(changes: list[tuple
 def test_nesting_without_end_is_no_footer() -> None:
     for deep in (b"\x19" * 100_000, b"\x1c" * 100_000, b"\x19\xf9" + b"\x19" * 100_000):
         assert find_row_groups(Path(kernel()), deep, 20) is None
+
+
+def test_more_groups_than_any_file_has_are_none_however_many_are_told() -> None:
+    """So many that there is no sum of them and two: 2^64 - 1."""
+    told = b"\x49\xfc" + b"\xff" * 9 + b"\x01" + bytes(100)
+    positions = np.full(200, -1, np.int64)
+    assert load(Path(kernel())).find_row_groups(told, len(told), positions.ctypes.data, 22) == -1
+    assert (positions[22:] == -1).all()
 
 
 _made: list[bytes] = []
