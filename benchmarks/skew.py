@@ -1,6 +1,7 @@
 """``python -m benchmarks.skew``: skewed logs under a memory limit, against uniform logs of the same size."""
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -63,7 +64,9 @@ def shapes(size: int) -> list[Shape]:
 
 def prepare(shape: Shape, folder: Path) -> Outcome:
     """Make the logs of ``shape`` in ``folder``."""
-    return Outcome(shape, make_logs(shape, folder / "logs"), folder)
+    truth = make_logs(shape, folder / "logs")
+    os.sync()  # or the system writes them while runs are timed
+    return Outcome(shape, truth, folder)
 
 
 def render(outcomes: Sequence[Outcome], limit: int, command: str) -> str:

@@ -11,20 +11,22 @@ from pipeline.planner import Plan
 from pipeline.results import PhaseSeconds
 from pipeline.sample import Sample
 
-_START_SECONDS = 0.4
+_START_SECONDS = 0.15
 """Before the first split: the pool's processes and their libraries."""
 _SPARK_READY_SECONDS = 7.5
 """From a run's begin until Spark takes work, beside a busy Phase 1."""
-_BYTE_SECONDS = 0.4e-9
-_ROW_SECONDS = 0.13e-6
+_BYTE_SECONDS = 0.3e-9
+_ROW_SECONDS = 0.1e-6
+_USER_BYTE_SECONDS = 2.5e-9
 _SPLIT_SECONDS = 0.006
 _WITHOUT_KERNEL = 2.2
 """Polars takes so many times as long for Phase 1 as the compiled parser."""
-_ROW2_SECONDS = 0.05e-6
-_RESULT_ROW2_SECONDS = 0.15e-6
+_ROW2_SECONDS = 0.03e-6
+_USER_BYTE2_SECONDS = 1e-9
+_RESULT_ROW2_SECONDS = 0.3e-6
 _BUCKET_SECONDS = 0.006
-_PUBLISH_SECONDS = 0.06
-_RESULT_ROW_SECONDS = 0.1e-6
+_PUBLISH_SECONDS = 0.05
+_RESULT_ROW_SECONDS = 0.15e-6
 
 _PARENT_BYTES = 137e6
 _WORKER_BYTES = 80e6
@@ -109,7 +111,8 @@ def reading_seconds(plan: Plan, work: Work) -> tuple[float, float]:
     """(start-up, Phase 1 behind it) at the pace of the machine that the figures are from."""
     sample = work.sample
     splits = _splits(plan, sample)
-    seconds = sample.text_bytes * _BYTE_SECONDS + sample.rows * _ROW_SECONDS
+    seconds = sample.text_bytes * _BYTE_SECONDS
+    seconds += sample.rows * (_ROW_SECONDS + sample.user_bytes * _USER_BYTE_SECONDS)
     seconds *= 1 if work.compiled else _WITHOUT_KERNEL
     return _START_SECONDS, (seconds + splits * _SPLIT_SECONDS) / _at_once(plan, work, splits)
 
@@ -117,7 +120,7 @@ def reading_seconds(plan: Plan, work: Work) -> tuple[float, float]:
 def adding_seconds(plan: Plan, work: Work) -> float:
     """Phase 2 at that pace."""
     seconds = (
-        work.rows_added * _ROW2_SECONDS
+        work.rows_added * (_ROW2_SECONDS + work.sample.user_bytes * _USER_BYTE2_SECONDS)
         + work.sample.result_rows * _RESULT_ROW2_SECONDS
         + plan.buckets * _BUCKET_SECONDS
     )
