@@ -24,8 +24,8 @@ _SPLITS_OF_A_WORKER = 12
 _SPLIT_RANGE = (4 * 2**20, 96 * 2**20)
 _SHORT_SPLIT = 16 * 2**20
 _BUCKET_OF_SPLIT = 2**19
-"""Splits are shorter than these, the latter for each bucket, only where memory asks for it: a split costs some 10 ms,
-and a bucket in it 0.2 ms."""
+"""Splits are hardly shorter than these, the latter for each bucket, unless memory asks for it: a split costs some
+10 ms, and a bucket in it 0.2 ms."""
 _BUCKET_ROWS_RANGE = (50_000, 1_500_000)
 
 
@@ -74,9 +74,10 @@ def plan(config: Config, files: list[InputFile], *, spark: bool, least_buckets: 
     bucket_rows = _clamp(int(most_rows * 0.5), _BUCKET_ROWS_RANGE)
     buckets = 1 << max(2 * workers - 1, int(rows / (bucket_rows * 0.75))).bit_length()
     buckets = max(least_buckets, config.BUCKETS or min(1024, buckets))
-    # Every worker gets several splits of a large input, so that none waits long for the last.
+    # Every worker gets as many splits, and several of a large input, so that none waits long for the last.
     short = max(_SHORT_SPLIT, buckets * _BUCKET_OF_SPLIT)
-    split_bytes = min(split_bytes, max(short, -(-total // (workers * _SPLITS_OF_A_WORKER))))
+    each = max(1, min(_SPLITS_OF_A_WORKER, -(-total // (workers * short))))
+    split_bytes = min(split_bytes, max(_SHORT_SPLIT, -(-total // (workers * each))))
     return Plan(
         workers=workers,
         split_bytes=config.SPLIT_BYTES or split_bytes,

@@ -32,7 +32,7 @@ from pipeline.mapped import let_go, map_columns
 
 _KEYS_AT_ONCE = 1 << 21
 """They and the table of the wanted ones stay in the processor's cache."""
-_PIECES_MAPPED = 8
+_PIECES_MAPPED = 2
 _SPARE_BITS = 6, 10
 """Of 64 rows that are not wanted one at most is looked at twice, of 1,024 where the table is small."""
 _TABLE_BITS = 21
