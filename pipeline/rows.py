@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.arrow import take_texts, texts_at, to_arrow, to_series
+from pipeline.arrow import take_texts, text_bounds, texts_at, to_arrow, to_series
 
 NO_TIMESTAMP = np.iinfo(np.int64).min
 """Stands for a missing timestamp, which Parquet then holds as null."""
@@ -77,7 +77,7 @@ class SplitRows:
     def append(self, frame: pl.DataFrame) -> None:
         """Add rows that Polars parsed: the columns above, with user_id (String) and null for no timestamp."""
         users = frame["user_id"].to_arrow(compat_level=pl.CompatLevel.oldest())
-        ends = np.frombuffer(users.buffers()[1], np.int64)[users.offset : users.offset + len(users) + 1]
+        ends = text_bounds(users)
         texts = (
             np.frombuffer(users.buffers()[2], np.uint8)[ends[0] : ends[-1]] if ends[-1] > ends[0] else self.users[:0]
         )
@@ -88,7 +88,7 @@ class SplitRows:
 
     def extend(self, others: "SplitRows", places: NDArray[np.int64]) -> None:
         """Add some rows of others, which have the same columns."""
-        bounds, texts = others._texts_at(places)
+        bounds, texts = texts_at(others._bounds, others.users, places)
         columns = {name: others[name][places] for name in self.columns.keys() - {"user_end"}}
         self._add(texts, bounds, columns)
 
@@ -122,10 +122,6 @@ class SplitRows:
         columns = {name: column[places] for name, column in self.columns.items() if name != "user_end"}
         bounds = np.frombuffer(users.buffers()[1], np.int64)
         return SplitRows.of(columns, bounds, np.frombuffer(users.buffers()[2] or b"", np.uint8))
-
-    def _texts_at(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """(bounds, bytes) of some user_ids, one after the other."""
-        return texts_at(self._bounds, self.users, places)
 
     def user_ids(self) -> pa.LargeStringArray:
         """All user_ids, without copying them."""
