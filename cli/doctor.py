@@ -7,7 +7,7 @@ from rich.text import Text
 
 from cli.arguments import Arguments
 from cli.console import Answer, printable
-from cli.progress import PipeConsole
+from cli.terminal import PipeConsole
 from config import Config
 from pipeline.errors import EnvironmentFault
 

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from cli.arguments import Arguments
 from cli.console import Answer, printable, say
-from cli.progress import PipeConsole
 from cli.summary import new_table
+from cli.terminal import PipeConsole
 from config import Config
 from pipeline.errors import BalanceError, ConfigError
 

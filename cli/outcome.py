@@ -2,8 +2,6 @@
 
 from cli.arguments import Arguments
 from cli.console import LOG, Answer, printable, say
-from cli.profile import print_profile
-from cli.summary import print_summary
 from cli.truth import TruthCheck, check_truth
 from config import Config
 from data_generator.truth import TRUTH_FILE
@@ -18,10 +16,14 @@ def answer_result(arguments: Arguments, config: Config, answer: Answer, result: 
         _log_end(result)
     answer.give(result.to_json())
     if not answer.as_json and not arguments.quiet:
+        from cli.summary import print_summary  # with Rich
+
         print_summary(result, check)
     else:
         _report_trouble(result, check)
     if arguments.profile:
+        from cli.profile import print_profile
+
         print_profile(result, stderr=answer.as_json)
     return exit_code(result)
 

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from cli.arguments import Arguments
 from cli.console import Answer, printable
-from cli.progress import PipeConsole
 from cli.summary import new_table
+from cli.terminal import PipeConsole
 from config import Config
 from pipeline.splits import display_name
 from utils.units import format_seconds, format_size

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from rich.console import Console
 
 from cli.console import LOG
-from cli.progress import PipeConsole
 from cli.summary import new_table
+from cli.terminal import PipeConsole
 from pipeline.results import RunResult
 from utils.units import format_seconds, format_size
 

@@ -6,10 +6,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
 from cli.console import LOG, printable, say
 from pipeline.results import Unit
 from utils.units import format_seconds, format_size
@@ -41,7 +37,11 @@ def open_progress(quiet: bool) -> ShownProgress:
         return JsonProgress(quiet)
     if quiet:
         return NullProgress()
-    return BarProgress() if sys.stderr.isatty() else LineProgress()
+    if not sys.stderr.isatty():
+        return LineProgress()
+    from cli.terminal import BarProgress
+
+    return BarProgress()
 
 
 class NullProgress:
@@ -140,7 +140,7 @@ class LineProgress(NullProgress):
         self._end_phase()
         self._name, self._unit, self._total, self._done = name, unit, total, 0
         self._started = self._last_line = self._clock()
-        self._write(f"{name}: {_amount(total, unit)}")
+        self._write(f"{name}: {show_amount(total, unit)}")
 
     def advance(self, n: int) -> None:
         """Counts, and says so when the last line is some seconds old."""
@@ -151,8 +151,8 @@ class LineProgress(NullProgress):
             speed = self._done / (now - self._started)
             left = max(0, self._total - self._done) / speed if speed else 0.0
             self._write(
-                f"{self._name}: {_amount(self._done, self._unit)} of {_amount(self._total, self._unit)} "
-                f"({self._done / self._total:.0%}), {_amount(speed, self._unit)}/s, {format_seconds(left)} left"
+                f"{self._name}: {show_amount(self._done, self._unit)} of {show_amount(self._total, self._unit)} "
+                f"({self._done / self._total:.0%}), {show_amount(speed, self._unit)}/s, {format_seconds(left)} left"
             )
 
     def note(self, message: str) -> None:
@@ -165,73 +165,6 @@ class LineProgress(NullProgress):
         self._name = ""
 
 
-def _amount(number: float, unit: Unit) -> str:
+def show_amount(number: float, unit: Unit) -> str:
+    """Bytes in their units, or a number of ``unit``."""
     return format_size(number) if unit == "bytes" else f"{number:,.0f} {unit}"
-
-
-class PipeConsole(Console):
-    """A console whose reader may go away."""
-
-    def on_broken_pipe(self) -> None:
-        """Rich would end the program; a run is worth more than its progress bar."""
-        self.quiet = True
-
-
-class _Amount(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        done, total = (_amount(number, task.fields["unit"]) for number in (task.completed, task.total or 0))
-        return Text(f"{done} of {total}", style="progress.download")
-
-
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{_amount(speed, task.fields['unit'])}/s" if speed else "", style="progress.data.speed")
-
-
-class BarProgress(NullProgress):
-    """A bar per phase with what is done, speed and time left."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        console = console or PipeConsole(stderr=True, markup=False, highlight=False, emoji=False)
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None, complete_style="cyan", finished_style="green"),
-            _Amount(),
-            _Speed(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        )
-        self._bars = Progress(*columns, console=console, expand=True)
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Completes the last bar unless the run failed, and gives the terminal back."""
-        if kind is None:
-            self._end_phase()
-        self._bars.stop()
-
-    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
-        """Begins a bar."""
-        self._end_phase()
-        self._task = self._bars.add_task(name, total=total, unit=unit)
-
-    def advance(self, n: int) -> None:
-        """Moves the bar."""
-        if self._task is not None:
-            self._bars.advance(self._task, n)
-
-    def note(self, message: str) -> None:
-        """Prints the message above the bars."""
-        self._bars.console.print(Text(f"note: {printable(message)}", style="dim"))
-
-    def _end_phase(self) -> None:
-        if self._task is not None:
-            (task,) = (task for task in self._bars.tasks if task.id == self._task)
-            self._bars.update(self._task, completed=task.total or 0)
-            self._task = None

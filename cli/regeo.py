@@ -8,8 +8,9 @@ from rich.text import Text
 
 from cli.arguments import Arguments
 from cli.console import Answer, printable, say
-from cli.progress import PipeConsole, open_progress
+from cli.progress import open_progress
 from cli.summary import new_table
+from cli.terminal import PipeConsole
 from config import Config
 from pipeline.errors import ConfigError
 

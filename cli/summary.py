@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import printable
-from cli.progress import PipeConsole
+from cli.terminal import PipeConsole
 from cli.truth import TruthCheck
 from config import Config
 from pipeline.results import RunResult

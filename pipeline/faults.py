@@ -6,6 +6,7 @@ Without an errno, main process and passing process get SIGKILL. The variable is 
 """
 
 import errno
+import multiprocessing
 import os
 import signal
 
@@ -16,7 +17,8 @@ _name, _, _rest = os.environ.get(VARIABLE, "").partition(":")
 _number, _, _errno = _rest.partition(":")
 _passed = 0
 if _name:
-    os.environ.setdefault(_MAIN, str(os.getpid()))  # workers inherit it
+    _parent = multiprocessing.parent_process()  # of a worker; those of Spark inherit the variable
+    os.environ.setdefault(_MAIN, str(_parent.pid if _parent else os.getpid()))
 
 
 def point(name: str) -> None:

@@ -1,13 +1,17 @@
-"""Worker processes: spawned, never forked (Polars has threads), computing on one thread each, ended with their parent.
+"""Worker processes, computing on one thread each, ended with their parent.
 
-This module imports nothing heavy, so that the workers can load their libraries while the parent loads its own.
+On Linux they are forked by a server that has loaded what they share and has one thread; Polars, which has several, is
+loaded in each worker. Elsewhere, and where there is no place for the server's socket, they are spawned. This module
+imports nothing heavy, so that they can load their libraries while the parent loads its own.
 """
 
+import ctypes
 import gc
 import importlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from ctypes import Array, c_longlong
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any, NamedTuple
 
@@ -29,8 +34,14 @@ WORKER_ENVIRONMENT = {
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1",
     # glibc's, as above, instead of an allocator of Arrow's own, which gives memory back: a tenth less at the peak.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # of the latter; who forks should have one thread
 }
 """Set before the processes start, because libraries read it when they load."""
+_SHARED_LIBRARIES = (
+    *("concurrent.futures.process", "dataclasses", "decimal", "importlib.metadata", "json", "logging", "typing"),
+    *("numpy", "pyarrow.parquet"),
+)
+"""Loaded before workers are forked, and so once: what starts no thread."""
 _LIBRARIES = ("pipeline.phase1", "pipeline.aggregator", "pipeline.output")
 
 
@@ -63,13 +74,17 @@ class Workers:
         self.count = count
         _allow_many_files()
         os.environ.update(WORKER_ENVIRONMENT)  # inherited by the workers, which read it when they import Polars
-        context = multiprocessing.get_context("spawn")
+        context = _start_server() or multiprocessing.get_context("spawn")
         places = [context.Array("q", count, lock=False) for _ in range(2)]
         self._shared = _Shared(context.Value("q", 0), *places)
         self._pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(self._shared,))
-        # A worker that Ctrl-C meets before it can ignore it would print a traceback.
-        with suppress(BrokenProcessPool), _interrupts_blocked():
-            for _ in range(count):
+        # Beside, because a process is there only when the server has loaded its libraries.
+        self._start = threading.Thread(target=self._start_all, daemon=True)
+        self._start.start()
+
+    def _start_all(self) -> None:
+        with suppress(BrokenProcessPool, EOFError, OSError), _interrupts_blocked():  # the first task meets it again
+            for _ in range(self.count):
                 self._pool.submit(_load_libraries)
 
     def __enter__(self) -> "Workers":
@@ -80,6 +95,7 @@ class Workers:
 
     def close(self) -> None:
         """End the workers at once, also idle ones: giving their memory back takes them a fifth of a second."""
+        self._start.join()
         for worker in multiprocessing.active_children():
             worker.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -99,9 +115,40 @@ class Workers:
         return sum(self._shared.done)
 
 
+def _start_server() -> BaseContext | None:
+    """Start the process that forks workers, without waiting for it; None where there can be none."""
+    if sys.platform != "linux":
+        return None
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_SHARED_LIBRARIES))
+    try:
+        with _interrupts_blocked(), _set_for_children("PYTHONSAFEPATH", "1"):  # no numpy.py of the folder we are in
+            forkserver.ensure_running()
+    except OSError:  # a temporary folder whose path is too long for a socket, or that cannot be written
+        return None
+    return context
+
+
+@contextmanager
+def _set_for_children(name: str, value: str) -> Iterator[None]:
+    """Processes that are started meanwhile have the environment variable ``name``."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Processes that are started meanwhile begin with SIGINT blocked (where signals can be)."""
+    """Processes that are started meanwhile begin with SIGINT blocked (where signals can be): one that Ctrl-C meets
+    before it can ignore it would print a traceback."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -118,6 +165,8 @@ def _begin(shared: _Shared) -> None:
         _own = _Own(shared, shared.next_place.value)
         shared.next_place.value += 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    if sys.platform == "linux":
+        _end_with_server()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -131,6 +180,12 @@ def _allow_many_files() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # where the system lies about what it allows
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _end_with_server() -> None:
+    """Without its server a worker seems dead to the parent, which starts others on the same work."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _end_with_parent() -> None:

@@ -15,7 +15,6 @@ import polars as pl
 from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.geo.addresses import parse_addresses
 from pipeline.geo.lookup import IPv4Lookup, IPv6Lookup
-from pipeline.geo.mmdb import compile_mmdb
 from pipeline.geo.prepared import PREPARED_VERSION, Prepared, load_prepared, save_prepared
 from pipeline.geo.ranges import FORMAT_VERSION, U16, CountryRanges, load_ranges, read_hash, save_ranges
 from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, RESERVED, read_regions
@@ -152,6 +151,8 @@ def _compile_cached(database: Path, cache_dir: Path) -> Path:
     except ConfigError:
         # Missing or damaged: either way it is made anew.
         pass
+    from pipeline.geo.mmdb import compile_mmdb  # with maxminddb, which no process needs for a table that is there
+
     save_ranges(compile_mmdb(database), compiled)
     return compiled
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from cli.progress import BarProgress, LineProgress, NullProgress, open_progress
+from cli.progress import LineProgress, NullProgress, open_progress
 from cli.summary import print_summary, query_command
+from cli.terminal import BarProgress
 from cli.truth import TruthCheck
 from pipeline.results import RegionTotal, RunResult
 

@@ -172,6 +172,14 @@ def test_more_splits_than_files_may_be_open(logs: Path, tmp_path: Path) -> None:
     assert published(tmp_path) == all_of(logs)
 
 
+def test_a_temporary_folder_whose_path_is_too_long_for_a_socket(logs: Path, tmp_path: Path) -> None:
+    """The server that forks workers listens there; without one they are spawned."""
+    place = tmp_path / "long" / ("x" * 100)
+    place.mkdir(parents=True)
+    run_json("--input", logs, cwd=tmp_path, env=environment() | {"TMPDIR": str(place)})
+    assert published(tmp_path) == expected(sorted(logs.glob("*.csv")))[0]
+
+
 def test_a_clock_that_was_set_back(logs: Path, tmp_path: Path) -> None:
     """All that there is seems to be of tomorrow. What is newest stays so, and changes are seen."""
     env = environment(KEEP_VERSIONS=2)

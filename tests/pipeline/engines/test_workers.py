@@ -1,0 +1,48 @@
+"""Where worker processes come from, and that none is left behind."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.engines.local import LocalEngine
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+
+
+def family(_job: Path, _task: int, _report: Callable[[int], None]) -> tuple[int, int]:
+    """(the worker, its parent)"""
+    time.sleep(0.05)  # so that each worker gets some
+    return os.getpid(), os.getppid()
+
+
+def ask(engine: LocalEngine) -> tuple[set[int], set[int]]:
+    """(workers, their parents)"""
+    found = [answer for _, answer in engine.map(family, list(range(8)), lambda _: None) if isinstance(answer, tuple)]
+    return {worker for worker, _ in found}, {parent for _, parent in found}
+
+
+def test_workers_are_forked_by_a_process_with_one_thread(tmp_path: Path) -> None:
+    with LocalEngine(2, tmp_path) as engine:
+        workers, (server,) = ask(engine)
+        assert len(workers) == 2
+        assert server != os.getpid()
+        assert len(os.listdir(f"/proc/{server}/task")) == 1
+        assert "polars" not in Path(f"/proc/{server}/maps").read_text()
+
+
+def test_workers_end_with_their_server_and_others_take_over(tmp_path: Path) -> None:
+    with LocalEngine(2, tmp_path) as engine:
+        workers, (server,) = ask(engine)
+        os.kill(server, signal.SIGKILL)
+        _, alive = psutil.wait_procs([psutil.Process(worker) for worker in workers if psutil.pid_exists(worker)], 10)
+        assert not alive
+        others, (another,) = ask(engine)
+        assert another != server
+        assert len(others) == 2
+        assert not others & workers
