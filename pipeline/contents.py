@@ -14,19 +14,16 @@ from numpy.typing import NDArray
 from pipeline.dedupe import Keys, in_range
 from pipeline.intermediate import FINE_MASK, save_array, split_file
 from pipeline.job import Job
-from pipeline.mapped import map_columns
+from pipeline.plain_columns import read_plain
 from pipeline.touched import check_rows, prefixes_of, rows_with_prefixes, save_prefixes
-
-_MARKS = ("id_hi", "content")
 
 
 @dataclass(frozen=True)
 class MarkTask:
-    """Fetch ids and marks of the touched rows of a split, which number ``rows``; ``ranges``: numbers of those with
-    touched ids."""
+    """Fetch ids and marks of the touched rows of some splits, of each of which ``rows`` tells how many there are;
+    ``ranges``: numbers of those with touched ids."""
 
-    split: int
-    rows: int
+    rows: dict[int, int]
     ranges: tuple[int, ...]
 
 
@@ -51,15 +48,14 @@ class Compared:
 
 
 def mark_contents(job: Job, task: MarkTask, report: Callable[[int], None]) -> None:
-    """Write id_hi and content of the touched rows of a split (delta/)."""
-    wanted = prefixes_of(job, "touched", task.ranges, [task.split])[task.split]
-    groups = list(map_columns(job.workspace.path("rows", split_file(task.split)), _MARKS))
-    places = rows_with_prefixes(job, [ids for ids, *_ in groups], wanted)
-    found = [[column[rows] for column in columns] for columns, rows in zip(groups, places, strict=True)]
-    marks = np.stack([np.concatenate(parts) for parts in zip(*found, strict=True)])
-    check_rows(task.split, marks.shape[1], task.rows)
-    save_array(job.workspace.path("delta", f"marks-{split_file(task.split, 'npy')}"), marks)
-    report(marks.shape[1])
+    """Write id_hi and content of the touched rows of each split (delta/)."""
+    for split, wanted in prefixes_of(job, "touched", task.ranges, list(task.rows)).items():
+        ids, contents = read_plain(job.workspace.path("rows", split_file(split)), ("id_hi", "content"))
+        (places,) = rows_with_prefixes(job, [ids], wanted)
+        check_rows(split, len(places), task.rows[split])
+        marks = np.stack([ids[places], contents[places]])
+        save_array(job.workspace.path("delta", f"marks-{split_file(split, 'npy')}"), marks)
+        report(len(places))
 
 
 def compare_contents(job: Job, task: CompareTask, report: Callable[[int], None]) -> Compared:

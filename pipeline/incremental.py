@@ -109,7 +109,9 @@ def aggregate_changes(
     ranges, touched = found.numbers, found.rows
     if max(touched.values(), default=0) > job.bucket_rows:
         return None
-    marked = [MarkTask(number, count, ranges) for number, count in sorted(touched.items())]
+    by_split = sorted(touched.items())
+    parts = min(len(by_split), _GROUPS_PER_WORKER * workers)
+    marked = [MarkTask(dict(by_split[number::parts]), ranges) for number in range(parts)]
     run_all(engine, mark_contents, marked, lambda _: None)
     compared = _compare_all(engine, change, found)
     disputed = sum((Counter(part.disputed) for part in compared), Counter[int]())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrow import column, to_arrow
 from pipeline.bucket_rows import read_rows
-from pipeline.compiled import find_candidates
+from pipeline.compiled import find_keys
 from pipeline.dedupe import Keys, in_range, repeated_keys, rows_with_keys
 from pipeline.intermediate import FINE_MASK, split_file
 from pipeline.job import Job
@@ -86,7 +86,7 @@ def _search(job: Job, bucket: int, splits: tuple[int, ...], rows: int, contested
 
 def _may_have_copies(job: Job, ids: Keys, contested: Keys) -> Places:
     repeated = repeated_keys(np.sort(ids))
-    found = find_candidates(job.library, ids, repeated) if job.library else rows_with_keys(ids, repeated)
+    found = find_keys(job.library, [ids], repeated)[0] if job.library else rows_with_keys(ids, repeated)
     return np.union1d(found, rows_with_keys(ids & ~FINE_MASK, contested)) if len(contested) else found
 
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compiled import Part, PlainParser, arrange, find_candidates, judge_copies
+from pipeline.compiled import Part, PlainParser, arrange, find_keys, judge_copies
 from pipeline.confirmation import DISAGREEMENT, Confirmation
 from pipeline.csv_reader import SplitReader
 from pipeline.dedupe import distinct_contents, repeated_keys, rows_with_keys
@@ -159,7 +159,7 @@ def drop_duplicates(rows: SplitRows, job: Job) -> tuple[NDArray[np.uint64], NDAr
     repeated = repeated_keys(index)
     dropped = np.empty(0, np.int64)
     if job.library and job.keep == "longest":
-        candidates = find_candidates(job.library, keys, repeated)
+        (candidates,) = find_keys(job.library, [keys], repeated)
         found = judge_copies(job.library, [_part(rows)], candidates)
         dropped, candidates = candidates[found.copies], candidates[found.disputed]
     else:

@@ -4,6 +4,7 @@ Both kernels go over all that counts, which grows with the history, so they read
 bytes of an id, in order; of the rows, only those that are wanted.
 """
 
+import mmap
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.compiled import search_candidates
+from pipeline.compiled import find_keys
 from pipeline.dedupe import Keys, Rows, repeated_keys, rows_with_keys
 from pipeline.errors import BalanceError
 from pipeline.intermediate import (
@@ -28,9 +29,9 @@ from pipeline.intermediate import (
     write_frame,
 )
 from pipeline.job import Job
-from pipeline.mapped import let_go, map_columns
+from pipeline.plain_columns import read_plain
 
-_KEYS_AT_ONCE = 1 << 21
+_KEYS_AT_ONCE = 1 << 22
 """They and the table of the wanted ones stay in the processor's cache."""
 _PIECES_MAPPED = 2
 _SPARE_BITS = 6, 10
@@ -81,7 +82,7 @@ def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> di
         found.append((np.repeat(splits, [len(part) for part in touched]), np.concatenate(touched)))
         if len(found) % _PIECES_MAPPED == 0:  # or in the end all of a range would count as this process's memory
             for part in parts:
-                let_go(part)
+                _let_go(part)
     where, keys = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if len(keys):
         save_prefixes(job, "touched", task.number, where, keys)
@@ -93,14 +94,18 @@ def pick_rows(job: Job, task: PickTask, report: Callable[[int], None]) -> None:
     """Write the disputed rows of a split (delta/), with ``before`` and ``now``."""
     wanted = prefixes_of(job, "disputed", task.ranges, [task.split])[task.split]
     path = job.workspace.path("rows", split_file(task.split))
-    file = pq.ParquetFile(path)
-    found = []
-    ids = [column for (column,) in map_columns(path, ["id_hi"])]
-    for group, places in enumerate(rows_with_prefixes(job, ids, wanted)):
-        if len(places):
-            found.append(take_rows(file.read_row_group(group, use_threads=False).combine_chunks(), places))
+    (places,) = rows_with_prefixes(job, read_plain(path, ["id_hi"]), wanted)
+    check_rows(task.split, len(places), task.rows)
+    file = pq.ParquetFile(path, pre_buffer=False)
+    found, first = [], 0
+    for group in range(file.num_row_groups):
+        stop = first + file.metadata.row_group(group).num_rows
+        here = slice(*np.searchsorted(places, [first, stop]))
+        if here.start < here.stop:
+            rows = file.read_row_group(group, use_threads=False).combine_chunks()
+            found.append(take_rows(rows, places[here] - first))
+        first = stop
     rows = pl.concat(found)
-    check_rows(task.split, len(rows), task.rows)
     place = task.split * PLACE_UNIT + pl.col("offset").cast(pl.Int64)
     rows = rows.with_columns(place=place, before=task.before, now=task.now).drop("offset", "content")
     write_frame(job.workspace.path("delta", f"disputed-{split_file(task.split)}"), rows)
@@ -123,12 +128,7 @@ def rows_with_prefixes(job: Job, parts: Sequence[Keys], prefixes: Keys, leading:
         shift = np.uint64(leading)
         return [rows_with_keys((ids & ~FINE_MASK) << shift, prefixes << shift) for ids in parts]
     spare = min(max(_TABLE_BITS - len(prefixes).bit_length(), _SPARE_BITS[0]), _SPARE_BITS[1])
-    candidates = search_candidates(job.library, parts, prefixes, leading, spare)
-    found = np.concatenate([_NO_KEYS, *(ids[maybe] for ids, maybe in zip(parts, candidates, strict=True))]) & ~FINE_MASK
-    place = np.minimum(np.searchsorted(prefixes, found), len(prefixes) - 1)
-    wanted = prefixes[place] == found
-    stops = np.cumsum([len(maybe) for maybe in candidates]).tolist()
-    return [maybe[wanted[stop - len(maybe) : stop]] for maybe, stop in zip(candidates, stops, strict=True)]
+    return find_keys(job.library, parts, prefixes, mask=int(~FINE_MASK), leading=leading, spare_bits=spare)
 
 
 def save_prefixes(job: Job, kind: str, number: int, splits: NDArray[np.integer[Any]], keys: Keys) -> None:
@@ -150,6 +150,16 @@ def prefixes_of(job: Job, kind: str, ranges: Sequence[int], splits: Sequence[int
 
 
 _NO_KEYS: Keys = np.empty(0, np.uint64)
+
+
+def _let_go(index: Keys) -> None:
+    """Take the pages of a mapped index out of the memory that counts as the process's: they stay in the page cache, and
+    come back when they are looked at."""
+    owner: object = index
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _touched_keys(job: Job, parts: list[Keys], changed: NDArray[np.bool_], leading: int) -> list[Keys]:

@@ -4,7 +4,7 @@ array-at-a-time code, and never needed: whoever has no compiler runs without it,
 
 from pipeline.compiled.arrange import arrange
 from pipeline.compiled.build import compile_kernel
-from pipeline.compiled.copies import Copies, Part, find_candidates, judge_copies, search_candidates
+from pipeline.compiled.copies import Copies, Part, find_keys, judge_copies
 from pipeline.compiled.footer import find_row_groups
 from pipeline.compiled.plain import PlainParser, as_columns
 from pipeline.compiled.totals import Totals
@@ -17,8 +17,7 @@ __all__ = [
     "arrange",
     "as_columns",
     "compile_kernel",
-    "find_candidates",
+    "find_keys",
     "find_row_groups",
     "judge_copies",
-    "search_candidates",
 ]

@@ -39,26 +39,34 @@ class _Part(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in ("id_hi", "id_lo", "bounds", "texts", "region", "micro_minutes")]
 
 
-def find_candidates(library: Path, keys: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Places of the rows whose key is one of ``wanted``, and of a few others; keys are uniform in their high bits."""
-    return search_candidates(library, [keys], wanted, 0, 5)[0] if len(wanted) else np.empty(0, np.int64)
-
-
-def search_candidates(
-    library: Path, parts: Sequence[NDArray[np.uint64]], wanted: NDArray[np.uint64], leading: int, spare_bits: int
+def find_keys(
+    library: Path,
+    parts: Sequence[NDArray[np.uint64]],
+    wanted: NDArray[np.uint64],
+    *,
+    mask: int = 2**64 - 1,
+    leading: int = 0,
+    spare_bits: int = 5,
 ) -> list[NDArray[np.int64]]:
-    """The same for each of ``parts``; of 2^``spare_bits`` other rows one at most is found besides. All keys have the
-    same ``leading`` bits."""
-    bits = len(wanted).bit_length() + spare_bits
-    bitmap = np.zeros(1 << (bits - 3), np.uint8)
+    """Of each of ``parts`` the places of the keys that, as far as ``mask`` goes, are one of ``wanted`` (sorted).
+
+    All keys have the same ``leading`` bits, and those that follow are uniform. Of 2^``spare_bits`` other keys one at
+    most is looked at twice.
+    """
+    if not len(wanted):
+        return [np.empty(0, np.int64) for _ in parts]
+    bin_bits = len(wanted).bit_length()
+    bits = bin_bits + spare_bits
+    bitmap, starts = np.zeros(1 << (bits - 3), np.uint8), np.zeros((1 << bin_bits) + 1, np.uint32)
+    tables = (leading, bits, bitmap.ctypes.data, bin_bits, starts.ctypes.data)
+    kernel, address = load(library), wanted.ctypes.data
+    kernel.mark_keys(address, len(wanted), *tables)
     places = np.empty(max(map(len, parts), default=0) + 1, np.int64)
     # Parts may be thousands of small ones: what they share is looked up once.
-    mark, others, into = wanted.ctypes.data, (leading, bits, bitmap.ctypes.data), places.ctypes.data
-    unmarked, find = len(wanted), load(library).find_candidates
+    find, into = kernel.find_keys, places.ctypes.data
     found = []
     for keys in parts:
-        count = find(keys.ctypes.data, len(keys), mark, unmarked, *others, into)
-        unmarked = 0  # the bitmap has them
+        count = find(keys.ctypes.data, len(keys), address, mask, *tables, into)
         found.append(places[:count].copy())
     return found
 
