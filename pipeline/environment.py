@@ -4,20 +4,23 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline.errors import EnvironmentFault, LogmillError
+from pipeline.splits import InputFile
 from utils.units import format_size
 
 INTERMEDIATE_SHARE = 0.6
-"""Intermediate files and totals take about this share of the input."""
+"""Intermediate files and totals take about this share of a usual input,"""
+_ROW_BYTES = 60
+"""and as much of a row, however short its text is."""
 _POLARS_ERROR = re.compile(r"\(os error ([0-9]+)\)")
 
 
-def check_disk(folder: str, input_bytes: int) -> None:
-    """Raises EnvironmentFault where ``folder`` has no room for the intermediate files of so much input."""
-    need = int(input_bytes * INTERMEDIATE_SHARE)
+def check_disk(folder: str, files: Sequence[InputFile]) -> None:
+    """Raises EnvironmentFault where ``folder`` has no room for the intermediate files of this input."""
+    need = int(sum(max(file.size * INTERMEDIATE_SHARE, file.expected_rows * _ROW_BYTES) for file in files))
     free = shutil.disk_usage(folder).free
     if free < need:
         raise EnvironmentFault(

@@ -69,13 +69,26 @@ def aggregate_from(
     splits: list[PlacedSplit],
     workers: int,
     advance: Callable[[int], None],
-) -> Totals:
-    """The totals of all ``splits``: from ``base``, where there is a ``change`` since; else anew. ``advance`` gets rows.
+) -> tuple[Totals, bool]:
+    """(The totals of all ``splits``, whether from ``base``): where there is a ``change`` since; else anew. ``advance``
+    gets rows.
 
     ``job`` has the buckets of ``base`` then.
     """
     totals = aggregate_changes(engine, job, base, change, workers, advance) if base and change else None
-    return totals or aggregate_all(engine, job, splits, workers, advance)
+    return (totals, True) if totals else (aggregate_all(engine, job, splits, workers, advance), False)
+
+
+def why_anew(base: Base | None, change: Change | None) -> list[str]:
+    """A line for the summary where there was a ``base`` and all rows were added up nevertheless."""
+    if not base:
+        return []
+    why = (
+        "ids that changed occur so often in one split that its rows might not fit into memory"
+        if change
+        else f"more than {MOST_CHANGED:.0%} of them changed, or buckets did"
+    )
+    return [f"all rows were added up anew, not only what changed: {why}"]
 
 
 def compare(base: Base | None, splits: list[PlacedSplit], most_changed: float = MOST_CHANGED) -> Change | None:

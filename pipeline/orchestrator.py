@@ -20,7 +20,7 @@ from pipeline.engines.spark import SparkEngine
 from pipeline.environment import check_disk, told_plainly
 from pipeline.fingerprint import fingerprint
 from pipeline.history import open_history
-from pipeline.incremental import aggregate_from, compare
+from pipeline.incremental import aggregate_from, compare, why_anew
 from pipeline.intermediate import Workspace, is_run_folder, new_run_id
 from pipeline.lock import Lock
 from pipeline.opening import list_inputs, open_files
@@ -127,7 +127,7 @@ class _Run:
         self.departed = self.history.departed(inventory, self.mark, self.replays.folder, request.prune_missing)
         self.files, self.refused = open_files(self.pool, self.setup, inventory.to_read, self.progress)
         self.replays.refuse_faulty(self.refused)
-        check_disk(self.config.INTERMEDIATE_DIR, sum(file.size for file in self.files))
+        check_disk(self.config.INTERMEDIATE_DIR, self.files)
         finest = finest_buckets(inventory)
         self.sizes = plan(self.config, self.files, spark=self.choice.spark, least_buckets=finest)
         self.job = self.setup.make_job(self.workspace, self.sizes, self.geo, self.kernel)
@@ -170,7 +170,6 @@ class _Run:
         buckets = base.buckets if base and change else fewest_buckets(outcome, self.job.buckets)
         rows = largest_bucket(outcome, buckets)
         by_sql = self.choice.spark and not change and takes_sql(self.config, rows, self.sizes.task_rows)
-        self.incremental = bool(change)
         self.job = replace(self.job, buckets=buckets)
         self._hand_out_job()
         self.progress.phase("Phase 2: deduplicate, add up", change.rows if change else outcome.handed_over, "rows")
@@ -179,11 +178,12 @@ class _Run:
             self.engine = self.spark
         advance = self.progress.advance
         if self.spark and by_sql:
-            self.totals = self.spark.aggregate_by_sql(outcome.splits, advance)
+            self.totals, self.incremental = self.spark.aggregate_by_sql(outcome.splits, advance), False
         else:
-            self.totals = aggregate_from(
+            self.totals, self.incremental = aggregate_from(
                 self.engine, self.job, base, change, outcome.splits, self.sizes.workers, advance
             )
+        self.anew = [] if self.incremental else why_anew(base, change)
         self.buckets = None if by_sql else buckets
 
     def check(self) -> None:
@@ -273,6 +273,7 @@ class _Run:
             *([BY_SQL] if self.buckets is None and self.config.SPARK_PLAN == "auto" else []),
             *self.replays.describe({display_name(ledger.file.path) for ledger in outcome.ledgers}),
             *self.taken.notes,
+            *self.anew,
             *quality.column_layouts(outcome),
             *quality.missing_columns(rules, outcome),
         )

@@ -65,7 +65,7 @@ def plan(config: Config, files: list[InputFile], *, spark: bool, least_buckets: 
                 f"Raise --memory-limit{', or use --engine polars' if spark else ''}."
             )
     total = sum(file.size for file in files)
-    rows = sum(file.size / file.header.row_width for file in files if file.header and file.header.row_width)
+    rows = sum(file.expected_rows for file in files)
     width = total / rows if rows else 100.0
     # A row in memory: two hashes, amounts, positions, sort keys and a view (about 120 bytes), and long user ids.
     row_bytes = 120 + min(width, 4096) + (2 * _PSEUDONYM_BYTES if config.PSEUDONYMIZE_USERS else 0)

@@ -65,7 +65,7 @@ def compare_databases(config: Config, progress: Progress) -> GeoDiff:
         pool.job = setup.make_job(workspace, sizes, pairs, kernel)
         paths = [file.path for file in published.counted if file.id not in lost]
         files, refused = open_files(pool, setup, paths, progress)
-        check_disk(config.INTERMEDIATE_DIR, sum(file.size for file in files))
+        check_disk(config.INTERMEDIATE_DIR, files)
         sizes = plan(config, files, spark=False)
         pool.job = job = setup.make_job(workspace, sizes, pairs, kernel)
         progress.phase("Phase 1: read again with both databases", sum(file.size for file in files))

@@ -33,6 +33,11 @@ class InputFile:
         return self.expanded.size if self.expanded else self.stamp[0]
 
     @property
+    def expected_rows(self) -> float:
+        """About how many records, judged by lines all over it; 0 where nothing tells."""
+        return self.size / self.header.row_width if self.header and self.header.row_width else 0.0
+
+    @property
     def size_on_disk(self) -> int:
         """Bytes of the file itself."""
         return self.stamp[0]

@@ -47,6 +47,18 @@ def test_a_second_run_reads_nothing_and_changes_nothing(place: Path) -> None:
     assert (new["reused_files"], answer["files"]) == (4, 4)
 
 
+def test_where_much_changed_all_is_added_up_anew_and_the_summary_says_so(place: Path) -> None:
+    write_day(place / "logs" / "5.csv", random.Random(5), rows=20)
+    few = run("--input", "logs", cwd=place)
+    write_day(place / "logs" / "6.csv", random.Random(6), rows=3000)
+    many = run("--input", "logs", cwd=place)
+    assert "added up anew" not in few.out
+    assert "all rows were added up anew, not only what changed: more than 25% of them changed" in " ".join(
+        many.out.split()
+    )
+    assert published(place) == expected(logs_of(place))[0]
+
+
 def test_thirty_days(tmp_path: Path) -> None:
     """Files arrive late, twice, renamed, corrected and withdrawn (LOGMILLTEST_DAYS of them, in CI few)."""
     dice = random.Random(30)

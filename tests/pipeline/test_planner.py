@@ -1,11 +1,13 @@
-"""Sizes of a run from memory and input, and who adds up on Spark."""
+"""Sizes of a run from memory, disk and input, and who adds up on Spark."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from config import Config
 from pipeline.engines.choose import takes_sql
+from pipeline.environment import check_disk
 from pipeline.errors import EnvironmentFault
 from pipeline.header import Header
 from pipeline.planner import plan
@@ -29,6 +31,14 @@ def test_what_splits_may_hold_fits_the_limit(memory: float, width: int) -> None:
     assert sizes.workers * sizes.held_bytes * 2 < memory
     assert sizes.split_bytes / width * 46 < 1.2 * sizes.held_bytes  # a usual split does not end early
     assert sizes.bucket_rows <= sizes.task_rows
+
+
+def test_short_records_need_more_disk_than_their_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row takes 41 bytes and more beside its totals, however short its line is."""
+    monkeypatch.setattr("pipeline.environment.shutil.disk_usage", lambda _: SimpleNamespace(free=7 * 10**8))
+    check_disk("between", files(110, 10**9))
+    with pytest.raises(EnvironmentFault, match=r"700 MB free; this input needs about 1\.5 GB"):
+        check_disk("between", files(40, 10**9))
 
 
 def test_fewer_workers_where_memory_is_short() -> None:

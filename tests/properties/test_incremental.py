@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import intermediate, publication, touched
-from pipeline.incremental import aggregate_changes, base_of, compare
+from pipeline.incremental import aggregate_from, base_of, compare
 from pipeline.intermediate import Workspace
 from pipeline.ledger import Phase1
-from pipeline.phase2 import aggregate_all
 from tests.harness import HEADER, Harness, InProcessEngine, Outcome, region_of
 from tests.properties.nasty import MAX_RECORD, keeps, records, sizes
 from tests.reference import run
@@ -35,10 +34,10 @@ class Versions:
         job = harness.job = replace(harness.job, workspace=workspace)
         engine = InProcessEngine(job)
         change = compare(self.base, outcome.splits, most_changed=1e9)
-        if change:
-            totals = aggregate_changes(engine, job, self.base, change, harness.workers, lambda _: None)
-        else:
-            totals = aggregate_all(engine, job, outcome.splits, harness.workers, lambda _: None)
+        totals, from_base = aggregate_from(
+            engine, job, self.base, change, outcome.splits, harness.workers, lambda _: None
+        )
+        assert from_base == bool(change)
         publication.check_balance(outcome, totals)
         folder = harness.root / f"version-{number}"
         publication.write_quarantine(engine, job, folder, outcome, totals)
