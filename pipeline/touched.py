@@ -6,9 +6,10 @@ bytes of an id, in order; of the rows, only those that are wanted.
 
 import mmap
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from pipeline.intermediate import (
     FINE_MASK,
     PLACE_UNIT,
     open_index,
+    read_index,
     save_array,
     split_file,
     take_rows,
@@ -34,6 +36,8 @@ from pipeline.plain_columns import read_plain
 _KEYS_AT_ONCE = 1 << 22
 """They and the table of the wanted ones stay in the processor's cache."""
 _PIECES_MAPPED = 2
+_MOST_MAPPED = 2**15
+"""Indexes that are mapped at once; a process may have 65,530 maps."""
 _SPARE_BITS = 6, 10
 """Of 64 rows that are not wanted one at most is looked at twice, of 1,024 where the table is small."""
 _TABLE_BITS = 21
@@ -64,29 +68,22 @@ class PickTask:
 
 def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> dict[int, int]:
     """Write where touched ids occur (``save_prefixes``); returns how many there are by split."""
-    parts = [
-        open_index(job.workspace.path("index", split_file(split, "npy")), task.low, task.high) for split in task.splits
-    ]
-    total = sum(map(len, parts))
-    pieces = 1 << (total // _KEYS_AT_ONCE).bit_length()
+    paths = [job.workspace.path("index", split_file(split, "npy")) for split in task.splits]
+    share = (task.high - task.low + 1) / 2**64  # of all keys, which are uniform
+    pieces = 1 << int(sum(path.stat().st_size // 8 for path in paths) * share / _KEYS_AT_ONCE).bit_length()
     width = (task.high - task.low) // pieces + 1
-    bounds = np.array([task.low + width * piece for piece in range(1, pieces)], np.uint64)
-    cuts = np.array([[0, *np.searchsorted(part, bounds), len(part)] for part in parts])
+    lows = [task.low + width * piece for piece in range(pieces)]
     leading = 64 - (width - 1).bit_length()
     splits = np.array(task.splits)
     changed = np.isin(splits, list(task.changed))
     found = []
-    for first, last in zip(cuts.T, cuts.T[1:], strict=False):
-        slices = [part[a:b] for part, a, b in zip(parts, first, last, strict=True)]
+    for slices in _read_pieces(paths, lows, task.high):
         touched = _touched_keys(job, slices, changed, leading)
         found.append((np.repeat(splits, [len(part) for part in touched]), np.concatenate(touched)))
-        if len(found) % _PIECES_MAPPED == 0:  # or in the end all of a range would count as this process's memory
-            for part in parts:
-                _let_go(part)
     where, keys = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if len(keys):
         save_prefixes(job, "touched", task.number, where, keys)
-    report(total)
+    report(len(where))
     return dict(Counter(where.tolist()))
 
 
@@ -150,6 +147,22 @@ def prefixes_of(job: Job, kind: str, ranges: Sequence[int], splits: Sequence[int
 
 
 _NO_KEYS: Keys = np.empty(0, np.uint64)
+
+
+def _read_pieces(paths: Sequence[Path], lows: Sequence[int], high: int) -> Iterator[list[Keys]]:
+    """The keys of all indexes, for each of the ranges that begin with ``lows``; the last one ends with ``high``."""
+    if len(paths) > _MOST_MAPPED:
+        for low, below in zip(lows, [*lows[1:], high + 1], strict=True):
+            yield [read_index(path, low, below - 1) for path in paths]
+        return
+    parts = [open_index(path, lows[0], high) for path in paths]
+    bounds = np.array(lows[1:], np.uint64)
+    cuts = np.array([[0, *np.searchsorted(part, bounds), len(part)] for part in parts])
+    for piece, (first, last) in enumerate(zip(cuts.T, cuts.T[1:], strict=False)):
+        yield [part[a:b] for part, a, b in zip(parts, first, last, strict=True)]
+        if (piece + 1) % _PIECES_MAPPED == 0:  # or in the end all of a range would count as this process's memory
+            for part in parts:
+                _let_go(part)
 
 
 def _let_go(index: Keys) -> None:
