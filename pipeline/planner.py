@@ -23,9 +23,10 @@ _PSEUDONYMS_BYTES = 30_000_000
 _SPLITS_OF_A_WORKER = 12
 _SPLIT_RANGE = (4 * 2**20, 96 * 2**20)
 _SHORT_SPLIT = 16 * 2**20
-_BUCKET_OF_SPLIT = 2**19
+_BUCKET_OF_SPLIT = 2**20
 """Splits are hardly shorter than these, the latter for each bucket, unless memory asks for it: a split costs some
 10 ms, and a bucket in it 0.2 ms."""
+_BUCKETS_OF_A_WORKER = 16
 _BUCKET_ROWS_RANGE = (50_000, 1_500_000)
 
 
@@ -72,7 +73,9 @@ def plan(config: Config, files: list[InputFile], *, spark: bool, least_buckets: 
     most_rows = share / row_bytes
     split_bytes = _clamp(int(most_rows * width * 0.6), _SPLIT_RANGE)
     bucket_rows = _clamp(int(most_rows * 0.5), _BUCKET_ROWS_RANGE)
-    buckets = 1 << max(2 * workers - 1, int(rows / (bucket_rows * 0.75))).bit_length()
+    # Some room in a bucket, unless there are many: every one that a split has costs its reader 0.2 ms.
+    filled = max(rows / bucket_rows, min(_BUCKETS_OF_A_WORKER * workers - 1, rows / (bucket_rows * 0.75)))
+    buckets = 1 << max(2 * workers - 1, int(filled)).bit_length()
     buckets = max(least_buckets, config.BUCKETS or min(1024, buckets))
     # Every worker gets as many splits, and several of a large input, so that none waits long for the last.
     short = max(_SHORT_SPLIT, buckets * _BUCKET_OF_SPLIT)
