@@ -24,9 +24,10 @@ from pipeline.dedupe import Keys, in_range, resolve, rows_with_keys
 from pipeline.intermediate import (
     FINE_MASK,
     bucket_file,
+    cut_index,
     placed_rows,
     read_frame,
-    read_index,
+    read_keys,
     save_array,
     split_file,
     write_frame,
@@ -99,7 +100,7 @@ class CorrectTask:
 def find_contested(job: Job, task: ContestedTask, report: Callable[[int], None]) -> int:
     """Write the keys that occur in more than one fine bucket (merge/, one uint64 a key); returns how many ids."""
     paths = [job.workspace.path("index", split_file(split, "npy")) for split in task.splits]
-    parts = [read_index(path, task.low, task.high) for path in paths]
+    parts = [read_keys(path, *cut_index(path, [task.low, task.high + 1])) for path in paths]
     total = sum(map(len, parts))
     if not total:
         return 0

@@ -4,6 +4,7 @@ A split becomes one Parquet file with a row group for each bucket that has rows,
 leading bits of a 64-bit hash of user_id, so that it holds all rows of its users and a finer number refines a coarser.
 """
 
+import errno
 import json
 import os
 import re
@@ -217,17 +218,22 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
         stream.write(ordered.reshape(-1).view(np.uint8).data)
 
 
-def open_index(path: Path, low: int, high: int) -> NDArray[np.uint64]:
-    """The keys of a sorted id index from ``low`` to ``high``, both included, which are read when they are used."""
-    index: NDArray[np.uint64] = np.load(path, mmap_mode="r")
-    first = np.searchsorted(index, np.uint64(low), side="left")
-    last = np.searchsorted(index, np.uint64(high), side="right")
-    return index[first:last].view(np.ndarray)
+def cut_index(path: Path, bounds: Sequence[int]) -> list[int]:
+    """Where in the file of a sorted id index those keys begin that are not less than each of ``bounds`` (to 2^64)."""
+    index = np.load(path, mmap_mode="r")
+    inner = np.array([bound for bound in bounds if bound < 2**64], np.uint64)
+    places = [*np.searchsorted(index, inner).tolist(), *[len(index)] * (len(bounds) - len(inner))]
+    return [index.offset + index.itemsize * place for place in places]
 
 
-def read_index(path: Path, low: int, high: int) -> NDArray[np.uint64]:
-    """The same, read now."""
-    return np.array(open_index(path, low, high))  # a copy, so that the map and its open file go
+def read_keys(path: Path, begin: int, stop: int) -> NDArray[np.uint64]:
+    """The keys in some bytes of the file of an index."""
+    keys = np.empty((stop - begin) // 8, np.uint64)
+    with path.open("rb", buffering=0) as stream:
+        stream.seek(begin)
+        if stream.readinto(keys.data) < keys.nbytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+    return keys
 
 
 def keys_with_prefixes(index: NDArray[np.uint64], prefixes: NDArray[np.uint64]) -> NDArray[np.uint64]:

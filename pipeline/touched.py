@@ -4,7 +4,6 @@ Both kernels go over all that counts, which grows with the history, so they read
 bytes of an id, in order; of the rows, only those that are wanted.
 """
 
-import mmap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from pipeline.errors import BalanceError
 from pipeline.intermediate import (
     FINE_MASK,
     PLACE_UNIT,
-    open_index,
-    read_index,
+    cut_index,
+    read_keys,
     save_array,
     split_file,
     take_rows,
@@ -35,9 +34,6 @@ from pipeline.plain_columns import read_plain
 
 _KEYS_AT_ONCE = 1 << 22
 """They and the table of the wanted ones stay in the processor's cache."""
-_PIECES_MAPPED = 2
-_MOST_MAPPED = 2**15
-"""Indexes that are mapped at once; a process may have 65,530 maps."""
 _SPARE_BITS = 6, 10
 """Of 64 rows that are not wanted one at most is looked at twice, of 1,024 where the table is small."""
 _TABLE_BITS = 21
@@ -150,29 +146,13 @@ _NO_KEYS: Keys = np.empty(0, np.uint64)
 
 
 def _read_pieces(paths: Sequence[Path], lows: Sequence[int], high: int) -> Iterator[list[Keys]]:
-    """The keys of all indexes, for each of the ranges that begin with ``lows``; the last one ends with ``high``."""
-    if len(paths) > _MOST_MAPPED:
-        for low, below in zip(lows, [*lows[1:], high + 1], strict=True):
-            yield [read_index(path, low, below - 1) for path in paths]
-        return
-    parts = [open_index(path, lows[0], high) for path in paths]
-    bounds = np.array(lows[1:], np.uint64)
-    cuts = np.array([[0, *np.searchsorted(part, bounds), len(part)] for part in parts])
-    for piece, (first, last) in enumerate(zip(cuts.T, cuts.T[1:], strict=False)):
-        yield [part[a:b] for part, a, b in zip(parts, first, last, strict=True)]
-        if (piece + 1) % _PIECES_MAPPED == 0:  # or in the end all of a range would count as this process's memory
-            for part in parts:
-                _let_go(part)
+    """The keys of all indexes, for each of the ranges that begin with ``lows``; the last one ends with ``high``.
 
-
-def _let_go(index: Keys) -> None:
-    """Take the pages of a mapped index out of the memory that counts as the process's: they stay in the page cache, and
-    come back when they are looked at."""
-    owner: object = index
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        owner.madvise(mmap.MADV_DONTNEED)
+    They are read, not mapped: a process may not map more than 65,530 files, and pages that are mapped count as its own.
+    """
+    cuts = [cut_index(path, [*lows, high + 1]) for path in paths]
+    for piece in range(len(lows)):
+        yield [read_keys(path, *cut[piece : piece + 2]) for path, cut in zip(paths, cuts, strict=True)]
 
 
 def _touched_keys(job: Job, parts: list[Keys], changed: NDArray[np.bool_], leading: int) -> list[Keys]:

@@ -53,10 +53,8 @@ class Versions:
 @given(st.data(), files, keeps, sizes, st.sampled_from([1, 2, 8, 1024]), st.sampled_from([1, 3]), st.integers(1, 100))
 def test_each_version_equals_the_reference(data, contents, keep, split_bytes, buckets, workers, keys_at_once):
     compiled, page_bytes = data.draw(st.booleans()), data.draw(st.sampled_from([1, 1 << 22]))
-    most_mapped = data.draw(st.sampled_from([0, 1000]))
     with (
         patch.object(touched, "_KEYS_AT_ONCE", keys_at_once),
-        patch.object(touched, "_MOST_MAPPED", most_mapped),
         patch.object(intermediate, "_PAGE_BYTES", page_bytes),
         Harness(
             contents, max_record=MAX_RECORD, keep=keep, split_bytes=split_bytes, buckets=buckets, workers=workers,
