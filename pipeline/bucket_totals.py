@@ -35,7 +35,7 @@ def write_totals(path: Path, total: pa.Table) -> RegionSums:
     with pq.ParquetWriter(
         partial,
         total.schema,
-        compression={"user_id": "lz4", **dict.fromkeys(numbers, "none")},
+        compression="none",  # they are read twice, and compressing takes longer than writing
         use_dictionary=False,
         column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
         write_statistics=False,

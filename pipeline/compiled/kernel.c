@@ -608,6 +608,10 @@ EXPORT Totals *new_totals(int64_t expected) {
     return NULL;
 }
 
+// So many rows are looked ahead, that the processor fetches from memory for all of them at a time; not where the table
+// is small enough for its cache.
+enum { AHEAD = 32, CACHED_TOTALS = 1 << 15 };
+
 static bool grow_totals(Totals *table) {
     Total *totals = realloc(table->totals, (size_t)table->room * 2 * sizeof(Total));
     if (!totals) return false;
@@ -616,6 +620,7 @@ static bool grow_totals(Totals *table) {
     uint32_t *slots = calloc(mask + 1, sizeof(uint32_t));
     if (!slots) return false;
     for (int64_t i = 0; i < table->count; i++) {
+        if (i + AHEAD < table->count) __builtin_prefetch(slots + (table->totals[i + AHEAD].hash & mask), 1);
         uint64_t slot = table->totals[i].hash & mask;
         while (slots[slot]) slot = (slot + 1) & mask;
         slots[slot] = (uint32_t)i + 1;
@@ -637,10 +642,6 @@ static bool add_text(Totals *table, const u8 *text, int64_t length) {
     return true;
 }
 
-// So many rows are looked ahead, that the processor fetches from memory for all of them at a time; not where the table
-// is small enough for its cache.
-enum { AHEAD = 32, CACHED_TOTALS = 1 << 15 };
-
 static void fetch(const Totals *table, const uint32_t *slots, const uint64_t *hashes, int64_t count) {
     if (table->count < CACHED_TOTALS) return;
     for (int64_t i = 0; i < count; i++) __builtin_prefetch(slots + (hashes[i] & table->slot_mask));
@@ -654,12 +655,15 @@ static void fetch(const Totals *table, const uint32_t *slots, const uint64_t *ha
     }
 }
 
+// What is added to a user's hash, so that the totals of one user do not follow each other.
+static inline uint64_t of_region(uint16_t region) { return region * UINT64_C(0x9E3779B97F4A7C15); }
+
 // The hashes by which the totals of the next rows are found, AHEAD at most.
 static void look_ahead(const Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
                        int64_t count, uint64_t *hashes) {
     count = count < AHEAD ? count : AHEAD;
     for (int64_t i = 0; i < count; i++)
-        hashes[i] = XXH3_64bits_withSeed(texts + bounds[i], (size_t)(bounds[i + 1] - bounds[i]), region[i]);
+        hashes[i] = XXH3_64bits(texts + bounds[i], (size_t)(bounds[i + 1] - bounds[i])) + of_region(region[i]);
     fetch(table, table->slots, hashes, count);
 }
 
@@ -729,8 +733,7 @@ static int64_t count_users(const Totals *table) {
         const Total *total = table->totals + i;
         if (i % AHEAD == 0) {
             int64_t some = table->count - i < AHEAD ? table->count - i : AHEAD;
-            for (int64_t j = 0; j < some; j++)
-                hashes[j] = XXH3_64bits(table->texts + total[j].text, (size_t)total[j].length);
+            for (int64_t j = 0; j < some; j++) hashes[j] = total[j].hash - of_region(total[j].region);
             fetch(table, slots, hashes, some);
         }
         if (!total->events) continue;
@@ -738,7 +741,8 @@ static int64_t count_users(const Totals *table) {
         uint64_t slot = hashes[i % AHEAD] & table->slot_mask;
         for (; slots[slot]; slot = (slot + 1) & table->slot_mask) {
             const Total *there = table->totals + slots[slot] - 1;
-            if (there->length == total->length && memcmp(table->texts + there->text, text, (size_t)total->length) == 0)
+            if (there->hash - of_region(there->region) == hashes[i % AHEAD] && there->length == total->length &&
+                memcmp(table->texts + there->text, text, (size_t)total->length) == 0)
                 break;
         }
         if (!slots[slot]) slots[slot] = (uint32_t)i + 1, users++;
