@@ -74,10 +74,13 @@ class Workers:
         self.count = count
         _allow_many_files()
         os.environ.update(WORKER_ENVIRONMENT)  # inherited by the workers, which read it when they import Polars
-        context = _start_server() or multiprocessing.get_context("spawn")
+        server = _start_server()
+        context = server or multiprocessing.get_context("spawn")
         places = [context.Array("q", count, lock=False) for _ in range(2)]
         self._shared = _Shared(context.Value("q", 0), *places)
-        self._pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(self._shared,))
+        self._pool = ProcessPoolExecutor(
+            count, context, initializer=_begin, initargs=(self._shared, server is not None)
+        )
         # Beside, because a process is there only when the server has loaded its libraries.
         self._start = threading.Thread(target=self._start_all, daemon=True)
         self._start.start()
@@ -159,20 +162,19 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(shared: _Shared) -> None:
+def _begin(shared: _Shared, forked: bool) -> None:
     global _own
     with shared.next_place.get_lock():
         _own = _Own(shared, shared.next_place.value)
         shared.next_place.value += 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    if sys.platform == "linux":
+    if forked:
         _end_with_server()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _allow_many_files() -> None:
-    """As many open files as the system allows, also for what this process starts later: a worker maps the indexes of
-    all splits, often more than the usual thousand."""
+    """As many open files as the system allows, also for what this process starts later."""
     try:
         import resource
     except ModuleNotFoundError:  # Windows has no such limit
@@ -183,7 +185,8 @@ def _allow_many_files() -> None:
 
 
 def _end_with_server() -> None:
-    """Without its server a worker seems dead to the parent, which starts others on the same work."""
+    """Without its server a worker seems dead to the parent, which starts others on the same work. (A worker that is
+    spawned would end with the thread that started it.)"""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 

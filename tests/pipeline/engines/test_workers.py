@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline import workers
 from pipeline.engines.local import LocalEngine
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
@@ -46,3 +47,20 @@ def test_workers_end_with_their_server_and_others_take_over(tmp_path: Path) -> N
         assert another != server
         assert len(others) == 2
         assert not others & workers
+
+
+def test_spawned_workers_outlive_the_thread_that_started_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server has no place for its socket; the kernel's parent-death signal is that of a thread."""
+    start_all = workers.Workers._start_all
+
+    def slowly(self: workers.Workers) -> None:
+        start_all(self)
+        time.sleep(1)
+
+    monkeypatch.setattr(workers, "_start_server", lambda: None)
+    monkeypatch.setattr(workers.Workers, "_start_all", slowly)
+    with LocalEngine(2, tmp_path) as engine:
+        found, (parent,) = ask(engine)
+        assert parent == os.getpid()
+        time.sleep(1)
+        assert ask(engine)[0] == found
