@@ -72,7 +72,6 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        _allow_many_files()
         os.environ.update(WORKER_ENVIRONMENT)  # inherited by the workers, which read it when they import Polars
         server = _start_server()
         context = server or multiprocessing.get_context("spawn")
@@ -171,17 +170,6 @@ def _begin(shared: _Shared, forked: bool) -> None:
     if forked:
         _end_with_server()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _allow_many_files() -> None:
-    """As many open files as the system allows, also for what this process starts later."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows has no such limit
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # where the system lies about what it allows
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _end_with_server() -> None:
