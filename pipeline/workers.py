@@ -121,11 +121,12 @@ def _start_server() -> BaseContext | None:
     """Start the process that forks workers, without waiting for it; None where there can be none."""
     if sys.platform != "linux":
         return None
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_SHARED_LIBRARIES))
     try:
+        resource_tracker.ensure_running()  # first, because to start it unblocks SIGINT
         with _interrupts_blocked(), _set_for_children("PYTHONSAFEPATH", "1"):  # no numpy.py of the folder we are in
             forkserver.ensure_running()
     except OSError:  # a temporary folder whose path is too long for a socket, or that cannot be written

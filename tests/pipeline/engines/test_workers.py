@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from pipeline import workers
 from pipeline.engines.local import LocalEngine
+from tests.end_to_end.program import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 
@@ -35,6 +37,21 @@ def test_workers_are_forked_by_a_process_with_one_thread(tmp_path: Path) -> None
         assert server != os.getpid()
         assert len(os.listdir(f"/proc/{server}/task")) == 1
         assert "polars" not in Path(f"/proc/{server}/maps").read_text()
+
+
+def test_an_interrupt_reaches_neither_the_server_nor_a_worker_that_begins() -> None:
+    """Ctrl-C goes to the whole process group; where one of them is still loading, it would print a traceback."""
+    starts = """
+from multiprocessing import forkserver
+from pipeline.workers import Workers
+workers = Workers(1)
+print(open(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read())
+workers.close()
+"""
+    command = [sys.executable, "-c", starts]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    (blocked,) = (int(line.split()[1], 16) for line in ended.stdout.splitlines() if line.startswith("SigBlk:"))
+    assert blocked >> (signal.SIGINT - 1) & 1
 
 
 def test_workers_end_with_their_server_and_others_take_over(tmp_path: Path) -> None:
