@@ -49,7 +49,7 @@ class Compared:
 
 def mark_contents(job: Job, task: MarkTask, report: Callable[[int], None]) -> None:
     """Write id_hi and content of the touched rows of each split (delta/)."""
-    for split, wanted in prefixes_of(job, "touched", task.ranges, list(task.rows)).items():
+    for split, wanted in prefixes_of(job, "touched", task.ranges, list(task.rows)):
         ids, contents = read_plain(job.workspace.path("rows", split_file(split)), ("id_hi", "content"))
         (places,) = rows_with_prefixes(job, [ids], wanted)
         check_rows(split, len(places), task.rows[split])

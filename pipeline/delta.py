@@ -110,7 +110,7 @@ def settle_changes(job: Job, task: SettleTask, report: Callable[[int], None]) ->
 def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> Applied:
     """Write the buckets' new totals."""
     buckets = range(task.group.first, task.group.first + task.group.count)
-    aside = prefixes_of(job, "aside", task.touched, (*task.added, *task.removed))
+    aside = dict(prefixes_of(job, "aside", task.touched, (*task.added, *task.removed)))
     changes = _changes(job, task.settled).filter(pl.col("bucket").is_in(buckets))
     results, events = [], 0
     with ExitStack() as held:

@@ -85,7 +85,7 @@ def find_touched(job: Job, task: TouchTask, report: Callable[[int], None]) -> di
 
 def pick_rows(job: Job, task: PickTask, report: Callable[[int], None]) -> None:
     """Write the disputed rows of a split (delta/), with ``before`` and ``now``."""
-    wanted = prefixes_of(job, "disputed", task.ranges, [task.split])[task.split]
+    ((_, wanted),) = prefixes_of(job, "disputed", task.ranges, [task.split])
     path = job.workspace.path("rows", split_file(task.split))
     (places,) = rows_with_prefixes(job, read_plain(path, ["id_hi"]), wanted)
     check_rows(task.split, len(places), task.rows)
@@ -131,15 +131,15 @@ def save_prefixes(job: Job, kind: str, number: int, splits: NDArray[np.integer[A
     save_array(job.workspace.path("delta", f"{kind}-{split_file(number, 'npy')}"), pairs)
 
 
-def prefixes_of(job: Job, kind: str, ranges: Sequence[int], splits: Sequence[int]) -> dict[int, Keys]:
-    """For each of ``splits`` the id prefixes that were saved for it in ``ranges``, sorted."""
-    found: dict[int, list[Keys]] = {split: [_NO_KEYS] for split in splits}
-    for number in ranges:
-        where, keys = np.load(job.workspace.path("delta", f"{kind}-{split_file(number, 'npy')}"), mmap_mode="r")
-        for split, mine in found.items():
+def prefixes_of(job: Job, kind: str, ranges: Sequence[int], splits: Sequence[int]) -> Iterator[tuple[int, Keys]]:
+    """Each of ``splits`` and the id prefixes that were saved for it in ``ranges``, sorted; one split's at a time."""
+    saved = [np.load(job.workspace.path("delta", f"{kind}-{split_file(n, 'npy')}"), mmap_mode="r") for n in ranges]
+    for split in splits:
+        mine = [_NO_KEYS]
+        for where, keys in saved:
             first, last = np.searchsorted(where, np.array([split, split + 1], np.uint64))
             mine.append(keys[first:last])
-    return {split: np.sort(np.concatenate(mine)) for split, mine in found.items()}
+        yield split, np.sort(np.concatenate(mine))
 
 
 _NO_KEYS: Keys = np.empty(0, np.uint64)

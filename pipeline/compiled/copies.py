@@ -50,7 +50,7 @@ def find_keys(
 ) -> list[NDArray[np.int64]]:
     """Of each of ``parts`` the places of the keys that, as far as ``mask`` goes, are one of ``wanted`` (sorted).
 
-    All keys have the same ``leading`` bits, and those that follow are uniform. Of 2^``spare_bits`` other keys one at
+    Parts are contiguous. All keys have the same ``leading`` bits, and those that follow are uniform. Of 2^``spare_bits`` other keys one at
     most is looked at twice.
     """
     if not len(wanted):
@@ -66,6 +66,7 @@ def find_keys(
     find, into = kernel.find_keys, places.ctypes.data
     found = []
     for keys in parts:
+        assert keys.flags.c_contiguous, "their bytes are read one key after the other"
         count = find(keys.ctypes.data, len(keys), address, mask, *tables, into)
         found.append(places[:count].copy())
     return found

@@ -468,7 +468,7 @@ EXPORT int64_t find_keys(const loose *keys, int64_t count, const uint64_t *wante
                          int64_t bits, const u8 *bitmap, int64_t bin_bits, const uint32_t *starts, int64_t *places) {
     int64_t maybe = 0, found = 0;
     for (int64_t row = 0; row < count; row++) { // without a branch: most rows are neither wanted nor marked
-        uint64_t bit = keys[row] << leading >> (64 - bits);
+        uint64_t bit = (keys[row] & mask) << leading >> (64 - bits);
         places[maybe] = row;
         maybe += bitmap[bit >> 3] >> (bit & 7) & 1;
     }
