@@ -50,8 +50,8 @@ def find_keys(
 ) -> list[NDArray[np.int64]]:
     """Of each of ``parts`` the places of the keys that, as far as ``mask`` goes, are one of ``wanted`` (sorted).
 
-    Parts are contiguous. All keys have the same ``leading`` bits, and those that follow are uniform. Of 2^``spare_bits`` other keys one at
-    most is looked at twice.
+    Parts are contiguous. All keys have the same ``leading`` bits, and those that follow are uniform. Of
+    2^``spare_bits`` other keys one at most is looked at twice.
     """
     if not len(wanted):
         return [np.empty(0, np.int64) for _ in parts]
