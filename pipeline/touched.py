@@ -33,7 +33,7 @@ from pipeline.job import Job
 from pipeline.plain_columns import read_plain
 
 _KEYS_AT_ONCE = 1 << 22
-"""They and the table of the wanted ones stay in the processor's cache."""
+"""Of all indexes together: what one task holds of them."""
 _SPARE_BITS = 6, 10
 """Of 64 rows that are not wanted one at most is looked at twice, of 1,024 where the table is small."""
 _TABLE_BITS = 21
