@@ -38,7 +38,7 @@ def take_sample(files: Sequence[InputFile], geo: GeoTable) -> Sample:
     chosen = (
         [filled[len(filled) * n // _MOST_FILES] for n in range(_MOST_FILES)] if len(filled) > _MOST_FILES else filled
     )
-    rows = int(sum(_text_bytes(file) / file.header.row_width for file in filled if file.header))
+    rows = int(sum(file.expected_rows for file in files))
     places = [pairs for file in chosen for pairs in _pairs(file, geo, _MOST_BYTES // (len(chosen) * SAMPLE_PLACES))]
     users = [user for pairs in places for user, _ in pairs]
     packed = pa.compress(b"\n".join(users), codec="zstd", asbytes=True) if users else b""
@@ -50,10 +50,6 @@ def take_sample(files: Sequence[InputFile], geo: GeoTable) -> Sample:
         packed_user_bytes=len(packed) / max(1, len(users)),
         result_rows=_expected_distinct([set(pairs) for pairs in places], rows),
     )
-
-
-def _text_bytes(file: InputFile) -> int:
-    return max(0, file.size - (file.header.data_start if file.header else 0))
 
 
 def _pairs(file: InputFile, geo: GeoTable, place_bytes: int) -> list[list[Pair]]:

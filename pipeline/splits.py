@@ -35,7 +35,9 @@ class InputFile:
     @property
     def expected_rows(self) -> float:
         """About how many records, judged by lines all over it; 0 where nothing tells."""
-        return self.size / self.header.row_width if self.header and self.header.row_width else 0.0
+        if not self.header or not self.header.row_width:
+            return 0.0
+        return max(0, self.size - self.header.data_start) / self.header.row_width
 
     @property
     def size_on_disk(self) -> int:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -127,7 +127,7 @@ def _start_server() -> BaseContext | None:
     context.set_forkserver_preload(list(_SHARED_LIBRARIES))
     try:
         resource_tracker.ensure_running()  # first, because to start it unblocks SIGINT
-        with _interrupts_blocked(), _set_for_children("PYTHONSAFEPATH", "1"):  # no numpy.py of the folder we are in
+        with _interrupts_blocked(), variables_set({"PYTHONSAFEPATH": "1"}):  # no numpy.py of the folder we are in
             forkserver.ensure_running()
     except OSError:  # a temporary folder whose path is too long for a socket, or that cannot be written
         return None
@@ -135,17 +135,18 @@ def _start_server() -> BaseContext | None:
 
 
 @contextmanager
-def _set_for_children(name: str, value: str) -> Iterator[None]:
-    """Processes that are started meanwhile have the environment variable ``name``."""
-    before = os.environ.get(name)
-    os.environ[name] = value
+def variables_set(values: Mapping[str, str]) -> Iterator[None]:
+    """This process, and those that it starts meanwhile, have these environment variables."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

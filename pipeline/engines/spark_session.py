@@ -21,7 +21,7 @@ from pipeline.cache import cache_folder
 from pipeline.engines.java import find_java
 from pipeline.engines.jvm import Jvm, launch
 from pipeline.errors import EnvironmentFault
-from pipeline.workers import WORKER_ENVIRONMENT
+from pipeline.workers import WORKER_ENVIRONMENT, variables_set
 
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
@@ -152,13 +152,9 @@ class SparkDriver:
             raise EnvironmentFault("no Java was found")
         self._jvm = launch(java, _spark_home(), self._java_options, self._scratch, self.log, cache_folder())
         place = {"PYSPARK_GATEWAY_PORT": str(self._jvm.port), "PYSPARK_GATEWAY_SECRET": self._jvm.secret}
-        os.environ.update(place)
         connect: Callable[..., Any] = java_gateway.launch_gateway
-        try:
+        with variables_set(place):
             gateway = connect(conf)
-        finally:
-            for name in place:
-                del os.environ[name]
         gateway.proc = self._jvm.process
         return gateway
 

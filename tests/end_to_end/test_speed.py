@@ -63,10 +63,10 @@ def test_start_and_work_stay_near_the_floor(tmp_path: Path) -> None:
 
 def test_a_run_loads_neither_pandas_nor_the_functions_of_pyarrow(tmp_path: Path) -> None:
     """pyarrow loads them on the way to small conveniences: a quarter of a second, where pandas is there."""
-    logs = prepare_logs(tmp_path, SMALL, 1)
+    logs = prepare_logs(tmp_path, LARGE, 2)  # a small one is read before the second worker has loaded anything
     env = {**environment(tmp_path), "PYTHONPROFILEIMPORTTIME": "1"}
     command = ENGINES["polars"].command(logs, tmp_path / "result", tmp_path / "result")
     ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    assert ended.stderr.count("pipeline.preprocessor") >= 2, "a worker tells, too"
+    assert ended.stderr.count("pipeline.preprocessor") >= 3, "the workers tell, too"
     assert "pandas" not in ended.stderr
     assert "pyarrow.compute" not in ended.stderr
