@@ -1,16 +1,22 @@
 """A look at the manifest while a run writes it, and after one that died: always one commit, and nothing is touched."""
 
+import errno
 import os
+import shutil
 import signal
+import sqlite3
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipeline import manifest_copy
 from pipeline.errors import EnvironmentFault
 from pipeline.known import Hint
 from pipeline.manifest import MANIFEST_FILE, Manifest, NewFile
@@ -18,6 +24,17 @@ from pipeline.manifest_copy import read_manifest
 
 ROOT = Path(__file__).parents[2]
 HINT = Hint(1, 2, 3, 4, True)
+
+
+def journal_head() -> bytes:
+    """What SQLite writes before the first frame of a journal (https://sqlite.org/fileformat2.html)."""
+    head = struct.pack(">6I", 0x377F0682, 3007000, 4096, 0, 1, 2)
+    one = two = 0
+    for first, second in struct.iter_unpack("<2I", head):
+        one = (one + first + two) % 2**32
+        two = (two + second + one) % 2**32
+    return head + struct.pack(">2I", one, two)
+
 
 # Two transactions add a file of 30 splits, whose text is so long that SQLite moves its journal into the database now
 # and then; every opening is a new run.
@@ -28,7 +45,7 @@ from pipeline.manifest import Manifest
 from tests.pipeline.test_manifest_copy import new_file
 while True:
     with Manifest(Path(sys.argv[1])) as manifest:
-        for _ in range(20):
+        for _ in range(int(sys.argv[2])):
             ((file, splits),) = manifest.begin_files([new_file()])
             manifest.finish_splits((split, "{}" + " " * 2000) for split in splits)
             manifest.forget_files([file - 50])
@@ -40,9 +57,9 @@ def new_file() -> NewFile:
 
 
 @contextmanager
-def writer(place: Path) -> Iterator[None]:
-    """Another process, which commits until it is killed."""
-    program = subprocess.Popen([sys.executable, "-c", WRITER, str(place)], cwd=ROOT)
+def writer(place: Path, rounds: int = 20) -> Iterator[None]:
+    """Another process, which commits until it is killed; ``rounds``: pairs of commits until it closes the manifest."""
+    program = subprocess.Popen([sys.executable, "-c", WRITER, str(place), str(rounds)], cwd=ROOT)
     try:
         until = time.monotonic() + 30
         while not (place / f"{MANIFEST_FILE}-wal").exists():
@@ -70,31 +87,147 @@ def check(place: Path) -> int:
     return max((file.id for file in files), default=0)
 
 
-def test_a_look_beside_a_writer_sees_one_commit(tmp_path: Path) -> None:
-    seen = []
-    with writer(tmp_path):
-        until = time.monotonic() + 3
-        while time.monotonic() < until:
-            seen.append(check(tmp_path))
+@pytest.mark.parametrize("rounds", [1, 20])
+def test_a_look_beside_a_writer_sees_one_commit(rounds: int, tmp_path: Path) -> None:
+    with writer(tmp_path, rounds):
+        seen = [check(tmp_path) for _ in range(200)]
     assert seen == sorted(seen), "a later look is never one at an earlier state"
     assert len(set(seen)) > 3
 
 
 def test_a_look_after_a_writer_died_touches_nothing(tmp_path: Path) -> None:
-    journal = tmp_path / f"{MANIFEST_FILE}-wal"
-    while not journal.exists():  # a writer that dies between closing and opening leaves none
+    journal, index = tmp_path / f"{MANIFEST_FILE}-wal", tmp_path / f"{MANIFEST_FILE}-shm"
+    while not (journal.exists() and index.exists()):  # a writer that dies between closing and opening leaves none
         with writer(tmp_path):
             time.sleep(0.3)
     before = picture(tmp_path)
     assert str(journal) in before
     found = check(tmp_path)
     assert picture(tmp_path) == before
-    (tmp_path / f"{MANIFEST_FILE}-shm").unlink()  # as in a copy of the folder
+    index.unlink()  # as in a copy of the folder
     before = picture(tmp_path)
     assert check(tmp_path) == found
     assert picture(tmp_path) == before
     with Manifest(tmp_path) as manifest:
         assert manifest.files()[-1].id == found
+
+
+def test_a_look_after_a_writer_died_at_its_first_commit_touches_nothing(tmp_path: Path) -> None:
+    with Manifest(tmp_path) as manifest:
+        manifest.begin_files([new_file()])
+    program = (
+        "import os, sys; from pathlib import Path; from pipeline.manifest import Manifest\n"
+        "manifest = Manifest(Path(sys.argv[1])); manifest._db.execute('BEGIN IMMEDIATE'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=True)
+    (tmp_path / f"{MANIFEST_FILE}-wal").write_bytes(journal_head())  # frames follow it in a second write
+    before = picture(tmp_path)
+    assert len(before) == 4
+    assert check(tmp_path) == 1
+    assert picture(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["BUSY", "CANTOPEN", "LOCKED", "IOERR_SHORT_READ", "READONLY_RECOVERY", "PROTOCOL"])
+def test_what_passes_is_tried_again_whatever_the_folder_looks_like(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Manifest(tmp_path) as manifest:
+        manifest.begin_files([new_file()])
+    fault = sqlite3.OperationalError("passes")
+    fault.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{kind}")
+    faults = [fault] * 3
+    read = manifest_copy._into_memory
+
+    def fail_first(*arguments: Any) -> sqlite3.Connection:
+        if faults:
+            raise faults.pop()
+        return read(*arguments)
+
+    monkeypatch.setattr(manifest_copy, "_into_memory", fail_first)
+    before = picture(tmp_path)
+    assert check(tmp_path) == 1
+    assert picture(tmp_path) == before
+    assert not faults
+    faults[:] = [fault] * 1000
+    monkeypatch.setattr(manifest_copy, "PATIENCE", 0.02)
+    with pytest.raises(EnvironmentFault, match="passes"), read_manifest(tmp_path):
+        pass
+    assert 998 > len(faults) > 900, "several attempts, with pauses between them"
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_writer_that_comes_and_goes_during_a_look_is_seen(
+    dies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file has the same size and may have the same time: it writes within one tick of the clock."""
+    with Manifest(tmp_path) as manifest:
+        manifest.begin_files([new_file()])
+    program = (
+        "import os, sys; from pathlib import Path; from pipeline.manifest import Manifest\n"
+        "from tests.pipeline.test_manifest_copy import new_file\n"
+        "with Manifest(Path(sys.argv[1])) as manifest:\n"
+        "    manifest.begin_files([new_file()])\n"
+        f"    if {dies}: os._exit(0)"
+    )
+    left = [[sys.executable, "-c", program, str(tmp_path)]]
+    read = manifest_copy._into_memory
+
+    def write_first(*arguments: Any) -> sqlite3.Connection:
+        if left:
+            subprocess.run(left.pop(), cwd=ROOT, check=True)
+        return read(*arguments)
+
+    monkeypatch.setattr(manifest_copy, "_into_memory", write_first)
+    assert check(tmp_path) == 2
+    monkeypatch.undo()
+    assert check(tmp_path) == 2
+    with Manifest(tmp_path) as manifest:
+        assert [file.id for file in manifest.files()] == [1, 2]
+    assert len(picture(tmp_path)) == 2, "the next run folds the journal"
+
+
+def test_a_journal_that_begins_anew_during_a_look_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database was copied before the journal was moved into it, the journal after it had begun anew."""
+    copy_file = shutil.copyfile
+    with Manifest(tmp_path) as manifest:
+        manifest.begin_files([new_file()])
+        steps = [lambda: manifest._db.execute("PRAGMA wal_checkpoint(RESTART)"), lambda: manifest.forget_files([1])]
+
+        def write_first(source: Path, target: Path) -> None:
+            while steps:
+                steps.pop(0)()
+            copy_file(source, target)
+
+        monkeypatch.setattr(shutil, "copyfile", write_first)
+        assert check(tmp_path) == 0
+        manifest.begin_files([new_file()])
+        assert check(tmp_path) == 2
+
+
+def test_a_look_does_not_lock_what_a_run_has_only_begun_to_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite makes the file, and then needs it for itself alone until it says that there will be a journal."""
+    (tmp_path / MANIFEST_FILE).touch()
+
+    def refuse(_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(manifest_copy, "_keep_files", refuse)
+    assert_empty(tmp_path)
+
+
+def test_a_manifest_that_may_not_be_read_is_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / MANIFEST_FILE).touch()
+
+    def refuse(path: Path, _: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(manifest_copy, "open", refuse, raising=False)
+    began = time.monotonic()
+    with pytest.raises(EnvironmentFault, match=f"{MANIFEST_FILE}.*Permission denied"), read_manifest(tmp_path):
+        pass
+    assert time.monotonic() - began < manifest_copy.PATIENCE / 2
 
 
 def test_a_look_at_what_nobody_writes_touches_nothing(tmp_path: Path) -> None:
