@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from pipeline.errors import ConfigError
-from pipeline.pseudonym_key import KEY_VARIABLE, MIN_KEY_BYTES
-from pipeline.quality_settings import Gate, Rule, gates, rules
+from pipeline.privacy import KEY_VARIABLE, MIN_KEY_BYTES
+from pipeline.quality import Gate, Rule, gates, rules
 from utils.metrics import total_memory, usable_cores
 from utils.settings import (
     choice,

@@ -18,7 +18,7 @@ if __name__ != "__mp_main__":  # the name under which workers import this file: 
         from cli.console import LOG, Answer, say
         from config import Config, load_config
         from pipeline.errors import EnvironmentFault, LogmillError
-        from pipeline.results import failed_result
+        from pipeline.publish.result import failed_result
     except ModuleNotFoundError as missing:
         print(f"error: {MISSING.format(missing.name)}", file=sys.stderr)
         sys.exit(5)

@@ -10,10 +10,9 @@ import polars as pl
 from data_generator.generator import generate
 from data_generator.settings import GeneratorSettings
 from data_generator.truth import load_truth
-from pipeline.geo import load_geo_table
 from pipeline.geo.ranges import load_ranges
 from pipeline.geo.special import private_intervals
-from pipeline.geo.table import SHIPPED_TABLE
+from pipeline.geo.table import SHIPPED_TABLE, load_geo_table
 from utils.units import format_size
 
 FILES = 4

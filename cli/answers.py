@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import printable
-from pipeline.query import Found, Value
+from pipeline.inspection.query import Found, Value
 
 WIDEST = 10_000
 """Columns of a table that no terminal limits."""

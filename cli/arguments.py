@@ -11,7 +11,7 @@ from typing import NoReturn
 from cli.commands import COMMANDS
 from cli.options import COMMON
 from pipeline.errors import ConfigError
-from pipeline.request import NOTHING_SPECIAL, Request
+from pipeline.planning.run_settings import NOTHING_SPECIAL, Request
 
 EXIT_CODES = """\
 exit codes: 0 done · 1 fault in the program, nothing published · 2 usage or configuration

@@ -11,8 +11,8 @@ from pathlib import Path
 from cli.arguments import Arguments
 from cli.console import Answer
 from config import Config
-from pipeline.catalog import current_version
 from pipeline.errors import EnvironmentFault
+from pipeline.versions.catalog import current_version
 
 ADDRESS = "127.0.0.1"
 PAGE = Path(__file__).parent / "web" / "page.py"

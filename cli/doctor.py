@@ -16,7 +16,8 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 def doctor_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Shows each check as it ends; 5 where one failed, else 0. ``--quiet`` shows only what failed."""
-    from pipeline.checkup import Check, examine
+    from pipeline.inspection.doctor import examine
+    from pipeline.inspection.doctor.check import Check
 
     checks: list[Check] = []
     console = PipeConsole(markup=False, highlight=False, emoji=False)

@@ -15,7 +15,8 @@ from config import Config
 from pipeline.errors import BalanceError, ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.explain import Copy, RecordAnswer, UserAnswer
+    from pipeline.inspection.explain.record import Copy, RecordAnswer
+    from pipeline.inspection.explain.user import UserAnswer
 
 INDENT = 13
 """Of what is said of a copy, so that outcomes stand out."""
@@ -24,7 +25,9 @@ STYLES = {"counts": "green", "conflict": "yellow", "duplicate": "dim", "not coun
 
 def explain_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answers with tables or one JSON object; 1 where a user's events do not add up to what is published."""
-    from pipeline.explain import explain_record, explain_user, open_published
+    from pipeline.inspection.explain.published import open_published
+    from pipeline.inspection.explain.record import explain_record
+    from pipeline.inspection.explain.user import explain_user
 
     if (arguments.log_id is None) == (arguments.user is None):
         raise ConfigError("explain takes a log_id or --user with a user_id: expected one of them.")

@@ -6,7 +6,7 @@ from cli.truth import TruthCheck, check_truth
 from config import Config
 from data_generator.truth import TRUTH_FILE
 from pipeline.errors import GateError
-from pipeline.results import RunResult
+from pipeline.publish.result import RunResult
 
 
 def answer_result(arguments: Arguments, config: Config, answer: Answer, result: RunResult) -> int:

@@ -13,18 +13,18 @@ from cli.console import Answer, printable
 from cli.summary import new_table
 from cli.terminal import PipeConsole
 from config import Config
-from pipeline.splits import display_name
+from pipeline.machine import display_name
 from utils.units import format_seconds, format_size
 
 if TYPE_CHECKING:
-    from pipeline.forecast import Forecast
+    from pipeline.inspection.plan import Forecast
 
 MAX_LISTED = 10
 
 
 def plan_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answers with tables or one JSON object; changes nothing. Raises LogmillError where a run could not begin."""
-    from pipeline.preview import forecast_run
+    from pipeline.inspection.plan import forecast_run
 
     found = forecast_run(config, arguments.request)
     if answer.as_json:

@@ -7,7 +7,7 @@ from rich.console import Console
 from cli.console import LOG
 from cli.summary import new_table
 from cli.terminal import PipeConsole
-from pipeline.results import RunResult
+from pipeline.publish.result import RunResult
 from utils.units import format_seconds, format_size
 
 

@@ -7,14 +7,14 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from cli.console import LOG, printable, say
-from pipeline.results import Unit
+from pipeline.timing import Unit
 from utils.units import format_seconds, format_size
 
 LINE_EVERY_SECONDS = 5.0
 
 
 class ShownProgress(Protocol):
-    """A ``pipeline.results.Progress`` that is shown while a ``with`` block lasts."""
+    """A ``pipeline.timing.Progress`` that is shown while a ``with`` block lasts."""
 
     def __enter__(self) -> Self: ...
 

@@ -8,7 +8,7 @@ from cli.arguments import Arguments
 from cli.console import Answer, say
 from config import Config
 from pipeline.errors import ConfigError
-from pipeline.query import ask
+from pipeline.inspection.query import ask
 
 
 def query_command(arguments: Arguments, config: Config, answer: Answer) -> int:

@@ -15,7 +15,7 @@ from config import Config
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.geo_diff import GeoDiff
+    from pipeline.inspection.regeo.geo_diff import GeoDiff
 
 
 def regeo_command(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -25,7 +25,7 @@ def regeo_command(arguments: Arguments, config: Config, answer: Answer) -> int:
             "regeo only says what would move: expected --dry-run. To publish a result with the new database, run: "
             "python main.py run --geo-db FILE, with the options of your runs."
         )
-    from pipeline.regeo import compare_databases
+    from pipeline.inspection.regeo.driver import compare_databases
 
     with open_progress(arguments.quiet) as progress:
         diff = compare_databases(config, progress)

@@ -7,7 +7,7 @@ from config import Config
 
 def rollback_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answers with both versions. Raises as of ``roll_back``."""
-    from pipeline.rollback import roll_back
+    from pipeline.versions.output_link import roll_back
 
     before, now = roll_back(config, arguments.version)
     if answer.as_json:

@@ -11,7 +11,7 @@ from cli.arguments import Arguments
 from cli.console import Answer
 from config import Config
 from data_generator.truth import TRUTH_FILE
-from pipeline.workers import Workers
+from pipeline.engines.workers import Workers
 
 
 def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -41,7 +41,7 @@ def process(arguments: Arguments, config: Config, answer: Answer) -> int:
 def show_plan(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answers with what a run would do with every file; changes nothing."""
     from cli.status import print_files
-    from pipeline.preview import plan_run
+    from pipeline.inspection.plan import plan_run
 
     files = plan_run(config, arguments.request)
     if answer.as_json:
@@ -65,7 +65,7 @@ def make_first_input(arguments: Arguments, config: Config) -> None:
     """Test data for someone who has just arrived."""
     from cli.generate import make_test_data
     from cli.progress import open_progress
-    from pipeline.preview import check_before_work
+    from pipeline.inspection.plan import check_before_work
 
     with open_progress(arguments.quiet) as progress:
         check_before_work(config)

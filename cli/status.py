@@ -15,13 +15,13 @@ from config import Config
 from utils.units import format_size
 
 if TYPE_CHECKING:
-    from pipeline.outlook import FileState
+    from pipeline.inspection.status import FileState
 
 
 def status_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answers with tables or one JSON object; changes nothing."""
-    from pipeline.outlook import list_files, list_versions, look_at_history
-    from pipeline.output import Output
+    from pipeline.inspection.status import list_files, list_versions, look_at_history
+    from pipeline.versions.output_link import Output
 
     output = Output(config.OUTPUT_DIR)
     with look_at_history(config, output) as history:

@@ -12,7 +12,7 @@ from cli.console import printable
 from cli.terminal import PipeConsole
 from cli.truth import TruthCheck
 from config import Config
-from pipeline.results import RunResult
+from pipeline.publish.result import RunResult
 from utils.units import format_seconds, format_size
 
 MAX_WIDTH = 100

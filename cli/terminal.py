@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.console import printable
 from cli.progress import NullProgress, show_amount
-from pipeline.results import Unit
+from pipeline.timing import Unit
 
 
 class PipeConsole(Console):

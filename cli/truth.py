@@ -5,7 +5,7 @@ from pathlib import Path
 
 from config import Config
 from data_generator.truth import TRUTH_FILE, Truth, load_truth
-from pipeline.results import RunResult
+from pipeline.publish.result import RunResult
 
 INPUT_SUFFIXES = (".csv", ".tsv")
 

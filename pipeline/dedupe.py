@@ -12,7 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 ID = ["id_hi", "id_lo"]
+
+
 CONTENT = [*ID, "user_id", "region", "micro_minutes"]
+
 
 Keys = NDArray[np.uint64]
 Rows = NDArray[np.int64]

@@ -13,9 +13,16 @@ import signal
 VARIABLE = "LOGMILLTEST_FAULT"
 _MAIN = "LOGMILLTEST_MAIN"
 
+
 _name, _, _rest = os.environ.get(VARIABLE, "").partition(":")
+
+
 _number, _, _errno = _rest.partition(":")
+
+
 _passed = 0
+
+
 if _name:
     _parent = multiprocessing.parent_process()  # of a worker; those of Spark inherit the variable
     os.environ.setdefault(_MAIN, str(_parent.pid if _parent else os.getpid()))

@@ -9,40 +9,43 @@ from dataclasses import replace
 from pathlib import Path
 
 from config import Config
-from pipeline import publication, quality, report
-from pipeline.cache import cache_folder
-from pipeline.compiled import compile_kernel
-from pipeline.containment import refuse_outside
+from pipeline.aggregate.driver import fewest_buckets, largest_bucket
+from pipeline.aggregate.incremental.driver import aggregate_from, compare
 from pipeline.engines import Engine
 from pipeline.engines.choose import choose_engine, takes_sql
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
-from pipeline.environment import check_disk, told_plainly
-from pipeline.fingerprint import fingerprint
-from pipeline.history import open_history
-from pipeline.incremental import aggregate_from, compare, why_anew
-from pipeline.intermediate import Workspace, is_run_folder, new_run_id
-from pipeline.lock import Lock
-from pipeline.opening import list_inputs, open_files
-from pipeline.outcome import BY_SQL, decisions, make_result, nothing_left, stays
-from pipeline.output import Output
-from pipeline.pace import load_pace, save_pace
-from pipeline.phase1 import read_files
-from pipeline.phase2 import fewest_buckets, largest_bucket
-from pipeline.planner import plan
-from pipeline.prediction import Work, learn, predict
-from pipeline.replays import Replays
-from pipeline.request import NOTHING_SPECIAL, Request
-from pipeline.results import PhaseSeconds, Progress, RunResult
-from pipeline.retention import oldest_kept, remove_expired
-from pipeline.sample import take_sample
-from pipeline.setup import Setup
-from pipeline.splits import display_name
-from pipeline.stages import Spent, stage, sum_up, take
-from pipeline.takeover import finest_buckets, take_over
-from pipeline.timeline import Span, WatchedProgress
-from pipeline.unchanged import repeats
-from pipeline.workers import Workers
+from pipeline.engines.workers import Workers
+from pipeline.exchange.workspace import Workspace
+from pipeline.history.carry_over import finest_buckets, take_over
+from pipeline.history.replays import Replays
+from pipeline.history.state import open_history
+from pipeline.machine import cache_folder, display_name, told_plainly
+from pipeline.native.build import compile_kernel
+from pipeline.planning.disk import check_disk
+from pipeline.planning.pace import load_pace, save_pace
+from pipeline.planning.planner import plan
+from pipeline.planning.prediction import Work, learn, predict
+from pipeline.planning.run_settings import NOTHING_SPECIAL, Request, Setup
+from pipeline.planning.sample import take_sample
+from pipeline.preprocess.context import fingerprint
+from pipeline.preprocess.driver import read_files
+from pipeline.publish import report
+from pipeline.publish.notes import BY_SQL, column_layouts, decisions, missing_columns, why_anew
+from pipeline.publish.quarantine import Earlier, write_quarantine
+from pipeline.publish.region_files import NOTHING_WRITTEN, Written, write_output
+from pipeline.publish.result import RunResult, make_result, nothing_left, stays
+from pipeline.publish.run_record import counts_for_the_next, report_files, write_geo, write_run_record
+from pipeline.publish.verify import check_balance, check_quality
+from pipeline.quality import failure
+from pipeline.reading.input_files import list_inputs, refuse_outside
+from pipeline.reading.open_inputs import open_files
+from pipeline.timing import Progress, Span, Spent, WatchedProgress, _Clock, stage, sum_up, take
+from pipeline.versions.catalog import repeats
+from pipeline.versions.folders import is_run_folder, new_run_id
+from pipeline.versions.lock import Lock
+from pipeline.versions.output_link import Output
+from pipeline.versions.retention import oldest_kept, remove_expired
 from utils.metrics import PeakMemory, usable_cores
 
 
@@ -149,7 +152,7 @@ class _Run:
         self.outcome.refused |= self.refused | self.outside
         self.replays.refuse_faulty(self.outcome.refused)
         self.taken = take_over(self.history, self.outcome, self.inventory, self.departed, journal)
-        publication.report_files(self.outcome, self.progress)
+        report_files(self.outcome, self.progress)
         self.clock.lap("phase1")
 
     def anything_counts(self) -> bool:
@@ -159,7 +162,7 @@ class _Run:
     def fail(self) -> RunResult:
         """Every file was refused: the record stays among the intermediate files until the next run."""
         result = nothing_left(self.run_id, self.config, self.choice, self.outcome, self.clock.seconds())
-        publication.write_run_record(Path(self.workspace.root), result, self.outcome, self.setup.shown())
+        write_run_record(Path(self.workspace.root), result, self.outcome, self.setup.shown())
         return result
 
     def aggregate(self) -> None:
@@ -188,17 +191,17 @@ class _Run:
 
     def check(self) -> None:
         """The law of conservation, which raises BalanceError, and the quality gates."""
-        publication.check_balance(self.outcome, self.totals)
+        check_balance(self.outcome, self.totals)
         config, rules = self.config, self.setup.rules
-        self.checks = quality.check_quality(config.QUALITY_GATES, rules, self.outcome, self.totals, self.geo.names)
-        self.stopped = quality.failure(self.checks)
+        self.checks = check_quality(config.QUALITY_GATES, rules, self.outcome, self.totals, self.geo.names)
+        self.stopped = failure(self.checks)
         self.clock.lap("phase2")
 
     def stop(self) -> RunResult:
         """A quality gate failed: what was found is left beside the intermediate files, until the next run."""
         folder = Path(self.workspace.root) / "stopped"
         self._write_quarantine(folder)
-        result = self._result(publication.NOTHING_WRITTEN)
+        result = self._result(NOTHING_WRITTEN)
         place = display_name(str(folder / "quarantine")) if result.quarantine else None
         shown = display_name(str(folder / report.REPORT))
         result = replace(result, status="failed", error=self.stopped, quarantine=place, report=shown)
@@ -208,13 +211,13 @@ class _Run:
         """Write the new version whole, then make it the current one, unless it says what that one says."""
         folder = self.output.begin(self.run_id)
         held.callback(self.output.discard)  # nothing is left there once it is published
-        written = publication.write_output(self.engine, self.job, folder, self.totals, self.geo.names, lambda _: None)
+        written = write_output(self.engine, self.job, folder, self.totals, self.geo.names, lambda _: None)
         self._write_quarantine(folder)
-        publication.write_geo(folder, self.geo)
+        write_geo(folder, self.geo)
         result = self._write_record(folder, self._result(written))
         if self._changes_nothing(folder):
             return self._leave(result)
-        counts = publication.counts_for_the_next(result, self.buckets)
+        counts = counts_for_the_next(result, self.buckets)
         with stage("publish"):
             self.journal.wait()
             self.history.publish(folder, self.run_id, self.sources, self.taken.ids, counts, self.config.KEEP_VERSIONS)
@@ -244,8 +247,8 @@ class _Run:
         return stays(self._profiled(result), self.history.current.name)
 
     def _write_quarantine(self, folder: Path) -> None:
-        earlier = publication.Earlier(self.history.quarantine, self.oldest_kept)
-        publication.write_quarantine(self.engine, self.job, folder, self.outcome, self.totals, earlier)
+        earlier = Earlier(self.history.quarantine, self.oldest_kept)
+        write_quarantine(self.engine, self.job, folder, self.outcome, self.totals, earlier)
 
     def _predict(self) -> None:
         known = sum(file.handed_over for file in (*self.inventory.reused.values(), *self.departed))
@@ -260,7 +263,7 @@ class _Run:
         if self.spark:
             self.spark.job = self.job
 
-    def _result(self, written: publication.Written) -> RunResult:
+    def _result(self, written: Written) -> RunResult:
         self.clock.lap("publish")
         self.memory.sample()
         seconds, peak = self.clock.seconds(), self.memory.peak_bytes
@@ -274,8 +277,8 @@ class _Run:
             *self.replays.describe({display_name(ledger.file.path) for ledger in outcome.ledgers}),
             *self.taken.notes,
             *self.anew,
-            *quality.column_layouts(outcome),
-            *quality.missing_columns(rules, outcome),
+            *column_layouts(outcome),
+            *missing_columns(rules, outcome),
         )
         skipped = tuple(display_name(path) for path in self.skipped)
         foreseen = result.plan | self.prediction.as_numbers()
@@ -285,7 +288,7 @@ class _Run:
     def _write_record(self, folder: Path, result: RunResult) -> RunResult:
         """``run.json``, with the profile so far, and the report; returns what the record holds."""
         result = self._profiled(result)
-        record = publication.write_run_record(folder, result, self.outcome, self.setup.shown())
+        record = write_run_record(folder, result, self.outcome, self.setup.shown())
         with stage("report"):
             observed = report.observe(
                 self.progress, self._spans(), self.memory, self.outcome, self.totals, self.workspace, folder / "data"
@@ -300,22 +303,6 @@ class _Run:
 
     def _spans(self) -> list[Span]:
         return [*self.pool.spans, *(self.spark.spans if self.spark else [])]
-
-
-class _Clock:
-    """Wall-clock seconds since the run began, and of each phase."""
-
-    def __init__(self) -> None:
-        self._begin = self._lap = time.monotonic()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self._laps[name] = now - self._lap
-        self._lap = now
-
-    def seconds(self) -> PhaseSeconds:
-        return PhaseSeconds(total=time.monotonic() - self._begin, **self._laps)
 
 
 @contextmanager

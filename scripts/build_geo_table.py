@@ -61,7 +61,7 @@ def write_table(database: Path, date: str) -> None:
         attribution="IP Geolocation by DB-IP (https://db-ip.com), CC BY 4.0",
     )
     name = f"dbip-country-lite-{date}"
-    table = ROOT / "pipeline" / "geo_data" / f"{name}.npz"
+    table = ROOT / "pipeline" / "geo" / "data" / f"{name}.npz"
     save_ranges(ranges, table)
     copy = ROOT / "tests" / "pipeline" / "geo_data" / f"{name}.mmdb.xz"
     copy.parent.mkdir(parents=True, exist_ok=True)

@@ -16,21 +16,22 @@ import polars as pl
 import pyarrow.parquet as pq
 import xxhash
 
-from pipeline import preprocessor, publication
-from pipeline.cache import cache_folder
-from pipeline.compiled import compile_kernel
-from pipeline.csv_reader import SplitReader
-from pipeline.geo import GeoTable
+from pipeline.aggregate.driver import Totals, aggregate_all
+from pipeline.exchange.split_rows import SplitRows
+from pipeline.exchange.workspace import Workspace
 from pipeline.geo.ranges import CountryRanges
-from pipeline.geo.table import GeoSource, prepare
-from pipeline.intermediate import Workspace
-from pipeline.job import Job
-from pipeline.ledger import Phase1
-from pipeline.phase1 import read_files
-from pipeline.phase2 import Totals, aggregate_all
-from pipeline.quarantine import reject_file
-from pipeline.rows import SplitRows
-from pipeline.splits import Split, open_inputs
+from pipeline.geo.table import GeoSource, GeoTable, prepare
+from pipeline.machine import cache_folder
+from pipeline.native.build import compile_kernel
+from pipeline.preprocess import preprocessor
+from pipeline.preprocess.context import Job
+from pipeline.preprocess.driver import read_files
+from pipeline.preprocess.ledger import Phase1
+from pipeline.preprocess.reject_writer import reject_file
+from pipeline.publish import run_record
+from pipeline.reading.csv_reader import SplitReader
+from pipeline.reading.open_inputs import open_inputs
+from pipeline.reading.splits import Split
 from tests.reference import ROLES
 
 HEADER = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
@@ -228,9 +229,9 @@ class Harness:
         outcome = self.read()
         assert not outcome.refused, outcome.refused
         totals = aggregate_all(self.engine, self.job, outcome.splits, self.workers, lambda _: None)
-        publication.check_balance(outcome, totals)
+        run_record.check_balance(outcome, totals)
         folder = self.root / "version"
-        publication.write_quarantine(self.engine, self.job, folder, outcome, totals)
+        run_record.write_quarantine(self.engine, self.job, folder, outcome, totals)
         return self.finish(outcome, totals, folder)
 
     def finish(self, outcome: Phase1, totals: Totals, folder: Path) -> Outcome:

@@ -7,7 +7,7 @@ import pytest
 
 from config import Config, describe_settings, load_config
 from pipeline.errors import ConfigError
-from pipeline.quality_settings import Gate, Rule
+from pipeline.quality import Gate, Rule
 from utils.settings import declared
 
 FOLDERS = {"INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR"}

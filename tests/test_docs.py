@@ -12,7 +12,7 @@ import pytest
 from cli.arguments import EXIT_CODES, make_parser, parse_arguments
 from cli.commands import COMMANDS
 from config import Config, load_config
-from pipeline.views import VIEWS
+from pipeline.inspection.views import VIEWS
 from scripts import document_commands
 from scripts.document_settings import PAGE, render
 from utils.settings import declared

@@ -22,7 +22,7 @@ def imported(path: Path) -> set[str]:
 
 def test_settings_import_nothing_of_the_data_path() -> None:
     own = {name for name in imported(ROOT / "config.py") if name.partition(".")[0] in OWN}
-    declarations = {"pipeline.errors", "pipeline.pseudonym_key", "pipeline.quality_settings"}
+    declarations = {"pipeline.errors", "pipeline.privacy", "pipeline.quality"}
     assert own <= declarations | {"utils.metrics", "utils.settings", "utils.units"}
 
 

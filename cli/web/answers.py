@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 
 from config import Config, load_config
-from pipeline.query import Found, ask
+from pipeline.inspection.query import Found, ask
 
 _LOCK = Lock()  # DuckDB has all cores for one question; the same question twice at once would take twice as long
 

@@ -1,6 +1,6 @@
 """The dashboard: the published result, its regions, users, runs and quality, and a box for SQL.
 
-Streamlit runs this file anew for each interaction. It shows what ``pipeline.query`` answers and computes nothing.
+Streamlit runs this file anew for each interaction. It shows what ``pipeline.inspection.query`` answers and computes nothing.
 """
 
 import sys
@@ -13,9 +13,9 @@ from cli.answers import as_csv, as_json
 from cli.web import questions
 from cli.web.answers import answer, read_config
 from config import Config
-from pipeline.catalog import current_version
 from pipeline.errors import LogmillError
-from pipeline.query import Found, ask
+from pipeline.inspection.query import Found, ask
+from pipeline.versions.catalog import current_version
 
 EVERYWHERE = "all regions"
 EXAMPLE = """\

@@ -9,8 +9,8 @@ from streamlit.web.cli import main
 from cli.web import questions
 from cli.web.answers import answer, read_config
 from config import Config
-from pipeline.catalog import current_version
 from pipeline.errors import LogmillError
+from pipeline.versions.catalog import current_version
 
 
 def prepare(config: Config) -> None:

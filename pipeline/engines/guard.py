@@ -5,9 +5,11 @@ import traceback
 from typing import TypeVar
 
 from pipeline.engines import Kernel
-from pipeline.job import Job
+from pipeline.preprocess.context import Job
 
 Task = TypeVar("Task")
+
+
 Result = TypeVar("Result")
 
 

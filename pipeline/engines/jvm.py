@@ -26,6 +26,8 @@ _OPENED = (
     *(f"java.base/sun.{name}" for name in ("security.action", "util.calendar")),
     "java.security.jgss/sun.security.krb5",
 )
+
+
 _MODULE_OPTIONS = (
     "-XX:+IgnoreUnrecognizedVMOptions",
     "--add-modules=jdk.incubator.vector",

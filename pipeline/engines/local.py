@@ -6,9 +6,9 @@ from concurrent.futures.process import BrokenProcessPool
 
 from pipeline.engines import Kernel, Result, Task
 from pipeline.engines.attempts import Attempt, Work, is_lost
-from pipeline.job import Job
-from pipeline.timeline import Span, timed
-from pipeline.workers import Workers
+from pipeline.engines.workers import Workers
+from pipeline.preprocess.context import Job
+from pipeline.timing import Span, timed
 
 _POLL_SECONDS = 0.2
 

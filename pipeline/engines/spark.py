@@ -12,18 +12,21 @@ from config import Config
 from pipeline.engines import Kernel
 from pipeline.engines.guard import run_guarded
 from pipeline.engines.spark_session import SparkDriver
-from pipeline.job import Job
-from pipeline.stages import stage
-from pipeline.timeline import Span, timed
+from pipeline.preprocess.context import Job
+from pipeline.timing import Span, stage, timed
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-    from pipeline.ledger import PlacedSplit
-    from pipeline.phase2 import Totals
+    from pipeline.aggregate.driver import Totals
+    from pipeline.preprocess.ledger import PlacedSplit
+
 
 Task = TypeVar("Task")
+
+
 Result = TypeVar("Result")
+
 
 _POLL_SECONDS = 0.2
 _START_SECONDS = 120.0
@@ -64,7 +67,7 @@ class SparkEngine:
     def _start(self) -> "SparkContext":
         context = self._driver.start()
         if self._config.SPARK_PLAN == "sql":
-            from pipeline.engines.spark_sql import open_session
+            from pipeline.aggregate.spark_plan import open_session
 
             open_session(context)
         context.parallelize(range(self._workers), self._workers).foreach(_warm_up)
@@ -100,7 +103,6 @@ class SparkEngine:
 
         Raises BalanceError where a count does not add up or a sum passes int64, EnvironmentFault where Spark fails.
         """
-        from pipeline.engines import spark_sql
 
         context, job = self._context.result(), self.job
         rows = sum(split.result.handed_over for split in splits)
@@ -145,7 +147,7 @@ def _run_hand(kernel: Kernel[Task, Result], job: Job, hand: Sequence[Task]) -> l
 
 def _warm_up(_: int) -> None:
     """Loads the kernels in a worker, and Spark's classes in the JVM, while Phase 1 still runs."""
-    import pipeline.aggregator  # noqa: F401 - imported for its effect
+    import pipeline.aggregate.aggregator  # noqa: F401 - imported for its effect
 
 
 def _finished_share(context: "SparkContext", group: str) -> float:

@@ -17,25 +17,30 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from config import Config
-from pipeline.cache import cache_folder
 from pipeline.engines.java import find_java
 from pipeline.engines.jvm import Jvm, launch
+from pipeline.engines.workers import WORKER_ENVIRONMENT, variables_set
 from pipeline.errors import EnvironmentFault
-from pipeline.workers import WORKER_ENVIRONMENT, variables_set
+from pipeline.machine import cache_folder
 
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
+
 
 PROJECT = Path(__file__).resolve().parents[2]
 _HEAP_RESERVED = 300 * 2**20
 _HEAP_PER_SQL_TASK = 150 * 2**20
 _TAIL_LINES = 12
 _LONGEST_SOCKET_FOLDER = 100 - len(".01234567-0123-0123-0123-0123456789ab.sock")
+
+
 _STOP_SECONDS = 10.0
 _STEADY = "-XX:+UseSerialGC -XX:-UsePerfData"
 """One thread collects garbage: on a small heap this took about 10 % less memory than several."""
 _QUICK_START = f"-XX:TieredStopAtLevel=1 {_STEADY}"
 """The kernel plan asks little of the JVM but to be there soon; the SQL plan is worth compiling well."""
+
+
 _LOG_SETTINGS = """\
 rootLogger.level = warn
 rootLogger.appenderRef.stderr.ref = stderr

@@ -17,6 +17,7 @@ from pipeline.geo.archive import Unreadable, read_archive, read_notes, readable,
 FORMAT_VERSION = 1
 _COLUMNS = ("v4_start", "v4_code", "v6_hi", "v6_lo", "v6_code")
 
+
 U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]

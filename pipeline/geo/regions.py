@@ -6,10 +6,15 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError
 
-CONTINENTS_CSV = Path(__file__).parent.parent / "geo_data" / "country-regions.csv"
+CONTINENTS_CSV = Path(__file__).parent / "data" / "country-regions.csv"
+
+
 RESERVED = ("INVALID", "PRIVATE", "UNKNOWN")
+
+
 MAX_NAME_LENGTH = 64
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"  # readers of hive data sets take it for a null
+
 
 # For records of a database that name a continent and no country.
 CONTINENT_OF_CODE = {
@@ -22,7 +27,10 @@ CONTINENT_OF_CODE = {
     "SA": "South America",
 }
 
+
 _COUNTRY = re.compile(r"[A-Z0-9]{2}")
+
+
 _HEADER = ["country", "region"]
 
 

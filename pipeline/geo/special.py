@@ -10,7 +10,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from pathlib import Path
 
-SPECIAL_PURPOSE_CSV = Path(__file__).parent.parent / "geo_data" / "iana-special-purpose.csv"
+SPECIAL_PURPOSE_CSV = Path(__file__).parent / "data" / "iana-special-purpose.csv"
+
 
 Interval = tuple[int, int]
 

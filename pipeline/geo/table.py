@@ -1,12 +1,12 @@
-"""The geo table of a run: database, level and regions put together, and its picklable recipe for other processes."""
+"""The geo table of a run: database, level and regions put together, and its recipe for other processes."""
 
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +14,57 @@ import polars as pl
 
 from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.geo.addresses import parse_addresses
+from pipeline.geo.archive import Unreadable, read_archive, readable, write_archive
 from pipeline.geo.lookup import IPv4Lookup, IPv6Lookup
-from pipeline.geo.prepared import PREPARED_VERSION, Prepared, load_prepared, save_prepared
 from pipeline.geo.ranges import FORMAT_VERSION, U16, CountryRanges, load_ranges, read_hash, save_ranges
 from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, RESERVED, read_regions
 from pipeline.geo.special import SPECIAL_PURPOSE_CSV, private_intervals
 
+PREPARED_VERSION = 1
+"""Raise it whenever tables are prepared otherwise, or stored otherwise: older cache files are then ignored."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """``names``: code → label; ``build`` and ``attribution`` of the database; the two searches."""
+
+    names: tuple[str, ...]
+    build: str
+    attribution: str
+    v4: IPv4Lookup
+    v6: IPv6Lookup
+
+
+def save_prepared(table: Prepared, digest: str, target: Path) -> None:
+    """Write the table, not compressed. ``digest``: hash of all that decided it. Raises OSError."""
+    notes = {"digest": digest, "names": table.names, "build": table.build, "attribution": table.attribution}
+    write_archive(target, notes, {**vars(table.v4), **vars(table.v6)}, compressed=False)
+
+
+def load_prepared(source: Path, digest: str) -> Prepared | None:
+    """The table of this digest; None where there is no such file, or it is damaged (the archive has checksums)."""
+    try:
+        with readable():
+            notes, arrays = read_archive(source)
+            if notes["digest"] != digest:
+                return None
+            v4, v6 = IPv4Lookup(**_own(arrays, IPv4Lookup)), IPv6Lookup(**_own(arrays, IPv6Lookup))
+            return Prepared(tuple(notes["names"]), notes["build"], notes["attribution"], v4, v6)
+    except Unreadable:
+        return None
+
+
+def _own(arrays: dict[str, Any], kind: type) -> dict[str, Any]:
+    return {field.name: arrays[field.name] for field in fields(kind)}
+
+
 GeoLevel = Literal["region", "country"]
+
 
 INVALID, PRIVATE, UNKNOWN = (np.uint16(code) for code in range(len(RESERVED)))
 
-SHIPPED_TABLE = Path(__file__).parent.parent / "geo_data" / "dbip-country-lite-2026-06.npz"
+
+SHIPPED_TABLE = Path(__file__).parent / "data" / "dbip-country-lite-2026-06.npz"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from types import ModuleType
 import pytest
 
 from config import Config
-from pipeline.results import PhaseSeconds, Progress, RefusedFile, RegionTotal, RunResult, Share
+from pipeline.publish.result import RefusedFile, RegionTotal, RunResult, Share
+from pipeline.timing import PhaseSeconds, Progress
 
 Run = Callable[[Config, Progress], RunResult]
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from cli.answers import as_csv, as_json, as_table
-from pipeline.query import Found, Value
+from pipeline.inspection.query import Found, Value
 
 
 def found(*rows: tuple[Value, ...], columns: tuple[str, ...] = ("a",), nested: tuple[bool, ...] = ()) -> Found:

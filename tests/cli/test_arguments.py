@@ -8,7 +8,7 @@ from cli.arguments import Arguments, make_parser, parse_arguments
 from cli.commands import COMMANDS
 from config import Config
 from pipeline.errors import ConfigError
-from pipeline.request import Request
+from pipeline.planning.run_settings import Request
 from utils.settings import declared
 
 

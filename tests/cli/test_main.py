@@ -14,7 +14,7 @@ import pytest
 from cli.console import Answer
 from main import main
 from pipeline import errors
-from pipeline.results import RunResult, failed_result
+from pipeline.publish.result import RunResult, failed_result
 
 ROOT = Path(__file__).parents[2]
 KEYS = [

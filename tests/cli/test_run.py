@@ -11,7 +11,7 @@ from cli.truth import TruthCheck, check_truth
 from config import Config
 from data_generator.truth import Truth, load_truth
 from main import main
-from pipeline.results import RunResult
+from pipeline.publish.result import RunResult
 
 SMALL = ["LOGMILL_GENERATOR_SIZE=200kB", "LOGMILL_GENERATOR_FILES=2", "LOGMILL_PREPROCESSING_WORKERS=1"]
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser
 
-from pipeline.geo import load_geo_table
+from pipeline.geo.table import load_geo_table
 from scripts.browser import find_chromium, open_browser
 from tests.end_to_end.program import environment, run
 

@@ -15,7 +15,7 @@ import dataclasses, sys
 sys.path.insert(0, {root!r})
 from main import main
 from pipeline import phase1
-from pipeline.aggregator import aggregate
+from pipeline.aggregate.aggregator import aggregate
 from pipeline.engines.local import LocalEngine
 
 honest = LocalEngine.map

@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 
 from config import load_config
-from pipeline.explain import explain_record, explain_user, open_published
+from pipeline.inspection.explain.published import open_published
+from pipeline.inspection.explain.record import explain_record
+from pipeline.inspection.explain.user import explain_user
 from tests.end_to_end.program import HEADER, environment, run, run_json
 
 KEY = "a key of more than sixteen bytes"

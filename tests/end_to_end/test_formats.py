@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 import xxhash
 
-from pipeline.archives import zstd
-from pipeline.intermediate import Workspace
+from pipeline.exchange.workspace import Workspace
+from pipeline.reading.archives import zstd
 from tests.end_to_end.program import HEADER, environment, published, read_result, run, run_json
 
 PACK = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.geo import load_geo_table
+from pipeline.geo.table import load_geo_table
 from tests.end_to_end.program import HEADER, environment, published, read_result, run, run_json
 from tests.harness import kernel
 

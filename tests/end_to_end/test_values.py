@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.geo import load_geo_table
+from pipeline.geo.table import load_geo_table
 from tests import reference
 from tests.end_to_end import dirty
 from tests.end_to_end.program import HEADER, compute_independently, environment, published, read_result, run, run_json

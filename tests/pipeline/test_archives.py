@@ -12,10 +12,10 @@ import polars as pl
 import polars_hash as plh
 import pytest
 
-from pipeline import archives
-from pipeline.archives import SMALL_BYTES, expand_file, is_archive, zstd
 from pipeline.errors import FileRefused
-from pipeline.splits import stamp
+from pipeline.reading import archives
+from pipeline.reading.archives import SMALL_BYTES, expand_file, is_archive, zstd
+from pipeline.reading.input_files import stamp
 
 TEXT = b"".join(b"%d,user %d,8.8.8.8,%d\n" % (n, n * n % 7919, n % 60) for n in range(40))
 CHECKED = {zstd.CompressionParameter.checksum_flag: 1}

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import bucket_rows
-from pipeline.bucket_rows import read_buckets, read_rows
-from pipeline.compiled import find_row_groups
-from pipeline.compiled.library import load
-from pipeline.intermediate import write_rows
-from pipeline.rows import SplitRows
+from pipeline.exchange import bucket_rows
+from pipeline.exchange.bucket_rows import find_row_groups, read_buckets, read_rows
+from pipeline.exchange.row_files import write_rows
+from pipeline.exchange.split_rows import SplitRows
+from pipeline.native.library import load
 from tests.harness import kernel
 
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import bucket_totals
-from pipeline.bucket_totals import read_totals, sum_exactly, write_totals
-from pipeline.totals import order_totals
+from pipeline.aggregate.totals import order_totals
+from pipeline.exchange import bucket_totals
+from pipeline.exchange.bucket_totals import read_totals, sum_exactly, write_totals
 
 SCHEMA = {"user_id": pl.String, "region": pl.UInt16, "micro_minutes": pl.Int64, "event_count": pl.Int64}
 ROW = st.tuples(

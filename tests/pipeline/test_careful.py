@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.careful import parse_carefully
-from pipeline.csv_reader import SplitReader
-from pipeline.header import Header
-from pipeline.splits import Split
+from pipeline.reading.careful_parser import parse_carefully
+from pipeline.reading.csv_reader import SplitReader
+from pipeline.reading.header import Header
+from pipeline.reading.splits import Split
 
 NAMES = ("log_id", "user_id", "ip_address", "watch_time(min)")
 COLUMNS = {"log_id": 0, "user_id": 1, "ip_address": 2, "watch_time": 3}

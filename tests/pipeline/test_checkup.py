@@ -10,12 +10,12 @@ import psutil
 import pytest
 
 from config import Config
-from pipeline.checkup import examine, places
-from pipeline.checkup.java_and_spark import check_java, check_spark_start
-from pipeline.checkup.machine import check_cores, check_memory, check_open_files, check_packages, check_python
-from pipeline.checkup.places import check_input_and_intermediate, check_output
-from pipeline.checkup.tables import check_geo, judge_age
 from pipeline.engines.java import Java, find_java
+from pipeline.inspection.doctor import examine, places
+from pipeline.inspection.doctor.java_and_spark import check_java, check_spark_start
+from pipeline.inspection.doctor.machine import check_cores, check_memory, check_open_files, check_packages, check_python
+from pipeline.inspection.doctor.places import check_input_and_intermediate, check_output
+from pipeline.inspection.doctor.tables import check_geo, judge_age
 
 
 @pytest.fixture

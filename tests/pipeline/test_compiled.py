@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import compiled, scanner
-from pipeline.compiled import PlainParser, plain
-from pipeline.compiled.certificate import certify
-from pipeline.csv_reader import SplitReader, judge_values
-from pipeline.enrichment import enrich
-from pipeline.geo import GeoTable, load_geo_table
-from pipeline.header import Header
-from pipeline.parser import TextColumns
-from pipeline.rows import SplitRows
-from pipeline.splits import Split
+from pipeline import compiled
+from pipeline.exchange.split_rows import SplitRows
+from pipeline.geo.table import GeoTable, load_geo_table
+from pipeline.preprocess.enrichment import enrich
+from pipeline.reading import compiled_parser, scanner
+from pipeline.reading.compiled_parser import PlainParser, certify
+from pipeline.reading.csv_reader import SplitReader, judge_values
+from pipeline.reading.header import Header
+from pipeline.reading.splits import Split
+from pipeline.reading.text_parser import TextColumns
 from tests.harness import GEO, Harness, accepted_rows, enriched, kernel
 from tests.reference import WHITE_SPACE, read_file
 
@@ -305,14 +305,14 @@ BREAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 )
 @pytest.mark.parametrize("fault", BREAKS)
 def test_broken_separators_are_never_believed(fault: str, file: bytes, monkeypatch) -> None:
-    find, certify = PlainParser._find_separators, plain.certify
+    find, certify = PlainParser._find_separators, compiled_parser.certify
     answers = []
 
     def broken(self: PlainParser, data: bytes, size: int) -> np.ndarray:
         return np.ascontiguousarray(BREAKS[fault](find(self, data, size).copy()))
 
     monkeypatch.setattr(PlainParser, "_find_separators", broken)
-    monkeypatch.setattr(plain, "certify", lambda *given: answers.append(certify(*given)) or answers[-1])
+    monkeypatch.setattr(compiled_parser, "certify", lambda *given: answers.append(certify(*given)) or answers[-1])
     truth = read_file(file, 256, timestamps=False)
     with Harness([file], chunk_bytes=5000) as run:
         outcome = run.read()
@@ -438,7 +438,7 @@ def test_rows_of_both_parsers_lie_in_one_split() -> None:
     rows = SplitRows(timestamps=False)
     plain = PlainParser(Path(kernel()), header, GEO.load(), rows, 256)
     split = Split(0, "", len(data), header.data_start, len(data), True, header)
-    reader = SplitReader(split, io.BytesIO(data), 700, 256, plain)
+    reader = SplitReader(split, io.BytesIO(data), 700, 256, compiled_parser)
     by_polars = 0
     for batch in reader:
         if len(batch.rows):

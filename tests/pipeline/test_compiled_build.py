@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.compiled import build, compile_kernel
+from pipeline.native import build
+from pipeline.native.build import compile_kernel
 from tests.end_to_end.program import HEADER, environment, published, run
 from tests.harness import kernel
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.containment import refuse_outside
+from pipeline.reading.input_files import refuse_outside
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from pipeline import careful as careful_path
-from pipeline import parser, scanner
-from pipeline.parser import parse
-from pipeline.records import read_record
+from pipeline.reading import careful_parser as careful_path
+from pipeline.reading import scanner, text_parser
+from pipeline.reading.single_record import read_record
+from pipeline.reading.text_parser import parse
 from tests.harness import HEADER, Harness, region_of
 from tests.reference import read_file, run
 
@@ -127,7 +127,7 @@ def break_parser(monkeypatch, breakage):
             changed.append(data)
         return result
 
-    monkeypatch.setattr(parser, "parse", broken)
+    monkeypatch.setattr(text_parser, "parse", broken)
     return changed
 
 

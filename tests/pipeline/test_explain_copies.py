@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.explain.copies import prefixes_in_index
-from pipeline.intermediate import FINE_MASK
+from pipeline.exchange.id_index import FINE_MASK
+from pipeline.inspection.explain.copies import prefixes_in_index
 
 
 @pytest.mark.parametrize("size", [0, 1, 5_000])

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.compiled import find_keys
-from pipeline.intermediate import FINE_MASK
+from pipeline.exchange.id_index import FINE_MASK
+from pipeline.native.copies import find_keys
 from tests.harness import kernel
 
 WORD = 2**64 - 1

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.fingerprint import FORMAT
-from pipeline.intermediate import split_file
+from pipeline.exchange.workspace import split_file
+from pipeline.preprocess.context import FORMAT
 from tests.harness import HEADER, Harness
 
 ROWS = b"".join(
@@ -28,4 +28,6 @@ def test_the_files_of_a_split_are_those_of_this_format(compiled: bool) -> None:
             rows = pl.read_parquet(harness.job.workspace.path("rows", split_file(number)))
             digest.update(repr((rows.schema, rows.rows(), result.bucket_rows, result.rejected_by_reason)).encode())
             digest.update(np.load(harness.job.workspace.path("index", split_file(number, "npy"))).tobytes())
-    assert KNOWN.get(FORMAT) == digest.hexdigest(), "raise pipeline.fingerprint.FORMAT, and add the new digest here"
+    assert KNOWN.get(FORMAT) == digest.hexdigest(), (
+        "raise pipeline.preprocess.context.FORMAT, and add the new digest here"
+    )

@@ -14,11 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, EnvironmentFault
-from pipeline.geo import INVALID, GeoTable, load_geo_table
 from pipeline.geo.mmdb import compile_mmdb
 from pipeline.geo.ranges import load_ranges
 from pipeline.geo.special import read_special_purpose
-from pipeline.geo.table import SHIPPED_TABLE
+from pipeline.geo.table import INVALID, SHIPPED_TABLE, GeoTable, load_geo_table
 
 DATABASE_COPY = Path(__file__).parent / "geo_data" / f"{SHIPPED_TABLE.stem}.mmdb.xz"
 ENTRIES = read_special_purpose()

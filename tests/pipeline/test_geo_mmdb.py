@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.geo import load_geo_table
 from pipeline.geo.mmdb import compile_mmdb
+from pipeline.geo.table import load_geo_table
 
 ALIASES = ["2002::/16", "::ffff:0:0/96", "2001:200::/32"]
 MODES = {"country_code": lambda code: {"country_code": code}, "nested": lambda code: {"country": {"iso_code": code}}}

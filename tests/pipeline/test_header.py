@@ -8,7 +8,7 @@ import re
 import pytest
 
 from pipeline.errors import FileRefused
-from pipeline.header import read_header, split_fields, without_fields
+from pipeline.reading.header import read_header, split_fields, without_fields
 from tests.reference import ROLES
 
 WANTED = {role: (name,) for role, name in ROLES.items() if role != "timestamp"}

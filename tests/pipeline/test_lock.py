@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from pipeline.errors import EnvironmentFault
-from pipeline.lock import LOCK_FILE, Lock
+from pipeline.versions.lock import LOCK_FILE, Lock
 from tests.end_to_end.program import wait_for
 
 ROUNDS = 40
@@ -19,7 +19,7 @@ TAKE = f"""
 import sys, time
 from pathlib import Path
 from pipeline.errors import EnvironmentFault
-from pipeline.lock import Lock
+from pipeline.versions.lock import Lock
 for round in range({ROUNDS}):
     folder = Path(sys.argv[1]) / str(round)
     while not (folder / "go").exists():
@@ -70,7 +70,7 @@ def test_a_clock_that_is_set_frees_no_lock(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_killed_run_that_nobody_has_waited_for_holds_nothing(tmp_path: Path) -> None:
-    hold = "import sys, time; from pipeline.lock import Lock\nwith Lock(sys.argv[1], 'x'): time.sleep(60)"
+    hold = "import sys, time; from pipeline.versions.lock import Lock\nwith Lock(sys.argv[1], 'x'): time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)])
     wait_for(lambda: (tmp_path / LOCK_FILE).exists() and (tmp_path / LOCK_FILE).stat().st_size > 0)
     child.kill()

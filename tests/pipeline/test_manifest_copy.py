@@ -18,9 +18,9 @@ import pytest
 
 from pipeline import manifest_copy
 from pipeline.errors import EnvironmentFault
-from pipeline.known import Hint
-from pipeline.manifest import MANIFEST_FILE, Manifest, NewFile
-from pipeline.manifest_copy import read_manifest
+from pipeline.history.known_files import Hint
+from pipeline.history.manifest import MANIFEST_FILE, Manifest, NewFile
+from pipeline.history.manifest_snapshot import read_manifest
 
 ROOT = Path(__file__).parents[2]
 HINT = Hint(1, 2, 3, 4, True)
@@ -41,7 +41,7 @@ def journal_head() -> bytes:
 WRITER = """
 import sys
 from pathlib import Path
-from pipeline.manifest import Manifest
+from pipeline.history.manifest import Manifest
 from tests.pipeline.test_manifest_copy import new_file
 while True:
     with Manifest(Path(sys.argv[1])) as manifest:

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import intermediate
-from pipeline.intermediate import content_marks, write_rows
-from pipeline.plain_columns import read_plain
-from pipeline.rows import SplitRows
+from pipeline.exchange import row_files
+from pipeline.exchange.row_files import content_marks, read_plain, write_rows
+from pipeline.exchange.split_rows import SplitRows
 
 MOST_MICRO = 10**15  # a watch time is at most 10^9 minutes
 CONTENT = st.tuples(st.integers(0, MOST_MICRO), st.integers(0, 2**14 - 1))
@@ -42,7 +41,7 @@ def test_columns_are_found_wherever_pages_end(tmp_path: Path, page_bytes: int) -
     columns = {name: dice.integers(0, 2**63, counts.sum()).tolist() for name in ("id_hi", "id_lo", "user_hash")}
     rows = rows_of(columns | {"micro_minutes": [5] * counts.sum(), "region": [3] * counts.sum()})
     path = tmp_path / "rows.parquet"
-    with patch.object(intermediate, "_PAGE_BYTES", page_bytes):
+    with patch.object(row_files, "_PAGE_BYTES", page_bytes):
         write_rows(path, rows, counts)
     table = pq.read_table(path)
     for name, found in zip(("id_hi", "content"), read_plain(path, ["id_hi", "content"]), strict=True):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.masking import mask_addresses
+from pipeline.privacy import mask_addresses
 
 
 @given(st.ip_addresses(v=4), st.sampled_from(["{}", "user {} here", "[{}]", "x={},y", "{}:80"]))

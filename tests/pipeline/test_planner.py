@@ -7,11 +7,11 @@ import pytest
 
 from config import Config
 from pipeline.engines.choose import takes_sql
-from pipeline.environment import check_disk
 from pipeline.errors import EnvironmentFault
-from pipeline.header import Header
-from pipeline.planner import plan
-from pipeline.splits import InputFile
+from pipeline.planning.disk import check_disk
+from pipeline.planning.planner import plan
+from pipeline.reading.header import Header
+from pipeline.reading.input_files import InputFile
 
 
 def files(width: float, size: int, count: int = 1) -> list[InputFile]:

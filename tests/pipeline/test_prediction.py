@@ -8,14 +8,14 @@ import duckdb
 import pytest
 
 from benchmarks.shapes import Shape, make_logs
-from pipeline.archives import expand_beginning
 from pipeline.errors import FileRefused
-from pipeline.pace import Pace, load_pace, save_pace
-from pipeline.planner import Plan
-from pipeline.prediction import Work, learn, predict, reading_seconds
-from pipeline.results import PhaseSeconds
-from pipeline.sample import Sample, take_sample
-from pipeline.splits import open_inputs
+from pipeline.planning.pace import Pace, load_pace, save_pace
+from pipeline.planning.planner import Plan
+from pipeline.planning.prediction import Work, learn, predict, reading_seconds
+from pipeline.planning.sample import Sample, take_sample
+from pipeline.reading.archives import expand_beginning
+from pipeline.reading.open_inputs import open_inputs
+from pipeline.timing import PhaseSeconds
 from tests.harness import GEO
 from tests.reference import ROLES
 

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, EnvironmentFault
-from pipeline.header import Header
-from pipeline.parser import REJECTED
-from pipeline.pseudonym_key import KEY_VARIABLE, find_key
-from pipeline.pseudonyms import hide_in_rejected, hide_users
+from pipeline.privacy import KEY_VARIABLE, find_key, hide_in_rejected, hide_users
+from pipeline.reading.header import Header
+from pipeline.reading.text_parser import REJECTED
 
 KEY = "correct horse battery staple"
 

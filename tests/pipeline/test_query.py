@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from config import Config
-from pipeline import catalog, query
-from pipeline.catalog import current_version, kept_versions
 from pipeline.errors import ConfigError, InputError
-from pipeline.query import ask
-from pipeline.views import VIEWS, open_views
+from pipeline.inspection import query
+from pipeline.inspection.query import ask
+from pipeline.inspection.views import VIEWS, open_views
+from pipeline.versions import catalog
+from pipeline.versions.catalog import current_version, kept_versions
 
 OLD, NEW = "20261101T000000Z-00000a", "20261102T030405Z-00000b"
 Ask = Callable[..., query.Found]

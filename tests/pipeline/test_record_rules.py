@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.quality_settings import Rule
-from pipeline.record_rules import apply_rules, bind_rules, rule_columns
+from pipeline.quality import Rule
+from pipeline.reading.record_rules import apply_rules, bind_rules, rule_columns
 
 ACCEPTED = {
     "user_id": ("user_id", "uid"),

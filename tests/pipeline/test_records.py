@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from pipeline.header import Header
-from pipeline.records import byte_fault, read_record
-from pipeline.scanner import tally
+from pipeline.reading.header import Header
+from pipeline.reading.scanner import tally
+from pipeline.reading.single_record import byte_fault, read_record
 
 MAX = 64
 

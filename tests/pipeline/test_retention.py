@@ -6,9 +6,9 @@ import os
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.arrow import to_table
-from pipeline.quarantine import SCHEMA
-from pipeline.retention import forget_texts, remove_expired
+from pipeline.native.arrow import to_table
+from pipeline.preprocess.reject_writer import SCHEMA
+from pipeline.versions.retention import forget_texts, remove_expired
 
 NOON = calendar.timegm((2026, 11, 21, 12, 0, 0))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.scanner import check, tally
+from pipeline.reading.scanner import check, tally
 
 COMMA = ord(",")
 MAX = 64

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import phase1
 from pipeline.engines.local import LocalEngine
-from pipeline.job import Job
-from pipeline.phase1 import read_files
-from pipeline.reading import ReadTask, group, read_parts
-from pipeline.splits import InputFile, Split, open_inputs
+from pipeline.preprocess import driver
+from pipeline.preprocess.context import Job
+from pipeline.preprocess.driver import read_files
+from pipeline.preprocess.preprocessor import read_parts
+from pipeline.preprocess.tasks import ReadTask, group
+from pipeline.reading.input_files import InputFile
+from pipeline.reading.open_inputs import open_inputs
+from pipeline.reading.splits import Split
 from tests.harness import HEADER, Harness
 from tests.reference import ROLES
 
@@ -31,7 +34,7 @@ def read_or_die(job: Job, tasks: Sequence[ReadTask], report: Callable[[int], Non
 
 
 def test_a_file_that_kills_workers_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(phase1, "read_parts", read_or_die)
+    monkeypatch.setattr(driver, "read_parts", read_or_die)
     with Harness([log(f"file{n}") for n in range(5)] + [log("deadly")]) as run, LocalEngine(2, run.job) as engine:
         files, _ = open_inputs(run.paths, WANTED, 256)
         outcome = read_files(engine, files, 1 << 20, lambda _: None)

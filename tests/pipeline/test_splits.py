@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.header import Header
-from pipeline.splits import InputFile, cut, display_name, find_inputs, open_inputs, stamp, unchanged
+from pipeline.machine import display_name
+from pipeline.reading.header import Header
+from pipeline.reading.input_files import InputFile, find_inputs, stamp, unchanged
+from pipeline.reading.open_inputs import open_inputs
+from pipeline.reading.splits import cut
 
 HEADER = Header(",", ("log_id",), {"log_id": 0}, 7, 2, 5.0)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.header import SAMPLE_BYTES, SAMPLE_PLACES, read_header
-from pipeline.phase1 import read_files
-from pipeline.splits import Split, cut_rest, open_inputs
+from pipeline.preprocess.driver import read_files
+from pipeline.reading.header import SAMPLE_BYTES, SAMPLE_PLACES, read_header
+from pipeline.reading.open_inputs import open_inputs
+from pipeline.reading.splits import Split, cut_rest
 from tests.harness import HEADER, Harness
 from tests.reference import ROLES
 

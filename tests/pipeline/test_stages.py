@@ -4,9 +4,8 @@ import time
 
 import pytest
 
-from pipeline.results import RunResult
-from pipeline.stages import OF_KERNELS, STAGES, Spent, count, stage, sum_up, take
-from pipeline.timeline import timed
+from pipeline.publish.result import RunResult
+from pipeline.timing import OF_KERNELS, STAGES, Spent, count, stage, sum_up, take, timed
 
 
 @pytest.fixture(autouse=True)

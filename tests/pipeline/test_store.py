@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import store
+from pipeline.history import split_store
 
 
 def make(folder: Path, number: int) -> list[Path]:
@@ -16,31 +16,31 @@ def make(folder: Path, number: int) -> list[Path]:
     return paths
 
 
-@pytest.mark.skipif(store._syncfs is None, reason="this system has no syncfs")
+@pytest.mark.skipif(split_store._syncfs is None, reason="this system has no syncfs")
 def test_few_files_by_themselves_and_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone: list[int] = []
     whole: list[str] = []
-    fsync, syncfs = os.fsync, store._syncfs
+    fsync, syncfs = os.fsync, split_store._syncfs
     monkeypatch.setattr(os, "fsync", lambda handle: (alone.append(handle), fsync(handle)))
     monkeypatch.setattr(
-        store, "_syncfs", lambda handle: whole.append(os.readlink(f"/proc/self/fd/{handle}")) or syncfs(handle)
+        split_store, "_syncfs", lambda handle: whole.append(os.readlink(f"/proc/self/fd/{handle}")) or syncfs(handle)
     )
     paths = make(tmp_path, 1_000)
-    store.sync_files(paths[:50])
+    split_store.sync_files(paths[:50])
     assert (len(alone), whole) == (50, [])
-    store.sync_files(paths)
+    split_store.sync_files(paths)
     assert (len(alone), whole) == (50, [str(paths[0])])
 
 
 def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_: int) -> int:
-        store.ctypes.set_errno(errno.EIO)
+        split_store.ctypes.set_errno(errno.EIO)
         return -1
 
-    monkeypatch.setattr(store, "_syncfs", fails)
+    monkeypatch.setattr(split_store, "_syncfs", fails)
     with pytest.raises(OSError, match="Input/output error") as told:
-        store.sync_files(make(tmp_path, 1_000))
+        split_store.sync_files(make(tmp_path, 1_000))
     assert told.value.errno == errno.EIO
     (tmp_path / "0").unlink()
     with pytest.raises(FileNotFoundError):
-        store.sync_files([tmp_path / "0"])
+        split_store.sync_files([tmp_path / "0"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.values import blank_rows, epoch_micros, exact_micro_minutes, micro_minutes, repeated_header_rows
+from pipeline.reading.values import blank_rows, epoch_micros, exact_micro_minutes, micro_minutes, repeated_header_rows
 from tests import reference
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

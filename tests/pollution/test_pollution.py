@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import polars as pl
 import pytest
 
-from pipeline import publication
-from pipeline.phase2 import aggregate_all
+from pipeline.aggregate.driver import aggregate_all
+from pipeline.publish import run_record
 from tests.harness import Harness, InProcessEngine, enriched, region_of
 from tests.pollution.build import MAX_RECORD
 from tests.pollution.positions import CHUNK_BYTES, SPLIT_BYTES, polluted_files
@@ -53,9 +53,9 @@ def test_every_file_is_read_as_it_was_built(group: str, compiled: bool) -> None:
         harness.engine = TimedEngine(harness.job)
         outcome = harness.read()
         totals = aggregate_all(harness.engine, harness.job, outcome.splits, 2, lambda _: None)
-        publication.check_balance(outcome, totals)
+        run_record.check_balance(outcome, totals)
         folder = harness.root / "version"
-        publication.write_quarantine(harness.engine, harness.job, folder, outcome, totals)
+        run_record.write_quarantine(harness.engine, harness.job, folder, outcome, totals)
         accepted = dict(zip((x.file.path for x in outcome.ledgers), harness.accepted(outcome), strict=True))
         rejects = dict(zip((x.file.path for x in outcome.ledgers), harness.rejects(outcome), strict=True))
         lost = dict(pl.read_parquet(folder / "quarantine" / "conflicts.parquet")["file"].value_counts().iter_rows())

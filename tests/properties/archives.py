@@ -8,8 +8,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from pipeline.archives import expand_file
 from pipeline.errors import FileRefused
+from pipeline.reading.archives import expand_file
 from tests.properties.readers import fuzzed_files
 
 if sys.version_info >= (3, 14):

@@ -12,13 +12,13 @@ from unittest import mock
 
 from hypothesis import strategies as st
 
-from pipeline import csv_reader, quotes
-from pipeline.compiled import PlainParser
-from pipeline.csv_reader import Batch, SplitReader
-from pipeline.enrichment import enrich
-from pipeline.header import Header, read_header
-from pipeline.rows import SplitRows
-from pipeline.splits import Split
+from pipeline.exchange.split_rows import SplitRows
+from pipeline.preprocess.enrichment import enrich
+from pipeline.reading import csv_reader, quoted_lines
+from pipeline.reading.compiled_parser import PlainParser
+from pipeline.reading.csv_reader import Batch, SplitReader
+from pipeline.reading.header import Header, read_header
+from pipeline.reading.splits import Split
 from tests.harness import GEO, accepted_rows, enriched, kernel
 from tests.properties.nasty import COLUMNS, MAX_RECORD, hostile_files, records, soup
 from tests.reference import MALFORMED, MALFORMED_REASONS, ROLES, read_file
@@ -34,8 +34,8 @@ def plain(reason: str, raw: bytes) -> str:
 @contextmanager
 def narrow_limits(narrow: bool) -> Iterator[None]:
     """Where ``narrow``, small files pass the limits that only large ones reach: lines of a batch, quotes of a line."""
-    lines, rounds = (3, 2) if narrow else (csv_reader._MOST_LINES, quotes._ROUNDS)
-    with mock.patch.object(csv_reader, "_MOST_LINES", lines), mock.patch.object(quotes, "_ROUNDS", rounds):
+    lines, rounds = (3, 2) if narrow else (csv_reader._MOST_LINES, quoted_lines._ROUNDS)
+    with mock.patch.object(csv_reader, "_MOST_LINES", lines), mock.patch.object(quoted_lines, "_ROUNDS", rounds):
         yield
 
 

@@ -6,10 +6,12 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import intermediate, publication, touched
-from pipeline.incremental import aggregate_from, base_of, compare
-from pipeline.intermediate import Workspace
-from pipeline.ledger import Phase1
+from pipeline.aggregate.incremental import affected_ids
+from pipeline.aggregate.incremental.driver import aggregate_from, base_of, compare
+from pipeline.exchange import row_files
+from pipeline.exchange.workspace import Workspace
+from pipeline.preprocess.ledger import Phase1
+from pipeline.publish import run_record
 from tests.harness import HEADER, Harness, InProcessEngine, Outcome, region_of
 from tests.properties.nasty import MAX_RECORD, keeps, records, sizes
 from tests.reference import run
@@ -38,9 +40,9 @@ class Versions:
             engine, job, self.base, change, outcome.splits, harness.workers, lambda _: None
         )
         assert from_base == bool(change)
-        publication.check_balance(outcome, totals)
+        run_record.check_balance(outcome, totals)
         folder = harness.root / f"version-{number}"
-        publication.write_quarantine(engine, job, folder, outcome, totals)
+        run_record.write_quarantine(engine, job, folder, outcome, totals)
         found = harness.finish(outcome, totals, folder)
         counts = {"buckets": job.buckets, "kept": totals.kept, "duplicates": totals.duplicates,
                   "conflicts": totals.conflicts}  # fmt: skip
@@ -54,8 +56,8 @@ class Versions:
 def test_each_version_equals_the_reference(data, contents, keep, split_bytes, buckets, workers, keys_at_once):
     compiled, page_bytes = data.draw(st.booleans()), data.draw(st.sampled_from([1, 1 << 22]))
     with (
-        patch.object(touched, "_KEYS_AT_ONCE", keys_at_once),
-        patch.object(intermediate, "_PAGE_BYTES", page_bytes),
+        patch.object(affected_ids, "_KEYS_AT_ONCE", keys_at_once),
+        patch.object(row_files, "_PAGE_BYTES", page_bytes),
         Harness(
             contents, max_record=MAX_RECORD, keep=keep, split_bytes=split_bytes, buckets=buckets, workers=workers,
             compiled=compiled,
@@ -81,13 +83,13 @@ def test_rows_are_fetched_of_ids_whose_copies_differ_alone():
     day = [line(number, "u", "1.50") for number in range(400, 600)]  # a hundred copies, a hundred new
     day[0], day[1] = line(400, "u", "1.6"), line(401, "other", "1.5")  # the same id with another content
     contents = [HEADER + b"".join(history), HEADER + b"".join(day)]
-    take, fetched = touched.take_rows, []
+    take, fetched = affected_ids.take_rows, []
 
     def counted(rows, places):
         fetched.append(len(places))
         return take(rows, places)
 
-    with Harness(contents, max_record=MAX_RECORD) as harness, patch.object(touched, "take_rows", counted):
+    with Harness(contents, max_record=MAX_RECORD) as harness, patch.object(affected_ids, "take_rows", counted):
         versions = Versions(harness)
         versions.make(harness.paths[:1], 0)
         found = versions.make(harness.paths, 1)

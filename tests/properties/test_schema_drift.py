@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import FileRefused
-from pipeline.header import DELIMITERS, NO_NAMES, read_header
+from pipeline.reading.header import DELIMITERS, NO_NAMES, read_header
 from tests.harness import HEADER, Harness
 
 NAMES = HEADER.decode().strip().split(",")

@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from config import Config
+from pipeline.aggregate.driver import Totals, aggregate_all, conflict_places
 from pipeline.engines.java import find_java
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import BalanceError, EnvironmentFault, InputError
-from pipeline.ledger import Phase1
-from pipeline.phase2 import Totals, aggregate_all, conflict_places
+from pipeline.preprocess.ledger import Phase1
 from tests.harness import HEADER, Harness
 
 WORKERS = 2

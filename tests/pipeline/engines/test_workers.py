@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import workers
+from pipeline.engines import workers
 from pipeline.engines.local import LocalEngine
 from tests.end_to_end.program import ROOT
 
@@ -43,7 +43,7 @@ def test_an_interrupt_reaches_neither_the_server_nor_a_worker_that_begins() -> N
     """Ctrl-C goes to the whole process group; where one of them is still loading, it would print a traceback."""
     starts = """
 from multiprocessing import forkserver
-from pipeline.workers import Workers
+from pipeline.engines.workers import Workers
 workers = Workers(1)
 print(open(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read())
 workers.close()

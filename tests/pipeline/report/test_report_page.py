@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.quarantine import SCHEMA
-from pipeline.report import charts
-from pipeline.report.html import element, escape, linked, script_json, table
-from pipeline.report.observed import Observed
-from pipeline.report.page import ASSETS, Earlier, render
-from pipeline.report.samples import Sample, find_samples, shape
-from pipeline.timeline import Phase, Span
+from pipeline.preprocess.reject_writer import SCHEMA
+from pipeline.publish.report import charts
+from pipeline.publish.report.html import element, escape, linked, script_json, table
+from pipeline.publish.report.observed import Observed
+from pipeline.publish.report.page import ASSETS, Earlier, render
+from pipeline.publish.report.samples import Sample, find_samples, shape
+from pipeline.timing import Phase, Span
 from utils.metrics import Series
 
 EVIL = "<img src=x onerror=alert(1)>&\"'</script><!--\n\u202e"

@@ -1,0 +1,1 @@
+"""Phase 2: buckets of rows → totals per user and region."""

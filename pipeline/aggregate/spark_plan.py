@@ -1,0 +1,196 @@
+"""Phase 2 as a Spark SQL plan over the same intermediate files, with Spark's own shuffle and spill.
+
+    rows of all splits            repartitioned by id
+    -> contents, with copies      groupBy id and content
+    -> place of each in its id    window by id, in the order of dedupe.resolve
+    -> totals, and each loser     repartitioned by user, groupBy user, region and loser
+    -> the files of the run       written by Spark, then a kernel for each: totals/, conflicts/ and a BucketResult
+
+All in one pass: a loser is its own group of the last step, so the winners need not be computed twice. Spark hands
+over through files, because every way to give Arrow batches to Python asks for pandas.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from config import Config
+from pipeline.aggregate.driver import Totals, sum_up
+from pipeline.aggregate.tasks import BucketResult
+from pipeline.aggregate.totals import merge_totals, order_totals
+from pipeline.engines.guard import run_guarded
+from pipeline.errors import BalanceError
+from pipeline.exchange.bucket_totals import write_totals
+from pipeline.exchange.row_files import PLACE_UNIT
+from pipeline.exchange.workspace import bucket_file, split_file, write_frame
+from pipeline.preprocess.context import Job
+from pipeline.preprocess.ledger import PlacedSplit
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+
+_ROWS = (
+    "id_hi bigint, id_lo bigint, user_id string, region int, micro_minutes bigint, `offset` bigint, timestamp bigint"
+)
+
+
+_PARTITION_ROWS = 500_000
+"""A partition of this many rows sorts and hashes in about 100 MB."""
+_OVERFLOW = "ARITHMETIC_OVERFLOW"
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """One partition of the plan's result, in the file ``path``; ``number`` is Spark's."""
+
+    number: int
+    path: str
+
+
+def open_session(context: "SparkContext") -> "SparkSession":
+    """The SQL session of a running context, with the settings that it was started with."""
+    from pyspark.sql import SparkSession
+
+    return SparkSession(context)
+
+
+def choose_partitions(config: Config, job: Job, rows: int, workers: int) -> int:
+    """Partitions of each shuffle: SPARK_SHUFFLE_PARTITIONS, or as many as keep them small enough for a task."""
+    return config.SPARK_SHUFFLE_PARTITIONS or max(2 * workers, -(-rows // min(_PARTITION_ROWS, job.bucket_rows)))
+
+
+def aggregate(context: "SparkContext", job: Job, splits: list[PlacedSplit], partitions: int) -> Totals:
+    """Deduplicate and add up the rows of ``splits``; writes totals/ and conflicts/ as the kernels do.
+
+    ``Totals`` has one BucketResult for each partition of users that has rows. Its ``rows`` are Spark's count of the
+    rows that it read; kept, conflicts and regions are counted from what was written.
+    Raises BalanceError where these do not add up, or a sum passes int64.
+    """
+    handed_over = sum(split.result.handed_over for split in splits)
+    if not handed_over:
+        return sum_up(())
+    parts = job.workspace.path("sql", "totals")
+    plan = _totals(_winners(_read(open_session(context), job, splits), job, partitions), partitions)
+    try:
+        plan.write.mode("overwrite").option("compression", "snappy").parquet(f"file:{parts}")
+    except Exception as fault:
+        if _OVERFLOW in str(fault):
+            raise BalanceError(
+                "The watch times of one user add up to more than 9.2e12 minutes, which exceeds a 64-bit sum of "
+                "micro-minutes. Nothing was published. Look for absurd watch times in the input."
+            ) from fault
+        raise
+    tasks = [PartTask(int(path.name.split("-")[1]), str(path)) for path in sorted(parts.glob("part-*.parquet"))]
+    results: list[BucketResult] = []
+    for result in context.parallelize(tasks, len(tasks)).map(lambda t: run_guarded(write_partition, job, t)).collect():
+        if isinstance(result, Exception):
+            raise result
+        if result.rows:
+            results.append(result)
+    results.sort(key=lambda result: result.bucket)
+    read = sum(result.rows for result in results)
+    wrong = [result for result in results if not result.balances()]
+    if read != handed_over or wrong:
+        raise BalanceError(
+            f"the SQL plan does not balance: {handed_over} rows handed over, {read} read, in parts {wrong[:3]}. "
+            "Nothing was published. This is a fault in the program; please report it."
+        )
+    return sum_up(results)
+
+
+def _read(session: "SparkSession", job: Job, splits: list[PlacedSplit]) -> "DataFrame":
+    """All rows with their ``place`` (split * PLACE_UNIT + offset); the split's number is in the file's name."""
+    from pyspark.sql import functions as F
+
+    numbers = [split.result.split.number for split in splits if split.result.handed_over]
+    paths = [_literal(str(job.workspace.path("rows", split_file(number)))) for number in numbers]
+    schema = _ROWS if job.keep != "longest" else _ROWS.removesuffix(", timestamp bigint")
+    number = F.regexp_extract(F.col("_metadata.file_name"), r"split-(\d+)", 1).cast("bigint")
+    place = number * F.lit(PLACE_UNIT) + F.col("offset")
+    return session.read.schema(schema).parquet(*paths).withColumn("place", place).drop("offset")
+
+
+def _literal(path: str) -> str:
+    """A path in which nothing is a pattern to Hadoop."""
+    return "file:" + "".join(f"\\{char}" if char in "{}[]*?\\^" else char for char in path)
+
+
+def _winners(rows: "DataFrame", job: Job, partitions: int) -> "DataFrame":
+    """One row for each content: user_id, region, micro_minutes, copies, and ``loser``: its place, null if it won."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    aggregates = [F.count("*").alias("copies"), F.min("place").alias("place")]
+    if job.keep != "longest":
+        aggregates.append((F.min if job.keep == "first" else F.max)("timestamp").alias("timestamp"))
+    content = ["id_hi", "id_lo", "user_id", "region", "micro_minutes"]
+    contents = rows.repartition(partitions, "id_hi", "id_lo").groupBy(*content).agg(*aggregates)
+    rank = F.row_number().over(Window.partitionBy("id_hi", "id_lo").orderBy(*_order(job)))
+    loser = F.when(rank > 1, F.col("place"))
+    return contents.withColumn("loser", loser).select("user_id", "region", "micro_minutes", "copies", "loser")
+
+
+def _order(job: Job) -> "list[Column]":
+    """The order of ``dedupe.resolve``: the first content of an id wins."""
+    from pyspark.sql import functions as F
+
+    names = job.geo().names
+    ranks = np.argsort(np.argsort(np.array([name.encode() for name in names], dtype=object))).tolist()
+    region_order = F.get(F.array(*(F.lit(rank) for rank in ranks)), F.col("region"))
+    order = [F.desc("micro_minutes"), F.asc("user_id"), region_order.asc()]
+    if job.keep == "first":
+        return [F.asc_nulls_last("timestamp"), *order]
+    if job.keep == "last":
+        return [F.desc_nulls_last("timestamp"), *order]
+    return order
+
+
+def _totals(contents: "DataFrame", partitions: int) -> "DataFrame":
+    """Total per user and region, and one row for each loser; all rows of a user in one partition.
+
+    user_id, region, loser, micro_minutes and event_count (sums over winners), copies, surplus (copies but one of each).
+    """
+    from pyspark.sql import functions as F
+
+    return (
+        contents.repartition(partitions, "user_id")
+        .groupBy("user_id", "region", "loser")
+        .agg(
+            F.sum("micro_minutes").alias("micro_minutes"),
+            F.count("*").alias("event_count"),
+            F.sum("copies").alias("copies"),
+            F.sum(F.col("copies") - 1).alias("surplus"),
+        )
+    )
+
+
+def write_partition(job: Job, task: PartTask, _: Callable[[int], None]) -> BucketResult:
+    """Write the totals and the losers of one partition (columns of ``_totals``) under the names of a bucket.
+
+    Raises BalanceError where a sum passes int64.
+    """
+    number = task.number
+    rows = pl.read_parquet(task.path, glob=False)
+    winners = rows.filter(pl.col("loser").is_null())
+    total, users = order_totals(
+        merge_totals(winners.select("user_id", pl.col("region").cast(pl.UInt16), "micro_minutes", "event_count"))
+    )
+    regions = write_totals(job.workspace.path("totals", bucket_file(number)), total)
+    losers = rows.select(place="loser").drop_nulls()
+    if len(losers):
+        write_frame(job.workspace.path("conflicts", bucket_file(number)), losers)
+    return BucketResult(
+        bucket=number,
+        rows=int(rows["copies"].sum()),
+        kept=sum(events for _, events, _ in regions.values()),
+        duplicates=int(rows["surplus"].sum()),
+        conflicts=len(losers),
+        contested=0,
+        users=users,
+        regions=regions,
+    )

@@ -1,0 +1,138 @@
+"""Totals per user and region: rows added up one after the other by compiled code, or frame by frame by Polars."""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline import compiled
+from pipeline.errors import BalanceError
+from pipeline.native.arrow import column, to_frame, to_numpy
+
+_SAFE_SUM = 2.0**62 * (1 - 1e-9)
+"""Floating-point sums below this are of integers that fit int64 with room to spare."""
+_WAITING_ROWS = 2_000_000
+_USED = ["user_id", "region", "micro_minutes"]
+
+
+_TOTALS = [*_USED, "event_count"]
+
+
+class Totals(Protocol):
+    """Adds up events, by user and region."""
+
+    def __enter__(self) -> "Totals": ...
+
+    def __exit__(self, *fault: object) -> None: ...
+
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
+        """Add one event for each row (of ``intermediate.ROW_SCHEMA``) that is not ``skipped``; subtract, where ``sign``
+        is -1."""
+
+    def add_totals(self, totals: pa.Table) -> None:
+        """Add totals of earlier rows."""
+
+    def add_frame(self, rows: pl.DataFrame) -> None:
+        """Add one event for each row."""
+
+    def ordered(self) -> tuple[pa.Table, int]:
+        """What ``order_totals`` says of them. Raises BalanceError where a sum passes int64."""
+
+
+def open_totals(library: Path | None, expected: int = 0) -> Totals:
+    """Totals by compiled code, where there is any; ``expected``: how many there will be, about."""
+    return _CompiledTotals(library, expected) if library else _PolarsTotals()
+
+
+class _CompiledTotals:
+    def __init__(self, library: Path, expected: int) -> None:
+        self._totals = compiled.Totals(library, expected)
+
+    def __enter__(self) -> "_CompiledTotals":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._totals.free()
+
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
+        if len(rows):
+            users = rows["user_id"].chunk(0)
+            self._totals.add(users, column(rows, "region"), column(rows, "micro_minutes"), skipped, sign)
+
+    def add_totals(self, totals: pa.Table) -> None:
+        for batch in totals.select(_TOTALS).to_batches():
+            self._totals.add_totals(batch["user_id"], *(to_numpy(batch[name]) for name in _TOTALS[1:]))
+
+    def add_frame(self, rows: pl.DataFrame) -> None:
+        table = rows.select(_USED).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+        self.add(table, np.zeros(len(rows), bool))
+
+    def ordered(self) -> tuple[pa.Table, int]:
+        table, users, beyond = self._totals.ordered()
+        if beyond is not None:
+            raise _too_large(beyond)
+        return table, users
+
+
+class _PolarsTotals:
+    def __init__(self) -> None:
+        self._parts: list[pl.DataFrame] = []
+
+    def __enter__(self) -> "_PolarsTotals":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.clear()
+
+    def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
+        self.add_frame(to_frame(rows.select(_USED)).filter(pl.Series(~skipped)), sign)
+
+    def add_totals(self, totals: pa.Table) -> None:
+        self._add(to_frame(totals.select(_TOTALS)))
+
+    def add_frame(self, rows: pl.DataFrame, sign: int = 1) -> None:
+        self._add(
+            rows.select("user_id", "region", pl.col("micro_minutes") * sign, event_count=pl.lit(sign, dtype=pl.Int64))
+        )
+
+    def _add(self, totals: pl.DataFrame) -> None:
+        self._parts.append(totals)
+        if sum(map(len, self._parts)) > _WAITING_ROWS + 2 * len(self._parts[0]):
+            self._parts = [self._merged()]
+
+    def ordered(self) -> tuple[pa.Table, int]:
+        return order_totals(self._merged())
+
+    def _merged(self) -> pl.DataFrame:
+        return merge_totals(pl.concat(self._parts, rechunk=True))
+
+
+def order_totals(totals: pl.DataFrame) -> tuple[pa.Table, int]:
+    """(The totals that have events, in order of region; of how many users). Their columns: user_id, region (uint16),
+    micro_minutes and event_count (int64)."""
+    totals = totals.select(_TOTALS).filter(pl.col("event_count") != 0).sort("region", maintain_order=True)
+    return totals.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()), totals["user_id"].n_unique()
+
+
+def merge_totals(totals: pl.DataFrame) -> pl.DataFrame:
+    """Add up partial totals of the same users and regions. Raises BalanceError where a sum passes int64."""
+    sums = [pl.col("micro_minutes").sum(), pl.col("event_count").sum()]
+    groups = totals.group_by("user_id", "region")
+    if not len(totals) or float(np.abs(totals["micro_minutes"].to_numpy()).sum(dtype=np.float64)) < _SAFE_SUM:
+        return groups.agg(sums)
+    # Integer sums wrap silently: where all rows together could, every group is compared with its sum in floating point.
+    merged = groups.agg(*sums, pl.col("micro_minutes").cast(pl.Float64).sum().alias("about"))
+    beyond = merged.filter(pl.col("about") >= 2 * _SAFE_SUM)
+    if len(beyond):
+        raise _too_large(beyond["user_id"][0])
+    return merged.drop("about")
+
+
+def _too_large(user: str) -> BalanceError:
+    return BalanceError(
+        f"The watch times of user {user[:100]!r} in one region add up to more than 9.2e12 minutes, which a 64-bit sum "
+        "of micro-minutes cannot hold. Nothing was published. Look for absurd watch times."
+    )

@@ -1,0 +1,160 @@
+"""Files of rows: one for each split, with a row group for each bucket that has rows."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.exchange.split_rows import NO_TIMESTAMP, SplitRows
+from pipeline.faults import point
+from pipeline.native.arrow import column, take_texts, text_bounds, to_arrow, to_frame, to_numpy, to_series
+
+ROW_SCHEMA = pa.schema(
+    [
+        pa.field("id_hi", pa.int64(), nullable=False),
+        pa.field("id_lo", pa.int64(), nullable=False),
+        pa.field("user_id", pa.large_string(), nullable=False),
+        pa.field("region", pa.uint16(), nullable=False),
+        pa.field("micro_minutes", pa.int64(), nullable=False),
+        pa.field("offset", pa.uint32(), nullable=False),
+        pa.field("content", pa.int64(), nullable=False),
+    ]
+)
+"""id_hi, id_lo: xxh3_128 of log_id as two int64 (Spark would read unsigned ones as slow decimals); region: code in the
+geo table; offset: the record's first byte, counted from the split's start; content: ``content_marks``, for
+``contents`` alone."""
+
+
+TIMESTAMP_FIELD = pa.field("timestamp", pa.int64())
+"""Microseconds since 1970 UTC, or null; only where DEDUPE_KEEP is first or last."""
+
+
+BUCKETS_KEY = b"logmill.buckets"
+"""In a rows file's metadata, as JSON: in how many buckets it was written, and the bucket of each row group."""
+
+
+PLACE_UNIT = 2**32
+"""A record's place among all: its split's number times this, plus its offset in the split."""
+_PAGE_BYTES = 1 << 22
+"""A column of a row group is one page, as a rule: its values can then be found without reading those before."""
+_REGION_BITS = 14
+"""Bits of a region's code: there are 7 continents and some 250 countries."""
+
+
+def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> None:
+    """Write ``rows``, which are in order of bucket, as one row group per bucket that has any.
+
+    ``bucket_rows`` counts the rows of every bucket.
+    """
+    schema = ROW_SCHEMA.append(TIMESTAMP_FIELD) if "timestamp" in rows.columns else ROW_SCHEMA
+    used = np.flatnonzero(bucket_rows).tolist()
+    arrays = {
+        "id_hi": to_arrow(rows["id_hi"].view(np.int64)),
+        "id_lo": to_arrow(rows["id_lo"].view(np.int64)),
+        "user_id": rows.user_ids(),
+        **{name: to_arrow(rows[name]) for name in ("region", "micro_minutes", "offset")},
+        "content": to_arrow(content_marks(rows)),
+    }
+    if "timestamp" in rows.columns:
+        arrays["timestamp"] = to_arrow(rows["timestamp"], rows["timestamp"] == NO_TIMESTAMP)
+    table = pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
+    partial = path.with_suffix(".partial")
+    described = schema.with_metadata({BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()})
+    with rows_writer(partial, described) as writer:
+        first = 0
+        for bucket in used:
+            count = int(bucket_rows[bucket])
+            writer.write_table(table.slice(first, count), row_group_size=count)
+            point("rows.write")
+            first += count
+    point("intermediate.rename")
+    partial.replace(path)
+
+
+def content_marks(rows: SplitRows) -> NDArray[np.int64]:
+    """64 bits of each row's id_lo and content, by which copies of an id are told from conflicts, and ids of equal id_hi
+    from one another (docs/decisions/019). They take the place of user_hash.
+
+    Contents of one user and id differ here wherever they differ: a watch time has 50 bits, a region 14. Those of two
+    users differ but for one pair in 2^64.
+    """
+    marks = rows.columns.pop("user_hash")[: rows.count].view(np.int64)
+    marks += rows["micro_minutes"] << _REGION_BITS
+    marks += rows["region"]
+    marks += rows["id_lo"].view(np.int64)
+    return marks
+
+
+def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Writes files of rows. LZ4 for texts alone: hashes, and numbers that are encoded as differences, do not compress
+    further (docs/decisions/002)."""
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression={name: "lz4" if name == "user_id" else "none" for name in schema.names},
+        use_dictionary=False,
+        column_encoding=dict.fromkeys(("region", "micro_minutes", "offset"), "DELTA_BINARY_PACKED"),
+        write_statistics=False,
+        store_schema=True,
+        data_page_size=_PAGE_BYTES,
+        max_rows_per_page=_PAGE_BYTES,
+    )
+
+
+def take_rows(rows: pa.Table, places: NDArray[np.int64]) -> pl.DataFrame:
+    """Some rows, of a table whose columns are in one chunk, as a frame."""
+    columns: dict[str, pl.Series] = {}
+    for name in rows.column_names:
+        values = rows[name].chunk(0)
+        if name == "user_id":
+            _, _, texts = values.buffers()
+            columns[name] = to_series(take_texts(text_bounds(values), np.frombuffer(texts or b"", np.uint8), places))
+        elif name == "timestamp":
+            columns[name] = to_series(values).gather(places)
+        else:
+            columns[name] = pl.Series(to_numpy(values)[places])
+    return pl.DataFrame(columns)
+
+
+def placed_rows(rows: pa.Table, split: int) -> pl.DataFrame:
+    """Rows of ``split`` as a frame, with ``place`` (Int64)."""
+    return to_frame(rows).with_columns(place=split * PLACE_UNIT + pl.col("offset").cast(pl.Int64))
+
+
+def coarser(bucket_rows: Sequence[int], buckets: int) -> list[int]:
+    """Rows of each of ``buckets`` buckets, from those of as many or more."""
+    step = len(bucket_rows) // buckets
+    return [sum(bucket_rows[first : first + step]) for first in range(0, len(bucket_rows), step)]
+
+
+_HEADER_BYTES = 32
+"""A page's header takes 17 to 29 bytes, two of them more than this."""
+
+
+def read_plain(path: Path, names: Sequence[str]) -> list[NDArray[np.uint64]]:
+    """Columns (PLAIN, uncompressed, without nulls) of a file.
+
+    Their values are the end of a chunk that is one page, as ``intermediate.rows_writer`` writes it; others are decoded.
+    """
+    file = pq.ParquetFile(path, pre_buffer=False)
+    places = [file.schema_arrow.get_field_index(name) for name in names]
+    columns = [np.empty(file.metadata.num_rows, np.uint64) for _ in names]
+    first = 0
+    with path.open("rb") as stream:
+        for number in range(file.num_row_groups):
+            group = file.metadata.row_group(number)
+            stop = first + group.num_rows
+            for name, place, values in zip(names, places, columns, strict=True):
+                chunk = group.column(place)
+                begin = chunk.total_compressed_size - 8 * group.num_rows
+                stream.seek(chunk.data_page_offset + begin)
+                if begin >= _HEADER_BYTES or stream.readinto(values[first:stop].data) < 8 * group.num_rows:
+                    rows = file.read_row_group(number, [name], use_threads=False).combine_chunks()
+                    values[first:stop] = column(rows, name).view(np.uint64)
+            first = stop
+    return columns

@@ -1,0 +1,1 @@
+"""Questions about the published result, answered without changing anything."""

@@ -1,0 +1,71 @@
+"""Checks of Java and of a Spark session."""
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from config import Config
+from pipeline.engines.java import Java, find_java
+from pipeline.engines.spark_session import SparkDriver
+from pipeline.inspection.doctor.check import Check
+from pipeline.inspection.doctor.places import existing_parent, scratch_in
+from utils.units import format_seconds
+
+START_SECONDS = 90.0
+_END_SECONDS = 10.0
+_INSTALL = "Install Java 17 or 21 (Debian: apt install openjdk-17-jre-headless; macOS: brew install openjdk@17)"
+
+
+def check_java(config: Config, java: Java | None = None) -> Check:
+    """A Java that Spark can use; without one only those runs fail that insist on Spark."""
+    java = java or find_java()
+    if config.ENGINE == "polars":
+        return Check("java", "ok", f"{java.description}; ENGINE is polars, which needs none")
+    if java.problem is None:
+        return Check("java", "ok", f"{java.description} ({java.path})")
+    if config.ENGINE == "spark" or config.SPARK_MASTER:
+        return Check("java", "fail", java.problem, f"{_INSTALL}, or use --engine polars.")
+    return Check("java", "warn", java.problem, f"Runs use the embedded engine. For Spark: {_INSTALL}.")
+
+
+def check_spark_start(config: Config, limit: float = START_SECONDS) -> Check:
+    """Start Spark as a run does, count two rows on its Python workers, and end it."""
+    fix = "Check memory and disk, raise SPARK_DRIVER_MEMORY, or use --engine polars."
+    begin = time.monotonic()
+    outcome: list[Exception | None] = []
+    try:
+        with scratch_in(existing_parent(Path(config.INTERMEDIATE_DIR))) as folder:
+            before = set(psutil.Process().children(recursive=True))
+            driver = SparkDriver(config, min(2, config.PREPROCESSING_WORKERS), folder)
+            starter = threading.Thread(target=_start_and_count, args=(driver, outcome), daemon=True)
+            starter.start()
+            starter.join(limit)
+            if starter.is_alive():
+                _end_children(but=before)  # stop knows no JVM that is still being launched
+                starter.join(_END_SECONDS)
+            driver.stop(at_once=outcome != [None])
+    except OSError as fault:
+        return Check("spark", "fail", f"did not start: {fault}", fix)
+    seconds = format_seconds(time.monotonic() - begin)
+    if outcome == [None]:
+        return Check("spark", "ok", f"started, counted and ended in {seconds}")
+    if outcome and time.monotonic() - begin < limit:
+        return Check("spark", "fail", str(outcome[0]), fix)
+    return Check("spark", "fail", f"did not start within {format_seconds(limit)}", fix)
+
+
+def _end_children(but: set[psutil.Process]) -> None:
+    for child in set(psutil.Process().children(recursive=True)) - but:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+
+
+def _start_and_count(driver: SparkDriver, outcome: list[Exception | None]) -> None:
+    try:
+        counted = driver.start().parallelize(range(2), 2).map(abs).sum()
+        outcome.append(None if counted == 1 else RuntimeError(f"Spark added 0 and 1 to {counted}"))
+    except Exception as fault:
+        outcome.append(fault)

@@ -1,0 +1,269 @@
+"""Every copy of one log_id that was ever seen: where it stands, and whether it counts, by which rule."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pipeline.dedupe import CONTENT, resolve
+from pipeline.errors import InputError
+from pipeline.exchange.id_index import FINE_MASK
+from pipeline.exchange.row_files import PLACE_UNIT
+from pipeline.history.known_files import KnownFile
+from pipeline.inspection.explain.copies import id_halves, rows_of_ids
+from pipeline.inspection.explain.published import Published
+from pipeline.inspection.explain.rejected import RejectedCopy, find_rejected, rejected_offsets
+from pipeline.inspection.explain.sources import Source, open_source, placed_splits
+from pipeline.inspection.status import state_of
+from pipeline.preprocess.ledger import PlacedSplit
+from pipeline.privacy import mask_addresses
+from pipeline.publish.result import MICRO
+
+OUTCOMES = COUNTS, CONFLICT, DUPLICATE, NOT_COUNTED = "counts", "conflict", "duplicate", "not counted"
+
+
+CAPTIONS = {
+    "longest": "the longest watch time counts",
+    "first": "the earliest timestamp counts",
+    "last": "the latest timestamp counts",
+}
+
+
+UNCOUNTED = {
+    "superseded": "its file counts in another version only",
+    "interrupted": "its file was not read to its end",
+    "read": "its file was read, but counts in no version",
+}
+"""Why copies of a file do not count, by its state (``outlook.state_of``)."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copy. ``line`` and ``raw`` (addresses cut) are None where the source is not at hand, ``region`` where it is
+    not known; ``outcome``: counts, duplicate, conflict or not counted; ``reason``: the rule."""
+
+    file: str
+    line: int | None
+    byte_offset: int | None
+    user_id: str
+    region: str | None
+    minutes: float
+    outcome: str
+    reason: str
+    raw: str | None = None
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the minutes of the copy that counts went: a published row, of which they are a part."""
+
+    user_id: str
+    region: str
+    minutes: float
+    partition: str
+    total_watch_time_min: float | None
+    event_count: int | None
+
+
+@dataclass(frozen=True)
+class RecordAnswer:
+    """All that is known of a log_id in the published ``version``; ``found``: how many copies there are, and
+    ``rejected_found``: how many rejected records; of both some are listed."""
+
+    log_id: str
+    version: str
+    keep: str
+    destination: Destination | None
+    found: int
+    copies: tuple[Copy, ...]
+    rejected_found: int
+    rejected: tuple[RejectedCopy, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Verdicts:
+    """What became of the rows that count: for each place (outcome, reason)."""
+
+    by_place: dict[int, tuple[str, str]]
+    winner: dict[str, Any] | None
+
+
+def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswer:
+    """Find and judge all copies of ``log_id``, and show ``limit`` of them. Raises InputError where there is none, not
+    even a rejected one."""
+    high, low = id_halves(log_id)
+    prefix = np.array([high], np.int64).view(np.uint64) & ~FINE_MASK
+    mine = (pl.col("id_hi") == high) & (pl.col("id_lo") == low)
+    files = _distinct_files(published)
+    rows = {file.id: rows_of_ids(published.store, file.splits, prefix).filter(mine) for file in files}
+    found_rejected = (record for file in files for record in find_rejected(published, file, log_id))
+    rejected = tuple(sorted(found_rejected, key=lambda record: (record.file, record.byte_offset)))
+    if not rejected and not any(map(len, rows.values())):
+        raise InputError(
+            f"no record with the log_id {log_id!r} was read for version {published.version.name}, nor is one in its "
+            f"quarantine. Check the id: values are never trimmed, and capitals matter.{_but(published)}"
+        )
+    counted = {file.id for file in published.counted}
+    verdicts = _judge(published, [frame for id_, frame in rows.items() if id_ in counted and len(frame)])
+    copies: list[Copy] = []
+    found = 0
+    for file in files:
+        if len(rows[file.id]):
+            judged = verdicts if file.id in counted else None
+            some, count = _copies(published, file, rows[file.id], log_id, judged, limit - len(copies))
+            copies += some
+            found += count
+    copies.sort(key=lambda copy: (OUTCOMES.index(copy.outcome), copy.file, copy.byte_offset or 0))
+    destination = _destination(published, verdicts.winner) if verdicts.winner else None
+    return RecordAnswer(
+        log_id,
+        published.version.name,
+        published.keep,
+        destination,
+        found,
+        tuple(copies[:limit]),
+        len(rejected),
+        rejected[:limit],
+        tuple(dict.fromkeys(published.notes)),
+    )
+
+
+def _but(published: Published) -> str:
+    """What could not be searched."""
+    return "".join(f" But {note}." for note in dict.fromkeys(published.notes))
+
+
+def _distinct_files(published: Published) -> list[KnownFile]:
+    """The files that count, and all others that are known but the same bytes read another time."""
+    counted = published.counted
+    ids, contents = {file.id for file in counted}, {(file.path, file.content_hash) for file in counted}
+    others = (file for file in published.history.known if file.id not in ids)
+    return [*counted, *(file for file in others if (file.path, file.content_hash) not in contents)]
+
+
+def _judge(published: Published, frames: Sequence[pl.DataFrame]) -> _Verdicts:
+    """Decide among the rows that count as the run did."""
+    if not frames:
+        return _Verdicts({}, None)
+    rows = pl.concat(frames)
+    names = published.counted_names
+    found = resolve(rows, published.keep, names)
+    winner = found.winners.to_dicts()[0]
+    losers = found.losers.to_dicts()
+    reasons = {tuple(loser[name] for name in CONTENT): _why(loser, winner, published) for loser in losers}
+    firsts = {loser["place"] for loser in losers}
+    verdicts = {}
+    for row in rows.to_dicts():
+        content = tuple(row[name] for name in CONTENT)
+        if row["place"] == winner["place"]:
+            verdict = COUNTS, CAPTIONS[published.keep] if reasons else _unrivalled(rows)
+        elif row["place"] in firsts:
+            verdict = CONFLICT, reasons[content]
+        else:
+            same = "the copy that counts" if content not in reasons else "a copy that lost"
+            verdict = DUPLICATE, f"same content as {same} (dropped in phase 2)"
+        verdicts[row["place"]] = verdict
+    return _Verdicts(verdicts, winner)
+
+
+def _unrivalled(rows: pl.DataFrame) -> str:
+    return "the first of copies with equal content" if len(rows) > 1 else "nothing contradicts it"
+
+
+def _why(loser: dict[str, Any], winner: dict[str, Any], published: Published) -> str:
+    """By which part of the rule a content lost."""
+    if published.keep != "longest" and loser["timestamp"] != winner["timestamp"]:
+        if loser["timestamp"] is None:
+            return "it has no timestamp"
+        return "its timestamp is later" if published.keep == "first" else "its timestamp is earlier"
+    tie = "" if published.keep == "longest" else "same timestamp, "
+    if loser["micro_minutes"] != winner["micro_minutes"]:
+        return f"{tie}{loser['micro_minutes'] / MICRO} min is shorter than {winner['micro_minutes'] / MICRO} min"
+    tie = f"{tie}same watch time, "
+    if loser["user_id"] != winner["user_id"]:
+        return f"{tie}its user_id comes later as text"
+    return f"{tie}same user, its region comes later as text"
+
+
+def _copies(
+    published: Published, file: KnownFile, rows: pl.DataFrame, log_id: str, verdicts: _Verdicts | None, room: int
+) -> tuple[list[Copy], int]:
+    """The copies of one file, those that Phase 1 handed over and, if the file is at hand, those that it dropped: at
+    most ``room`` and the one that counts; and how many there are."""
+    state = state_of(file, published.history)
+    names = published.names.get(file.fingerprint)
+    placed = placed_splits(file) if file.finished else {}
+    copies: list[Copy] = []
+    count = len(rows)
+    with open_source(file, published.max_record) as source:
+        if isinstance(source, str):
+            lost = "; copies that phase 1 dropped in it cannot be shown" if placed else ""
+            published.notes.append(f"{file.shown}: {source}: no lines and no raw records{lost}")
+        for (number,), part in rows.group_by(pl.col("place") // PLACE_UNIT, maintain_order=True):
+            split = placed.get(int(str(number)))
+            kept = {}
+            for row in part.to_dicts():
+                verdict = verdicts.by_place[row["place"]] if verdicts else (NOT_COUNTED, UNCOUNTED[state])
+                region = names[row["region"]] if names else None
+                copy = Copy(file.shown, None, None, row["user_id"], region, row["micro_minutes"] / MICRO, *verdict)
+                kept[row["offset"]] = copy
+                if copy.outcome == COUNTS or len(copies) < room:
+                    copies.append(_located(published, source, split, row["offset"], copy))
+            if split and isinstance(source, Source) and split.result.duplicates:
+                found, dropped = _dropped(published, source, split, log_id, kept, room - len(copies))
+                copies += found
+                count += dropped
+    return copies, count
+
+
+def _dropped(
+    published: Published, source: Source, placed: PlacedSplit, log_id: str, kept: Mapping[int, Copy], room: int
+) -> tuple[list[Copy], int]:
+    """At most ``room`` of the copies of a split that Phase 1 dropped, and how many there are. Each has the content of
+    one that it handed over (``kept``, by offset)."""
+    records = source.find(published.store, placed, log_id)
+    handed_over = records.filter(pl.col("offset").is_in(list(kept)))
+    rest = records.filter(~pl.col("offset").is_in([*kept, *rejected_offsets(published, placed)])).sort("offset")
+    like: dict[tuple[object, ...], list[Copy]] = {}
+    for row in handed_over.to_dicts():
+        for key in _likeness(row):
+            like.setdefault(key, []).append(kept[row["offset"]])
+    copies = []
+    for row in rest.head(max(0, room)).to_dicts():
+        narrow, wide = _likeness(row)
+        same = like.get(narrow) or like[wide]
+        region = same[0].region if len({copy.region for copy in same}) == 1 else None
+        verdict = DUPLICATE, "same content as another copy of its file (dropped in phase 1)"
+        if same[0].outcome == NOT_COUNTED:
+            verdict = NOT_COUNTED, same[0].reason
+        copy = replace(same[0], region=region, outcome=verdict[0], reason=verdict[1])
+        copies.append(_located(published, source, placed, row["offset"], copy))
+    return copies, len(rest)
+
+
+def _likeness(row: dict[str, Any]) -> tuple[tuple[object, ...], tuple[object, ...]]:
+    """What tells the content of a record without the geo table: an equal address has an equal region."""
+    wide = row["user_id"], row["micro_minutes"]
+    return (*wide, row["ip_address"]), wide
+
+
+def _located(published: Published, source: Source | str, placed: PlacedSplit | None, offset: int, copy: Copy) -> Copy:
+    """``copy`` with its place in the file, and its bytes unless they would tell a user that has a pseudonym."""
+    if placed is None:
+        return copy
+    copy = replace(copy, byte_offset=placed.result.start + offset)
+    if isinstance(source, str):
+        return copy
+    raw = None
+    if not published.hidden:
+        raw = mask_addresses(source.record(placed, offset).decode())
+    return replace(copy, line=source.line(published.store, placed, offset), raw=raw)
+
+
+def _destination(published: Published, winner: dict[str, Any]) -> Destination:
+    region = published.counted_names[winner["region"]]
+    total = published.find_totals(winner["user_id"]).get(region, (None, None))
+    return Destination(winner["user_id"], region, winner["micro_minutes"] / MICRO, published.partition(region), *total)

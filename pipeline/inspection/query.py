@@ -1,0 +1,153 @@
+"""One SQL query over the views, read-only, within limits of rows, time and memory."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import duckdb
+import psutil
+
+from config import Config
+from pipeline.errors import ConfigError, InputError
+from pipeline.inspection.views import VIEWS, open_views
+from pipeline.versions.catalog import current_version, kept_versions
+from utils.units import format_size
+
+if sys.platform == "linux":
+    import resource
+
+
+Value = bool | int | float | Decimal | str | None
+_SIGNED = ("tinyint", "smallint", "integer", "bigint", "hugeint")
+
+
+_PLAIN = {"boolean", "double", "float", "decimal", "null", *_SIGNED, *(f"u{kind}" for kind in _SIGNED)}
+
+
+_NESTED = {"list", "array", "struct", "map", "union"}
+
+
+_MEMORY_SHARE = 0.8
+"""Of MEMORY_LIMIT for DuckDB; the rest is for this process and for what DuckDB does not count."""
+_INTERRUPT_EVERY_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer to a query. ``nested``: which columns hold JSON text; ``cut``: whether there are more rows."""
+
+    columns: tuple[str, ...]
+    nested: tuple[bool, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    cut: bool
+
+
+def ask(config: Config, sql: str) -> Found:
+    """Answer one query over the version that OUTPUT_DIR shows, with at most QUERY_ROWS rows in QUERY_SECONDS.
+
+    Numbers and truth values come as such, lists and structs as JSON text, all else as DuckDB's text.
+
+    Raises:
+        InputError: nothing is published, or the version was removed meanwhile.
+        ConfigError: wrong SQL, more than one statement, one that is no query, or a limit that was reached.
+    """
+    current = current_version(config.OUTPUT_DIR)
+    memory = int(config.MEMORY_LIMIT * _MEMORY_SHARE)
+    try:
+        with (
+            open_views(current, kept_versions(config.OUTPUT_DIR), memory, config.PREPROCESSING_WORKERS) as database,
+            _deadline(database, config.QUERY_SECONDS),
+            _bounded(config.MEMORY_LIMIT),
+        ):
+            return _read(database, _as_subquery(database, sql), config.QUERY_ROWS)
+    except duckdb.InterruptException:
+        raise ConfigError(
+            f"the query did not end within {config.QUERY_SECONDS} s. Ask for less, or allow more time with --timeout."
+        ) from None
+    except (duckdb.OutOfMemoryException, MemoryError):
+        raise ConfigError(
+            f"the query needs more than {format_size(memory)} of memory. Ask for less, or raise --memory-limit."
+        ) from None
+    except duckdb.Error as fault:
+        if isinstance(fault, duckdb.IOException) and not current.folder.exists():
+            raise InputError(f"version {current.name} was removed while it was read. Ask again.") from None
+        raise ConfigError(f"{_in_short(fault)} The views are {', '.join(VIEWS)}; DESCRIBE shows one.") from None
+
+
+def _as_subquery(database: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The query as a subquery. DuckDB lets a WITH clause write tables and files, but only at the top level."""
+    statements = database.extract_statements(sql)
+    if len(statements) != 1:
+        raise ConfigError(f"expected one SQL query, found {len(statements)} statements. Ask one at a time.")
+    kind = statements[0].type
+    if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):  # MULTI: PIVOT
+        raise ConfigError(f"expected a query (SELECT, FROM, DESCRIBE, ...), found {kind.name}: nothing can be changed.")
+    return f"from (\n{statements[0].query.rstrip().rstrip(';')}\n)"
+
+
+def _read(database: duckdb.DuckDBPyConnection, source: str, limit: int) -> Found:
+    described = database.execute(f"{source} limit 0").description or []
+    kinds = [kind.id for _, kind, *_ in described]
+    chosen = ", ".join(_column(place, kind) for place, kind in enumerate(kinds, start=1))
+    rows: list[tuple[Any, ...]] = database.execute(f"select {chosen} {source} limit {limit + 1}").fetchall()
+    nested = tuple(kind in _NESTED or str(column[1]) == "JSON" for kind, column in zip(kinds, described, strict=True))
+    return Found(tuple(column[0] for column in described), nested, tuple(rows[:limit]), cut=len(rows) > limit)
+
+
+def _column(place: int, kind: str) -> str:
+    if kind in _PLAIN:
+        return f"#{place}"
+    return f"to_json(#{place})::varchar" if kind in _NESTED else f"#{place}::varchar"
+
+
+def _in_short(fault: duckdb.Error) -> str:
+    """DuckDB's message without its picture of the place, which shows the query as it was rewritten."""
+    text = " ".join(str(fault).partition("\n\n")[0].split())
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+@cache
+def _usual_limit() -> tuple[int, int]:
+    """The limit of this process, whatever several questions at once make of it meanwhile."""
+    return resource.getrlimit(resource.RLIMIT_DATA)
+
+
+@contextmanager
+def _bounded(more: int) -> Iterator[None]:
+    """Lets this process take so many more bytes of memory at most: DuckDB does not count the text that functions make,
+    and one batch of long texts fills any machine."""
+    if sys.platform != "linux":
+        yield
+        return
+    soft, hard = _usual_limit()
+    wanted = psutil.Process().memory_info().data + more
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted if soft == resource.RLIM_INFINITY else min(soft, wanted), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+@contextmanager
+def _deadline(database: duckdb.DuckDBPyConnection, seconds: int) -> Iterator[None]:
+    """Interrupts the database from then on until the block ends: an interrupt between two statements is forgotten."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        wait = float(seconds)
+        while not ended.wait(wait):
+            database.interrupt()
+            wait = _INTERRUPT_EVERY_SECONDS
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()

@@ -1,0 +1,1 @@
+"""What another geo database would move between regions."""

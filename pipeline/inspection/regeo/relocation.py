@@ -1,0 +1,120 @@
+"""The kernel of ``regeo``: what moves between regions in one bucket, whose totals are by pairs of regions.
+
+Rows were read with a table of pairs (``geo.pairs``), old region first in their order as text. Of an id's contents
+the same user and watch time win by either table, so that its event moves from the smallest old to the smallest new
+region among the copies that could win. The totals have the former; where copies differ, ``_ties`` corrects the latter.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from pipeline.dedupe import CONTENT, ID, distinct_contents, rows_with_keys
+from pipeline.exchange.bucket_rows import read_rows
+from pipeline.exchange.row_files import placed_rows
+from pipeline.exchange.workspace import bucket_file, read_frame, split_file
+from pipeline.inspection.regeo.pairs import NOT_EXAMINED, split_pair
+from pipeline.preprocess.context import Job
+
+Sums = tuple[int, int, int]
+"""Users, events, micro-minutes."""
+
+
+@dataclass(frozen=True)
+class RelocationTask:
+    """Compare a bucket; ``splits`` have rows in it."""
+
+    bucket: int
+    splits: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Relocation:
+    """What a bucket holds by (old, new) region, by old and by new region, and how many users move at all."""
+
+    pairs: dict[tuple[str, str], Sums]
+    before: dict[str, Sums]
+    after: dict[str, Sums]
+    moved_users: int
+
+
+def relocate(job: Job, task: RelocationTask, report: Callable[[int], None]) -> Relocation:
+    """Compare one bucket after ``aggregate`` and ``correct``."""
+    regions = job.geo().names
+    total = read_frame(job.workspace.path("totals", bucket_file(task.bucket)))
+    total = _with_regions(total.select("user_id", "micro_minutes", "event_count", code="region"), regions)
+    total = pl.concat([total, _ties(job, task)])
+    total = total.group_by("user_id", "old", "new").sum().filter(pl.col("event_count") != 0)
+    moved = total.filter((pl.col("old") != pl.col("new")) & (pl.col("new") != NOT_EXAMINED))
+    report(1)
+    return Relocation(
+        {(names[0], names[1]): sums for names, sums in _sums(total, "old", "new")},
+        {names[0]: sums for names, sums in _sums(total, "old")},
+        {names[0]: sums for names, sums in _sums(total, "new")},
+        moved["user_id"].n_unique(),
+    )
+
+
+def _sums(total: pl.DataFrame, *by: str) -> list[tuple[list[str], Sums]]:
+    """For each combination of ``by`` its distinct users, events and micro-minutes; these may pass int64."""
+    sums = pl.col("event_count").sum(), pl.col("micro_minutes").cast(pl.Int128).sum()
+    rows = total.group_by(by).agg(pl.col("user_id").n_unique(), *sums).rows()
+    return [(list(row[: len(by)]), (row[-3], row[-2], row[-1])) for row in rows]
+
+
+def _with_regions(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    """``old`` and ``new`` instead of ``code``."""
+    old, new = (pl.Series(side, dtype=pl.String) for side in zip(*map(split_pair, names), strict=True))
+    return frame.drop("code").with_columns(old=old.gather(frame["code"]), new=new.gather(frame["code"]))
+
+
+def _ties(job: Job, task: RelocationTask) -> pl.DataFrame:
+    """Signed totals that bring winners to the smallest new region of the copies that could win."""
+    contents = _contents_in_conflict(job, task)
+    names = job.geo().names
+    if not len(contents):
+        return _with_regions(_NOTHING, names)
+    losers = pl.concat([read_frame(path).select(CONTENT) for path in _loser_files(job, task.bucket)])
+    winners = contents.join(losers, on=CONTENT, how="anti")
+    same = [*ID, "user_id", "micro_minutes", *(["timestamp"] if job.keep != "longest" else [])]
+    rivals = contents.select(*same, code="region").join(
+        winners.select(*same, winner="region"), on=same, nulls_equal=True
+    )
+    rivals = _with_regions(rivals, names).with_columns(code="winner").drop("winner")
+    best = rivals.group_by(ID).agg(pl.col("user_id", "micro_minutes", "code").first(), best=pl.col("new").min())
+    settled = _with_regions(best, names).filter(pl.col("best") != pl.col("new"))
+    one = pl.lit(1, pl.Int64)
+    columns = ["user_id", "micro_minutes", "event_count", "old", "new"]
+    minus = settled.with_columns(-pl.col("micro_minutes"), event_count=-one)
+    plus = settled.with_columns(new="best", event_count=one)
+    return pl.concat([minus.select(columns), plus.select(columns)])
+
+
+def _contents_in_conflict(job: Job, task: RelocationTask) -> pl.DataFrame:
+    """The distinct contents, in this bucket, of ids of which one lost."""
+    losers = [read_frame(path).select(ID) for path in _loser_files(job, task.bucket)]
+    if not losers:
+        return pl.DataFrame()
+    ids = pl.concat(losers).unique()
+    keys = np.unique(ids["id_hi"].to_numpy().view(np.uint64))
+    frames = []
+    for split in task.splits:
+        table = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets, library=job.library)
+        if table is not None:
+            rows = placed_rows(table, split)
+            frames.append(rows[rows_with_keys(rows["id_hi"].to_numpy().view(np.uint64), keys)])
+    return distinct_contents(pl.concat(frames).join(ids, on=ID, how="semi"), job.keep)
+
+
+def _loser_files(job: Job, bucket: int) -> list[Path]:
+    names = bucket_file(bucket), f"settled-{bucket_file(bucket)}"
+    paths = [job.workspace.path("conflicts", name) for name in names]
+    return [path for path in paths if path.exists()]
+
+
+_NOTHING = pl.DataFrame(
+    schema={"user_id": pl.String, "micro_minutes": pl.Int64, "event_count": pl.Int64, "code": pl.UInt16}
+)

@@ -1,0 +1,132 @@
+"""What is known and what a run would do, found without changing anything: for ``status`` and ``run --dry-run``."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import Config
+from pipeline.history.inventory import Inventory
+from pipeline.history.journal import ledger_of
+from pipeline.history.known_files import KnownFile
+from pipeline.history.manifest_snapshot import read_manifest
+from pipeline.history.replays import Replays
+from pipeline.history.split_store import Store
+from pipeline.history.state import History
+from pipeline.machine import display_name
+from pipeline.planning.run_settings import Request
+from pipeline.reading.input_files import file_size, find_inputs, refuse_outside
+from pipeline.versions.output_link import Output
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file that was or would be read; its counts are known once it was read. ``bytes``: on disk."""
+
+    file: str
+    state: str
+    bytes: int
+    records: int | None = None
+    rejected: int | None = None
+    handed_over: int | None = None
+    splits: int | None = None
+
+
+@dataclass(frozen=True)
+class VersionState:
+    """A version that is kept. ``files``: how many count in it; None where another intermediate folder knows."""
+
+    version: str
+    current: bool
+    files: int | None
+
+
+@contextmanager
+def look_at_history(config: Config, output: Output) -> Iterator[History | None]:
+    """The history as a copy; None where there is none. A run may be publishing meanwhile: manifest and link agree."""
+    place = Path(config.INTERMEDIATE_DIR)
+    while True:
+        shown = output.current()
+        with read_manifest(place) as manifest:
+            history = History(manifest, Store(place), output) if manifest else None
+            if output.current() != shown:
+                continue
+            if history:
+                history.look()
+            yield history
+            return
+
+
+def list_versions(output: Output, history: History | None) -> list[VersionState]:
+    """All versions that are kept, the oldest first."""
+    current = output.current()
+    files = {name: len(version.files) for name, version in history.versions.items()} if history else {}
+    return [VersionState(name, name == current, files.get(name)) for name in output.version_names()]
+
+
+def list_files(history: History | None) -> list[FileState]:
+    """Every file of the manifest: ``counted`` or ``counted, has left`` in the current version, ``read`` (and not
+    published), ``superseded`` (counts in an older version only), ``interrupted``."""
+    if history is None:
+        return []
+    states = [_describe(file, state_of(file, history)) for file in history.known]
+    return sorted(states, key=lambda state: (state.file, state.state))
+
+
+def state_of(file: KnownFile, history: History) -> str:
+    """One of the states that ``list_files`` tells."""
+    if not file.finished:
+        return "interrupted"
+    if history.current and file.id in history.current.files:
+        return "counted" if os.path.lexists(file.path) else "counted, has left"
+    return "superseded" if any(file.id in version.files for version in history.versions.values()) else "read"
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What a run would find: the state of every file; the ``paths`` that it would read; the rows of files that it would
+    not read again."""
+
+    states: list[FileState]
+    paths: list[str]
+    known_rows: int
+
+
+def take_stock(config: Config, request: Request, fingerprint: str) -> Stock:
+    """What a run would do with every file: ``read``, ``resume``, ``reuse``, ``read again``, ``refuse``, ``keep``
+    (has left), ``take out``. Raises as a run would where it could not begin."""
+    output = Output(config.OUTPUT_DIR)
+    output.check_place()
+    paths, _ = find_inputs(config.INPUT_DIR)
+    paths, outside = refuse_outside(config.INPUT_DIR, paths)
+    replays = Replays(output.versions, config.INPUT_DIR)
+    with look_at_history(config, output) as history:
+        if history is None:
+            inventory, departed = Inventory(fresh=[*paths, *replays.paths]), []
+        else:
+            if request.full_refresh:
+                history.start_over()
+            history.check_source(config.INPUT_DIR, request.add)
+            inventory = history.take_inventory([*paths, *replays.paths], fingerprint)
+            departed = history.departed(inventory, fingerprint, replays.folder, request.prune_missing)
+    states = [FileState(display_name(path), "refuse", file_size(path)) for path in outside]
+    states += [_describe(file, "reuse", path) for path, file in inventory.reused.items()]
+    states += [FileState(display_name(path), "resume", file_size(path)) for path in inventory.resumed]
+    states += [
+        FileState(display_name(path), "read again" if path in inventory.replaced else "read", file_size(path))
+        for path in inventory.fresh
+    ]
+    states += [_describe(file, "keep") for file in departed]
+    states += [_describe(file, "take out") for file in inventory.missing if file not in departed]
+    known = sum(state.handed_over or 0 for state in states if state.state in ("reuse", "keep"))
+    return Stock(sorted(states, key=lambda state: state.file), inventory.to_read, known)
+
+
+def _describe(file: KnownFile, state: str, path: str = "") -> FileState:
+    name = display_name(path or file.path)
+    if not file.finished:
+        return FileState(name, state, file.hint.size)
+    ledger = ledger_of(file, path or file.path, at_hand=True)
+    rejected = ledger.rejected_by_reason.total()
+    return FileState(name, state, file.hint.size, ledger.records, rejected, ledger.handed_over, len(ledger.splits))

@@ -1,0 +1,167 @@
+"""The views that SQL may ask: the published version and the records of the kept runs, in a DuckDB that is closed
+around exactly their files."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.errors import ConfigError
+from pipeline.versions.catalog import Version
+
+VIEWS = ("watch_time", "user_totals", "runs", "quarantine", "ledger")
+
+
+_RUN_COLUMNS = {
+    "version": "VARCHAR",
+    "started": "TIMESTAMP",
+    "is_current": "BOOLEAN",
+    "status": "VARCHAR",
+    "engine": "VARCHAR",
+    "files": "BIGINT",
+    "refused": "BIGINT",
+    "bytes_read": "BIGINT",
+    "records_read": "BIGINT",
+    "kept": "BIGINT",
+    "duplicates": "BIGINT",
+    "conflicts": "BIGINT",
+    "rejected": "BIGINT",
+    "rejected_by_reason": "JSON",
+    "output_rows": "BIGINT",
+    "users": "BIGINT",
+    "total_watch_time_min": "DOUBLE",
+    "seconds_total": "DOUBLE",
+    "seconds_phase1": "DOUBLE",
+    "seconds_phase2": "DOUBLE",
+    "seconds_publish": "DOUBLE",
+    "peak_memory_bytes": "BIGINT",
+    "throughput_bytes_per_second": "DOUBLE",
+    "geo_build": "VARCHAR",
+}
+
+
+_LEDGER_COLUMNS = {
+    "file": "VARCHAR",
+    "bytes": "BIGINT",
+    "records": "BIGINT",
+    "duplicates": "BIGINT",
+    "handed_over": "BIGINT",
+    "rejected": "BIGINT",
+    "rejected_by_reason": "JSON",
+    "blank_lines": "BIGINT",
+    "preamble_lines": "BIGINT",
+}
+
+
+_WATCH_TIME_COLUMNS = {
+    "geo_region": "VARCHAR",
+    "user_id": "VARCHAR",
+    "total_watch_time_min": "DOUBLE",
+    "event_count": "BIGINT",
+}
+
+
+_QUARANTINE_COLUMNS = {
+    "file": "VARCHAR",
+    "line": "BIGINT",
+    "byte_offset": "BIGINT",
+    "reason": "VARCHAR",
+    "column": "VARCHAR",
+    "value": "VARCHAR",
+    "raw": "BLOB",
+}
+
+
+# Added up in whole micro-minutes, so that the order of rows never changes a total.
+_USER_TOTALS = """
+    select user_id, sum(round(total_watch_time_min * 1000000)::hugeint) / 1000000 as total_watch_time_min,
+        sum(event_count)::bigint as event_count, count(*) as regions
+    from watch_time group by user_id"""
+
+
+def open_views(current: Version, kept: Sequence[Version], memory: int, threads: int) -> duckdb.DuckDBPyConnection:
+    """An empty database in memory with the views; it can open their files, and nothing else.
+
+    ``memory``: bytes that it may use. Raises ConfigError where a path is no UTF-8, which DuckDB cannot open.
+    """
+    database = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": f"{memory}B",
+            "threads": threads,
+            "temp_directory": "",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,  # else a name in SQL could mean a Python variable
+        },
+    )
+    try:
+        _make_views(database, current, kept)
+    except UnicodeEncodeError:
+        database.close()
+        raise ConfigError(
+            f"OUTPUT_DIR {str(current.folder)!r} cannot be asked: DuckDB opens only paths in UTF-8. Rename the folder."
+        ) from None
+    return database
+
+
+def _make_views(database: duckdb.DuckDBPyConnection, current: Version, kept: Sequence[Version]) -> None:
+    data, quarantine = current.data_files, current.quarantine_files
+    columns = ", ".join(_WATCH_TIME_COLUMNS)
+    hive = "hive_partitioning = true, hive_types_autocast = false"
+    _define(database, "watch_time", f"select {columns} from read_parquet({_texts(data)}, {hive})" if data else None)
+    _define(database, "user_totals", _USER_TOTALS)
+    _fill(database, "runs", _RUN_COLUMNS, [_run_row(version, current) for version in kept])
+    _fill(database, "ledger", _LEDGER_COLUMNS, [_ledger_row(entry) for entry in current.record.get("ledger", [])])
+    rows = f"from read_parquet({_texts(quarantine)})" if quarantine else None
+    if not current.may_read_quarantine:
+        refusal = _text(f"only the owner of {current.quarantine} may read the quarantine: ask as that user")
+        rows = f"{_nothing(_QUARANTINE_COLUMNS)} or error({refusal}) is null"
+    _define(database, "quarantine", rows)
+    database.execute(f"set allowed_paths = {_texts([*data, *quarantine])}")
+    database.execute("set enable_external_access = false")
+    database.execute("set lock_configuration = true")
+
+
+def _define(database: duckdb.DuckDBPyConnection, name: str, query: str | None) -> None:
+    empty = {"watch_time": _WATCH_TIME_COLUMNS, "quarantine": _QUARANTINE_COLUMNS}
+    database.execute(f"create view {name} as {query or _nothing(empty[name])}")
+
+
+def _nothing(columns: dict[str, str]) -> str:
+    shown = ", ".join(f'null::{kind} as "{name}"' for name, kind in columns.items())
+    return f"select {shown} where false"
+
+
+def _fill(database: duckdb.DuckDBPyConnection, name: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> None:
+    source = "select unnest(from_json($rows, $shape), recursive := true)"
+    database.execute(f"create table {name} as {source}", {"rows": json.dumps(rows), "shape": json.dumps([columns])})
+
+
+def _run_row(version: Version, current: Version) -> dict[str, Any]:
+    record = version.record
+    seconds = {f"seconds_{name}": value for name, value in record.get("seconds", {}).items()}
+    facts = {
+        "version": version.name,
+        "started": version.started.isoformat(),
+        "is_current": version.name == current.name,
+        "refused": len(record.get("refused_files", [])),
+    }
+    return {name: (record | seconds | facts).get(name) for name in _RUN_COLUMNS}
+
+
+def _ledger_row(entry: dict[str, Any]) -> dict[str, Any]:
+    rejected = sum(entry.get("rejected_by_reason", {}).values())
+    return {name: ({"rejected": rejected} | entry).get(name) for name in _LEDGER_COLUMNS}
+
+
+def _texts(paths: Sequence[Path]) -> str:
+    return "[" + ", ".join(_text(str(path)) for path in paths) + "]"
+
+
+def _text(value: str) -> str:
+    value.encode("utf-8")
+    return "'" + value.replace("'", "''") + "'"

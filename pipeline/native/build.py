@@ -1,0 +1,98 @@
+"""Compile kernel.c, scanner.c and footer.c once for this machine, into the user's cache folder."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pyarrow as pa
+
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernel.c", "scanner.c", "footer.c"))
+
+
+_FLAGS = ("-shared", "-O3", "-fvisibility=hidden", "-std=c11", *(() if sys.platform == "win32" else ("-fPIC",)))
+
+
+_SECONDS = 120
+
+
+def compile_kernel(cache_dir: Path) -> tuple[Path | None, str]:
+    """(the compiled kernel, "") or (None, why there is none: then Polars parses everything, with equal results).
+
+    The library is named by a hash of all that decides it: source, compiler, headers (PyArrow brings xxhash.h), system
+    and processor, for whose own instructions it is made. One that cannot be loaded is made anew.
+    """
+    try:
+        compiler, headers = version("ziglang"), version("pyarrow")
+    except PackageNotFoundError:
+        return None, "the package ziglang is not installed"
+    decides = [
+        *(source.read_text("utf-8") for source in SOURCES),
+        compiler,
+        headers,
+        sys.platform,
+        platform.machine(),
+        _processor(),
+        *_FLAGS,
+    ]
+    digest = hashlib.sha256("\n".join(decides).encode()).hexdigest()
+    library = cache_dir / f"kernel-{digest[:32]}.so"
+    if library.exists() and _loads(library):
+        return library, ""
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache_dir) as work:
+            _compile(Path(work), library)
+    except OSError as fault:
+        return None, f"{cache_dir} cannot be written ({fault.strerror or fault})"
+    except subprocess.TimeoutExpired:
+        return None, f"the compiler took more than {_SECONDS} seconds"
+    except subprocess.CalledProcessError as fault:
+        last = (fault.stderr.strip().splitlines() or ["no message"])[-1]
+        return None, f"the compiler failed: {last[:200]}"
+    return (library, "") if _loads(library) else (None, f"the compiled {library.name} cannot be loaded")
+
+
+def _processor() -> str:
+    """The instructions that this machine has; a cache folder may be shared by machines that differ."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+
+
+def _loads(library: Path) -> bool:
+    try:
+        ctypes.CDLL(str(library))
+    except OSError:
+        return False
+    return True
+
+
+def _compile(work: Path, library: Path) -> None:
+    made = work / library.name
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        *_FLAGS,
+        "-I",
+        pa.get_include(),
+        *map(str, SOURCES),
+        "-o",
+        str(made),
+    ]
+    caches = {"ZIG_GLOBAL_CACHE_DIR": str(work / "zig"), "ZIG_LOCAL_CACHE_DIR": str(work / "zig")}
+    subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=_SECONDS, env={**os.environ, **caches}, cwd=work
+    )
+    with made.open("rb") as stream:
+        os.fsync(stream.fileno())
+    made.replace(library)

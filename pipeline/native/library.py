@@ -1,0 +1,38 @@
+"""kernel.c, scanner.c and footer.c as Python sees them: loaded once per process, its functions typed."""
+
+import ctypes
+from functools import lru_cache
+from pathlib import Path
+
+_P, _I = ctypes.c_void_p, ctypes.c_int64
+
+
+_SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
+    "certify": (ctypes.c_int, (ctypes.c_char_p, _I, ctypes.c_uint8, _I, _P, _I, _I)),
+    "find_separators": (_I, (ctypes.c_char_p, _I, ctypes.c_uint8, _P, _I)),
+    "read_rows": (_I, (ctypes.c_char_p, _P, _I, _P, _P, _P, _I, _I, _I, _P)),
+    "mark_keys": (None, (_P, _I, _I, _I, _P, _I, _P)),
+    "find_keys": (_I, (_P, _I, _P, ctypes.c_uint64, _I, _I, _P, _I, _P, _P)),
+    "judge_copies": (ctypes.c_bool, (_P, _P, _I, _P)),
+    "arrange_column": (None, (_P, _I, _P, _I, _I, _P, _P)),
+    "count_text_bytes": (None, (_P, _P, _I, _P)),
+    "arrange_texts": (None, (_P, _P, _P, _I, _I, _P, _P, _P, _P)),
+    "find_row_groups": (_I, (ctypes.c_char_p, _I, _P, _I)),
+    "new_totals": (_P, (_I,)),
+    "free_totals": (None, (_P,)),
+    "add_rows": (_I, (_P, _P, _P, _P, _P, _P, _I, _I)),
+    "add_totals": (_I, (_P, _P, _P, _P, _P, _P, _I)),
+    "totals_text_bytes": (_I, (_P,)),
+    "read_totals": (None, (_P, _P, _P, _P, _P, _P, _P)),
+}
+"""Result and arguments of each function; arrays go as the address of their first element."""
+
+
+@lru_cache(maxsize=1)
+def load(path: Path) -> ctypes.CDLL:
+    """The compiled functions."""
+    library = ctypes.CDLL(str(path))
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

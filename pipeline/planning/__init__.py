@@ -1,0 +1,1 @@
+"""Sizes, prediction and settings of a run."""

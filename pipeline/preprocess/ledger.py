@@ -1,0 +1,94 @@
+"""What Phase 1 leaves of every file: its splits in their places, and counts that balance."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pipeline.preprocess.tasks import SplitResult
+from pipeline.reading.input_files import InputFile
+
+
+@dataclass(frozen=True)
+class PlacedSplit:
+    """A split's result with the physical line (from 1) on which its records begin."""
+
+    result: SplitResult
+    first_line: int
+
+
+@dataclass(frozen=True)
+class FileLedger:
+    """One file that counts: its splits in order, the sums over them, and the hash of its bytes as they lie on disk.
+
+    ``at_hand``: whether the bytes can be read again at its path; ``listed_as``: its name in the records of the version
+    before, empty for a file that is new; ``read_at``: when an earlier run read it (epoch seconds), else infinite.
+    """
+
+    file: InputFile
+    splits: tuple[PlacedSplit, ...] = ()
+    content_hash: str = ""
+    at_hand: bool = True
+    listed_as: str = ""
+    read_at: float = math.inf
+
+    @property
+    def records(self) -> int:
+        """Records by the scanner's count."""
+        return sum(split.result.records for split in self.splits)
+
+    @property
+    def duplicates(self) -> int:
+        """Copies that Phase 1 dropped."""
+        return sum(split.result.duplicates for split in self.splits)
+
+    @property
+    def handed_over(self) -> int:
+        """Rows that went to Phase 2."""
+        return sum(split.result.handed_over for split in self.splits)
+
+    @property
+    def blank_lines(self) -> int:
+        """Blank lines, which are no records."""
+        return sum(split.result.blank_lines for split in self.splits)
+
+    @property
+    def preamble_lines(self) -> int:
+        """Lines before the header."""
+        return self.file.header.first_line - 2 if self.file.header else 0
+
+    @property
+    def rejected_by_reason(self) -> Counter[str]:
+        """Rejected records."""
+        return sum((Counter(split.result.rejected_by_reason) for split in self.splits), Counter())
+
+    @property
+    def warned(self) -> Counter[str]:
+        """Records that break a warning rule, by its reason."""
+        return sum((Counter(split.result.warned) for split in self.splits), Counter())
+
+    def balances(self) -> bool:
+        """Whether every record is rejected, dropped or handed over."""
+        rejected = self.rejected_by_reason.total()
+        return self.records == rejected + self.duplicates + self.handed_over
+
+
+@dataclass
+class Phase1:
+    """What Phase 1 leaves: the files that count, and the reasons of those refused, by path.
+
+    ``resumed_splits``: how many splits of files that were read now had been finished by an interrupted run.
+    """
+
+    ledgers: list[FileLedger] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    resumed_splits: int = 0
+
+    @property
+    def splits(self) -> list[PlacedSplit]:
+        """All splits that count."""
+        return [split for ledger in self.ledgers for split in ledger.splits]
+
+    @property
+    def handed_over(self) -> int:
+        """Rows that went to Phase 2."""
+        return sum(ledger.handed_over for ledger in self.ledgers)

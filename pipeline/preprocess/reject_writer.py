@@ -1,0 +1,95 @@
+"""Rejected records of one split, written while it is read."""
+
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.exchange.workspace import split_file
+from pipeline.preprocess.context import Job
+from pipeline.privacy import mask_addresses
+from pipeline.reading.splits import Split
+
+SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("byte_offset", pa.int64()),
+        ("reason", pa.string()),
+        ("column", pa.string()),
+        ("value", pa.string()),
+        ("raw", pa.binary()),
+    ]
+)
+
+
+_FLUSH_BYTES = 4 * 2**20
+_GROUP_ROWS = 65_536
+"""Short records take many times their bytes in memory."""
+
+
+class RejectWriter:
+    """Writes the rejected records of one split, in its own coordinates, in bounded memory; ``counts`` by reason.
+
+    Their raw bytes only where ``keep_raw``.
+    """
+
+    def __init__(self, path: Path, keep_raw: bool) -> None:
+        self.counts: Counter[str] = Counter()
+        self._path = path
+        self._keep_raw = keep_raw
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pl.DataFrame] = []
+        self._bytes = 0
+
+    def __enter__(self) -> "RejectWriter":
+        self._path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._flush()
+        if self._writer:
+            self._writer.close()
+
+    def add(self, rejected: pl.DataFrame) -> None:
+        """Take some rejected records, as ``REJECTED``."""
+        if not len(rejected):
+            return
+        self.counts.update(dict(rejected.group_by("reason", maintain_order=True).len().iter_rows()))
+        self._waiting.append(rejected)
+        self._bytes += int(rejected.estimated_size())
+        if self._bytes > _FLUSH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, SCHEMA, compression="zstd")
+        frame = pl.concat(self._waiting).select(
+            pl.lit(None, pl.String).alias("file"),
+            "line",
+            pl.col("offset").alias("byte_offset"),
+            "reason",
+            "column",
+            pl.col("value").map_batches(_mask, return_dtype=pl.String),
+            "raw" if self._keep_raw else pl.lit(None, pl.Binary).alias("raw"),
+        )
+        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA)
+        self._writer.write_table(table, row_group_size=_GROUP_ROWS)
+        self._waiting, self._bytes = [], 0
+
+
+def _mask(values: pl.Series) -> pl.Series:
+    """The values with their addresses cut."""
+    return pl.Series(values.name, [value and mask_addresses(value) for value in values.to_list()], dtype=pl.String)
+
+
+def reject_file(job: Job, split: Split) -> Path:
+    """Where a split's rejected records are, in its own coordinates."""
+    return job.workspace.path("rejects", split_file(split.number))

@@ -1,0 +1,1 @@
+"""A version: its files, quarantine, record and report."""

@@ -1,0 +1,156 @@
+"""Rejected records and conflict losers: kept as Parquet, readable by Polars and DuckDB.
+
+Columns: file, line (from 1), byte_offset, reason, column, value, raw; of a refused file only file and reason. Addresses
+in values are cut to their networks. Folder and files belong to their owner alone (0700, 0600), because raw records
+hold personal data.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.aggregate.driver import Totals, conflict_places
+from pipeline.engines import Engine, run_all
+from pipeline.errors import BalanceError
+from pipeline.exchange.workspace import split_file
+from pipeline.faults import point
+from pipeline.machine import display_name
+from pipeline.native.arrow import to_table
+from pipeline.preprocess.context import Job
+from pipeline.preprocess.ledger import Phase1
+from pipeline.preprocess.reject_writer import _GROUP_ROWS, SCHEMA, reject_file
+from pipeline.privacy import mask_addresses
+from pipeline.publish.conflicts import fetch_conflicts
+from pipeline.publish.tasks import ConflictTask
+from pipeline.reading.splits import Split
+from pipeline.timing import stage
+
+_GROUP_BYTES = 16 * 2**20
+
+
+class Quarantine:
+    """The quarantine of one published version: ``rejected``, ``conflicts`` and ``refused.parquet`` in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, mode=0o700)
+        self._folder = folder
+
+    def write_rejected(self, parts: Iterable[tuple[Split, int, int, Path]]) -> int:
+        """Bring the splits' rejected records into their files' coordinates; returns how many.
+
+        ``parts``: (split, byte where its records begin, line there from 1, the split's file of rejected records).
+        """
+        count = 0
+        with self._open("rejected") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
+            for split, start, first_line, path in parts:
+                for table in _row_groups(path):
+                    frame = pl.DataFrame(table).with_columns(
+                        pl.lit(display_name(split.path)).alias("file"),
+                        pl.col("line") + first_line,
+                        pl.col("byte_offset") + start,
+                    )
+                    writer.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA))
+                    count += len(frame)
+        return count
+
+    def write_conflicts(self, parts: Iterable[Path]) -> int:
+        """Move the records of the files of ``fetch_conflicts`` here; returns how many."""
+        count = 0
+        point("quarantine.write")
+        with self._open("conflicts") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
+            for path in parts:
+                table = pq.read_table(path)
+                writer.write_table(table)
+                count += table.num_rows
+                path.unlink()  # or a copy would outlive this one
+        return count
+
+    def write_refused(self, reasons: Mapping[str, str]) -> None:
+        """Name the files that were refused whole; ``reasons`` by path."""
+        rows: dict[str, list[object]] = {name: [None] * len(reasons) for name in SCHEMA.names}
+        rows["file"] = [display_name(path) for path in sorted(reasons)]
+        rows["reason"] = [mask_addresses(reasons[path]) for path in sorted(reasons)]
+        with self._open("refused") as stream:
+            pq.write_table(
+                to_table(rows, SCHEMA) if reasons else pa.Table.from_batches([], SCHEMA), stream, compression="zstd"
+            )
+
+    def _open(self, name: str) -> BinaryIO:
+        return open(self._folder / f"{name}.parquet", "xb", opener=lambda path, how: os.open(path, how, 0o600))
+
+
+def _row_groups(path: Path) -> Iterator[pa.Table]:
+    """The rows of a file, about ``_GROUP_BYTES`` or ``_GROUP_ROWS`` at a time: every row group written has a price."""
+    file = pq.ParquetFile(path)
+    some: list[int] = []
+    size = rows = 0
+    for number in range(file.num_row_groups):
+        some.append(number)
+        size += file.metadata.row_group(number).total_byte_size
+        rows += file.metadata.row_group(number).num_rows
+        if size > _GROUP_BYTES or rows > _GROUP_ROWS or number == file.num_row_groups - 1:
+            yield file.read_row_groups(some, use_threads=False)
+            some, size, rows = [], 0, 0
+
+
+def conflict_file(job: Job, number: int) -> Path:
+    """Where the records of a ConflictTask are."""
+    return job.workspace.path("quarantine", split_file(number))
+
+
+_CONFLICTS_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """``quarantine``: that of the version before, for records whose source is no longer at hand; what stood in records
+    of files that were read before ``oldest_kept`` (epoch seconds) is no longer kept."""
+
+    quarantine: Path | None = None
+    oldest_kept: float = 0
+
+
+NOTHING_EARLIER = Earlier()
+
+
+def write_quarantine(
+    engine: Engine, job: Job, folder: Path, outcome: Phase1, totals: Totals, earlier: Earlier = NOTHING_EARLIER
+) -> None:
+    """Write rejected records, conflict losers and refused files below ``folder``.
+
+    Raises BalanceError where a record is missing.
+    """
+    quarantine = Quarantine(folder / "quarantine")
+    with stage("publish"):
+        quarantine.write_refused(outcome.refused)
+        rejected = quarantine.write_rejected(
+            (split.result.split, split.result.start, split.first_line, reject_file(job, split.result.split))
+            for split in outcome.splits
+            if split.result.rejected
+        )
+    places = {split.result.split.number: (split, file) for file in outcome.ledgers for split in file.splits}
+    tasks: list[ConflictTask] = []
+    for (number,), group in conflict_places(job).group_by("split", maintain_order=True):
+        placed, file = places[int(str(number))]
+        offsets = group["offset"].to_list()
+        for first in range(0, len(offsets), _CONFLICTS_AT_ONCE):
+            some = tuple(offsets[first : first + _CONFLICTS_AT_ONCE])
+            where = placed.result.split, placed.result.start, placed.first_line
+            before = (str(earlier.quarantine), file.listed_as) if earlier.quarantine and file.listed_as else ("", "")
+            forgotten = file.read_at < earlier.oldest_kept
+            tasks.append(ConflictTask(len(tasks), *where, some, file.at_hand, *before, forgotten))
+    run_all(engine, fetch_conflicts, tasks, lambda _: None)
+    with stage("publish"):
+        conflicts = quarantine.write_conflicts(conflict_file(job, task.number) for task in tasks)
+    expected = sum(split.result.rejected for split in outcome.splits), totals.conflicts
+    if (rejected, conflicts) != expected:
+        raise BalanceError(
+            f"the quarantine holds {rejected} rejected records and {conflicts} conflicts, expected {expected[0]} and "
+            f"{expected[1]}. Nothing was published. This is a fault in the program; please report it."
+        )

@@ -1,0 +1,1 @@
+"""Bytes of logs → verified rows."""

@@ -1,0 +1,222 @@
+"""Compressed inputs: which files are, and how one is expanded, whole or not at all, in bounded memory and disk.
+
+Gzip (RFC 1952) with any number of members; Zstandard (RFC 8878) with any number of frames, skippable ones included.
+"""
+
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import xxhash
+
+from pipeline.errors import FileRefused
+from utils.units import format_size
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+
+SMALL_BYTES = 16 * 2**20
+"""Any archive may expand to this much, whatever its own size."""
+DISK_RESERVE = 512 * 2**20
+"""Room that expansion leaves free on the disk."""
+_READ_BYTES = 2**16
+_STEP_BYTES = 2**20
+_WINDOW_LOG = 27
+"""Frames that ask for a longer window (128 MiB, the limit of the zstd program) would not fit a worker's memory."""
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """An archive, expanded: ``spool`` holds ``size`` bytes; ``stamp`` and ``content_hash`` are the archive's own."""
+
+    spool: str
+    size: int
+    stamp: tuple[int, int, int]
+    content_hash: str
+
+
+class _Frame(Protocol):
+    """One gzip member or zstd frame while it is expanded."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _GzipMember:
+    """zlib's decompressor with the interface of the others: what it has not taken yet stays inside."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        out = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        self.needs_input = not self._inner.unconsumed_tail and len(out) < max_length
+        return out
+
+
+def _zstd_frame() -> _Frame:
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG})
+
+
+@dataclass(frozen=True)
+class _Format:
+    name: str
+    begin: Callable[[], _Frame]
+
+
+_FORMATS = {".gz": _Format("gzip", _GzipMember), ".zst": _Format("zstd", _zstd_frame)}
+
+
+ARCHIVE_SUFFIXES = tuple(_FORMATS)
+"""Endings of compressed inputs, after ``.csv`` or ``.tsv``."""
+
+
+def is_archive(path: str) -> bool:
+    """Whether the file's name says that it is compressed."""
+    return path.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def expand_file(path: str, spool: Path, max_ratio: int, report: Callable[[int], None]) -> Expanded:
+    """Expand the archive ``path`` into the new file ``spool``; ``report`` is told its bytes as they are read.
+
+    Raises FileRefused, and leaves no ``spool``, where the archive cannot be read, is truncated or corrupt, has bytes
+    after its end, expands to more than ``max_ratio`` times its size (and SMALL_BYTES), or the disk has no room.
+    """
+    try:
+        with _open(path) as source, spool.open("xb") as target:
+            status = os.fstat(source.fileno())
+            stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
+            limit = max(SMALL_BYTES, status.st_size * max_ratio)
+            content = xxhash.xxh3_128()
+            pieces = _read_pieces(source, content.update, report)
+            size = unchecked = 0
+            for data in _expand(pieces, _FORMATS[Path(path).suffix.lower()]):
+                size += len(data)
+                if size > limit:
+                    raise FileRefused(
+                        f"it expands to more than {format_size(limit)} from {format_size(status.st_size)}, which a "
+                        "harmless log hardly does. If it is one, raise MAX_EXPANSION_RATIO and run again."
+                    )
+                unchecked -= len(data)
+                if unchecked < 0:
+                    _check_room(spool.parent, size)
+                    unchecked = SMALL_BYTES
+                target.write(data)
+            return Expanded(str(spool), size, stamp, content.hexdigest())
+    except BaseException:
+        spool.unlink(missing_ok=True)
+        raise
+
+
+def expand_beginning(path: str, spool: Path, most: int) -> Expanded:
+    """Expand about the first ``most`` bytes of text into the new file ``spool``; ``size`` is what all of it may be.
+
+    Raises FileRefused where that fails.
+    """
+    read = 0
+
+    def report(number: int) -> None:
+        nonlocal read
+        read += number
+
+    with _open(path) as source, spool.open("xb") as target:
+        status = os.fstat(source.fileno())
+        size, whole = 0, True
+        for data in _expand(_read_pieces(source, bytes, report), _FORMATS[Path(path).suffix.lower()]):
+            size += target.write(data)
+            if size >= most:
+                whole = False
+                break
+    read = min(status.st_size, read + _READ_BYTES)  # the last piece was not reported yet
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
+    return Expanded(str(spool), size if whole else max(size, size * status.st_size // read), stamp, "")
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as fault:
+        raise FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.") from fault
+
+
+def _check_room(folder: Path, expanded: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < DISK_RESERVE + SMALL_BYTES:
+        raise FileRefused(
+            f"the disk of the intermediate folder has too little room for it: {format_size(free)} are free after it "
+            f"was expanded to {format_size(expanded)}, and {format_size(DISK_RESERVE)} must stay free. Free some room, "
+            "or name a folder on another disk with --intermediate, and run again."
+        )
+
+
+def _read_pieces(source: BinaryIO, update: Callable[[bytes], object], report: Callable[[int], None]) -> Iterator[bytes]:
+    while True:
+        try:
+            data = source.read(_READ_BYTES)
+        except OSError as fault:
+            raise FileRefused(f"cannot be read near byte {source.tell()}: {fault.strerror}.") from fault
+        if not data:
+            return
+        update(data)
+        yield data
+        report(len(data))
+
+
+def _expand(pieces: Iterator[bytes], form: _Format) -> Iterator[bytes]:
+    """What an archive holds, at most ``_STEP_BYTES`` at a time, so that a bomb fills no memory."""
+    frame: _Frame | None = None
+    read = frames = 0
+    for data in pieces:
+        read += len(data)
+        while data or (frame and not frame.needs_input):
+            if frame is None:
+                frame = form.begin()
+            try:
+                yield frame.decompress(data, _STEP_BYTES)
+            except (zlib.error, zstd.ZstdError) as fault:
+                raise FileRefused(_damage(form, frames, read, str(fault))) from fault
+            data = b""
+            if frame.eof:
+                data, frame = frame.unused_data, None
+                frames += 1
+    if frame or not frames:
+        raise FileRefused(
+            f"the {form.name} archive is truncated: it ends after {read} bytes, in the middle. Deliver it again."
+        )
+
+
+def _damage(form: _Format, frames: int, read: int, fault: str) -> str:
+    if frames:
+        return (
+            f"the {form.name} archive is corrupt, or other bytes follow it: before byte {read}, after {frames} whole "
+            f"part(s): {fault}. Deliver it again."
+        )
+    return (
+        f"it is no {form.name} archive, or a corrupt one: before byte {read}: {fault}. Deliver it again, or name it "
+        "without the ending if it is not compressed."
+    )

@@ -1,0 +1,241 @@
+"""Verified batches of one split: good rows, rejected records, and counts that balance.
+
+Bytes are read in chunks of whole lines. A plain chunk goes through the compiled parser, where there is one; any other
+is parsed by Polars as text. The scanner checks either result against the bytes. A chunk that does not pass is read
+again carefully: plain lines by Polars, the others record by record; and what that finds must equal the scanner's own
+count of records, or the file is refused.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import polars as pl
+
+from pipeline.errors import FileRefused
+from pipeline.reading import scanner, text_parser, values
+from pipeline.reading.careful_parser import parse_carefully
+from pipeline.reading.compiled_parser import PlainParser
+from pipeline.reading.header import Header
+from pipeline.reading.record_rules import BoundRule, apply_rules
+from pipeline.reading.single_record import RECORD_TOO_LONG
+from pipeline.reading.splits import Split
+from pipeline.reading.text_parser import NO_REJECTED, REJECTED, Positions, TextColumns, check, rejected_frame
+from pipeline.timing import stage
+
+_NO_ROWS = pl.DataFrame()
+_MOST_LINES = 50_000
+"""Lines of a chunk that may each become an object; a chunk of logs has fewer, one of rubbish a million."""
+_NEAR = 32
+"""A chunk's share that is read beyond it at first."""
+
+
+@dataclass
+class Batch:
+    """The records of one chunk.
+
+    ``rows`` has the good ones that the compiled parser did not take (no columns if none): log_id, user_id, ip_address
+    (String), micro_minutes (Int64), offset (UInt32, bytes from the split's start), and, where timestamps decide,
+    timestamp (Int64, microseconds since 1970 UTC, or null). ``rejected``: as ``REJECTED``.
+    ``length`` is in bytes, ``lines`` in physical lines. ``warned`` counts rows that break a warning rule.
+    """
+
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+    records: int
+    blank_lines: int
+    lines: int
+    length: int
+    warned: Counter[str]
+
+
+@dataclass
+class SplitReader:
+    """Iterates over the batches of a split; ``start`` and ``stop`` tell the bytes that it really covered."""
+
+    split: Split
+    stream: BinaryIO
+    chunk_bytes: int
+    max_record: int
+    plain: PlainParser | None = None
+    rules: tuple[BoundRule, ...] = ()
+    start: int = 0
+    stop: int = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        split = self.split
+        self.start = self.stop = split.start if split.exact else self._next_line(split.start - 1)
+        line = 0
+        while self.stop < split.stop:
+            batch = self._read_batch(self.stop, line)
+            self.stop += batch.length
+            line += batch.lines
+            yield batch
+
+    def _read_batch(self, position: int, line: int) -> Batch:
+        """The batch that begins at ``position``, on line ``line`` of the split."""
+        data = self._read(position, min(self.chunk_bytes, self.split.stop - position))
+        end = data.rfind(b"\n") + 1
+        if end == 0:
+            data = self._finish_line(position, data)
+            end = len(data)
+        if not data.endswith(b"\n", 0, end):
+            if len(data) > self.max_record + 1:
+                return self._overlong(position, data, line)
+            data += b"\n"  # the last line of a file need not end
+            end = len(data)
+        found = None
+        if self.plain:
+            with stage("parse, hash, geo", end):
+                found = self.plain.parse(data, end, position - self.start)
+        if found:
+            tally = scanner.Tally(found.lines, 0, found.lines, end)
+            return self._batch(found.doubtful, data, position, line, tally)
+        chunk = _first_lines(data[:end])
+        header = self.split.header
+        texts = None if b'""' in chunk else text_parser.parse(chunk, header)  # doubled quotes never pass
+        starts = None if texts is None else check(chunk, texts, header, self.max_record)
+        if texts is None or starts is None:
+            return self._read_carefully(position, chunk, line)
+        columns = TextColumns(texts, starts, _line_stops(chunk, starts), np.arange(len(starts)))
+        return self._batch(columns, chunk, position, line, scanner.Tally(len(starts), 0, len(starts), len(chunk)))
+
+    def _read_carefully(self, position: int, chunk: bytes, line: int) -> Batch:
+        """The same for a chunk that is not clean; a record may continue beyond it."""
+        limit = len(chunk)
+        header = self.split.header
+        shape = (limit, ord(header.delimiter), header.fields, self.max_record)
+        # Few records go far beyond the chunk, and reading a mebibyte for each stretch of rubbish takes its time.
+        near = self._read(position + limit, min(self.chunk_bytes // _NEAR, self.max_record)) if b'"' in chunk else b""
+        data = chunk + near[: near.rfind(b"\n") + 1]
+        with stage("verify", limit):
+            tally = scanner.tally(data, *shape)
+            if tally.unfinished:
+                data = chunk + self._read(position + limit, self.max_record + 2)
+                if not data.endswith(b"\n"):
+                    data += b"\n"
+                tally = scanner.tally(data, *shape)
+        with stage("parse"):
+            columns = parse_carefully(data, limit, header, self.max_record, trust_polars=True)
+            if columns is None or columns.records != tally.records:
+                columns = parse_carefully(data, limit, header, self.max_record, trust_polars=False)
+        if columns is None or columns.records != tally.records:
+            found = "nothing" if columns is None else f"{columns.records} records"
+            raise FileRefused(
+                f"it does not balance near byte {position}: the scanner counts {tally.records} records, "
+                f"the parser found {found}. A fault in the program; please report it with that part of the file."
+            )
+        return self._batch(columns, data, position, line, tally)
+
+    def _batch(self, columns: TextColumns, data: bytes, position: int, line: int, tally: scanner.Tally) -> Batch:
+        base = position - self.start
+        length = min(tally.length, self.split.size - position)  # without a line end that was supplied
+        if not columns.records:
+            return Batch(_NO_ROWS, NO_REJECTED, tally.records, tally.blank_lines, tally.lines, length, Counter())
+        with stage("parse"):
+            rows = judge_values(columns, data, self.split.header, self.rules)
+        rows = rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
+        rejected = columns.rejected.with_columns(pl.col("line") + line, pl.col("offset") + base)
+        return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length, columns.warned)
+
+    def _overlong(self, position: int, head: bytes, line: int) -> Batch:
+        """A line beyond ``max_record``: one rejected record, of which the first ``max_record`` bytes are kept."""
+        end = self._next_line(position + len(head))
+        place = (line, position - self.start)
+        rejected = pl.DataFrame(
+            [(*place, RECORD_TOO_LONG, None, None, head[: self.max_record])], schema=REJECTED, orient="row"
+        )
+        return Batch(_NO_ROWS, rejected, 1, 0, 1, end - position, Counter())
+
+    def _finish_line(self, position: int, data: bytes) -> bytes:
+        """``data`` and what follows it to the next line end, the file's end or just beyond ``max_record``."""
+        parts, have, step = [data], len(data), max(256, self.chunk_bytes // 64)
+        while have <= self.max_record + 2:
+            more = self._read(position + have, step)
+            if not more:
+                break
+            end = more.find(b"\n") + 1
+            parts.append(more[:end] if end else more)
+            if end:
+                break
+            have += len(more)
+            step *= 2
+        return b"".join(parts)
+
+    def _next_line(self, position: int) -> int:
+        """Start of the first line after the first line end at or after ``position``; the file's size if none."""
+        while data := self._read(position, 1 << 16):
+            end = data.find(b"\n") + 1
+            if end:
+                return position + end
+            position += len(data)
+        return position
+
+    def _read(self, position: int, size: int) -> bytes:
+        wanted = max(0, min(size, self.split.size - position))
+        try:
+            with stage("read", wanted):
+                self.stream.seek(position)
+                data = self.stream.read(wanted)
+        except OSError as fault:
+            raise FileRefused(f"cannot be read near byte {position}: {fault.strerror}.") from fault
+        if len(data) < wanted:
+            raise FileRefused("it became shorter while it was read. Run again when it is complete.")
+        return data
+
+
+def _first_lines(chunk: bytes) -> bytes:
+    """``chunk``, or its first lines where it has very many: the next batch begins behind them."""
+    if chunk.count(b"\n") <= _MOST_LINES:
+        return chunk
+    ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == scanner.LF)
+    return chunk[: ends[_MOST_LINES - 1] + 1]
+
+
+def _line_stops(data: bytes, starts: Positions) -> Positions:
+    """Where lines end that begin at ``starts``, one after the other, without their line ends."""
+    array = np.frombuffer(data, np.uint8)
+    ends = np.append(starts[1:], len(data)) - 1
+    stops: Positions = ends - ((array[ends - 1] == scanner.CR) & (ends > starts))
+    return stops
+
+
+def judge_values(columns: TextColumns, data: bytes, header: Header, rules: tuple[BoundRule, ...]) -> pl.DataFrame:
+    """The rows whose values are valid, in order of offset unless read one by one; the others join ``rejected``."""
+    texts = columns.texts
+    names = {role: header.names[place] for role, place in header.columns.items()}
+    micro, faults = values.micro_minutes(texts["watch_time"])
+    reasons = {row: (reason, "watch_time") for row, reason in faults.items()}
+    reasons |= dict.fromkeys(values.blank_rows(texts["user_id"]), (values.BLANK_USER_ID, "user_id"))
+    reasons |= dict.fromkeys(values.blank_rows(texts["log_id"]), (values.BLANK_LOG_ID, "log_id"))
+    reasons |= dict.fromkeys(values.repeated_header_rows(texts, names), (values.REPEATED_HEADER, ""))
+    if rules:
+        columns.warned = apply_rules(rules, texts, micro, reasons)
+    rows = pl.DataFrame([texts[role].alias(role) for role in ("log_id", "user_id", "ip_address")]).with_columns(
+        pl.Series("micro_minutes", micro), pl.Series("offset", columns.offsets)
+    )
+    if "timestamp" in texts:
+        rows = rows.with_columns(values.epoch_micros(texts["timestamp"]).alias("timestamp"))
+    if not reasons:
+        return rows
+    keep = np.ones(len(rows), bool)
+    keep[list(reasons)] = False
+    columns.rejected = pl.concat([columns.rejected, _rejected_rows(columns, data, reasons, names)])
+    return rows.filter(pl.Series(keep))
+
+
+def _rejected_rows(
+    columns: TextColumns, data: bytes, reasons: dict[int, tuple[str, str]], names: dict[str, str]
+) -> pl.DataFrame:
+    """The rows of ``reasons`` (row -> reason, role of the column or nothing), as ``REJECTED``."""
+    rows = np.fromiter(reasons, np.int64, len(reasons))
+    why, roles = zip(*reasons.values(), strict=True)
+    role = pl.Series(roles, dtype=pl.String)
+    value = pl.repeat(None, len(rows), dtype=pl.String, eager=True)
+    for one in set(roles) - {""}:
+        value = columns.texts[one].gather(rows).zip_with(role == one, value)
+    column = role.replace_strict(names, default=None, return_dtype=pl.String)
+    bounds = columns.offsets[rows], columns.stops[rows]
+    return rejected_frame(data, columns.lines[rows], *bounds, pl.Series(why, dtype=pl.String), column, value)

@@ -1,0 +1,122 @@
+"""Rules of the user for records, applied to the text columns of a chunk."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+from pipeline.quality import Rule
+from pipeline.reading.header import RULE_COLUMN, Names
+from pipeline.reading.values import exact_micro_minutes
+
+
+@dataclass(frozen=True)
+class BoundRule:
+    """A rule and the column that it is about: its role and the header names that are accepted for it."""
+
+    rule: Rule
+    role: str
+    names: tuple[str, ...]
+
+    @property
+    def rejects(self) -> bool:
+        """Whether a record that breaks it is rejected; else it is counted."""
+        return self.rule.action == "reject"
+
+
+def bind_rules(rules: Iterable[Rule], accepted: Names, read: Names) -> tuple[BoundRule, ...]:
+    """Find the column of each rule; raises ConfigError for a pattern that is no regular expression.
+
+    ``accepted``: header names of every role; ``read``: those of the roles that are read anyway. A rule for one of a
+    role's names holds for all of them.
+    """
+    bound = []
+    for rule in rules:
+        if rule.pattern is not None:
+            _check_pattern(rule, rule.pattern)
+        if rule.column is None:
+            bound.append(BoundRule(rule, "watch_time", accepted["watch_time"]))
+            continue
+        role = next((role for role, names in accepted.items() if rule.column in names), None)
+        names = accepted[role] if role else (rule.column,)
+        bound.append(BoundRule(rule, role if role in read and role else f"{RULE_COLUMN}{names[0]}", names))
+    return tuple(bound)
+
+
+def rule_columns(rules: Iterable[BoundRule], read: Names) -> tuple[dict[str, tuple[str, ...]], Names]:
+    """(columns that a file must have, columns that it may lack): a file without a rule's column cannot be judged by
+    it, so that it is refused where the rule rejects."""
+    required = dict(read) | {bound.role: bound.names for bound in rules if bound.rejects}
+    return required, {bound.role: bound.names for bound in rules if bound.role not in required}
+
+
+def apply_rules(
+    rules: Iterable[BoundRule],
+    texts: Mapping[str, pl.Series],
+    micro: NDArray[np.int64],
+    reasons: dict[int, tuple[str, str]],
+) -> Counter[str]:
+    """Add rows that break a rejecting rule to ``reasons`` (row -> reason, role), unless they are there.
+
+    Returns how many of the rows that are left break each warning rule, by its reason. ``micro``: micro-minutes.
+    """
+    warned: dict[str, NDArray[np.bool_]] = {}
+    for bound in rules:
+        text = texts.get(bound.role)
+        if text is None:
+            continue
+        broken = _broken(bound.rule, text, micro)
+        if not bound.rejects:
+            warned[bound.rule.reason] = broken
+            continue
+        for row in np.flatnonzero(broken).tolist():
+            reasons.setdefault(row, (bound.rule.reason, bound.role))
+    left = np.ones(len(micro), bool)
+    left[list(reasons)] = False
+    return Counter({reason: int((broken & left).sum()) for reason, broken in warned.items()})
+
+
+def _broken(rule: Rule, text: pl.Series, micro: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if rule.max_minutes is not None:
+        most, _ = exact_micro_minutes(repr(rule.max_minutes))
+        return micro > most
+    if rule.allowed is not None:
+        return ~text.is_in(list(rule.allowed)).to_numpy()
+    assert rule.pattern is not None, "a rule has one of the three"
+    return ~text.str.contains(_whole(rule.pattern)).to_numpy()
+
+
+@lru_cache(maxsize=64)
+def _whole(pattern: str) -> str:
+    """The pattern for all of a text. Raises PolarsError where it is no regular expression.
+
+    A comment at the end of a verbose one would hide the bracket, unless a line end is between them.
+    """
+    _compile(pattern)  # alone as well: "a)|(b" is one only in the brackets of the other
+    whole = rf"\A(?:{pattern})\z"
+    try:
+        _compile(whole)
+    except pl.exceptions.PolarsError:
+        whole = f"\\A(?:{pattern}\n)\\z"
+        _compile(whole)
+    return whole
+
+
+def _compile(pattern: str) -> None:
+    pl.Series([""]).str.contains(pattern)
+
+
+def _check_pattern(rule: Rule, pattern: str) -> None:
+    try:
+        _whole(pattern)
+    except pl.exceptions.PolarsError as fault:
+        reason = next((line[7:] for line in str(fault).splitlines() if line.startswith("error:")), "refused")
+        raise ConfigError(
+            f"RECORD_RULES: the pattern {pattern!r} of rule {rule.name!r} is no regular expression: {reason}. "
+            "Expected the syntax of https://docs.rs/regex, which has no look-around. Correct it there."
+        ) from None

@@ -1,0 +1,1 @@
+"""Published versions, the link to the current one, and locks."""

@@ -1,0 +1,143 @@
+"""The output: versions beside the link ``OUTPUT_DIR``, published by one rename, and gone back to."""
+
+import os
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from config import Config
+from pipeline.errors import ConfigError, EnvironmentFault, InputError
+from pipeline.faults import point
+from pipeline.machine import sync
+from pipeline.versions.folders import is_run_folder, make_own
+from pipeline.versions.lock import Lock
+
+
+class Output:
+    """The published versions of one ``OUTPUT_DIR``."""
+
+    def __init__(self, output_dir: str) -> None:
+        self.link = Path(os.path.abspath(output_dir))
+        self.versions = self.link.with_name(self.link.name + ".versions")
+
+    def check(self) -> None:
+        """Raise early where publication could not work: what stands at OUTPUT_DIR, and whether links are possible."""
+        self.check_place()
+        try:
+            make_own(self.versions, "--output")
+            probe = self.versions / f".probe-{os.getpid()}"
+            probe.unlink(missing_ok=True)
+            probe.symlink_to("nowhere")
+            probe.unlink()
+        except OSError as fault:
+            raise EnvironmentFault(
+                f"cannot write symbolic links in {str(self.versions)!r}: {fault.strerror or fault}. "
+                "Choose an --output on a file system that has them and where you may write."
+            ) from fault
+
+    def check_place(self) -> None:
+        """Raise ConfigError where OUTPUT_DIR is neither free nor a link of ours; changes nothing."""
+        if self.link.is_symlink():
+            target = Path(os.path.abspath(self.link.parent / os.readlink(self.link)))
+            if not target.is_relative_to(self.versions):
+                raise ConfigError(
+                    f"OUTPUT_DIR {str(self.link)!r} is a link to {str(target)!r}, which Logmill did not make. "
+                    "Remove the link, or choose another --output."
+                )
+        elif self.link.is_mount() or self.link.exists():
+            kind = "a mount point" if self.link.is_mount() else "a file or folder that Logmill did not make"
+            raise ConfigError(
+                f"OUTPUT_DIR {str(self.link)!r} is {kind}; it must be free, because it becomes a link to the current "
+                "version. Choose another --output, or move it away (in Docker: mount its parent folder)."
+            )
+
+    def current(self) -> str | None:
+        """The version that the link shows; None where nothing is published."""
+        if not self.link.is_symlink():
+            return None
+        shown = (self.link.parent / os.readlink(self.link)).parent
+        return shown.name if is_run_folder(shown) else None
+
+    def version_names(self) -> list[str]:
+        """The versions that are kept, in the order in which they were published."""
+        folders = [path for path in self.versions.iterdir() if is_run_folder(path)] if self.versions.is_dir() else []
+        folders.sort(key=lambda path: path.stat().st_mtime_ns)  # ids of one second are in no order
+        return [path.name for path in folders]
+
+    def remove(self, version: str) -> None:
+        """Remove a version that the link does not show."""
+        shutil.rmtree(self.versions / version, ignore_errors=True)
+
+    def begin(self, version: str) -> Path:
+        """A hidden folder for the new version, with its ``data`` folder."""
+        folder = self.versions / f".new-{version}"
+        (folder / "data").mkdir(parents=True)
+        return folder
+
+    def discard(self) -> None:
+        """Remove the folders of versions that were begun and not published."""
+        for leftover in self.versions.iterdir():
+            if is_run_folder(leftover, ".new-"):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+    def publish(self, folder: Path, version: str, keep: int) -> None:
+        """Make the finished ``folder`` the current version at one instant, and drop the oldest versions beyond
+        ``keep``, last of all the one that was current until now: after a rollback that may be the oldest."""
+        shown = self.current()
+        (folder / "data" / "_SUCCESS").touch()
+        self._make_latest(folder)
+        for place, _, files in os.walk(folder):
+            for name in files:
+                point("publish.sync")
+                sync(Path(place) / name)
+            sync(Path(place))
+        point("publish.rename")
+        folder.rename(self.versions / version)
+        sync(self.versions)
+        self.show(version)
+        others = sorted((name for name in self.version_names() if name != version), key=lambda name: name == shown)
+        for name in others[: len(others) - (keep - 1)]:
+            point("publish.remove")
+            self.remove(name)
+
+    def _make_latest(self, folder: Path) -> None:
+        """Versions are in order of their folders' times, also where the clock was set back since the last one."""
+        latest = max((path.stat().st_mtime_ns for path in self.versions.iterdir() if is_run_folder(path)), default=0)
+        if folder.stat().st_mtime_ns <= latest:
+            os.utime(folder, ns=(latest + 1, latest + 1))
+
+    def show(self, version: str) -> None:
+        """Let the link show a version that is there, at one instant."""
+        fresh = self.versions / ".link"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(Path(self.versions.name) / version / "data")
+        point("publish.link")
+        fresh.replace(self.link)
+        point("publish.link.done")
+        sync(self.link.parent)
+
+
+def roll_back(config: Config, version: str | None) -> tuple[str, str]:
+    """Show ``version``, or else the one published before the current; returns (current until now, current now).
+
+    Raises InputError where there is no such version, EnvironmentFault where a run holds the output.
+    """
+    output = Output(config.OUTPUT_DIR)
+    output.check_place()
+    current, names = output.current(), output.version_names()
+    if current is None:
+        raise InputError(
+            f"nothing is published at {config.OUTPUT_DIR!r}: expected the link that a run makes. Name the right place "
+            "with --output."
+        )
+    earlier = names[: names.index(current)] if current in names else names
+    shown = ", ".join(name for name in names if name != current) or "none"
+    if version is None and not earlier:
+        raise InputError(f"there is no version before {current}. Kept besides it: {shown} (KEEP_VERSIONS).")
+    target = version or earlier[-1]
+    if target not in names:
+        raise InputError(f"there is no version {target!r}. Kept besides {current}, which is shown: {shown}.")
+    with Lock(output.versions, f"rollback-{time.time_ns()}-{uuid.uuid4().hex[:6]}"):
+        output.show(target)
+    return current, target
