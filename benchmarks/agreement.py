@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 
 _SLACK = 1e-9
-"""Share of a total by which floating-point sums of up to a million numbers, in any order, may differ."""
+"""RunDelta of a total by which floating-point sums of up to a million numbers, in any order, may differ."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import NoReturn
 from cli.commands import COMMANDS
 from cli.options import COMMON
 from pipeline.errors import ConfigError
-from pipeline.planning.run_settings import NOTHING_SPECIAL, Request
+from pipeline.planning.run_settings import NO_OPTIONS, RunOptions
 
 EXIT_CODES = """\
 exit codes: 0 done · 1 fault in the program, nothing published · 2 usage or configuration
@@ -36,7 +36,7 @@ class Arguments:
     quiet: bool = False
     debug: bool = False
     generate_into: str | None = None
-    request: Request = NOTHING_SPECIAL
+    options: RunOptions = NO_OPTIONS
     dry_run: bool = False
     profile: bool = False
     version: str | None = None
@@ -65,12 +65,12 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         hint = f"Did you mean {close[0]}?" if close else "See: python main.py --help"
         raise ConfigError(f"unknown command {command!r}: expected {' or '.join(COMMANDS)}. {hint}")
     given = vars(make_parser(command).parse_args(rest))
-    asked = {field.name: given.pop(field.name) for field in fields(Request) if field.name in given}
+    asked = {field.name: given.pop(field.name) for field in fields(RunOptions) if field.name in given}
     if "replay" in asked:
         asked["replay"] = tuple(asked["replay"])
     settings = {name: given.pop(name) for name in list(given) if name.isupper()}
     settings = {name: value for name, value in settings.items() if value is not None}
-    return Arguments(command=command, settings=settings, request=Request(**asked), **given)
+    return Arguments(command=command, settings=settings, options=RunOptions(**asked), **given)
 
 
 def make_parser(command: str) -> argparse.ArgumentParser:

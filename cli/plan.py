@@ -17,16 +17,16 @@ from pipeline.machine import display_name
 from utils.units import format_seconds, format_size
 
 if TYPE_CHECKING:
-    from pipeline.inspection.plan import Forecast
+    from pipeline.inspection.plan import RunPlan
 
 MAX_LISTED = 10
 
 
 def plan_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answers with tables or one JSON object; changes nothing. Raises LogmillError where a run could not begin."""
-    from pipeline.inspection.plan import forecast_run
+    from pipeline.inspection.plan import plan_run
 
-    found = forecast_run(config, arguments.request)
+    found = plan_run(config, arguments.options)
     if answer.as_json:
         answer.give(_as_json(found, config))
     elif not arguments.quiet:
@@ -34,7 +34,7 @@ def plan_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     return 0
 
 
-def _as_json(found: "Forecast", config: Config) -> dict[str, object]:
+def _as_json(found: "RunPlan", config: Config) -> dict[str, object]:
     return {
         "engine": found.engine,
         "files": _states(found),
@@ -44,19 +44,19 @@ def _as_json(found: "Forecast", config: Config) -> dict[str, object]:
         "bytes": found.sample.text_bytes,
         "records": found.sample.rows,
         "result_rows": found.sample.result_rows,
-        "plan": asdict(found.plan) | {"memory_limit": config.MEMORY_LIMIT},
+        "plan": asdict(found.sizes) | {"memory_limit": config.MEMORY_LIMIT},
         "prediction": found.prediction.as_numbers(),
         "learned": found.learned,
     }
 
 
-def _states(found: "Forecast") -> dict[str, int]:
+def _states(found: "RunPlan") -> dict[str, int]:
     return dict(sorted(Counter(state.state for state in found.stock.states).items()))
 
 
-def _print(found: "Forecast", config: Config) -> None:
+def _print(found: "RunPlan", config: Config) -> None:
     console = PipeConsole(markup=False, highlight=False, emoji=False)
-    plan, predicted, sample = found.plan, found.prediction, found.sample
+    sizes, predicted, sample = found.sizes, found.prediction, found.sample
     files = ", ".join(f"{count:,} {state}" for state, count in _states(found).items()) or "none"
     input_rows = [
         ("files", files),
@@ -65,9 +65,9 @@ def _print(found: "Forecast", config: Config) -> None:
     ]
     plan_rows = [
         ("engine", found.engine),
-        ("workers", f"{plan.workers:,}"),
-        ("splits", f"of {format_size(plan.split_bytes)}, rows of at most {format_size(plan.held_bytes)} at once"),
-        ("buckets", f"{plan.buckets:,}, at most {plan.bucket_rows:,} rows at once"),
+        ("workers", f"{sizes.workers:,}"),
+        ("splits", f"of {format_size(sizes.split_bytes)}, rows of at most {format_size(sizes.held_bytes)} at once"),
+        ("buckets", f"{sizes.buckets:,}, at most {sizes.bucket_rows:,} rows at once"),
     ]
     pace = "by earlier runs on this machine" if found.learned else "by the shipped figures: nothing has run here yet"
     phases = (predicted.phase1_seconds, predicted.phase2_seconds, predicted.publish_seconds)

@@ -9,7 +9,7 @@ def rollback_command(arguments: Arguments, config: Config, answer: Answer) -> in
     """Answers with both versions. Raises as of ``roll_back``."""
     from pipeline.versions.output_link import roll_back
 
-    before, now = roll_back(config, arguments.version)
+    before, now = roll_back(config.OUTPUT_DIR, arguments.version)
     if answer.as_json:
         answer.give({"before": before, "current": now, "output": config.OUTPUT_DIR})
     elif not arguments.quiet:

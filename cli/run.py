@@ -34,16 +34,16 @@ def process(arguments: Arguments, config: Config, answer: Answer) -> int:
         gc.freeze()
         gc.enable()
         with open_progress(arguments.quiet) as progress:
-            result = run(config, progress, arguments.request, workers)
+            result = run(config, progress, arguments.options, workers)
     return answer_result(arguments, config, answer, result)
 
 
 def show_plan(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answers with what a run would do with every file; changes nothing."""
     from cli.status import print_files
-    from pipeline.inspection.plan import plan_run
+    from pipeline.inspection.plan import list_file_states
 
-    files = plan_run(config, arguments.request)
+    files = list_file_states(config, arguments.options)
     if answer.as_json:
         answer.give({"files": [asdict(file) for file in files]})
     elif not arguments.quiet:

@@ -20,7 +20,7 @@ _POLARS_ERROR = re.compile(r"\(os error ([0-9]+)\)")
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
+def os_errors_explained() -> Iterator[None]:
     """A full disk and the like is no fault of the program."""
     try:
         yield

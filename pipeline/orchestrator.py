@@ -1,56 +1,40 @@
 """The data path of one run, from the input folder to the published version."""
 
-import shutil
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from config import Config
-from pipeline.aggregate.driver import fewest_buckets, largest_bucket
-from pipeline.aggregate.incremental.driver import aggregate_from, compare
-from pipeline.engines import Engine
-from pipeline.engines.choose import choose_engine, takes_sql
+from pipeline.aggregate.add_up import add_up, plan_phase2
+from pipeline.aggregate.incremental.driver import previous_version
+from pipeline.engines.choose import choose_engine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
-from pipeline.engines.workers import Workers
-from pipeline.exchange.workspace import Workspace
-from pipeline.history.carry_over import finest_buckets, take_over
-from pipeline.history.replays import Replays
-from pipeline.history.state import open_history
-from pipeline.machine import cache_folder, display_name, told_plainly
-from pipeline.native.build import compile_kernel
-from pipeline.planning.disk import check_disk
-from pipeline.planning.pace import load_pace, save_pace
-from pipeline.planning.planner import plan
-from pipeline.planning.prediction import Work, learn, predict
-from pipeline.planning.run_settings import NOTHING_SPECIAL, Request, Setup
-from pipeline.planning.sample import take_sample
-from pipeline.preprocess.context import fingerprint
+from pipeline.engines.workers import KERNEL_MODULES, Workers
+from pipeline.history.carry_over import carry_over
+from pipeline.history.journal import Journal
+from pipeline.history.place import compare_with_history, open_place
+from pipeline.machine import cache_folder, os_errors_explained
+from pipeline.planning.pace import save_pace
+from pipeline.planning.planner import check_disk, choose_sizes
+from pipeline.planning.prediction import forecast_run, learn
+from pipeline.planning.run_settings import NO_OPTIONS, RunOptions, read_settings
 from pipeline.preprocess.driver import read_files
-from pipeline.publish import report
-from pipeline.publish.notes import BY_SQL, column_layouts, decisions, missing_columns, why_anew
-from pipeline.publish.quarantine import Earlier, write_quarantine
-from pipeline.publish.region_files import NOTHING_WRITTEN, Written, write_output
-from pipeline.publish.result import RunResult, make_result, nothing_left, stays
-from pipeline.publish.run_record import counts_for_the_next, report_files, write_geo, write_run_record
-from pipeline.publish.verify import check_balance, check_quality
-from pipeline.quality import failure
-from pipeline.reading.input_files import list_inputs, refuse_outside
-from pipeline.reading.open_inputs import open_files
-from pipeline.timing import Progress, Span, Spent, WatchedProgress, _Clock, stage, sum_up, take
+from pipeline.publish.result import RunFacts, RunResult, nothing_counts_result, unchanged_result
+from pipeline.publish.run_record import counts_for_the_next, log_files
+from pipeline.publish.verify import verify
+from pipeline.publish.version import record_failure, record_stopped, write_version
+from pipeline.reading.input_files import find_input
+from pipeline.reading.open_inputs import open_inputs
+from pipeline.timing import Progress, Watch, stage
 from pipeline.versions.catalog import repeats
-from pipeline.versions.folders import is_run_folder, new_run_id
-from pipeline.versions.lock import Lock
+from pipeline.versions.folders import new_run_id
 from pipeline.versions.output_link import Output
-from pipeline.versions.retention import oldest_kept, remove_expired
-from utils.metrics import PeakMemory, usable_cores
 
 
 def run(
-    config: Config, progress: Progress, request: Request = NOTHING_SPECIAL, started: Workers | None = None
+    config: Config, progress: Progress, options: RunOptions = NO_OPTIONS, started: Workers | None = None
 ) -> RunResult:
     """Process the input into a new published version, going on from what earlier runs have read.
 
@@ -58,268 +42,123 @@ def run(
     ``failed``, with nothing published, where every file was refused or a quality gate failed. Raises LogmillError where
     the run cannot go on; nothing is published then. ``started``: worker processes, if there are any already.
     """
-    this = _Run(config, progress)
-    this.find_inputs(request)
-    with told_plainly(), ExitStack() as held:
-        this.begin(held, request, started)
-        this.take_inventory(request)
-        this.start_spark(held)
-        this.read(held)
-        if not this.anything_counts():
-            return this.fail()
-        this.aggregate()
-        this.check()
-        return this.stop() if this.stopped else this.publish(held)
+    run_id = new_run_id()
+    with Watch(run_id, progress) as watch, os_errors_explained(), ExitStack() as held:
+        settings = read_settings(config)
+        watch.progress.event("run_started", run_id=run_id)
+        output = Output(config.OUTPUT_DIR)
+        output.check()
+        choice = choose_engine(config)
+        found = find_input(config.INPUT_DIR, would_go=output.current() if options.prune_missing else None)
+        place = held.enter_context(
+            open_place(config, run_id, replay=options.replay, full_refresh=options.full_refresh, add=options.add)
+        )
+        sizes = choose_sizes(config, (), spark=choice.spark)  # the number of workers does not depend on the input
+        # After the workspace, which must outlive the workers that write to it.
+        pool = held.enter_context(LocalEngine(sizes.workers, started))
+        watch.follow(pool)
+        geo, library = settings.load_geo(), settings.find_library()
+        begin_seconds = watch.seconds().total
 
+        fingerprint = settings.fingerprint(geo)
+        intake = compare_with_history(place, found.paths, fingerprint, prune_missing=options.prune_missing)
+        to_read = intake.inventory.to_read
+        logs = open_inputs(pool, to_read, settings.headers, config.MAX_EXPANSION_RATIO, place.workspace, watch.progress)
+        place.replays.refuse_faulty(logs.refused)
+        check_disk(config.INTERMEDIATE_DIR, logs.files)
+        sizes = choose_sizes(config, logs.files, spark=choice.spark, least_buckets=intake.inventory.finest_buckets)
+        # Spark starts beside Phase 1.
+        spark = (
+            held.enter_context(SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES))
+            if choice.spark
+            else None
+        )
+        journal = held.enter_context(place.history.open_journal(intake.inventory, fingerprint))
 
-class _Run:
-    """The steps of one run, in the order of ``run``, and what they hand on."""
-
-    def __init__(self, config: Config, progress: Progress) -> None:
-        """Check what needs no input. Raises ConfigError or EnvironmentFault."""
-        self.config = config
-        self.clock = _Clock()
-        take()  # of a run before, in this process
-        self.spent: list[dict[str, Spent]] = []
-        self.progress = WatchedProgress(progress)
-        self.run_id = new_run_id()
-        self.setup = Setup.of(config)
-        self.progress.event("run_started", run_id=self.run_id)
-        self.output = Output(config.OUTPUT_DIR)
-        self.output.check()
-        self.choice = choose_engine(config)
-        self.spark: SparkEngine | None = None
-
-    def find_inputs(self, request: Request) -> None:
-        """List the files of the input. Raises InputError where there are none."""
-        source, current = self.config.INPUT_DIR, self.output.current()
-        paths, self.skipped = list_inputs(source, would_go=current if request.prune_missing else None)
-        self.paths, self.outside = refuse_outside(source, paths)
-
-    def begin(self, held: ExitStack, request: Request, started: Workers | None) -> None:
-        """Lock both folders, recover what earlier runs left, start the workers."""
-        config, output = self.config, self.output
-        self.memory = held.enter_context(PeakMemory())
-        held.enter_context(Lock(config.INTERMEDIATE_DIR, self.run_id))
-        held.enter_context(Lock(output.versions, self.run_id))
-        output.discard()
-        now = time.time()
-        self.oldest_kept = oldest_kept(config.QUARANTINE_RETENTION_DAYS, now)
-        self.expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, now)
-        self.replays = held.enter_context(Replays(output.versions, config.INPUT_DIR))
-        self.history = held.enter_context(open_history(config.INTERMEDIATE_DIR, output, request.full_refresh))
-        self.forgotten = self.history.forget_texts(self.oldest_kept)
-        self.sources = self.history.check_source(config.INPUT_DIR, request.add)
-        self.replays.add(request.replay)
-        self.sizes = plan(config, [], spark=self.choice.spark)  # the workers do not depend on the input
-        # Before the pool, so that it outlives the workers.
-        self.workspace = held.enter_context(_workspace(config, self.run_id, self.history.base_folder))
-        self.pool = held.enter_context(LocalEngine(self.sizes.workers, started=started))
-        self.engine: Engine = self.pool
-        self.geo = self.setup.load_geo()
-        self.kernel, self.no_kernel = compile_kernel(cache_folder()) if config.COMPILED_PARSER else (None, "")
-        self.job = self.setup.make_job(self.workspace, self.sizes, self.geo, self.kernel)
-        self._hand_out_job()
-        self.begun = self.clock.seconds().total
-
-    def take_inventory(self, request: Request) -> None:
-        """Find what is new, and how large its pieces shall be."""
-        self.mark = fingerprint(self.job, self.setup.columns)
-        inventory = self.history.take_inventory([*self.paths, *self.replays.paths], self.mark)
-        self.inventory = inventory
-        self.departed = self.history.departed(inventory, self.mark, self.replays.folder, request.prune_missing)
-        self.files, self.refused = open_files(self.pool, self.setup, inventory.to_read, self.progress)
-        self.replays.refuse_faulty(self.refused)
-        check_disk(self.config.INTERMEDIATE_DIR, self.files)
-        finest = finest_buckets(inventory)
-        self.sizes = plan(self.config, self.files, spark=self.choice.spark, least_buckets=finest)
-        self.job = self.setup.make_job(self.workspace, self.sizes, self.geo, self.kernel)
-        self._hand_out_job()
-
-    def start_spark(self, held: ExitStack) -> None:
-        """Start Spark in the background, where it is the engine."""
-        if self.choice.spark:
-            self.spark = held.enter_context(SparkEngine(self.config, self.job, self.sizes.workers))
-
-    def read(self, held: ExitStack) -> None:
-        """Phase 1, and what is taken over from earlier runs."""
-        self.progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in self.files))
-        journal = self.journal = held.enter_context(self.history.open_journal(self.inventory, self.mark))
+        watch.progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in logs.files))
         with ThreadPoolExecutor(1) as beside:  # the workers need not wait for a prediction
-            predicted = beside.submit(self._predict)
-            self.outcome = read_files(self.pool, self.files, self.sizes.split_bytes, self.progress.advance, journal)
-            predicted.result()
-        self.outcome.refused |= self.refused | self.outside
-        self.replays.refuse_faulty(self.outcome.refused)
-        self.taken = take_over(self.history, self.outcome, self.inventory, self.departed, journal)
-        report_files(self.outcome, self.progress)
-        self.clock.lap("phase1")
+            forecasting = beside.submit(
+                forecast_run, sizes, logs.files, intake.known_rows, geo, choice.adder(config),
+                compiled=bool(library.path) and settings.compilable,
+            )  # fmt: skip
+            read_context = settings.read_context(place.workspace, sizes, geo, library)
+            phase1 = read_files(
+                pool, read_context, logs.files, sizes.split_bytes, watch.progress.advance, journal
+            ).refusing({**logs.refused, **found.outside})
+            forecast = forecasting.result()
+        place.replays.refuse_faulty(phase1.refused)
+        counted = carry_over(place.history, intake, phase1, journal)
+        log_files(counted.phase1, watch.progress)
+        watch.lap("phase1")
+        if not {ledger.file.path for ledger in counted.phase1.ledgers} - set(place.replays.paths):
+            result = nothing_counts_result(config, choice, counted.phase1, watch)
+            return record_failure(Path(place.workspace.root), result, counted.phase1, settings)
 
-    def anything_counts(self) -> bool:
-        """Whether a file of the input is left; replayed ones alone make no version."""
-        return bool({ledger.file.path for ledger in self.outcome.ledgers} - set(self.replays.paths))
+        history = place.history
+        previous = previous_version(history.totals_folder, history.counts, history.counted_splits(fingerprint))
+        aggregate_context = settings.aggregate_context(place.workspace, sizes, geo, library)
+        plan = plan_phase2(
+            aggregate_context, previous, counted.phase1,
+            spark=choice.spark, spark_plan=config.SPARK_PLAN, task_rows=sizes.task_rows,
+        )  # fmt: skip
+        if spark:
+            pool.close()  # its memory is Spark's now
+            watch.follow(spark)
+        engine = spark or pool
+        added_up = add_up(
+            engine, plan, counted.phase1,
+            workers=sizes.workers, shuffle_partitions=config.SPARK_SHUFFLE_PARTITIONS, progress=watch.progress,
+        )  # fmt: skip
+        verdict = verify(config.QUALITY_GATES, settings.rules, counted.phase1, added_up.result, geo.names)
+        watch.lap("phase2")
 
-    def fail(self) -> RunResult:
-        """Every file was refused: the record stays among the intermediate files until the next run."""
-        result = nothing_left(self.run_id, self.config, self.choice, self.outcome, self.clock.seconds())
-        write_run_record(Path(self.workspace.root), result, self.outcome, self.setup.shown())
-        return result
-
-    def aggregate(self) -> None:
-        """Phase 2: over all rows, or over what changed since the version before."""
-        outcome = self.outcome
-        base = None if self.choice.adder(self.config) == "sql" else self.history.base(self.mark)
-        change = compare(base, outcome.splits)
-        buckets = base.buckets if base and change else fewest_buckets(outcome, self.job.buckets)
-        rows = largest_bucket(outcome, buckets)
-        by_sql = self.choice.spark and not change and takes_sql(self.config, rows, self.sizes.task_rows)
-        self.job = replace(self.job, buckets=buckets)
-        self._hand_out_job()
-        self.progress.phase("Phase 2: deduplicate, add up", change.rows if change else outcome.handed_over, "rows")
-        if self.spark:
-            self.pool.close()  # its memory is Spark's now
-            self.engine = self.spark
-        advance = self.progress.advance
-        if self.spark and by_sql:
-            self.totals, self.incremental = self.spark.aggregate_by_sql(outcome.splits, advance), False
-        else:
-            self.totals, self.incremental = aggregate_from(
-                self.engine, self.job, base, change, outcome.splits, self.sizes.workers, advance
-            )
-        self.anew = [] if self.incremental else why_anew(base, change)
-        self.buckets = None if by_sql else buckets
-
-    def check(self) -> None:
-        """The law of conservation, which raises BalanceError, and the quality gates."""
-        check_balance(self.outcome, self.totals)
-        config, rules = self.config, self.setup.rules
-        self.checks = check_quality(config.QUALITY_GATES, rules, self.outcome, self.totals, self.geo.names)
-        self.stopped = failure(self.checks)
-        self.clock.lap("phase2")
-
-    def stop(self) -> RunResult:
-        """A quality gate failed: what was found is left beside the intermediate files, until the next run."""
-        folder = Path(self.workspace.root) / "stopped"
-        self._write_quarantine(folder)
-        result = self._result(NOTHING_WRITTEN)
-        place = display_name(str(folder / "quarantine")) if result.quarantine else None
-        shown = display_name(str(folder / report.REPORT))
-        result = replace(result, status="failed", error=self.stopped, quarantine=place, report=shown)
-        return self._write_record(folder, result)
-
-    def publish(self, held: ExitStack) -> RunResult:
-        """Write the new version whole, then make it the current one, unless it says what that one says."""
-        folder = self.output.begin(self.run_id)
-        held.callback(self.output.discard)  # nothing is left there once it is published
-        written = write_output(self.engine, self.job, folder, self.totals, self.geo.names, lambda _: None)
-        self._write_quarantine(folder)
-        write_geo(folder, self.geo)
-        result = self._write_record(folder, self._result(written))
-        if self._changes_nothing(folder):
-            return self._leave(result)
-        counts = counts_for_the_next(result, self.buckets)
-        with stage("publish"):
-            self.journal.wait()
-            self.history.publish(folder, self.run_id, self.sources, self.taken.ids, counts, self.config.KEEP_VERSIONS)
-        _remove_runs(self.config, Path(self.workspace.root))
-        self.replays.keep()
-        if not self.incremental and not self.outcome.resumed_splits:
-            # Without what a first run makes for all later ones.
-            took = replace(result.seconds, phase1=result.seconds.phase1 - self.begun)
-            save_pace(learn(self.pace, self.sizes, self.work, took), cache_folder())
-        return self._profiled(result)
-
-    def _changes_nothing(self, folder: Path) -> bool:
-        """Whether the version in ``folder`` would only push out one that differs; old quarantines go with a new one."""
-        current = self.history.current
-        if not current or self.expired or self.forgotten:
-            return False
-        if current.files != set(self.taken.ids) or current.sources != self.sources:
-            return False
-        return repeats(folder, self.output.versions / current.name)
-
-    def _leave(self, result: RunResult) -> RunResult:
-        """The current version stays the result, which is that of this run, too."""
-        assert self.history.current, "there is one that is repeated"
-        self.journal.wait()
-        _remove_runs(self.config, self.history.base_folder)
-        self.replays.keep()
-        return stays(self._profiled(result), self.history.current.name)
-
-    def _write_quarantine(self, folder: Path) -> None:
-        earlier = Earlier(self.history.quarantine, self.oldest_kept)
-        write_quarantine(self.engine, self.job, folder, self.outcome, self.totals, earlier)
-
-    def _predict(self) -> None:
-        known = sum(file.handed_over for file in (*self.inventory.reused.values(), *self.departed))
-        compiled = bool(self.kernel) and self.setup.plain
-        sample = take_sample(self.files, self.geo)
-        self.work = Work(sample, known, self.choice.adder(self.config), compiled, usable_cores())
-        self.pace = load_pace(cache_folder())
-        self.prediction = predict(self.sizes, self.work, self.pace)
-
-    def _hand_out_job(self) -> None:
-        self.pool.job = self.job
-        if self.spark:
-            self.spark.job = self.job
-
-    def _result(self, written: Written) -> RunResult:
-        self.clock.lap("publish")
-        self.memory.sample()
-        seconds, peak = self.clock.seconds(), self.memory.peak_bytes
-        outcome, rules = self.outcome, self.setup.rules
-        result = make_result(
-            self.run_id, self.config, self.choice, outcome, self.totals, written, self.geo, self.sizes, seconds, peak
+        facts = RunFacts(
+            settings, choice, sizes, geo, library, found, place, intake, counted, added_up, verdict, forecast
         )
-        notes = (
-            *decisions(self.config, self.sizes, self.expired, self.forgotten, self.no_kernel),
-            *([BY_SQL] if self.buckets is None and self.config.SPARK_PLAN == "auto" else []),
-            *self.replays.describe({display_name(ledger.file.path) for ledger in outcome.ledgers}),
-            *self.taken.notes,
-            *self.anew,
-            *column_layouts(outcome),
-            *missing_columns(rules, outcome),
-        )
-        skipped = tuple(display_name(path) for path in self.skipped)
-        foreseen = result.plan | self.prediction.as_numbers()
-        result = replace(result, quality=self.checks, notes=notes, skipped_files=skipped, plan=foreseen)
-        return self.taken.finish(result)
-
-    def _write_record(self, folder: Path, result: RunResult) -> RunResult:
-        """``run.json``, with the profile so far, and the report; returns what the record holds."""
-        result = self._profiled(result)
-        record = write_run_record(folder, result, self.outcome, self.setup.shown())
-        with stage("report"):
-            observed = report.observe(
-                self.progress, self._spans(), self.memory, self.outcome, self.totals, self.workspace, folder / "data"
-            )
-            report.write_report(folder, record, observed, self.config.OUTPUT_DIR)
-        return result
-
-    def _profiled(self, result: RunResult) -> RunResult:
-        """With the time of every stage so far, of all tasks and of this process."""
-        self.spent.append(take())
-        return replace(result, profile=sum_up([*(span.spent for span in self._spans()), *self.spent]))
-
-    def _spans(self) -> list[Span]:
-        return [*self.pool.spans, *(self.spark.spans if self.spark else [])]
+        if verdict.stopped:
+            return record_stopped(engine, facts, verdict.stopped, watch)
+        folder = output.begin(run_id)
+        held.callback(output.discard)  # nothing is left there once it is published
+        result = write_version(engine, folder, facts, watch)
+        if _changes_nothing(folder, facts):
+            return _keep_current(facts, journal, result, watch)
+        return _publish(folder, facts, journal, result, watch, begin_seconds)
 
 
-@contextmanager
-def _workspace(config: Config, run_id: str, base: Path) -> Iterator[Workspace]:
-    """The run's workspace, after those of earlier runs but ``base`` are removed; expanded inputs go when it ends."""
-    place = Path(config.INTERMEDIATE_DIR)
-    workspace = Workspace(str((place / f"run-{run_id}").absolute()), str((place / "store").absolute()))
-    _remove_runs(config, base)
-    workspace.create()
-    try:
-        yield workspace
-    finally:
-        if (spool := workspace.path("spool", "")).exists():  # with the rest of what a run need not leave
-            shutil.rmtree(spool)
+def _changes_nothing(folder: Path, facts: RunFacts) -> bool:
+    """Whether the version in ``folder`` would only push out one that differs; old quarantines go with a new one."""
+    place, current = facts.place, facts.place.history.current
+    if not current or place.expired or place.forgotten:
+        return False
+    if current.files != set(facts.counted.ids) or current.sources != place.sources:
+        return False
+    return repeats(folder, place.output.versions / current.name)
 
 
-def _remove_runs(config: Config, but: Path) -> None:
-    for path in Path(config.INTERMEDIATE_DIR).iterdir():
-        if is_run_folder(path, "run-") and path.name != but.name:
-            shutil.rmtree(path)
+def _keep_current(facts: RunFacts, journal: Journal, result: RunResult, watch: Watch) -> RunResult:
+    """The current version stays the result, which is that of this run, too."""
+    place, current = facts.place, facts.place.history.current
+    assert current, "there is one that is repeated"
+    journal.wait()
+    place.remove_runs(but=place.history.totals_folder)
+    place.replays.keep()
+    return unchanged_result(replace(result, profile=watch.profile()), current.name)
+
+
+def _publish(
+    folder: Path, facts: RunFacts, journal: Journal, result: RunResult, watch: Watch, begin_seconds: float
+) -> RunResult:
+    """Make the finished ``folder`` the current version; only then remove what earlier runs left, and keep what was
+    replayed. ``begin_seconds``: what the run took before it looked at the input."""
+    place, keep = facts.place, facts.settings.config.KEEP_VERSIONS
+    counts = counts_for_the_next(result, facts.added_up.buckets)
+    with stage("publish"):
+        journal.wait()  # the manifest knows every file that counts before a version says so
+        place.history.publish(folder, watch.run_id, place.sources, facts.counted.ids, counts, keep)
+    place.remove_runs(but=Path(place.workspace.root))
+    place.replays.keep()
+    if facts.added_up.way != "changes" and not facts.counted.phase1.resumed_splits:
+        # Without what a first run makes for all later ones.
+        took = replace(result.seconds, phase1=result.seconds.phase1 - begin_seconds)
+        save_pace(learn(facts.forecast.pace, facts.sizes, facts.forecast.work, took), cache_folder())
+    return replace(result, profile=watch.profile())

@@ -1,4 +1,8 @@
-"""What hides people: addresses cut to their networks, users under pseudonyms, and where the key of these is."""
+"""What hides people: addresses cut to their networks, users under pseudonyms, and where the key of these is.
+
+Settings and messages need this module before anything else: Polars, which takes a tenth of a second, is imported where
+frames are at hand.
+"""
 
 import hashlib
 import hmac
@@ -9,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, EnvironmentFault
-from pipeline.reading.header import Header
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _QUAD = re.compile(r"(?<![0-9.])([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]+(?![0-9]|\.[0-9])")
 
@@ -117,21 +122,27 @@ def pseudonym_of(user: str, key: bytes) -> str:
     return _pseudonyms(key)(user)
 
 
-def hide_users(rows: pl.DataFrame, key: bytes) -> pl.DataFrame:
+def hide_users(rows: "pl.DataFrame", key: bytes) -> "pl.DataFrame":
     """``rows`` with pseudonyms in the column user_id (String)."""
+    import polars as pl
+
     users = rows["user_id"].unique()
     pseudonym = _pseudonyms(key)
     hidden = pl.Series([pseudonym(user) for user in users], dtype=pl.String)
     return rows.with_columns(rows["user_id"].replace_strict(users, hidden, return_dtype=pl.String))
 
 
-def hide_in_rejected(rejected: pl.DataFrame, header: Header, key: bytes) -> pl.DataFrame:
-    """``rejected`` (as ``REJECTED``) without what tells a user: a user_id becomes its pseudonym; raw bytes and other
-    values go, because a record that is rejected may have its user_id anywhere."""
-    column = header.names[header.columns["user_id"]]
+def hide_in_rejected(rejected: "pl.DataFrame", user_column: str, key: bytes) -> "pl.DataFrame":
+    """Rejected records without what tells a user. ``user_column``: the user_id's name in the header.
+
+    A value of that column becomes its pseudonym; other values and the raw bytes are removed, because a record that is
+    rejected may have its user_id anywhere.
+    """
+    import polars as pl
+
     pseudonym = _pseudonyms(key)
     values = [
-        pseudonym(value) if of == column and value is not None else None
+        pseudonym(value) if of == user_column and value is not None else None
         for of, value in rejected.select("column", "value").iter_rows()
     ]
     return rejected.with_columns(pl.Series("value", values, dtype=pl.String), pl.lit(b"", pl.Binary).alias("raw"))

@@ -18,6 +18,9 @@ ACTIONS = ("warn", "reject")
 
 
 MAX_MINUTES = 10**9
+"""The longest watch time of a record."""
+MICRO = 1_000_000
+"""Micro-minutes in a minute: watch time is an integer until it is shown."""
 _RULE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -201,7 +204,8 @@ def failure(results: Sequence[QualityResult]) -> str | None:
     )
 
 
-def _judge(gate: Gate, count: int, of: int) -> QualityResult:
+def judge_gate(gate: Gate, count: int, of: int) -> QualityResult:
+    """Compare the share of ``count`` in ``of`` with the limits of a gate."""
     share = count / of if of else 0.0
     for action, limit in (("fail", gate.fail), ("warn", gate.warn)):
         if limit is not None and share > limit:

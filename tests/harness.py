@@ -16,17 +16,17 @@ import polars as pl
 import pyarrow.parquet as pq
 import xxhash
 
-from pipeline.aggregate.driver import Totals, aggregate_all
+from pipeline.aggregate.driver import Phase2Result, aggregate_all
 from pipeline.exchange.split_rows import SplitRows
 from pipeline.exchange.workspace import Workspace
 from pipeline.geo.ranges import CountryRanges
 from pipeline.geo.table import GeoSource, GeoTable, prepare
 from pipeline.machine import cache_folder
-from pipeline.native.build import compile_kernel
+from pipeline.native.build import compile_library
 from pipeline.preprocess import preprocessor
 from pipeline.preprocess.context import Job
 from pipeline.preprocess.driver import read_files
-from pipeline.preprocess.ledger import Phase1
+from pipeline.preprocess.ledger import Phase1Result
 from pipeline.preprocess.reject_writer import reject_file
 from pipeline.publish import run_record
 from pipeline.reading.csv_reader import SplitReader
@@ -89,7 +89,7 @@ def accepted_rows(rows: SplitRows, names: Sequence[str]) -> list[tuple[int, tupl
 @cache
 def kernel() -> str:
     """The compiled parser."""
-    library, reason = compile_kernel(cache_folder())
+    library, reason = compile_library(cache_folder())
     assert library, reason
     return str(library)
 
@@ -188,7 +188,7 @@ class Harness:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.root)
 
-    def read(self, **names: tuple[str, ...]) -> Phase1:
+    def read(self, **names: tuple[str, ...]) -> Phase1Result:
         """Phase 1 over all files; ``names``: header names of some roles, instead of the one that is usual."""
         wanted = {role: (name,) for role, name in ROLES.items() if role != "timestamp" or self.job.keep != "longest"}
         wanted |= names
@@ -197,7 +197,7 @@ class Harness:
         outcome.refused |= refused
         return outcome
 
-    def accepted(self, outcome: Phase1) -> list[list[tuple[int, tuple]]]:
+    def accepted(self, outcome: Phase1Result) -> list[list[tuple[int, tuple]]]:
         """For each file that counts: (byte offset, ``enriched``) of all its good records, in order."""
         files = []
         for ledger in outcome.ledgers:
@@ -211,7 +211,7 @@ class Harness:
             files.append(sorted(found, key=lambda pair: pair[0]))
         return files
 
-    def rejects(self, outcome: Phase1) -> list[list[tuple[int, int, str, bytes]]]:
+    def rejects(self, outcome: Phase1Result) -> list[list[tuple[int, int, str, bytes]]]:
         """For each file that counts: (line, byte offset, reason, raw bytes) of its rejected records, in order."""
         files = []
         for ledger in outcome.ledgers:
@@ -234,7 +234,7 @@ class Harness:
         run_record.write_quarantine(self.engine, self.job, folder, outcome, totals)
         return self.finish(outcome, totals, folder)
 
-    def finish(self, outcome: Phase1, totals: Totals, folder: Path) -> Outcome:
+    def finish(self, outcome: Phase1Result, totals: Phase2Result, folder: Path) -> Outcome:
         """What was found, once both phases and the quarantine are done."""
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for bucket in totals.buckets:

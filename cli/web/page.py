@@ -1,6 +1,7 @@
 """The dashboard: the published result, its regions, users, runs and quality, and a box for SQL.
 
-Streamlit runs this file anew for each interaction. It shows what ``pipeline.inspection.query`` answers and computes nothing.
+Streamlit runs this file anew for each interaction. It shows what ``pipeline.inspection.query`` answers and
+computes nothing.
 """
 
 import sys

@@ -10,28 +10,29 @@ All in one pass: a loser is its own group of the last step, so the winners need 
 over through files, because every way to give Arrow batches to Python asks for pandas.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from config import Config
-from pipeline.aggregate.driver import Totals, sum_up
-from pipeline.aggregate.tasks import BucketResult
+from pipeline.aggregate.context import AggregateContext
+from pipeline.aggregate.tasks import BucketResult, PartTask, Phase2Result, sum_buckets
 from pipeline.aggregate.totals import merge_totals, order_totals
+from pipeline.engines import Advance
 from pipeline.engines.guard import run_guarded
 from pipeline.errors import BalanceError
 from pipeline.exchange.bucket_totals import write_totals
 from pipeline.exchange.row_files import PLACE_UNIT
 from pipeline.exchange.workspace import bucket_file, split_file, write_frame
-from pipeline.preprocess.context import Job
 from pipeline.preprocess.ledger import PlacedSplit
+from pipeline.timing import stage
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import Column, DataFrame, SparkSession
+
+    from pipeline.engines.spark import SparkEngine
 
 
 _ROWS = (
@@ -44,38 +45,44 @@ _PARTITION_ROWS = 500_000
 _OVERFLOW = "ARITHMETIC_OVERFLOW"
 
 
-@dataclass(frozen=True)
-class PartTask:
-    """One partition of the plan's result, in the file ``path``; ``number`` is Spark's."""
+def aggregate_by_sql(
+    engine: "SparkEngine",
+    context: AggregateContext,
+    splits: Sequence[PlacedSplit],
+    shuffle_partitions: int,
+    advance: Advance,
+) -> Phase2Result:
+    """Phase 2 as Spark's own plan. ``shuffle_partitions``: SPARK_SHUFFLE_PARTITIONS, or 0. ``advance`` gets rows.
 
-    number: int
-    path: str
-
-
-def open_session(context: "SparkContext") -> "SparkSession":
-    """The SQL session of a running context, with the settings that it was started with."""
-    from pyspark.sql import SparkSession
-
-    return SparkSession(context)
-
-
-def choose_partitions(config: Config, job: Job, rows: int, workers: int) -> int:
-    """Partitions of each shuffle: SPARK_SHUFFLE_PARTITIONS, or as many as keep them small enough for a task."""
-    return config.SPARK_SHUFFLE_PARTITIONS or max(2 * workers, -(-rows // min(_PARTITION_ROWS, job.bucket_rows)))
+    Raises BalanceError where a count does not add up or a sum passes int64, EnvironmentFault where Spark fails.
+    """
+    rows = sum(split.result.handed_over for split in splits)
+    partitions = shuffle_partitions or _choose_partitions(rows, context.bucket_rows, engine.workers)
+    with stage("spark sql", rows):
+        return engine.run(lambda spark: _aggregate(spark, context, splits, partitions), rows, advance)
 
 
-def aggregate(context: "SparkContext", job: Job, splits: list[PlacedSplit], partitions: int) -> Totals:
+def _choose_partitions(rows: int, bucket_rows: int, workers: int) -> int:
+    """Partitions of each shuffle: as many as keep them small enough for a task."""
+    return max(2 * workers, -(-rows // min(_PARTITION_ROWS, bucket_rows)))
+
+
+def _aggregate(
+    spark: "SparkContext", context: AggregateContext, splits: Sequence[PlacedSplit], partitions: int
+) -> Phase2Result:
     """Deduplicate and add up the rows of ``splits``; writes totals/ and conflicts/ as the kernels do.
 
-    ``Totals`` has one BucketResult for each partition of users that has rows. Its ``rows`` are Spark's count of the
-    rows that it read; kept, conflicts and regions are counted from what was written.
+    There is one BucketResult for each partition of users that has rows. Its ``rows`` are Spark's count of the rows that
+    it read; kept, conflicts and regions are counted from what was written.
     Raises BalanceError where these do not add up, or a sum passes int64.
     """
+    from pyspark.sql import SparkSession
+
     handed_over = sum(split.result.handed_over for split in splits)
     if not handed_over:
-        return sum_up(())
-    parts = job.workspace.path("sql", "totals")
-    plan = _totals(_winners(_read(open_session(context), job, splits), job, partitions), partitions)
+        return sum_buckets(())
+    parts = context.workspace.path("sql", "totals")
+    plan = _totals(_winners(_read(SparkSession(spark), context, splits), context, partitions), partitions)
     try:
         plan.write.mode("overwrite").option("compression", "snappy").parquet(f"file:{parts}")
     except Exception as fault:
@@ -87,7 +94,9 @@ def aggregate(context: "SparkContext", job: Job, splits: list[PlacedSplit], part
         raise
     tasks = [PartTask(int(path.name.split("-")[1]), str(path)) for path in sorted(parts.glob("part-*.parquet"))]
     results: list[BucketResult] = []
-    for result in context.parallelize(tasks, len(tasks)).map(lambda t: run_guarded(write_partition, job, t)).collect():
+    for result in (
+        spark.parallelize(tasks, len(tasks)).map(lambda t: run_guarded(write_partition, context, t)).collect()
+    ):
         if isinstance(result, Exception):
             raise result
         if result.rows:
@@ -100,16 +109,16 @@ def aggregate(context: "SparkContext", job: Job, splits: list[PlacedSplit], part
             f"the SQL plan does not balance: {handed_over} rows handed over, {read} read, in parts {wrong[:3]}. "
             "Nothing was published. This is a fault in the program; please report it."
         )
-    return sum_up(results)
+    return sum_buckets(results)
 
 
-def _read(session: "SparkSession", job: Job, splits: list[PlacedSplit]) -> "DataFrame":
+def _read(session: "SparkSession", context: AggregateContext, splits: Sequence[PlacedSplit]) -> "DataFrame":
     """All rows with their ``place`` (split * PLACE_UNIT + offset); the split's number is in the file's name."""
     from pyspark.sql import functions as F
 
     numbers = [split.result.split.number for split in splits if split.result.handed_over]
-    paths = [_literal(str(job.workspace.path("rows", split_file(number)))) for number in numbers]
-    schema = _ROWS if job.keep != "longest" else _ROWS.removesuffix(", timestamp bigint")
+    paths = [_literal(str(context.workspace.path("rows", split_file(number)))) for number in numbers]
+    schema = _ROWS if context.keep != "longest" else _ROWS.removesuffix(", timestamp bigint")
     number = F.regexp_extract(F.col("_metadata.file_name"), r"split-(\d+)", 1).cast("bigint")
     place = number * F.lit(PLACE_UNIT) + F.col("offset")
     return session.read.schema(schema).parquet(*paths).withColumn("place", place).drop("offset")
@@ -120,32 +129,32 @@ def _literal(path: str) -> str:
     return "file:" + "".join(f"\\{char}" if char in "{}[]*?\\^" else char for char in path)
 
 
-def _winners(rows: "DataFrame", job: Job, partitions: int) -> "DataFrame":
+def _winners(rows: "DataFrame", context: AggregateContext, partitions: int) -> "DataFrame":
     """One row for each content: user_id, region, micro_minutes, copies, and ``loser``: its place, null if it won."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     aggregates = [F.count("*").alias("copies"), F.min("place").alias("place")]
-    if job.keep != "longest":
-        aggregates.append((F.min if job.keep == "first" else F.max)("timestamp").alias("timestamp"))
+    if context.keep != "longest":
+        aggregates.append((F.min if context.keep == "first" else F.max)("timestamp").alias("timestamp"))
     content = ["id_hi", "id_lo", "user_id", "region", "micro_minutes"]
     contents = rows.repartition(partitions, "id_hi", "id_lo").groupBy(*content).agg(*aggregates)
-    rank = F.row_number().over(Window.partitionBy("id_hi", "id_lo").orderBy(*_order(job)))
+    rank = F.row_number().over(Window.partitionBy("id_hi", "id_lo").orderBy(*_order(context)))
     loser = F.when(rank > 1, F.col("place"))
     return contents.withColumn("loser", loser).select("user_id", "region", "micro_minutes", "copies", "loser")
 
 
-def _order(job: Job) -> "list[Column]":
+def _order(context: AggregateContext) -> "list[Column]":
     """The order of ``dedupe.resolve``: the first content of an id wins."""
     from pyspark.sql import functions as F
 
-    names = job.geo().names
+    names = context.region_names
     ranks = np.argsort(np.argsort(np.array([name.encode() for name in names], dtype=object))).tolist()
     region_order = F.get(F.array(*(F.lit(rank) for rank in ranks)), F.col("region"))
     order = [F.desc("micro_minutes"), F.asc("user_id"), region_order.asc()]
-    if job.keep == "first":
+    if context.keep == "first":
         return [F.asc_nulls_last("timestamp"), *order]
-    if job.keep == "last":
+    if context.keep == "last":
         return [F.desc_nulls_last("timestamp"), *order]
     return order
 
@@ -169,7 +178,7 @@ def _totals(contents: "DataFrame", partitions: int) -> "DataFrame":
     )
 
 
-def write_partition(job: Job, task: PartTask, _: Callable[[int], None]) -> BucketResult:
+def write_partition(context: AggregateContext, task: PartTask, _: Advance) -> BucketResult:
     """Write the totals and the losers of one partition (columns of ``_totals``) under the names of a bucket.
 
     Raises BalanceError where a sum passes int64.
@@ -180,17 +189,17 @@ def write_partition(job: Job, task: PartTask, _: Callable[[int], None]) -> Bucke
     total, users = order_totals(
         merge_totals(winners.select("user_id", pl.col("region").cast(pl.UInt16), "micro_minutes", "event_count"))
     )
-    regions = write_totals(job.workspace.path("totals", bucket_file(number)), total)
+    regions = write_totals(context.workspace.path("totals", bucket_file(number)), total)
     losers = rows.select(place="loser").drop_nulls()
     if len(losers):
-        write_frame(job.workspace.path("conflicts", bucket_file(number)), losers)
+        write_frame(context.workspace.path("conflicts", bucket_file(number)), losers)
     return BucketResult(
         bucket=number,
         rows=int(rows["copies"].sum()),
         kept=sum(events for _, events, _ in regions.values()),
         duplicates=int(rows["surplus"].sum()),
         conflicts=len(losers),
-        contested=0,
+        pending=0,
         users=users,
         regions=regions,
     )

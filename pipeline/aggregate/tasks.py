@@ -1,13 +1,14 @@
 """The tasks of Phase 2 and their results."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.exchange.bucket_totals import RegionSums
 
 
 @dataclass(frozen=True)
-class ContestedTask:
-    """Find contested ids among those whose key is in ``low <= key <= high``, in the indexes of ``splits``."""
+class FindCrossBucketTask:
+    """Find cross-bucket ids among those whose key is in ``low <= key <= high``, in the indexes of ``splits``."""
 
     number: int
     low: int
@@ -17,24 +18,31 @@ class ContestedTask:
 
 @dataclass(frozen=True)
 class BucketTask:
-    """Aggregate a bucket of ``rows`` rows that lie in the files of ``splits``; ``contested``: ranges with any."""
+    """Aggregate a bucket of ``rows`` rows that lie in the files of ``splits``.
+
+    ``cross_bucket``: numbers of the id ranges that have cross-bucket ids.
+    """
 
     bucket: int
     rows: int
     splits: tuple[int, ...]
-    contested: tuple[int, ...]
+    cross_bucket: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class BucketResult:
-    """Counts of one bucket, and for each region code its rows (users) in the totals, its events and micro-minutes."""
+    """Counts of one bucket.
+
+    ``pending``: winners whose id has copies in other buckets, too. ``regions``: for each region code its rows (users)
+    in the totals, its events and micro-minutes.
+    """
 
     bucket: int
     rows: int
     kept: int
     duplicates: int
     conflicts: int
-    contested: int
+    pending: int
     users: int
     regions: RegionSums
 
@@ -45,8 +53,8 @@ class BucketResult:
 
 
 @dataclass(frozen=True)
-class SettleTask:
-    """Settle the ids of range ``number`` of ``ranges`` that earlier tasks set aside in the files of ``buckets``."""
+class DecideTask:
+    """Decide the pending winners of ``buckets`` whose ids lie in range ``number`` of ``ranges``."""
 
     number: int
     ranges: int
@@ -55,7 +63,41 @@ class SettleTask:
 
 @dataclass(frozen=True)
 class CorrectTask:
-    """Take the losers in ``corrections`` (numbers of ranges) out of a bucket."""
+    """Subtract the losers in ``corrections`` (numbers of ranges) from a bucket's totals."""
 
     before: BucketResult
     corrections: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """One partition of the result of Spark's own plan, in the file ``path``; ``number`` is Spark's."""
+
+    number: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Phase2Result:
+    """What Phase 2 found: a result for each bucket that has rows, the duplicates that it dropped, and the conflicts."""
+
+    buckets: tuple[BucketResult, ...]
+    duplicates: int
+    conflicts: int
+
+    @property
+    def kept(self) -> int:
+        """Events that count."""
+        return sum(bucket.kept for bucket in self.buckets)
+
+    @property
+    def users(self) -> int:
+        """Distinct users; each lies in one bucket."""
+        return sum(bucket.users for bucket in self.buckets)
+
+
+def sum_buckets(results: Iterable[BucketResult]) -> Phase2Result:
+    """The result of buckets that know their own duplicates and conflicts."""
+    buckets = tuple(sorted(results, key=lambda result: result.bucket))
+    duplicates = sum(bucket.duplicates for bucket in buckets)
+    return Phase2Result(buckets, duplicates, sum(bucket.conflicts for bucket in buckets))

@@ -1,4 +1,4 @@
-"""Totals per user and region: rows added up one after the other by compiled code, or frame by frame by Polars."""
+"""TotalsAdder per user and region: rows added up one after the other by compiled code, or frame by frame by Polars."""
 
 from pathlib import Path
 from typing import Protocol
@@ -8,9 +8,9 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline import compiled
 from pipeline.errors import BalanceError
 from pipeline.native.arrow import column, to_frame, to_numpy
+from pipeline.native.totals import TotalsTable
 
 _SAFE_SUM = 2.0**62 * (1 - 1e-9)
 """Floating-point sums below this are of integers that fit int64 with room to spare."""
@@ -21,10 +21,10 @@ _USED = ["user_id", "region", "micro_minutes"]
 _TOTALS = [*_USED, "event_count"]
 
 
-class Totals(Protocol):
+class TotalsAdder(Protocol):
     """Adds up events, by user and region."""
 
-    def __enter__(self) -> "Totals": ...
+    def __enter__(self) -> "TotalsAdder": ...
 
     def __exit__(self, *fault: object) -> None: ...
 
@@ -42,14 +42,14 @@ class Totals(Protocol):
         """What ``order_totals`` says of them. Raises BalanceError where a sum passes int64."""
 
 
-def open_totals(library: Path | None, expected: int = 0) -> Totals:
-    """Totals by compiled code, where there is any; ``expected``: how many there will be, about."""
+def open_totals(library: Path | None, expected: int = 0) -> TotalsAdder:
+    """TotalsAdder by compiled code, where there is any; ``expected``: how many there will be, about."""
     return _CompiledTotals(library, expected) if library else _PolarsTotals()
 
 
 class _CompiledTotals:
     def __init__(self, library: Path, expected: int) -> None:
-        self._totals = compiled.Totals(library, expected)
+        self._totals = TotalsTable(library, expected)
 
     def __enter__(self) -> "_CompiledTotals":
         return self

@@ -8,7 +8,7 @@ from pipeline.errors import EnvironmentFault
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineChoice:
     """``spark`` or the embedded engine; ``note`` is one line for the user where ENGINE = auto decided."""
 
     spark: bool
@@ -24,14 +24,14 @@ class Choice:
         return "sql" if self.spark and config.SPARK_PLAN == "sql" else self.name
 
 
-def choose_engine(config: Config) -> Choice:
+def choose_engine(config: Config) -> EngineChoice:
     """Follow ``ENGINE``; auto takes Spark where there is a usable Java.
 
     Who names a SPARK_MASTER asks for Spark, unless ENGINE is polars. Raises EnvironmentFault where Spark is asked for
     and there is no Java for it.
     """
     if config.ENGINE == "polars":
-        return Choice(spark=False)
+        return EngineChoice(spark=False)
     java = find_java()
     if config.ENGINE == "spark" or config.SPARK_MASTER:
         if java.problem:
@@ -40,12 +40,7 @@ def choose_engine(config: Config) -> Choice:
                 f"{asked}, but {java.problem}. Install Java 17 or 21 (Debian: apt install openjdk-17-jre-headless; "
                 "macOS: brew install openjdk@17), or use --engine polars, which needs none."
             )
-        return Choice(spark=True)
+        return EngineChoice(spark=True)
     if java.problem:
-        return Choice(spark=False, note=f"{java.problem}: using the embedded engine")
-    return Choice(spark=True, note=f"using Spark ({java.description}); --engine polars starts no JVM")
-
-
-def takes_sql(config: Config, largest_bucket: int, task_rows: int) -> bool:
-    """Whether Spark adds up by its own plan: as SPARK_PLAN says; auto: where a bucket's rows fit no worker's memory."""
-    return config.SPARK_PLAN == "sql" or (config.SPARK_PLAN == "auto" and largest_bucket > task_rows)
+        return EngineChoice(spark=False, note=f"{java.problem}: using the embedded engine")
+    return EngineChoice(spark=True, note=f"using Spark ({java.description}); --engine polars starts no JVM")

@@ -2,21 +2,14 @@
 
 import pickle
 import traceback
-from typing import TypeVar
 
-from pipeline.engines import Kernel
-from pipeline.preprocess.context import Job
-
-Task = TypeVar("Task")
+from pipeline.engines import Context, Kernel, Result, Task
 
 
-Result = TypeVar("Result")
-
-
-def run_guarded(kernel: Kernel[Task, Result], job: Job, task: Task) -> Result | Exception:
+def run_guarded(kernel: Kernel[Context, Task, Result], context: Context, task: Task) -> Result | Exception:
     """On an executor: the kernel's result, or the exception that it raised with its traceback as a note."""
     try:
-        return kernel(job, task, lambda _: None)
+        return kernel(context, task, lambda _: None)
     except Exception as fault:
         fault.add_note(traceback.format_exc())
         try:

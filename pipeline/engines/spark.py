@@ -1,32 +1,23 @@
-"""The Spark engine: the same kernels, run by the executors of a Spark session, or Spark's own plan."""
+"""The Spark engine: the same kernels, run by the executors of a Spark session; and any other action on it."""
 
+import importlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from config import Config
-from pipeline.engines import Kernel
+from pipeline.engines import Advance, Context, Kernel, Result, Task
 from pipeline.engines.guard import run_guarded
 from pipeline.engines.spark_session import SparkDriver
-from pipeline.preprocess.context import Job
-from pipeline.timing import Span, stage, timed
+from pipeline.errors import LogmillError
+from pipeline.timing import Span, timed
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
-
-    from pipeline.aggregate.driver import Totals
-    from pipeline.preprocess.ledger import PlacedSplit
-
-
-Task = TypeVar("Task")
-
-
-Result = TypeVar("Result")
-
 
 _POLL_SECONDS = 0.2
 _START_SECONDS = 120.0
@@ -34,22 +25,23 @@ _TASKS_PER_WORKER = 4
 
 
 class SparkEngine:
-    """Runs kernels on Spark. ``with SparkEngine(config, job, workers) as engine: engine.map(...)``.
+    """Runs kernels on Spark. ``with SparkEngine(config, folder, workers, modules) as engine: engine.map(...)``.
 
-    Spark starts in the background at once; where it cannot, the first use raises EnvironmentFault. Leaving the block
-    ends the JVM and its workers. Should this process be killed, the JVM sees its standard input close and ends, and
-    its Python workers with it.
+    Spark starts in the background at once, with its files below ``folder``; its workers load ``modules``, which have
+    the kernels, while other work still runs. Where Spark cannot start, the first use raises EnvironmentFault. Leaving
+    the block ends the JVM and its workers. Should this process be killed, the JVM sees its standard input close and
+    ends, and its Python workers with it.
     """
 
     name = "spark"
 
-    def __init__(self, config: Config, job: Job, workers: int) -> None:
-        self.job = job
+    def __init__(self, config: Config, folder: Path, workers: int, modules: Sequence[str]) -> None:
         self.spans: list[Span] = []
-        self._config = config
-        self._workers = workers
+        self.workers = workers
+        self._modules = tuple(modules)
+        self._opens_sql = config.SPARK_PLAN == "sql"
         self._jobs = 0
-        self._driver = SparkDriver(config, workers, Path(job.workspace.root))
+        self._driver = SparkDriver(config, workers, folder)
         self._starter, self._context = _in_background(self._start)
 
     def __enter__(self) -> "SparkEngine":
@@ -65,32 +57,30 @@ class SparkEngine:
         self._driver.stop(at_once=fault is not None)
 
     def _start(self) -> "SparkContext":
-        context = self._driver.start()
-        if self._config.SPARK_PLAN == "sql":
-            from pipeline.aggregate.spark_plan import open_session
+        context, modules = self._driver.start(), self._modules
+        if self._opens_sql:
+            from pyspark.sql import SparkSession
 
-            open_session(context)
-        context.parallelize(range(self._workers), self._workers).foreach(_warm_up)
+            SparkSession(context)
+        context.parallelize(range(self.workers), self.workers).foreach(lambda _: _load(modules))
         return context
 
     def map(
-        self, kernel: Kernel[Task, Result], tasks: Sequence[Task], advance: Callable[[int], None]
+        self, kernel: Kernel[Context, Task, Result], context: Context, tasks: Sequence[Task], advance: Advance
     ) -> Iterator[tuple[Task, Result | Exception]]:
         """Run ``kernel`` on every task; yields (task, result or the exception that it raised) when all are done.
 
-        ``advance`` gets the tasks' ``rows`` (1 for a task without) by the share of tasks that have finished; ``spans``
-        tells when each ran.
-        Raises EnvironmentFault where Spark fails.
+        ``advance`` gets the tasks' ``rows`` (1 for a task without) by the share of tasks that have finished. Raises
+        EnvironmentFault where Spark fails.
         """
         if not tasks:
             return
-        context, job = self._context.result(), self.job
         total = sum(getattr(task, "rows", 1) for task in tasks)
         # A task costs Spark some 60 ms whatever it does, so each runs several kernels in turn.
-        count = min(len(tasks), self._workers * _TASKS_PER_WORKER)
+        count = min(len(tasks), self.workers * _TASKS_PER_WORKER)
         hands = [list(tasks[number::count]) for number in range(count)]
-        found = self._run(
-            lambda: context.parallelize(hands, count).map(lambda hand: _run_hand(kernel, job, hand)).collect(),
+        found = self.run(
+            lambda spark: spark.parallelize(hands, count).map(lambda hand: _run_hand(kernel, context, hand)).collect(),
             total,
             advance,
         )
@@ -98,56 +88,48 @@ class SparkEngine:
             self.spans += [span for _, span in results]
             yield from zip(hand, (result for result, _ in results), strict=True)
 
-    def aggregate_by_sql(self, splits: "list[PlacedSplit]", advance: Callable[[int], None]) -> "Totals":
-        """Phase 2 as Spark's own plan; see ``spark_sql.aggregate``. ``advance`` gets rows.
+    def run(self, action: "Callable[[SparkContext], Result]", total: int, advance: Advance) -> Result:
+        """Run an action on the session, and tell ``advance`` of ``total`` by the share of its tasks that have finished.
 
-        Raises BalanceError where a count does not add up or a sum passes int64, EnvironmentFault where Spark fails.
+        Raises EnvironmentFault where Spark fails, and what the action raises of the program's own errors.
         """
-
-        context, job = self._context.result(), self.job
-        rows = sum(split.result.handed_over for split in splits)
-        partitions = spark_sql.choose_partitions(self._config, job, rows, self._workers)
-        with stage("spark sql", rows):
-            return self._run(lambda: spark_sql.aggregate(context, job, splits, partitions), rows, advance)
-
-    def _run(self, action: Callable[[], Result], total: int, advance: Callable[[int], None]) -> Result:
-        """Run a Spark action in a thread of its own, and tell ``advance`` of ``total`` as its tasks finish."""
         context = self._context.result()
         self._jobs += 1
         group = f"logmill-{self._jobs}"
 
         def act() -> Result:
             context.setJobGroup(group, group)
-            return action()
+            return action(context)
 
         _, outcome = _in_background(act)
-        told = 0
+        advanced = 0
         while True:
             try:
                 result = outcome.result(_POLL_SECONDS)
             except NotYet:
-                now = int(total * _finished_share(context, group))
-                if now > told:
-                    advance(now - told)
-                    told = now
+                done = int(total * _finished_share(context, group))
+                if done > advanced:
+                    advance(done - advanced)
+                    advanced = done
+            except LogmillError:
+                raise
             except Exception as fault:
-                from pipeline.errors import LogmillError
-
-                if isinstance(fault, LogmillError):
-                    raise
                 raise self._driver.fault("Spark failed in Phase 2", fault) from fault
             else:
-                advance(total - told)
+                advance(total - advanced)
                 return result
 
 
-def _run_hand(kernel: Kernel[Task, Result], job: Job, hand: Sequence[Task]) -> list[tuple[Result | Exception, Span]]:
-    return [timed(run_guarded, kernel.__name__, kernel, job, task) for task in hand]
+def _run_hand(
+    kernel: Kernel[Context, Task, Result], context: Context, hand: Sequence[Task]
+) -> list[tuple[Result | Exception, Span]]:
+    return [timed(kernel, run_guarded, kernel, context, task) for task in hand]
 
 
-def _warm_up(_: int) -> None:
-    """Loads the kernels in a worker, and Spark's classes in the JVM, while Phase 1 still runs."""
-    import pipeline.aggregate.aggregator  # noqa: F401 - imported for its effect
+def _load(modules: Sequence[str]) -> None:
+    """On an executor: load the kernels in a worker, and Spark's classes in the JVM, while Phase 1 still runs."""
+    for name in modules:
+        importlib.import_module(name)
 
 
 def _finished_share(context: "SparkContext", group: str) -> float:

@@ -46,7 +46,8 @@ _SHARED_LIBRARIES = (
 """Loaded before workers are forked, and so once: what starts no thread."""
 
 
-_LIBRARIES = ("pipeline.preprocess.driver", "pipeline.aggregate.aggregator", "pipeline.publish.region_files")
+KERNEL_MODULES = ("pipeline.preprocess.preprocessor", "pipeline.aggregate.aggregator", "pipeline.publish.region_files")
+"""The modules with the kernels of a run, with all that they import."""
 
 
 class _Shared(NamedTuple):
@@ -194,7 +195,7 @@ def _end_with_parent() -> None:
 
 def _load_libraries() -> None:
     gc.disable()  # modules are no garbage, and many objects: a tenth of the time
-    for name in _LIBRARIES:
+    for name in KERNEL_MODULES:
         importlib.import_module(name)
     gc.freeze()
     gc.enable()

@@ -48,3 +48,8 @@ def keys_with_prefixes(index: NDArray[np.uint64], prefixes: NDArray[np.uint64]) 
     counts = np.searchsorted(index, prefixes | FINE_MASK, side="right") - first
     offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.array(index[np.repeat(first, counts) + offsets])
+
+
+def bucket_shift(buckets: int) -> int:
+    """How far to shift a fine bucket number to the right for its bucket of ``buckets`` (a power of two)."""
+    return FINE_BUCKET_BITS - (buckets.bit_length() - 1)

@@ -16,7 +16,7 @@ SPLIT_KINDS = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines":
 """Folders of what Phase 1 makes of a split, and its files' endings there: later runs use it again."""
 
 
-_RUN_KINDS = ("totals", "contested", "corrections", "conflicts", "merge", "delta", "quarantine", "spool")
+_RUN_KINDS = ("totals", "pending", "corrections", "conflicts", "merge", "delta", "quarantine", "spool")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Workspace:
     store: str = ""
 
     def path(self, kind: str, name: str) -> Path:
-        """Path of one file; ``kind`` is its folder (rows, index, rejects, totals, contested, corrections, ...)."""
+        """Path of one file; ``kind`` is its folder (rows, index, rejects, totals, pending, corrections, ...)."""
         place = self.store if self.store and kind in SPLIT_KINDS else self.root
         return Path(place) / kind / name
 

@@ -1,75 +1,59 @@
-"""What a run takes over from earlier ones, and how the summary tells it."""
+"""What a run carries over from earlier ones: files that it need not read again, and those that it no longer finds."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pipeline.history.inventory import Inventory
 from pipeline.history.journal import Journal, ledger_of
 from pipeline.history.known_files import KnownFile
 from pipeline.history.state import History
-from pipeline.preprocess.ledger import Phase1
-from pipeline.publish.notes import _notes
-from pipeline.publish.result import RunResult, Share
+from pipeline.preprocess.ledger import FileLedger, Phase1Result
 
 
 @dataclass(frozen=True)
-class TakeOver:
-    """``ids``: of all files that count in the new version; ``share``: what is known of this run's before Phase 2;
-    ``before``: counts of the version before; ``notes``: lines for the summary."""
+class Intake:
+    """The input compared with the history: ``still_counted`` are files that count though they are not in the input."""
 
+    inventory: Inventory
+    still_counted: tuple[KnownFile, ...]
+
+    @property
+    def known_rows(self) -> int:
+        """Rows for Phase 2 of the files that need not be read."""
+        return sum(file.handed_over for file in (*self.inventory.reused.values(), *self.still_counted))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What counts in the new version.
+
+    ==============  ================================================================================
+    ``phase1``      all files that count, and those refused
+    ``read``        the files among them that this run read
+    ``retained``    by path, files that count because their successor was refused
+    ``ids``         the files that count, as the manifest numbers them
+    ==============  ================================================================================
+    """
+
+    phase1: Phase1Result
+    read: tuple[FileLedger, ...]
+    retained: Mapping[str, KnownFile]
     ids: tuple[int, ...]
-    share: Share
-    before: dict[str, int]
-    notes: tuple[str, ...]
-
-    def finish(self, result: RunResult) -> RunResult:
-        """The result with this run's share."""
-        share = replace(
-            self.share,
-            kept=result.kept - self.before.get("kept", 0),
-            duplicates=result.duplicates - self.before.get("all_duplicates", 0),
-            conflicts=result.conflicts - self.before.get("conflicts", 0),
-        )
-        speed = share.bytes_read / result.seconds.total
-        return replace(result, new=share, throughput_bytes_per_second=speed)
 
 
-def take_over(
-    history: History, outcome: Phase1, inventory: Inventory, departed: Sequence[KnownFile], journal: Journal
-) -> TakeOver:
-    """Add to ``outcome`` the files that are not read again: those used again, those that have left, and those whose
-    successor was refused."""
-    read = list(outcome.ledgers)
-    fingerprint = journal.fingerprint
+def carry_over(history: History, intake: Intake, phase1: Phase1Result, journal: Journal) -> Counted:
+    """Count the files of ``phase1`` and those that are not read again: the ones used again, the ones that are missing
+    and still counted, and the ones whose successor was refused. Notes new names of files in the manifest."""
+    inventory = intake.inventory
     retained = {
         path: file
         for path, file in inventory.replaced.items()
-        if path in outcome.refused and file.fingerprint == fingerprint
+        if path in phase1.refused and file.fingerprint == journal.fingerprint
     }
-    outcome.ledgers += [ledger_of(file, path, at_hand=True) for path, file in inventory.reused.items()]
-    outcome.ledgers += [ledger_of(file, file.shown, at_hand=False) for file in (*departed, *retained.values())]
-    outcome.ledgers.sort(key=lambda ledger: ledger.file.path)
+    reused = [ledger_of(file, path, at_hand=True) for path, file in inventory.reused.items()]
+    not_found = (*intake.still_counted, *retained.values())
+    carried_over = [*reused, *(ledger_of(file, file.shown, at_hand=False) for file in not_found)]
     history.meet_again(inventory)
-    share = Share(
-        files=len(read),
-        bytes_read=sum(ledger.file.size for ledger in read),
-        records_read=sum(ledger.records for ledger in read),
-        rejected=sum(ledger.rejected_by_reason.total() for ledger in read),
-        reused_files=len(inventory.reused),
-        reused_splits=outcome.resumed_splits + sum(len(file.splits) for file in inventory.reused.values()),
-        renamed_files=len(inventory.renamed),
-        replaced_files=len(inventory.replaced) - len(retained),
-        missing_files=sum(file in departed for file in inventory.missing),
-        pruned_files=sum(file not in departed for file in inventory.missing),
-    )
-    kept = [*inventory.reused.values(), *departed, *retained.values()]
+    kept = (*inventory.reused.values(), *not_found)
     ids = (*journal.ids.values(), *(file.id for file in kept))
-    return TakeOver(ids, share, history.counts, tuple(_notes(history, outcome, inventory, departed, retained, share)))
-
-
-def finest_buckets(inventory: Inventory) -> int:
-    """In how many buckets new splits are written at least: as finely as those that are used again, or Phase 2 would
-    have to read all in the coarsest."""
-    results = [part.result for file in inventory.reused.values() for part in file.splits if part.result]
-    return max((len(json.loads(result)["bucket_rows"]) for result in results), default=0)
+    return Counted(phase1.counting(carried_over), phase1.ledgers, retained, ids)

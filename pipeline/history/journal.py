@@ -40,7 +40,7 @@ def ledger_of(file: KnownFile, path: str, at_hand: bool) -> FileLedger:
         placed.append(PlacedSplit(result, line))
         line += result.lines
     at_hand = at_hand and not found.expanded
-    return FileLedger(found, tuple(placed), file.content_hash, at_hand, file.shown, file.read_at)
+    return FileLedger(found, tuple(placed), file.file_hash, at_hand, file.shown, file.read_at)
 
 
 class Journal:
@@ -121,7 +121,7 @@ class Journal:
     def finish_file(self, ledger: FileLedger) -> None:
         """A file was read whole and balances."""
         self.ids[ledger.file.path] = self._begun[ledger.file.path]
-        self._files.append((self._begun[ledger.file.path], ledger.content_hash))
+        self._files.append((self._begun[ledger.file.path], ledger.file_hash))
 
     def flush(self) -> None:
         """Begin to note all that is finished."""

@@ -60,7 +60,7 @@ class KnownSplit:
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file that was read, or whose reading began (then ``content_hash`` is empty).
+    """A file that was read, or whose reading began (then ``file_hash`` is empty).
 
     ``path``: see ``inventory.identity``; ``shown``: the name by which the records of its last version list it.
 
@@ -73,7 +73,7 @@ class KnownFile:
     shown: str
     hint: Hint
     fingerprint: str
-    content_hash: str
+    file_hash: str
     text_size: int
     header: str
     read_at: float
@@ -82,7 +82,7 @@ class KnownFile:
     @property
     def finished(self) -> bool:
         """Whether all of it was read and it balances."""
-        return bool(self.content_hash)
+        return bool(self.file_hash)
 
     @property
     def handed_over(self) -> int:
@@ -92,7 +92,7 @@ class KnownFile:
     def input_file(self, path: str) -> InputFile:
         """The file as Phase 1 describes it, under the name that it has now."""
         stamp = (self.hint.size, self.hint.mtime_ns, self.hint.inode)
-        expanded = Expanded("", self.text_size, stamp, self.content_hash) if is_archive(self.path) else None
+        expanded = Expanded("", self.text_size, stamp, self.file_hash) if is_archive(self.path) else None
         return InputFile(path, stamp, header_from_json(self.header), expanded)
 
     def split(self, part: KnownSplit, path: str) -> Split:

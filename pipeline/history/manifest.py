@@ -91,7 +91,7 @@ class Manifest:
     def __init__(self, place: Path, copy: sqlite3.Connection | None = None) -> None:
         self.path = place / MANIFEST_FILE
         self._lock = threading.Lock()  # one transaction at a time, of whichever thread
-        with told_plainly(self.path):
+        with sqlite_errors_explained(self.path):
             self._db = copy or sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._db.executescript(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
@@ -124,7 +124,7 @@ class Manifest:
 
     def files(self) -> list[KnownFile]:
         """All files with their splits in order."""
-        with told_plainly(self.path):
+        with sqlite_errors_explained(self.path):
             return self._files()
 
     def _files(self) -> list[KnownFile]:
@@ -144,7 +144,7 @@ class Manifest:
 
     def versions(self, output: Path) -> dict[str, KnownVersion]:
         """The versions of an output, by name."""
-        with told_plainly(self.path):
+        with sqlite_errors_explained(self.path):
             return self._versions(output)
 
     def _versions(self, output: Path) -> dict[str, KnownVersion]:
@@ -258,7 +258,7 @@ class Manifest:
     @contextmanager
     def _transaction(self, name: str) -> Iterator[None]:
         """All or nothing; ``name`` is the place of faults before and after the commit."""
-        with self._lock, told_plainly(self.path):
+        with self._lock, sqlite_errors_explained(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -272,7 +272,7 @@ class Manifest:
 
 
 @contextmanager
-def told_plainly(path: Path) -> Iterator[None]:
+def sqlite_errors_explained(path: Path) -> Iterator[None]:
     """What SQLite says of the disk is no reason to start over; that the file is damaged is."""
     try:
         yield

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.errors import EnvironmentFault
-from pipeline.history.manifest import MANIFEST_FILE, Manifest, told_plainly
+from pipeline.history.manifest import MANIFEST_FILE, Manifest, sqlite_errors_explained
 
 try:
     import fcntl
@@ -68,7 +68,7 @@ def _copy(path: Path) -> sqlite3.Connection | None:
             return _attempt(path)
         except sqlite3.DatabaseError as fault:
             if late or fault.sqlite_errorcode & 0xFF not in _PASSING:
-                with told_plainly(path):
+                with sqlite_errors_explained(path):
                     raise
         except (_Moved, FileNotFoundError, BlockingIOError) as fault:
             if late:

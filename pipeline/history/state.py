@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.aggregate.incremental.driver import Base, base_of
 from pipeline.errors import ConfigError, InputError
 from pipeline.exchange.workspace import split_file
 from pipeline.history.inventory import Inventory, identity, take_inventory
@@ -17,6 +16,7 @@ from pipeline.history.known_files import KnownFile, take_hint
 from pipeline.history.manifest import KnownVersion, Manifest, UnusableManifest, remove_manifest
 from pipeline.history.split_store import Store
 from pipeline.machine import display_name
+from pipeline.preprocess.tasks import SplitResult
 from pipeline.versions.output_link import Output
 from pipeline.versions.retention import forget_texts
 
@@ -43,21 +43,21 @@ class History:
         """The quarantine of the current version, if there is one."""
         return self._output.versions / self.current.name / "quarantine" if self.current else None
 
-    def base(self, fingerprint: str) -> Base | None:
-        """What the current version left that an incremental Phase 2 can go on from; None where it left nothing."""
+    def counted_splits(self, fingerprint: str) -> dict[int, SplitResult] | None:
+        """The splits that count in the current version, by number; None where some were made with other settings."""
         if not self.current or any(file.fingerprint != fingerprint for file in self.counted):
             return None
-        results = (split.result for file in self.counted for split in ledger_of(file, file.path, at_hand=False).splits)
-        return base_of(self.base_folder, self.counts, {result.split.number: result for result in results})
+        ledgers = [ledger_of(file, file.path, at_hand=False) for file in self.counted]
+        return {placed.result.split.number: placed.result for ledger in ledgers for placed in ledger.splits}
 
     @property
-    def base_folder(self) -> Path:
-        """Where the current version's totals are, if they are."""
+    def totals_folder(self) -> Path:
+        """Of the run that made the current version: its totals are there, where it left any."""
         return self._store.root.parent / f"run-{self.current.name if self.current else ''}"
 
     @property
     def counts(self) -> dict[str, int]:
-        """Events kept, duplicates and conflicts (``counts_of``) of the current version; none without one."""
+        """Of the current version, as ``run_record.counts_for_the_next`` wrote them; none without a version."""
         found: dict[str, int] = json.loads(self.current.base) if self.current else {}
         return found
 
@@ -134,13 +134,13 @@ class History:
         """Where Phase 1 notes what it has done."""
         return Journal(self._manifest, self._store, inventory, fingerprint)
 
-    def departed(self, inventory: Inventory, fingerprint: str, replays: Path, prune: bool) -> list[KnownFile]:
-        """Files that still count though this run does not find them. A replayed file that was deleted does not.
+    def still_counted(self, inventory: Inventory, fingerprint: str, replays: Path, prune: bool) -> list[KnownFile]:
+        """Files that count though this run does not find them. A replayed file that was deleted does not.
 
         Raises InputError where one was read with other settings: what it holds can neither be used nor made anew.
         """
-        left = [file for file in inventory.missing if not Path(file.path).is_relative_to(replays)]
-        kept = [*([] if prune else left), *inventory.elsewhere]
+        missing = [file for file in inventory.missing if not Path(file.path).is_relative_to(replays)]
+        kept = [*([] if prune else missing), *inventory.elsewhere]
         stale = [file for file in kept if file.fingerprint != fingerprint]
         if stale:
             names = ", ".join(display_name(file.path) for file in stale[:5])
@@ -186,12 +186,11 @@ class History:
 
 
 @contextmanager
-def open_history(place: str, output: Output, full_refresh: bool) -> Iterator[History]:
-    """The history of an output in the intermediate folder ``place``, recovered from interrupted runs.
+def open_history(folder: Path, output: Output, full_refresh: bool) -> Iterator[History]:
+    """The history of an output in the intermediate ``folder``, recovered from interrupted runs.
 
     With ``full_refresh`` it begins anew, also where the manifest cannot be read.
     """
-    folder = Path(place)
     with ExitStack() as held:
         try:
             history = History(held.enter_context(Manifest(folder)), Store(folder), output)

@@ -8,34 +8,30 @@ from pathlib import Path
 from config import Config
 from pipeline.engines.choose import choose_engine
 from pipeline.errors import FileRefused
-from pipeline.exchange.workspace import Workspace
 from pipeline.geo.table import GeoTable
 from pipeline.inspection.status import FileState, Stock, take_stock
-from pipeline.machine import cache_folder
-from pipeline.planning.pace import Pace, load_pace
-from pipeline.planning.planner import Plan, plan
-from pipeline.planning.prediction import Prediction, Work, predict
-from pipeline.planning.run_settings import Request, Setup
-from pipeline.planning.sample import Sample, take_sample
-from pipeline.preprocess.context import fingerprint
+from pipeline.planning.planner import Sizes, choose_sizes
+from pipeline.planning.prediction import Prediction, forecast_run
+from pipeline.planning.run_settings import RunOptions, RunSettings, read_settings
+from pipeline.planning.sample import Sample
 from pipeline.privacy import mask_addresses
 from pipeline.reading.archives import Expanded, expand_beginning, is_archive
-from pipeline.reading.header import Names, without_fields
-from pipeline.reading.input_files import InputFile
-from pipeline.reading.open_inputs import open_inputs
-from pipeline.reading.record_rules import rule_columns
+from pipeline.reading.header import without_fields
+from pipeline.reading.open_inputs import HeaderRules, OpenedInputs, read_headers
 from pipeline.versions.output_link import Output
-from utils.metrics import usable_cores
 
 _GLANCE_BYTES = 512 * 2**10
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """``stock``: what would happen to every file; ``refused``: reasons of files that could not be read, by path;
-    ``learned``: whether times are by the pace of earlier runs on this machine."""
+class RunPlan:
+    """What a run would do and take.
 
-    plan: Plan
+    ``stock``: what would happen to every file; ``refused``: reasons of files that could not be read, by path;
+    ``learned``: whether times are by the pace of earlier runs on this machine.
+    """
+
+    sizes: Sizes
     prediction: Prediction
     sample: Sample
     stock: Stock
@@ -44,32 +40,39 @@ class Forecast:
     learned: bool
 
 
-def forecast(
-    config: Config,
-    stock: Stock,
-    geo: GeoTable,
-    columns: tuple[Names, Names],
-    *,
-    engine: str,
-    compiled: bool,
-    pace: Pace,
-) -> Forecast:
-    """Plan and predict a run over ``stock``. ``columns``: header names that are required, and others that are read.
+def check_before_work(config: Config) -> None:
+    """Find early what would stop a run whatever its input: the output's place, Java, rules, the key, the geo table."""
+    settings = read_settings(config)
+    Output(config.OUTPUT_DIR).check()
+    choose_engine(config)
+    settings.load_geo()
 
-    ``engine``: who adds up: ``polars``, ``spark`` or ``sql``. Raises EnvironmentFault where no worker fits.
-    """
+
+def list_file_states(config: Config, options: RunOptions) -> list[FileState]:
+    """What a run would do with every file. Changes nothing; raises as a run would where it could not begin."""
+    settings = read_settings(config)
+    return _take_stock(settings, options, settings.load_geo()).states
+
+
+def plan_run(config: Config, options: RunOptions) -> RunPlan:
+    """What a run would do and take. Changes nothing; raises as a run would where it could not begin."""
+    settings = read_settings(config)
+    adder, geo = choose_engine(config).adder(config), settings.load_geo()
+    stock = _take_stock(settings, options, geo)
     with tempfile.TemporaryDirectory(prefix="logmill-") as folder:
-        files, reasons = _glance(stock.paths, columns, config.MAX_RECORD_BYTES, Path(folder))
-        sizes = plan(config, files, spark=engine != "polars")
-        work = Work(take_sample(files, geo), stock.known_rows, engine, compiled, usable_cores())
+        logs = _glance(stock.paths, settings.headers, Path(folder))
+        sizes = choose_sizes(config, logs.files, spark=adder != "polars")
+        forecast = forecast_run(sizes, logs.files, stock.known_rows, geo, adder, compiled=settings.compilable)
     hide = without_fields if config.PSEUDONYMIZE_USERS else mask_addresses  # the line shown may be a record
-    refused = {path: hide(reason) for path, reason in reasons.items()}
-    return Forecast(sizes, predict(sizes, work, pace), work.sample, stock, refused, engine, pace.learned)
+    refused = {path: hide(reason) for path, reason in logs.refused.items()}
+    return RunPlan(sizes, forecast.prediction, forecast.work.sample, stock, refused, adder, forecast.pace.learned)
 
 
-def _glance(
-    paths: Sequence[str], columns: tuple[Names, Names], max_record: int, folder: Path
-) -> tuple[list[InputFile], dict[str, str]]:
+def _take_stock(settings: RunSettings, options: RunOptions, geo: GeoTable) -> Stock:
+    return take_stock(settings.config, options, settings.fingerprint(geo))
+
+
+def _glance(paths: Sequence[str], rules: HeaderRules, folder: Path) -> OpenedInputs:
     """Headers of all files; of a compressed one only the beginning is expanded, into ``folder``."""
     expanded: dict[str, Expanded] = {}
     refused: dict[str, str] = {}
@@ -78,36 +81,6 @@ def _glance(
             expanded[path] = expand_beginning(path, folder / str(number), _GLANCE_BYTES)
         except FileRefused as reason:
             refused[path] = str(reason)
-    required, optional = columns
     readable = [path for path in paths if path not in refused]
-    files, headless = open_inputs(readable, required, max_record, optional, expanded)
-    return files, refused | headless
-
-
-def check_before_work(config: Config) -> None:
-    """Find early what would stop a run whatever its input: the output's place, Java, rules, the key, the geo table."""
-    setup = Setup.of(config)
-    Output(config.OUTPUT_DIR).check()
-    choose_engine(config)
-    setup.load_geo()
-
-
-def plan_run(config: Config, request: Request) -> list[FileState]:
-    """What a run would do with every file. Changes nothing; raises as a run would where it could not begin."""
-    setup = Setup.of(config)
-    return _take_stock(setup, request, setup.load_geo()).states
-
-
-def forecast_run(config: Config, request: Request) -> Forecast:
-    """What a run would do and take. Changes nothing; raises as a run would where it could not begin."""
-    setup = Setup.of(config)
-    engine, pace, geo = choose_engine(config).adder(config), load_pace(cache_folder()), setup.load_geo()
-    columns = rule_columns(setup.rules, setup.columns)
-    stock = _take_stock(setup, request, geo)
-    return forecast(config, stock, geo, columns, engine=engine, compiled=setup.plain, pace=pace)
-
-
-def _take_stock(setup: Setup, request: Request, geo: GeoTable) -> Stock:
-    config = setup.config
-    job = setup.make_job(Workspace(config.INTERMEDIATE_DIR), plan(config, [], spark=False), geo, None)
-    return take_stock(config, request, fingerprint(job, setup.columns))
+    files, headless = read_headers(readable, rules.required, rules.max_record, rules.optional, expanded)
+    return OpenedInputs(tuple(files), refused | headless)

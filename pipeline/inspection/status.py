@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import Config
+from pipeline.history.carry_over import Intake
 from pipeline.history.inventory import Inventory
 from pipeline.history.journal import ledger_of
 from pipeline.history.known_files import KnownFile
 from pipeline.history.manifest_snapshot import read_manifest
+from pipeline.history.place import compare_with_known
 from pipeline.history.replays import Replays
 from pipeline.history.split_store import Store
 from pipeline.history.state import History
 from pipeline.machine import display_name
-from pipeline.planning.run_settings import Request
+from pipeline.planning.run_settings import RunOptions
 from pipeline.reading.input_files import file_size, find_inputs, refuse_outside
 from pipeline.versions.output_link import Output
 
@@ -93,7 +95,7 @@ class Stock:
     known_rows: int
 
 
-def take_stock(config: Config, request: Request, fingerprint: str) -> Stock:
+def take_stock(config: Config, options: RunOptions, fingerprint: str) -> Stock:
     """What a run would do with every file: ``read``, ``resume``, ``reuse``, ``read again``, ``refuse``, ``keep``
     (has left), ``take out``. Raises as a run would where it could not begin."""
     output = Output(config.OUTPUT_DIR)
@@ -103,13 +105,15 @@ def take_stock(config: Config, request: Request, fingerprint: str) -> Stock:
     replays = Replays(output.versions, config.INPUT_DIR)
     with look_at_history(config, output) as history:
         if history is None:
-            inventory, departed = Inventory(fresh=[*paths, *replays.paths]), []
+            intake = Intake(Inventory(fresh=(*paths, *replays.paths)), ())
         else:
-            if request.full_refresh:
+            if options.full_refresh:
                 history.start_over()
-            history.check_source(config.INPUT_DIR, request.add)
-            inventory = history.take_inventory([*paths, *replays.paths], fingerprint)
-            departed = history.departed(inventory, fingerprint, replays.folder, request.prune_missing)
+            history.check_source(config.INPUT_DIR, options.add)
+            intake = compare_with_known(
+                history, [*paths, *replays.paths], fingerprint, replays.folder, options.prune_missing
+            )
+    inventory, still_counted = intake.inventory, intake.still_counted
     states = [FileState(display_name(path), "refuse", file_size(path)) for path in outside]
     states += [_describe(file, "reuse", path) for path, file in inventory.reused.items()]
     states += [FileState(display_name(path), "resume", file_size(path)) for path in inventory.resumed]
@@ -117,10 +121,9 @@ def take_stock(config: Config, request: Request, fingerprint: str) -> Stock:
         FileState(display_name(path), "read again" if path in inventory.replaced else "read", file_size(path))
         for path in inventory.fresh
     ]
-    states += [_describe(file, "keep") for file in departed]
-    states += [_describe(file, "take out") for file in inventory.missing if file not in departed]
-    known = sum(state.handed_over or 0 for state in states if state.state in ("reuse", "keep"))
-    return Stock(sorted(states, key=lambda state: state.file), inventory.to_read, known)
+    states += [_describe(file, "keep") for file in still_counted]
+    states += [_describe(file, "take out") for file in inventory.missing if file not in still_counted]
+    return Stock(sorted(states, key=lambda state: state.file), inventory.to_read, intake.known_rows)
 
 
 def _describe(file: KnownFile, state: str, path: str = "") -> FileState:

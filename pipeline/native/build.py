@@ -21,7 +21,7 @@ _FLAGS = ("-shared", "-O3", "-fvisibility=hidden", "-std=c11", *(() if sys.platf
 _SECONDS = 120
 
 
-def compile_kernel(cache_dir: Path) -> tuple[Path | None, str]:
+def compile_library(cache_dir: Path) -> tuple[Path | None, str]:
     """(the compiled kernel, "") or (None, why there is none: then Polars parses everything, with equal results).
 
     The library is named by a hash of all that decides it: source, compiler, headers (PyArrow brings xxhash.h), system

@@ -29,10 +29,10 @@ class Part:
 @dataclass(frozen=True)
 class Copies:
     """Positions among the candidates: of ``copies``, whose content an earlier row with their id has, and of
-    ``disputed`` ones, whose id has several contents. The others stand for themselves and their copies."""
+    ``ambiguous`` ones, whose id has several contents. The others stand for themselves and their copies."""
 
     copies: NDArray[np.int64]
-    disputed: NDArray[np.int64]
+    ambiguous: NDArray[np.int64]
 
 
 class _Part(ctypes.Structure):

@@ -1,6 +1,7 @@
 """kernel.c, scanner.c and footer.c as Python sees them: loaded once per process, its functions typed."""
 
 import ctypes
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,3 +37,8 @@ def load(path: Path) -> ctypes.CDLL:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def find_library(path: str | None) -> Path | None:
+    """The compiled library at ``path``; None where none is named, or it is not on this machine (an executor's)."""
+    return Path(path) if path and os.path.exists(path) else None

@@ -1,4 +1,4 @@
-"""Totals per user and region, added up row by row in a hash table."""
+"""TotalsTable per user and region, added up row by row in a hash table."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pipeline.native.arrow import text_bounds, to_arrow
 from pipeline.native.library import load
 
 
-class Totals:
+class TotalsTable:
     """A table with room for so many totals, which grows; ``free`` must end it."""
 
     def __init__(self, library: Path, expected: int) -> None:

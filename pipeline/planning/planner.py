@@ -1,10 +1,14 @@
-"""Sizes of a run from cores, memory limit and input: workers, splits, buckets and output files."""
+"""Sizes of a run from cores, memory limit and input: workers, splits, buckets, output files; and whether the disk has
+room for it."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config import Config
 from pipeline.errors import EnvironmentFault
 from pipeline.reading.input_files import InputFile
+from utils.units import format_size
 
 _PARENT_BYTES = 300_000_000
 """The main process: interpreter, Polars, results."""
@@ -28,10 +32,14 @@ _BUCKET_OF_SPLIT = 2**20
 10 ms, and a bucket in it 0.2 ms."""
 _BUCKETS_OF_A_WORKER = 16
 _BUCKET_ROWS_RANGE = (50_000, 1_500_000)
+INTERMEDIATE_SHARE = 0.6
+"""Intermediate files and totals take about this share of a usual input."""
+_ROW_BYTES = 60
+"""They take at least this much of a row, however short its text is."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Sizes:
     """``workers`` processes; input is cut into ``split_bytes``; ``buckets`` of at most ``bucket_rows`` rows at once;
     output files of about ``file_rows`` rows.
 
@@ -47,7 +55,7 @@ class Plan:
     task_rows: int
 
 
-def plan(config: Config, files: list[InputFile], *, spark: bool, least_buckets: int = 0) -> Plan:
+def choose_sizes(config: Config, files: Sequence[InputFile], *, spark: bool, least_buckets: int = 0) -> Sizes:
     """Fit the run into ``MEMORY_LIMIT``; fewer workers where the share of each would be too small. ``least_buckets``:
     in how many the rows lie that will count besides.
 
@@ -81,7 +89,7 @@ def plan(config: Config, files: list[InputFile], *, spark: bool, least_buckets: 
     short = max(_SHORT_SPLIT, buckets * _BUCKET_OF_SPLIT)
     each = max(1, min(_SPLITS_OF_A_WORKER, -(-total // (workers * short))))
     split_bytes = min(split_bytes, max(_SHORT_SPLIT, -(-total // (workers * each))))
-    return Plan(
+    return Sizes(
         workers=workers,
         split_bytes=config.SPLIT_BYTES or split_bytes,
         buckets=buckets,
@@ -94,3 +102,14 @@ def plan(config: Config, files: list[InputFile], *, spark: bool, least_buckets: 
 
 def _clamp(value: int, limits: tuple[int, int]) -> int:
     return max(limits[0], min(value, limits[1]))
+
+
+def check_disk(folder: str, files: Sequence[InputFile]) -> None:
+    """Raises EnvironmentFault where ``folder`` has no room for the intermediate files of this input."""
+    need = int(sum(max(file.size * INTERMEDIATE_SHARE, file.expected_rows * _ROW_BYTES) for file in files))
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise EnvironmentFault(
+            f"{folder!r} has {format_size(free)} free; this input needs about {format_size(need)}. "
+            "Free some room, or name a folder on another disk with --intermediate."
+        )

@@ -1,45 +1,79 @@
-"""What the settings mean to a run: columns, rules, the pseudonym key, the geo table, and the job of the kernels."""
+"""What the settings mean to a run: columns, rules, key, geo table, and what the kernels need of them."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from config import Config
+from pipeline.aggregate.context import AggregateContext
 from pipeline.exchange.workspace import Workspace
 from pipeline.geo.table import GeoTable, load_geo_table
 from pipeline.machine import cache_folder, display_name
-from pipeline.planning.planner import Plan
-from pipeline.preprocess.context import Job
+from pipeline.native.build import compile_library
+from pipeline.planning.planner import Sizes
+from pipeline.preprocess.context import ReadContext, fingerprint
 from pipeline.privacy import KeySource, find_key
 from pipeline.reading.header import Names
-from pipeline.reading.record_rules import BoundRule, bind_rules
+from pipeline.reading.open_inputs import HeaderRules
+from pipeline.reading.record_rules import BoundRule, bind_rules, rule_columns
 
 
 @dataclass(frozen=True)
-class Setup:
-    """Settings that were found to make sense. ``columns``: accepted header names of the columns that are read, by role;
-    ``pseudonyms``: where the key is, if users get any."""
+class RunOptions:
+    """What the user asks of a run besides its settings.
+
+    =================  ==========================================================
+    ``replay``         files of corrected records that count from now on
+    ``full_refresh``   start over: only the files of this input count
+    ``add``            this input counts besides those before
+    ``prune_missing``  files that are no longer there stop counting
+    =================  ==========================================================
+    """
+
+    replay: tuple[str, ...] = ()
+    full_refresh: bool = False
+    add: bool = False
+    prune_missing: bool = False
+
+
+NO_OPTIONS = RunOptions()
+
+
+@dataclass(frozen=True)
+class Library:
+    """The compiled library; ``path`` is None where there is none, and ``why_not`` says why if one was wanted."""
+
+    path: Path | None
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Settings that were found to make sense.
+
+    ``columns``: accepted header names of the columns that are read, by role; ``pseudonyms``: where the key is, None
+    where users keep their ids.
+    """
 
     config: Config
     columns: Names
     rules: tuple[BoundRule, ...]
     pseudonyms: KeySource | None
 
-    @classmethod
-    def of(cls, config: Config) -> "Setup":
-        """Raises ConfigError where rules or the key do not fit."""
-        # The timestamp is read only where it decides (or for a rule).
-        columns = {
-            role: names
-            for role, names in config.columns.items()
-            if role != "timestamp" or config.DEDUPE_KEEP != "longest"
-        }
-        rules = bind_rules(config.RECORD_RULES, config.columns, columns)
-        return cls(config, columns, rules, find_key(config.PSEUDONYM_KEY_FILE) if config.PSEUDONYMIZE_USERS else None)
-
     @property
-    def plain(self) -> bool:
+    def compilable(self) -> bool:
         """Whether the compiled parser may read: it judges no rules and makes no pseudonyms."""
         return self.config.COMPILED_PARSER and not self.rules and not self.config.PSEUDONYMIZE_USERS
+
+    @property
+    def keep_raw(self) -> bool:
+        """Whether the quarantine keeps the bytes of records."""
+        return self.config.QUARANTINE_RAW and not self.config.PSEUDONYMIZE_USERS
+
+    @property
+    def headers(self) -> HeaderRules:
+        """What the header of a file must have."""
+        required, optional = rule_columns(self.rules, self.columns)
+        return HeaderRules(required, optional, self.config.MAX_RECORD_BYTES, hide_lines=self.config.PSEUDONYMIZE_USERS)
 
     def load_geo(self) -> GeoTable:
         """The geo table, compiled into the user's cache where it is not there yet. Raises ConfigError."""
@@ -47,25 +81,49 @@ class Setup:
         regions = Path(self.config.GEO_REGIONS) if self.config.GEO_REGIONS else None
         return load_geo_table(database, self.config.GEO_LEVEL, regions, cache_folder())
 
-    def make_job(self, workspace: Workspace, sizes: Plan, geo: GeoTable, kernel: Path | None) -> Job:
-        """What the kernels need; ``kernel``: the compiled parser, if there is one."""
-        config = self.config
-        return Job(
-            workspace=workspace,
-            version=Path(workspace.root).name.removeprefix("run-"),
-            chunk_bytes=config.CHUNK_BYTES,
-            max_record=config.MAX_RECORD_BYTES,
-            keep=config.DEDUPE_KEEP,
-            buckets=sizes.buckets,
-            bucket_rows=sizes.bucket_rows,
-            file_rows=sizes.file_rows,
-            held_bytes=sizes.held_bytes,
-            compression=config.COMPRESSION,
-            geo_source=geo.source,
-            kernel=str(kernel) if kernel else None,
+    def find_library(self) -> Library:
+        """The compiled library, made now where this machine has none yet; none where the settings want none."""
+        return Library(*compile_library(cache_folder())) if self.config.COMPILED_PARSER else Library(None)
+
+    def fingerprint(self, geo: GeoTable) -> str:
+        """Of all settings that decide what Phase 1 makes of a file."""
+        return fingerprint(
+            self.columns,
+            max_record=self.config.MAX_RECORD_BYTES,
+            keep=self.config.DEDUPE_KEEP,
+            geo_digest=geo.source.digest,
             rules=self.rules,
             pseudonyms=self.pseudonyms,
-            keep_raw=config.QUARANTINE_RAW and not config.PSEUDONYMIZE_USERS,
+            keep_raw=self.keep_raw,
+        )
+
+    def read_context(self, workspace: Workspace, sizes: Sizes, geo: GeoTable, library: Library) -> ReadContext:
+        """What the kernels of Phase 1 need to know."""
+        return ReadContext(
+            workspace=workspace,
+            chunk_bytes=self.config.CHUNK_BYTES,
+            max_record=self.config.MAX_RECORD_BYTES,
+            keep=self.config.DEDUPE_KEEP,
+            buckets=sizes.buckets,
+            geo_source=geo.source,
+            held_bytes=sizes.held_bytes,
+            library_path=str(library.path) if library.path else None,
+            rules=self.rules,
+            pseudonyms=self.pseudonyms,
+            keep_raw=self.keep_raw,
+        )
+
+    def aggregate_context(
+        self, workspace: Workspace, sizes: Sizes, geo: GeoTable, library: Library
+    ) -> AggregateContext:
+        """What the kernels of Phase 2 need to know."""
+        return AggregateContext(
+            workspace=workspace,
+            keep=self.config.DEDUPE_KEEP,
+            buckets=sizes.buckets,
+            bucket_rows=sizes.bucket_rows,
+            region_names=geo.names,
+            library_path=str(library.path) if library.path else None,
         )
 
     def shown(self) -> dict[str, object]:
@@ -75,15 +133,12 @@ class Setup:
         return {name: display_name(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
-@dataclass(frozen=True)
-class Request:
-    """``replay``: files of mended records; ``full_refresh``: start over; ``add``: another input counts besides those
-    before; ``prune_missing``: files that have left no longer count."""
-
-    replay: tuple[str, ...] = ()
-    full_refresh: bool = False
-    add: bool = False
-    prune_missing: bool = False
-
-
-NOTHING_SPECIAL = Request()
+def read_settings(config: Config) -> RunSettings:
+    """Raises ConfigError where rules or the key do not fit."""
+    # The timestamp is read only where it decides (or for a rule).
+    columns = {
+        role: names for role, names in config.columns.items() if role != "timestamp" or config.DEDUPE_KEEP != "longest"
+    }
+    rules = bind_rules(config.RECORD_RULES, config.columns, columns)
+    pseudonyms = find_key(config.PSEUDONYM_KEY_FILE) if config.PSEUDONYMIZE_USERS else None
+    return RunSettings(config, columns, rules, pseudonyms)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.exchange.split_rows import SplitRows
-from pipeline.preprocess.context import Job
+from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.enrichment import enrich
 from pipeline.reading.compiled_parser import PlainParser, as_columns
 from pipeline.reading.csv_reader import judge_values
@@ -33,14 +33,14 @@ class _Sample:
     first: int
 
 
-class Confirmation:
+class CrossCheck:
     """Samples of the splits of one task. All are compared at once, because that takes 3 ms for any number of rows, as
     long as a split of a megabyte takes in all."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, context: ReadContext) -> None:
+        self._job = context
         self._samples: list[_Sample] = []
-        self._rows = SplitRows(timestamps=job.keep != "longest")
+        self._rows = SplitRows(timestamps=context.keep != "longest")
 
     def add(self, split: Split, plain: PlainParser, rows: SplitRows) -> None:
         """The sample that ``plain`` kept of the lines of ``split``, which are among ``rows``."""

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from pipeline.engines import Engine
+from pipeline.engines import Advance, Engine, no_advance
 from pipeline.errors import FileRefused, WorkerDied
-from pipeline.preprocess.ledger import FileLedger, Phase1, PlacedSplit
+from pipeline.preprocess.context import ReadContext
+from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit
 from pipeline.preprocess.preprocessor import preprocess, read_parts
 from pipeline.preprocess.tasks import ReadTask, SplitResult, group, read_tasks
 from pipeline.reading.input_files import InputFile, unchanged
@@ -68,60 +69,63 @@ class NoRecord:
 
 def read_files(
     engine: Engine,
-    files: list[InputFile],
+    context: ReadContext,
+    files: Sequence[InputFile],
     split_bytes: int,
-    advance: Callable[[int], None],
+    advance: Advance,
     record: Record | None = None,
-) -> Phase1:
+) -> Phase1Result:
     """Preprocess all files. A file is refused whole where a split of it fails, does not balance or was changed.
 
     ``advance`` gets bytes, in all the sizes of the files. Where rows are more than planned, splits end early
     (``preprocess``); what they leave is read in further rounds.
     """
-    outcome, record = Phase1(), record or NoRecord()
+    record = record or NoRecord()
     progress = _Whole(sum(file.size for file in files), advance)
-    hashes = {file.path: file.expanded.content_hash for file in files if file.expanded}
+    refused: dict[str, str] = {}
+    hashes = {file.path: file.expanded.file_hash for file in files if file.expanded}
     by_path: dict[str, list[Split]] = defaultdict(list)
     for split in cut(files, split_bytes):
         by_path[split.path].append(split)
     results = record.begin(files, by_path)
+    resumed = len(results)
     progress(sum(result.stop - result.start for result in results.values()))
-    outcome.resumed_splits = len(results)
     _divide_all(by_path, results, record)
     tasks = group(read_tasks(files, by_path, results))
     while tasks:
         again: list[ReadTask] = []
-        for together, found in engine.map(read_parts, tasks, progress):
+        for together, found in engine.map(read_parts, context, tasks, progress):
             if isinstance(found, WorkerDied) and len(together) > 1:
                 again += together  # each alone: the others must not suffer for one
                 continue
             parts = [found] * len(together) if isinstance(found, Exception) else found
             for task, part in zip(together, parts, strict=True):
                 if isinstance(part, Exception):
-                    outcome.refused.setdefault(task.path, _reason(part))
+                    refused.setdefault(task.path, _reason(part))
                     continue
-                result, content_hash = part
+                result, file_hash = part
                 if result:
                     results[result.split.number] = result
                     record.finish_split(result)
-                if content_hash:
-                    hashes[task.path] = content_hash
+                if file_hash:
+                    hashes[task.path] = file_hash
         rest = _divide_all(by_path, results, record)
-        again += [ReadTask(split.path, split, False) for split in rest if split.path not in outcome.refused]
+        again += [ReadTask(split.path, split, False) for split in rest if split.path not in refused]
         tasks = [(task,) for task in again]
+    ledgers = []
     for file in files:
-        if file.path in outcome.refused:
+        if file.path in refused:
             continue
         try:
-            ledger = _account(engine, file, by_path[file.path], results, hashes[file.path], record)
+            ledger = _account(engine, context, file, by_path[file.path], results, hashes[file.path], record)
         except FileRefused as fault:
-            outcome.refused[file.path] = str(fault)
+            refused[file.path] = str(fault)
             continue
         record.finish_file(ledger)
-        outcome.ledgers.append(ledger)
+        ledgers.append(ledger)
     record.flush()
     progress.end()  # headers, and what was refused
-    return outcome
+    return Phase1Result(tuple(ledgers), refused, resumed)
 
 
 class _Whole:
@@ -168,10 +172,11 @@ def _divide(split: Split, results: dict[int, SplitResult], record: Record) -> li
 
 def _account(
     engine: Engine,
+    context: ReadContext,
     file: InputFile,
     splits: list[Split],
     results: dict[int, SplitResult],
-    content_hash: str,
+    file_hash: str,
     record: Record,
 ) -> FileLedger:
     """Join a file's splits: each begins where the one before ended, or is read again from there."""
@@ -185,7 +190,7 @@ def _account(
             if found is None or found.start != position:
                 restarted = split.restarted_at(position)
                 record.reopen_split(restarted)
-                found = results[split.number] = _read_again(engine, restarted)
+                found = results[split.number] = _read_again(engine, context, restarted)
                 record.finish_split(found)
                 _, *rest = _divide(restarted, results, record)
                 ahead.extendleft(reversed(rest))
@@ -198,7 +203,7 @@ def _account(
             )
     if not unchanged(file):
         raise FileRefused("it changed while it was read. Run again when it is complete.")
-    ledger = FileLedger(file, tuple(placed), content_hash)
+    ledger = FileLedger(file, tuple(placed), file_hash)
     if not ledger.balances():
         raise FileRefused(
             f"it does not balance: {ledger.records} records read, {ledger.rejected_by_reason.total()} rejected, "
@@ -208,8 +213,8 @@ def _account(
     return ledger
 
 
-def _read_again(engine: Engine, split: Split) -> SplitResult:
-    for _, result in engine.map(preprocess, [split], lambda _: None):
+def _read_again(engine: Engine, context: ReadContext, split: Split) -> SplitResult:
+    for _, result in engine.map(preprocess, context, [split], no_advance):
         if isinstance(result, Exception):
             raise FileRefused(_reason(result)) from result
         return result

@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.input_files import InputFile
@@ -26,7 +27,7 @@ class FileLedger:
 
     file: InputFile
     splits: tuple[PlacedSplit, ...] = ()
-    content_hash: str = ""
+    file_hash: str = ""
     at_hand: bool = True
     listed_as: str = ""
     read_at: float = math.inf
@@ -72,15 +73,15 @@ class FileLedger:
         return self.records == rejected + self.duplicates + self.handed_over
 
 
-@dataclass
-class Phase1:
+@dataclass(frozen=True)
+class Phase1Result:
     """What Phase 1 leaves: the files that count, and the reasons of those refused, by path.
 
     ``resumed_splits``: how many splits of files that were read now had been finished by an interrupted run.
     """
 
-    ledgers: list[FileLedger] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
+    ledgers: tuple[FileLedger, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
     resumed_splits: int = 0
 
     @property
@@ -92,3 +93,12 @@ class Phase1:
     def handed_over(self) -> int:
         """Rows that went to Phase 2."""
         return sum(ledger.handed_over for ledger in self.ledgers)
+
+    def refusing(self, more: Mapping[str, str]) -> "Phase1Result":
+        """The same result with more refused files."""
+        return replace(self, refused={**self.refused, **more})
+
+    def counting(self, more: Iterable[FileLedger]) -> "Phase1Result":
+        """The same result with more files that count, all in order of their paths."""
+        ledgers = sorted((*self.ledgers, *more), key=lambda ledger: ledger.file.path)
+        return replace(self, ledgers=tuple(ledgers))

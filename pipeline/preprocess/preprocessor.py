@@ -1,21 +1,22 @@
 """The Phase 1 kernel: one split of a CSV becomes one Parquet file in buckets, an id index, and counts that balance."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dedupe import distinct_contents, repeated_keys, rows_with_keys
+from pipeline.engines import Advance
 from pipeline.errors import FileRefused
 from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, write_index
 from pipeline.exchange.row_files import write_rows
 from pipeline.exchange.split_rows import NO_TIMESTAMP, ROW_BYTES, SplitRows, arrange
 from pipeline.exchange.workspace import save_array, split_file
 from pipeline.native.copies import Part, find_keys, judge_copies
-from pipeline.preprocess.context import Job
-from pipeline.preprocess.cross_check import DISAGREEMENT, Confirmation
+from pipeline.preprocess.context import ReadContext
+from pipeline.preprocess.cross_check import DISAGREEMENT, CrossCheck
 from pipeline.preprocess.enrichment import enrich
 from pipeline.preprocess.reject_writer import RejectWriter
 from pipeline.preprocess.tasks import ReadTask, SplitResult
@@ -29,33 +30,36 @@ from pipeline.timing import stage
 _USUAL_USER_BYTES = 16
 
 
-def preprocess(job: Job, split: Split, report: Callable[[int], None]) -> SplitResult:
-    """Read, verify, enrich, deduplicate and write one split; ``report`` is told the bytes as they are done.
+def preprocess(context: ReadContext, split: Split, advance: Advance) -> SplitResult:
+    """Read, verify, enrich, deduplicate and write one split; ``advance`` is told the bytes as they are done.
 
     Raises FileRefused where the file cannot be read, or not to the contract, or where the compiled parser is wrong.
     """
-    sampled = Confirmation(job)
-    result = read_split(job, split, report, sampled)
+    sampled = CrossCheck(context)
+    result = read_split(context, split, advance, sampled)
     if sampled.find_wrong():
         raise FileRefused(DISAGREEMENT)
     return result
 
 
-def read_split(job: Job, split: Split, report: Callable[[int], None], sampled: Confirmation) -> SplitResult:
+def read_split(context: ReadContext, split: Split, advance: Advance, sampled: CrossCheck) -> SplitResult:
     """The same, but what the compiled parser made of the split counts only if ``sampled``, which gets rows of it, finds
     it right."""
-    key = job.pseudonyms.load() if job.pseudonyms else None
+    key = context.pseudonyms.load() if context.pseudonyms else None
     warned: Counter[str] = Counter()
     records = blank_lines = lines = 0
     marks: list[tuple[int, int]] = []
     name = split_file(split.number)
-    rows = SplitRows(timestamps=job.keep != "longest")
-    expected = _expected_rows(split, job)
+    rows = SplitRows(timestamps=context.keep != "longest")
+    expected = _expected_rows(split, context)
     rows.reserve(expected, expected * _USUAL_USER_BYTES)
     with stage("set up"):
-        plain = _plain_parser(job, split, rows)
-    with _open(split.source) as stream, RejectWriter(job.workspace.path("rejects", name), job.keep_raw) as rejects:
-        reader = SplitReader(split, stream, job.chunk_bytes, job.max_record, plain, job.rules)
+        plain = _plain_parser(context, split, rows)
+    with (
+        _open(split.source) as stream,
+        RejectWriter(context.workspace.path("rejects", name), context.keep_raw) as rejects,
+    ):
+        reader = SplitReader(split, stream, context.chunk_bytes, context.max_record, plain, context.rules)
         for batch in reader:
             marks.append((reader.stop - batch.length - reader.start, lines))
             records += batch.records
@@ -64,29 +68,31 @@ def read_split(job: Job, split: Split, report: Callable[[int], None], sampled: C
             warned += batch.warned
             if key:
                 batch.rows = hide_users(batch.rows, key) if len(batch.rows) else batch.rows
-                batch.rejected = hide_in_rejected(batch.rejected, split.header, key)
+                batch.rejected = hide_in_rejected(batch.rejected, split.header.names[split.header.columns["user_id"]], key)
             rejects.add(batch.rejected)
             if len(batch.rows):
-                rows.append(enrich(batch.rows, job.geo()))
-            report(batch.length)
-            if rows.held_bytes >= job.held_bytes:
+                rows.append(enrich(batch.rows, context.geo()))
+            advance(batch.length)
+            if rows.held_bytes >= context.held_bytes:
                 break
     if plain:
         sampled.add(split, plain, rows)
-    save_array(job.workspace.path("lines", split_file(split.number, "npy")), np.array(marks, np.int64).reshape(-1, 2))
+    save_array(
+        context.workspace.path("lines", split_file(split.number, "npy")), np.array(marks, np.int64).reshape(-1, 2)
+    )
     duplicates = 0
-    bucket_rows = np.zeros(job.buckets, np.int64)
+    bucket_rows = np.zeros(context.buckets, np.int64)
     if rows.count:
         with stage("dedupe", rows.count):
-            index, dropped = drop_duplicates(rows, job)
+            index, dropped = drop_duplicates(rows, context)
         duplicates = len(dropped)
         with stage("index", len(index)):
-            write_index(job.workspace.path("index", split_file(split.number, "npy")), index)
+            write_index(context.workspace.path("index", split_file(split.number, "npy")), index)
             del index  # its memory serves the arranged rows
         with stage("scatter", rows.count):
-            rows, bucket_rows = arrange_by_bucket(rows, dropped, job)
+            rows, bucket_rows = arrange_by_bucket(rows, dropped, context)
         with stage("write", rows.count):
-            write_rows(job.workspace.path("rows", name), rows, bucket_rows)
+            write_rows(context.workspace.path("rows", name), rows, bucket_rows)
     return SplitResult(
         split=split,
         start=reader.start,
@@ -109,21 +115,21 @@ def _open(path: str) -> BinaryIO:
         raise FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.") from fault
 
 
-def _plain_parser(job: Job, split: Split, rows: SplitRows) -> PlainParser | None:
+def _plain_parser(context: ReadContext, split: Split, rows: SplitRows) -> PlainParser | None:
     """The compiled parser, unless users get pseudonyms or rules judge texts, which it does not make."""
-    if job.library is None or job.rules or job.pseudonyms:
+    if context.library is None or context.rules or context.pseudonyms:
         return None
-    return PlainParser(job.library, split.header, job.geo(), rows, job.max_record)
+    return PlainParser(context.library, split.header, context.geo(), rows, context.max_record)
 
 
-def _expected_rows(split: Split, job: Job) -> int:
+def _expected_rows(split: Split, context: ReadContext) -> int:
     """Rows of a usual split, with some room: arrays that need not grow are not copied."""
     width = split.header.row_width
-    most = job.held_bytes // ROW_BYTES
+    most = context.held_bytes // ROW_BYTES
     return min(most, int((split.stop - split.start) / width * 1.05)) + 1000 if width else 0
 
 
-def drop_duplicates(rows: SplitRows, job: Job) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def drop_duplicates(rows: SplitRows, context: ReadContext) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """(sorted id index of the rows that stay, places of the duplicates that go).
 
     Only copies of equal content go, because a conflict is decided where all copies of its id meet. A copy that stays
@@ -134,17 +140,17 @@ def drop_duplicates(rows: SplitRows, job: Job) -> tuple[NDArray[np.uint64], NDAr
     index = np.sort(keys)
     repeated = repeated_keys(index)
     dropped = np.empty(0, np.int64)
-    if job.library and job.keep == "longest":
-        (candidates,) = find_keys(job.library, [keys], repeated)
-        found = judge_copies(job.library, [_part(rows)], candidates)
-        dropped, candidates = candidates[found.copies], candidates[found.disputed]
+    if context.library and context.keep == "longest":
+        (candidates,) = find_keys(context.library, [keys], repeated)
+        found = judge_copies(context.library, [_part(rows)], candidates)
+        dropped, candidates = candidates[found.copies], candidates[found.ambiguous]
     else:
         candidates = rows_with_keys(keys, repeated)
     if len(candidates):
-        contents = distinct_contents(rows.frame(candidates), job.keep)
+        contents = distinct_contents(rows.frame(candidates), context.keep)
         stay = contents["place"].to_numpy()
         dropped = np.union1d(dropped, np.setdiff1d(candidates, stay, assume_unique=True))
-        if job.keep != "longest":
+        if context.keep != "longest":
             rows["timestamp"][stay] = contents["timestamp"].fill_null(NO_TIMESTAMP).to_numpy()
     return _without(index, np.sort(keys[dropped])), dropped
 
@@ -161,24 +167,26 @@ def _without(ordered: NDArray[np.uint64], removed: NDArray[np.uint64]) -> NDArra
     return np.delete(ordered, first + rank)
 
 
-def arrange_by_bucket(rows: SplitRows, dropped: NDArray[np.int64], job: Job) -> tuple[SplitRows, NDArray[np.int64]]:
+def arrange_by_bucket(
+    rows: SplitRows, dropped: NDArray[np.int64], context: ReadContext
+) -> tuple[SplitRows, NDArray[np.int64]]:
     """The rows that stay, in order of bucket and as they came within it; and each bucket's count."""
-    shift = np.uint64(64 - FINE_BUCKET_BITS + job.bucket_shift)
+    shift = np.uint64(64 - FINE_BUCKET_BITS + context.bucket_shift)
     bucket = (rows["user_hash"] >> shift).astype(np.uint16)
-    bucket[dropped] = job.buckets  # behind all others
-    counts = np.bincount(bucket, minlength=job.buckets)[: job.buckets]
-    if job.library is None:
+    bucket[dropped] = context.buckets  # behind all others
+    counts = np.bincount(bucket, minlength=context.buckets)[: context.buckets]
+    if context.library is None:
         return rows.arranged(bucket, counts), counts
-    return arrange(job.library, rows, bucket, counts), counts
+    return arrange(context.library, rows, bucket, counts), counts
 
 
 def read_parts(
-    job: Job, tasks: Sequence[ReadTask], report: Callable[[int], None]
+    context: ReadContext, tasks: Sequence[ReadTask], advance: Advance
 ) -> list[tuple[SplitResult | None, str | None] | FileRefused]:
     """For each task (counts of the split, hash of the file), each where the task asks for it; or why its file is
     refused."""
-    sampled = Confirmation(job)
-    found = [_read_part(job, task, report, sampled) for task in tasks]
+    sampled = CrossCheck(context)
+    found = [_read_part(context, task, advance, sampled) for task in tasks]
     wrong = sampled.find_wrong()
     return [
         FileRefused(DISAGREEMENT) if task.split and task.split.number in wrong else part
@@ -187,10 +195,10 @@ def read_parts(
 
 
 def _read_part(
-    job: Job, task: ReadTask, report: Callable[[int], None], sampled: Confirmation
+    context: ReadContext, task: ReadTask, advance: Advance, sampled: CrossCheck
 ) -> tuple[SplitResult | None, str | None] | FileRefused:
     try:
-        result = read_split(job, task.split, report, sampled) if task.split else None
+        result = read_split(context, task.split, advance, sampled) if task.split else None
     except FileRefused as reason:
         return reason
     if not task.hashed:

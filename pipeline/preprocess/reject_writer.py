@@ -8,10 +8,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.exchange.workspace import split_file
-from pipeline.preprocess.context import Job
+from pipeline.exchange.workspace import Workspace, split_file
 from pipeline.privacy import mask_addresses
-from pipeline.reading.splits import Split
 
 SCHEMA = pa.schema(
     [
@@ -27,7 +25,7 @@ SCHEMA = pa.schema(
 
 
 _FLUSH_BYTES = 4 * 2**20
-_GROUP_ROWS = 65_536
+GROUP_ROWS = 65_536
 """Short records take many times their bytes in memory."""
 
 
@@ -81,7 +79,7 @@ class RejectWriter:
             "raw" if self._keep_raw else pl.lit(None, pl.Binary).alias("raw"),
         )
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA)
-        self._writer.write_table(table, row_group_size=_GROUP_ROWS)
+        self._writer.write_table(table, row_group_size=GROUP_ROWS)
         self._waiting, self._bytes = [], 0
 
 
@@ -90,6 +88,6 @@ def _mask(values: pl.Series) -> pl.Series:
     return pl.Series(values.name, [value and mask_addresses(value) for value in values.to_list()], dtype=pl.String)
 
 
-def reject_file(job: Job, split: Split) -> Path:
+def reject_file(workspace: Workspace, number: int) -> Path:
     """Where a split's rejected records are, in its own coordinates."""
-    return job.workspace.path("rejects", split_file(split.number))
+    return workspace.path("rejects", split_file(number))

@@ -51,7 +51,7 @@ class ReadTask:
 
 
 def read_tasks(
-    files: list[InputFile], splits: dict[str, list[Split]], done: Mapping[int, SplitResult]
+    files: Sequence[InputFile], splits: dict[str, list[Split]], done: Mapping[int, SplitResult]
 ) -> list[ReadTask]:
     """Tasks file by file, those with the largest splits first, so that the last to finish is small.
 

@@ -6,7 +6,7 @@ hold personal data.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,25 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from pipeline.engines import Advance
 from pipeline.errors import EnvironmentFault
-from pipeline.exchange.workspace import split_file
+from pipeline.exchange.workspace import Workspace, split_file
 from pipeline.machine import display_name
 from pipeline.native.arrow import to_table
-from pipeline.preprocess.context import Job
 from pipeline.preprocess.reject_writer import SCHEMA
 from pipeline.privacy import mask_addresses
-from pipeline.publish.quarantine import conflict_file
+from pipeline.publish.context import PublishContext
 from pipeline.publish.tasks import ConflictTask
-from pipeline.reading.single_record import record_at
+from pipeline.quality import MICRO
+from pipeline.reading.single_record import USUAL_RECORD, record_at
+from pipeline.timing import in_stage
 
 CONFLICT = "conflict"
-_USUAL_RECORD = 4096
+"""The reason of a conflict loser in the quarantine."""
 
 
-def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None]) -> int:
+@in_stage("publish")
+def fetch_conflicts(context: PublishContext, task: ConflictTask, advance: Advance) -> int:
     """Read conflict losers again from their source file, in its coordinates; returns how many.
 
     Raises EnvironmentFault where the file is gone: nothing is dropped without its record.
@@ -41,22 +44,22 @@ def fetch_conflicts(job: Job, task: ConflictTask, report: Callable[[int], None])
     rows = [(name, *earlier[task.start + offset]) for offset in known]
     rest = tuple(offset for offset in task.offsets if task.start + offset not in earlier)
     if rest and task.at_hand:
-        rows += _read_again(job, replace(task, offsets=rest))
+        rows += _read_again(context, replace(task, offsets=rest))
     elif rest:
-        rows += recall_contents(job, task.split.number, name, task.start, rest, CONFLICT)
+        rows += recall_contents(context, task.split.number, name, task.start, rest, CONFLICT)
     if task.forgotten:
         rows = [(*row[:-2], None, None) for row in rows]
     pq.write_table(
         to_table(dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True)), SCHEMA),
-        conflict_file(job, task.number),
+        conflict_file(context.workspace, task.number),
     )
-    report(len(rows))
+    advance(len(rows))
     return len(rows)
 
 
-def _read_again(job: Job, task: ConflictTask) -> list[tuple[Any, ...]]:
+def _read_again(context: PublishContext, task: ConflictTask) -> list[tuple[Any, ...]]:
     split, delimiter = task.split, task.split.header.delimiter.encode()
-    chunks = np.load(job.workspace.path("lines", split_file(split.number, "npy")))
+    chunks = np.load(context.workspace.path("lines", split_file(split.number, "npy")))
     wanted = np.array(task.offsets, np.int64)
     chunk_of = np.searchsorted(chunks[:, 0], wanted, side="right") - 1
     name = display_name(split.path)
@@ -67,7 +70,7 @@ def _read_again(job: Job, task: ConflictTask) -> list[tuple[Any, ...]]:
                 begin, first_line = chunks[chunk].tolist()
                 offsets = wanted[chunk_of == chunk]
                 stream.seek(task.start + begin)
-                data = stream.read(int(offsets[-1]) - begin + _USUAL_RECORD)
+                data = stream.read(int(offsets[-1]) - begin + USUAL_RECORD)
                 ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
                 lines = np.searchsorted(ends, offsets - begin)  # line ends before each record, which are its line
                 stops = np.append(ends, -1)[lines]
@@ -75,9 +78,9 @@ def _read_again(job: Job, task: ConflictTask) -> list[tuple[Any, ...]]:
                     raw = data[offset - begin : stop].removesuffix(b"\r")
                     if stop < 0 or b'"' in raw:  # it may go on
                         stream.seek(task.start + offset)
-                        raw = record_at(stream, delimiter, split.header.fields, job.max_record).raw
+                        raw = record_at(stream, delimiter, split.header.fields, context.max_record).raw
                     place = name, task.first_line + first_line + line, task.start + offset
-                    rows.append((*place, CONFLICT, None, None, raw if job.keep_raw else None))
+                    rows.append((*place, CONFLICT, None, None, raw if context.keep_raw else None))
     except OSError as fault:
         raise EnvironmentFault(
             f"{name} can no longer be read ({fault.strerror or fault}), but the records that lost "
@@ -87,7 +90,6 @@ def _read_again(job: Job, task: ConflictTask) -> list[tuple[Any, ...]]:
 
 
 CONTENT_COLUMN = "user_id, region, minutes"
-_MICRO = 1_000_000
 _COLUMNS = ("line", "byte_offset", "reason", "column", "value", "raw")
 
 
@@ -101,11 +103,11 @@ def read_earlier(previous: str, file: str, reason: str) -> dict[int, tuple[Any, 
 
 
 def recall_contents(
-    job: Job, split: int, file: str, start: int, offsets: Sequence[int], reason: str
+    context: PublishContext, split: int, file: str, start: int, offsets: Sequence[int], reason: str
 ) -> list[tuple[Any, ...]]:
     """Rows of the quarantine for the records at ``offsets`` of a split whose records begin at byte ``start``."""
-    names = job.geo().names
-    rows = pl.scan_parquet(job.workspace.path("rows", split_file(split)), glob=False)
+    names = context.region_names
+    rows = pl.scan_parquet(context.workspace.path("rows", split_file(split)), glob=False)
     found = rows.filter(pl.col("offset").is_in(list(offsets))).sort("offset")
     contents = found.select("offset", "user_id", "region", "micro_minutes").collect().rows()
     return [
@@ -115,4 +117,9 @@ def recall_contents(
 
 
 def _as_text(user: str, region: str, micro: int) -> str:
-    return mask_addresses(json.dumps([user, region, micro / _MICRO], ensure_ascii=False))
+    return mask_addresses(json.dumps([user, region, micro / MICRO], ensure_ascii=False))
+
+
+def conflict_file(workspace: Workspace, number: int) -> Path:
+    """Where the records of a ConflictTask are."""
+    return workspace.path("quarantine", split_file(number))

@@ -15,18 +15,19 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.aggregate.driver import Totals, conflict_places
-from pipeline.engines import Engine, run_all
+from pipeline.aggregate.driver import conflict_places
+from pipeline.aggregate.tasks import Phase2Result
+from pipeline.engines import Engine, no_advance, run_all
 from pipeline.errors import BalanceError
-from pipeline.exchange.workspace import split_file
+from pipeline.exchange.workspace import Workspace
 from pipeline.faults import point
 from pipeline.machine import display_name
 from pipeline.native.arrow import to_table
-from pipeline.preprocess.context import Job
-from pipeline.preprocess.ledger import Phase1
-from pipeline.preprocess.reject_writer import _GROUP_ROWS, SCHEMA, reject_file
+from pipeline.preprocess.ledger import Phase1Result
+from pipeline.preprocess.reject_writer import GROUP_ROWS, SCHEMA, reject_file
 from pipeline.privacy import mask_addresses
-from pipeline.publish.conflicts import fetch_conflicts
+from pipeline.publish.conflicts import conflict_file, fetch_conflicts
+from pipeline.publish.context import PublishContext
 from pipeline.publish.tasks import ConflictTask
 from pipeline.reading.splits import Split
 from pipeline.timing import stage
@@ -86,7 +87,7 @@ class Quarantine:
 
 
 def _row_groups(path: Path) -> Iterator[pa.Table]:
-    """The rows of a file, about ``_GROUP_BYTES`` or ``_GROUP_ROWS`` at a time: every row group written has a price."""
+    """The rows of a file, about ``_GROUP_BYTES`` or ``GROUP_ROWS`` at a time: every row group written has a price."""
     file = pq.ParquetFile(path)
     some: list[int] = []
     size = rows = 0
@@ -94,63 +95,83 @@ def _row_groups(path: Path) -> Iterator[pa.Table]:
         some.append(number)
         size += file.metadata.row_group(number).total_byte_size
         rows += file.metadata.row_group(number).num_rows
-        if size > _GROUP_BYTES or rows > _GROUP_ROWS or number == file.num_row_groups - 1:
+        if size > _GROUP_BYTES or rows > GROUP_ROWS or number == file.num_row_groups - 1:
             yield file.read_row_groups(some, use_threads=False)
             some, size, rows = [], 0, 0
-
-
-def conflict_file(job: Job, number: int) -> Path:
-    """Where the records of a ConflictTask are."""
-    return job.workspace.path("quarantine", split_file(number))
 
 
 _CONFLICTS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """``quarantine``: that of the version before, for records whose source is no longer at hand; what stood in records
-    of files that were read before ``oldest_kept`` (epoch seconds) is no longer kept."""
+class EarlierRecords:
+    """``quarantine``: that of the version before, for records whose source is no longer at hand. Texts of records whose
+    file was read before ``oldest_kept`` (epoch seconds) are no longer kept."""
 
     quarantine: Path | None = None
     oldest_kept: float = 0
 
 
-NOTHING_EARLIER = Earlier()
+NO_EARLIER_RECORDS = EarlierRecords()
 
 
 def write_quarantine(
-    engine: Engine, job: Job, folder: Path, outcome: Phase1, totals: Totals, earlier: Earlier = NOTHING_EARLIER
+    engine: Engine,
+    context: PublishContext,
+    folder: Path,
+    phase1: Phase1Result,
+    phase2: Phase2Result,
+    earlier: EarlierRecords = NO_EARLIER_RECORDS,
 ) -> None:
     """Write rejected records, conflict losers and refused files below ``folder``.
 
     Raises BalanceError where a record is missing.
     """
-    quarantine = Quarantine(folder / "quarantine")
+    quarantine, workspace = Quarantine(folder / "quarantine"), context.workspace
     with stage("publish"):
-        quarantine.write_refused(outcome.refused)
+        quarantine.write_refused(phase1.refused)
         rejected = quarantine.write_rejected(
-            (split.result.split, split.result.start, split.first_line, reject_file(job, split.result.split))
-            for split in outcome.splits
+            (
+                split.result.split,
+                split.result.start,
+                split.first_line,
+                reject_file(workspace, split.result.split.number),
+            )
+            for split in phase1.splits
             if split.result.rejected
         )
-    places = {split.result.split.number: (split, file) for file in outcome.ledgers for split in file.splits}
-    tasks: list[ConflictTask] = []
-    for (number,), group in conflict_places(job).group_by("split", maintain_order=True):
-        placed, file = places[int(str(number))]
-        offsets = group["offset"].to_list()
-        for first in range(0, len(offsets), _CONFLICTS_AT_ONCE):
-            some = tuple(offsets[first : first + _CONFLICTS_AT_ONCE])
-            where = placed.result.split, placed.result.start, placed.first_line
-            before = (str(earlier.quarantine), file.listed_as) if earlier.quarantine and file.listed_as else ("", "")
-            forgotten = file.read_at < earlier.oldest_kept
-            tasks.append(ConflictTask(len(tasks), *where, some, file.at_hand, *before, forgotten))
-    run_all(engine, fetch_conflicts, tasks, lambda _: None)
+    tasks = _conflict_tasks(workspace, phase1, earlier)
+    run_all(engine, fetch_conflicts, context, tasks, no_advance)
     with stage("publish"):
-        conflicts = quarantine.write_conflicts(conflict_file(job, task.number) for task in tasks)
-    expected = sum(split.result.rejected for split in outcome.splits), totals.conflicts
+        conflicts = quarantine.write_conflicts(conflict_file(workspace, task.number) for task in tasks)
+    expected = sum(split.result.rejected for split in phase1.splits), phase2.conflicts
     if (rejected, conflicts) != expected:
         raise BalanceError(
             f"the quarantine holds {rejected} rejected records and {conflicts} conflicts, expected {expected[0]} and "
             f"{expected[1]}. Nothing was published. This is a fault in the program; please report it."
         )
+
+
+def _conflict_tasks(workspace: Workspace, phase1: Phase1Result, earlier: EarlierRecords) -> list[ConflictTask]:
+    """All conflict losers, some of one split in each task."""
+    placed_splits = {split.result.split.number: (split, file) for file in phase1.ledgers for split in file.splits}
+    tasks: list[ConflictTask] = []
+    for (number,), group in conflict_places(workspace).group_by("split", maintain_order=True):
+        placed, file = placed_splits[int(str(number))]
+        in_earlier = bool(earlier.quarantine and file.listed_as)
+        offsets = group["offset"].to_list()
+        for first in range(0, len(offsets), _CONFLICTS_AT_ONCE):
+            tasks.append(
+                ConflictTask(
+                    number=len(tasks),
+                    split=placed.result.split,
+                    start=placed.result.start,
+                    first_line=placed.first_line,
+                    offsets=tuple(offsets[first : first + _CONFLICTS_AT_ONCE]),
+                    at_hand=file.at_hand,
+                    previous=str(earlier.quarantine) if in_earlier else "",
+                    listed_as=file.listed_as if in_earlier else "",
+                    forgotten=file.read_at < earlier.oldest_kept,
+                )
+            )
+    return tasks

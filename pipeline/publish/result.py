@@ -1,24 +1,34 @@
-"""What a run reports back, and how it reports progress: plain values that pickle and print."""
+"""What a run reports back: plain values that pickle and print, and how they are made of what the run found.
+
+The command line needs them before anything else: nothing heavy is imported here.
+"""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
-from config import Config
-from pipeline.aggregate.driver import Totals
-from pipeline.engines.choose import Choice
-from pipeline.geo.table import GeoTable
 from pipeline.machine import display_name
-from pipeline.planning.planner import Plan
-from pipeline.preprocess.ledger import Phase1
 from pipeline.privacy import mask_addresses
-from pipeline.publish import report
-from pipeline.publish.region_files import Written
-from pipeline.quality import QualityResult
+from pipeline.quality import MICRO, QualityResult
 from pipeline.timing import PhaseSeconds, StageTime
+from pipeline.versions.folders import REPORT, RUN_RECORD
 
-MICRO = 1_000_000
-"""Micro-minutes in a minute: watch time is an integer until it is shown."""
+if TYPE_CHECKING:
+    from config import Config
+    from pipeline.aggregate.add_up import AddedUp
+    from pipeline.engines.choose import EngineChoice
+    from pipeline.geo.table import GeoTable
+    from pipeline.history.carry_over import Counted, Intake
+    from pipeline.history.place import Place
+    from pipeline.planning.planner import Sizes
+    from pipeline.planning.prediction import Forecast
+    from pipeline.planning.run_settings import Library, RunSettings
+    from pipeline.preprocess.ledger import Phase1Result
+    from pipeline.publish.region_files import Written
+    from pipeline.publish.verify import Verdict
+    from pipeline.reading.input_files import FoundInput
+    from pipeline.timing import Watch
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ class RegionTotal:
 
 
 @dataclass(frozen=True)
-class Share:
+class RunDelta:
     """What one run did for the version that it published: what it read, and what it took over.
 
     ``kept``, ``duplicates`` and ``conflicts`` are the differences to the version before; the other counts are of the
@@ -93,7 +103,7 @@ class RunResult:
     users: int = 0
     total_micro_minutes: int = 0
     top_regions: tuple[RegionTotal, ...] = ()
-    seconds: PhaseSeconds = PhaseSeconds()
+    seconds: PhaseSeconds = field(default_factory=PhaseSeconds)
     peak_memory_bytes: int = 0
     throughput_bytes_per_second: float = 0.0
     version: str = ""
@@ -105,7 +115,7 @@ class RunResult:
     report: str | None = None
     quarantine: str | None = None
     quality: tuple[QualityResult, ...] = ()
-    new: Share = Share()
+    new: RunDelta = RunDelta()
     profile: tuple[StageTime, ...] = ()
 
     @property
@@ -166,55 +176,90 @@ def failed_result(error: str, *, engine: str | None = None, output: str = "", ru
     return RunResult(run_id=run_id, status="failed", engine=engine, output=output, error=error)
 
 
-def make_result(
-    run_id: str,
-    config: Config,
-    choice: Choice,
-    outcome: Phase1,
-    totals: Totals,
-    written: Written,
-    geo: GeoTable,
-    sizes: Plan,
-    seconds: PhaseSeconds,
-    peak_memory: int,
-) -> RunResult:
+@dataclass(frozen=True)
+class RunFacts:
+    """All that a run has decided and found when its totals are there: its result, notes, record and report are made of
+    this."""
+
+    settings: "RunSettings"
+    engine: "EngineChoice"
+    sizes: "Sizes"
+    geo: "GeoTable"
+    library: "Library"
+    found: "FoundInput"
+    place: "Place"
+    intake: "Intake"
+    counted: "Counted"
+    added_up: "AddedUp"
+    verdict: "Verdict"
+    forecast: "Forecast"
+
+
+def make_result(facts: RunFacts, written: "Written", notes: Sequence[str], watch: "Watch") -> RunResult:
     """The result of a run whose files count: ``ok``, or ``partial`` where some were refused."""
-    ledgers = outcome.ledgers
-    rejected = sum((ledger.rejected_by_reason for ledger in ledgers), Counter[str]())
-    return RunResult(
-        run_id=run_id,
-        status="partial" if outcome.refused else "ok",
-        engine=choice.name,
-        output=config.OUTPUT_DIR,
-        engine_note=choice.note,
-        files=len(ledgers),
-        refused_files=refused_files(outcome),
-        bytes_read=sum(ledger.file.size for ledger in ledgers),
-        records_read=sum(ledger.records for ledger in ledgers),
-        handed_over=outcome.handed_over,
-        kept=totals.kept,
-        duplicates_phase1=sum(ledger.duplicates for ledger in ledgers),
-        duplicates_phase2=totals.duplicates,
-        conflicts=totals.conflicts,
+    phase1, phase2, output = facts.counted.phase1, facts.added_up.result, facts.settings.config.OUTPUT_DIR
+    rejected = sum((ledger.rejected_by_reason for ledger in phase1.ledgers), Counter[str]())
+    seconds = watch.seconds()
+    result = RunResult(
+        run_id=watch.run_id,
+        status="partial" if phase1.refused else "ok",
+        engine=facts.engine.name,
+        output=output,
+        engine_note=facts.engine.note,
+        files=len(phase1.ledgers),
+        refused_files=_refused_files(phase1),
+        skipped_files=tuple(display_name(path) for path in facts.found.skipped),
+        bytes_read=sum(ledger.file.size for ledger in phase1.ledgers),
+        records_read=sum(ledger.records for ledger in phase1.ledgers),
+        handed_over=phase1.handed_over,
+        kept=phase2.kept,
+        duplicates_phase1=sum(ledger.duplicates for ledger in phase1.ledgers),
+        duplicates_phase2=phase2.duplicates,
+        conflicts=phase2.conflicts,
         rejected=rejected.total(),
         rejected_by_reason=dict(rejected),
-        blank_lines=sum(ledger.blank_lines for ledger in ledgers),
-        preamble_lines=sum(ledger.preamble_lines for ledger in ledgers),
+        blank_lines=sum(ledger.blank_lines for ledger in phase1.ledgers),
+        preamble_lines=sum(ledger.preamble_lines for ledger in phase1.ledgers),
         output_rows=written.rows,
-        users=totals.users,
+        users=phase2.users,
         total_micro_minutes=written.micro_minutes,
         top_regions=written.regions,
         seconds=seconds,
-        peak_memory_bytes=peak_memory,
-        workers=sizes.workers,
-        plan=asdict(sizes),
-        geo_build=geo.build,
-        geo_attribution=geo.attribution,
-        **_places(config.OUTPUT_DIR, run_id, bool(rejected or totals.conflicts or outcome.refused)),
+        peak_memory_bytes=watch.peak_memory(),
+        workers=facts.sizes.workers,
+        plan=asdict(facts.sizes) | facts.forecast.prediction.as_numbers(),
+        geo_build=facts.geo.build,
+        geo_attribution=facts.geo.attribution,
+        notes=tuple(notes),
+        quality=facts.verdict.quality,
+        **_places(output, watch.run_id, bool(rejected or phase2.conflicts or phase1.refused)),
+    )
+    delta = _delta(facts, result)
+    return replace(result, new=delta, throughput_bytes_per_second=delta.bytes_read / seconds.total)
+
+
+def _delta(facts: RunFacts, result: RunResult) -> RunDelta:
+    """What the run did for its version: what it read, and by how much the counts of the version before changed."""
+    read, inventory, still_counted = facts.counted.read, facts.intake.inventory, facts.intake.still_counted
+    before = facts.place.history.counts
+    return RunDelta(
+        files=len(read),
+        bytes_read=sum(ledger.file.size for ledger in read),
+        records_read=sum(ledger.records for ledger in read),
+        kept=result.kept - before.get("kept", 0),
+        duplicates=result.duplicates - before.get("all_duplicates", 0),
+        conflicts=result.conflicts - before.get("conflicts", 0),
+        rejected=sum(ledger.rejected_by_reason.total() for ledger in read),
+        reused_files=len(inventory.reused),
+        reused_splits=facts.counted.phase1.resumed_splits + sum(len(file.splits) for file in inventory.reused.values()),
+        renamed_files=len(inventory.renamed),
+        replaced_files=len(inventory.replaced) - len(facts.counted.retained),
+        missing_files=sum(file in still_counted for file in inventory.missing),
+        pruned_files=sum(file not in still_counted for file in inventory.missing),
     )
 
 
-def stays(result: RunResult, version: str) -> RunResult:
+def unchanged_result(result: RunResult, version: str) -> RunResult:
     """The result of a run that found nothing but what the published ``version`` says."""
     note = f"nothing has changed since version {version}, which stays the result: no new version"
     places = _places(result.output, version, result.quarantine is not None)
@@ -232,28 +277,30 @@ def _places(output: str, version: str, quarantine: bool) -> _Places:
     folder = f"{output}.versions/{version}"
     return {
         "version": version,
-        "report": f"{folder}/{report.REPORT}",
+        "report": f"{folder}/{REPORT}",
         "quarantine": f"{folder}/quarantine" if quarantine else None,
     }
 
 
-def nothing_left(run_id: str, config: Config, choice: Choice, outcome: Phase1, seconds: PhaseSeconds) -> RunResult:
+def nothing_counts_result(
+    config: "Config", engine: "EngineChoice", phase1: "Phase1Result", watch: "Watch"
+) -> RunResult:
     """The result of a run without a file that counts; its record stays among the intermediate files until the next."""
-    record = f"{config.INTERMEDIATE_DIR}/run-{run_id}/run.json"
+    record = f"{config.INTERMEDIATE_DIR}/run-{watch.run_id}/{RUN_RECORD}"
     return RunResult(
-        run_id=run_id,
+        run_id=watch.run_id,
         status="failed",
-        engine=choice.name,
+        engine=engine.name,
         output=config.OUTPUT_DIR,
         error="every input file was refused; nothing was published. Mend the files named above and run again. Until "
         f"then the record of this run is {display_name(record)}.",
-        refused_files=refused_files(outcome),
-        seconds=seconds,
+        refused_files=_refused_files(phase1),
+        seconds=watch.seconds(),
     )
 
 
-def refused_files(outcome: Phase1) -> tuple[RefusedFile, ...]:
+def _refused_files(phase1: "Phase1Result") -> tuple[RefusedFile, ...]:
     """The refused files by name, without addresses in the reasons."""
     return tuple(
-        RefusedFile(display_name(path), mask_addresses(reason)) for path, reason in sorted(outcome.refused.items())
+        RefusedFile(display_name(path), mask_addresses(reason)) for path, reason in sorted(phase1.refused.items())
     )

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pipeline.geo.table import GeoTable
 from pipeline.machine import display_name
-from pipeline.preprocess.ledger import FileLedger, Phase1
+from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.publish.result import RunResult
 from pipeline.reading.header import without_fields
 from pipeline.timing import Progress
-from pipeline.versions.catalog import GEO_RECORD
+from pipeline.versions.folders import GEO_RECORD, RUN_RECORD
 
 
 def counts_for_the_next(result: RunResult, buckets: int | None) -> dict[str, int]:
@@ -19,16 +19,16 @@ def counts_for_the_next(result: RunResult, buckets: int | None) -> dict[str, int
     return counts | {"all_duplicates": result.duplicates} | ({"buckets": buckets} if buckets else {})
 
 
-def report_files(outcome: Phase1, progress: Progress) -> None:
+def log_files(phase1: Phase1Result, progress: Progress) -> None:
     """Tell the log what became of every file; a line of a file that has no header may hold personal data."""
-    for ledger in outcome.ledgers:
+    for ledger in phase1.ledgers:
         progress.event("file_read", "info", **ledger_entry(ledger))
-    for path, reason in sorted(outcome.refused.items()):
+    for path, reason in sorted(phase1.refused.items()):
         progress.event("file_refused", level="error", file=display_name(path), reason=without_fields(reason))
 
 
 def write_run_record(
-    folder: Path, result: RunResult, outcome: Phase1, settings: dict[str, object]
+    folder: Path, result: RunResult, phase1: Phase1Result, settings: dict[str, object]
 ) -> dict[str, object]:
     """Write ``run.json``: the result as ``--json`` gives it, and the ledger of every file. Returns what it holds."""
     record = result.to_json() | {
@@ -42,10 +42,10 @@ def write_run_record(
         "profile": [asdict(part) for part in result.profile],
         "plan": result.plan,
         "settings": settings,
-        "ledger": [ledger_entry(ledger) for ledger in outcome.ledgers],
+        "ledger": [ledger_entry(ledger) for ledger in phase1.ledgers],
     }
     shown = json.dumps(record, indent=2, ensure_ascii=False, default=asdict)  # gates and rules among the settings
-    (folder / "run.json").write_text(shown + "\n", encoding="utf-8")
+    (folder / RUN_RECORD).write_text(shown + "\n", encoding="utf-8")
     return record
 
 
@@ -61,7 +61,7 @@ def ledger_entry(ledger: FileLedger) -> dict[str, object]:
         "file": display_name(ledger.file.path),
         "bytes": ledger.file.size,
         "bytes_on_disk": ledger.file.size_on_disk,
-        "content_hash": ledger.content_hash,
+        "content_hash": ledger.file_hash,
         "splits": len(ledger.splits),
         "records": ledger.records,
         "duplicates": ledger.duplicates,

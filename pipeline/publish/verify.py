@@ -1,57 +1,86 @@
 """The last checks before publication: the law of conservation over the run, quality gates, record rules."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from pipeline.aggregate.driver import Totals
+from pipeline.aggregate.tasks import Phase2Result
 from pipeline.errors import BalanceError
-from pipeline.preprocess.ledger import Phase1
-from pipeline.quality import Gate, QualityResult, _judge
+from pipeline.preprocess.ledger import Phase1Result
+from pipeline.quality import Gate, QualityResult, failure, judge_gate
 from pipeline.reading.record_rules import BoundRule
 
 
-def check_balance(outcome: Phase1, totals: Totals) -> None:
+@dataclass(frozen=True)
+class Verdict:
+    """What the gates and rules found; ``stopped`` says why nothing may be published, and is None where all may be."""
+
+    quality: tuple[QualityResult, ...]
+    stopped: str | None
+
+
+def verify(
+    gates: Sequence[Gate],
+    rules: Sequence[BoundRule],
+    phase1: Phase1Result,
+    phase2: Phase2Result,
+    regions: Sequence[str],
+) -> Verdict:
+    """Check the law of conservation and judge every gate and rule. ``regions``: names by region code.
+
+    Raises BalanceError where a record is not accounted for.
+    """
+    check_balance(phase1, phase2)
+    quality = check_quality(gates, rules, phase1, phase2, regions)
+    return Verdict(quality, failure(quality))
+
+
+def check_balance(phase1: Phase1Result, phase2: Phase2Result) -> None:
     """The law of conservation over the run."""
-    handed_over = outcome.handed_over
-    if handed_over != totals.kept + totals.duplicates + totals.conflicts:
+    handed_over = phase1.handed_over
+    if handed_over != phase2.kept + phase2.duplicates + phase2.conflicts:
         raise BalanceError(
-            f"the run does not balance: {handed_over} records handed over, {totals.kept} kept, {totals.duplicates} "
-            f"duplicates, {totals.conflicts} conflicts. Nothing was published. This is a fault in the program; please "
+            f"the run does not balance: {handed_over} records handed over, {phase2.kept} kept, {phase2.duplicates} "
+            f"duplicates, {phase2.conflicts} conflicts. Nothing was published. This is a fault in the program; please "
             "report it."
         )
 
 
 def check_quality(
-    gates: Sequence[Gate], rules: Sequence[BoundRule], outcome: Phase1, totals: Totals, regions: Sequence[str]
+    gates: Sequence[Gate],
+    rules: Sequence[BoundRule],
+    phase1: Phase1Result,
+    phase2: Phase2Result,
+    regions: Sequence[str],
 ) -> tuple[QualityResult, ...]:
     """The result of every gate and rule, in the order of the settings; ``regions``: names by region code."""
-    counts = _counts(outcome, totals, regions)
-    return (*(_judge(gate, *counts[gate.name]) for gate in gates), *_rule_results(rules, outcome, counts))
+    counts = _counts(phase1, phase2, regions)
+    return (*(judge_gate(gate, *counts[gate.name]) for gate in gates), *_rule_results(rules, phase1, counts))
 
 
-def _counts(outcome: Phase1, totals: Totals, regions: Sequence[str]) -> dict[str, tuple[int, int]]:
+def _counts(phase1: Phase1Result, phase2: Phase2Result, regions: Sequence[str]) -> dict[str, tuple[int, int]]:
     """For each gate: the count, and of how many."""
-    records = sum(ledger.records for ledger in outcome.ledgers)
+    records = sum(ledger.records for ledger in phase1.ledgers)
     events: dict[str, int] = {}
-    for bucket in totals.buckets:
+    for bucket in phase2.buckets:
         for code, (_, number, _) in bucket.regions.items():
             events[regions[code]] = events.get(regions[code], 0) + number
-    duplicates = sum(ledger.duplicates for ledger in outcome.ledgers) + totals.duplicates
+    duplicates = sum(ledger.duplicates for ledger in phase1.ledgers) + phase2.duplicates
     return {
-        "rejected": (sum(ledger.rejected_by_reason.total() for ledger in outcome.ledgers), records),
+        "rejected": (sum(ledger.rejected_by_reason.total() for ledger in phase1.ledgers), records),
         "duplicates": (duplicates, records),
-        "conflicts": (totals.conflicts, records),
-        "unknown_region": (events.get("UNKNOWN", 0), totals.kept),
-        "invalid_region": (events.get("INVALID", 0), totals.kept),
+        "conflicts": (phase2.conflicts, records),
+        "unknown_region": (events.get("UNKNOWN", 0), phase2.kept),
+        "invalid_region": (events.get("INVALID", 0), phase2.kept),
     }
 
 
 def _rule_results(
-    rules: Sequence[BoundRule], outcome: Phase1, counts: dict[str, tuple[int, int]]
+    rules: Sequence[BoundRule], phase1: Phase1Result, counts: dict[str, tuple[int, int]]
 ) -> list[QualityResult]:
     _, records = counts["rejected"]
     results = []
     for bound in rules:
         name = bound.rule.reason
-        count = sum((ledger.rejected_by_reason if bound.rejects else ledger.warned)[name] for ledger in outcome.ledgers)
+        count = sum((ledger.rejected_by_reason if bound.rejects else ledger.warned)[name] for ledger in phase1.ledgers)
         results.append(QualityResult(name, count, records, bound.rule.action if count else "ok"))
     return results

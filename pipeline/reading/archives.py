@@ -35,12 +35,12 @@ _WINDOW_LOG = 27
 
 @dataclass(frozen=True)
 class Expanded:
-    """An archive, expanded: ``spool`` holds ``size`` bytes; ``stamp`` and ``content_hash`` are the archive's own."""
+    """An archive, expanded: ``spool`` holds ``size`` bytes; ``stamp`` and ``file_hash`` are the archive's own."""
 
     spool: str
     size: int
     stamp: tuple[int, int, int]
-    content_hash: str
+    file_hash: str
 
 
 class _Frame(Protocol):
@@ -101,8 +101,8 @@ def is_archive(path: str) -> bool:
     return path.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def expand_file(path: str, spool: Path, max_ratio: int, report: Callable[[int], None]) -> Expanded:
-    """Expand the archive ``path`` into the new file ``spool``; ``report`` is told its bytes as they are read.
+def expand_file(path: str, spool: Path, max_ratio: int, advance: Callable[[int], None]) -> Expanded:
+    """Expand the archive ``path`` into the new file ``spool``; ``advance`` is told its bytes as they are read.
 
     Raises FileRefused, and leaves no ``spool``, where the archive cannot be read, is truncated or corrupt, has bytes
     after its end, expands to more than ``max_ratio`` times its size (and SMALL_BYTES), or the disk has no room.
@@ -113,7 +113,7 @@ def expand_file(path: str, spool: Path, max_ratio: int, report: Callable[[int], 
             stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
             limit = max(SMALL_BYTES, status.st_size * max_ratio)
             content = xxhash.xxh3_128()
-            pieces = _read_pieces(source, content.update, report)
+            pieces = _read_pieces(source, content.update, advance)
             size = unchecked = 0
             for data in _expand(pieces, _FORMATS[Path(path).suffix.lower()]):
                 size += len(data)
@@ -140,14 +140,14 @@ def expand_beginning(path: str, spool: Path, most: int) -> Expanded:
     """
     read = 0
 
-    def report(number: int) -> None:
+    def advance(number: int) -> None:
         nonlocal read
         read += number
 
     with _open(path) as source, spool.open("xb") as target:
         status = os.fstat(source.fileno())
         size, whole = 0, True
-        for data in _expand(_read_pieces(source, bytes, report), _FORMATS[Path(path).suffix.lower()]):
+        for data in _expand(_read_pieces(source, bytes, advance), _FORMATS[Path(path).suffix.lower()]):
             size += target.write(data)
             if size >= most:
                 whole = False
@@ -174,7 +174,9 @@ def _check_room(folder: Path, expanded: int) -> None:
         )
 
 
-def _read_pieces(source: BinaryIO, update: Callable[[bytes], object], report: Callable[[int], None]) -> Iterator[bytes]:
+def _read_pieces(
+    source: BinaryIO, update: Callable[[bytes], object], advance: Callable[[int], None]
+) -> Iterator[bytes]:
     while True:
         try:
             data = source.read(_READ_BYTES)
@@ -184,7 +186,7 @@ def _read_pieces(source: BinaryIO, update: Callable[[bytes], object], report: Ca
             return
         update(data)
         yield data
-        report(len(data))
+        advance(len(data))
 
 
 def _expand(pieces: Iterator[bytes], form: _Format) -> Iterator[bytes]:

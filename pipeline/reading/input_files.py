@@ -157,14 +157,28 @@ def hash_file(path: str) -> str:
     return content.hexdigest()
 
 
-def list_inputs(source: str, would_go: str | None) -> tuple[list[str], list[str]]:
-    """(files to read, entries skipped) as of ``find_inputs``. Raises InputError where there is nothing to read.
+@dataclass(frozen=True)
+class FoundInput:
+    """What lies at the input.
 
-    ``would_go``: the published version, if what has left the input shall be taken out of it.
+    ``paths``: files to read; ``outside``: reasons of files that a link leads out to, by path; ``skipped``: entries that
+    are no logs by their name.
+    """
+
+    paths: list[str]
+    outside: dict[str, str]
+    skipped: list[str]
+
+
+def find_input(source: str, would_go: str | None = None) -> FoundInput:
+    """List the files of the input. Raises InputError where there is nothing to read.
+
+    ``would_go``: the published version, if files that are no longer there shall stop counting in it.
     """
     paths, skipped = find_inputs(source)
     if paths:
-        return paths, skipped
+        inside, outside = refuse_outside(source, paths)
+        return FoundInput(inside, outside, skipped)
     others = ", ".join(display_name(path) for path in skipped[:10])
     raise InputError(
         f"nothing to process: no *.csv or *.tsv (or these with .gz or .zst) in {display_name(source)!r}"

@@ -1,66 +1,82 @@
 """Inputs made ready to read: compressed files expanded on the workers, every header read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from pipeline.engines import Engine
-from pipeline.engines.local import LocalEngine
+from pipeline.engines import Advance, Engine
 from pipeline.errors import FileRefused, WorkerDied
-from pipeline.planning.run_settings import Setup
-from pipeline.preprocess.context import Job
+from pipeline.exchange.workspace import Workspace
 from pipeline.reading.archives import Expanded, expand_file, is_archive
 from pipeline.reading.header import NO_NAMES, Names, read_header, without_fields
 from pipeline.reading.input_files import InputFile, file_size, stamp
-from pipeline.reading.record_rules import rule_columns
-from pipeline.timing import Progress, count
+from pipeline.timing import Progress, count, in_stage
 
 
-def open_files(
-    pool: LocalEngine, setup: Setup, paths: list[str], progress: Progress
-) -> tuple[list[InputFile], dict[str, str]]:
-    """Expand what is compressed and read every header: (files, reasons of the refused ones by path)."""
-    config = setup.config
+@dataclass(frozen=True)
+class OpenedInputs:
+    """Files whose headers were read, and the reasons of the refused ones by path."""
+
+    files: tuple[InputFile, ...]
+    refused: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class HeaderRules:
+    """What a header must have: the names that are accepted for each role, of columns that a file must have and of
+    columns that it may lack, and the longest line. ``hide_lines``: whether a reason must not show a line of the file.
+    """
+
+    required: Names
+    optional: Names
+    max_record: int
+    hide_lines: bool = False
+
+
+def open_inputs(
+    engine: Engine, paths: Sequence[str], rules: HeaderRules, max_ratio: int, workspace: Workspace, progress: Progress
+) -> OpenedInputs:
+    """Expand what is compressed, to at most ``max_ratio`` times its size, and read every header."""
     archives = [path for path in paths if is_archive(path)]
     expanded: dict[str, Expanded] = {}
     refused: dict[str, str] = {}
     if archives:
         progress.phase("Expand compressed files", sum(map(file_size, archives)))
-        expanded, refused = expand_all(pool, archives, config.MAX_EXPANSION_RATIO, progress.advance)
+        expanded, refused = _expand_all(engine, archives, max_ratio, workspace, progress.advance)
     readable = [path for path in paths if path not in refused]
-    required, optional = rule_columns(setup.rules, setup.columns)
-    files, headless = open_inputs(readable, required, config.MAX_RECORD_BYTES, optional, expanded)
-    if config.PSEUDONYMIZE_USERS:  # where the header is missing, the line shown is a record with its user
+    files, headless = read_headers(readable, rules.required, rules.max_record, rules.optional, expanded)
+    if rules.hide_lines:  # where the header is missing, the line that a reason shows is a record with its user
         headless = {path: without_fields(reason) for path, reason in headless.items()}
-    return files, refused | headless
+    return OpenedInputs(tuple(files), refused | headless)
 
 
 @dataclass(frozen=True)
 class ExpandTask:
-    """Expand the archive ``path`` to at most ``max_ratio`` times its size; ``number`` names its spool file."""
+    """Expand the archive ``path`` into the new file ``spool``, to at most ``max_ratio`` times its size."""
 
-    number: int
     path: str
+    spool: str
     max_ratio: int
 
 
-def expand(job: Job, task: ExpandTask, report: Callable[[int], None]) -> Expanded:
-    """Expand one archive; ``report`` is told its bytes. Raises FileRefused where it cannot be read whole."""
-    spool = job.workspace.path("spool", f"file-{task.number:06d}")
-    expanded = expand_file(task.path, spool, task.max_ratio, report)
+@in_stage("expand")
+def expand(_: None, task: ExpandTask, advance: Advance) -> Expanded:
+    """Expand one archive; ``advance`` gets its bytes. Raises FileRefused where it cannot be read whole."""
+    expanded = expand_file(task.path, Path(task.spool), task.max_ratio, advance)
     count(expanded.size)
     return expanded
 
 
-def expand_all(
-    engine: Engine, paths: list[str], max_ratio: int, advance: Callable[[int], None]
+def _expand_all(
+    engine: Engine, paths: Sequence[str], max_ratio: int, workspace: Workspace, advance: Advance
 ) -> tuple[dict[str, Expanded], dict[str, str]]:
     """Expand all archives: (what came of them, reasons of the refused ones), both by path."""
-    tasks = [ExpandTask(number, path, max_ratio) for number, path in enumerate(paths)]
+    spools = (str(workspace.path("spool", f"file-{number:06d}")) for number in range(len(paths)))
+    tasks = [ExpandTask(path, spool, max_ratio) for path, spool in zip(paths, spools, strict=True)]
     expanded: dict[str, Expanded] = {}
     refused: dict[str, str] = {}
-    for task, result in engine.map(expand, tasks, advance):
+    for task, result in engine.map(expand, None, tasks, advance):
         if isinstance(result, FileRefused | WorkerDied):
             refused[task.path] = str(result)
         elif isinstance(result, Exception):
@@ -70,7 +86,7 @@ def expand_all(
     return expanded, refused
 
 
-def open_inputs(
+def read_headers(
     paths: list[str],
     wanted: Names,
     max_record: int,

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
 
-from pipeline.publish.conflicts import _USUAL_RECORD
-
 WRONG_FIELD_COUNT = "wrong_field_count"
 BAD_QUOTE = "bad_quote"
 UNCLOSED_QUOTE = "unclosed_quote"
 RECORD_TOO_LONG = "record_too_long"
 NUL_BYTE = "nul_byte"
 INVALID_UTF8 = "invalid_utf8"
+USUAL_RECORD = 4096
+"""Bytes within which a record ends, as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _split_values(raw: bytes, delimiter: bytes) -> tuple[bytes, ...]:
 
 def record_at(stream: BinaryIO, delimiter: bytes, fields: int, max_record: int) -> Record:
     """The record at the stream's position, which is a good one; most are short."""
-    head = stream.read(_USUAL_RECORD)
+    head = stream.read(USUAL_RECORD)
     record = read_record(head + b"\n", 0, delimiter, fields, max_record)
     if record.values is None or record.end >= len(head):
         head += stream.read(max_record + 2)

@@ -1,5 +1,6 @@
 """Files cut into byte ranges, the splits that workers read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.reading.header import Header
@@ -48,7 +49,7 @@ def cut_rest(split: Split, begin: int, stop: int) -> list[Split]:
     return [replace(split, start=bounds[i], stop=bounds[i + 1], exact=i == 0) for i in range(pieces)]
 
 
-def cut(files: list[InputFile], split_bytes: int) -> list[Split]:
+def cut(files: Sequence[InputFile], split_bytes: int) -> list[Split]:
     """Cut files into splits of at most ``split_bytes``, nearly equal within a file; small files stay whole."""
     splits: list[Split] = []
     for file in files:

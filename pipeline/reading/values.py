@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipeline.quality import MAX_MINUTES, MICRO
+
 BLANK_LOG_ID = "blank_log_id"
 BLANK_USER_ID = "blank_user_id"
 WATCH_TIME_MISSING = "watch_time_missing"
@@ -14,8 +16,6 @@ WATCH_TIME_NOT_A_NUMBER = "watch_time_not_a_number"
 WATCH_TIME_NEGATIVE = "watch_time_negative"
 WATCH_TIME_TOO_LARGE = "watch_time_too_large"
 REPEATED_HEADER = "repeated_header"
-MICRO = 1_000_000
-MAX_MINUTES = 10**9
 _ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})?)?$"
 
 

@@ -7,15 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pipeline.errors import InputError
-from pipeline.versions.folders import is_run_folder
+from pipeline.versions.folders import GEO_RECORD, RUN_RECORD, is_run_folder
 from pipeline.versions.output_link import Output
-
-RUN_RECORD = "run.json"
-GEO_RECORD = "geo.json"
-"""How addresses became regions; see ``publication.write_geo``."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +137,8 @@ def repeats(folder: Path, before: Path) -> bool:
 
 
 def _result(version: Version | None) -> dict[str, Any]:
+    import pyarrow.parquet as pq  # a version is looked at far more often than compared
+
     assert version, "both are there"
     rows: dict[str, int] = {}
     for path in version.data_files:

@@ -1,4 +1,4 @@
-"""Folders that runs make, and their names."""
+"""Names of what runs make: their ids and folders, and the files beside the data of a version."""
 
 import re
 import time
@@ -7,6 +7,10 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError
 
+RUN_RECORD = "run.json"
+GEO_RECORD = "geo.json"
+"""How addresses became regions; see ``publish.run_record.write_geo``."""
+REPORT = "report.html"
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 
 

@@ -6,7 +6,6 @@ import time
 import uuid
 from pathlib import Path
 
-from config import Config
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
 from pipeline.faults import point
 from pipeline.machine import sync
@@ -118,17 +117,17 @@ class Output:
         sync(self.link.parent)
 
 
-def roll_back(config: Config, version: str | None) -> tuple[str, str]:
+def roll_back(output_dir: str, version: str | None) -> tuple[str, str]:
     """Show ``version``, or else the one published before the current; returns (current until now, current now).
 
     Raises InputError where there is no such version, EnvironmentFault where a run holds the output.
     """
-    output = Output(config.OUTPUT_DIR)
+    output = Output(output_dir)
     output.check_place()
     current, names = output.current(), output.version_names()
     if current is None:
         raise InputError(
-            f"nothing is published at {config.OUTPUT_DIR!r}: expected the link that a run makes. Name the right place "
+            f"nothing is published at {output_dir!r}: expected the link that a run makes. Name the right place "
             "with --output."
         )
     earlier = names[: names.index(current)] if current in names else names

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from config import Config
-from pipeline.publish.result import RefusedFile, RegionTotal, RunResult, Share
+from pipeline.publish.result import RefusedFile, RegionTotal, RunDelta, RunResult
 from pipeline.timing import PhaseSeconds, Progress
 
 Run = Callable[[Config, Progress], RunResult]
@@ -48,7 +48,7 @@ def result() -> RunResult:
         peak_memory_bytes=3_456_789_012,
         throughput_bytes_per_second=331_427_621.0,
         version="v7",
-        new=Share(files=1_234, bytes_read=1_234_567_890_123, records_read=12_345_678_901),
+        new=RunDelta(files=1_234, bytes_read=1_234_567_890_123, records_read=12_345_678_901),
         workers=16,
         geo_build="2026-11",
         geo_attribution="IP Geolocation by DB-IP, https://db-ip.com (CC BY 4.0)",

@@ -8,7 +8,7 @@ from cli.arguments import Arguments, make_parser, parse_arguments
 from cli.commands import COMMANDS
 from config import Config
 from pipeline.errors import ConfigError
-from pipeline.planning.run_settings import Request
+from pipeline.planning.run_settings import RunOptions
 from utils.settings import declared
 
 
@@ -55,7 +55,7 @@ def test_every_option_of_generate() -> None:
 
 def test_replay_takes_files_and_the_options_of_run() -> None:
     arguments = parse_arguments(["replay", "a.csv", "--", "-b.csv"])
-    assert (arguments.command, arguments.request.replay) == ("replay", ("a.csv", "-b.csv"))
+    assert (arguments.command, arguments.options.replay) == ("replay", ("a.csv", "-b.csv"))
     options = {action.dest for action in make_parser("run")._actions} - {"dry_run", "profile"}
     assert {action.dest for action in make_parser("replay")._actions} == options | {"replay"}
     assert parse_arguments(["replay", "a", "--input", "b", "--json"]).settings == {"INPUT_DIR": "b"}
@@ -110,7 +110,7 @@ def test_wrong_usage_is_a_configuration_error(line: str, message: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_options_override_settings_that_exist_or_have_a_field(command: str) -> None:
-    known = {field.name for cls in (Arguments, Request) for field in fields(cls)} | set(declared(Config))
+    known = {field.name for cls in (Arguments, RunOptions) for field in fields(cls)} | set(declared(Config))
     assert {action.dest for action in make_parser(command)._actions} <= known | {"help"}
 
 

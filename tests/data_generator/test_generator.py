@@ -27,9 +27,7 @@ DIRTY = replace(
     malformed=0.02,
     quoted=0.05,
 )
-NOTHING_SPECIAL = dict.fromkeys(
-    ("duplicates", "cross_file_duplicates", "conflicts", "malformed", "ipv6", "quoted"), 0.0
-)
+NO_OPTIONS = dict.fromkeys(("duplicates", "cross_file_duplicates", "conflicts", "malformed", "ipv6", "quoted"), 0.0)
 
 
 def all_bytes(folder: Path) -> dict[str, bytes]:
@@ -167,7 +165,7 @@ def test_memory_is_bounded_because_no_block_is_larger_than_its_share() -> None:
         GeneratorSettings(files=2, size_bytes=4_000_000),
         GeneratorSettings(files=40, size_bytes=1_000_000),
         GeneratorSettings(files=1, size_bytes=1_000_000, malformed=0.05, quoted=1.0, ipv6=1.0),
-        GeneratorSettings(files=4, size_bytes=2_000_000, **NOTHING_SPECIAL),
+        GeneratorSettings(files=4, size_bytes=2_000_000, **NO_OPTIONS),
     ],
 )
 def test_the_size_is_met_within_two_percent(tmp_path: Path, settings: GeneratorSettings) -> None:
@@ -186,7 +184,7 @@ def test_shares_are_as_asked(dirty: tuple[Path, Truth]) -> None:
 
 
 def test_copies_across_files_are_as_many_as_asked(tmp_path: Path) -> None:
-    settings = replace(SMALL, **{**NOTHING_SPECIAL, "size_bytes": 2_000_000, "cross_file_duplicates": 0.1})
+    settings = replace(SMALL, **{**NO_OPTIONS, "size_bytes": 2_000_000, "cross_file_duplicates": 0.1})
     truth = generate(settings, tmp_path)
     ids = [[row.split(",")[0] for row in path.read_text().splitlines()[1:]] for path in sorted(tmp_path.glob("*.csv"))]
     copies = sum(map(len, ids)) - len({log_id for file in ids for log_id in file})
@@ -196,7 +194,7 @@ def test_copies_across_files_are_as_many_as_asked(tmp_path: Path) -> None:
 
 
 def test_zero_shares_give_plain_records_only(tmp_path: Path) -> None:
-    truth = generate(replace(SMALL, **NOTHING_SPECIAL), tmp_path)
+    truth = generate(replace(SMALL, **NO_OPTIONS), tmp_path)
     rows, rejected = good_and_rejected(tmp_path)
     assert not rejected
     assert truth.records == truth.distinct_ids == len({row[0] for row in rows})
@@ -206,7 +204,7 @@ def test_zero_shares_give_plain_records_only(tmp_path: Path) -> None:
 
 
 def test_records_look_like_an_activity_log(tmp_path: Path) -> None:
-    generate(replace(SMALL, **{**NOTHING_SPECIAL, "ipv6": 0.3, "quoted": 0.1, "users": 20_000}), tmp_path)
+    generate(replace(SMALL, **{**NO_OPTIONS, "ipv6": 0.3, "quoted": 0.1, "users": 20_000}), tmp_path)
     rows, _ = good_and_rejected(tmp_path)
     patterns = (
         r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
@@ -226,7 +224,7 @@ def test_records_look_like_an_activity_log(tmp_path: Path) -> None:
 
 
 def test_users_are_unequal_and_mostly_at_home(tmp_path: Path) -> None:
-    generate(replace(SMALL, **{**NOTHING_SPECIAL, "size_bytes": 2_000_000}), tmp_path)
+    generate(replace(SMALL, **{**NO_OPTIONS, "size_bytes": 2_000_000}), tmp_path)
     rows, _ = good_and_rejected(tmp_path)
     events = Counter(row[1] for row in rows)
     (busiest, most), *_ = events.most_common(1)

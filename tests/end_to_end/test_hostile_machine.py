@@ -216,7 +216,7 @@ def test_spark_killed_in_the_middle(victim: str, logs: Path, tmp_path: Path) -> 
     work = tmp_path / "pipeline_data" / "intermediate"
     earlier = set(work.glob("run-*"))
     program = start("--input", "logs", "--full-refresh", "--engine", "spark", "--json", cwd=tmp_path, env=SPLITS)
-    wait_for(lambda: any(any(run.glob("merge/*")) or any(run.glob("contested/*")) or any(run.glob("totals/*"))
+    wait_for(lambda: any(any(run.glob("merge/*")) or any(run.glob("pending/*")) or any(run.glob("totals/*"))
                          for run in set(work.glob("run-*")) - earlier))  # fmt: skip
     family = psutil.Process(program.pid).children(recursive=True)
     (java,) = [child for child in family if "java" in child.name()]

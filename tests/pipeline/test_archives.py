@@ -58,7 +58,7 @@ def expand(tmp_path):
             assert (found.spool, found.size, found.stamp) == (str(spool), len(text), stamp(str(path)))
             assert sum(told) == len(data)
             hashed = pl.DataFrame({"x": [data]}).select(plh.col("x").nchash.xxh3_128()).item()
-            assert found.content_hash == f"{hashed:032x}"
+            assert found.file_hash == f"{hashed:032x}"
             spool.unlink()
             return text
         finally:

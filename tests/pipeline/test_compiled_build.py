@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.native import build
-from pipeline.native.build import compile_kernel
+from pipeline.native.build import compile_library
 from tests.end_to_end.program import HEADER, environment, published, run
 from tests.harness import kernel
 
@@ -24,14 +24,14 @@ def cache(tmp_path: Path) -> Path:
 
 def test_a_library_that_is_there_is_used_again(cache: Path, monkeypatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("compiled again"))
-    assert compile_kernel(cache) == (cache / Path(kernel()).name, "")
+    assert compile_library(cache) == (cache / Path(kernel()).name, "")
 
 
 @pytest.mark.parametrize("damage", [b"", b"no library"])
 def test_a_damaged_library_is_made_anew(damage: bytes, cache: Path) -> None:
     library = cache / Path(kernel()).name
     library.write_bytes(damage)
-    assert compile_kernel(cache) == (library, "")
+    assert compile_library(cache) == (library, "")
     assert ctypes.CDLL(str(library)).find_separators
     assert os.listdir(cache) == [library.name]
 
@@ -50,32 +50,32 @@ def test_another_machine_source_or_compiler_takes_no_library_of_this_one(
     monkeypatch.setattr(build, name, value)
     tried = []
     monkeypatch.setattr(build, "_compile", lambda _, library: tried.append(library) or shutil.copy(kernel(), library))
-    library, reason = compile_kernel(cache)
+    library, reason = compile_library(cache)
     assert (tried, reason) == ([library], "")
     assert library != cache / Path(kernel()).name
 
 
 def test_every_reason_why_there_is_none(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "file").write_text("")
-    assert compile_kernel(tmp_path / "file" / "cache") == (
+    assert compile_library(tmp_path / "file" / "cache") == (
         None,
         f"{tmp_path / 'file' / 'cache'} cannot be written (Not a directory)",
     )
     with monkeypatch.context() as patch:
         patch.setattr(build, "SOURCES", (tmp_path / "file",))
         (tmp_path / "file").write_text("this is no C\n")
-        library, reason = compile_kernel(tmp_path / "cache")
+        library, reason = compile_library(tmp_path / "cache")
         assert library is None
         assert reason.startswith("the compiler failed: ")
     with monkeypatch.context() as patch:
         patch.setattr(build, "_SECONDS", 0.001)
-        assert compile_kernel(tmp_path / "cache") == (None, "the compiler took more than 0.001 seconds")
+        assert compile_library(tmp_path / "cache") == (None, "the compiler took more than 0.001 seconds")
 
     def missing(name: str) -> str:
         raise build.PackageNotFoundError(name)
 
     monkeypatch.setattr(build, "version", missing)
-    assert compile_kernel(tmp_path / "cache") == (None, "the package ziglang is not installed")
+    assert compile_library(tmp_path / "cache") == (None, "the package ziglang is not installed")
     assert not os.listdir(tmp_path / "cache")
 
 

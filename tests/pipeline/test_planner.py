@@ -4,12 +4,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from pipeline.planning.disk import check_disk
 
 from config import Config
 from pipeline.engines.choose import takes_sql
 from pipeline.errors import EnvironmentFault
-from pipeline.planning.disk import check_disk
-from pipeline.planning.planner import plan
+from pipeline.planning.planner import choose_sizes
 from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
 
@@ -27,7 +27,7 @@ def config(memory: float, workers: int = 2) -> Config:
 @pytest.mark.parametrize("width", [20, 100, 4000])
 def test_what_splits_may_hold_fits_the_limit(memory: float, width: int) -> None:
     """Whatever the lines turn out to be, rows of all workers with the copies made of them stay below it."""
-    sizes = plan(config(memory), files(width, 10**11), spark=False)
+    sizes = choose_sizes(config(memory), files(width, 10**11), spark=False)
     assert sizes.workers * sizes.held_bytes * 2 < memory
     assert sizes.split_bytes / width * 46 < 1.2 * sizes.held_bytes  # a usual split does not end early
     assert sizes.bucket_rows <= sizes.task_rows
@@ -42,9 +42,9 @@ def test_short_records_need_more_disk_than_their_text(monkeypatch: pytest.Monkey
 
 
 def test_fewer_workers_where_memory_is_short() -> None:
-    assert plan(config(1e9, 8), files(100, 10**9), spark=False).workers == 2
+    assert choose_sizes(config(1e9, 8), files(100, 10**9), spark=False).workers == 2
     with pytest.raises(EnvironmentFault, match=r"too little for one worker beside Spark: at least 2\.1 GB"):
-        plan(config(1e9), files(100, 10**9), spark=True)
+        choose_sizes(config(1e9), files(100, 10**9), spark=True)
 
 
 @pytest.mark.parametrize(

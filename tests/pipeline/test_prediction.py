@@ -10,7 +10,7 @@ import pytest
 from benchmarks.shapes import Shape, make_logs
 from pipeline.errors import FileRefused
 from pipeline.planning.pace import Pace, load_pace, save_pace
-from pipeline.planning.planner import Plan
+from pipeline.planning.planner import Sizes
 from pipeline.planning.prediction import Work, learn, predict, reading_seconds
 from pipeline.planning.sample import Sample, take_sample
 from pipeline.reading.archives import expand_beginning
@@ -20,7 +20,7 @@ from tests.harness import GEO
 from tests.reference import ROLES
 
 WANTED = {role: (name,) for role, name in ROLES.items() if role != "timestamp"}
-PLAN = Plan(2, 64 * 10**6, 16, 10**6, 10**6, 10**9, 10**7)
+PLAN = Sizes(2, 64 * 10**6, 16, 10**6, 10**6, 10**9, 10**7)
 WORK = Work(Sample(4, 10**9, 10**7, 10.0, 4.0, 10**6), 0, "polars", True, 2)
 
 

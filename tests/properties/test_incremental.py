@@ -1,4 +1,4 @@
-"""Totals of the version before plus what changed equal those of everything added up anew, for any files whatever."""
+"""Phase2Result of the version before plus what changed equal those of everything added up anew, for any files whatever."""
 
 from dataclasses import replace
 from unittest.mock import patch
@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.aggregate.incremental import affected_ids
-from pipeline.aggregate.incremental.driver import aggregate_from, base_of, compare
+from pipeline.aggregate.incremental.driver import aggregate_from, compare, previous_version
 from pipeline.exchange import row_files
 from pipeline.exchange.workspace import Workspace
-from pipeline.preprocess.ledger import Phase1
+from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish import run_record
 from tests.harness import HEADER, Harness, InProcessEngine, Outcome, region_of
 from tests.properties.nasty import MAX_RECORD, keeps, records, sizes
@@ -26,18 +26,18 @@ class Versions:
         self.harness = harness
         self.ledgers = {ledger.file.path: ledger for ledger in harness.read().ledgers}
         self.store = harness.job.workspace.root
-        self.base = None
+        self.previous = None
 
     def make(self, paths: list[str], number: int) -> Outcome:
         harness = self.harness
-        outcome = Phase1([self.ledgers[path] for path in paths])
+        outcome = Phase1Result([self.ledgers[path] for path in paths])
         workspace = Workspace(str(harness.root / f"run-{number}"), self.store)
         workspace.create()
         job = harness.job = replace(harness.job, workspace=workspace)
         engine = InProcessEngine(job)
-        change = compare(self.base, outcome.splits, most_changed=1e9)
+        change = compare(self.previous, outcome.splits, most_changed=1e9)
         totals, from_base = aggregate_from(
-            engine, job, self.base, change, outcome.splits, harness.workers, lambda _: None
+            engine, job, self.previous, change, outcome.splits, harness.workers, lambda _: None
         )
         assert from_base == bool(change)
         run_record.check_balance(outcome, totals)
@@ -47,7 +47,7 @@ class Versions:
         counts = {"buckets": job.buckets, "kept": totals.kept, "duplicates": totals.duplicates,
                   "conflicts": totals.conflicts}  # fmt: skip
         counted = {split.result.split.number: split.result for split in outcome.splits}
-        self.base = base_of(harness.root / f"run-{number}", counts, counted)
+        self.previous = previous_version(harness.root / f"run-{number}", counts, counted)
         return found
 
 
@@ -94,4 +94,4 @@ def test_rows_are_fetched_of_ids_whose_copies_differ_alone():
         versions.make(harness.paths[:1], 0)
         found = versions.make(harness.paths, 1)
     assert (found.kept, found.duplicates, found.conflicts) == (600, 98, 2)
-    assert sum(fetched) == 4, "of each disputed id two"
+    assert sum(fetched) == 4, "of each ambiguous id two"

@@ -1,18 +1,17 @@
 """The kernels of an incremental Phase 2: the totals of the version before, and what other splits change in them.
 
-    find_touched       id indexes of all splits, one range of ids   -> ids of changed splits with further copies
-    mark_contents      one split                                    -> ids and contents of its rows of touched ids
-    compare_contents   the touched ids of one range                 -> those whose copies differ: the disputed ones
-    pick_rows          one split                                    -> its rows of disputed ids
-    settle_changes     the disputed ids of one range                -> how their winners and losers change
-    apply_changes      some buckets                                 -> their new totals
+    find_affected_ids   id indexes of all splits, one range of ids   -> ids of changed splits with further copies
+    fetch_marks         some splits                                  -> ids and content marks of their affected rows
+    compare_copies      the affected ids of one range                -> those whose copies differ: the ambiguous ones
+    pick_rows           one split                                    -> its rows of ambiguous ids
+    decide_changes      the ambiguous ids of one range               -> how their winners and losers change
+    apply_changes       some buckets                                 -> their new totals
 
-An id that comes adds its event, one that goes subtracts it, and further copies are duplicates. A disputed id is decided
-twice, among the rows that counted before and among those that count now; the difference is what changes. Sums of
-integers make this exact. The first four are in ``touched`` and ``contents``.
+An id that comes adds its event, one that goes subtracts it, and further copies are duplicates. An ambiguous id is
+decided twice, among the rows that counted before and among those that count now; the difference is what changes. Sums
+of integers make this exact. The first four kernels are in ``affected_ids`` and ``compare_copies``.
 """
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,89 +19,95 @@ import numpy as np
 import polars as pl
 import polars_hash as plh
 
+from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.incremental.affected_ids import prefixes_of, rows_with_prefixes
-from pipeline.aggregate.incremental.tasks import Applied, ApplyTask, BucketGroup, Settled, SettleTask
+from pipeline.aggregate.incremental.tasks import Applied, ApplyTask, BucketGroup, Decided, DecideTask
 from pipeline.aggregate.tasks import BucketResult
-from pipeline.aggregate.totals import Totals, merge_totals, open_totals
+from pipeline.aggregate.totals import TotalsAdder, merge_totals, open_totals
 from pipeline.dedupe import Keys, in_range, resolve
+from pipeline.engines import Advance
 from pipeline.exchange.bucket_rows import read_buckets
 from pipeline.exchange.bucket_totals import read_all_totals, write_totals
 from pipeline.exchange.id_index import FINE_BUCKET_BITS
 from pipeline.exchange.workspace import bucket_file, read_frame, split_file, write_frame
 from pipeline.native.arrow import column
-from pipeline.preprocess.context import Job
+from pipeline.timing import in_stage
 
 
-def settle_changes(job: Job, task: SettleTask, report: Callable[[int], None]) -> Settled:
+@in_stage("dedupe")
+def decide_changes(context: AggregateContext, task: DecideTask, advance: Advance) -> Decided:
     """Write the signed totals of winners that changed, and the places of losers that came and went (delta/)."""
     parts = []
     for split in task.splits:
-        frame = read_frame(job.workspace.path("delta", f"disputed-{split_file(split)}"))
+        frame = read_frame(context.workspace.path("delta", f"ambiguous-{split_file(split)}"))
         parts.append(frame.filter(pl.Series(in_range(frame["id_hi"].to_numpy(), task.number, task.ranges))))
     rows = pl.concat(parts)
-    names = job.geo().names
-    before = resolve(rows.filter("before").drop("before", "now"), job.keep, names)
-    now = resolve(rows.filter("now").drop("before", "now"), job.keep, names)
+    names = context.region_names
+    before = resolve(rows.filter("before").drop("before", "now"), context.keep, names)
+    now = resolve(rows.filter("now").drop("before", "now"), context.keep, names)
     changes = merge_totals(pl.concat([_signed(_events(now.winners), 1), _signed(_events(before.winners), -1)]))
     changes = changes.filter((pl.col("micro_minutes") != 0) | (pl.col("event_count") != 0))
-    write_frame(job.workspace.path("delta", f"changes-{split_file(task.number)}"), changes)
+    write_frame(context.workspace.path("delta", f"changes-{split_file(task.number)}"), changes)
     for name, losers in (("came", now.losers), ("went", before.losers)):
-        write_frame(job.workspace.path("delta", f"{name}-{split_file(task.number)}"), losers.select("place"))
-    report(len(rows))
-    return Settled(now.duplicates - before.duplicates, len(now.losers), len(before.losers))
+        write_frame(context.workspace.path("delta", f"{name}-{split_file(task.number)}"), losers.select("place"))
+    advance(len(rows))
+    return Decided(now.duplicates - before.duplicates, len(now.losers), len(before.losers))
 
 
-def apply_changes(job: Job, task: ApplyTask, report: Callable[[int], None]) -> Applied:
+@in_stage("group")
+def apply_changes(context: AggregateContext, task: ApplyTask, advance: Advance) -> Applied:
     """Write the buckets' new totals."""
     buckets = range(task.group.first, task.group.first + task.group.count)
-    aside = dict(prefixes_of(job, "aside", task.touched, (*task.added, *task.removed)))
-    changes = _changes(job, task.settled).filter(pl.col("bucket").is_in(buckets))
+    excluded = dict(prefixes_of(context, "excluded", task.affected, (*task.added, *task.removed)))
+    changes = _changes(context, task.decided).filter(pl.col("bucket").is_in(buckets))
     results, events = [], 0
     with ExitStack() as held:
-        totals = _Tables(job, held)
+        totals = _Tables(context, held)
         for bucket in buckets:
-            path = Path(task.base) / "totals" / bucket_file(bucket)
+            path = Path(task.previous) / "totals" / bucket_file(bucket)
             if path.exists():
                 before = read_all_totals(path)
                 totals.open(bucket, expected=len(before) * 5 // 4).add_totals(before)
         # What goes goes first, so that no sum passes int64 on the way.
         for sign, splits in ((-1, task.removed), (1, task.added)):
             for split in splits:
-                events += sign * _add_rows(job, task.group, split, sign, aside[split], totals)
+                events += sign * _add_rows(context, task.group, split, sign, excluded[split], totals)
             here = changes.filter((pl.col("micro_minutes") < 0) == (sign < 0))
             for (bucket,), part in here.partition_by("bucket", as_dict=True, include_key=False).items():
                 totals[int(bucket)].add_totals(part.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
         for bucket in sorted(totals):
             total, users = totals[bucket].ordered()
             if len(total):
-                regions = write_totals(job.workspace.path("totals", bucket_file(bucket)), total)
+                regions = write_totals(context.workspace.path("totals", bucket_file(bucket)), total)
                 kept = sum(found for _, found, _ in regions.values())
                 results.append(BucketResult(bucket, kept, kept, 0, 0, 0, users, regions))
-    report(task.rows)
+    advance(task.rows)
     return Applied(tuple(results), events)
 
 
-class _Tables(dict[int, Totals]):
+class _Tables(dict[int, TotalsAdder]):
     """The totals of each bucket, opened when they are first used at the latest, until ``held`` ends."""
 
-    def __init__(self, job: Job, held: ExitStack) -> None:
+    def __init__(self, context: AggregateContext, held: ExitStack) -> None:
         super().__init__()
-        self._library, self._held = job.library, held
+        self._library, self._held = context.library, held
 
-    def open(self, bucket: int, expected: int) -> Totals:
+    def open(self, bucket: int, expected: int) -> TotalsAdder:
         totals = self[bucket] = self._held.enter_context(open_totals(self._library, expected))
         return totals
 
-    def __missing__(self, bucket: int) -> Totals:
+    def __missing__(self, bucket: int) -> TotalsAdder:
         return self.open(bucket, expected=0)
 
 
-def _add_rows(job: Job, group: BucketGroup, split: int, sign: int, aside: Keys, totals: _Tables) -> int:
-    """Add or subtract the rows of a split whose ids are not ``aside``; returns how many these are."""
-    path = job.workspace.path("rows", split_file(split))
-    rows, sizes = read_buckets(path, group.first, group.count, job.buckets, _ADDED, job.library)
+def _add_rows(
+    context: AggregateContext, group: BucketGroup, split: int, sign: int, excluded: Keys, totals: _Tables
+) -> int:
+    """Add or subtract the rows of a split whose ids are not ``excluded``; returns how many these are."""
+    path = context.workspace.path("rows", split_file(split))
+    rows, sizes = read_buckets(path, group.first, group.count, context.buckets, _ADDED, context.library)
     skipped = np.zeros(len(rows), bool)
-    skipped[rows_with_prefixes(job, [column(rows, "id_hi").view(np.uint64)], aside)[0]] = True
+    skipped[rows_with_prefixes(context, [column(rows, "id_hi").view(np.uint64)], excluded)[0]] = True
     first = 0
     for bucket, size in sizes.items():
         totals[bucket].add(rows.slice(first, size), skipped[first : first + size], sign)
@@ -122,19 +127,19 @@ def _signed(totals: pl.DataFrame, sign: int) -> pl.DataFrame:
     return totals.with_columns(pl.col("micro_minutes", "event_count") * sign)
 
 
-def _changes(job: Job, ranges: tuple[int, ...]) -> pl.DataFrame:
-    """What was settled in these ranges, with ``bucket``."""
-    found = [read_frame(job.workspace.path("delta", f"changes-{split_file(number)}")) for number in ranges]
+def _changes(context: AggregateContext, ranges: tuple[int, ...]) -> pl.DataFrame:
+    """What was decided in these ranges, with ``bucket``."""
+    found = [read_frame(context.workspace.path("delta", f"changes-{split_file(number)}")) for number in ranges]
     changes = pl.concat(found) if found else pl.DataFrame(schema=_CHANGES)
-    return changes.with_columns(bucket=_bucket(job))
+    return changes.with_columns(bucket=_bucket(context))
 
 
 _CHANGES = {"user_id": pl.String, "region": pl.UInt16, "micro_minutes": pl.Int64, "event_count": pl.Int64}
 
 
-def _bucket(job: Job) -> pl.Expr:
+def _bucket(context: AggregateContext) -> pl.Expr:
     """The bucket of a user."""
-    if job.buckets == 1:
+    if context.buckets == 1:
         return pl.lit(0, pl.UInt64)
-    leading: pl.Expr = plh.col("user_id").nchash.xxh3_64() // 2 ** (64 - FINE_BUCKET_BITS + job.bucket_shift)
+    leading: pl.Expr = plh.col("user_id").nchash.xxh3_64() // 2 ** (64 - FINE_BUCKET_BITS + context.bucket_shift)
     return leading

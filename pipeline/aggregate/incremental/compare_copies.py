@@ -1,39 +1,42 @@
-"""Which touched ids have one content in all their copies: these need no row of the history.
+"""Which affected ids have one content in all their copies: these need no row of the history.
 
 Copies are compared by id_hi and 64 bits of id_lo and content (``intermediate.content_marks``). Where all agree,
 the id's event is the same before and now, or it is that of any one copy. Only of the others are the rows fetched.
 """
 
 from collections import Counter
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.incremental.affected_ids import check_rows, prefixes_of, rows_with_prefixes, save_prefixes
-from pipeline.aggregate.incremental.tasks import Compared, CompareTask, MarkTask
+from pipeline.aggregate.incremental.tasks import CompareCopiesTask, ComparedCopies, FetchMarksTask
 from pipeline.dedupe import Keys, in_range
+from pipeline.engines import Advance
 from pipeline.exchange.id_index import FINE_MASK
 from pipeline.exchange.row_files import read_plain
 from pipeline.exchange.workspace import save_array, split_file
-from pipeline.preprocess.context import Job
+from pipeline.timing import in_stage
 
 
-def mark_contents(job: Job, task: MarkTask, report: Callable[[int], None]) -> None:
-    """Write id_hi and content of the touched rows of each split (delta/)."""
-    for split, wanted in prefixes_of(job, "touched", task.ranges, list(task.rows)):
-        ids, contents = read_plain(job.workspace.path("rows", split_file(split)), ("id_hi", "content"))
-        (places,) = rows_with_prefixes(job, [ids], wanted)
-        check_rows(split, len(places), task.rows[split])
+@in_stage("merge")
+def fetch_marks(context: AggregateContext, task: FetchMarksTask, advance: Advance) -> None:
+    """Write id_hi and content of the affected rows of each split (delta/)."""
+    for split, wanted in prefixes_of(context, "affected", task.ranges, list(task.by_split)):
+        ids, contents = read_plain(context.workspace.path("rows", split_file(split)), ("id_hi", "content"))
+        (places,) = rows_with_prefixes(context, [ids], wanted)
+        check_rows(split, len(places), task.by_split[split])
         marks = np.stack([ids[places], contents[places]])
-        save_array(job.workspace.path("delta", f"marks-{split_file(split, 'npy')}"), marks)
-        report(len(places))
+        save_array(context.workspace.path("delta", f"marks-{split_file(split, 'npy')}"), marks)
+        advance(len(places))
 
 
-def compare_contents(job: Job, task: CompareTask, report: Callable[[int], None]) -> Compared:
-    """Write the ids of rows of changed splits that neither add nor subtract an event by themselves ("aside"), and of
-    the rows that must be fetched ("disputed")."""
-    ids, contents, splits = _gather(job, task)
+@in_stage("merge")
+def compare_copies(context: AggregateContext, task: CompareCopiesTask, advance: Advance) -> ComparedCopies:
+    """Write the ids of rows of changed splits that neither add nor subtract an event by themselves ("excluded"), and of
+    the rows that must be fetched ("ambiguous")."""
+    ids, contents, splits = _gather(context, task)
     prefixes = ids & ~FINE_MASK
     first = np.flatnonzero(np.append(True, prefixes[1:] != prefixes[:-1]))
     sizes = np.diff(np.append(first, len(ids)))
@@ -46,19 +49,19 @@ def compare_contents(job: Job, task: CompareTask, report: Callable[[int], None])
     duplicates = np.maximum(has - 1, 0) - np.maximum(had - 1, 0)
     alone = np.zeros(len(ids), bool)  # an id that comes or goes does so with its first row
     alone[first[alike & ((had == 0) | (has == 0))]] = True
-    aside = ~(before & now) & ~alone
-    save_prefixes(job, "aside", task.number, splits[aside], prefixes[aside])
-    disputed = np.repeat(~alike, sizes)
-    save_prefixes(job, "disputed", task.number, splits[disputed], prefixes[disputed])
-    report(len(ids))
-    return Compared(int(duplicates[alike].sum()), dict(Counter(splits[disputed].tolist())))
+    excluded = ~(before & now) & ~alone
+    save_prefixes(context, "excluded", task.number, splits[excluded], prefixes[excluded])
+    ambiguous = np.repeat(~alike, sizes)
+    save_prefixes(context, "ambiguous", task.number, splits[ambiguous], prefixes[ambiguous])
+    advance(len(ids))
+    return ComparedCopies(int(duplicates[alike].sum()), dict(Counter(splits[ambiguous].tolist())))
 
 
-def _gather(job: Job, task: CompareTask) -> tuple[Keys, Keys, NDArray[np.int64]]:
+def _gather(context: AggregateContext, task: CompareCopiesTask) -> tuple[Keys, Keys, NDArray[np.int64]]:
     """ids, contents and splits of all copies, in order of id and split."""
     marks, splits = [], []
     for number in task.splits:
-        found = np.load(job.workspace.path("delta", f"marks-{split_file(number, 'npy')}"))
+        found = np.load(context.workspace.path("delta", f"marks-{split_file(number, 'npy')}"))
         marks.append(found[:, in_range(found[0], task.number, task.ranges)])
         splits.append(np.full(marks[-1].shape[1], number, np.int64))
     ids, contents = np.concatenate(marks, axis=1)

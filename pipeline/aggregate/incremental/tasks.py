@@ -14,8 +14,8 @@ class BucketGroup:
 
 
 @dataclass(frozen=True)
-class SettleTask:
-    """Settle the disputed ids of range ``number`` of ``ranges``; ``splits`` have some."""
+class DecideTask:
+    """Settle the ambiguous ids of range ``number`` of ``ranges``; ``splits`` have some."""
 
     number: int
     ranges: int
@@ -23,7 +23,7 @@ class SettleTask:
 
 
 @dataclass(frozen=True)
-class Settled:
+class Decided:
     """By how much a range changes the duplicates, and how many losers came and went."""
 
     duplicates: int
@@ -33,16 +33,24 @@ class Settled:
 
 @dataclass(frozen=True)
 class ApplyTask:
-    """Make new totals from those in the workspace ``base``, the rows of ``added`` and ``removed`` splits, which have
-    some in these buckets, and what was settled in the ranges ``settled``; ``touched``: numbers of the ranges with
-    touched ids; ``rows`` of the splits, for the progress."""
+    """Make the new totals of some buckets.
+
+    ============  ==================================================================
+    ``previous``  the workspace with the totals of the version before
+    ``added``     splits that count now, with rows in these buckets
+    ``removed``   splits that no longer count, with rows in these buckets
+    ``affected``  numbers of the id ranges with affected ids
+    ``decided``   numbers of the id ranges in which ambiguous ids were decided
+    ``rows``      of the splits in these buckets, for the progress
+    ============  ==================================================================
+    """
 
     group: BucketGroup
-    base: str
+    previous: str
     added: tuple[int, ...]
     removed: tuple[int, ...]
-    touched: tuple[int, ...]
-    settled: tuple[int, ...]
+    affected: tuple[int, ...]
+    decided: tuple[int, ...]
     rows: int
 
 
@@ -56,8 +64,8 @@ class Applied:
 
 
 @dataclass(frozen=True)
-class TouchTask:
-    """Find touched ids among those whose key is in ``low <= key <= high``; ``splits``: all that counted or count."""
+class FindAffectedTask:
+    """Find affected ids among those whose key is in ``low <= key <= high``; ``splits``: all that counted or count."""
 
     number: int
     low: int
@@ -68,7 +76,7 @@ class TouchTask:
 
 @dataclass(frozen=True)
 class PickTask:
-    """Pick the disputed rows of a split, of which there are ``rows``; ``ranges``: numbers of those with touched ids;
+    """Pick the ambiguous rows of a split, of which there are ``rows``; ``ranges``: numbers of those with affected ids;
     ``before``, ``now``: whether the split counted and counts."""
 
     split: int
@@ -79,17 +87,19 @@ class PickTask:
 
 
 @dataclass(frozen=True)
-class MarkTask:
-    """Fetch ids and marks of the touched rows of some splits, of each of which ``rows`` tells how many there are;
-    ``ranges``: numbers of those with touched ids."""
+class FetchMarksTask:
+    """Fetch ids and content marks of the affected rows of some splits: ``by_split`` tells how many each has.
 
-    rows: dict[int, int]
+    ``ranges``: numbers of the id ranges with affected ids.
+    """
+
+    by_split: dict[int, int]
     ranges: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class CompareTask:
-    """Compare the copies of the touched ids of range ``number`` of ``ranges``, which lie in ``splits``; ``added`` and
+class CompareCopiesTask:
+    """Compare the copies of the affected ids of range ``number`` of ``ranges``, which lie in ``splits``; ``added`` and
     ``removed``: those that changed."""
 
     number: int
@@ -100,8 +110,8 @@ class CompareTask:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """``duplicates``: by how much ids of one content change them; ``disputed``: rows of the other ids, by split."""
+class ComparedCopies:
+    """``duplicates``: by how much ids of one content change them; ``ambiguous``: rows of the other ids, by split."""
 
     duplicates: int
-    disputed: dict[int, int]
+    ambiguous: dict[int, int]

@@ -12,7 +12,7 @@ from config import Config
 from pipeline.errors import ConfigError, InputError
 from pipeline.inspection.doctor.check import Check
 from pipeline.machine import display_name
-from pipeline.planning.disk import INTERMEDIATE_SHARE
+from pipeline.planning.planner import INTERMEDIATE_SHARE
 from pipeline.reading.input_files import find_inputs
 from pipeline.versions.output_link import Output
 from utils.units import format_size

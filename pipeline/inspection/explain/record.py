@@ -19,7 +19,7 @@ from pipeline.inspection.explain.sources import Source, open_source, placed_spli
 from pipeline.inspection.status import state_of
 from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.privacy import mask_addresses
-from pipeline.publish.result import MICRO
+from pipeline.quality import MICRO
 
 OUTCOMES = COUNTS, CONFLICT, DUPLICATE, NOT_COUNTED = "counts", "conflict", "duplicate", "not counted"
 
@@ -139,9 +139,9 @@ def _but(published: Published) -> str:
 def _distinct_files(published: Published) -> list[KnownFile]:
     """The files that count, and all others that are known but the same bytes read another time."""
     counted = published.counted
-    ids, contents = {file.id for file in counted}, {(file.path, file.content_hash) for file in counted}
+    ids, contents = {file.id for file in counted}, {(file.path, file.file_hash) for file in counted}
     others = (file for file in published.history.known if file.id not in ids)
-    return [*counted, *(file for file in others if (file.path, file.content_hash) not in contents)]
+    return [*counted, *(file for file in others if (file.path, file.file_hash) not in contents)]
 
 
 def _judge(published: Published, frames: Sequence[pl.DataFrame]) -> _Verdicts:

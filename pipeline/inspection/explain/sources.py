@@ -27,13 +27,13 @@ _MAX_RATIO = 1_000_000
 """Expansion was within its limit when the same bytes were read before."""
 
 
-def unchanged(file: KnownFile) -> str | None:
+def find_difference(file: KnownFile) -> str | None:
     """None where the file at its path has the bytes that were read; else what became of it."""
     try:
         hint = take_hint(file.path, time.time_ns())
         if file.hint.proves_same(hint):
             return None
-        same = hint.size == file.hint.size and hash_file(file.path) == file.content_hash
+        same = hint.size == file.hint.size and hash_file(file.path) == file.file_hash
         return None if same else "it has changed since it was read"
     except OSError as fault:
         return "it is no longer there" if isinstance(fault, FileNotFoundError) else f"it cannot be read ({fault})"
@@ -94,7 +94,7 @@ def _marks(store: Workspace, placed: PlacedSplit) -> np.ndarray[tuple[int, int],
 @contextmanager
 def open_source(file: KnownFile, max_record: int) -> Iterator[Source | str]:
     """The text of a file, a compressed one expanded for the time being; or why it is not at hand."""
-    reason = unchanged(file)
+    reason = find_difference(file)
     if reason:
         yield reason
         return

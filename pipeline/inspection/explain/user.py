@@ -22,7 +22,7 @@ from pipeline.inspection.explain.copies import (
 from pipeline.inspection.explain.published import Published
 from pipeline.inspection.explain.sources import Source, open_source, placed_splits
 from pipeline.privacy import find_key, pseudonym_of
-from pipeline.publish.result import MICRO
+from pipeline.quality import MICRO
 from pipeline.reading.single_record import read_record
 
 _ROWS_AT_ONCE = 2_000_000

@@ -9,26 +9,23 @@ from pathlib import Path
 
 from config import Config
 from pipeline.aggregate.driver import aggregate_all, fewest_buckets
-from pipeline.engines import run_all
+from pipeline.engines import no_advance, run_all
 from pipeline.engines.local import LocalEngine
 from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.exchange.workspace import Workspace
 from pipeline.geo.table import GeoSource, GeoTable, load_geo_table
 from pipeline.inspection.explain.published import Published, open_published
-from pipeline.inspection.explain.sources import unchanged
-from pipeline.inspection.regeo.geo_diff import GeoDiff, NotExamined, add_up, check_before, make_diff
+from pipeline.inspection.explain.sources import find_difference
+from pipeline.inspection.regeo.geo_diff import GeoDiff, UnreadFile, add_up, check_before, make_diff
 from pipeline.inspection.regeo.pairs import pair_tables
 from pipeline.inspection.regeo.relocation import RelocationTask, relocate
-from pipeline.inspection.regeo.unexamined import take_unexamined
-from pipeline.machine import cache_folder, told_plainly
-from pipeline.native.build import compile_kernel
-from pipeline.planning.disk import check_disk
-from pipeline.planning.planner import plan
-from pipeline.planning.run_settings import Setup
-from pipeline.preprocess.context import fingerprint
+from pipeline.inspection.regeo.unread_files import take_unread
+from pipeline.machine import cache_folder, os_errors_explained
+from pipeline.planning.planner import check_disk, choose_sizes
+from pipeline.planning.run_settings import read_settings
 from pipeline.preprocess.driver import read_files
 from pipeline.publish.verify import check_balance
-from pipeline.reading.open_inputs import open_files
+from pipeline.reading.open_inputs import open_inputs
 from pipeline.timing import Progress
 from pipeline.versions.catalog import Version, current_version
 from pipeline.versions.folders import new_run_id
@@ -44,48 +41,46 @@ def compare_databases(config: Config, progress: Progress) -> GeoDiff:
     nothing is published, ConfigError where other settings differ from those of the result, EnvironmentFault where a run
     is at work or the old database is gone, BalanceError where the result is not what its files say.
     """
-    begun = time.monotonic()
+    begin = time.monotonic()
     current_version(config.OUTPUT_DIR)  # where nothing is published, nothing is locked either
     with ExitStack() as held:
-        held.enter_context(told_plainly())
+        held.enter_context(os_errors_explained())
         run_id = new_run_id()
         if Path(config.INTERMEDIATE_DIR).is_dir():
             held.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
         published = held.enter_context(open_published(config))
         version = published.version
         _check_level(config, version)
-        setup = Setup.of(config)
-        old, new = _old_table(version), setup.load_geo()
+        settings = read_settings(config)
+        old, new = _old_table(version), settings.load_geo()
         workspace = held.enter_context(_workspace(config, run_id))
-        sizes = plan(config, [], spark=False)
-        job = setup.make_job(workspace, sizes, old, None)
-        _check_settings(published, fingerprint(job, setup.columns))
-        lost = {file.id: reason for file in published.counted if (reason := unchanged(file))}
+        sizes = choose_sizes(config, (), spark=False)
+        _check_settings(published, settings.fingerprint(old))
+        unread = {file.id: reason for file in published.counted if (reason := find_difference(file))}
         pairs = pair_tables(old, new, Path(workspace.root) / "pairs.npz")
         pool = held.enter_context(LocalEngine(sizes.workers))
-        kernel = compile_kernel(cache_folder())[0] if config.COMPILED_PARSER else None
-        pool.job = setup.make_job(workspace, sizes, pairs, kernel)
-        paths = [file.path for file in published.counted if file.id not in lost]
-        files, refused = open_files(pool, setup, paths, progress)
-        check_disk(config.INTERMEDIATE_DIR, files)
-        sizes = plan(config, files, spark=False)
-        pool.job = job = setup.make_job(workspace, sizes, pairs, kernel)
-        progress.phase("Phase 1: read again with both databases", sum(file.size for file in files))
-        outcome = read_files(pool, files, sizes.split_bytes, progress.advance)
-        refused |= outcome.refused
-        lost |= {file.id: refused[file.path] for file in published.counted if file.path in refused}
-        take_unexamined(published, job, old.names, outcome, lost)
-        pool.job = job = replace(job, buckets=fewest_buckets(outcome, job.buckets))
-        progress.phase("Phase 2: compare", outcome.handed_over, "rows")
-        totals = aggregate_all(pool, job, outcome.splits, sizes.workers, progress.advance)
-        check_balance(outcome, totals)
-        numbers = tuple(split.result.split.number for split in outcome.splits if split.result.handed_over)
-        tasks = [RelocationTask(bucket.bucket, numbers) for bucket in totals.buckets]
-        found = add_up(run_all(pool, relocate, tasks, lambda _: None))
-    check_before(version, found)
-    builds = name_builds(old, new)
-    files_lost = [NotExamined(file.shown, lost[file.id]) for file in published.counted if file.id in lost]
-    return make_diff(version, builds, found, len(published.counted), files_lost, time.monotonic() - begun)
+        library = settings.find_library()
+        paths = [file.path for file in published.counted if file.id not in unread]
+        logs = open_inputs(pool, paths, settings.headers, config.MAX_EXPANSION_RATIO, workspace, progress)
+        check_disk(config.INTERMEDIATE_DIR, logs.files)
+        sizes = choose_sizes(config, logs.files, spark=False)
+        progress.phase("Phase 1: read again with both databases", sum(file.size for file in logs.files))
+        read_context = settings.read_context(workspace, sizes, pairs, library)
+        phase1 = read_files(pool, read_context, logs.files, sizes.split_bytes, progress.advance).refusing(logs.refused)
+        unread |= {file.id: phase1.refused[file.path] for file in published.counted if file.path in phase1.refused}
+        phase1 = phase1.counting(take_unread(published, workspace, old.names, pairs.names, phase1, unread))
+        progress.phase("Phase 2: compare", phase1.handed_over, "rows")
+        context = settings.aggregate_context(workspace, sizes, pairs, library)
+        context = replace(context, buckets=fewest_buckets(phase1, context.buckets))
+        phase2 = aggregate_all(pool, context, phase1.splits, sizes.workers, progress.advance)
+        check_balance(phase1, phase2)
+        numbers = tuple(split.result.split.number for split in phase1.splits if split.result.handed_over)
+        tasks = [RelocationTask(bucket.bucket, numbers) for bucket in phase2.buckets]
+        moved = add_up(run_all(pool, relocate, context, tasks, no_advance))
+    check_before(version, moved)
+    unread_files = [UnreadFile(file.shown, unread[file.id]) for file in published.counted if file.id in unread]
+    seconds = time.monotonic() - begin
+    return make_diff(version, name_builds(old, new), moved, len(published.counted), unread_files, seconds)
 
 
 def _old_table(version: Version) -> GeoTable:
@@ -136,8 +131,8 @@ def _check_level(config: Config, version: Version) -> None:
         )
 
 
-def _check_settings(published: Published, mark: str) -> None:
-    if any(file.fingerprint != mark for file in published.counted):
+def _check_settings(published: Published, fingerprint: str) -> None:
+    if any(file.fingerprint != fingerprint for file in published.counted):
         raise ConfigError(
             f"version {published.version.name} was read with other settings than these (columns, DEDUPE_KEEP, rules, "
             "pseudonyms or MAX_RECORD_BYTES), so that more than the geo database would differ. Give the options and "

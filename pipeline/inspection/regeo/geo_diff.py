@@ -8,7 +8,8 @@ from typing import TypeVar
 from pipeline.errors import BalanceError
 from pipeline.inspection.regeo.pairs import NOT_EXAMINED
 from pipeline.inspection.regeo.relocation import Relocation, Sums
-from pipeline.publish.result import MICRO, RegionTotal
+from pipeline.publish.result import RegionTotal
+from pipeline.quality import MICRO
 from pipeline.versions.catalog import Version
 
 Key = TypeVar("Key")
@@ -35,7 +36,7 @@ class RegionChange:
 
 
 @dataclass(frozen=True)
-class NotExamined:
+class UnreadFile:
     """A file whose addresses could not be read again."""
 
     file: str
@@ -59,7 +60,7 @@ class GeoDiff:
     moves: tuple[Move, ...]
     regions: tuple[RegionChange, ...]
     examined_files: int
-    not_examined: tuple[NotExamined, ...]
+    not_examined: tuple[UnreadFile, ...]
     unknown_events: int
     unknown_minutes: float
     seconds: float
@@ -99,7 +100,7 @@ def make_diff(
     builds: tuple[str, str],
     found: Relocation,
     files: int,
-    not_examined: Sequence[NotExamined],
+    not_examined: Sequence[UnreadFile],
     seconds: float,
 ) -> GeoDiff:
     """What was ``found`` in all buckets as the answer; ``builds``: of the old and the new database."""

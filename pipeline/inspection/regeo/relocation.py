@@ -5,19 +5,19 @@ the same user and watch time win by either table, so that its event moves from t
 region among the copies that could win. The totals have the former; where copies differ, ``_ties`` corrects the latter.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from pipeline.aggregate.context import AggregateContext
 from pipeline.dedupe import CONTENT, ID, distinct_contents, rows_with_keys
+from pipeline.engines import Advance
 from pipeline.exchange.bucket_rows import read_rows
 from pipeline.exchange.row_files import placed_rows
 from pipeline.exchange.workspace import bucket_file, read_frame, split_file
 from pipeline.inspection.regeo.pairs import NOT_EXAMINED, split_pair
-from pipeline.preprocess.context import Job
 
 Sums = tuple[int, int, int]
 """Users, events, micro-minutes."""
@@ -41,15 +41,15 @@ class Relocation:
     moved_users: int
 
 
-def relocate(job: Job, task: RelocationTask, report: Callable[[int], None]) -> Relocation:
+def relocate(context: AggregateContext, task: RelocationTask, advance: Advance) -> Relocation:
     """Compare one bucket after ``aggregate`` and ``correct``."""
-    regions = job.geo().names
-    total = read_frame(job.workspace.path("totals", bucket_file(task.bucket)))
+    regions = context.region_names
+    total = read_frame(context.workspace.path("totals", bucket_file(task.bucket)))
     total = _with_regions(total.select("user_id", "micro_minutes", "event_count", code="region"), regions)
-    total = pl.concat([total, _ties(job, task)])
+    total = pl.concat([total, _ties(context, task)])
     total = total.group_by("user_id", "old", "new").sum().filter(pl.col("event_count") != 0)
     moved = total.filter((pl.col("old") != pl.col("new")) & (pl.col("new") != NOT_EXAMINED))
-    report(1)
+    advance(1)
     return Relocation(
         {(names[0], names[1]): sums for names, sums in _sums(total, "old", "new")},
         {names[0]: sums for names, sums in _sums(total, "old")},
@@ -71,15 +71,15 @@ def _with_regions(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
     return frame.drop("code").with_columns(old=old.gather(frame["code"]), new=new.gather(frame["code"]))
 
 
-def _ties(job: Job, task: RelocationTask) -> pl.DataFrame:
+def _ties(context: AggregateContext, task: RelocationTask) -> pl.DataFrame:
     """Signed totals that bring winners to the smallest new region of the copies that could win."""
-    contents = _contents_in_conflict(job, task)
-    names = job.geo().names
+    contents = _contents_in_conflict(context, task)
+    names = context.region_names
     if not len(contents):
         return _with_regions(_NOTHING, names)
-    losers = pl.concat([read_frame(path).select(CONTENT) for path in _loser_files(job, task.bucket)])
+    losers = pl.concat([read_frame(path).select(CONTENT) for path in _loser_files(context, task.bucket)])
     winners = contents.join(losers, on=CONTENT, how="anti")
-    same = [*ID, "user_id", "micro_minutes", *(["timestamp"] if job.keep != "longest" else [])]
+    same = [*ID, "user_id", "micro_minutes", *(["timestamp"] if context.keep != "longest" else [])]
     rivals = contents.select(*same, code="region").join(
         winners.select(*same, winner="region"), on=same, nulls_equal=True
     )
@@ -93,25 +93,27 @@ def _ties(job: Job, task: RelocationTask) -> pl.DataFrame:
     return pl.concat([minus.select(columns), plus.select(columns)])
 
 
-def _contents_in_conflict(job: Job, task: RelocationTask) -> pl.DataFrame:
+def _contents_in_conflict(context: AggregateContext, task: RelocationTask) -> pl.DataFrame:
     """The distinct contents, in this bucket, of ids of which one lost."""
-    losers = [read_frame(path).select(ID) for path in _loser_files(job, task.bucket)]
+    losers = [read_frame(path).select(ID) for path in _loser_files(context, task.bucket)]
     if not losers:
         return pl.DataFrame()
     ids = pl.concat(losers).unique()
     keys = np.unique(ids["id_hi"].to_numpy().view(np.uint64))
     frames = []
     for split in task.splits:
-        table = read_rows(job.workspace.path("rows", split_file(split)), task.bucket, job.buckets, library=job.library)
+        table = read_rows(
+            context.workspace.path("rows", split_file(split)), task.bucket, context.buckets, library=context.library
+        )
         if table is not None:
             rows = placed_rows(table, split)
             frames.append(rows[rows_with_keys(rows["id_hi"].to_numpy().view(np.uint64), keys)])
-    return distinct_contents(pl.concat(frames).join(ids, on=ID, how="semi"), job.keep)
+    return distinct_contents(pl.concat(frames).join(ids, on=ID, how="semi"), context.keep)
 
 
-def _loser_files(job: Job, bucket: int) -> list[Path]:
+def _loser_files(context: AggregateContext, bucket: int) -> list[Path]:
     names = bucket_file(bucket), f"settled-{bucket_file(bucket)}"
-    paths = [job.workspace.path("conflicts", name) for name in names]
+    paths = [context.workspace.path("conflicts", name) for name in names]
     return [path for path in paths if path.exists()]
 
 

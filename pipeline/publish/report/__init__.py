@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.publish.report.observed import Observed, observe
+from pipeline.publish.report.observed import Observed
 from pipeline.publish.report.page import Earlier, render
 from pipeline.publish.report.samples import find_samples
 from pipeline.versions.catalog import kept_versions
-
-REPORT = "report.html"
-__all__ = ["REPORT", "Observed", "observe", "write_report"]
+from pipeline.versions.folders import REPORT
 
 
 def write_report(folder: Path, record: Mapping[str, Any], observed: Observed, output_dir: str) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.aggregate.driver import Totals
+from pipeline.aggregate.tasks import Phase2Result
 from pipeline.exchange.workspace import SPLIT_KINDS, Workspace, split_file
-from pipeline.preprocess.ledger import Phase1
-from pipeline.timing import Phase, Span, WatchedProgress
-from utils.metrics import PeakMemory, Series
+from pipeline.preprocess.ledger import Phase1Result
+from pipeline.timing import Phase, Span, Watch
+from utils.metrics import Series
 
 
 @dataclass(frozen=True)
@@ -24,29 +24,22 @@ class Observed:
     reached: Mapping[str, int]
 
 
-def observe(
-    watched: WatchedProgress,
-    spans: Sequence[Span],
-    memory: PeakMemory,
-    outcome: Phase1,
-    totals: Totals,
-    workspace: Workspace,
-    data: Path,
-) -> Observed:
-    """Bring together what the run's parts have noted; ``data``: where the result's files are, if any."""
+def observe(watch: Watch, phase1: Phase1Result, phase2: Phase2Result, workspace: Workspace, data: Path) -> Observed:
+    """Bring together what was observed of the run until now; ``data``: where the result's files are, if any."""
+    begin = watch.progress.begin
     return Observed(
-        begin=watched.begin,
-        spans=spans,
-        phases=watched.phases,
-        memory=memory.samples,
-        memory_begin=memory.begin - watched.begin,
-        reached=_reached_sizes(outcome, totals, workspace, data),
+        begin=begin,
+        spans=watch.spans,
+        phases=watch.progress.phases,
+        memory=watch.memory.samples,
+        memory_begin=watch.memory.begin - begin,
+        reached=_reached_sizes(phase1, phase2, workspace, data),
     )
 
 
-def _reached_sizes(outcome: Phase1, totals: Totals, workspace: Workspace, data: Path) -> dict[str, int]:
+def _reached_sizes(phase1: Phase1Result, phase2: Phase2Result, workspace: Workspace, data: Path) -> dict[str, int]:
     """What the planned sizes became: splits and buckets, the largest of each, and the bytes of files."""
-    splits = [split.result for split in outcome.splits]
+    splits = [split.result for split in phase1.splits]
     files = (
         workspace.path(kind, split_file(split.split.number, suffix))
         for kind, suffix in SPLIT_KINDS.items()
@@ -56,8 +49,8 @@ def _reached_sizes(outcome: Phase1, totals: Totals, workspace: Workspace, data: 
     return {
         "splits": len(splits),
         "largest_split_bytes": max((split.stop - split.start for split in splits), default=0),
-        "buckets": len(totals.buckets),
-        "largest_bucket_rows": max((bucket.rows for bucket in totals.buckets), default=0),
+        "buckets": len(phase2.buckets),
+        "largest_bucket_rows": max((bucket.rows for bucket in phase2.buckets), default=0),
         "intermediate_bytes": _size_of(Path(workspace.root)) - _size_of(workspace.path("spool", "")) + stored,
         "output_bytes": _size_of(data),
     }

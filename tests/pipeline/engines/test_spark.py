@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from config import Config
-from pipeline.aggregate.driver import Totals, aggregate_all, conflict_places
+from pipeline.aggregate.driver import Phase2Result, aggregate_all, conflict_places
 from pipeline.engines.java import find_java
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import BalanceError, EnvironmentFault, InputError
-from pipeline.preprocess.ledger import Phase1
+from pipeline.preprocess.ledger import Phase1Result
 from tests.harness import HEADER, Harness
 
 WORKERS = 2
@@ -49,13 +49,13 @@ def make_files(seed: int) -> list[bytes]:
 
 def clean(harness: Harness) -> None:
     """Remove what Phase 2 has written."""
-    for kind in ("totals", "contested", "corrections", "conflicts", "merge"):
+    for kind in ("totals", "pending", "corrections", "conflicts", "merge"):
         folder = harness.job.workspace.path(kind, "x").parent
         shutil.rmtree(folder)
         folder.mkdir()
 
 
-def picture(harness: Harness, totals: Totals) -> tuple[object, ...]:
+def picture(harness: Harness, totals: Phase2Result) -> tuple[object, ...]:
     """All that Phase 2 decides: counts, totals by user and region, where the losers lie."""
     parts = []
     for bucket in totals.buckets:
@@ -76,7 +76,7 @@ def picture(harness: Harness, totals: Totals) -> tuple[object, ...]:
 @pytest.mark.parametrize("keep", ["longest", "first", "last"])
 def test_both_plans_agree_with_the_embedded_engine(spark: SparkEngine, keep: str) -> None:
     with Harness(make_files(1), keep=keep, split_bytes=20_000) as harness:
-        outcome: Phase1 = harness.read()
+        outcome: Phase1Result = harness.read()
         local = picture(harness, aggregate_all(harness.engine, harness.job, outcome.splits, WORKERS, lambda _: None))
         assert local[2] > 100
         spark.job = harness.job

@@ -1,7 +1,7 @@
 """Files that ``regeo`` cannot read again take part with the rows that earlier runs made of them."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,20 +14,25 @@ from pipeline.geo.ranges import U16
 from pipeline.history.journal import ledger_of
 from pipeline.inspection.explain.published import Published
 from pipeline.inspection.regeo.pairs import NOT_EXAMINED, split_pair
-from pipeline.preprocess.context import Job
-from pipeline.preprocess.ledger import Phase1, PlacedSplit
+from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit
 
 
-def take_unexamined(
-    published: Published, job: Job, old_names: Sequence[str], outcome: Phase1, lost: dict[int, str]
-) -> None:
-    """Add what earlier runs made of the files that cannot be read again, each region as a pair of which half is known:
-    their records still decide which of the others count."""
-    codes = {split_pair(name): code for code, name in enumerate(job.geo().names)}
+def take_unread(
+    published: Published,
+    workspace: Workspace,
+    old_names: Sequence[str],
+    pair_names: Sequence[str],
+    phase1: Phase1Result,
+    unread: Mapping[int, str],
+) -> list[FileLedger]:
+    """What earlier runs made of the files ``unread`` (reasons by id), copied into the workspace, each region as a pair
+    of which half is known: their records still decide which of the others count."""
+    codes = {split_pair(name): code for code, name in enumerate(pair_names)}
     pair_of = np.array([codes[name, NOT_EXAMINED] for name in old_names], np.uint16)
-    number = max((split.result.split.number for split in outcome.splits), default=0)
+    number = max((split.result.split.number for split in phase1.splits), default=0)
+    ledgers = []
     for file in published.counted:
-        if file.id not in lost:
+        if file.id not in unread:
             continue
         ledger = ledger_of(file, file.path, at_hand=False)
         placed = []
@@ -36,8 +41,9 @@ def take_unexamined(
             moved = replace(split.result, split=replace(split.result.split, number=number))
             placed.append(PlacedSplit(moved, split.first_line))
             if moved.handed_over:
-                _copy_rows(published.store, split.result.split.number, job.workspace, number, pair_of)
-        outcome.ledgers.append(replace(ledger, splits=tuple(placed)))
+                _copy_rows(published.store, split.result.split.number, workspace, number, pair_of)
+        ledgers.append(replace(ledger, splits=tuple(placed)))
+    return ledgers
 
 
 def _copy_rows(store: Workspace, number: int, target: Workspace, new_number: int, pair_of: U16) -> None:

@@ -1,0 +1,112 @@
+"""Phase 2 in the way that suits the run: only what changed, all rows by the kernels, or all by Spark's own plan."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pipeline.aggregate.context import AggregateContext
+from pipeline.aggregate.driver import aggregate_all, fewest_buckets, largest_bucket
+from pipeline.aggregate.incremental.driver import (
+    MOST_CHANGED,
+    Change,
+    PreviousVersion,
+    aggregate_changes,
+    find_change,
+)
+from pipeline.aggregate.spark_plan import aggregate_by_sql
+from pipeline.aggregate.tasks import Phase2Result
+from pipeline.engines import Engine
+from pipeline.engines.spark import SparkEngine
+from pipeline.preprocess.ledger import Phase1Result
+from pipeline.timing import Progress
+
+Way = Literal["changes", "kernels", "sql"]
+
+
+@dataclass(frozen=True)
+class Phase2Plan:
+    """How Phase 2 goes about its work.
+
+    ``context`` has the number of buckets. ``previous``: the version before, if its totals can be used; ``change``: what
+    is added to them and subtracted, where that is little. ``rows``: how many the way goes over.
+    """
+
+    way: Way
+    context: AggregateContext
+    previous: PreviousVersion | None
+    change: Change | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class AddedUp:
+    """The result of Phase 2, the context that it was made with, and the way that it came about.
+
+    ``buckets``: how many its totals are in; None where they are Spark's partitions. ``why_anew``: why all rows were
+    added up though there is a version before; empty where that is no wonder.
+    """
+
+    result: Phase2Result
+    context: AggregateContext
+    way: Way
+    buckets: int | None
+    why_anew: str = ""
+
+
+def plan_phase2(
+    context: AggregateContext,
+    previous: PreviousVersion | None,
+    phase1: Phase1Result,
+    *,
+    spark: bool,
+    spark_plan: str,
+    task_rows: int,
+) -> Phase2Plan:
+    """Choose the way. ``spark_plan``: SPARK_PLAN; ``task_rows``: more rows of a bucket than these fit no worker.
+
+    ``spark_plan`` = auto takes Spark's own plan where the rows of a bucket fit no worker's memory.
+    """
+    by_sql = spark and spark_plan == "sql"
+    previous = None if by_sql else previous
+    change = find_change(previous, phase1.splits)
+    if previous and change:
+        return Phase2Plan("changes", replace(context, buckets=previous.buckets), previous, change, change.rows)
+    buckets = fewest_buckets(phase1, context.buckets)
+    too_large = spark and spark_plan == "auto" and largest_bucket(phase1, buckets) > task_rows
+    way: Way = "sql" if by_sql or too_large else "kernels"
+    return Phase2Plan(way, replace(context, buckets=buckets), previous, None, phase1.handed_over)
+
+
+def add_up(
+    engine: Engine,
+    plan: Phase2Plan,
+    phase1: Phase1Result,
+    *,
+    workers: int,
+    shuffle_partitions: int,
+    progress: Progress,
+) -> AddedUp:
+    """Deduplicate and add up the rows of ``phase1``; ``shuffle_partitions``: SPARK_SHUFFLE_PARTITIONS.
+
+    Where so many ids are affected that a task might not hold them, all rows are added up instead of the changes.
+    Raises BalanceError where a count does not add up.
+    """
+    progress.phase("Phase 2: deduplicate, add up", plan.rows, "rows")
+    context, splits = plan.context, phase1.splits
+    if plan.way == "sql":
+        assert isinstance(engine, SparkEngine), "only Spark has a plan of its own"
+        result = aggregate_by_sql(engine, context, splits, shuffle_partitions, progress.advance)
+        return AddedUp(result, context, "sql", None, _why_anew(plan))
+    if plan.previous and plan.change:
+        changed = aggregate_changes(engine, context, plan.previous, plan.change, workers, progress.advance)
+        if changed:
+            return AddedUp(changed, context, "changes", context.buckets)
+    result = aggregate_all(engine, context, splits, workers, progress.advance)
+    return AddedUp(result, context, "kernels", context.buckets, _why_anew(plan))
+
+
+def _why_anew(plan: Phase2Plan) -> str:
+    if not plan.previous:
+        return ""
+    if plan.change:
+        return "ids that changed occur so often in one split that its rows might not fit into memory"
+    return f"more than {MOST_CHANGED:.0%} of them changed, or buckets did"

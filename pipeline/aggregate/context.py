@@ -1,0 +1,40 @@
+"""What the kernels of Phase 2 need to know."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.exchange.id_index import bucket_shift
+from pipeline.exchange.workspace import Workspace
+from pipeline.native.library import find_library
+
+
+@dataclass(frozen=True)
+class AggregateContext:
+    """Settings of Phase 2 as plain values that cross to worker processes and Spark executors.
+
+    ========================  ==========================================================================
+    ``workspace``             where the rows of splits are read, and totals and losers written
+    ``keep``                  DEDUPE_KEEP: longest, first or last
+    ``buckets``               a power of two
+    ``bucket_rows``           most rows of a bucket that are worked on at once
+    ``region_names``          names of the regions by code; their order as text decides ties
+    ``library_path``          the compiled library; None where Polars does all
+    ========================  ==========================================================================
+    """
+
+    workspace: Workspace
+    keep: str
+    buckets: int
+    bucket_rows: int
+    region_names: tuple[str, ...]
+    library_path: str | None = None
+
+    @property
+    def bucket_shift(self) -> int:
+        """How far to shift a fine bucket number to the right for its bucket."""
+        return bucket_shift(self.buckets)
+
+    @property
+    def library(self) -> Path | None:
+        """The compiled library; None where it is not on this machine."""
+        return find_library(self.library_path)

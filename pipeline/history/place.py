@@ -1,0 +1,111 @@
+"""The place of a run: its output, its history and its workspace, locked and recovered from what earlier runs left."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import Config
+from pipeline.exchange.workspace import Workspace
+from pipeline.history.carry_over import Intake
+from pipeline.history.replays import Replays
+from pipeline.history.state import History, open_history
+from pipeline.versions.folders import is_run_folder
+from pipeline.versions.lock import Lock
+from pipeline.versions.output_link import Output
+from pipeline.versions.retention import oldest_kept, remove_expired
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run works.
+
+    ====================  ==========================================================================
+    ``folder``            the intermediate folder
+    ``output``            the published versions
+    ``history``           what earlier runs read
+    ``replays``           files of corrected records
+    ``workspace``         the run's own files
+    ``sources``           the inputs that the new version comes from
+    ``oldest_kept``       texts of records that were read before this time (epoch seconds) are removed
+    ``expired``           versions whose quarantines were removed now
+    ``forgotten``         files whose rejected records lost their texts now
+    ====================  ==========================================================================
+    """
+
+    folder: Path
+    output: Output
+    history: History
+    replays: Replays
+    workspace: Workspace
+    sources: tuple[str, ...]
+    oldest_kept: float
+    expired: tuple[str, ...]
+    forgotten: int
+
+    def remove_runs(self, but: Path) -> None:
+        """Remove what runs left in the intermediate folder, but for the one in folder ``but``."""
+        _remove_runs(self.folder, but)
+
+
+@contextmanager
+def open_place(
+    config: Config, run_id: str, *, replay: tuple[str, ...] = (), full_refresh: bool = False, add: bool = False
+) -> Iterator[Place]:
+    """Hold both folders while the block runs, recover what earlier runs left, and make the run's workspace.
+
+    ``replay``, ``full_refresh``, ``add``: see ``RunOptions``. Raises EnvironmentFault where another run holds a folder,
+    ConfigError for another input than before without ``add``, InputError for a file that cannot be replayed.
+    """
+    folder, output = Path(config.INTERMEDIATE_DIR), Output(config.OUTPUT_DIR)
+    with ExitStack() as held:
+        held.enter_context(Lock(folder, run_id))
+        held.enter_context(Lock(output.versions, run_id))
+        output.discard()
+        now = time.time()
+        oldest = oldest_kept(config.QUARANTINE_RETENTION_DAYS, now)
+        expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, now)
+        replays = held.enter_context(Replays(output.versions, config.INPUT_DIR))
+        history = held.enter_context(open_history(folder, output, full_refresh))
+        forgotten = history.forget_texts(oldest)
+        sources = history.check_source(config.INPUT_DIR, add)
+        replays.add(replay)
+        workspace = held.enter_context(_open_workspace(folder, run_id, history.totals_folder))
+        yield Place(folder, output, history, replays, workspace, sources, oldest, tuple(expired), forgotten)
+
+
+def compare_with_history(place: Place, paths: list[str], fingerprint: str, *, prune_missing: bool) -> Intake:
+    """What of the input is new, and which files count besides it. Raises InputError where a file that counts and is
+    not in the input was read with other settings."""
+    replays = place.replays
+    return compare_with_known(place.history, [*paths, *replays.paths], fingerprint, replays.folder, prune_missing)
+
+
+def compare_with_known(
+    history: History, paths: list[str], fingerprint: str, replays: Path, prune_missing: bool
+) -> Intake:
+    """As ``compare_with_history``; ``paths`` with the replayed files, which lie in the folder ``replays``."""
+    inventory = history.take_inventory(paths, fingerprint)
+    return Intake(inventory, tuple(history.still_counted(inventory, fingerprint, replays, prune_missing)))
+
+
+@contextmanager
+def _open_workspace(folder: Path, run_id: str, totals: Path) -> Iterator[Workspace]:
+    """The run's workspace, after those of earlier runs are removed but for the one with the ``totals`` of the current
+    version; expanded inputs are removed when it ends."""
+    workspace = Workspace(str((folder / f"run-{run_id}").absolute()), str((folder / "store").absolute()))
+    _remove_runs(folder, totals)
+    workspace.create()
+    try:
+        yield workspace
+    finally:
+        if (spool := workspace.path("spool", "")).exists():  # with the rest of what a run need not leave
+            shutil.rmtree(spool)
+
+
+def _remove_runs(folder: Path, but: Path) -> None:
+    for path in folder.iterdir():
+        if is_run_folder(path, "run-") and path.name != but.name:
+            shutil.rmtree(path)
