@@ -1,4 +1,4 @@
-"""Compile kernel.c, scanner.c and footer.c once for this machine, into the user's cache folder."""
+"""Compiles the C files of this folder once for this machine, into the user's cache folder."""
 
 import ctypes
 import hashlib
@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernel.c", "scanner.c", "footer.c"))
-
-
+SOURCES = tuple(sorted(Path(__file__).parent.glob("*.[ch]")))
+"""The C files and the headers that they include."""
 _FLAGS = ("-shared", "-O3", "-fvisibility=hidden", "-std=c11", *(() if sys.platform == "win32" else ("-fPIC",)))
 
 
@@ -22,26 +21,26 @@ _SECONDS = 120
 
 
 def compile_library(cache_dir: Path) -> tuple[Path | None, str]:
-    """(the compiled kernel, "") or (None, why there is none: then Polars parses everything, with equal results).
+    """(path of the library, "") or (None, why there is none: then Polars parses everything, with equal results).
 
-    The library is named by a hash of all that decides it: source, compiler, headers (PyArrow brings xxhash.h), system
-    and processor, for whose own instructions it is made. One that cannot be loaded is made anew.
+    The library is named by a hash of all that decides it: C files, headers, compiler, PyArrow (which brings xxhash.h),
+    system, and the processor, whose own instructions it uses. A library that cannot be loaded is compiled again.
     """
     try:
-        compiler, headers = version("ziglang"), version("pyarrow")
+        compiler, arrow = version("ziglang"), version("pyarrow")
     except PackageNotFoundError:
         return None, "the package ziglang is not installed"
     decides = [
         *(source.read_text("utf-8") for source in SOURCES),
         compiler,
-        headers,
+        arrow,
         sys.platform,
         platform.machine(),
         _processor(),
         *_FLAGS,
     ]
     digest = hashlib.sha256("\n".join(decides).encode()).hexdigest()
-    library = cache_dir / f"kernel-{digest[:32]}.so"
+    library = cache_dir / f"library-{digest[:32]}.so"
     if library.exists() and _loads(library):
         return library, ""
     try:
@@ -85,7 +84,7 @@ def _compile(work: Path, library: Path) -> None:
         *_FLAGS,
         "-I",
         pa.get_include(),
-        *map(str, SOURCES),
+        *(str(source) for source in SOURCES if source.suffix == ".c"),
         "-o",
         str(made),
     ]

@@ -1,4 +1,4 @@
-"""kernel.c, scanner.c and footer.c as Python sees them: loaded once per process, its functions typed."""
+"""The library of the C files as Python sees it: loaded once per process, its functions typed."""
 
 import ctypes
 import os

@@ -1,5 +1,5 @@
 // The independent scanner of plain chunks without quotes: it counts line ends and delimiters for itself and looks at
-// every position that the parser took for the end of a field. It shares nothing with kernel.c.
+// every position that the parser took for the end of a field. It shares no code with rows.c.
 
 #include <stdint.h>
 #include <string.h>

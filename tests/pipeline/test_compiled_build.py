@@ -36,17 +36,27 @@ def test_a_damaged_library_is_made_anew(damage: bytes, cache: Path) -> None:
     assert os.listdir(cache) == [library.name]
 
 
+def with_extra_line(name: str, folder: Path) -> tuple[Path, ...]:
+    """The sources; a copy with an extra empty line stands for the one called `name`."""
+    changed = folder / name
+    changed.write_text((build.SOURCES[0].parent / name).read_text() + "\n")
+    return tuple(changed if source.name == name else source for source in build.SOURCES)
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("_processor", lambda: "flags: mmx"), ("SOURCES", "other"), ("version", lambda _: "0.1")]
+    ("name", "value"),
+    [
+        ("_processor", lambda: "flags: mmx"),
+        ("SOURCES", "rows.c"),
+        ("SOURCES", "geo.h"),
+        ("version", lambda _: "0.1"),
+    ],
 )
 def test_another_machine_source_or_compiler_takes_no_library_of_this_one(
     name: str, value: object, cache: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    if name == "SOURCES":
-        first, *others = build.SOURCES
-        changed = tmp_path / first.name
-        changed.write_text(first.read_text() + "\n")
-        value = (changed, *others)
+    if isinstance(value, str):
+        value = with_extra_line(value, tmp_path)
     monkeypatch.setattr(build, name, value)
     tried = []
     monkeypatch.setattr(build, "_compile", lambda _, library: tried.append(library) or shutil.copy(kernel(), library))
@@ -62,9 +72,15 @@ def test_every_reason_why_there_is_none(tmp_path: Path, monkeypatch) -> None:
         f"{tmp_path / 'file' / 'cache'} cannot be written (Not a directory)",
     )
     with monkeypatch.context() as patch:
+<<<<<<< HEAD
         patch.setattr(build, "SOURCES", (tmp_path / "file",))
         (tmp_path / "file").write_text("this is no C\n")
         library, reason = compile_library(tmp_path / "cache")
+=======
+        patch.setattr(build, "SOURCES", (tmp_path / "broken.c",))
+        (tmp_path / "broken.c").write_text("this is no C\n")
+        library, reason = compile_kernel(tmp_path / "cache")
+>>>>>>> e68b9d1 (The C code by subject: one file each for rows, keys, copies, arranging and totals)
         assert library is None
         assert reason.startswith("the compiler failed: ")
     with monkeypatch.context() as patch:

@@ -1,0 +1,186 @@
+// Regions of addresses: an address is read from its text and looked up in the ranges of the geo table.
+
+#pragma once
+
+#include "common.h"
+
+typedef struct {
+    // IPv4: ascending first addresses of ranges, the first one 0, and their codes; for each leading half of an address
+    // the last range that begins at or before its first address (65537 entries).
+    const uint32_t *v4_start;
+    const uint16_t *v4_code;
+    const uint32_t *v4_index;
+    // IPv6: distinct high halves, for each its first and last range; the ranges' low halves and codes.
+    const uint64_t *half;
+    const int64_t *first, *last;
+    int64_t halves;
+    const uint64_t *low;
+    const uint16_t *v6_code;
+    int64_t invalid;
+} Geo;
+
+static uint16_t find_v6(const Geo *geo, uint64_t hi, uint64_t lo) {
+    int64_t low = 0, high = geo->halves; // the first half is 0
+    while (high - low > 1) {
+        int64_t middle = (low + high) / 2;
+        if (geo->half[middle] <= hi) low = middle;
+        else high = middle;
+    }
+    int64_t found = geo->last[low];
+    if (geo->half[low] == hi && geo->low[found] > lo) { // the last range of this half at or before `lo`
+        int64_t before = geo->first[low] - 1;
+        while (found - before > 1) {
+            int64_t middle = (before + found) / 2;
+            if (geo->low[middle] <= lo) before = middle;
+            else found = middle;
+        }
+        found = before;
+    }
+    return geo->v6_code[found];
+}
+
+// A dotted quad without leading zeros at `*at`; moves on only where there is one.
+static bool read_v4(const u8 **at, const u8 *end, uint32_t *address) {
+    const u8 *p = *at;
+    uint32_t value = 0;
+    for (int octet = 0; octet < 4; octet++) {
+        if (octet && (p == end || *p++ != '.')) return false;
+        const u8 *begin = p;
+        uint32_t number = 0;
+        while (p < end && p - begin < 3 && (u8)(*p - '0') < 10) number = number * 10 + (*p++ - '0');
+        if (p == begin || number > 255 || (p - begin > 1 && *begin == '0')) return false;
+        value = value << 8 | number;
+    }
+    *at = p;
+    *address = value;
+    return true;
+}
+
+static int hex_digit(u8 byte) {
+    if ((u8)(byte - '0') < 10) return byte - '0';
+    byte |= 0x20;
+    return (u8)(byte - 'a') < 6 ? byte - 'a' + 10 : -1;
+}
+
+// Up to `limit` groups of hex digits with colons between them, the last two perhaps as a quad; returns how many.
+static int read_groups(const u8 **at, const u8 *end, uint16_t *groups, int limit, bool *quad) {
+    *quad = false;
+    for (int number = 0; number < limit; number++) {
+        const u8 *p = *at;
+        if (number && (p == end || *p++ != ':')) return number;
+        uint32_t address;
+        if (number < limit - 1 && read_v4(&p, end, &address)) {
+            groups[number] = address >> 16;
+            groups[number + 1] = address & 0xFFFF;
+            *at = p;
+            *quad = true;
+            return number + 2;
+        }
+        const u8 *begin = p;
+        uint32_t value = 0;
+        while (p < end && p - begin < 4 && hex_digit(*p) >= 0) value = value << 4 | (uint32_t)hex_digit(*p++);
+        if (p == begin) return number;
+        groups[number] = (uint16_t)value;
+        *at = p;
+    }
+    return limit;
+}
+
+// RFC 4291 text.
+static bool read_v6(const u8 *p, const u8 *end, uint64_t *hi, uint64_t *lo) {
+    uint16_t groups[8] = {0}, tail[8] = {0};
+    bool quad;
+    int head = read_groups(&p, end, groups, 8, &quad);
+    if (head < 8) {
+        if (quad || end - p < 2 || p[0] != ':' || p[1] != ':') return false;
+        p += 2;
+        int more = read_groups(&p, end, tail, 8 - (head + 1), &quad);
+        for (int i = 0; i < more; i++) groups[8 - more + i] = tail[i];
+    }
+    if (p != end) return false;
+    *hi = *lo = 0;
+    for (int i = 0; i < 4; i++) {
+        *hi = *hi << 16 | groups[i];
+        *lo = *lo << 16 | groups[4 + i];
+    }
+    return true;
+}
+
+typedef uint8_t short_block __attribute__((ext_vector_type(16), aligned(1)));
+typedef bool short_bits __attribute__((ext_vector_type(16)));
+
+static inline uint32_t short_mask(short_bits found) {
+    uint16_t mask;
+    memcpy(&mask, &found, sizeof mask);
+    return mask;
+}
+
+// The same as read_v4 for the whole of a text, without branches on its digits: they cannot be predicted. Reads 20 bytes.
+static bool is_v4(const u8 *text, int32_t length, uint32_t *address) {
+    if (length < 7 || length > 15) return false;
+    short_block bytes = *(const short_block *)text;
+    uint32_t whole = (1u << length) - 1;
+    uint32_t dots = short_mask(__builtin_convertvector(bytes == (short_block)'.', short_bits)) & whole;
+    uint32_t digits = short_mask(__builtin_convertvector(bytes - (short_block)'0' < (short_block)10, short_bits)) & whole;
+    if ((dots | digits) != whole || __builtin_popcount(dots) != 3) return false;
+    uint32_t start = 0, value = 0, bad = 0;
+    for (int octet = 0; octet < 4; octet++) {
+        uint32_t end = octet < 3 ? (uint32_t)__builtin_ctz(dots) : (uint32_t)length, count = end - start, word;
+        dots &= dots - 1;
+        memcpy(&word, text + start, sizeof word);
+        bad |= count - 1 > 2;
+        bad |= count > 1 && (word & 0xFF) == '0';
+        word = (word & 0x0F0F0F0F) << (8 * ((4 - count) & 3));
+        uint32_t number = (word >> 8 & 0xFF) * 100 + (word >> 16 & 0xFF) * 10 + (word >> 24);
+        bad |= number > 255;
+        value = value << 8 | number;
+        start = end + 1;
+    }
+    *address = value;
+    return !bad;
+}
+
+// Addresses of IPv4 whose regions are looked up together, step by step: the processor then waits for many at a time.
+enum { WAITING = 256 };
+typedef struct {
+    uint32_t address[WAITING];
+    uint16_t *region[WAITING];
+    int count;
+} Lookups;
+
+static void look_up(const Geo *geo, Lookups *waiting) {
+    uint32_t low[WAITING], count[WAITING], most = 0;
+    int waits = waiting->count;
+    for (int i = 0; i < waits; i++) {
+        const uint32_t *index = geo->v4_index + (waiting->address[i] >> 16);
+        low[i] = index[0], count[i] = index[1] - index[0] + 1;
+        most = count[i] > most ? count[i] : most;
+    }
+    for (; most > 1; most -= most / 2) {
+        for (int i = 0; i < waits; i++) { // a step of every search, also of those that have ended: no branch depends on an address
+            uint32_t half = count[i] / 2;
+            low[i] += geo->v4_start[low[i] + half] <= waiting->address[i] ? half : 0;
+            count[i] -= half;
+        }
+    }
+    for (int i = 0; i < waits; i++) *waiting->region[i] = geo->v4_code[low[i]];
+    waiting->count = 0;
+}
+
+static void look_up_later(const Geo *geo, Lookups *waiting, uint32_t address, uint16_t *region) {
+    waiting->address[waiting->count] = address;
+    waiting->region[waiting->count++] = region;
+    if (waiting->count == WAITING) look_up(geo, waiting);
+}
+
+static void find_region(const Geo *geo, const u8 *text, int32_t length, const u8 *chunk_end, Lookups *waiting,
+                        uint16_t *region) {
+    const u8 *p = text, *end = text + length;
+    uint32_t v4;
+    uint64_t hi, lo;
+    bool found = chunk_end - text >= 20 ? is_v4(text, length, &v4) : read_v4(&p, end, &v4) && p == end;
+    if (found) look_up_later(geo, waiting, v4, region);
+    else if (!read_v6(text, end, &hi, &lo)) *region = (uint16_t)geo->invalid;
+    else if (hi == 0 && lo >> 32 == 0xFFFF) look_up_later(geo, waiting, (uint32_t)lo, region); // RFC 4291, 2.5.5.2
+    else *region = find_v6(geo, hi, lo);
+}

@@ -1,0 +1,117 @@
+// The compiled parser of plain chunks: the end of every field, then the values of every row, each in one pass.
+//
+// A chunk is plain where every line has the right number of fields and every quote opens or closes a whole field, which
+// the scanner confirms in between. All else is left to the Polars parser and the careful path, and a row that is not
+// plainly good ("doubtful") to the rules in values.py. Nothing here reads beyond the chunk or writes beyond the room
+// that the caller has made, whatever the bytes.
+
+#include "common.h"
+#include "geo.h"
+#include "values.h"
+
+typedef uint8_t block __attribute__((ext_vector_type(64), aligned(1)));
+typedef bool bits __attribute__((ext_vector_type(64)));
+
+static inline uint64_t mask_of(block bytes, u8 byte) {
+    bits equal = __builtin_convertvector(bytes == (block)(byte), bits);
+    uint64_t mask;
+    memcpy(&mask, &equal, sizeof mask);
+    return mask;
+}
+
+// Bit i tells whether an odd number of bits up to i are set.
+static inline uint64_t parity_of(uint64_t mask) {
+    for (int shift = 1; shift < 64; shift *= 2) mask ^= mask << shift;
+    return mask;
+}
+
+// Positions of all delimiters and line ends of `data` outside quotes, in order; returns how many, or -1 where `room`
+// does not hold them.
+EXPORT int64_t find_separators(const u8 *data, int64_t size, u8 delimiter, int32_t *separators, int64_t room) {
+    int64_t count = 0;
+    uint64_t inside = 0; // all bits set where the next byte lies in quotes
+    u8 tail[64];
+    for (int64_t at = 0; at < size; at += 64) {
+        const u8 *from = data + at;
+        if (size - at < 64) {
+            memset(tail, 0, sizeof tail);
+            from = memcpy(tail, data + at, (size_t)(size - at));
+        }
+        if (count + 64 > room) return -1;
+        block bytes = *(const block *)from;
+        uint64_t mask = mask_of(bytes, delimiter) | mask_of(bytes, '\n'), quotes = mask_of(bytes, '"');
+        if (quotes | inside) {
+            uint64_t quoted = parity_of(quotes) ^ inside;
+            mask &= ~quoted;
+            inside = quoted >> 63 ? ~0ULL : 0;
+        }
+        for (; mask; mask &= mask - 1) separators[count++] = (int32_t)(at + __builtin_ctzll(mask));
+    }
+    return count;
+}
+
+typedef struct {
+    int64_t fields, log_id, user_id, ip_address, watch_time, timestamp; // positions of columns; timestamp -1: not read
+    const u8 *header;                                                   // the name of the column log_id
+    int64_t header_length;
+} Columns;
+
+typedef struct {
+    // One entry for each row; `user_end` counts from the first byte of `users`.
+    uint64_t *id_hi, *id_lo, *user_hash;
+    int64_t *user_end;
+    u8 *users;
+    uint16_t *region;
+    int64_t *micro_minutes;
+    uint32_t *offset;
+    int64_t *timestamp; // or NULL
+} Rows;
+
+// The values of `count` lines whose fields end at `separators`, to `rows` from position `at` (where `text_bytes` bytes of
+// users lie before). `base` is added to every offset. Doubtful lines are left out and listed. Returns the rows written.
+EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t count, const Columns *columns,
+                         const Geo *geo, const Rows *rows, int64_t at, int64_t text_bytes, int64_t base,
+                         int32_t *doubtful) {
+    int64_t begin = at, doubts = 0, fields = columns->fields;
+    Lookups waiting = {.count = 0};
+    const u8 *chunk_end = count ? data + separators[count * fields - 1] + 1 : data;
+    for (int64_t line = 0; line < count; line++) {
+        const int32_t *ends = separators + line * fields;
+        int32_t start = line ? ends[-1] + 1 : 0, last = ends[fields - 1];
+        last -= last > start && data[last - 1] == '\r';
+#define FIELD(column, text, length)                                                                                    \
+    int32_t text##_at = (column) ? ends[(column) - 1] + 1 : start;                                                     \
+    int32_t length = ((column) == fields - 1 ? last : ends[column]) - text##_at;                                       \
+    const u8 *text = data + text##_at;                                                                                 \
+    if (length > 1 && *text == '"') text++, length -= 2;
+        FIELD(columns->log_id, id, id_length)
+        FIELD(columns->user_id, user, user_length)
+        FIELD(columns->ip_address, ip, ip_length)
+        FIELD(columns->watch_time, watch, watch_length)
+        int64_t micro, timestamp = 0;
+        bool good = read_watch_time(data, watch, watch_length, &micro) && !may_be_blank(id, id_length) &&
+                    !may_be_blank(user, user_length) &&
+                    !(id_length == columns->header_length && memcmp(id, columns->header, (size_t)id_length) == 0);
+        if (good && columns->timestamp >= 0) {
+            FIELD(columns->timestamp, moment, moment_length)
+            good = read_timestamp(moment, moment_length, &timestamp);
+        }
+        if (!good) {
+            doubtful[doubts++] = (int32_t)line;
+            continue;
+        }
+        XXH128_hash_t hash = XXH3_128bits(id, (size_t)id_length);
+        rows->id_hi[at] = hash.high64;
+        rows->id_lo[at] = hash.low64;
+        rows->user_hash[at] = XXH3_64bits(user, (size_t)user_length);
+        memcpy(rows->users + text_bytes, user, (size_t)user_length);
+        rows->user_end[at] = text_bytes += user_length;
+        find_region(geo, ip, ip_length, chunk_end, &waiting, rows->region + at);
+        rows->micro_minutes[at] = micro;
+        rows->offset[at] = (uint32_t)(base + start);
+        if (rows->timestamp) rows->timestamp[at] = timestamp;
+        at++;
+    }
+    look_up(geo, &waiting);
+    return at - begin;
+}

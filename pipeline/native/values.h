@@ -1,0 +1,146 @@
+// Values of fields: watch times, timestamps and texts that may be blank.
+
+#pragma once
+
+#include "common.h"
+
+static const int64_t MICRO = 1000000, MAX_MICRO = 1000000000LL * 1000000;
+static const int64_t POWER[19] = {1,
+                                  10,
+                                  100,
+                                  1000,
+                                  10000,
+                                  100000,
+                                  1000000,
+                                  10000000,
+                                  100000000,
+                                  1000000000,
+                                  10000000000,
+                                  100000000000,
+                                  1000000000000,
+                                  10000000000000,
+                                  100000000000000,
+                                  1000000000000000,
+                                  10000000000000000,
+                                  100000000000000000,
+                                  1000000000000000000};
+
+// One to eight characters, digits and at most one point, without branches on them. Reads the eight bytes that end with
+// the text. False where that is not all there is to it.
+static bool read_short_time(const u8 *text, int32_t length, int64_t *micro) {
+    uint64_t word;
+    memcpy(&word, text + length - 8, sizeof word); // the last character is the highest byte (little-endian)
+    int unused = 8 * (8 - length);
+    word = (word >> unused << unused) | (unused ? 0x3030303030303030ULL >> (64 - unused) : 0);
+    uint64_t points = word ^ 0x2E2E2E2E2E2E2E2EULL; // a point becomes 0; the lowest mark is that of the first
+    points = (points - 0x0101010101010101ULL) & ~points & 0x8080808080808080ULL;
+    int fraction = 0;
+    if (points) {
+        int bit = __builtin_ctzll(points) - 7;
+        uint64_t below = ((uint64_t)1 << bit) - 1;
+        word = (word & ~below & ~((uint64_t)0xFF << bit)) | (word & below) << 8 | '0';
+        fraction = 7 - bit / 8;
+    }
+    uint64_t digits = word ^ 0x3030303030303030ULL;
+    if (((digits + 0x7676767676767676ULL) | digits) & 0x8080808080808080ULL || (points && length == 1)) return false;
+    digits = digits * 10 + (digits >> 8);
+    digits = ((digits & 0x000000FF000000FFULL) * 0x000F424000000064ULL +
+              (digits >> 16 & 0x000000FF000000FFULL) * 0x0000271000000001ULL) >> 32;
+    if (fraction > 6) return false; // to be rounded
+    *micro = (int64_t)digits * POWER[6 - fraction];
+    return true;
+}
+
+// Digits with at most one point, exact, rounded half-even; false where another must judge the text.
+static bool read_watch_time(const u8 *chunk, const u8 *text, int32_t length, int64_t *micro) {
+    if (length > 0 && length <= 8 && text + length - chunk >= 8 && read_short_time(text, length, micro)) return true;
+    int64_t number = 0;
+    int digits = 0, fraction = -1;
+    if (length > 19) return false;
+    for (int32_t i = 0; i < length; i++) {
+        u8 digit = text[i] - '0';
+        if (digit < 10) {
+            number = number * 10 + digit;
+            digits++;
+            fraction += fraction >= 0;
+        } else if (text[i] == '.' && fraction < 0) {
+            fraction = 0;
+        } else {
+            return false;
+        }
+    }
+    if (fraction < 0) fraction = 0;
+    if (digits == 0 || digits > 18) return false;
+    if (fraction <= 6) {
+        if (digits - fraction > 10) return false;
+        *micro = number * POWER[6 - fraction];
+    } else {
+        int64_t unit = POWER[fraction - 6], rest = number % unit;
+        *micro = number / unit;
+        if (rest && *micro >= MAX_MICRO) return false; // the limit holds before rounding
+        if (rest * 2 > unit || (rest * 2 == unit && *micro & 1)) *micro += 1;
+    }
+    return *micro <= MAX_MICRO;
+}
+
+static bool read_digits(const u8 *text, int count, int *value) {
+    *value = 0;
+    for (int i = 0; i < count; i++) {
+        u8 digit = text[i] - '0';
+        if (digit > 9) return false;
+        *value = *value * 10 + digit;
+    }
+    return true;
+}
+
+// YYYY-MM-DD, T or a space, HH:MM:SS, up to six digits after a point, Z or a zone or none; microseconds since 1970 UTC.
+static bool read_timestamp(const u8 *text, int32_t length, int64_t *micros) {
+    static const u8 DAYS[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int year, month, day, hour, minute, second;
+    if (length < 19 || text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != ' ') || text[13] != ':' ||
+        text[16] != ':')
+        return false;
+    if (!read_digits(text, 4, &year) || !read_digits(text + 5, 2, &month) || !read_digits(text + 8, 2, &day) ||
+        !read_digits(text + 11, 2, &hour) || !read_digits(text + 14, 2, &minute) || !read_digits(text + 17, 2, &second))
+        return false;
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (year < 1 || month < 1 || month > 12 || day < 1 || day > DAYS[month - 1] + (leap && month == 2) || hour > 23 ||
+        minute > 59 || second > 59)
+        return false;
+    const u8 *p = text + 19, *end = text + length;
+    int64_t fraction = 0;
+    if (p < end && *p == '.') {
+        int digits = 0;
+        for (p++; p < end && (u8)(*p - '0') < 10; p++, digits++) fraction = fraction * 10 + (*p - '0');
+        if (digits < 1 || digits > 6) return false;
+        fraction *= POWER[6 - digits];
+    }
+    int64_t zone = 0;
+    if (p < end && (*p == 'Z' || *p == 'z')) {
+        p++;
+    } else if (end - p == 6 && (*p == '+' || *p == '-') && p[3] == ':') {
+        int hours, minutes;
+        if (!read_digits(p + 1, 2, &hours) || !read_digits(p + 4, 2, &minutes) || hours > 23 || minutes > 59)
+            return false;
+        zone = (hours * 60 + minutes) * (*p == '-' ? -60 : 60);
+        p = end;
+    }
+    if (p != end) return false;
+    int shifted = month > 2 ? month - 3 : month + 9; // years from March, so that the leap day is the last
+    int64_t y = year - (month <= 2), era = y / 400, of_era = y % 400;
+    int64_t days = era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + (153 * shifted + 2) / 5 + day - 1 - 719468;
+    *micros = (days * 86400 + hour * 3600 + minute * 60 + second - zone) * MICRO + fraction;
+    return true;
+}
+
+// Whether a text may be blank: it is empty, or begins with white space (any of Unicode's), a control character or a
+// byte-order mark.
+static bool may_be_blank(const u8 *text, int32_t length) {
+    if (length == 0 || text[0] <= ' ') return true;
+    if (text[0] < 0x80 || length < 2) return text[0] == 0x7F;
+    if (text[0] == 0xC2) return text[1] == 0x85 || text[1] == 0xA0;
+    if (text[0] == 0xE1) return text[1] == 0x9A;
+    if (text[0] == 0xE2) return text[1] == 0x80 || text[1] == 0x81;
+    if (text[0] == 0xE3) return text[1] == 0x80;
+    return text[0] == 0xEF && text[1] == 0xBB;
+}
