@@ -2,19 +2,6 @@
 
 #include "common.h"
 
-// Rows of one part: `bounds` are the count + 1 bounds of their users in `texts`.
-typedef struct {
-    const uint64_t *id_hi, *id_lo;
-    const int64_t *bounds;
-    const u8 *texts;
-    const uint16_t *region;
-    const int64_t *micro_minutes;
-} Part;
-
-typedef struct {
-    int32_t part, row;
-} Place;
-
 static bool same_content(const Part *a, int32_t i, const Part *b, int32_t j) {
     int64_t length = a->bounds[i + 1] - a->bounds[i];
     return a->micro_minutes[i] == b->micro_minutes[j] && a->region[i] == b->region[j] &&
@@ -26,7 +13,7 @@ enum { STANDS, COPY, DISPUTED };
 
 // What each of `count` rows is among all of them: the first of its id, a copy of that one, or one of an id that has
 // several contents. Returns false where memory is short.
-EXPORT bool judge_copies(const Part *parts, const Place *places, int64_t count, u8 *verdict) {
+bool judge_copies(const Part *parts, const RowPosition *places, int64_t count, u8 *verdict) {
     uint64_t mask = 15;
     while (mask < (uint64_t)count * 2) mask = mask * 2 + 1;
     uint32_t *slots = calloc(mask + 1, sizeof(uint32_t)), *first = malloc((size_t)count * sizeof(uint32_t) + 1);
@@ -35,7 +22,7 @@ EXPORT bool judge_copies(const Part *parts, const Place *places, int64_t count, 
         int32_t row = places[i].row;
         uint64_t slot = part->id_lo[row] & mask;
         for (; slots[slot]; slot = (slot + 1) & mask) {
-            Place there = places[slots[slot] - 1];
+            RowPosition there = places[slots[slot] - 1];
             if (parts[there.part].id_lo[there.row] == part->id_lo[row] &&
                 parts[there.part].id_hi[there.row] == part->id_hi[row])
                 break;
@@ -44,7 +31,7 @@ EXPORT bool judge_copies(const Part *parts, const Place *places, int64_t count, 
             first[i] = (uint32_t)i, slots[slot] = (uint32_t)i + 1, verdict[i] = STANDS;
             continue;
         }
-        Place there = places[first[i] = slots[slot] - 1];
+        RowPosition there = places[first[i] = slots[slot] - 1];
         verdict[i] = COPY;
         if (!same_content(part, row, parts + there.part, there.row)) verdict[first[i]] = DISPUTED;
     }

@@ -3,14 +3,8 @@
 // https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md, and parquet.thrift: FileMetaData,
 // whose fourth field is the list of row groups.
 
+#include "api.h"
 #include <stddef.h>
-#include <stdint.h>
-
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
 
 enum { STOP, TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT };
 enum { ROW_GROUPS = 4, DEEPEST = 16 };
@@ -103,7 +97,7 @@ static void pass_struct(Bytes *bytes, int depth) {
 
 // Positions in `footer`: of the header of the list of row groups, of the first byte of each, and of the end of the last.
 // Returns how many groups there are, or -1 where `room` does not hold the positions or the bytes are none of a footer.
-EXPORT int64_t find_row_groups(const uint8_t *footer, int64_t size, int64_t *positions, int64_t room) {
+int64_t find_row_groups(const uint8_t *footer, int64_t size, int64_t *positions, int64_t room) {
     Bytes bytes = {footer, footer + size};
     int64_t id = 0;
     while (bytes.at) {

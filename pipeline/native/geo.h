@@ -4,21 +4,6 @@
 
 #include "common.h"
 
-typedef struct {
-    // IPv4: ascending first addresses of ranges, the first one 0, and their codes; for each leading half of an address
-    // the last range that begins at or before its first address (65537 entries).
-    const uint32_t *v4_start;
-    const uint16_t *v4_code;
-    const uint32_t *v4_index;
-    // IPv6: distinct high halves, for each its first and last range; the ranges' low halves and codes.
-    const uint64_t *half;
-    const int64_t *first, *last;
-    int64_t halves;
-    const uint64_t *low;
-    const uint16_t *v6_code;
-    int64_t invalid;
-} Geo;
-
 static uint16_t find_v6(const Geo *geo, uint64_t hi, uint64_t lo) {
     int64_t low = 0, high = geo->halves; // the first half is 0
     while (high - low > 1) {

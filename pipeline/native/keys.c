@@ -2,12 +2,10 @@
 
 #include "common.h"
 
-typedef uint64_t loose __attribute__((aligned(1))); // in a file that is mapped, at any place
-
 // Which of the first `bits` of a key, behind `leading` ones that all have, are those of a wanted one: marks in `bitmap`.
 // Where those begin in `wanted` (sorted) that share their first `bin_bits`: `starts`, with one more for the end.
-EXPORT void mark_keys(const uint64_t *wanted, int64_t count, int64_t leading, int64_t bits, u8 *bitmap,
-                      int64_t bin_bits, uint32_t *starts) {
+void mark_keys(const uint64_t *wanted, int64_t count, int64_t leading, int64_t bits, u8 *bitmap,
+               int64_t bin_bits, uint32_t *starts) {
     for (int64_t i = 0; i < count; i++) {
         uint64_t key = wanted[i] << leading, bit = key >> (64 - bits);
         bitmap[bit >> 3] |= (u8)(1 << (bit & 7));
@@ -18,8 +16,8 @@ EXPORT void mark_keys(const uint64_t *wanted, int64_t count, int64_t leading, in
 }
 
 // Places of the rows whose key, as far as `mask` goes, is one of `wanted`, which was marked so.
-EXPORT int64_t find_keys(const loose *keys, int64_t count, const uint64_t *wanted, uint64_t mask, int64_t leading,
-                         int64_t bits, const u8 *bitmap, int64_t bin_bits, const uint32_t *starts, int64_t *places) {
+int64_t find_keys(const unaligned *keys, int64_t count, const uint64_t *wanted, uint64_t mask, int64_t leading,
+                  int64_t bits, const u8 *bitmap, int64_t bin_bits, const uint32_t *starts, int64_t *places) {
     int64_t maybe = 0, found = 0;
     for (int64_t row = 0; row < count; row++) { // without a branch: most rows are neither wanted nor marked
         uint64_t bit = (keys[row] & mask) << leading >> (64 - bits);

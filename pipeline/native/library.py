@@ -26,7 +26,8 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "totals_text_bytes": (_I, (_P,)),
     "read_totals": (None, (_P, _P, _P, _P, _P, _P, _P)),
 }
-"""Result and arguments of each function; arrays go as the address of their first element."""
+"""(type of the result, types of the arguments) of each function that api.h declares. An array is passed as the address
+of its first element."""
 
 
 @lru_cache(maxsize=1)

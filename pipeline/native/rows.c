@@ -27,7 +27,7 @@ static inline uint64_t parity_of(uint64_t mask) {
 
 // Positions of all delimiters and line ends of `data` outside quotes, in order; returns how many, or -1 where `room`
 // does not hold them.
-EXPORT int64_t find_separators(const u8 *data, int64_t size, u8 delimiter, int32_t *separators, int64_t room) {
+int64_t find_separators(const u8 *data, int64_t size, u8 delimiter, int32_t *separators, int64_t room) {
     int64_t count = 0;
     uint64_t inside = 0; // all bits set where the next byte lies in quotes
     u8 tail[64];
@@ -50,28 +50,11 @@ EXPORT int64_t find_separators(const u8 *data, int64_t size, u8 delimiter, int32
     return count;
 }
 
-typedef struct {
-    int64_t fields, log_id, user_id, ip_address, watch_time, timestamp; // positions of columns; timestamp -1: not read
-    const u8 *header;                                                   // the name of the column log_id
-    int64_t header_length;
-} Columns;
-
-typedef struct {
-    // One entry for each row; `user_end` counts from the first byte of `users`.
-    uint64_t *id_hi, *id_lo, *user_hash;
-    int64_t *user_end;
-    u8 *users;
-    uint16_t *region;
-    int64_t *micro_minutes;
-    uint32_t *offset;
-    int64_t *timestamp; // or NULL
-} Rows;
-
 // The values of `count` lines whose fields end at `separators`, to `rows` from position `at` (where `text_bytes` bytes of
 // users lie before). `base` is added to every offset. Doubtful lines are left out and listed. Returns the rows written.
-EXPORT int64_t read_rows(const u8 *data, const int32_t *separators, int64_t count, const Columns *columns,
-                         const Geo *geo, const Rows *rows, int64_t at, int64_t text_bytes, int64_t base,
-                         int32_t *doubtful) {
+int64_t read_rows(const u8 *data, const int32_t *separators, int64_t count, const Columns *columns,
+                  const Geo *geo, const Rows *rows, int64_t at, int64_t text_bytes, int64_t base,
+                  int32_t *doubtful) {
     int64_t begin = at, doubts = 0, fields = columns->fields;
     Lookups waiting = {.count = 0};
     const u8 *chunk_end = count ? data + separators[count * fields - 1] + 1 : data;

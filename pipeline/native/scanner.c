@@ -1,14 +1,7 @@
 // The independent scanner of plain chunks without quotes: it counts line ends and delimiters for itself and looks at
 // every position that the parser took for the end of a field. It shares no code with rows.c.
 
-#include <stdint.h>
-#include <string.h>
-
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
+#include "api.h"
 
 typedef uint8_t lane __attribute__((ext_vector_type(32), aligned(1)));
 
@@ -44,8 +37,8 @@ enum { REFUSED, CERTIFIED, IF_UTF8, QUOTED };
 // Whether `ends` are the ends of the fields of `data`, of all and of nothing else: increasing positions, each of a
 // delimiter or, every `fields`th, of a line end, and as many as there are of either; no line is beyond `max_record`.
 // IF_UTF8: on condition that the bytes are UTF-8, which nobody has looked at; QUOTED: there are quotes, so not decided.
-EXPORT int certify(const uint8_t *data, int64_t size, uint8_t delimiter, int64_t fields, const int32_t *ends,
-                   int64_t count, int64_t max_record) {
+int certify(const uint8_t *data, int64_t size, uint8_t delimiter, int64_t fields, const int32_t *ends,
+            int64_t count, int64_t max_record) {
     Survey found = survey(data, size, '\n', delimiter);
     if (found.quote) return QUOTED;
     if (found.nul || count == 0 || count % fields) return REFUSED;

@@ -9,7 +9,7 @@ typedef struct {
     uint16_t region;
 } Total;
 
-typedef struct {
+struct Totals {
     Total *totals;
     int64_t count, room;
     uint32_t *slots; // index of a total, plus one
@@ -17,9 +17,9 @@ typedef struct {
     u8 *texts;
     int64_t text_bytes, text_room;
     int64_t overflow; // index of a total that passed int64, plus one
-} Totals;
+};
 
-EXPORT void free_totals(Totals *table) {
+void free_totals(Totals *table) {
     if (!table) return;
     free(table->totals);
     free(table->slots);
@@ -27,7 +27,7 @@ EXPORT void free_totals(Totals *table) {
     free(table);
 }
 
-EXPORT Totals *new_totals(int64_t expected) {
+Totals *new_totals(int64_t expected) {
     Totals *table = calloc(1, sizeof *table);
     if (!table) return NULL;
     table->room = 1 << 12, table->text_room = 1 << 16;
@@ -128,8 +128,8 @@ static inline void add_to(Totals *table, Total *total, int64_t micro_minutes, in
 
 // Add rows, `sign` (1 or -1) times: `bounds` are the count + 1 bounds of their users in `texts`; rows with a mark in
 // `skipped` are left out. Returns the number of totals, or -1 where memory is short.
-EXPORT int64_t add_rows(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
-                        const int64_t *micro_minutes, const u8 *skipped, int64_t sign, int64_t count) {
+int64_t add_rows(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
+                 const int64_t *micro_minutes, const u8 *skipped, int64_t sign, int64_t count) {
     uint64_t hashes[AHEAD];
     for (int64_t row = 0; row < count; row++) {
         if (row % AHEAD == 0) look_ahead(table, texts, bounds + row, region + row, count - row, hashes);
@@ -143,8 +143,8 @@ EXPORT int64_t add_rows(Totals *table, const u8 *texts, const int64_t *bounds, c
 }
 
 // The same for totals of earlier rows.
-EXPORT int64_t add_totals(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
-                          const int64_t *micro_minutes, const int64_t *events, int64_t count) {
+int64_t add_totals(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
+                   const int64_t *micro_minutes, const int64_t *events, int64_t count) {
     uint64_t hashes[AHEAD];
     for (int64_t row = 0; row < count; row++) {
         if (row % AHEAD == 0) look_ahead(table, texts, bounds + row, region + row, count - row, hashes);
@@ -156,7 +156,7 @@ EXPORT int64_t add_totals(Totals *table, const u8 *texts, const int64_t *bounds,
     return table->count;
 }
 
-EXPORT int64_t totals_text_bytes(const Totals *table) { return table->text_bytes; }
+int64_t totals_text_bytes(const Totals *table) { return table->text_bytes; }
 
 static int64_t count_users(const Totals *table) {
     uint32_t *slots = calloc(table->slot_mask + 1, sizeof(uint32_t));
@@ -188,8 +188,8 @@ static int64_t count_users(const Totals *table) {
 // Write out all totals that have events, in order of region and of their first rows within it, with the bounds of their
 // users. `found`: how many these are, of how many users (-1 where memory is short), and the place of one that passed
 // int64, or -1.
-EXPORT void read_totals(const Totals *table, u8 *texts, int64_t *bounds, uint16_t *region, int64_t *micro_minutes,
-                        int64_t *events, int64_t *found) {
+void read_totals(const Totals *table, u8 *texts, int64_t *bounds, uint16_t *region, int64_t *micro_minutes,
+                 int64_t *events, int64_t *found) {
     int64_t *next = calloc(UINT16_MAX + 2, sizeof(int64_t)), *order = malloc((size_t)table->count * sizeof(int64_t) + 1);
     found[0] = 0, found[1] = next && order ? count_users(table) : -1, found[2] = -1;
     if (next && order) {

@@ -1,0 +1,114 @@
+// What Python and the library share: the structures that Python fills and the functions that Python calls.
+//
+// Every C file includes this header, so the compiler holds each definition to its prototype. A function without a
+// prototype here is not visible to Python. tests/pipeline/test_compiled_signatures.py holds the declarations in Python
+// to this file.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+// The columns of a line, each by its number in the line.
+typedef struct {
+    int64_t fields; // how many a line has
+    int64_t log_id, user_id, ip_address, watch_time;
+    int64_t timestamp;  // -1: is not read
+    const uint8_t *header; // the name of the column log_id, which a repeated header line has in its place
+    int64_t header_length;
+} Columns;
+
+// The geo table: ranges of addresses and the code of each range's region.
+typedef struct {
+    // IPv4: the ascending first addresses of the ranges, of which the first is 0, and their codes. `v4_index` has 65537
+    // entries: for the upper half of an address the last range that begins at or before its first address.
+    const uint32_t *v4_start;
+    const uint16_t *v4_code;
+    const uint32_t *v4_index;
+    // IPv6: the distinct upper halves of first addresses, of which the first is 0, and for each half its first and last
+    // range. `low` and `v6_code` have the lower half and the code of each range.
+    const uint64_t *half;
+    const int64_t *first, *last;
+    int64_t halves; // how many upper halves there are
+    const uint64_t *low;
+    const uint16_t *v6_code;
+    int64_t invalid; // the code of what is no address
+} Geo;
+
+// The columns of the rows that read_rows writes, one entry for each row.
+typedef struct {
+    uint64_t *id_hi, *id_lo, *user_hash;
+    int64_t *user_end; // where the text of the row's user ends in `users`
+    uint8_t *users;
+    uint16_t *region;
+    int64_t *micro_minutes;
+    uint32_t *offset;
+    int64_t *timestamp; // NULL: is not wanted
+} Rows;
+
+// Rows that judge_copies compares. The user of row r has the bytes from bounds[r] to bounds[r + 1] of `texts`.
+typedef struct {
+    const uint64_t *id_hi, *id_lo;
+    const int64_t *bounds;
+    const uint8_t *texts;
+    const uint16_t *region;
+    const int64_t *micro_minutes;
+} Part;
+
+// One row among those of several parts.
+typedef struct {
+    int32_t part, row;
+} RowPosition;
+
+// Keys in a mapped file, where they may begin at any byte.
+typedef uint64_t unaligned __attribute__((aligned(1)));
+
+// A table of totals, which Python knows by its address alone.
+typedef struct Totals Totals;
+
+// rows.c
+EXPORT int64_t find_separators(const uint8_t *data, int64_t size, uint8_t delimiter, int32_t *separators, int64_t room);
+EXPORT int64_t read_rows(const uint8_t *data, const int32_t *separators, int64_t count, const Columns *columns,
+                         const Geo *geo, const Rows *rows, int64_t at, int64_t text_bytes, int64_t base,
+                         int32_t *doubtful);
+
+// scanner.c
+EXPORT int certify(const uint8_t *data, int64_t size, uint8_t delimiter, int64_t fields, const int32_t *ends,
+                   int64_t count, int64_t max_record);
+
+// keys.c
+EXPORT void mark_keys(const uint64_t *wanted, int64_t count, int64_t leading, int64_t bits, uint8_t *bitmap,
+                      int64_t bin_bits, uint32_t *starts);
+EXPORT int64_t find_keys(const unaligned *keys, int64_t count, const uint64_t *wanted, uint64_t mask, int64_t leading,
+                         int64_t bits, const uint8_t *bitmap, int64_t bin_bits, const uint32_t *starts,
+                         int64_t *positions);
+
+// copies.c
+EXPORT bool judge_copies(const Part *parts, const RowPosition *positions, int64_t count, uint8_t *verdict);
+
+// arrange.c
+EXPORT void arrange_column(const void *column, int64_t size, const uint16_t *bucket, int64_t count, int64_t buckets,
+                           int64_t *at, void *out);
+EXPORT void count_text_bytes(const int64_t *ends, const uint16_t *bucket, int64_t count, int64_t *bytes);
+EXPORT void arrange_texts(const uint8_t *texts, const int64_t *ends, const uint16_t *bucket, int64_t count,
+                          int64_t buckets, int64_t *at, int64_t *bytes_at, uint8_t *out, int64_t *out_ends);
+
+// footer.c
+EXPORT int64_t find_row_groups(const uint8_t *footer, int64_t size, int64_t *offsets, int64_t room);
+
+// totals.c
+EXPORT Totals *new_totals(int64_t expected);
+EXPORT void free_totals(Totals *table);
+EXPORT int64_t add_rows(Totals *table, const uint8_t *texts, const int64_t *bounds, const uint16_t *region,
+                        const int64_t *micro_minutes, const uint8_t *skipped, int64_t sign, int64_t count);
+EXPORT int64_t add_totals(Totals *table, const uint8_t *texts, const int64_t *bounds, const uint16_t *region,
+                          const int64_t *micro_minutes, const int64_t *events, int64_t count);
+EXPORT int64_t totals_text_bytes(const Totals *table);
+EXPORT void read_totals(const Totals *table, uint8_t *texts, int64_t *bounds, uint16_t *region, int64_t *micro_minutes,
+                        int64_t *events, int64_t *found);
