@@ -1,4 +1,4 @@
-// What Python and the library share: the structures that Python fills and the functions that Python calls.
+// This header declares what Python and the library share: structures that Python fills and functions that Python calls.
 //
 // Every C file includes this header, so the compiler holds each definition to its prototype. A function without a
 // prototype here is not visible to Python. tests/pipeline/test_compiled_signatures.py holds the declarations in Python
@@ -15,41 +15,41 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-// The columns of a line, each by its number in the line.
+// The number of fields in a line and the number of each column's field, counted from 0.
 typedef struct {
-    int64_t fields; // how many a line has
+    int64_t fields;
     int64_t log_id, user_id, ip_address, watch_time;
-    int64_t timestamp;  // -1: is not read
-    const uint8_t *header; // the name of the column log_id, which a repeated header line has in its place
+    int64_t timestamp;     // -1 when it is not read
+    const uint8_t *header; // the name of the column log_id: a line with this id repeats the header
     int64_t header_length;
 } Columns;
 
 // The geo table: ranges of addresses and the code of each range's region.
 typedef struct {
-    // IPv4: the ascending first addresses of the ranges, of which the first is 0, and their codes. `v4_index` has 65537
-    // entries: for the upper half of an address the last range that begins at or before its first address.
+    // IPv4: the first address of each range, ascending from 0, and its code. `v4_index` has 65537 entries: entry h is
+    // the range of the first address whose upper half is h, and the last entry is that of the last address.
     const uint32_t *v4_start;
     const uint16_t *v4_code;
     const uint32_t *v4_index;
-    // IPv6: the distinct upper halves of first addresses, of which the first is 0, and for each half its first and last
-    // range. `low` and `v6_code` have the lower half and the code of each range.
+    // IPv6: the distinct upper halves of the ranges' first addresses, ascending from 0, and for each half its first and
+    // last range; for each range the lower half of its first address, and its code.
     const uint64_t *half;
     const int64_t *first, *last;
-    int64_t halves; // how many upper halves there are
+    int64_t halves; // the number of upper halves
     const uint64_t *low;
     const uint16_t *v6_code;
-    int64_t invalid; // the code of what is no address
+    int64_t invalid; // the code of a text that is no address
 } Geo;
 
 // The columns of the rows that read_rows writes, one entry for each row.
 typedef struct {
     uint64_t *id_hi, *id_lo, *user_hash;
-    int64_t *user_end; // where the text of the row's user ends in `users`
+    int64_t *user_end; // the offset in `users` where the row's user ends
     uint8_t *users;
     uint16_t *region;
     int64_t *micro_minutes;
     uint32_t *offset;
-    int64_t *timestamp; // NULL: is not wanted
+    int64_t *timestamp; // NULL when timestamps are not kept
 } Rows;
 
 // Rows that judge_copies compares. The user of row r has the bytes from bounds[r] to bounds[r + 1] of `texts`.
@@ -61,12 +61,12 @@ typedef struct {
     const int64_t *micro_minutes;
 } Part;
 
-// One row among those of several parts.
+// The position of a row among the rows of several parts.
 typedef struct {
     int32_t part, row;
 } RowPosition;
 
-// Keys in a mapped file, where they may begin at any byte.
+// A key in a mapped file, where it may begin at any byte.
 typedef uint64_t unaligned __attribute__((aligned(1)));
 
 // A table of totals, which Python knows by its address alone.

@@ -1,9 +1,11 @@
-// Rows brought into the order of their buckets.
+// Copies the columns of rows into the order of their buckets.
+//
+// `at` has the next free position of each bucket and moves on with every row. Rows of the buckets from `buckets` on are
+// left out.
 
 #include "common.h"
 
-// Bring a column of `size` bytes a row into the order of `bucket`: row r goes to at[bucket[r]]++. Rows of a bucket from
-// `buckets` on are left out.
+// Copies a column with `size` bytes (8, 4 or 2) for each row to `out`.
 void arrange_column(const void *column, int64_t size, const uint16_t *bucket, int64_t count, int64_t buckets,
                     int64_t *at, void *out) {
 #define ARRANGE(type)                                                                                                  \
@@ -18,12 +20,13 @@ void arrange_column(const void *column, int64_t size, const uint16_t *bucket, in
     }
 }
 
-// How many bytes of text each bucket has.
+// Adds the length of each row's text to the entry of its bucket in `bytes`, which has entries for all buckets.
 void count_text_bytes(const int64_t *ends, const uint16_t *bucket, int64_t count, int64_t *bytes) {
     for (int64_t row = 0; row < count; row++) bytes[bucket[row]] += ends[row] - (row ? ends[row - 1] : 0);
 }
 
-// The same as arrange_column for texts: `at` are rows, `bytes_at` places in `out`; writes the new ends.
+// Copies texts to `out` and writes their new ends to `out_ends`. `bytes_at` has the next free offset of each bucket in
+// `out`.
 void arrange_texts(const u8 *texts, const int64_t *ends, const uint16_t *bucket, int64_t count, int64_t buckets,
                    int64_t *at, int64_t *bytes_at, u8 *out, int64_t *out_ends) {
     for (int64_t row = 0; row < count; row++) {

@@ -1,4 +1,4 @@
-// What the files about rows share: C's own headers, the hash of texts and a short name for bytes.
+// This header has what the files about rows share: C's own headers, the hash of texts and a short name for bytes.
 
 #pragma once
 

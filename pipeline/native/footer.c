@@ -1,7 +1,8 @@
-// Where the row groups lie in the footer of a Parquet file: Thrift's compact protocol, as far as it must be passed over.
+// Finds the row groups in the footer of a Parquet file.
 //
-// https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md, and parquet.thrift: FileMetaData,
-// whose fourth field is the list of row groups.
+// A footer is a struct FileMetaData (parquet.thrift), whose fourth field is the list of row groups, in Thrift's compact
+// protocol (https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md). What comes before the
+// list is passed over, not kept.
 
 #include "api.h"
 #include <stddef.h>
@@ -10,9 +11,10 @@ enum { STOP, TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, S
 enum { ROW_GROUPS = 4, DEEPEST = 16 };
 
 typedef struct {
-    const uint8_t *at, *end; // `at` is NULL once the bytes are not what they should be
+    const uint8_t *at, *end; // `at` is NULL once the bytes break the protocol
 } Bytes;
 
+// Reads a number with 7 bits in each byte. Returns 0 and sets `at` to NULL when the bytes end within the number.
 static uint64_t read_varint(Bytes *bytes) {
     uint64_t value = 0;
     for (int shift = 0; bytes->at && shift < 64; shift += 7) {
@@ -25,12 +27,13 @@ static uint64_t read_varint(Bytes *bytes) {
     return 0;
 }
 
+// Moves `size` bytes on, and sets `at` to NULL when fewer are left.
 static void pass(Bytes *bytes, uint64_t size) {
     if (!bytes->at || size > (uint64_t)(bytes->end - bytes->at)) bytes->at = NULL;
     else bytes->at += size;
 }
 
-// The header of a list: how many elements, of which type.
+// Reads the header of a list: writes the elements' type to `type` and returns their number.
 static uint64_t read_list(Bytes *bytes, int *type) {
     if (!bytes->at || bytes->at == bytes->end) {
         bytes->at = NULL;
@@ -41,7 +44,8 @@ static uint64_t read_list(Bytes *bytes, int *type) {
     return byte >> 4 == 15 ? read_varint(bytes) : byte >> 4;
 }
 
-// The header of a field: its type, STOP behind the last one; its id, which may be told as a difference.
+// Reads the header of a field. Returns its type, or STOP behind the last field, and writes its id to `id`. The caller
+// leaves the id of the field before in `id`, because a header may have only the difference.
 static int read_field(Bytes *bytes, int64_t *id) {
     if (!bytes->at || bytes->at == bytes->end) {
         bytes->at = NULL;
@@ -59,12 +63,13 @@ static int read_field(Bytes *bytes, int64_t *id) {
 
 static void pass_struct(Bytes *bytes, int depth);
 
+// Passes over a value. Values that are nested deeper than DEEPEST break off the search.
 static void pass_value(Bytes *bytes, int type, int depth) {
     if (depth > DEEPEST) bytes->at = NULL;
     if (!bytes->at) return;
     switch (type) {
     case TRUE:
-    case FALSE: return; // the type says it all
+    case FALSE: return; // the type is the value
     case BYTE: pass(bytes, 1); return;
     case I16:
     case I32:
@@ -77,7 +82,7 @@ static void pass_value(Bytes *bytes, int type, int depth) {
         int of = 0;
         uint64_t count = read_list(bytes, &of);
         for (uint64_t i = 0; bytes->at && i < count; i++) {
-            if (of == TRUE || of == FALSE) pass(bytes, 1); // in a list each takes a byte
+            if (of == TRUE || of == FALSE) pass(bytes, 1); // in a list a bool takes a byte
             else pass_value(bytes, of, depth + 1);
         }
         return;
@@ -86,6 +91,7 @@ static void pass_value(Bytes *bytes, int type, int depth) {
     }
 }
 
+// Passes over the fields of a struct up to its STOP.
 static void pass_struct(Bytes *bytes, int depth) {
     int64_t id = 0;
     while (bytes->at) {
@@ -95,9 +101,10 @@ static void pass_struct(Bytes *bytes, int depth) {
     }
 }
 
-// Positions in `footer`: of the header of the list of row groups, of the first byte of each, and of the end of the last.
-// Returns how many groups there are, or -1 where `room` does not hold the positions or the bytes are none of a footer.
-int64_t find_row_groups(const uint8_t *footer, int64_t size, int64_t *positions, int64_t room) {
+// Writes to `offsets` where in `footer` the header of the list of row groups begins, where each group begins, and where
+// the last group ends. Returns the number of groups, or -1 when `room` is too small for the offsets or the bytes are
+// not those of a footer.
+int64_t find_row_groups(const uint8_t *footer, int64_t size, int64_t *offsets, int64_t room) {
     Bytes bytes = {footer, footer + size};
     int64_t id = 0;
     while (bytes.at) {
@@ -108,16 +115,16 @@ int64_t find_row_groups(const uint8_t *footer, int64_t size, int64_t *positions,
             continue;
         }
         if (!bytes.at) return -1;
-        positions[0] = bytes.at - footer;
+        offsets[0] = bytes.at - footer;
         int of = 0;
         uint64_t count = read_list(&bytes, &of);
         if (of != STRUCT || count > (uint64_t)room - 2) return -1;
         for (uint64_t i = 0; bytes.at && i < count; i++) {
-            positions[i + 1] = bytes.at - footer;
+            offsets[i + 1] = bytes.at - footer;
             pass_struct(&bytes, 0);
         }
         if (!bytes.at) return -1;
-        positions[count + 1] = bytes.at - footer;
+        offsets[count + 1] = bytes.at - footer;
         return (int64_t)count;
     }
     return -1;

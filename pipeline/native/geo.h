@@ -1,18 +1,19 @@
-// Regions of addresses: an address is read from its text and looked up in the ranges of the geo table.
+// Finds the region of an address: reads the address from its text and looks it up in the geo table.
 
 #pragma once
 
 #include "common.h"
 
+// Returns the code of the last range that begins at or before an IPv6 address.
 static uint16_t find_v6(const Geo *geo, uint64_t hi, uint64_t lo) {
-    int64_t low = 0, high = geo->halves; // the first half is 0
+    int64_t low = 0, high = geo->halves; // every address finds a half, because the first half is 0
     while (high - low > 1) {
         int64_t middle = (low + high) / 2;
         if (geo->half[middle] <= hi) low = middle;
         else high = middle;
     }
     int64_t found = geo->last[low];
-    if (geo->half[low] == hi && geo->low[found] > lo) { // the last range of this half at or before `lo`
+    if (geo->half[low] == hi && geo->low[found] > lo) { // the half's last range begins behind the address
         int64_t before = geo->first[low] - 1;
         while (found - before > 1) {
             int64_t middle = (before + found) / 2;
@@ -24,7 +25,8 @@ static uint16_t find_v6(const Geo *geo, uint64_t hi, uint64_t lo) {
     return geo->v6_code[found];
 }
 
-// A dotted quad without leading zeros at `*at`; moves on only where there is one.
+// Reads a dotted quad without leading zeros that begins at `*at`, and moves `*at` behind it. Returns false, and leaves
+// `*at` where it is, when no dotted quad begins there.
 static bool read_v4(const u8 **at, const u8 *end, uint32_t *address) {
     const u8 *p = *at;
     uint32_t value = 0;
@@ -41,13 +43,15 @@ static bool read_v4(const u8 **at, const u8 *end, uint32_t *address) {
     return true;
 }
 
+// Returns the value of a hexadecimal digit, or -1 for another character.
 static int hex_digit(u8 byte) {
     if ((u8)(byte - '0') < 10) return byte - '0';
     byte |= 0x20;
     return (u8)(byte - 'a') < 6 ? byte - 'a' + 10 : -1;
 }
 
-// Up to `limit` groups of hex digits with colons between them, the last two perhaps as a quad; returns how many.
+// Reads up to `limit` groups of hexadecimal digits with colons between them, and moves `*at` behind the last group. The
+// last two groups may be a dotted quad; `quad` is then set to true. Returns the number of groups.
 static int read_groups(const u8 **at, const u8 *end, uint16_t *groups, int limit, bool *quad) {
     *quad = false;
     for (int number = 0; number < limit; number++) {
@@ -71,7 +75,7 @@ static int read_groups(const u8 **at, const u8 *end, uint16_t *groups, int limit
     return limit;
 }
 
-// RFC 4291 text.
+// Reads a whole text as an IPv6 address (RFC 4291, section 2.2). Returns false when it is none.
 static bool read_v6(const u8 *p, const u8 *end, uint64_t *hi, uint64_t *lo) {
     uint16_t groups[8] = {0}, tail[8] = {0};
     bool quad;
@@ -94,19 +98,22 @@ static bool read_v6(const u8 *p, const u8 *end, uint64_t *hi, uint64_t *lo) {
 typedef uint8_t short_block __attribute__((ext_vector_type(16), aligned(1)));
 typedef bool short_bits __attribute__((ext_vector_type(16)));
 
+// Packs one bool for each byte of a block into a mask.
 static inline uint32_t short_mask(short_bits found) {
     uint16_t mask;
     memcpy(&mask, &found, sizeof mask);
     return mask;
 }
 
-// The same as read_v4 for the whole of a text, without branches on its digits: they cannot be predicted. Reads 20 bytes.
+// Reads a whole text as a dotted quad without leading zeros; returns false when it is none. It branches on no digit,
+// because the processor cannot predict digits. It reads up to 20 bytes from `text` on, also where the text is shorter.
 static bool is_v4(const u8 *text, int32_t length, uint32_t *address) {
     if (length < 7 || length > 15) return false;
     short_block bytes = *(const short_block *)text;
     uint32_t whole = (1u << length) - 1;
     uint32_t dots = short_mask(__builtin_convertvector(bytes == (short_block)'.', short_bits)) & whole;
-    uint32_t digits = short_mask(__builtin_convertvector(bytes - (short_block)'0' < (short_block)10, short_bits)) & whole;
+    uint32_t digits = short_mask(__builtin_convertvector(bytes - (short_block)'0' < (short_block)10, short_bits));
+    digits &= whole;
     if ((dots | digits) != whole || __builtin_popcount(dots) != 3) return false;
     uint32_t start = 0, value = 0, bad = 0;
     for (int octet = 0; octet < 4; octet++) {
@@ -125,7 +132,8 @@ static bool is_v4(const u8 *text, int32_t length, uint32_t *address) {
     return !bad;
 }
 
-// Addresses of IPv4 whose regions are looked up together, step by step: the processor then waits for many at a time.
+// IPv4 addresses that wait until look_up searches for all of them together: the processor can then fetch the memory for
+// many searches at once.
 enum { WAITING = 256 };
 typedef struct {
     uint32_t address[WAITING];
@@ -133,6 +141,7 @@ typedef struct {
     int count;
 } Lookups;
 
+// Writes the regions of all waiting addresses and empties the list.
 static void look_up(const Geo *geo, Lookups *waiting) {
     uint32_t low[WAITING], count[WAITING], most = 0;
     int waits = waiting->count;
@@ -142,7 +151,8 @@ static void look_up(const Geo *geo, Lookups *waiting) {
         most = count[i] > most ? count[i] : most;
     }
     for (; most > 1; most -= most / 2) {
-        for (int i = 0; i < waits; i++) { // a step of every search, also of those that have ended: no branch depends on an address
+        // Searches that have ended take the step with the others, so that no branch depends on an address.
+        for (int i = 0; i < waits; i++) {
             uint32_t half = count[i] / 2;
             low[i] += geo->v4_start[low[i] + half] <= waiting->address[i] ? half : 0;
             count[i] -= half;
@@ -152,12 +162,15 @@ static void look_up(const Geo *geo, Lookups *waiting) {
     waiting->count = 0;
 }
 
+// Adds an address to the list, and looks all addresses up when the list is full.
 static void look_up_later(const Geo *geo, Lookups *waiting, uint32_t address, uint16_t *region) {
     waiting->address[waiting->count] = address;
     waiting->region[waiting->count++] = region;
     if (waiting->count == WAITING) look_up(geo, waiting);
 }
 
+// Writes the region of an address to `region`, for an IPv4 address only when look_up runs. A text that is no address
+// has the region `geo->invalid`. Nothing behind `chunk_end` is read.
 static void find_region(const Geo *geo, const u8 *text, int32_t length, const u8 *chunk_end, Lookups *waiting,
                         uint16_t *region) {
     const u8 *p = text, *end = text + length;

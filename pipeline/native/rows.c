@@ -1,9 +1,9 @@
-// The compiled parser of plain chunks: the end of every field, then the values of every row, each in one pass.
+// Parses plain chunks in two passes: find_separators finds the end of every field, read_rows reads the rows' values.
 //
-// A chunk is plain where every line has the right number of fields and every quote opens or closes a whole field, which
-// the scanner confirms in between. All else is left to the Polars parser and the careful path, and a row that is not
-// plainly good ("doubtful") to the rules in values.py. Nothing here reads beyond the chunk or writes beyond the room
-// that the caller has made, whatever the bytes.
+// A chunk is plain when every line has the right number of fields and every quote opens or closes a whole field. The
+// scanner confirms this between the passes; all other chunks go to the Polars parser and the careful path. A line is
+// doubtful when one of its values is not in a plain form; the rules in values.py then judge the line. Whatever the
+// bytes are, no function reads beyond the chunk or writes beyond the room that the caller has made.
 
 #include "common.h"
 #include "geo.h"
@@ -12,6 +12,7 @@
 typedef uint8_t block __attribute__((ext_vector_type(64), aligned(1)));
 typedef bool bits __attribute__((ext_vector_type(64)));
 
+// Returns a mask whose bit i tells whether byte i of a block is `byte`.
 static inline uint64_t mask_of(block bytes, u8 byte) {
     bits equal = __builtin_convertvector(bytes == (block)(byte), bits);
     uint64_t mask;
@@ -19,17 +20,17 @@ static inline uint64_t mask_of(block bytes, u8 byte) {
     return mask;
 }
 
-// Bit i tells whether an odd number of bits up to i are set.
+// Returns a mask whose bit i tells whether an odd number of the bits 0 to i of `mask` are set.
 static inline uint64_t parity_of(uint64_t mask) {
     for (int shift = 1; shift < 64; shift *= 2) mask ^= mask << shift;
     return mask;
 }
 
-// Positions of all delimiters and line ends of `data` outside quotes, in order; returns how many, or -1 where `room`
-// does not hold them.
+// Writes the offsets of all delimiters and line ends of `data` outside quotes to `separators`, in ascending order.
+// Returns how many there are, or -1 when `room` may be too small for those of the next 64 bytes.
 int64_t find_separators(const u8 *data, int64_t size, u8 delimiter, int32_t *separators, int64_t room) {
     int64_t count = 0;
-    uint64_t inside = 0; // all bits set where the next byte lies in quotes
+    uint64_t inside = 0; // all bits are set while the next byte lies in quotes
     u8 tail[64];
     for (int64_t at = 0; at < size; at += 64) {
         const u8 *from = data + at;
@@ -50,11 +51,12 @@ int64_t find_separators(const u8 *data, int64_t size, u8 delimiter, int32_t *sep
     return count;
 }
 
-// The values of `count` lines whose fields end at `separators`, to `rows` from position `at` (where `text_bytes` bytes of
-// users lie before). `base` is added to every offset. Doubtful lines are left out and listed. Returns the rows written.
-int64_t read_rows(const u8 *data, const int32_t *separators, int64_t count, const Columns *columns,
-                  const Geo *geo, const Rows *rows, int64_t at, int64_t text_bytes, int64_t base,
-                  int32_t *doubtful) {
+// Reads `count` lines whose fields end at `separators`, and writes their values to `rows` from position `at` on. The
+// users of the earlier rows take the first `text_bytes` bytes of `rows->users`. The offset of a row is `base` plus the
+// offset of its line in `data`. A doubtful line becomes no row; its number is written to `doubtful`. Returns the number
+// of rows written.
+int64_t read_rows(const u8 *data, const int32_t *separators, int64_t count, const Columns *columns, const Geo *geo,
+                  const Rows *rows, int64_t at, int64_t text_bytes, int64_t base, int32_t *doubtful) {
     int64_t begin = at, doubts = 0, fields = columns->fields;
     Lookups waiting = {.count = 0};
     const u8 *chunk_end = count ? data + separators[count * fields - 1] + 1 : data;

@@ -1,24 +1,26 @@
-// Totals of users and regions, in a hash table that compares the users' bytes themselves.
+// Adds up the watch times and events of each user and region, in a hash table that compares the users' bytes.
 
 #include "common.h"
 
 typedef struct {
     uint64_t hash;
-    int64_t text, micro_minutes, events;
-    int32_t length;
+    int64_t text; // where the user's text begins in the table's texts
+    int64_t micro_minutes, events;
+    int32_t length; // of the user's text
     uint16_t region;
 } Total;
 
 struct Totals {
     Total *totals;
     int64_t count, room;
-    uint32_t *slots; // index of a total, plus one
+    uint32_t *slots; // position of a total, plus one; 0 when the slot is free
     uint64_t slot_mask;
     u8 *texts;
     int64_t text_bytes, text_room;
-    int64_t overflow; // index of a total that passed int64, plus one
+    int64_t overflow; // position of a total whose minutes passed int64, plus one; 0 when there is none
 };
 
+// Frees a table and all that it holds; NULL is allowed.
 void free_totals(Totals *table) {
     if (!table) return;
     free(table->totals);
@@ -27,6 +29,7 @@ void free_totals(Totals *table) {
     free(table);
 }
 
+// Returns an empty table with room for `expected` totals, or NULL when memory runs out.
 Totals *new_totals(int64_t expected) {
     Totals *table = calloc(1, sizeof *table);
     if (!table) return NULL;
@@ -41,10 +44,11 @@ Totals *new_totals(int64_t expected) {
     return NULL;
 }
 
-// So many rows are looked ahead, that the processor fetches from memory for all of them at a time; not where the table
-// is small enough for its cache.
+// The memory for AHEAD rows is fetched at once, because fetching it row by row would make the processor wait for each
+// row. A table with fewer than CACHED_TOTALS totals lies in the processor's cache, so nothing is fetched for it.
 enum { AHEAD = 32, CACHED_TOTALS = 1 << 15 };
 
+// Doubles the room for totals. Returns false when memory runs out.
 static bool grow_totals(Totals *table) {
     Total *totals = realloc(table->totals, (size_t)table->room * 2 * sizeof(Total));
     if (!totals) return false;
@@ -63,6 +67,7 @@ static bool grow_totals(Totals *table) {
     return true;
 }
 
+// Appends a user's text to the texts. Returns false when memory runs out.
 static bool add_text(Totals *table, const u8 *text, int64_t length) {
     if (table->text_bytes + length > table->text_room) {
         int64_t room = 2 * table->text_room + length;
@@ -75,6 +80,8 @@ static bool add_text(Totals *table, const u8 *text, int64_t length) {
     return true;
 }
 
+// Prefetches the slots of `count` hashes, then their totals, then the totals' texts: each step reads what the step
+// before has fetched.
 static void fetch(const Totals *table, const uint32_t *slots, const uint64_t *hashes, int64_t count) {
     if (table->count < CACHED_TOTALS) return;
     for (int64_t i = 0; i < count; i++) __builtin_prefetch(slots + (hashes[i] & table->slot_mask));
@@ -88,10 +95,10 @@ static void fetch(const Totals *table, const uint32_t *slots, const uint64_t *ha
     }
 }
 
-// What is added to a user's hash, so that the totals of one user do not follow each other.
+// Returns what is added to a user's hash for a region, so that the totals of a user do not collide with each other.
 static inline uint64_t of_region(uint16_t region) { return region * UINT64_C(0x9E3779B97F4A7C15); }
 
-// The hashes by which the totals of the next rows are found, AHEAD at most.
+// Computes the hashes of the next rows, at most AHEAD, and prefetches the memory that find_total reads for them.
 static void look_ahead(const Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
                        int64_t count, uint64_t *hashes) {
     count = count < AHEAD ? count : AHEAD;
@@ -100,7 +107,8 @@ static void look_ahead(const Totals *table, const u8 *texts, const int64_t *boun
     fetch(table, table->slots, hashes, count);
 }
 
-// The total of a user and region, a new one where there is none; NULL where memory is short.
+// Returns the total of a user and region, and adds an empty one when there is none. Returns NULL when memory runs out
+// or the table has as many totals as its slots can number.
 static inline Total *find_total(Totals *table, const u8 *text, int64_t length, uint16_t region, uint64_t hash) {
     uint64_t slot = hash & table->slot_mask;
     for (; table->slots[slot]; slot = (slot + 1) & table->slot_mask) {
@@ -120,14 +128,16 @@ static inline Total *find_total(Totals *table, const u8 *text, int64_t length, u
     return total;
 }
 
+// Adds minutes and events to a total, and notes the total when its minutes pass int64.
 static inline void add_to(Totals *table, Total *total, int64_t micro_minutes, int64_t events) {
     if (__builtin_add_overflow(total->micro_minutes, micro_minutes, &total->micro_minutes))
         table->overflow = total - table->totals + 1;
     total->events += events;
 }
 
-// Add rows, `sign` (1 or -1) times: `bounds` are the count + 1 bounds of their users in `texts`; rows with a mark in
-// `skipped` are left out. Returns the number of totals, or -1 where memory is short.
+// Adds `count` rows (`sign` 1) or subtracts them (`sign` -1). A row counts as one event with its minutes; a row with a
+// mark in `skipped` is left out. The user of a row has the bytes from bounds[row] to bounds[row + 1] of `texts`.
+// Returns the number of totals in the table, or -1 when a new total finds no room.
 int64_t add_rows(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
                  const int64_t *micro_minutes, const u8 *skipped, int64_t sign, int64_t count) {
     uint64_t hashes[AHEAD];
@@ -142,7 +152,8 @@ int64_t add_rows(Totals *table, const u8 *texts, const int64_t *bounds, const ui
     return table->count;
 }
 
-// The same for totals of earlier rows.
+// Adds `count` totals of earlier rows to the table. The user of total i has the bytes from bounds[i] to bounds[i + 1]
+// of `texts`. Returns the number of totals in the table, or -1 when a new total finds no room.
 int64_t add_totals(Totals *table, const u8 *texts, const int64_t *bounds, const uint16_t *region,
                    const int64_t *micro_minutes, const int64_t *events, int64_t count) {
     uint64_t hashes[AHEAD];
@@ -156,8 +167,10 @@ int64_t add_totals(Totals *table, const u8 *texts, const int64_t *bounds, const 
     return table->count;
 }
 
+// Returns the number of bytes for which `texts` of read_totals must have room.
 int64_t totals_text_bytes(const Totals *table) { return table->text_bytes; }
 
+// Returns the number of users who have totals with events, or -1 when memory runs out.
 static int64_t count_users(const Totals *table) {
     uint32_t *slots = calloc(table->slot_mask + 1, sizeof(uint32_t));
     int64_t users = 0;
@@ -165,9 +178,9 @@ static int64_t count_users(const Totals *table) {
     for (int64_t i = 0; slots && i < table->count; i++) {
         const Total *total = table->totals + i;
         if (i % AHEAD == 0) {
-            int64_t some = table->count - i < AHEAD ? table->count - i : AHEAD;
-            for (int64_t j = 0; j < some; j++) hashes[j] = total[j].hash - of_region(total[j].region);
-            fetch(table, slots, hashes, some);
+            int64_t ahead = table->count - i < AHEAD ? table->count - i : AHEAD;
+            for (int64_t j = 0; j < ahead; j++) hashes[j] = total[j].hash - of_region(total[j].region);
+            fetch(table, slots, hashes, ahead);
         }
         if (!total->events) continue;
         const u8 *text = table->texts + total->text;
@@ -185,12 +198,14 @@ static int64_t count_users(const Totals *table) {
     return done ? users : -1;
 }
 
-// Write out all totals that have events, in order of region and of their first rows within it, with the bounds of their
-// users. `found`: how many these are, of how many users (-1 where memory is short), and the place of one that passed
-// int64, or -1.
+// Writes all totals that have events, in order of region and, within a region, in the order in which they were added.
+// The user of total i has the bytes from bounds[i] to bounds[i + 1] of `texts`. Three numbers are written to `found`:
+// the number of totals, the number of their users (-1 when memory ran out), and the position of a total whose minutes
+// passed int64 (-1 when there is none).
 void read_totals(const Totals *table, u8 *texts, int64_t *bounds, uint16_t *region, int64_t *micro_minutes,
                  int64_t *events, int64_t *found) {
-    int64_t *next = calloc(UINT16_MAX + 2, sizeof(int64_t)), *order = malloc((size_t)table->count * sizeof(int64_t) + 1);
+    int64_t *next = calloc(UINT16_MAX + 2, sizeof(int64_t));
+    int64_t *order = malloc((size_t)table->count * sizeof(int64_t) + 1);
     found[0] = 0, found[1] = next && order ? count_users(table) : -1, found[2] = -1;
     if (next && order) {
         for (int64_t i = 0; i < table->count; i++)

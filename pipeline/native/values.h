@@ -1,32 +1,19 @@
-// Values of fields: watch times, timestamps and texts that may be blank.
+// Reads the values of fields: watch times and timestamps, and whether a text may be blank.
+//
+// A function returns false for every text that is not in a plain form; the rules in values.py then judge the text.
 
 #pragma once
 
 #include "common.h"
 
 static const int64_t MICRO = 1000000, MAX_MICRO = 1000000000LL * 1000000;
-static const int64_t POWER[19] = {1,
-                                  10,
-                                  100,
-                                  1000,
-                                  10000,
-                                  100000,
-                                  1000000,
-                                  10000000,
-                                  100000000,
-                                  1000000000,
-                                  10000000000,
-                                  100000000000,
-                                  1000000000000,
-                                  10000000000000,
-                                  100000000000000,
-                                  1000000000000000,
-                                  10000000000000000,
-                                  100000000000000000,
-                                  1000000000000000000};
+static const int64_t POWER[19] = {
+    1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000, 100000000000, 1000000000000,
+    10000000000000, 100000000000000, 1000000000000000, 10000000000000000, 100000000000000000, 1000000000000000000};
 
-// One to eight characters, digits and at most one point, without branches on them. Reads the eight bytes that end with
-// the text. False where that is not all there is to it.
+// Reads a watch time of one to eight characters: digits and at most one point. It branches on no digit, because the
+// processor cannot predict digits. It reads the eight bytes that end with the text, so the chunk must have as many.
+// Returns false for any other text, and for seven fractional digits, which have to be rounded.
 static bool read_short_time(const u8 *text, int32_t length, int64_t *micro) {
     uint64_t word;
     memcpy(&word, text + length - 8, sizeof word); // the last character is the highest byte (little-endian)
@@ -46,12 +33,14 @@ static bool read_short_time(const u8 *text, int32_t length, int64_t *micro) {
     digits = digits * 10 + (digits >> 8);
     digits = ((digits & 0x000000FF000000FFULL) * 0x000F424000000064ULL +
               (digits >> 16 & 0x000000FF000000FFULL) * 0x0000271000000001ULL) >> 32;
-    if (fraction > 6) return false; // to be rounded
+    if (fraction > 6) return false;
     *micro = (int64_t)digits * POWER[6 - fraction];
     return true;
 }
 
-// Digits with at most one point, exact, rounded half-even; false where another must judge the text.
+// Reads a watch time of digits and at most one point exactly and rounds it half-even to micro-minutes. Returns false
+// for any other text, and for a time that is beyond MAX_MICRO or has too many digits to be exact. Nothing before
+// `chunk` is read.
 static bool read_watch_time(const u8 *chunk, const u8 *text, int32_t length, int64_t *micro) {
     if (length > 0 && length <= 8 && text + length - chunk >= 8 && read_short_time(text, length, micro)) return true;
     int64_t number = 0;
@@ -83,6 +72,7 @@ static bool read_watch_time(const u8 *chunk, const u8 *text, int32_t length, int
     return *micro <= MAX_MICRO;
 }
 
+// Reads exactly `count` digits. Returns false when one of the characters is no digit.
 static bool read_digits(const u8 *text, int count, int *value) {
     *value = 0;
     for (int i = 0; i < count; i++) {
@@ -93,7 +83,8 @@ static bool read_digits(const u8 *text, int count, int *value) {
     return true;
 }
 
-// YYYY-MM-DD, T or a space, HH:MM:SS, up to six digits after a point, Z or a zone or none; microseconds since 1970 UTC.
+// Reads a timestamp as microseconds since 1970 UTC: YYYY-MM-DD, a T or a space, HH:MM:SS, perhaps a point with one to
+// six digits, and perhaps a zone, Z or +HH:MM or -HH:MM; without a zone the time is UTC. Returns false for other texts.
 static bool read_timestamp(const u8 *text, int32_t length, int64_t *micros) {
     static const u8 DAYS[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int year, month, day, hour, minute, second;
@@ -126,15 +117,15 @@ static bool read_timestamp(const u8 *text, int32_t length, int64_t *micros) {
         p = end;
     }
     if (p != end) return false;
-    int shifted = month > 2 ? month - 3 : month + 9; // years from March, so that the leap day is the last
+    int shifted = month > 2 ? month - 3 : month + 9; // the year begins in March, so that the leap day is its last day
     int64_t y = year - (month <= 2), era = y / 400, of_era = y % 400;
     int64_t days = era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + (153 * shifted + 2) / 5 + day - 1 - 719468;
     *micros = (days * 86400 + hour * 3600 + minute * 60 + second - zone) * MICRO + fraction;
     return true;
 }
 
-// Whether a text may be blank: it is empty, or begins with white space (any of Unicode's), a control character or a
-// byte-order mark.
+// Tells whether a text may be blank: whether it is empty or begins with white space (as Unicode defines it), a control
+// character or a byte-order mark.
 static bool may_be_blank(const u8 *text, int32_t length) {
     if (length == 0 || text[0] <= ' ') return true;
     if (text[0] < 0x80 || length < 2) return text[0] == 0x7F;
