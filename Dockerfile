@@ -1,4 +1,4 @@
-# docker build --build-arg UID="$(id -u)" -t logmill .
+# docker build --build-arg UID="$(id -u)" --build-arg COMMIT="$(git rev-parse --short HEAD)" -t logmill .
 # mkdir -p data && docker run --rm -v "$PWD/data:/data" logmill
 #
 # Bookworm, because it is the Debian release that has Java 17.
@@ -11,11 +11,15 @@ RUN apt-get update \
 COPY requirements.txt /app/
 RUN pip install --no-cache-dir -r /app/requirements.txt
 
-COPY LICENSE NOTICE main.py config.py /app/
+COPY LICENSE NOTICE pyproject.toml main.py config.py /app/
 COPY cli /app/cli
 COPY data_generator /app/data_generator
 COPY pipeline /app/pipeline
 COPY utils /app/utils
+
+# What --version shows; the image holds no repository.
+ARG COMMIT=
+RUN [ -z "$COMMIT" ] || echo "$COMMIT" > /app/COMMIT
 
 # Whoever builds the image owns what it writes into a mounted folder. Spark needs a user that has a name.
 ARG UID=1000

@@ -40,6 +40,10 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
     LOG.begin(as_json=_asks_for_json(argv))
     try:
         arguments = parse_arguments(argv)
+        if arguments.show_version:
+            from cli.version import show_version
+
+            return show_version(answer)
         config = load_config(arguments.settings, os.environ, arguments.config)
         engine, output = config.ENGINE, config.OUTPUT_DIR
         LOG.begin(as_json=config.LOG_FORMAT == "json")

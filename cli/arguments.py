@@ -5,11 +5,12 @@ import argparse
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
 from cli.commands import COMMANDS
-from cli.options import COMMON
+from cli.options import COMMON, SHOW_VERSION
 from pipeline.errors import ConfigError
 from pipeline.planning.run_settings import NO_OPTIONS, RunOptions
 
@@ -35,6 +36,7 @@ class Arguments:
     json: bool = False
     quiet: bool = False
     debug: bool = False
+    show_version: bool = False
     generate_into: str | None = None
     options: RunOptions = NO_OPTIONS
     dry_run: bool = False
@@ -64,6 +66,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         close = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"Did you mean {close[0]}?" if close else "See: python main.py --help"
         raise ConfigError(f"unknown command {command!r}: expected {' or '.join(COMMANDS)}. {hint}")
+    if SHOW_VERSION.name in takewhile(lambda word: word != "--", rest):  # needs nothing else that the command requires
+        return Arguments(command=command, settings={}, show_version=True)
     given = vars(make_parser(command).parse_args(rest))
     asked = {field.name: given.pop(field.name) for field in fields(RunOptions) if field.name in given}
     if "replay" in asked:

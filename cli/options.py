@@ -33,7 +33,8 @@ CONFIG = Option("--config", "TOML file with settings", "FILE", more={"type": Pat
 QUIET = Option("--quiet", "no progress and no summary, errors only")
 DEBUG = Option("--debug", "show the traceback of an error")
 LOG_FORMAT = Option("--log-format", "messages on stderr: text, or json (an object a line)", "NAME", "LOG_FORMAT")
-COMMON = CONFIG, QUIET, DEBUG, LOG_FORMAT
+SHOW_VERSION = Option("--version", "show versions and commit, and do nothing else", more={"dest": "show_version"})
+COMMON = CONFIG, QUIET, DEBUG, LOG_FORMAT, SHOW_VERSION
 """Every command has these, as its last."""
 JSON = Option("--json", "one JSON object on stdout, also on failure")
 

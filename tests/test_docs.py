@@ -11,6 +11,7 @@ import pytest
 
 from cli.arguments import EXIT_CODES, make_parser, parse_arguments
 from cli.commands import COMMANDS
+from cli.version import program_version
 from config import Config, load_config
 from pipeline.inspection.views import VIEWS
 from scripts import document_commands
@@ -162,6 +163,12 @@ def test_the_image_is_not_run_by_root_and_can_find_its_java() -> None:
     if "Candidate:" not in shown.stdout:
         pytest.skip("this machine has no package lists")
     assert "Candidate: 17." in shown.stdout
+
+
+def test_the_changelog_tells_of_the_version_that_pyproject_states() -> None:
+    newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert newest
+    assert newest[1] == program_version()
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in ROOT.glob("requirements*.txt")))
