@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	echo python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check
+INSTALL := $(BIN)/python -m scripts.install
 ARGS ?=
 PYTEST_ARGS ?=
 FUZZ_MINUTES ?= 60
@@ -56,16 +56,15 @@ clean:
 
 # A stamp per list of requirements: pip runs only when a list changed.
 $(VENV)/.installed: requirements.txt | $(BIN)/python
-	@echo "Installing what Logmill needs (once; a minute or two) ..."
-	$(PIP) -r requirements.txt
+	@$(INSTALL) requirements.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	$(PIP) -r requirements-dev.txt
+	@$(INSTALL) requirements-dev.txt
 	@touch $@
 
 $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed-dev
-	$(PIP) -r requirements-bench.txt
+	@$(INSTALL) requirements-bench.txt
 	@touch $@
 
 $(BIN)/python:
@@ -75,5 +74,6 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); Logmill needs Python 3.11 or later." \
 			"Install one and name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Making a virtual environment in $(VENV) with $$($(PYTHON) --version) ..." >&2
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "error: $(PYTHON) cannot make a virtual environment. Debian and Ubuntu: apt install python3-venv." >&2; exit 1; }
