@@ -34,8 +34,8 @@ def make_repository(folder: Path) -> str:
     identity = ["-c", "user.name=x", "-c", "user.email=x@y"]
     for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
         subprocess.run(["git", "-C", folder, *command], check=True, capture_output=True)
-    shown = subprocess.run(["git", "-C", folder, "rev-parse", "--short", "HEAD"], check=True, capture_output=True)
-    return shown.stdout.decode().strip()
+    named = subprocess.run(["git", "-C", folder, "rev-parse", "--short", "HEAD"], check=True, capture_output=True)
+    return named.stdout.decode().strip()
 
 
 @pytest.fixture

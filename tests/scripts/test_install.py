@@ -72,8 +72,8 @@ def test_a_failure_of_pip_is_that_of_make_and_says_what_to_do(
     requirements: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert install.install(requirements, pip("", 2)) == 2
-    *_, shown, advice = capfd.readouterr().err.splitlines()
-    assert shown == "ERROR: x"
+    *_, error, advice = capfd.readouterr().err.splitlines()
+    assert error == "ERROR: x"
     assert advice.startswith(f"error: pip could not install {requirements}, see above and {install.LOG}.")
 
 
