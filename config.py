@@ -7,7 +7,6 @@ here. The first of these that names a setting wins. ``python config.py`` lists t
 
 # ruff: noqa: RUF009 - setting() makes a dataclass field, not a default that instances would share.
 
-import itertools
 import re
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from pipeline.errors import ConfigError
+from pipeline.folder_settings import check_folders
 from pipeline.privacy import KEY_VARIABLE, MIN_KEY_BYTES
 from pipeline.quality import Gate, Rule, gates, rules
 from utils.metrics import total_memory, usable_cores
@@ -219,11 +219,9 @@ class Config:
             for name, value in read_settings(self, values, lambda _: "in config.py").items():
                 object.__setattr__(self, name, value)
             self._check_columns()
-            self._check_folders()
+            check_folders(self.INPUT_DIR, self.INTERMEDIATE_DIR, self.OUTPUT_DIR)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        except (OSError, RuntimeError) as error:
-            raise ConfigError(f"INPUT_DIR, INTERMEDIATE_DIR or OUTPUT_DIR is no usable path: {error}.") from None
         if self.SPARK_MASTER and not _is_master(self.SPARK_MASTER):
             raise ConfigError(f"SPARK_MASTER is {self.SPARK_MASTER!r}: expected {_SPARK_MASTER}.")
 
@@ -249,26 +247,6 @@ class Config:
                         "expected different names. Remove it from one of them."
                     )
                 owners[name] = setting_name
-
-    def _check_folders(self) -> None:
-        """The three folders lie apart, so that no run reads or removes what it should not."""
-        output = _absolute(self.OUTPUT_DIR)
-        written = {
-            "INTERMEDIATE_DIR": [_absolute(self.INTERMEDIATE_DIR)],
-            "OUTPUT_DIR": [output, Path(f"{output}.versions")],
-        }
-        for name, folders in written.items():
-            if any(_reads_from(self.INPUT_DIR, folder) for folder in folders):
-                self._refuse_overlap("INPUT_DIR", name)
-        (intermediate,) = written["INTERMEDIATE_DIR"]
-        if any(_contains(intermediate, folder) or _contains(folder, intermediate) for folder in written["OUTPUT_DIR"]):
-            self._refuse_overlap("INTERMEDIATE_DIR", "OUTPUT_DIR")
-
-    def _refuse_overlap(self, first: str, second: str) -> None:
-        raise ValueError(
-            f"{first} ({getattr(self, first)!r}) and {second} ({getattr(self, second)!r}) overlap: expected folders "
-            "of which none contains another. Choose another folder for one of them."
-        )
 
 
 def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path: Path | None) -> Config:
@@ -324,34 +302,6 @@ def _read_toml(path: Path) -> dict[str, object]:
             raise ConfigError(f"{name} is set twice in {path}, in capitals and in small letters. Remove one.")
         values[name] = value
     return values
-
-
-def _absolute(path: str) -> Path:
-    """Links in the parents are followed; the last part is not, because OUTPUT_DIR itself is a link."""
-    whole = Path(path).absolute()
-    return whole.resolve() if whole.name == ".." else whole.parent.resolve() / whole.name
-
-
-def _reads_from(source: str, folder: Path) -> bool:
-    """Whether an input lies in a folder that the program writes, or holds it.
-
-    A glob may hold it unless it is recursive: ``*.csv`` does not look into folders.
-    """
-    whole = Path(source)
-    if whole.exists() or not _has_pattern(source):
-        place = whole.resolve()
-        return _contains(folder, place) or _contains(place, folder)
-    fixed = list(itertools.takewhile(lambda part: not _has_pattern(part), whole.parts))
-    place = Path(*fixed).resolve()
-    return _contains(folder, place) or ("**" in whole.parts and _contains(place, folder))
-
-
-def _has_pattern(path: str) -> bool:
-    return any(character in path for character in "*?[")
-
-
-def _contains(folder: Path, other: Path) -> bool:
-    return other.is_relative_to(folder)
 
 
 def _is_master(address: str) -> bool:
