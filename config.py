@@ -8,9 +8,8 @@ here. The first of these that names a setting wins. ``python config.py`` lists t
 # ruff: noqa: RUF009 - setting() makes a dataclass field, not a default that instances would share.
 
 import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -26,6 +25,7 @@ from utils.settings import (
     integer,
     names,
     read_settings,
+    read_sources,
     setting,
     setting_from,
     share,
@@ -69,14 +69,13 @@ class Config:
 
     # fmt: off
     # Where the data lies
-    INPUT_DIR: str = setting("pipeline_data/input_logs", text(), unit="path",
+    INPUT_DIR: str = setting("pipeline_data/input_logs", text(), unit="path", option="--input",
         meaning="The activity logs: a folder, a file or a glob.", change="Your logs lie elsewhere.")
-    INTERMEDIATE_DIR: str = setting("pipeline_data/intermediate", text(), unit="path",
+    INTERMEDIATE_DIR: str = setting("pipeline_data/intermediate", text(), unit="path", option="--intermediate",
         meaning="Files between the phases.", change="Another disk is faster or has more room.")
-    OUTPUT_DIR: str = setting("pipeline_data/output", text(), unit="path",
+    OUTPUT_DIR: str = setting("pipeline_data/output", text(), unit="path", option="--output",
         meaning="The published result: a link that always shows one complete version.",
         change="Readers expect it elsewhere.")
-    INPUT_NAMED: bool = False  # whether the user named an input; set by load_config
 
     # What a run may take of the machine
     PREPROCESSING_WORKERS: int = setting_from(default_workers, integer(1, 256), unit="processes", option="--workers",
@@ -213,10 +212,13 @@ class Config:
         meaning="The same seed gives the same bytes.", change="You want other data.")
     # fmt: on
 
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Where each value came from that is no default, as ``environment, LOGMILL_INPUT_DIR``."""
+
     def __post_init__(self) -> None:
         try:
             values = {name: getattr(self, name) for name in declared(self)}
-            for name, value in read_settings(self, values, lambda _: "in config.py").items():
+            for name, value in read_settings(self, values, dict.fromkeys(values, "in config.py")).items():
                 object.__setattr__(self, name, value)
             self._check_columns()
             check_folders(self.INPUT_DIR, self.INTERMEDIATE_DIR, self.OUTPUT_DIR)
@@ -260,48 +262,16 @@ def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path
     Raises:
         ConfigError: an unknown name, a value that is not allowed, an unreadable file; the message names where.
     """
-    given = {name: value for name, value in cli.items() if value is not None}
-    variables = {
-        name.removeprefix(ENVIRONMENT_PREFIX): value
-        for name, value in environ.items()
-        if name.startswith(ENVIRONMENT_PREFIX) and name != KEY_VARIABLE  # a secret, so no setting
-    }
-    fields = declared(Config)
-
-    def option(name: str) -> str:
-        known = fields[name].metadata["option"] if name in fields else None
-        return f"from the command line, {known}" if known else "from the command line"
-
+    variables = {name: value for name, value in environ.items() if name != KEY_VARIABLE}  # a secret, so no setting
     try:
-        values = {
-            **(read_settings(Config, _read_toml(toml_path), lambda _: f"from {toml_path}") if toml_path else {}),
-            **read_settings(Config, variables, lambda name: f"from the environment, {ENVIRONMENT_PREFIX}{name}"),
-            **read_settings(Config, given, option),
-        }
+        values, origins = read_sources(Config, cli, variables, ENVIRONMENT_PREFIX, toml_path)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    config = Config(**values, INPUT_NAMED="INPUT_DIR" in values)
+    config = Config(**values, origins=origins)
     for name, path in (("GEO_DATABASE", config.GEO_DATABASE), ("GEO_REGIONS", config.GEO_REGIONS)):
         if path and not Path(path).is_file():
             raise ConfigError(f"{name} is {path!r}: expected an existing file, found none. Check the path.")
     return config
-
-
-def _read_toml(path: Path) -> dict[str, object]:
-    """Values by setting name; ``ENGINE`` and ``engine`` are the same setting."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}. Name an existing TOML file with --config.") from None
-    except ValueError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}. Correct it there.") from None
-    values: dict[str, object] = {}
-    for key, value in table.items():
-        name = key.upper() if key.islower() else key
-        if name in values:
-            raise ConfigError(f"{name} is set twice in {path}, in capitals and in small letters. Remove one.")
-        values[name] = value
-    return values
 
 
 def _is_master(address: str) -> bool:
@@ -312,9 +282,9 @@ def describe_settings() -> str:
     """Every setting with its default here, unit, meaning and when to change it, as text."""
     config = Config()
     return "\n".join(
-        f"{name} = {getattr(config, name)!r}  [{field.metadata['unit']}: {field.metadata['kind'].expected}]\n"
-        f"    {field.metadata['meaning']} Change it when: {field.metadata['change']}"
-        for name, field in declared(Config).items()
+        f"{name} = {getattr(config, name)!r}  [{about.metadata['unit']}: {about.metadata['kind'].expected}]\n"
+        f"    {about.metadata['meaning']} Change it when: {about.metadata['change']}"
+        for name, about in declared(Config).items()
     )
 
 

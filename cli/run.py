@@ -54,7 +54,7 @@ def show_plan(arguments: Arguments, config: Config, answer: Answer) -> int:
 def lacks_input(config: Config) -> bool:
     """Whether nobody named an input and the default folder is missing or empty (hidden files and old truths aside)."""
     folder = Path(config.INPUT_DIR)
-    if config.INPUT_NAMED:
+    if "INPUT_DIR" in config.origins:
         return False
     if not folder.exists():
         return not folder.is_symlink()

@@ -1,6 +1,7 @@
 """Every setting: default, documentation, allowed and refused values, precedence, and the messages of errors."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -178,14 +179,13 @@ def test_every_setting_is_documented_and_tested() -> None:
         assert f"{name} = " in listing
     assert set(VALID) | {"GEO_DATABASE", "GEO_REGIONS"} == set(fields)
     assert set(INVALID) == set(fields)
-    assert set(Config.__dataclass_fields__) - set(fields) == {"INPUT_NAMED"}
+    assert set(Config.__dataclass_fields__) - set(fields) == {"origins"}
 
 
-def test_defaults_are_valid_and_a_config_pickles() -> None:
+def test_defaults_are_valid() -> None:
     config = load_config({}, {}, None)
     assert config == Config()
-    assert not config.INPUT_NAMED
-    assert pickle.loads(pickle.dumps(config)) == config
+    assert config.origins == {}
     assert config.PREPROCESSING_WORKERS >= 1
     assert config.MEMORY_LIMIT >= 10**9
 
@@ -224,26 +224,37 @@ def test_the_nearer_source_wins(tmp_path: Path) -> None:
     assert (config.PREPROCESSING_WORKERS, config.ENGINE, config.KEEP_VERSIONS) == (5, "polars", 7)
 
 
-@pytest.mark.parametrize("source", ["cli", "env", "toml"])
-def test_a_named_input_is_noticed_wherever_it_is_named(source: str, tmp_path: Path) -> None:
+def test_where_each_value_came_from(tmp_path: Path) -> None:
     toml = tmp_path / "logmill.toml"
-    toml.write_text("INPUT_DIR = 'logs'\n")
-    config = load_config(
-        {"INPUT_DIR": "logs"} if source == "cli" else {},
-        {"LOGMILL_INPUT_DIR": "logs"} if source == "env" else {},
-        toml if source == "toml" else None,
-    )
-    assert config.INPUT_NAMED
-    assert config.INPUT_DIR == "logs"
+    toml.write_text("input_dir = 'logs'\nKEEP_VERSIONS = 7\nBUCKETS = 4\n")
+    environ = {"LOGMILL_INPUT_DIR": "logs", "LOGMILL_BUCKETS": "8"}
+    cli = {"INPUT_DIR": "logs", "SPARK_UI": "yes", "ENGINE": None}
+    assert load_config({}, {}, toml).origins == dict.fromkeys(("INPUT_DIR", "KEEP_VERSIONS", "BUCKETS"), str(toml))
+    config = load_config(cli, environ, toml)
+    assert config.origins == {
+        "INPUT_DIR": "command line, --input",
+        "SPARK_UI": "command line",
+        "BUCKETS": "environment, LOGMILL_BUCKETS",
+        "KEEP_VERSIONS": str(toml),
+    }
+    assert load_config({}, environ, None).origins["INPUT_DIR"] == "environment, LOGMILL_INPUT_DIR"
+
+
+def test_origins_travel_with_a_config_and_make_no_difference() -> None:
+    config = load_config({"INPUT_DIR": "logs"}, {}, None)
+    copy = pickle.loads(pickle.dumps(replace(config, BUCKETS=8)))
+    assert copy.origins == config.origins
+    assert (config, hash(config)) == (Config(INPUT_DIR="logs"), hash(Config(INPUT_DIR="logs")))
 
 
 def test_errors_name_where_the_value_came_from(tmp_path: Path) -> None:
     toml = tmp_path / "logmill.toml"
     toml.write_text("SPARK_UI = 'maybe'\n")
     for cli, environ, path, origin in [
-        ({"PREPROCESSING_WORKERS": "x"}, {}, None, "command line, --workers"),
-        ({}, {"LOGMILL_BUCKETS": "x"}, None, "environment, LOGMILL_BUCKETS"),
-        ({}, {}, toml, "logmill.toml"),
+        ({"PREPROCESSING_WORKERS": "x"}, {}, None, r"\(from the command line, --workers\)"),
+        ({"SPARK_UI": "x"}, {}, None, r"\(from the command line\)"),
+        ({}, {"LOGMILL_BUCKETS": "x"}, None, r"\(from the environment, LOGMILL_BUCKETS\)"),
+        ({}, {}, toml, r"\(from /.*logmill.toml\)"),
     ]:
         with pytest.raises(ConfigError, match=origin):
             load_config(cli, environ, path)
@@ -256,6 +267,7 @@ def test_errors_name_where_the_value_came_from(tmp_path: Path) -> None:
     [
         ({"LOGMILL_ENGIN": "spark"}, "", "'ENGIN'.*LOGMILL_ENGIN.*did you mean ENGINE"),
         ({"LOGMILL_": "spark"}, "", "unknown setting ''"),
+        ({"LOGMILL_ORIGINS": "1"}, "", "unknown setting 'ORIGINS'"),
         ({"LOGMILL_INPUT_NAMED": "1"}, "", "unknown setting 'INPUT_NAMED'"),
         ({}, "work_ers = 3", "unknown setting 'WORK_ERS'.*logmill.toml"),
         ({}, "Engine = 'spark'", "unknown setting 'Engine'.*did you mean"),

@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from utils.units import format_size, parse_size
@@ -58,16 +59,69 @@ def read_setting(field: dataclasses.Field[Any], raw: object, origin: str) -> Any
         raise ValueError(f"{field.name} is {shown} ({origin}): expected {kind.expected}. Correct it there.") from None
 
 
-def read_settings(owner: Any, raw: Mapping[str, object], origin: Callable[[str], str]) -> dict[str, Any]:
-    """Values of the settings named in ``raw``; ValueError for an unknown name (with the closest) or a bad value."""
+def read_settings(owner: Any, raw: Mapping[str, object], origins: Mapping[str, str]) -> dict[str, Any]:
+    """Values of the settings named in ``raw``, each of which came from its place in ``origins``.
+
+    Raises ValueError for an unknown name (with the closest) or a value that is not allowed.
+    """
     fields = declared(owner)
     values = {}
     for name, value in raw.items():
         if name not in fields:
             close = difflib.get_close_matches(name.upper(), fields, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
-            raise ValueError(f"unknown setting {name!r} ({origin(name)}): {hint}All settings are listed in config.py.")
-        values[name] = read_setting(fields[name], value, origin(name))
+            raise ValueError(f"unknown setting {name!r} ({origins[name]}): {hint}All settings are listed in config.py.")
+        values[name] = read_setting(fields[name], value, origins[name])
+    return values
+
+
+def read_sources(
+    owner: Any, cli: Mapping[str, object], environ: Mapping[str, str], prefix: str, toml: Path | None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """(values by setting, where each came from): the command line wins over the environment, and that over the file.
+
+    Args:
+        owner: the dataclass that declares the settings.
+        cli: raw values by setting; None means that the option was not given.
+        environ: variables; those that begin with ``prefix`` are settings.
+        toml: a TOML file, or None.
+
+    Raises:
+        ValueError: an unknown name, a value that is not allowed, an unreadable file; the message names where.
+    """
+    options = {name: field.metadata["option"] for name, field in declared(owner).items()}
+    file = read_toml(toml) if toml else {}
+    variables = {name.removeprefix(prefix): value for name, value in environ.items() if name.startswith(prefix)}
+    given = {name: value for name, value in cli.items() if value is not None}
+    sources: list[tuple[Mapping[str, object], str, dict[str, str]]] = [
+        (file, "from", {name: str(toml) for name in file}),
+        (variables, "from the", {name: f"environment, {prefix}{name}" for name in variables}),
+        (given, "from the", {name: ", ".join(filter(None, ["command line", options.get(name)])) for name in given}),
+    ]
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for raw, preposition, places in sources:
+        values |= read_settings(owner, raw, {name: f"{preposition} {place}" for name, place in places.items()})
+        origins |= places
+    return values, origins
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """Values by setting; ``ENGINE`` and ``engine`` are the same setting. ValueError for a file that is not valid."""
+    import tomllib  # most runs have no such file
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}. Name an existing TOML file with --config.") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}. Correct it there.") from None
+    values: dict[str, object] = {}
+    for key, value in table.items():
+        name = key.upper() if key.islower() else key
+        if name in values:
+            raise ValueError(f"{name} is set twice in {path}, in capitals and in small letters. Remove one.")
+        values[name] = value
     return values
 
 

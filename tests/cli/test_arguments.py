@@ -6,6 +6,7 @@ import pytest
 
 from cli.arguments import Arguments, make_parser, parse_arguments
 from cli.commands import COMMANDS
+from cli.options import COMMON
 from config import Config
 from pipeline.errors import ConfigError
 from pipeline.planning.run_settings import RunOptions
@@ -112,6 +113,12 @@ def test_wrong_usage_is_a_configuration_error(line: str, message: str) -> None:
 def test_options_override_settings_that_exist_or_have_a_field(command: str) -> None:
     known = {field.name for cls in (Arguments, RunOptions) for field in fields(cls)} | set(declared(Config))
     assert {action.dest for action in make_parser(command)._actions} <= known | {"help"}
+
+
+def test_settings_name_the_options_that_override_them() -> None:
+    named = {option.setting: option.name for command in COMMANDS.values() for option in (*command.options, *COMMON)}
+    for name, field in declared(Config).items():
+        assert field.metadata["option"] == named.get(name), name
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -94,7 +94,7 @@ def test_only_an_unnamed_empty_input_is_filled(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     config = Config(INPUT_DIR=str(folder))
     assert lacks_input(config)
-    assert not lacks_input(replace(config, INPUT_NAMED=True))
+    assert not lacks_input(replace(config, origins={"INPUT_DIR": "command line, --input"}))
     folder.mkdir()
     for name in (".gitkeep", "truth.json"):
         (folder / name).touch()
