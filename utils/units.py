@@ -1,9 +1,8 @@
 """Sizes as people write and read them. Decimal units are powers of 1000 (GB), binary ones of 1024 (GiB)."""
 
 import re
-from fractions import Fraction
 
-_FACTORS = {"": 1, "b": 1} | {
+_FACTORS: dict[str, int] = {"": 1, "b": 1} | {
     f"{letter}{suffix}": base**power
     for power, letter in enumerate("kmgt", start=1)
     for suffix, base in (("b", 1000), ("ib", 1024))
@@ -20,7 +19,9 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip().lower())
     if match is None or match[2] not in _FACTORS:
         raise ValueError(f"{text!r} is not a size; write it like 8GB, 512MiB or a number of bytes")
-    return int(Fraction(match[1]) * _FACTORS[match[2]])
+    whole, _, decimals = match[1].partition(".")
+    size: int = int(whole + decimals) * _FACTORS[match[2]] // 10 ** len(decimals)
+    return size
 
 
 def format_size(size: float) -> str:
