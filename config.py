@@ -1,11 +1,10 @@
-"""Every tunable of Logmill, in one place: its default, unit, meaning, and when to change it.
+"""Cores and memory come first: lower PREPROCESSING_WORKERS and MEMORY_LIMIT where other programs need the machine, and
+raise MEMORY_LIMIT where it is all yours.
 
-Change a setting where it suits: on the command line (where it has an option), as an environment variable
-(``LOGMILL_ENGINE=polars``), in a TOML file (``ENGINE = "polars"`` or ``engine = "polars"``, given by ``--config``), or
-here. The first of these that names a setting wins. ``python config.py`` lists them all with this machine's defaults.
-"""
-
-# ruff: noqa: RUF009 - setting() makes a dataclass field, not a default that instances would share.
+Every other tunable follows, by owner, with its default, unit, meaning, and when to change it. The first of four places
+that names a setting wins: the command line (where the setting has an option), the environment
+(``LOGMILL_ENGINE=polars``), the TOML file of ``--config`` (``ENGINE = "polars"`` or ``engine = "polars"``), and the
+default in ``config.py``. ``python config.py`` lists all settings with the defaults of the machine."""
 
 import re
 from collections.abc import Mapping
@@ -18,57 +17,34 @@ from pipeline.folder_settings import check_folders
 from pipeline.privacy import KEY_VARIABLE, MIN_KEY_BYTES
 from pipeline.quality import Gate, Rule, gates, rules
 from utils.metrics import total_memory, usable_cores
-from utils.settings import (
-    choice,
-    declared,
-    flag,
-    integer,
-    names,
-    read_settings,
-    read_sources,
-    setting,
-    setting_from,
-    share,
-    size,
-    text,
-)
+from utils.settings import Group, choice, flag, integer, names, read_sources, setting, setting_from, share, size, text
 
+# ruff: noqa: RUF009 - setting() makes a dataclass field, not a default that instances would share.
+# fmt: off
 Engine = Literal["auto", "spark", "polars"]
-SparkPlan = Literal["auto", "kernel", "sql"]
-Keep = Literal["longest", "first", "last"]
-GeoLevel = Literal["region", "country"]
-LogFormat = Literal["text", "json"]
-Codec = Literal["zstd", "snappy", "lz4", "gzip", "none"]
-
-ENVIRONMENT_PREFIX = "LOGMILL_"
-MIN_MEMORY = 1_000_000_000
-"""Below this the interpreter, Polars and one worker with its chunk do not fit with room to spare."""
-
-_SPARK_MASTER = "empty, local[N], spark://host:port, yarn or k8s://..."
-_COLUMN = "Names under which the column is found in a header; the first is its own."
-_RENAMED = "Your logs call the column something else."
-
-
-def default_workers() -> int:
-    """As many worker processes as there are usable cores."""
-    return min(usable_cores(), 256)
-
-
-def default_memory_limit() -> int:
-    """60 % of the memory that this process may use, in bytes: the rest is for the system's file cache."""
-    return max(MIN_MEMORY, total_memory() * 6 // 10)
-
-
-def _power_of_two(number: int) -> bool:
-    return number & (number - 1) == 0
 
 
 @dataclass(frozen=True)
-class Config:
-    """The validated settings of one run. Making one with a value that is not allowed raises ConfigError."""
+class MachineSettings(Group):
+    """Machine and engines.
 
-    # fmt: off
-    # Where the data lies
+    Change cores and memory where other programs need the machine, or where it is all yours: a run takes all usable
+    cores and 60 % of the memory, within the limits of its container. Change ENGINE and the folders to suit the machine.
+    The last four settings are for measurements only.
+    """
+
+    PREPROCESSING_WORKERS: int = setting_from(lambda: min(usable_cores(), 256), integer(1, 256),
+        unit="processes", option="--workers",
+        meaning="Worker processes (default: the usable cores).", change="Other programs need some of the cores.")
+    # Below 1 GB the interpreter, Polars and one worker with its chunk do not fit with room to spare. The 40 % that the
+    # default leaves are for the system's file cache.
+    MEMORY_LIMIT: int = setting_from(lambda: max(10**9, total_memory() * 6 // 10), size(10**9),
+        unit="bytes", option="--memory-limit",
+        meaning="Ceiling for all processes together (default: 60 % of the memory).",
+        change="The machine is shared, or all yours.")
+    ENGINE: Engine = setting("auto", choice(*get_args(Engine)), unit="name", option="--engine",
+        meaning="Who runs Phase 2; auto: Spark where Java or SPARK_MASTER is found, else the embedded engine.",
+        change="polars starts no JVM and is faster on one machine; spark insists on Spark.")
     INPUT_DIR: str = setting("pipeline_data/input_logs", text(), unit="path", option="--input",
         meaning="The activity logs: a folder, a file or a glob.", change="Your logs lie elsewhere.")
     INTERMEDIATE_DIR: str = setting("pipeline_data/intermediate", text(), unit="path", option="--intermediate",
@@ -76,13 +52,6 @@ class Config:
     OUTPUT_DIR: str = setting("pipeline_data/output", text(), unit="path", option="--output",
         meaning="The published result: a link that always shows one complete version.",
         change="Readers expect it elsewhere.")
-
-    # What a run may take of the machine
-    PREPROCESSING_WORKERS: int = setting_from(default_workers, integer(1, 256), unit="processes", option="--workers",
-        meaning="Worker processes (default: the usable cores).", change="Other programs need some of the cores.")
-    MEMORY_LIMIT: int = setting_from(default_memory_limit, size(MIN_MEMORY), unit="bytes", option="--memory-limit",
-        meaning="Ceiling for all processes together (default: 60 % of the memory).",
-        change="The machine is shared, or all yours.")
     COMPILED_PARSER: bool = setting(True, flag(), unit="yes/no",
         meaning="Parse plain chunks by compiled code (built once, into the user's cache); no: Polars parses all.",
         change="Only to compare: the values are equal, reading takes about twice as long.")
@@ -92,13 +61,160 @@ class Config:
     SPLIT_BYTES: int = setting(0, size(64, 2**31, zero=True), unit="bytes",
         meaning="Length of the parts that large files are cut into; 0: chosen from memory and input.",
         change="Only to measure.")
-    BUCKETS: int = setting(0, integer(0, 1024, ", a power of two, or 0", _power_of_two), unit="buckets",
+    BUCKETS: int = setting(0, integer(0, 1024, ", a power of two, or 0", lambda number: number & (number - 1) == 0),
+        unit="buckets",
         meaning="Parts of Phase 2, by user; 0: chosen from memory and input.", change="Only to measure.")
 
-    # The engine of Phase 2
-    ENGINE: Engine = setting("auto", choice(*get_args(Engine)), unit="name", option="--engine",
-        meaning="Who runs Phase 2; auto: Spark where Java or SPARK_MASTER is found, else the embedded engine.",
-        change="polars starts no JVM and is faster on one machine; spark insists on Spark.")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_folders(self.INPUT_DIR, self.INTERMEDIATE_DIR, self.OUTPUT_DIR)
+
+
+Keep = Literal["longest", "first", "last"]
+Codec = Literal["zstd", "snappy", "lz4", "gzip", "none"]
+
+
+@dataclass(frozen=True)
+class ResultSettings(Group):
+    """Meaning of the result.
+
+    Change these settings where your logs differ from the usual (corrected events, long fields), or where readers of the
+    result need another compression or older versions.
+    """
+
+    DEDUPE_KEEP: Keep = setting("longest", choice(*get_args(Keep)), unit="name",
+        meaning="Which content of a log_id wins: the longest watch time, the earliest or the latest timestamp.",
+        change="Your players correct events rather than extend them.")
+    COMPRESSION: Codec = setting("zstd", choice(*get_args(Codec)), unit="codec",
+        meaning="Compression of the output's Parquet files.", change="A reader does not know zstd.")
+    MAX_RECORD_BYTES: int = setting(2**20, size(256, 64 * 2**20), unit="bytes",
+        meaning="Longest record; a quoted field must close within it.", change="Your logs carry longer fields.")
+    MAX_EXPANSION_RATIO: int = setting(100, integer(1, 1_000_000), unit="times",
+        meaning="How much larger than itself a compressed input may become (16 MiB are always allowed).",
+        change="Your logs repeat themselves so much that a harmless file is refused.")
+    KEEP_VERSIONS: int = setting(3, integer(1, 1000), unit="versions",
+        meaning="Published versions that are kept; a run that finds nothing new makes none.",
+        change="You want to go back further, or need the room.")
+
+
+_COLUMN = "Names under which the column is found in a header; the first is its own."
+_RENAMED = "Your logs call the column something else."
+
+
+@dataclass(frozen=True)
+class ColumnSettings(Group):
+    """Columns of the logs.
+
+    Change these settings where headers of your logs have other names than Logmill's own.
+    """
+
+    LOG_ID_COLUMN: tuple[str, ...] = setting(("log_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
+    USER_ID_COLUMN: tuple[str, ...] = setting(("user_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
+    TIMESTAMP_COLUMN: tuple[str, ...] = setting(("timestamp",), names(), unit="names",
+        meaning=_COLUMN, change=_RENAMED)
+    IP_ADDRESS_COLUMN: tuple[str, ...] = setting(("ip_address",), names(), unit="names",
+        meaning=_COLUMN, change=_RENAMED)
+    WATCH_TIME_COLUMN: tuple[str, ...] = setting(("watch_time(min)",), names(), unit="names",
+        meaning=_COLUMN, change=_RENAMED)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        owners: dict[str, str] = {}
+        for column, accepted in self.columns.items():
+            setting_name = f"{column.upper()}_COLUMN"
+            for name in accepted:
+                if name in owners:
+                    raise ValueError(
+                        f"{owners[name]} and {setting_name} both accept the column {name!r}: "
+                        "expected different names. Remove it from one of them."
+                    )
+                owners[name] = setting_name
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Accepted header names by the name that the program uses for the column."""
+        return {
+            "log_id": self.LOG_ID_COLUMN,
+            "user_id": self.USER_ID_COLUMN,
+            "timestamp": self.TIMESTAMP_COLUMN,
+            "ip_address": self.IP_ADDRESS_COLUMN,
+            "watch_time": self.WATCH_TIME_COLUMN,
+        }
+
+
+GeoLevel = Literal["region", "country"]
+
+
+@dataclass(frozen=True)
+class GeographySettings(Group):
+    """Geography.
+
+    Change these settings where you report by country or by regions of your own, or where you have a better database.
+    """
+
+    GEO_DATABASE: str = setting("", text("the path of an MMDB file, or empty", allow_empty=True), unit="path",
+        option="--geo-db",
+        meaning="MMDB file for IP addresses; empty: the table that is shipped.",
+        change="You have a newer or better database.")
+    GEO_LEVEL: GeoLevel = setting("region", choice(*get_args(GeoLevel)), unit="name", option="--geo-level",
+        meaning="Group by continent (or GEO_REGIONS) or by ISO country.", change="You want totals per country.")
+    GEO_REGIONS: str = setting("", text("the path of a file, or empty", allow_empty=True), unit="path",
+        meaning="Your own table of country to region; empty: continents.",
+        change="You report by, say, EMEA, APAC and AMER.")
+
+
+@dataclass(frozen=True)
+class PrivacySettings(Group):
+    """Privacy.
+
+    Whoever answers for personal data decides on these settings, before a first run writes any.
+    """
+
+    QUARANTINE_RETENTION_DAYS: int = setting(30, integer(1, 36_500), unit="days",
+        meaning="How long what stood in rejected records and conflicts is kept after their file was read; the next run "
+            "removes what is older: quarantines, and in later ones value and raw. Place and reason stay.",
+        change="Law or habit asks for another time.")
+    QUARANTINE_RAW: bool = setting(True, flag(), unit="yes/no",
+        meaning="Keep the bytes of rejected records and conflicts, which may hold personal data, in the quarantine.",
+        change="Nobody may keep them; then the source file, line and byte offset still tell where they are.")
+    PSEUDONYMIZE_USERS: bool = setting(False, flag(), unit="yes/no",
+        meaning="Replace every user_id by its HMAC-SHA-256 under your key (PSEUDONYM_KEY_FILE or the environment "
+            f"variable {KEY_VARIABLE}) before anything is written; the quarantine then has no raw records.",
+        change="Whoever reads the result must not learn who watched.")
+    PSEUDONYM_KEY_FILE: str = setting("", text("the path of a file, or empty", allow_empty=True), unit="path",
+        meaning=f"File with the key of PSEUDONYMIZE_USERS, at least {MIN_KEY_BYTES} bytes (a line end after it is not "
+            f"part of it); empty: the key is in {KEY_VARIABLE}.",
+        change="Your secrets come as files.")
+
+
+@dataclass(frozen=True)
+class QualitySettings(Group):
+    """Quality.
+
+    Whoever knows the logs says what a valid record is, and from which share of bad records nothing is published. By
+    default there is no rule and no gate.
+    """
+
+    QUALITY_GATES: tuple[Gate, ...] = setting((), gates(), unit="shares by name",
+        meaning="Limits for a run: above warn the summary warns, above fail nothing is published (exit code 4).",
+        change="Nobody should read a result of bad logs.")
+    RECORD_RULES: tuple[Rule, ...] = setting((), rules(), unit="rules by name",
+        meaning="What a valid record must be besides: one that breaks a rule is counted (warn) or rejected (reject).",
+        change="You know what your logs may hold.")
+
+
+SparkPlan = Literal["auto", "kernel", "sql"]
+_SPARK_MASTER = "empty, local[N], spark://host:port, yarn or k8s://..."
+
+
+@dataclass(frozen=True)
+class SparkSettings(Group):
+    """Spark.
+
+    Change these settings where you have a cluster, or where Spark runs out of memory. A run with ENGINE = polars uses
+    none of them.
+    """
+
     SPARK_MASTER: str = setting("", text(_SPARK_MASTER, allow_empty=True), unit="address",
         meaning="Spark master; empty: this machine, with PREPROCESSING_WORKERS threads.",
         change="You have a cluster.")
@@ -117,55 +233,24 @@ class Config:
     SPARK_UI: bool = setting(False, flag(), unit="yes/no",
         meaning="Spark's web page on port 4040 while a run lasts.", change="You want to watch Spark's jobs.")
 
-    # What the result means
-    DEDUPE_KEEP: Keep = setting("longest", choice(*get_args(Keep)), unit="name",
-        meaning="Which content of a log_id wins: the longest watch time, the earliest or the latest timestamp.",
-        change="Your players correct events rather than extend them.")
-    GEO_DATABASE: str = setting("", text("the path of an MMDB file, or empty", allow_empty=True), unit="path",
-        option="--geo-db",
-        meaning="MMDB file for IP addresses; empty: the table that is shipped.",
-        change="You have a newer or better database.")
-    GEO_LEVEL: GeoLevel = setting("region", choice(*get_args(GeoLevel)), unit="name", option="--geo-level",
-        meaning="Group by continent (or GEO_REGIONS) or by ISO country.", change="You want totals per country.")
-    GEO_REGIONS: str = setting("", text("the path of a file, or empty", allow_empty=True), unit="path",
-        meaning="Your own table of country to region; empty: continents.",
-        change="You report by, say, EMEA, APAC and AMER.")
-    COMPRESSION: Codec = setting("zstd", choice(*get_args(Codec)), unit="codec",
-        meaning="Compression of the output's Parquet files.", change="A reader does not know zstd.")
-    MAX_RECORD_BYTES: int = setting(2**20, size(256, 64 * 2**20), unit="bytes",
-        meaning="Longest record; a quoted field must close within it.", change="Your logs carry longer fields.")
-    MAX_EXPANSION_RATIO: int = setting(100, integer(1, 1_000_000), unit="times",
-        meaning="How much larger than itself a compressed input may become (16 MiB are always allowed).",
-        change="Your logs repeat themselves so much that a harmless file is refused.")
-    KEEP_VERSIONS: int = setting(3, integer(1, 1000), unit="versions",
-        meaning="Published versions that are kept; a run that finds nothing new makes none.",
-        change="You want to go back further, or need the room.")
-    QUARANTINE_RETENTION_DAYS: int = setting(30, integer(1, 36_500), unit="days",
-        meaning="How long what stood in rejected records and conflicts is kept after their file was read; the next run "
-            "removes what is older: quarantines, and in later ones value and raw. Place and reason stay.",
-        change="Law or habit asks for another time.")
-    QUARANTINE_RAW: bool = setting(True, flag(), unit="yes/no",
-        meaning="Keep the bytes of rejected records and conflicts, which may hold personal data, in the quarantine.",
-        change="Nobody may keep them; then the source file, line and byte offset still tell where they are.")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        masters = r"local(\[[0-9*,]+\])?|yarn|spark://\S+|k8s://\S+"
+        if self.SPARK_MASTER and not re.fullmatch(masters, self.SPARK_MASTER):
+            raise ValueError(f"SPARK_MASTER is {self.SPARK_MASTER!r}: expected {_SPARK_MASTER}.")
 
-    PSEUDONYMIZE_USERS: bool = setting(False, flag(), unit="yes/no",
-        meaning="Replace every user_id by its HMAC-SHA-256 under your key (PSEUDONYM_KEY_FILE or the environment "
-            f"variable {KEY_VARIABLE}) before anything is written; the quarantine then has no raw records.",
-        change="Whoever reads the result must not learn who watched.")
-    PSEUDONYM_KEY_FILE: str = setting("", text("the path of a file, or empty", allow_empty=True), unit="path",
-        meaning=f"File with the key of PSEUDONYMIZE_USERS, at least {MIN_KEY_BYTES} bytes (a line end after it is not "
-            f"part of it); empty: the key is in {KEY_VARIABLE}.",
-        change="Your secrets come as files.")
 
-    # What the data must be
-    QUALITY_GATES: tuple[Gate, ...] = setting((), gates(), unit="shares by name",
-        meaning="Limits for a run: above warn the summary warns, above fail nothing is published (exit code 4).",
-        change="Nobody should read a result of bad logs.")
-    RECORD_RULES: tuple[Rule, ...] = setting((), rules(), unit="rules by name",
-        meaning="What a valid record must be besides: one that breaks a rule is counted (warn) or rejected (reject).",
-        change="You know what your logs may hold.")
+LogFormat = Literal["text", "json"]
 
-    # Questions and messages
+
+@dataclass(frozen=True)
+class QuestionSettings(Group):
+    """Questions and messages.
+
+    Change these settings where answers are too short for you, or where another program takes the port or reads the
+    messages. No result depends on them.
+    """
+
     QUERY_ROWS: int = setting(1000, integer(1, 10**9), unit="rows", option="--limit-rows",
         meaning="Rows that a query shows at most.", change="You export a larger result.")
     QUERY_SECONDS: int = setting(10, integer(1, 86_400), unit="seconds", option="--timeout",
@@ -175,21 +260,18 @@ class Config:
         change="You want to see all of them.")
     DASHBOARD_PORT: int = setting(8501, integer(0, 65_535), unit="port", option="--port",
         meaning="Port of the dashboard on 127.0.0.1; 0: any that is free.", change="Another program has it.")
-
     LOG_FORMAT: LogFormat = setting("text", choice(*get_args(LogFormat)), unit="name", option="--log-format",
         meaning="Messages on stderr: for people, or one JSON object a line.", change="A log collector reads them.")
 
-    # Columns
-    LOG_ID_COLUMN: tuple[str, ...] = setting(("log_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
-    USER_ID_COLUMN: tuple[str, ...] = setting(("user_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
-    TIMESTAMP_COLUMN: tuple[str, ...] = setting(("timestamp",), names(), unit="names",
-        meaning=_COLUMN, change=_RENAMED)
-    IP_ADDRESS_COLUMN: tuple[str, ...] = setting(("ip_address",), names(), unit="names",
-        meaning=_COLUMN, change=_RENAMED)
-    WATCH_TIME_COLUMN: tuple[str, ...] = setting(("watch_time(min)",), names(), unit="names",
-        meaning=_COLUMN, change=_RENAMED)
 
-    # Test data
+@dataclass(frozen=True)
+class GeneratorSettings(Group):
+    """Generator of test data.
+
+    Change these settings to see Logmill work on more data, or on data as clean as yours. A run on your own logs uses
+    none of them.
+    """
+
     GENERATOR_FILES: int = setting(8, integer(1, 9_999), unit="files", option="--files",
         meaning="Number of files.", change="You want more or larger files.")
     GENERATOR_SIZE: int = setting(250_000_000, size(1000), unit="bytes", option="--size",
@@ -210,45 +292,31 @@ class Config:
         meaning="Users with an IPv6 address.", change="Your users have more or fewer.")
     GENERATOR_SEED: int = setting(42, integer(0, 2**63 - 1), unit="number", option="--seed",
         meaning="The same seed gives the same bytes.", change="You want other data.")
-    # fmt: on
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Config(
+    MachineSettings,
+    ResultSettings,
+    ColumnSettings,
+    GeographySettings,
+    PrivacySettings,
+    QualitySettings,
+    SparkSettings,
+    QuestionSettings,
+    GeneratorSettings,
+):
+    """The validated settings of one run. Making one with a value that is not allowed raises ConfigError."""
 
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Where each value came from that is no default, as ``environment, LOGMILL_INPUT_DIR``."""
 
     def __post_init__(self) -> None:
         try:
-            values = {name: getattr(self, name) for name in declared(self)}
-            for name, value in read_settings(self, values, dict.fromkeys(values, "in config.py")).items():
-                object.__setattr__(self, name, value)
-            self._check_columns()
-            check_folders(self.INPUT_DIR, self.INTERMEDIATE_DIR, self.OUTPUT_DIR)
+            super().__post_init__()
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        if self.SPARK_MASTER and not _is_master(self.SPARK_MASTER):
-            raise ConfigError(f"SPARK_MASTER is {self.SPARK_MASTER!r}: expected {_SPARK_MASTER}.")
-
-    @property
-    def columns(self) -> dict[str, tuple[str, ...]]:
-        """Accepted header names by the name that the program uses for the column."""
-        return {
-            "log_id": self.LOG_ID_COLUMN,
-            "user_id": self.USER_ID_COLUMN,
-            "timestamp": self.TIMESTAMP_COLUMN,
-            "ip_address": self.IP_ADDRESS_COLUMN,
-            "watch_time": self.WATCH_TIME_COLUMN,
-        }
-
-    def _check_columns(self) -> None:
-        owners: dict[str, str] = {}
-        for column, accepted in self.columns.items():
-            setting_name = f"{column.upper()}_COLUMN"
-            for name in accepted:
-                if name in owners:
-                    raise ValueError(
-                        f"{owners[name]} and {setting_name} both accept the column {name!r}: "
-                        "expected different names. Remove it from one of them."
-                    )
-                owners[name] = setting_name
 
 
 def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path: Path | None) -> Config:
@@ -264,7 +332,7 @@ def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path
     """
     variables = {name: value for name, value in environ.items() if name != KEY_VARIABLE}  # a secret, so no setting
     try:
-        values, origins = read_sources(Config, cli, variables, ENVIRONMENT_PREFIX, toml_path)
+        values, origins = read_sources(Config, cli, variables, "LOGMILL_", toml_path)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     config = Config(**values, origins=origins)
@@ -274,19 +342,7 @@ def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path
     return config
 
 
-def _is_master(address: str) -> bool:
-    return re.fullmatch(r"local(\[[0-9*,]+\])?|yarn|spark://\S+|k8s://\S+", address) is not None
-
-
-def describe_settings() -> str:
-    """Every setting with its default here, unit, meaning and when to change it, as text."""
-    config = Config()
-    return "\n".join(
-        f"{name} = {getattr(config, name)!r}  [{about.metadata['unit']}: {about.metadata['kind'].expected}]\n"
-        f"    {about.metadata['meaning']} Change it when: {about.metadata['change']}"
-        for name, about in declared(Config).items()
-    )
-
-
 if __name__ == "__main__":
-    print(describe_settings())
+    from utils.settings import describe
+
+    print(describe(Config()))

@@ -1,11 +1,11 @@
 """Write docs/configuration.md from config.py: ``python -m scripts.document_settings``. A test compares the two."""
 
+import textwrap
 from pathlib import Path
+from typing import Any
 
-from cli.commands import COMMANDS
-from cli.options import COMMON
 from config import Config
-from utils.settings import declared
+from utils.settings import declared, describe_group, groups
 from utils.units import format_size
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
@@ -14,8 +14,8 @@ OF_THIS_MACHINE = {"PREPROCESSING_WORKERS": "the usable cores", "MEMORY_LIMIT": 
 HEAD = """\
 # Configuration
 
-Every tunable is in `config.py`; this page is written from it by `python -m scripts.document_settings`. The first of
-these that names a setting wins:
+Every tunable is in `config.py`, in a group for each owner; this page is written from it by
+`python -m scripts.document_settings`. The first of these that names a setting wins:
 
 1. the command line, where the setting has an option;
 2. the environment: `LOGMILL_` and the name, as in `LOGMILL_ENGINE=polars`;
@@ -26,6 +26,10 @@ these that names a setting wins:
 An unknown name or a value that is not allowed is an error (exit code 2) that names the setting and where it came from.
 Sizes are written `8GB` (10^9 bytes each), `512MiB` (2^20 each) or as a number of bytes.
 """
+TABLE = """\
+| setting | meaning | change it when | default | allowed | unit |
+|---|---|---|---|---|---|
+"""
 
 
 def main() -> None:
@@ -35,25 +39,24 @@ def main() -> None:
 
 
 def render() -> str:
-    """The whole page: a section for each setting."""
+    """The whole page: a section for each group, with a table of its settings."""
     config = Config()
-    known = [*(option for command in COMMANDS.values() for option in command.options), *COMMON]
-    options = {option.setting: option.name for option in known}
     parts = [HEAD]
-    for name, field in declared(Config).items():
-        about = field.metadata
-        option = f"- On the command line: `{options[name]}`\n" if name in options else ""
-        parts.append(
-            f"## {name}\n\n{about['meaning']}\n\n"
-            f"- Default: {_default(name, getattr(config, name), about['unit'])}\n{option}"
-            f"- Allowed: {about['kind'].expected}\n"
-            f"- Unit: {about['unit']}\n"
-            f"- Change it when: {about['change']}\n"
-        )
+    for group in groups(config):
+        title, advice = describe_group(group)
+        rows = [_row(name, getattr(config, name), field.metadata) for name, field in declared(group).items()]
+        parts.append(f"## {title}\n\n{textwrap.fill(advice, 120)}\n\n{TABLE}{''.join(rows)}")
     return "\n".join(parts)
 
 
-def _default(name: str, value: object, unit: str) -> str:
+def _row(name: str, default: object, about: Any) -> str:
+    named = f"`{name}`" + (f"<br>`{about['option']}`" if about["option"] else "")
+    cells = [named, about["meaning"], about["change"], _default(name, default, about)]
+    cells += [about["kind"].expected, about["unit"]]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _default(name: str, value: object, about: Any) -> str:
     if name in OF_THIS_MACHINE:
         return OF_THIS_MACHINE[name]
     if value == "":
@@ -62,7 +65,7 @@ def _default(name: str, value: object, unit: str) -> str:
         return "none"
     if isinstance(value, tuple):
         return ", ".join(f"`{part}`" for part in value)
-    if isinstance(value, int) and unit == "bytes" and value:
+    if isinstance(value, int) and about["unit"] == "bytes" and value:
         return f"`{value}` ({format_size(value)})"
     return f"`{value}`"
 

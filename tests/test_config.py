@@ -1,15 +1,18 @@
 """Every setting: default, documentation, allowed and refused values, precedence, and the messages of errors."""
 
+import ast
 import pickle
-from dataclasses import replace
+import re
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
 
-from config import Config, describe_settings, load_config
+import config
+from config import Config, GeographySettings, MachineSettings, SparkSettings, load_config
 from pipeline.errors import ConfigError
 from pipeline.quality import Gate, Rule
-from utils.settings import declared
+from utils.settings import declared, describe, describe_group, groups
 
 FOLDERS = {"INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR"}
 
@@ -170,7 +173,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_setting_is_documented_and_tested() -> None:
     fields = declared(Config)
-    listing = describe_settings()
+    listing = describe(Config())
     for name, field in fields.items():
         assert name.isupper()
         for part in ("unit", "meaning", "change"):
@@ -180,6 +183,46 @@ def test_every_setting_is_documented_and_tested() -> None:
     assert set(VALID) | {"GEO_DATABASE", "GEO_REGIONS"} == set(fields)
     assert set(INVALID) == set(fields)
     assert set(Config.__dataclass_fields__) - set(fields) == {"origins"}
+
+
+def test_a_reader_sees_cores_and_memory_first() -> None:
+    tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
+    text = ast.get_docstring(tree) or ""
+    assert text.startswith("Cores and memory")
+    assert len(text.splitlines()) <= 8
+    defined = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    assert defined == [*(group.__name__ for group in groups(Config)), "Config", "load_config"]
+    assert groups(Config)[0] is MachineSettings
+    assert list(declared(Config))[:2] == ["PREPROCESSING_WORKERS", "MEMORY_LIMIT"]
+
+
+def test_every_setting_has_one_owner_who_knows_when_to_change_it() -> None:
+    assert [name for group in groups(Config) for name in declared(group)] == list(declared(Config))
+    assert sum(len(declared(group)) for group in groups(Config)) == len(declared(Config))
+    headings = [describe_group(group) for group in groups(Config)]
+    assert len({title for title, _ in headings}) == len(headings)
+    for title, advice in headings:
+        assert re.fullmatch(r"[A-Z][A-Za-z ]+", title), title
+        assert re.fullmatch(r"(Change|Whoever) .*\.", advice), advice
+        assert f"# {title}\n# {advice}\n" in describe(Config())
+
+
+def test_a_group_stands_alone() -> None:
+    assert isinstance(Config(), SparkSettings)
+    assert SparkSettings(SPARK_UI="yes") == SparkSettings(SPARK_UI=True)
+    assert list(declared(GeographySettings())) == ["GEO_DATABASE", "GEO_LEVEL", "GEO_REGIONS"]
+    assert pickle.loads(pickle.dumps(GeographySettings(GEO_LEVEL="country"))).GEO_LEVEL == "country"
+    for group, values, message in [
+        (SparkSettings, {"SPARK_MASTER": "spark"}, "SPARK_MASTER is 'spark': expected empty"),
+        (GeographySettings, {"GEO_LEVEL": "city"}, r"GEO_LEVEL is 'city' \(in config.py\)"),
+        (MachineSettings, {"INPUT_DIR": "a", "OUTPUT_DIR": "a"}, "INPUT_DIR.*OUTPUT_DIR.*overlap"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            group(**values)
+        with pytest.raises(ConfigError, match=message):
+            Config(**values)
+    with pytest.raises(FrozenInstanceError):
+        SparkSettings().SPARK_UI = True
 
 
 def test_defaults_are_valid() -> None:

@@ -6,6 +6,7 @@ anything it does not allow; it never guesses and never falls back.
 
 import dataclasses
 import difflib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,20 +31,65 @@ class Kind:
 
 def setting(default: T, kind: Kind, *, unit: str, meaning: str, change: str, option: str | None = None) -> T:
     """A dataclass field with its default, unit, one-line meaning, when to change it, and its command-line option."""
-    return setting_from(lambda: default, kind, unit=unit, meaning=meaning, change=change, option=option)
+    return dataclasses.field(default=default, metadata=_about(kind, unit, meaning, change, option))
 
 
 def setting_from(
     default: Callable[[], T], kind: Kind, *, unit: str, meaning: str, change: str, option: str | None = None
 ) -> T:
     """As ``setting``, with a default that is worked out when the object is made."""
-    metadata = {"kind": kind, "unit": unit, "meaning": meaning, "change": change, "option": option}
-    return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default_factory=default, metadata=_about(kind, unit, meaning, change, option))
 
 
-def declared(owner: Any) -> dict[str, dataclasses.Field[Any]]:
-    """The settings of a dataclass (or an instance) by name, in order."""
-    return {field.name: field for field in dataclasses.fields(owner) if "kind" in field.metadata}
+def _about(kind: Kind, unit: str, meaning: str, change: str, option: str | None) -> dict[str, Any]:
+    return {"kind": kind, "unit": unit, "meaning": meaning, "change": change, "option": option}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Settings of one owner, or several groups that a class joins by inheritance. A value that is not allowed raises
+    ValueError.
+
+    The first line of a group's docstring is its title; the rest says who changes its settings, and when.
+    """
+
+    def __post_init__(self) -> None:
+        for name, field in declared(self).items():
+            object.__setattr__(self, name, read_setting(field, getattr(self, name), "in config.py"))
+
+
+def groups(owner: Group | type[Group]) -> tuple[type[Group], ...]:
+    """The groups that a class joins, in the order of its bases; of a single group, the group."""
+    group = owner if isinstance(owner, type) else type(owner)
+    joined = tuple(base for base in group.__bases__ if issubclass(base, Group) and base is not Group)
+    return joined or (group,)
+
+
+def declared(owner: Group | type[Group]) -> dict[str, dataclasses.Field[Any]]:
+    """The settings of a class (or an instance) by name, group by group. (Of joined groups, dataclasses have the last
+    group's fields first.)"""
+    return {
+        field.name: field for group in groups(owner) for field in dataclasses.fields(group) if "kind" in field.metadata
+    }
+
+
+def describe_group(group: type[Group]) -> tuple[str, str]:
+    """(title of a group, who changes its settings and when)."""
+    title, _, advice = (inspect.getdoc(group) or "").partition("\n\n")
+    return title.rstrip("."), " ".join(advice.split())
+
+
+def describe(settings: Group) -> str:
+    """Every group, and every setting with its value, unit, meaning and when to change it, as text."""
+    parts = []
+    for group in groups(settings):
+        lines = [f"# {line}" for line in describe_group(group)]
+        for name, field in declared(group).items():
+            about = field.metadata
+            lines.append(f"{name} = {getattr(settings, name)!r}  [{about['unit']}: {about['kind'].expected}]")
+            lines.append(f"    {about['meaning']} Change it when: {about['change']}")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
 def read_setting(field: dataclasses.Field[Any], raw: object, origin: str) -> Any:
@@ -59,29 +105,13 @@ def read_setting(field: dataclasses.Field[Any], raw: object, origin: str) -> Any
         raise ValueError(f"{field.name} is {shown} ({origin}): expected {kind.expected}. Correct it there.") from None
 
 
-def read_settings(owner: Any, raw: Mapping[str, object], origins: Mapping[str, str]) -> dict[str, Any]:
-    """Values of the settings named in ``raw``, each of which came from its place in ``origins``.
-
-    Raises ValueError for an unknown name (with the closest) or a value that is not allowed.
-    """
-    fields = declared(owner)
-    values = {}
-    for name, value in raw.items():
-        if name not in fields:
-            close = difflib.get_close_matches(name.upper(), fields, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise ValueError(f"unknown setting {name!r} ({origins[name]}): {hint}All settings are listed in config.py.")
-        values[name] = read_setting(fields[name], value, origins[name])
-    return values
-
-
 def read_sources(
-    owner: Any, cli: Mapping[str, object], environ: Mapping[str, str], prefix: str, toml: Path | None
+    owner: type[Group], cli: Mapping[str, object], environ: Mapping[str, str], prefix: str, toml: Path | None
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """(values by setting, where each came from): the command line wins over the environment, and that over the file.
 
     Args:
-        owner: the dataclass that declares the settings.
+        owner: the class that declares the settings.
         cli: raw values by setting; None means that the option was not given.
         environ: variables; those that begin with ``prefix`` are settings.
         toml: a TOML file, or None.
@@ -89,21 +119,31 @@ def read_sources(
     Raises:
         ValueError: an unknown name, a value that is not allowed, an unreadable file; the message names where.
     """
-    options = {name: field.metadata["option"] for name, field in declared(owner).items()}
+    fields = declared(owner)
+    options = {name: f", {field.metadata['option']}" for name, field in fields.items() if field.metadata["option"]}
     file = read_toml(toml) if toml else {}
     variables = {name.removeprefix(prefix): value for name, value in environ.items() if name.startswith(prefix)}
     given = {name: value for name, value in cli.items() if value is not None}
     sources: list[tuple[Mapping[str, object], str, dict[str, str]]] = [
         (file, "from", {name: str(toml) for name in file}),
         (variables, "from the", {name: f"environment, {prefix}{name}" for name in variables}),
-        (given, "from the", {name: ", ".join(filter(None, ["command line", options.get(name)])) for name in given}),
+        (given, "from the", {name: f"command line{options.get(name, '')}" for name in given}),
     ]
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for raw, preposition, places in sources:
-        values |= read_settings(owner, raw, {name: f"{preposition} {place}" for name, place in places.items()})
+        for name, value in raw.items():
+            values[name] = _read_named(fields, name, value, f"{preposition} {places[name]}")
         origins |= places
     return values, origins
+
+
+def _read_named(fields: Mapping[str, dataclasses.Field[Any]], name: str, raw: object, origin: str) -> Any:
+    if name not in fields:
+        close = difflib.get_close_matches(name.upper(), fields, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise ValueError(f"unknown setting {name!r} ({origin}): {hint}All settings are listed in config.py.")
+    return read_setting(fields[name], raw, origin)
 
 
 def read_toml(path: Path) -> dict[str, object]:
