@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from config import Config
+from config import Config, SparkSettings
 from pipeline.engines.java import find_java
 from pipeline.errors import EnvironmentFault
 
@@ -19,7 +19,7 @@ class EngineChoice:
         """The engine's name on the command line."""
         return "spark" if self.spark else "polars"
 
-    def adder(self, config: Config) -> str:
+    def adder(self, config: SparkSettings) -> str:
         """Who will add up: ``polars``, ``spark`` (kernels on Spark) or ``sql`` (Spark's own plan)."""
         return "sql" if self.spark and config.SPARK_PLAN == "sql" else self.name
 
@@ -42,5 +42,10 @@ def choose_engine(config: Config) -> EngineChoice:
             )
         return EngineChoice(spark=True)
     if java.problem:
-        return EngineChoice(spark=False, note=f"{java.problem}: using the embedded engine")
-    return EngineChoice(spark=True, note=f"using Spark ({java.description}); --engine polars starts no JVM")
+        return Choice(spark=False, note=f"{java.problem}: using the embedded engine")
+    return Choice(spark=True, note=f"using Spark ({java.description}); --engine polars starts no JVM")
+
+
+def takes_sql(config: SparkSettings, largest_bucket: int, task_rows: int) -> bool:
+    """Whether Spark adds up by its own plan: as SPARK_PLAN says; auto: where a bucket's rows fit no worker's memory."""
+    return config.SPARK_PLAN == "sql" or (config.SPARK_PLAN == "auto" and largest_bucket > task_rows)

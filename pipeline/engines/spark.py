@@ -9,8 +9,8 @@ from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config import Config
-from pipeline.engines import Advance, Context, Kernel, Result, Task
+from config import SparkSettings
+from pipeline.engines import Kernel
 from pipeline.engines.guard import run_guarded
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.errors import LogmillError
@@ -35,7 +35,8 @@ class SparkEngine:
 
     name = "spark"
 
-    def __init__(self, config: Config, folder: Path, workers: int, modules: Sequence[str]) -> None:
+    def __init__(self, config: SparkSettings, job: Job, workers: int) -> None:
+        self.job = job
         self.spans: list[Span] = []
         self.workers = workers
         self._modules = tuple(modules)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from config import Config
+from config import SparkSettings
+from pipeline.machine import cache_folder
 from pipeline.engines.java import find_java
 from pipeline.engines.jvm import Jvm, launch
 from pipeline.engines.workers import WORKER_ENVIRONMENT, variables_set
@@ -52,12 +53,12 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 """
 
 
-def is_local(config: Config) -> bool:
+def is_local(config: SparkSettings) -> bool:
     """Whether Spark runs on this machine, inside the driver's JVM."""
     return not config.SPARK_MASTER or config.SPARK_MASTER.startswith("local")
 
 
-def settings(config: Config, workers: int, scratch: Path) -> dict[str, str]:
+def settings(config: SparkSettings, workers: int, scratch: Path) -> dict[str, str]:
     """Spark's settings for a run with ``workers`` tasks at once; its own temporary files go below ``scratch``."""
     sql = config.SPARK_PLAN == "sql"
     if sql:
@@ -94,7 +95,7 @@ def settings(config: Config, workers: int, scratch: Path) -> dict[str, str]:
     return chosen
 
 
-def java_options(config: Config) -> list[str]:
+def java_options(config: SparkSettings) -> list[str]:
     """Options of the driver's JVM, its heap first."""
     chosen = _STEADY if config.SPARK_PLAN == "sql" else _QUICK_START
     return [f"-Xmx{config.SPARK_DRIVER_MEMORY // 2**20}m", *chosen.split(), "-XX:MaxDirectMemorySize=256m"]
@@ -109,7 +110,7 @@ class SparkDriver:
     """One JVM with a SparkContext. ``start`` and ``stop`` may be called from different threads; ``stop`` makes a start
     that is under way fail."""
 
-    def __init__(self, config: Config, workers: int, root: Path) -> None:
+    def __init__(self, config: SparkSettings, workers: int, root: Path) -> None:
         self.log = root / "spark.log"
         self.context: SparkContext | None = None
         self._gateway: Any = None  # py4j's, which has no types

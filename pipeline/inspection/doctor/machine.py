@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from config import Config
+from config import MachineSettings
 from pipeline.inspection.doctor.check import Check
 from utils.metrics import total_memory, usable_cores
 from utils.units import format_size
@@ -45,7 +45,7 @@ def check_packages(requirements: Path = REQUIREMENTS) -> Check:
     return Check("packages", "ok", f"{len(pinned)} packages as pinned")
 
 
-def check_cores(config: Config) -> Check:
+def check_cores(config: MachineSettings) -> Check:
     """No more workers than usable cores."""
     cores = usable_cores()
     shown = f"{config.PREPROCESSING_WORKERS} workers, {cores} usable cores"
@@ -54,7 +54,7 @@ def check_cores(config: Config) -> Check:
     return Check("cores", "ok", shown)
 
 
-def check_memory(config: Config, available: int | None = None, total: int | None = None) -> Check:
+def check_memory(config: MachineSettings, available: int | None = None, total: int | None = None) -> Check:
     """MEMORY_LIMIT against what the machine and the process's control groups (containers) allow."""
     total = total_memory() if total is None else total
     available = min(total, psutil.virtual_memory().available) if available is None else available

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from config import Config
+from config import MachineSettings
+from pipeline.inspection.doctor.check import Check
+from pipeline.environment import INTERMEDIATE_SHARE
 from pipeline.errors import ConfigError, InputError
 from pipeline.inspection.doctor.check import Check
 from pipeline.machine import display_name
@@ -23,7 +25,7 @@ PROBE_BYTES = 64 * 2**20
 SLOW_BYTES_PER_SECOND = 100e6
 
 
-def check_input_and_intermediate(config: Config) -> Iterator[Check]:
+def check_input_and_intermediate(config: MachineSettings) -> Iterator[Check]:
     """The logs at hand, room for what a run makes of them, and the speed of that disk."""
     size = 0
     try:
@@ -39,7 +41,7 @@ def check_input_and_intermediate(config: Config) -> Iterator[Check]:
     yield _check_speed("intermediate speed", place, "--intermediate")
 
 
-def check_output(config: Config) -> Iterator[Check]:
+def check_output(config: MachineSettings) -> Iterator[Check]:
     """What stands at OUTPUT_DIR, room, speed, and whether links can be made and replaced beside it."""
     output = Output(config.OUTPUT_DIR)
     place = existing_parent(output.link.parent)

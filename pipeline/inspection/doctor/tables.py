@@ -4,7 +4,9 @@ import re
 from datetime import date
 from pathlib import Path
 
-from config import Config
+from config import GeographySettings
+from pipeline.machine import cache_folder
+from pipeline.inspection.doctor.check import Check
 from pipeline.errors import LogmillError
 from pipeline.geo.table import load_geo_table
 from pipeline.inspection.doctor.check import Check
@@ -14,7 +16,7 @@ OLD_DAYS = 270
 """Addresses move between countries by a few percent a year."""
 
 
-def check_geo(config: Config) -> Check:
+def check_geo(config: GeographySettings) -> Check:
     """The geo table loads, and is not too old to be true."""
     database = Path(config.GEO_DATABASE) if config.GEO_DATABASE else None
     regions = Path(config.GEO_REGIONS) if config.GEO_REGIONS else None
