@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from pipeline.errors import ConfigError
-from pipeline.folder_settings import check_folders
 from pipeline.privacy import KEY_VARIABLE, MIN_KEY_BYTES
 from pipeline.quality import Gate, Rule, gates, rules
+from pipeline.versions.folders import check_folders
 from utils.metrics import total_memory, usable_cores
 from utils.settings import Group, choice, flag, integer, names, read_sources, setting, setting_from, share, size, text
 

@@ -4,8 +4,6 @@ Settings and messages need this module before anything else: Polars, which takes
 frames are at hand.
 """
 
-import hashlib
-import hmac
 import ipaddress
 import os
 import re
@@ -67,6 +65,8 @@ class KeySource:
     def load(self) -> bytes:
         """The key, read anew; raises EnvironmentFault where it is not the one that the run began with."""
         key = _read(self.path)
+        import hmac
+
         if not hmac.compare_digest(_digest(key), self.digest):
             raise EnvironmentFault("the key of pseudonyms changed during the run. Nothing was published. Run again.")
         return key
@@ -108,7 +108,9 @@ def _read(path: str) -> bytes:
 
 
 def _digest(key: bytes) -> str:
-    return hmac.digest(key, _KNOWN_TEXT, hashlib.sha256).hex()
+    import hmac  # with OpenSSL, which every command would load: config.py imports this module
+
+    return hmac.digest(key, _KNOWN_TEXT, "sha256").hex()
 
 
 REMEMBERED_USERS = 1 << 16
@@ -151,6 +153,8 @@ def hide_in_rejected(rejected: "pl.DataFrame", user_column: str, key: bytes) -> 
 @lru_cache(maxsize=1)
 def _pseudonyms(key: bytes) -> Callable[[str], str]:
     """HMAC by RFC 2104 with the key's two blocks hashed once: half the time of ``hmac.digest`` for short texts."""
+    import hashlib
+
     block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
     inner, outer = (hashlib.sha256(block.translate(_FROM_KEY[pad])) for pad in (0x36, 0x5C))
 

@@ -63,7 +63,7 @@ def write_table(database: Path, date: str) -> None:
     name = f"dbip-country-lite-{date}"
     table = ROOT / "pipeline" / "geo" / "data" / f"{name}.npz"
     save_ranges(ranges, table)
-    copy = ROOT / "tests" / "pipeline" / "geo_data" / f"{name}.mmdb.xz"
+    copy = ROOT / "tests" / "pipeline" / "geo" / "data" / f"{name}.mmdb.xz"
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.write_bytes(lzma.compress(database.read_bytes(), preset=9 | lzma.PRESET_EXTREME))
     for path in (table, copy):

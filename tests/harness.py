@@ -16,7 +16,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import xxhash
 
-from pipeline.aggregate.driver import Phase2Result, aggregate_all
+from pipeline.aggregate.context import AggregateContext
+from pipeline.aggregate.driver import aggregate_all
+from pipeline.aggregate.tasks import Phase2Result
+from pipeline.engines import no_advance
 from pipeline.exchange.split_rows import SplitRows
 from pipeline.exchange.workspace import Workspace
 from pipeline.geo.ranges import CountryRanges
@@ -24,13 +27,15 @@ from pipeline.geo.table import GeoSource, GeoTable, prepare
 from pipeline.machine import cache_folder
 from pipeline.native.build import compile_library
 from pipeline.preprocess import preprocessor
-from pipeline.preprocess.context import Job
+from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.driver import read_files
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.preprocess.reject_writer import reject_file
-from pipeline.publish import run_record
+from pipeline.publish.context import PublishContext
+from pipeline.publish.quarantine import write_quarantine
+from pipeline.publish.verify import check_balance
 from pipeline.reading.csv_reader import SplitReader
-from pipeline.reading.open_inputs import open_inputs
+from pipeline.reading.open_inputs import read_headers
 from pipeline.reading.splits import Split
 from tests.reference import ROLES
 
@@ -87,22 +92,23 @@ def accepted_rows(rows: SplitRows, names: Sequence[str]) -> list[tuple[int, tupl
 
 
 @cache
-def kernel() -> str:
-    """The compiled parser."""
-    library, reason = compile_library(cache_folder())
-    assert library, reason
-    return str(library)
+def library() -> str:
+    """The compiled library."""
+    path, reason = compile_library(cache_folder())
+    assert path, reason
+    return str(path)
 
 
 @dataclass
 class InProcessEngine:
     """Keeps the contract of ``LocalEngine.map`` in this process; remembers the rows of each split, all of them."""
 
-    job: Job
     rows: dict[int, SplitRows] = field(default_factory=dict)
     name = "polars"
 
-    def map(self, kernel: Callable, tasks: Sequence, advance: Callable[[int], None]) -> Iterator[tuple]:
+    def map(
+        self, kernel: Callable, context: object, tasks: Sequence, advance: Callable[[int], None]
+    ) -> Iterator[tuple]:
         drop_duplicates, open_split = preprocessor.drop_duplicates, preprocessor.SplitReader
         reading: list[int] = []
 
@@ -111,14 +117,14 @@ class InProcessEngine:
             reading.append(split.number)
             return open_split(split, *more)
 
-        def spy(rows: SplitRows, job: Job) -> tuple:
+        def spy(rows: SplitRows, context: ReadContext) -> tuple:
             self.rows[reading[-1]] = deepcopy(rows)
-            return drop_duplicates(rows, job)
+            return drop_duplicates(rows, context)
 
         for task in tasks:
             try:
                 with mock.patch.multiple(preprocessor, drop_duplicates=spy, SplitReader=note):
-                    result = kernel(self.job, task, advance)
+                    result = kernel(context, task, advance)
             except Exception as fault:
                 result = fault
             yield task, result
@@ -165,22 +171,38 @@ class Harness:
         workspace = Workspace(str(self.root / "work"))
         workspace.create()
         self.split_bytes, self.workers = split_bytes, workers
-        self.job = Job(
+        self.read_context = ReadContext(
             workspace=workspace,
-            version="v",
             chunk_bytes=chunk_bytes,
             max_record=max_record,
             keep=keep,
             buckets=buckets,
-            bucket_rows=bucket_rows,
-            file_rows=1000,
-            compression="zstd",
             geo_source=GEO,
             held_bytes=held_bytes,
-            kernel=kernel() if compiled else None,
+            library_path=library() if compiled else None,
         )
-        self.names = self.job.geo().names
-        self.engine = InProcessEngine(self.job)
+        self.names = self.read_context.geo().names
+        self.bucket_rows = bucket_rows
+        self.engine = InProcessEngine()
+
+    @property
+    def workspace(self) -> Workspace:
+        """The files between the phases."""
+        return self.read_context.workspace
+
+    @property
+    def aggregate_context(self) -> AggregateContext:
+        """What Phase 2 needs to know of the same run."""
+        read = self.read_context
+        return AggregateContext(
+            read.workspace, read.keep, read.buckets, self.bucket_rows, self.names, read.library_path
+        )
+
+    @property
+    def publish_context(self) -> PublishContext:
+        """What publication needs to know of the same run."""
+        read = self.read_context
+        return PublishContext(read.workspace, "v", 1000, "zstd", read.max_record, read.keep_raw, self.names)
 
     def __enter__(self) -> "Harness":
         return self
@@ -190,12 +212,12 @@ class Harness:
 
     def read(self, **names: tuple[str, ...]) -> Phase1Result:
         """Phase 1 over all files; ``names``: header names of some roles, instead of the one that is usual."""
-        wanted = {role: (name,) for role, name in ROLES.items() if role != "timestamp" or self.job.keep != "longest"}
+        wanted = {
+            role: (name,) for role, name in ROLES.items() if role != "timestamp" or self.read_context.keep != "longest"
+        }
         wanted |= names
-        files, refused = open_inputs(self.paths, wanted, self.job.max_record)
-        outcome = read_files(self.engine, files, self.split_bytes, lambda _: None)
-        outcome.refused |= refused
-        return outcome
+        files, refused = read_headers(self.paths, wanted, self.read_context.max_record)
+        return read_files(self.engine, self.read_context, files, self.split_bytes, no_advance).refusing(refused)
 
     def accepted(self, outcome: Phase1Result) -> list[list[tuple[int, tuple]]]:
         """For each file that counts: (byte offset, ``enriched``) of all its good records, in order."""
@@ -217,7 +239,7 @@ class Harness:
         for ledger in outcome.ledgers:
             found = []
             for placed in ledger.splits:
-                path = reject_file(self.job, placed.result.split)
+                path = reject_file(self.workspace, placed.result.split.number)
                 rows = pq.read_table(path).to_pylist() if path.exists() else []
                 line, start = placed.first_line, placed.result.start
                 found += [(line + r["line"], start + r["byte_offset"], r["reason"], r["raw"]) for r in rows]
@@ -228,17 +250,17 @@ class Harness:
         """Both phases and the quarantine."""
         outcome = self.read()
         assert not outcome.refused, outcome.refused
-        totals = aggregate_all(self.engine, self.job, outcome.splits, self.workers, lambda _: None)
-        run_record.check_balance(outcome, totals)
+        totals = aggregate_all(self.engine, self.aggregate_context, outcome.splits, self.workers, no_advance)
+        check_balance(outcome, totals)
         folder = self.root / "version"
-        run_record.write_quarantine(self.engine, self.job, folder, outcome, totals)
+        write_quarantine(self.engine, self.publish_context, folder, outcome, totals)
         return self.finish(outcome, totals, folder)
 
     def finish(self, outcome: Phase1Result, totals: Phase2Result, folder: Path) -> Outcome:
         """What was found, once both phases and the quarantine are done."""
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for bucket in totals.buckets:
-            frame = pl.read_parquet(self.job.workspace.path("totals", f"bucket-{bucket.bucket:04d}.parquet"))
+            frame = pl.read_parquet(self.workspace.path("totals", f"bucket-{bucket.bucket:04d}.parquet"))
             for user, region, micro, events in frame.select(
                 "user_id", "region", "micro_minutes", "event_count"
             ).iter_rows():

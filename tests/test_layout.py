@@ -22,7 +22,7 @@ def imported(path: Path) -> set[str]:
 
 def test_settings_import_nothing_of_the_data_path() -> None:
     own = {name for name in imported(ROOT / "config.py") if name.partition(".")[0] in OWN}
-    declarations = {"errors", "folder_settings", "pseudonym_key", "quality_settings"}
+    declarations = {"errors", "privacy", "quality", "versions.folders"}
     assert own <= {f"pipeline.{name}" for name in declarations} | {"utils.metrics", "utils.settings", "utils.units"}
 
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from config import SparkSettings
-from pipeline.aggregator import BucketResult
-from pipeline.bucket_totals import write_totals
+from pipeline.aggregate.context import AggregateContext
+from pipeline.aggregate.tasks import BucketResult, PartTask, Phase2Result, sum_buckets
+from pipeline.aggregate.totals import merge_totals, order_totals
+from pipeline.engines import Advance
 from pipeline.engines.guard import run_guarded
 from pipeline.errors import BalanceError
 from pipeline.exchange.bucket_totals import write_totals
@@ -66,12 +67,9 @@ def _choose_partitions(rows: int, bucket_rows: int, workers: int) -> int:
     return max(2 * workers, -(-rows // min(_PARTITION_ROWS, bucket_rows)))
 
 
-def choose_partitions(config: SparkSettings, job: Job, rows: int, workers: int) -> int:
-    """Partitions of each shuffle: SPARK_SHUFFLE_PARTITIONS, or as many as keep them small enough for a task."""
-    return config.SPARK_SHUFFLE_PARTITIONS or max(2 * workers, -(-rows // min(_PARTITION_ROWS, job.bucket_rows)))
-
-
-def aggregate(context: "SparkContext", job: Job, splits: list[PlacedSplit], partitions: int) -> Totals:
+def _aggregate(
+    spark: "SparkContext", context: AggregateContext, splits: Sequence[PlacedSplit], partitions: int
+) -> Phase2Result:
     """Deduplicate and add up the rows of ``splits``; writes totals/ and conflicts/ as the kernels do.
 
     There is one BucketResult for each partition of users that has rows. Its ``rows`` are Spark's count of the rows that

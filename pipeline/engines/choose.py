@@ -42,10 +42,5 @@ def choose_engine(config: Config) -> EngineChoice:
             )
         return EngineChoice(spark=True)
     if java.problem:
-        return Choice(spark=False, note=f"{java.problem}: using the embedded engine")
-    return Choice(spark=True, note=f"using Spark ({java.description}); --engine polars starts no JVM")
-
-
-def takes_sql(config: SparkSettings, largest_bucket: int, task_rows: int) -> bool:
-    """Whether Spark adds up by its own plan: as SPARK_PLAN says; auto: where a bucket's rows fit no worker's memory."""
-    return config.SPARK_PLAN == "sql" or (config.SPARK_PLAN == "auto" and largest_bucket > task_rows)
+        return EngineChoice(spark=False, note=f"{java.problem}: using the embedded engine")
+    return EngineChoice(spark=True, note=f"using Spark ({java.description}); --engine polars starts no JVM")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config import SparkSettings
-from pipeline.engines import Kernel
+from pipeline.engines import Advance, Context, Kernel, Result, Task
 from pipeline.engines.guard import run_guarded
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.errors import LogmillError
@@ -35,8 +35,7 @@ class SparkEngine:
 
     name = "spark"
 
-    def __init__(self, config: SparkSettings, job: Job, workers: int) -> None:
-        self.job = job
+    def __init__(self, config: SparkSettings, folder: Path, workers: int, modules: Sequence[str]) -> None:
         self.spans: list[Span] = []
         self.workers = workers
         self._modules = tuple(modules)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from config import SparkSettings
-from pipeline.machine import cache_folder
 from pipeline.engines.java import find_java
 from pipeline.engines.jvm import Jvm, launch
 from pipeline.engines.workers import WORKER_ENVIRONMENT, variables_set

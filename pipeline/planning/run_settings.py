@@ -1,6 +1,6 @@
 """What the settings mean to a run: columns, rules, key, geo table, and what the kernels need of them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from config import Config
@@ -15,6 +15,7 @@ from pipeline.privacy import KeySource, find_key
 from pipeline.reading.header import Names
 from pipeline.reading.open_inputs import HeaderRules
 from pipeline.reading.record_rules import BoundRule, bind_rules, rule_columns
+from utils.settings import declared
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,11 @@ class RunSettings:
 
     def shown(self) -> dict[str, object]:
         """Settings as text and numbers for the record of a run; paths as they can be shown."""
-        names = [field.name for field in fields(self.config) if not field.name.startswith("GENERATOR_")]
+        names = [name for name in declared(self.config) if not name.startswith("GENERATOR_")]
         values = {name: getattr(self.config, name) for name in names}
+        # No setting, but in every record so far: without it, a run that finds nothing new would differ from the version
+        # before it, and publish a version for that.
+        values["INPUT_NAMED"] = "INPUT_DIR" in self.config.origins
         return {name: display_name(value) if isinstance(value, str) else value for name, value in values.items()}
 
 

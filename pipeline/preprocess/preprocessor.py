@@ -68,7 +68,9 @@ def read_split(context: ReadContext, split: Split, advance: Advance, sampled: Cr
             warned += batch.warned
             if key:
                 batch.rows = hide_users(batch.rows, key) if len(batch.rows) else batch.rows
-                batch.rejected = hide_in_rejected(batch.rejected, split.header.names[split.header.columns["user_id"]], key)
+                batch.rejected = hide_in_rejected(
+                    batch.rejected, split.header.names[split.header.columns["user_id"]], key
+                )
             rejects.add(batch.rejected)
             if len(batch.rows):
                 rows.append(enrich(batch.rows, context.geo()))

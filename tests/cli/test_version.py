@@ -44,7 +44,7 @@ def image(tmp_path: Path) -> Path:
     folder = tmp_path / "app"
     for source in re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(encoding="utf-8"), flags=re.MULTILINE):
         if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, folder / source, ignore=shutil.ignore_patterns("__pycache__", "geo_data"))
+            shutil.copytree(ROOT / source, folder / source, ignore=shutil.ignore_patterns("__pycache__", "data"))
         else:
             folder.mkdir(exist_ok=True)
             shutil.copy(ROOT / source, folder / source)

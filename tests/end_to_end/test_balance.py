@@ -14,14 +14,14 @@ FALSIFIED = """
 import dataclasses, sys
 sys.path.insert(0, {root!r})
 from main import main
-from pipeline import phase1
 from pipeline.aggregate.aggregator import aggregate
+from pipeline.preprocess.preprocessor import read_parts
 from pipeline.engines.local import LocalEngine
 
 honest = LocalEngine.map
 
-def falsified(self, kernel, tasks, advance):
-    for task, found in honest(self, kernel, tasks, advance):
+def falsified(self, kernel, context, tasks, advance):
+    for task, found in honest(self, kernel, context, tasks, advance):
         if kernel is {kernel} and ({where}):
             change = lambda result, **more: dataclasses.replace(
                 result, **{{name: getattr(result, name) + by for name, by in more.items()}})
@@ -53,7 +53,7 @@ def test_a_file_that_does_not_balance_is_refused(count: str, logs: Path, tmp_pat
     run_json("--input", "others/*.csv", cwd=tmp_path)
     expected = published(tmp_path)
     code, answer = run_falsified(
-        tmp_path, logs, "phase1.read_parts", "True",
+        tmp_path, logs, "read_parts", "True",
         f"[(change(part[0], {count}=1), part[1]) if one.path.endswith({first.name!r}) and part[0] else part "
         "for one, part in zip(task, found)]",
     )  # fmt: skip
@@ -68,12 +68,12 @@ def test_a_file_that_does_not_balance_is_refused(count: str, logs: Path, tmp_pat
     ("kernel", "where", "found"),
     [
         (
-            "phase1.read_parts",
+            "read_parts",
             "found[0][0]",
             "[(change(found[0][0], records=-1, handed_over=-1), found[0][1]), *found[1:]]",
         ),
         (
-            "phase1.read_parts",
+            "read_parts",
             "found[0][0]",
             "[(change(found[0][0], duplicates=1, handed_over=-1), found[0][1]), *found[1:]]",
         ),

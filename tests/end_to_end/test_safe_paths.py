@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.geo.table import load_geo_table
 from tests.end_to_end.program import HEADER, environment, published, read_result, run, run_json
-from tests.harness import kernel
+from tests.harness import library
 
 ROW = "{id},{user},2026-01-01T00:00:00Z,v,tv,{ip},1.5\n"
 NAMES = [
@@ -28,7 +28,7 @@ def cache_in(folder: Path) -> None:
     """The user's cache below ``folder``, with the compiled parser and the geo table in it: nothing more need be written
     there."""
     (folder / ".cache" / "logmill").mkdir(parents=True)
-    shutil.copy(kernel(), folder / ".cache" / "logmill")
+    shutil.copy(library(), folder / ".cache" / "logmill")
     load_geo_table(None, "region", None, folder / ".cache" / "logmill")
 
 

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from pipeline.aggregate.driver import aggregate_all
-from pipeline.publish import run_record
+from pipeline.publish.quarantine import write_quarantine
+from pipeline.publish.verify import check_balance
 from tests.harness import Harness, InProcessEngine, enriched, region_of
 from tests.pollution.build import MAX_RECORD
 from tests.pollution.positions import CHUNK_BYTES, SPLIT_BYTES, polluted_files
@@ -21,7 +22,9 @@ SECONDS = 10
 class TimedEngine(InProcessEngine):
     """Ends a test by name when one task hangs."""
 
-    def map(self, kernel: Callable, tasks: Sequence, advance: Callable[[int], None]) -> Iterator[tuple]:
+    def map(
+        self, kernel: Callable, context: object, tasks: Sequence, advance: Callable[[int], None]
+    ) -> Iterator[tuple]:
         def hung(*_: object) -> None:
             raise TimeoutError(f"more than {SECONDS} seconds of CPU time for one task")
 
@@ -29,7 +32,7 @@ class TimedEngine(InProcessEngine):
         try:
             for task in tasks:
                 signal.setitimer(signal.ITIMER_PROF, SECONDS)
-                yield from super().map(kernel, [task], advance)
+                yield from super().map(kernel, context, [task], advance)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.signal(signal.SIGPROF, before)
@@ -50,12 +53,12 @@ def test_every_file_is_read_as_it_was_built(group: str, compiled: bool) -> None:
     files = FILES[group]
     sizes = {"buckets": 1, "bucket_rows": 10**6, **SIZES[group]}
     with Harness([file.data for file in files], max_record=MAX_RECORD, compiled=compiled, **sizes) as harness:
-        harness.engine = TimedEngine(harness.job)
+        harness.engine = TimedEngine()
         outcome = harness.read()
-        totals = aggregate_all(harness.engine, harness.job, outcome.splits, 2, lambda _: None)
-        run_record.check_balance(outcome, totals)
+        totals = aggregate_all(harness.engine, harness.aggregate_context, outcome.splits, 2, lambda _: None)
+        check_balance(outcome, totals)
         folder = harness.root / "version"
-        run_record.write_quarantine(harness.engine, harness.job, folder, outcome, totals)
+        write_quarantine(harness.engine, harness.publish_context, folder, outcome, totals)
         accepted = dict(zip((x.file.path for x in outcome.ledgers), harness.accepted(outcome), strict=True))
         rejects = dict(zip((x.file.path for x in outcome.ledgers), harness.rejects(outcome), strict=True))
         lost = dict(pl.read_parquet(folder / "quarantine" / "conflicts.parquet")["file"].value_counts().iter_rows())

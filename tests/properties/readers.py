@@ -19,7 +19,7 @@ from pipeline.reading.compiled_parser import PlainParser
 from pipeline.reading.csv_reader import Batch, SplitReader
 from pipeline.reading.header import Header, read_header
 from pipeline.reading.splits import Split
-from tests.harness import GEO, accepted_rows, enriched, kernel
+from tests.harness import GEO, accepted_rows, enriched, library
 from tests.properties.nasty import COLUMNS, MAX_RECORD, hostile_files, records, soup
 from tests.reference import MALFORMED, MALFORMED_REASONS, ROLES, read_file
 
@@ -98,7 +98,7 @@ def _read(
     data: bytes, split: Split, chunk_bytes: int, *, timestamps: bool, compiled: bool
 ) -> tuple[SplitReader, SplitRows, list[Batch]]:
     rows, geo = SplitRows(timestamps=timestamps), GEO.load()
-    parser = PlainParser(Path(kernel()), split.header, geo, rows, MAX_RECORD) if compiled else None
+    parser = PlainParser(Path(library()), split.header, geo, rows, MAX_RECORD) if compiled else None
     reader = SplitReader(split, io.BytesIO(data), chunk_bytes, MAX_RECORD, parser)
     batches = []
     for batch in reader:

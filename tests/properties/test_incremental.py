@@ -1,4 +1,4 @@
-"""Phase2Result of the version before plus what changed equal those of everything added up anew, for any files whatever."""
+"""Totals of the version before plus what changed equal those of everything added up anew, for any files whatever."""
 
 from dataclasses import replace
 from unittest.mock import patch
@@ -6,12 +6,15 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.aggregate.driver import aggregate_all
 from pipeline.aggregate.incremental import affected_ids
-from pipeline.aggregate.incremental.driver import aggregate_from, compare, previous_version
+from pipeline.aggregate.incremental.driver import aggregate_changes, find_change, previous_version
+from pipeline.engines import no_advance
 from pipeline.exchange import row_files
 from pipeline.exchange.workspace import Workspace
 from pipeline.preprocess.ledger import Phase1Result
-from pipeline.publish import run_record
+from pipeline.publish.quarantine import write_quarantine
+from pipeline.publish.verify import check_balance
 from tests.harness import HEADER, Harness, InProcessEngine, Outcome, region_of
 from tests.properties.nasty import MAX_RECORD, keeps, records, sizes
 from tests.reference import run
@@ -25,28 +28,30 @@ class Versions:
     def __init__(self, harness: Harness) -> None:
         self.harness = harness
         self.ledgers = {ledger.file.path: ledger for ledger in harness.read().ledgers}
-        self.store = harness.job.workspace.root
+        self.store = harness.workspace.root
         self.previous = None
 
     def make(self, paths: list[str], number: int) -> Outcome:
         harness = self.harness
-        outcome = Phase1Result([self.ledgers[path] for path in paths])
+        phase1 = Phase1Result(tuple(self.ledgers[path] for path in paths))
         workspace = Workspace(str(harness.root / f"run-{number}"), self.store)
         workspace.create()
-        job = harness.job = replace(harness.job, workspace=workspace)
-        engine = InProcessEngine(job)
-        change = compare(self.previous, outcome.splits, most_changed=1e9)
-        totals, from_base = aggregate_from(
-            engine, job, self.previous, change, outcome.splits, harness.workers, lambda _: None
-        )
-        assert from_base == bool(change)
-        run_record.check_balance(outcome, totals)
+        harness.read_context = replace(harness.read_context, workspace=workspace)
+        engine, splits = InProcessEngine(), phase1.splits
+        change = find_change(self.previous, splits, most_changed=1e9)
+        context = harness.aggregate_context
+        if change:
+            phase2 = aggregate_changes(engine, context, self.previous, change, harness.workers, no_advance)
+            assert phase2
+        else:
+            phase2 = aggregate_all(engine, context, splits, harness.workers, no_advance)
+        check_balance(phase1, phase2)
         folder = harness.root / f"version-{number}"
-        run_record.write_quarantine(engine, job, folder, outcome, totals)
-        found = harness.finish(outcome, totals, folder)
-        counts = {"buckets": job.buckets, "kept": totals.kept, "duplicates": totals.duplicates,
-                  "conflicts": totals.conflicts}  # fmt: skip
-        counted = {split.result.split.number: split.result for split in outcome.splits}
+        write_quarantine(engine, harness.publish_context, folder, phase1, phase2)
+        found = harness.finish(phase1, phase2, folder)
+        counts = {"buckets": context.buckets, "kept": phase2.kept, "duplicates": phase2.duplicates,
+                  "conflicts": phase2.conflicts}  # fmt: skip
+        counted = {split.result.split.number: split.result for split in splits}
         self.previous = previous_version(harness.root / f"run-{number}", counts, counted)
         return found
 

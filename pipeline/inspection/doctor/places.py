@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from config import MachineSettings
-from pipeline.inspection.doctor.check import Check
-from pipeline.environment import INTERMEDIATE_SHARE
 from pipeline.errors import ConfigError, InputError
 from pipeline.inspection.doctor.check import Check
 from pipeline.machine import display_name

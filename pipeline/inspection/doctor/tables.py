@@ -5,8 +5,6 @@ from datetime import date
 from pathlib import Path
 
 from config import GeographySettings
-from pipeline.machine import cache_folder
-from pipeline.inspection.doctor.check import Check
 from pipeline.errors import LogmillError
 from pipeline.geo.table import load_geo_table
 from pipeline.inspection.doctor.check import Check

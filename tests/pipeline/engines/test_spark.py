@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -13,11 +14,16 @@ import psutil
 import pytest
 
 from config import Config
-from pipeline.aggregate.driver import Phase2Result, aggregate_all, conflict_places
+from pipeline.aggregate.driver import aggregate_all, conflict_places
+from pipeline.aggregate.spark_plan import aggregate_by_sql
+from pipeline.aggregate.tasks import Phase2Result
+from pipeline.engines import Advance, no_advance
 from pipeline.engines.java import find_java
 from pipeline.engines.spark import SparkEngine
+from pipeline.engines.workers import KERNEL_MODULES
 from pipeline.errors import BalanceError, EnvironmentFault, InputError
-from pipeline.preprocess.ledger import Phase1Result
+from pipeline.exchange.workspace import Workspace
+from pipeline.preprocess.ledger import Phase1Result, PlacedSplit
 from tests.harness import HEADER, Harness
 
 WORKERS = 2
@@ -26,9 +32,16 @@ pytestmark = pytest.mark.skipif(bool(find_java().problem), reason=f"Spark needs 
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkEngine]:
-    """One JVM for all tests here; each puts its own job in. The last one kills it."""
-    with Harness([]) as harness, SparkEngine(Config(SPARK_SHUFFLE_PARTITIONS=3), harness.job, WORKERS) as engine:
+    """One JVM for all tests here. The last one kills it."""
+    with Harness([]) as harness, SparkEngine(Config(), Path(harness.workspace.root), WORKERS, KERNEL_MODULES) as engine:
         yield engine
+
+
+def by_sql(
+    spark: SparkEngine, harness: Harness, splits: list[PlacedSplit], advance: Advance = no_advance
+) -> Phase2Result:
+    """Phase 2 by Spark's own plan."""
+    return aggregate_by_sql(spark, harness.aggregate_context, splits, 3, advance)
 
 
 def make_files(seed: int) -> list[bytes]:
@@ -50,7 +63,7 @@ def make_files(seed: int) -> list[bytes]:
 def clean(harness: Harness) -> None:
     """Remove what Phase 2 has written."""
     for kind in ("totals", "pending", "corrections", "conflicts", "merge"):
-        folder = harness.job.workspace.path(kind, "x").parent
+        folder = harness.workspace.path(kind, "x").parent
         shutil.rmtree(folder)
         folder.mkdir()
 
@@ -59,7 +72,7 @@ def picture(harness: Harness, totals: Phase2Result) -> tuple[object, ...]:
     """All that Phase 2 decides: counts, totals by user and region, where the losers lie."""
     parts = []
     for bucket in totals.buckets:
-        frame = pl.read_parquet(harness.job.workspace.path("totals", f"bucket-{bucket.bucket:04d}.parquet"))
+        frame = pl.read_parquet(harness.workspace.path("totals", f"bucket-{bucket.bucket:04d}.parquet"))
         assert frame.schema == {
             "user_id": pl.String,
             "region": pl.UInt16,
@@ -70,81 +83,84 @@ def picture(harness: Harness, totals: Phase2Result) -> tuple[object, ...]:
         assert list(bucket.regions) == frame["region"].unique().sort().to_list()
         parts.append(frame)
     rows = sorted(pl.concat(parts).rows())
-    return totals.kept, totals.duplicates, totals.conflicts, totals.users, rows, conflict_places(harness.job).rows()
+    return (
+        totals.kept,
+        totals.duplicates,
+        totals.conflicts,
+        totals.users,
+        rows,
+        conflict_places(harness.workspace).rows(),
+    )
 
 
 @pytest.mark.parametrize("keep", ["longest", "first", "last"])
 def test_both_plans_agree_with_the_embedded_engine(spark: SparkEngine, keep: str) -> None:
     with Harness(make_files(1), keep=keep, split_bytes=20_000) as harness:
         outcome: Phase1Result = harness.read()
-        local = picture(harness, aggregate_all(harness.engine, harness.job, outcome.splits, WORKERS, lambda _: None))
+        local = picture(
+            harness, aggregate_all(harness.engine, harness.aggregate_context, outcome.splits, WORKERS, no_advance)
+        )
         assert local[2] > 100
-        spark.job = harness.job
-        told: list[int] = []
+        advanced: list[int] = []
 
         clean(harness)
-        kernel = aggregate_all(spark, harness.job, outcome.splits, WORKERS, told.append)
+        kernel = aggregate_all(spark, harness.aggregate_context, outcome.splits, WORKERS, advanced.append)
         assert picture(harness, kernel) == local
         handed_over = sum(split.result.handed_over for split in outcome.splits)
-        assert sum(told) == handed_over
+        assert sum(advanced) == handed_over
 
         clean(harness)
-        told.clear()
-        assert picture(harness, spark.aggregate_by_sql(outcome.splits, told.append)) == local
-        assert sum(told) == handed_over
+        advanced.clear()
+        assert picture(harness, by_sql(spark, harness, outcome.splits, advanced.append)) == local
+        assert sum(advanced) == handed_over
 
 
 def test_the_sql_plan_needs_no_pandas(spark: SparkEngine, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with Harness(make_files(4)) as harness:
-        spark.job = harness.job
-        assert spark.aggregate_by_sql(harness.read().splits, lambda _: None).kept > 0
+        assert by_sql(spark, harness, harness.read().splits).kept > 0
 
 
 def test_nothing_handed_over(spark: SparkEngine) -> None:
     with Harness([HEADER]) as harness:
-        spark.job = harness.job
-        assert spark.aggregate_by_sql(harness.read().splits, lambda _: None).kept == 0
-        assert list(spark.map(lambda *_: None, [], lambda _: None)) == []
+        assert by_sql(spark, harness, harness.read().splits).kept == 0
+        assert list(spark.map(lambda *_: None, None, [], no_advance)) == []
 
 
 def test_folder_names_are_not_patterns(spark: SparkEngine, tmp_path: Path) -> None:
     with Harness(make_files(2)) as harness:
         outcome = harness.read()
-        expected = aggregate_all(harness.engine, harness.job, outcome.splits, WORKERS, lambda _: None)
+        expected = aggregate_all(harness.engine, harness.aggregate_context, outcome.splits, WORKERS, no_advance)
         odd = tmp_path / "a [1] {x,y}*? ü%20"
-        shutil.move(harness.job.workspace.root, odd)
-        workspace = type(harness.job.workspace)(str(odd))
-        spark.job = type(harness.job)(**(vars(harness.job) | {"workspace": workspace}))
-        assert spark.aggregate_by_sql(outcome.splits, lambda _: None).kept == expected.kept
+        shutil.move(harness.workspace.root, odd)
+        harness.read_context = replace(harness.read_context, workspace=Workspace(str(odd)))
+        assert by_sql(spark, harness, outcome.splits).kept == expected.kept
 
 
 def test_a_lost_row_is_noticed(spark: SparkEngine) -> None:
     with Harness(make_files(3)) as harness:
-        spark.job = harness.job
         outcome = harness.read()
-        path = harness.job.workspace.path("rows", "split-000001.parquet")
+        path = harness.workspace.path("rows", "split-000001.parquet")
         pl.read_parquet(path)[1:].write_parquet(path)
         with pytest.raises(BalanceError, match=r"does not balance: \d+ rows handed over"):
-            spark.aggregate_by_sql(outcome.splits, lambda _: None)
+            by_sql(spark, harness, outcome.splits)
 
 
 @pytest.mark.parametrize("events", [5_000, 9_223, 9_224, 10_000])
 def test_sums_up_to_int64_are_exact_and_beyond_it_refused(spark: SparkEngine, events: int) -> None:
     rows = "".join(f"id-{n},u,,v,tv,10.0.0.1,1000000000\n" for n in range(events))
     with Harness([HEADER + rows.encode()]) as harness:
-        spark.job = harness.job
         splits = harness.read().splits
         if events * 10**15 < 2**63:
-            (bucket,) = spark.aggregate_by_sql(splits, lambda _: None).buckets
+            (bucket,) = by_sql(spark, harness, splits).buckets
             assert [micro for _, _, micro in bucket.regions.values()] == [events * 10**15]
         else:
             with pytest.raises(BalanceError, match=r"64-bit sum of\s+micro-minutes"):
-                spark.aggregate_by_sql(splits, lambda _: None)
+                by_sql(spark, harness, splits)
 
 
 def test_what_a_kernel_raises_comes_back_as_a_value(spark: SparkEngine) -> None:
-    def kernel(_job: object, task: int, _report: object) -> int:
+    def kernel(_context: object, task: int, _advance: object) -> int:
         if task == 1:
             raise InputError("one is wrong")
         if task == 2:
@@ -156,7 +172,7 @@ def test_what_a_kernel_raises_comes_back_as_a_value(spark: SparkEngine) -> None:
             raise Odd(number=3)
         return task * 10
 
-    results = dict(spark.map(kernel, [0, 1, 2], lambda _: None))
+    results = dict(spark.map(kernel, None, [0, 1, 2], no_advance))
     assert results[0] == 0
     assert isinstance(results[1], InputError)
     assert "one is wrong" in str(results[1])
@@ -169,7 +185,7 @@ def test_workers_have_one_thread_and_this_interpreter(spark: SparkEngine) -> Non
     def kernel(*_: object) -> tuple[str, int]:
         return sys.executable, pl.thread_pool_size()
 
-    assert dict(spark.map(kernel, [1, 2], lambda _: None)) == dict.fromkeys((1, 2), (sys.executable, 1))
+    assert dict(spark.map(kernel, None, [1, 2], no_advance)) == dict.fromkeys((1, 2), (sys.executable, 1))
 
 
 def test_a_dead_jvm_is_an_environment_fault(spark: SparkEngine) -> None:
@@ -183,7 +199,7 @@ def test_a_dead_jvm_is_an_environment_fault(spark: SparkEngine) -> None:
     timer = threading.Timer(2, java.kill)
     timer.start()
     with pytest.raises(EnvironmentFault, match=r"Spark failed in Phase 2 .*The end of .*spark\.log"):
-        list(spark.map(kernel, [1, 2], lambda _: None))
+        list(spark.map(kernel, None, [1, 2], no_advance))
     timer.join()
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive

@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.engines import workers
+from pipeline.engines import no_advance, workers
 from pipeline.engines.local import LocalEngine
 from tests.end_to_end.program import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 
 
-def family(_job: Path, _task: int, _report: Callable[[int], None]) -> tuple[int, int]:
+def family(_context: None, _task: int, _advance: Callable[[int], None]) -> tuple[int, int]:
     """(the worker, its parent)"""
     time.sleep(0.05)  # so that each worker gets some
     return os.getpid(), os.getppid()
@@ -26,12 +26,12 @@ def family(_job: Path, _task: int, _report: Callable[[int], None]) -> tuple[int,
 
 def ask(engine: LocalEngine) -> tuple[set[int], set[int]]:
     """(workers, their parents)"""
-    found = [answer for _, answer in engine.map(family, list(range(8)), lambda _: None) if isinstance(answer, tuple)]
+    found = [answer for _, answer in engine.map(family, None, list(range(8)), no_advance) if isinstance(answer, tuple)]
     return {worker for worker, _ in found}, {parent for _, parent in found}
 
 
-def test_workers_are_forked_by_a_process_with_one_thread(tmp_path: Path) -> None:
-    with LocalEngine(2, tmp_path) as engine:
+def test_workers_are_forked_by_a_process_with_one_thread() -> None:
+    with LocalEngine(2) as engine:
         workers, (server,) = ask(engine)
         assert len(workers) == 2
         assert server != os.getpid()
@@ -54,8 +54,8 @@ workers.close()
     assert blocked >> (signal.SIGINT - 1) & 1
 
 
-def test_workers_end_with_their_server_and_others_take_over(tmp_path: Path) -> None:
-    with LocalEngine(2, tmp_path) as engine:
+def test_workers_end_with_their_server_and_others_take_over() -> None:
+    with LocalEngine(2) as engine:
         workers, (server,) = ask(engine)
         os.kill(server, signal.SIGKILL)
         _, alive = psutil.wait_procs([psutil.Process(worker) for worker in workers if psutil.pid_exists(worker)], 10)
@@ -66,7 +66,7 @@ def test_workers_end_with_their_server_and_others_take_over(tmp_path: Path) -> N
         assert not others & workers
 
 
-def test_spawned_workers_outlive_the_thread_that_started_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spawned_workers_outlive_the_thread_that_started_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the server has no place for its socket; the kernel's parent-death signal is that of a thread."""
     start_all = workers.Workers._start_all
 
@@ -76,7 +76,7 @@ def test_spawned_workers_outlive_the_thread_that_started_them(tmp_path: Path, mo
 
     monkeypatch.setattr(workers, "_start_server", lambda: None)
     monkeypatch.setattr(workers.Workers, "_start_all", slowly)
-    with LocalEngine(2, tmp_path) as engine:
+    with LocalEngine(2) as engine:
         found, (parent,) = ask(engine)
         assert parent == os.getpid()
         time.sleep(1)

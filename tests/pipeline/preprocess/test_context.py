@@ -25,9 +25,9 @@ def test_the_files_of_a_split_are_those_of_this_format(compiled: bool) -> None:
         digest = hashlib.sha256()
         for split in outcome.splits:
             number, result = split.result.split.number, split.result
-            rows = pl.read_parquet(harness.job.workspace.path("rows", split_file(number)))
+            rows = pl.read_parquet(harness.workspace.path("rows", split_file(number)))
             digest.update(repr((rows.schema, rows.rows(), result.bucket_rows, result.rejected_by_reason)).encode())
-            digest.update(np.load(harness.job.workspace.path("index", split_file(number, "npy"))).tobytes())
+            digest.update(np.load(harness.workspace.path("index", split_file(number, "npy"))).tobytes())
     assert KNOWN.get(FORMAT) == digest.hexdigest(), (
         "raise pipeline.preprocess.context.FORMAT, and add the new digest here"
     )

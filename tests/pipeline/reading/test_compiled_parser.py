@@ -23,7 +23,7 @@ from pipeline.reading.csv_reader import SplitReader, judge_values
 from pipeline.reading.header import Header
 from pipeline.reading.splits import Split
 from pipeline.reading.text_parser import TextColumns
-from tests.harness import GEO, Harness, accepted_rows, enriched, kernel
+from tests.harness import GEO, Harness, accepted_rows, enriched, library
 from tests.reference import WHITE_SPACE, read_file
 
 ROLES = ("log_id", "user_id", "timestamp", "ip_address", "watch_time")
@@ -49,7 +49,7 @@ def read_lines(columns: dict[str, list[str]], geo: GeoTable, doubts: float = 1.0
     rows = SplitRows(timestamps=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled.plain, "_MOST_DOUBTS", doubts)
-        parser = PlainParser(Path(kernel()), HEADER, geo, rows, MAX_RECORD)
+        parser = PlainParser(Path(library()), HEADER, geo, rows, MAX_RECORD)
         values = [columns.get(role, [GOOD[role]] * length) for role in ROLES]
         chunk = "".join("|".join(line) + "\n" for line in zip(*values, strict=True)).encode()
         found = parser.parse(chunk + b'"x|', len(chunk), 0)
@@ -342,7 +342,7 @@ def test_the_certificate_is_that_of_the_scanner(data: st.DataObject) -> None:
     limit = data.draw(st.integers(5, 90))
     given = ord("|"), fields, ends, limit
     behind = data.draw(st.binary(max_size=3))  # of the next chunk
-    certified = certify(Path(kernel()), chunk + behind, len(chunk), *given)
+    certified = certify(Path(library()), chunk + behind, len(chunk), *given)
     assert certified == (chunk.endswith(b"\n") and scanner.confirm(chunk, *given))
 
 
@@ -410,7 +410,7 @@ def test_of_files_in_one_task_the_wrong_one_alone_is_refused(wrong: int, monkeyp
 
 def test_too_many_doubts_leave_the_chunk_to_polars() -> None:
     rows = SplitRows(timestamps=True)
-    parser = PlainParser(Path(kernel()), HEADER, GEO.load(), rows, MAX_RECORD)
+    parser = PlainParser(Path(library()), HEADER, GEO.load(), rows, MAX_RECORD)
     line = "|".join(GOOD.values()) + "\n"
     many, few = (line.encode() * 100 + line.replace("|1\n", "|x\n").encode() * doubts for doubts in (40, 4))
     assert parser.parse(many, len(many), 0) is None
@@ -436,7 +436,7 @@ def test_rows_of_both_parsers_lie_in_one_split() -> None:
         50.0,
     )
     rows = SplitRows(timestamps=False)
-    plain = PlainParser(Path(kernel()), header, GEO.load(), rows, 256)
+    plain = PlainParser(Path(library()), header, GEO.load(), rows, 256)
     split = Split(0, "", len(data), header.data_start, len(data), True, header)
     reader = SplitReader(split, io.BytesIO(data), 700, 256, compiled_parser)
     by_polars = 0

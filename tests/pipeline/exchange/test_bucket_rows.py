@@ -17,7 +17,7 @@ from pipeline.exchange.bucket_rows import find_row_groups, read_buckets, read_ro
 from pipeline.exchange.row_files import write_rows
 from pipeline.exchange.split_rows import SplitRows
 from pipeline.native.library import load
-from tests.harness import kernel
+from tests.harness import library
 
 
 def make_file(path: Path, bucket_rows: list[int], timestamps: bool = False) -> SplitRows:
@@ -70,7 +70,7 @@ def test_any_buckets_are_read_as_with_the_whole_footer(
         path = Path(folder) / "split-000001.parquet"
         make_file(path, counts, timestamps)
         wanted = expected(path, counts, first * step, (first + count) * step)
-        for library in (kernel(), None, kernel()):
+        for library in (library(), None, library()):
             found, sizes = read_buckets(path, first, count, buckets, library=library and Path(library))
             assert found.to_pylist() == wanted
             assert not sizes or found["id_hi"].num_chunks == 1
@@ -80,7 +80,7 @@ def test_any_buckets_are_read_as_with_the_whole_footer(
 
 def test_only_the_wanted_columns(tmp_path: Path) -> None:
     make_file(tmp_path / "x.parquet", [2, 3])
-    found = read_rows(tmp_path / "x.parquet", 1, 2, ["id_hi"], library=Path(kernel()))
+    found = read_rows(tmp_path / "x.parquet", 1, 2, ["id_hi"], library=Path(library()))
     assert found is not None
     assert found.column_names == ["id_hi"]
     assert found.num_rows == 3
@@ -89,18 +89,18 @@ def test_only_the_wanted_columns(tmp_path: Path) -> None:
 def test_a_file_that_took_another_ones_place_is_read_anew(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     make_file(path, [2, 3])
-    assert read_rows(path, 1, 2, library=Path(kernel())).num_rows == 3
+    assert read_rows(path, 1, 2, library=Path(library())).num_rows == 3
     make_file(path, [0, 1])
     os.utime(path, ns=(1, 1))
-    assert read_rows(path, 0, 2, library=Path(kernel())) is None
-    assert read_rows(path, 1, 2, library=Path(kernel())).num_rows == 1
+    assert read_rows(path, 0, 2, library=Path(library())) is None
+    assert read_rows(path, 1, 2, library=Path(library())).num_rows == 1
 
 
 def test_footers_beyond_those_that_are_kept_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_rows, "_MOST_KEPT", 1)
     for name in ("a", "b", "a", "b"):
         make_file(tmp_path / name, [1, 2])
-        assert read_rows(tmp_path / name, 1, 2, library=Path(kernel())).num_rows == 2
+        assert read_rows(tmp_path / name, 1, 2, library=Path(library())).num_rows == 2
     assert list(bucket_rows._kept) == [tmp_path / "a"]
 
 
@@ -110,7 +110,7 @@ def test_damaged_footers_are_passed_over_within_their_bounds(changes: list[tuple
     for place, byte in changes:
         footer[place % len(footer)] = byte
     damaged = bytes(footer[: cut % len(footer) + 1])
-    positions = find_row_groups(Path(kernel()), damaged, 20)
+    positions = find_row_groups(Path(library()), damaged, 20)
     if positions is not None:
         assert len(positions) == 22
         assert np.all(np.diff(positions) > 0)
@@ -119,14 +119,14 @@ def test_damaged_footers_are_passed_over_within_their_bounds(changes: list[tuple
 
 def test_nesting_without_end_is_no_footer() -> None:
     for deep in (b"\x19" * 100_000, b"\x1c" * 100_000, b"\x19\xf9" + b"\x19" * 100_000):
-        assert find_row_groups(Path(kernel()), deep, 20) is None
+        assert find_row_groups(Path(library()), deep, 20) is None
 
 
 def test_more_groups_than_any_file_has_are_none_however_many_are_told() -> None:
     """So many that there is no sum of them and two: 2^64 - 1."""
     told = b"\x49\xfc" + b"\xff" * 9 + b"\x01" + bytes(100)
     positions = np.full(200, -1, np.int64)
-    assert load(Path(kernel())).find_row_groups(told, len(told), positions.ctypes.data, 22) == -1
+    assert load(Path(library())).find_row_groups(told, len(told), positions.ctypes.data, 22) == -1
     assert (positions[22:] == -1).all()
 
 
@@ -140,5 +140,5 @@ def whole_footer() -> bytes:
             make_file(Path(folder) / "x", [2] * 20)
             data = (Path(folder) / "x").read_bytes()
             _made.append(data[-8 - int.from_bytes(data[-8:-4], "little") : -8])
-            assert find_row_groups(Path(kernel()), _made[0], 20) is not None
+            assert find_row_groups(Path(library()), _made[0], 20) is not None
     return _made[0]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engines import no_advance
 from pipeline.preprocess.driver import read_files
 from pipeline.reading.header import SAMPLE_BYTES, SAMPLE_PLACES, read_header
-from pipeline.reading.open_inputs import open_inputs
+from pipeline.reading.open_inputs import read_headers
 from pipeline.reading.splits import Split, cut_rest
 from tests.harness import HEADER, Harness
 from tests.reference import ROLES
@@ -86,13 +87,13 @@ class Notes:
 def test_an_interrupted_run_goes_on_behind_a_split_that_ended_early() -> None:
     """Killed after the split was noted, and before its rest was."""
     with Harness([HEADER + rows(500)], chunk_bytes=512) as run:
-        files, _ = open_inputs(run.paths, WANTED, 256)
-        run.engine.job = replace(run.job, held_bytes=4000)
+        files, _ = read_headers(run.paths, WANTED, 256)
+        usual = run.read_context
+        run.read_context = replace(usual, held_bytes=4000)
         first = run.read().ledgers[0].splits[0].result
         early = replace(first, split=replace(first.split, stop=files[0].size))
         notes = Notes({first.split.number: early})
-        run.engine.job = run.job
-        outcome = read_files(run.engine, files, run.split_bytes, lambda _: None, notes)
+        outcome = read_files(run.engine, usual, files, run.split_bytes, no_advance, notes)
         assert not outcome.refused
         (ledger,) = outcome.ledgers
         assert (ledger.records, ledger.splits[0].result.stop, len(ledger.splits)) == (

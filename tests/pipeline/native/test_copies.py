@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.exchange.id_index import FINE_MASK
 from pipeline.native.copies import find_keys
-from tests.harness import kernel
+from tests.harness import library
 
 WORD = 2**64 - 1
 
@@ -25,7 +25,7 @@ def test_all_places_of_wanted_keys_and_no_others(data: st.DataObject) -> None:
     spare_bits = data.draw(st.integers(3, 10))
     arrays = [np.array(part, np.uint64) for part in parts]
     found = find_keys(
-        Path(kernel()), arrays, np.array(wanted, np.uint64), mask=mask, leading=leading, spare_bits=spare_bits
+        Path(library()), arrays, np.array(wanted, np.uint64), mask=mask, leading=leading, spare_bits=spare_bits
     )
     expected = [[place for place, key in enumerate(part) if key & mask in set(wanted)] for part in parts]
     assert [places.tolist() for places in found] == expected
@@ -35,5 +35,5 @@ def test_of_many_keys_the_same_are_found_as_by_numpy() -> None:
     dice = np.random.default_rng(3)
     keys = dice.integers(0, 2**64, 200_000, np.uint64)
     wanted = np.unique(np.append(keys[::7], dice.integers(0, 2**64, 5_000, np.uint64)))
-    (found,) = find_keys(Path(kernel()), [keys], wanted)
+    (found,) = find_keys(Path(library()), [keys], wanted)
     assert np.array_equal(found, np.flatnonzero(np.isin(keys, wanted)))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.compiled import copies, library, plain
+from pipeline.native import copies, library
+from pipeline.reading import compiled_parser
 
 API = Path(library.__file__).with_name("api.h").read_text(encoding="utf-8")
 KINDS = {
@@ -20,7 +21,12 @@ KINDS = {
     ctypes.c_uint8: "uint8_t",
     ctypes.c_uint64: "uint64_t",
 }
-STRUCTURES = {"Columns": plain._Columns, "Geo": plain._Geo, "Rows": plain._Rows, "Part": copies._Part}
+STRUCTURES = {
+    "Columns": compiled_parser._Columns,
+    "Geo": compiled_parser._Geo,
+    "Rows": compiled_parser._Rows,
+    "Part": copies._Part,
+}
 
 Shapes = Mapping[str, tuple]
 """Functions: (kind of the result, kinds of the arguments); structures: (name, kind) of each field."""

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engines import no_advance
 from pipeline.engines.local import LocalEngine
 from pipeline.preprocess import driver
-from pipeline.preprocess.context import Job
+from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.driver import read_files
 from pipeline.preprocess.preprocessor import read_parts
 from pipeline.preprocess.tasks import ReadTask, group
 from pipeline.reading.input_files import InputFile
-from pipeline.reading.open_inputs import open_inputs
+from pipeline.reading.open_inputs import read_headers
 from pipeline.reading.splits import Split
 from tests.harness import HEADER, Harness
 from tests.reference import ROLES
@@ -26,18 +27,18 @@ def log(name: str, rows: int = 50) -> bytes:
     return HEADER + b"".join(b"%s-%d,u%d,x,v,tv,1.2.3.4,1.5\n" % (name.encode(), n, n % 7) for n in range(rows))
 
 
-def read_or_die(job: Job, tasks: Sequence[ReadTask], report: Callable[[int], None]) -> object:
+def read_or_die(context: ReadContext, tasks: Sequence[ReadTask], advance: Callable[[int], None]) -> object:
     """``read_parts`` in a worker that a file of this name kills."""
     if any(b"deadly" in Path(task.path).read_bytes() for task in tasks):
         os.kill(os.getpid(), signal.SIGKILL)
-    return read_parts(job, tasks, report)
+    return read_parts(context, tasks, advance)
 
 
 def test_a_file_that_kills_workers_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "read_parts", read_or_die)
-    with Harness([log(f"file{n}") for n in range(5)] + [log("deadly")]) as run, LocalEngine(2, run.job) as engine:
-        files, _ = open_inputs(run.paths, WANTED, 256)
-        outcome = read_files(engine, files, 1 << 20, lambda _: None)
+    with Harness([log(f"file{n}") for n in range(5)] + [log("deadly")]) as run, LocalEngine(2) as engine:
+        files, _ = read_headers(run.paths, WANTED, 256)
+        outcome = read_files(engine, run.read_context, files, 1 << 20, no_advance)
         assert list(outcome.refused) == [run.paths[5]]
         assert "worker processes were killed 3 times" in outcome.refused[run.paths[5]]
         assert [ledger.records for ledger in outcome.ledgers] == [50] * 5
@@ -45,9 +46,9 @@ def test_a_file_that_kills_workers_takes_no_other_with_it(monkeypatch: pytest.Mo
 
 def test_a_file_that_is_refused_takes_no_other_with_it() -> None:
     with Harness([log("a"), log("b"), log("c")]) as run:
-        files, _ = open_inputs(run.paths, WANTED, 256)
+        files, _ = read_headers(run.paths, WANTED, 256)
         Path(run.paths[1]).write_bytes(log("b", 10))
-        outcome = read_files(run.engine, files, 1 << 20, lambda _: None)
+        outcome = read_files(run.engine, run.read_context, files, 1 << 20, no_advance)
         assert list(outcome.refused) == [run.paths[1]]
         assert "it became shorter" in outcome.refused[run.paths[1]]
         assert [ledger.records for ledger in outcome.ledgers] == [50, 50]
@@ -58,20 +59,20 @@ def test_progress_comes_to_the_size_of_all_files(split_bytes: int) -> None:
     """Also with headers, quoted line ends at which splits begin anew, and a file that is refused."""
     texts = [log("a"), HEADER, log("b") + b'q,u,x,"v\n\n\n",tv,1.2.3.4,1\n' * 30, log("c")]
     with Harness(texts, split_bytes=split_bytes) as run:
-        files, _ = open_inputs(run.paths, WANTED, 256)
+        files, _ = read_headers(run.paths, WANTED, 256)
         Path(run.paths[3]).write_bytes(log("c", 10))
-        told: list[int] = []
-        outcome = read_files(run.engine, files, split_bytes, told.append)
+        advanced: list[int] = []
+        outcome = read_files(run.engine, run.read_context, files, split_bytes, advanced.append)
         assert list(outcome.refused) == [run.paths[3]]
-        assert sum(told) == sum(map(len, texts))
-        assert min(told) >= 0
+        assert sum(advanced) == sum(map(len, texts))
+        assert min(advanced) >= 0
 
 
 def test_a_fault_of_the_disk_is_none_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipeline.preprocessor.write_rows", full)
+    monkeypatch.setattr("pipeline.preprocess.preprocessor.write_rows", full)
     with Harness([log("a"), log("b")]) as run, pytest.raises(OSError, match="No space left"):
         run.read()
 

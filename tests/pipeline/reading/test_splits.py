@@ -12,7 +12,7 @@ from pipeline.errors import InputError
 from pipeline.machine import display_name
 from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile, find_inputs, stamp, unchanged
-from pipeline.reading.open_inputs import open_inputs
+from pipeline.reading.open_inputs import read_headers
 from pipeline.reading.splits import cut
 
 HEADER = Header(",", ("log_id",), {"log_id": 0}, 7, 2, 5.0)
@@ -86,7 +86,7 @@ def test_an_existing_path_is_literal_and_anything_else_a_glob(tmp_path):
 def test_a_file_that_vanished_is_refused_by_name_and_a_changed_one_is_noticed(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"log_id\n1\n")
-    files, refused = open_inputs([str(path), str(tmp_path / "gone.csv")], {"log_id": ("log_id",)}, 1024)
+    files, refused = read_headers([str(path), str(tmp_path / "gone.csv")], {"log_id": ("log_id",)}, 1024)
     assert list(refused) == [str(tmp_path / "gone.csv")]
     assert files[0].stamp == stamp(str(path))
     assert unchanged(files[0])

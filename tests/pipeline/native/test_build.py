@@ -12,24 +12,24 @@ import pytest
 from pipeline.native import build
 from pipeline.native.build import compile_library
 from tests.end_to_end.program import HEADER, environment, published, run
-from tests.harness import kernel
+from tests.harness import library
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     """A cache folder that holds the library."""
-    shutil.copy(kernel(), tmp_path)
+    shutil.copy(library(), tmp_path)
     return tmp_path
 
 
 def test_a_library_that_is_there_is_used_again(cache: Path, monkeypatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("compiled again"))
-    assert compile_library(cache) == (cache / Path(kernel()).name, "")
+    assert compile_library(cache) == (cache / Path(library()).name, "")
 
 
 @pytest.mark.parametrize("damage", [b"", b"no library"])
 def test_a_damaged_library_is_made_anew(damage: bytes, cache: Path) -> None:
-    library = cache / Path(kernel()).name
+    library = cache / Path(library()).name
     library.write_bytes(damage)
     assert compile_library(cache) == (library, "")
     assert ctypes.CDLL(str(library)).find_separators
@@ -59,10 +59,10 @@ def test_another_machine_source_or_compiler_takes_no_library_of_this_one(
         value = with_extra_line(value, tmp_path)
     monkeypatch.setattr(build, name, value)
     tried = []
-    monkeypatch.setattr(build, "_compile", lambda _, library: tried.append(library) or shutil.copy(kernel(), library))
+    monkeypatch.setattr(build, "_compile", lambda _, library: tried.append(library) or shutil.copy(library(), library))
     library, reason = compile_library(cache)
     assert (tried, reason) == ([library], "")
-    assert library != cache / Path(kernel()).name
+    assert library != cache / Path(library()).name
 
 
 def test_every_reason_why_there_is_none(tmp_path: Path, monkeypatch) -> None:
@@ -72,15 +72,9 @@ def test_every_reason_why_there_is_none(tmp_path: Path, monkeypatch) -> None:
         f"{tmp_path / 'file' / 'cache'} cannot be written (Not a directory)",
     )
     with monkeypatch.context() as patch:
-<<<<<<< HEAD
-        patch.setattr(build, "SOURCES", (tmp_path / "file",))
-        (tmp_path / "file").write_text("this is no C\n")
-        library, reason = compile_library(tmp_path / "cache")
-=======
         patch.setattr(build, "SOURCES", (tmp_path / "broken.c",))
         (tmp_path / "broken.c").write_text("this is no C\n")
-        library, reason = compile_kernel(tmp_path / "cache")
->>>>>>> e68b9d1 (The C code by subject: one file each for rows, keys, copies, arranging and totals)
+        library, reason = compile_library(tmp_path / "cache")
         assert library is None
         assert reason.startswith("the compiler failed: ")
     with monkeypatch.context() as patch:

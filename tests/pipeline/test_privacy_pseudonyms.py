@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.privacy import KEY_VARIABLE, find_key, hide_in_rejected, hide_users
-from pipeline.reading.header import Header
 from pipeline.reading.text_parser import REJECTED
 
 KEY = "correct horse battery staple"
@@ -29,13 +28,12 @@ def test_every_user_gets_its_hmac(users: list[str], key: bytes) -> None:
 
 
 def test_rejected_records_keep_no_user_and_no_bytes() -> None:
-    header = Header(",", ("log_id", "uid", "x"), {"log_id": 0, "user_id": 1}, 0, 1, 1.0)
     rejected = [
         (1, 2, "rule:u", "uid", "ann", b"1,ann,x"),
         (3, 4, "watch_time_not_a_number", "x", "bob", b"2,2026-01-01,bob"),  # as where columns changed their places
         (5, 6, "wrong_field_count", None, None, b"bob"),
     ]
-    found = hide_in_rejected(pl.DataFrame(rejected, schema=REJECTED, orient="row"), header, KEY.encode())
+    found = hide_in_rejected(pl.DataFrame(rejected, schema=REJECTED, orient="row"), "uid", KEY.encode())
     assert found.schema == REJECTED
     assert found.rows() == [
         (1, 2, "rule:u", "uid", by_hmac(KEY.encode(), "ann"), b""),

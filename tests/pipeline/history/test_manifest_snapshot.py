@@ -22,7 +22,7 @@ from pipeline.history.known_files import Hint
 from pipeline.history.manifest import MANIFEST_FILE, Manifest, NewFile
 from pipeline.history.manifest_snapshot import read_manifest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HINT = Hint(1, 2, 3, 4, True)
 
 

@@ -229,5 +229,5 @@ def test_markup() -> None:
 
 def test_the_chart_library_is_the_release_that_it_says() -> None:
     assert hashlib.sha256((ASSETS / "echarts.min.js").read_bytes()).hexdigest() == ECHARTS_6_1_0
-    notice = (Path(__file__).parents[3] / "NOTICE").read_text(encoding="utf-8")
+    notice = (Path(__file__).parents[4] / "NOTICE").read_text(encoding="utf-8")
     assert ECHARTS_6_1_0 in notice

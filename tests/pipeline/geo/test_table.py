@@ -19,7 +19,7 @@ from pipeline.geo.ranges import load_ranges
 from pipeline.geo.special import read_special_purpose
 from pipeline.geo.table import INVALID, SHIPPED_TABLE, GeoTable, load_geo_table
 
-DATABASE_COPY = Path(__file__).parent / "geo_data" / f"{SHIPPED_TABLE.stem}.mmdb.xz"
+DATABASE_COPY = Path(__file__).parent / "data" / f"{SHIPPED_TABLE.stem}.mmdb.xz"
 ENTRIES = read_special_purpose()
 SPECIAL_FIRST_BYTES = {version: set() for version in (4, 6)}
 for _block, _ in ENTRIES:

@@ -14,7 +14,7 @@ from pipeline.planning.planner import Sizes
 from pipeline.planning.prediction import Work, learn, predict, reading_seconds
 from pipeline.planning.sample import Sample, take_sample
 from pipeline.reading.archives import expand_beginning
-from pipeline.reading.open_inputs import open_inputs
+from pipeline.reading.open_inputs import read_headers
 from pipeline.timing import PhaseSeconds
 from tests.harness import GEO
 from tests.reference import ROLES
@@ -36,7 +36,7 @@ WORK = Work(Sample(4, 10**9, 10**7, 10.0, 4.0, 10**6), 0, "polars", True, 2)
 def test_the_sample_is_near_what_all_lines_say(shape: Shape, tmp_path: Path) -> None:
     make_logs(shape, tmp_path / "logs")
     names = sorted(map(str, (tmp_path / "logs").iterdir()))
-    sample = take_sample(open_inputs(names, WANTED, 2**20)[0], GEO.load())
+    sample = take_sample(read_headers(names, WANTED, 2**20)[0], GEO.load())
     rows, users, pairs = duckdb.sql(
         f"""select count(*), avg(length(user_id)), count(distinct (user_id, case when ip_address like '1.%' then 'Asia'
               when ip_address like '2.%' then 'Europe' when ip_address like '10.%' then 'PRIVATE' end))
@@ -50,7 +50,7 @@ def test_the_sample_is_near_what_all_lines_say(shape: Shape, tmp_path: Path) -> 
 
 def test_nothing_is_expected_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(",".join(ROLES.values()) + "\n")
-    sample = take_sample(open_inputs([str(tmp_path / "a.csv")], WANTED, 2**20)[0], GEO.load())
+    sample = take_sample(read_headers([str(tmp_path / "a.csv")], WANTED, 2**20)[0], GEO.load())
     assert (sample.rows, sample.result_rows) == (0, 0)
     found = predict(PLAN, replace(WORK, sample=sample), Pace())
     assert (found.intermediate_bytes, found.output_bytes) == (0, 0)
