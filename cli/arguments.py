@@ -12,7 +12,7 @@ from typing import NoReturn
 from cli.commands import COMMANDS
 from cli.options import COMMON, SHOW_VERSION
 from pipeline.errors import ConfigError
-from pipeline.planning.run_settings import NO_OPTIONS, RunOptions
+from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 
 EXIT_CODES = """\
 exit codes: 0 done · 1 fault in the program, nothing published · 2 usage or configuration

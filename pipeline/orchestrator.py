@@ -19,7 +19,8 @@ from pipeline.machine import cache_folder, os_errors_explained
 from pipeline.planning.pace import save_pace
 from pipeline.planning.planner import check_disk, choose_sizes
 from pipeline.planning.prediction import forecast_run, learn
-from pipeline.planning.run_settings import NO_OPTIONS, RunOptions, read_settings
+from pipeline.planning.run_options import NO_OPTIONS, RunOptions
+from pipeline.planning.run_settings import read_settings
 from pipeline.preprocess.driver import read_files
 from pipeline.publish.result import RunFacts, RunResult, nothing_counts_result, unchanged_result
 from pipeline.publish.run_record import counts_for_the_next, log_files

@@ -10,15 +10,13 @@ and in other threads than the one that opened it, they are not.
 """
 
 import operator
-import os
-import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from utils.metrics import PeakMemory, Series
 
@@ -187,8 +185,6 @@ def sum_stages(parts: Iterable[Mapping[str, Spent]]) -> tuple[StageTime, ...]:
     )
 
 
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -212,20 +208,6 @@ class Span:
     begin: float
     end: float
     spent: Mapping[str, Spent] = field(default_factory=dict)
-
-
-def timed(
-    kernel: Callable[..., Any],
-    run: Callable[Parameters, Result],
-    *arguments: Parameters.args,
-    **named: Parameters.kwargs,
-) -> tuple[Result, Span]:
-    """The result of ``run``, which runs ``kernel``, and when it ran: by the time of day, because the workers of a
-    cluster share no other clock."""
-    begin = time.time()
-    with recording() as spent, stage(getattr(kernel, "stage", "other")):
-        result = run(*arguments, **named)
-    return result, Span(kernel.__name__, f"{platform.node()}:{os.getpid()}", begin, time.time(), spent)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ over through files, because every way to give Arrow batches to Python asks for p
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,14 +20,13 @@ import polars as pl
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.tasks import BucketResult, PartTask, Phase2Result, sum_buckets
 from pipeline.aggregate.totals import merge_totals, order_totals
-from pipeline.engines import Advance
-from pipeline.engines.guard import run_guarded
+from pipeline.engines import Advance, no_advance, run_all
 from pipeline.errors import BalanceError
 from pipeline.exchange.bucket_totals import write_totals
 from pipeline.exchange.row_files import PLACE_UNIT
 from pipeline.exchange.workspace import bucket_file, split_file, write_frame
 from pipeline.preprocess.ledger import PlacedSplit
-from pipeline.timing import stage
+from pipeline.timing import in_stage, stage
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -52,14 +52,31 @@ def aggregate_by_sql(
     shuffle_partitions: int,
     advance: Advance,
 ) -> Phase2Result:
-    """Phase 2 as Spark's own plan. ``shuffle_partitions``: SPARK_SHUFFLE_PARTITIONS, or 0. ``advance`` gets rows.
+    """Phase 2 as Spark's own plan; writes totals/ and conflicts/ as the kernels do.
+
+    ``shuffle_partitions``: SPARK_SHUFFLE_PARTITIONS, or 0. ``advance`` gets rows. There is one BucketResult for each
+    partition of users that has rows: its ``rows`` are Spark's count of the rows that it read; kept, conflicts and
+    regions are counted from what was written.
 
     Raises BalanceError where a count does not add up or a sum passes int64, EnvironmentFault where Spark fails.
     """
     rows = sum(split.result.handed_over for split in splits)
+    if not rows:
+        return sum_buckets(())
     partitions = shuffle_partitions or _choose_partitions(rows, context.bucket_rows, engine.workers)
     with stage("spark sql", rows):
-        return engine.run(lambda spark: _aggregate(spark, context, splits, partitions), rows, advance)
+        parts = engine.run(lambda spark: _run_plan(spark, context, splits, partitions), rows, advance)
+    tasks = [PartTask(int(path.name.split("-")[1]), str(path)) for path in parts]
+    results = [result for result in run_all(engine, write_partition, context, tasks, no_advance) if result.rows]
+    results.sort(key=lambda result: result.bucket)
+    read = sum(result.rows for result in results)
+    wrong = [result for result in results if not result.balances()]
+    if read != rows or wrong:
+        raise BalanceError(
+            f"the SQL plan does not balance: {rows} rows handed over, {read} read, in parts {wrong[:3]}. "
+            "Nothing was published. This is a fault in the program; please report it."
+        )
+    return sum_buckets(results)
 
 
 def _choose_partitions(rows: int, bucket_rows: int, workers: int) -> int:
@@ -67,24 +84,17 @@ def _choose_partitions(rows: int, bucket_rows: int, workers: int) -> int:
     return max(2 * workers, -(-rows // min(_PARTITION_ROWS, bucket_rows)))
 
 
-def _aggregate(
+def _run_plan(
     spark: "SparkContext", context: AggregateContext, splits: Sequence[PlacedSplit], partitions: int
-) -> Phase2Result:
-    """Deduplicate and add up the rows of ``splits``; writes totals/ and conflicts/ as the kernels do.
-
-    There is one BucketResult for each partition of users that has rows. Its ``rows`` are Spark's count of the rows that
-    it read; kept, conflicts and regions are counted from what was written.
-    Raises BalanceError where these do not add up, or a sum passes int64.
-    """
+) -> list[Path]:
+    """The files, one for each partition of users, that Spark writes of the rows of ``splits``; their columns are those
+    of ``_totals``. Raises BalanceError where a sum passes int64."""
     from pyspark.sql import SparkSession
 
-    handed_over = sum(split.result.handed_over for split in splits)
-    if not handed_over:
-        return sum_buckets(())
-    parts = context.workspace.path("sql", "totals")
+    folder = context.workspace.path("sql", "totals")
     plan = _totals(_winners(_read(SparkSession(spark), context, splits), context, partitions), partitions)
     try:
-        plan.write.mode("overwrite").option("compression", "snappy").parquet(f"file:{parts}")
+        plan.write.mode("overwrite").option("compression", "snappy").parquet(f"file:{folder}")
     except Exception as fault:
         if _OVERFLOW in str(fault):
             raise BalanceError(
@@ -92,24 +102,7 @@ def _aggregate(
                 "micro-minutes. Nothing was published. Look for absurd watch times in the input."
             ) from fault
         raise
-    tasks = [PartTask(int(path.name.split("-")[1]), str(path)) for path in sorted(parts.glob("part-*.parquet"))]
-    results: list[BucketResult] = []
-    for result in (
-        spark.parallelize(tasks, len(tasks)).map(lambda t: run_guarded(write_partition, context, t)).collect()
-    ):
-        if isinstance(result, Exception):
-            raise result
-        if result.rows:
-            results.append(result)
-    results.sort(key=lambda result: result.bucket)
-    read = sum(result.rows for result in results)
-    wrong = [result for result in results if not result.balances()]
-    if read != handed_over or wrong:
-        raise BalanceError(
-            f"the SQL plan does not balance: {handed_over} rows handed over, {read} read, in parts {wrong[:3]}. "
-            "Nothing was published. This is a fault in the program; please report it."
-        )
-    return sum_buckets(results)
+    return sorted(folder.glob("part-*.parquet"))
 
 
 def _read(session: "SparkSession", context: AggregateContext, splits: Sequence[PlacedSplit]) -> "DataFrame":
@@ -178,6 +171,7 @@ def _totals(contents: "DataFrame", partitions: int) -> "DataFrame":
     )
 
 
+@in_stage("spark sql")
 def write_partition(context: AggregateContext, task: PartTask, _: Advance) -> BucketResult:
     """Write the totals and the losers of one partition (columns of ``_totals``) under the names of a bucket.
 

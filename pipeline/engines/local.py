@@ -6,8 +6,9 @@ from concurrent.futures.process import BrokenProcessPool
 
 from pipeline.engines import Advance, Context, Kernel, Result, Task
 from pipeline.engines.attempts import Attempt, Work, is_lost
+from pipeline.engines.task_run import run_task
 from pipeline.engines.workers import Workers
-from pipeline.timing import Span, timed
+from pipeline.timing import Span
 
 _POLL_SECONDS = 0.2
 
@@ -45,7 +46,7 @@ class LocalEngine:
 
         A task over which three workers were killed yields WorkerDied. Raises WorkerDied where workers die over no task.
         """
-        work = Work[Task, tuple[Result, Span]](tasks, self._ahead)
+        work = Work[Task, tuple[Result | Exception, Span]](tasks, self._ahead)
         advanced = self._workers.done
         while True:
             lost = [attempt for attempt in work.next_attempts() if not self._submit(kernel, context, attempt, work)]
@@ -65,12 +66,6 @@ class LocalEngine:
                 continue
             for future in finished:
                 task = work.waiting.pop(future).task
-                fault = future.exception()
-                if fault is not None and not isinstance(fault, Exception):
-                    raise fault
-                if fault is not None:
-                    yield task, fault
-                    continue
                 result, span = future.result()
                 self.spans.append(span)
                 yield task, result
@@ -80,11 +75,11 @@ class LocalEngine:
         kernel: Kernel[Context, Task, Result],
         context: Context,
         attempt: Attempt[Task],
-        work: Work[Task, tuple[Result, Span]],
+        work: Work[Task, tuple[Result | Exception, Span]],
     ) -> bool:
         """Hand an attempt to a worker; False where the pool is broken."""
         try:
-            future = self._workers.submit(attempt.number, timed, kernel, kernel, context, attempt.task)
+            future = self._workers.submit(attempt.number, run_task, kernel, context, attempt.task)
         except BrokenProcessPool:
             return False
         work.waiting[future] = attempt

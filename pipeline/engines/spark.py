@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config import SparkSettings
-from pipeline.engines import Advance, Context, Kernel, Result, Task
-from pipeline.engines.guard import run_guarded
+from pipeline.engines import Advance, Context, Kernel, Result, Task, no_advance
 from pipeline.engines.spark_session import SparkDriver
+from pipeline.engines.task_run import run_task
 from pipeline.errors import LogmillError
-from pipeline.timing import Span, timed
+from pipeline.timing import Span
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -123,7 +123,7 @@ class SparkEngine:
 def _run_hand(
     kernel: Kernel[Context, Task, Result], context: Context, hand: Sequence[Task]
 ) -> list[tuple[Result | Exception, Span]]:
-    return [timed(kernel, run_guarded, kernel, context, task) for task in hand]
+    return [run_task(kernel, context, task, no_advance) for task in hand]
 
 
 def _load(modules: Sequence[str]) -> None:

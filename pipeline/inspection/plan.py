@@ -12,7 +12,8 @@ from pipeline.geo.table import GeoTable
 from pipeline.inspection.status import FileState, Stock, take_stock
 from pipeline.planning.planner import Sizes, choose_sizes
 from pipeline.planning.prediction import Prediction, forecast_run
-from pipeline.planning.run_settings import RunOptions, RunSettings, read_settings
+from pipeline.planning.run_options import RunOptions
+from pipeline.planning.run_settings import RunSettings, read_settings
 from pipeline.planning.sample import Sample
 from pipeline.privacy import mask_addresses
 from pipeline.reading.archives import Expanded, expand_beginning, is_archive

@@ -17,7 +17,7 @@ from pipeline.history.replays import Replays
 from pipeline.history.split_store import Store
 from pipeline.history.state import History
 from pipeline.machine import display_name
-from pipeline.planning.run_settings import RunOptions
+from pipeline.planning.run_options import RunOptions
 from pipeline.reading.input_files import file_size, find_inputs, refuse_outside
 from pipeline.versions.output_link import Output
 

@@ -9,7 +9,7 @@ from cli.commands import COMMANDS
 from cli.options import COMMON
 from config import Config
 from pipeline.errors import ConfigError
-from pipeline.planning.run_settings import RunOptions
+from pipeline.planning.run_options import RunOptions
 from utils.settings import declared
 
 

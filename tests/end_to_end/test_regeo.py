@@ -12,7 +12,7 @@ import pytest
 
 from tests.end_to_end.days import settle
 from tests.end_to_end.program import HEADER, environment, run, run_json
-from tests.pipeline.test_geo_mmdb import write_mmdb
+from tests.pipeline.geo.test_mmdb import write_mmdb
 
 REGION = {"JP": "Asia", "FR": "Europe", "US": "North America", "BR": "South America"}
 NETWORKS = [f"{first}.0.0.0/8" for first in (11, 12, 13, 14)] + ["2a00::/16", "2a01::/16"]

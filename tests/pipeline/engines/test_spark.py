@@ -1,7 +1,9 @@
 """The Spark engine: the same result as the embedded one by both plans, and what happens when something breaks."""
 
+import os
 import random
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -21,7 +23,7 @@ from pipeline.engines import Advance, no_advance
 from pipeline.engines.java import find_java
 from pipeline.engines.spark import SparkEngine
 from pipeline.engines.workers import KERNEL_MODULES
-from pipeline.errors import BalanceError, EnvironmentFault, InputError
+from pipeline.errors import BalanceError, EnvironmentFault
 from pipeline.exchange.workspace import Workspace
 from pipeline.preprocess.ledger import Phase1Result, PlacedSplit
 from tests.harness import HEADER, Harness
@@ -159,33 +161,23 @@ def test_sums_up_to_int64_are_exact_and_beyond_it_refused(spark: SparkEngine, ev
                 by_sql(spark, harness, splits)
 
 
-def test_what_a_kernel_raises_comes_back_as_a_value(spark: SparkEngine) -> None:
-    def kernel(_context: object, task: int, _advance: object) -> int:
-        if task == 1:
-            raise InputError("one is wrong")
-        if task == 2:
-
-            class Odd(Exception):
-                def __init__(self, *, number: int) -> None:
-                    super().__init__(f"odd {number}")
-
-            raise Odd(number=3)
-        return task * 10
-
-    results = dict(spark.map(kernel, None, [0, 1, 2], no_advance))
-    assert results[0] == 0
-    assert isinstance(results[1], InputError)
-    assert "one is wrong" in str(results[1])
-    assert "Traceback" in results[1].__notes__[0]
-    assert isinstance(results[2], RuntimeError)
-    assert "Odd: odd 3" in str(results[2])
-
-
 def test_workers_have_one_thread_and_this_interpreter(spark: SparkEngine) -> None:
     def kernel(*_: object) -> tuple[str, int]:
         return sys.executable, pl.thread_pool_size()
 
     assert dict(spark.map(kernel, None, [1, 2], no_advance)) == dict.fromkeys((1, 2), (sys.executable, 1))
+
+
+def test_a_killed_worker_is_an_environment_fault(spark: SparkEngine) -> None:
+    """Its tasks must not run twice yet (``spark.task.maxFailures``)."""
+
+    def kernel(_context: object, task: int, _advance: object) -> None:
+        if task == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(EnvironmentFault, match="Spark failed in Phase 2"):
+        list(spark.map(kernel, None, list(range(8)), no_advance))
+    assert len(list(spark.map(kernel, None, [1, 2], no_advance))) == 2
 
 
 def test_a_dead_jvm_is_an_environment_fault(spark: SparkEngine) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import manifest_copy
 from pipeline.errors import EnvironmentFault
+from pipeline.history import manifest_snapshot
 from pipeline.history.known_files import Hint
 from pipeline.history.manifest import MANIFEST_FILE, Manifest, NewFile
 from pipeline.history.manifest_snapshot import read_manifest
@@ -42,7 +42,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from pipeline.history.manifest import Manifest
-from tests.pipeline.test_manifest_copy import new_file
+from tests.pipeline.history.test_manifest_snapshot import new_file
 while True:
     with Manifest(Path(sys.argv[1])) as manifest:
         for _ in range(int(sys.argv[2])):
@@ -116,7 +116,7 @@ def test_a_look_after_a_writer_died_at_its_first_commit_touches_nothing(tmp_path
     with Manifest(tmp_path) as manifest:
         manifest.begin_files([new_file()])
     program = (
-        "import os, sys; from pathlib import Path; from pipeline.manifest import Manifest\n"
+        "import os, sys; from pathlib import Path; from pipeline.history.manifest import Manifest\n"
         "manifest = Manifest(Path(sys.argv[1])); manifest._db.execute('BEGIN IMMEDIATE'); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=True)
@@ -136,20 +136,20 @@ def test_what_passes_is_tried_again_whatever_the_folder_looks_like(
     fault = sqlite3.OperationalError("passes")
     fault.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{kind}")
     faults = [fault] * 3
-    read = manifest_copy._into_memory
+    read = manifest_snapshot._into_memory
 
     def fail_first(*arguments: Any) -> sqlite3.Connection:
         if faults:
             raise faults.pop()
         return read(*arguments)
 
-    monkeypatch.setattr(manifest_copy, "_into_memory", fail_first)
+    monkeypatch.setattr(manifest_snapshot, "_into_memory", fail_first)
     before = picture(tmp_path)
     assert check(tmp_path) == 1
     assert picture(tmp_path) == before
     assert not faults
     faults[:] = [fault] * 1000
-    monkeypatch.setattr(manifest_copy, "PATIENCE", 0.02)
+    monkeypatch.setattr(manifest_snapshot, "PATIENCE", 0.02)
     with pytest.raises(EnvironmentFault, match="passes"), read_manifest(tmp_path):
         pass
     assert 998 > len(faults) > 900, "several attempts, with pauses between them"
@@ -163,21 +163,21 @@ def test_a_writer_that_comes_and_goes_during_a_look_is_seen(
     with Manifest(tmp_path) as manifest:
         manifest.begin_files([new_file()])
     program = (
-        "import os, sys; from pathlib import Path; from pipeline.manifest import Manifest\n"
-        "from tests.pipeline.test_manifest_copy import new_file\n"
+        "import os, sys; from pathlib import Path; from pipeline.history.manifest import Manifest\n"
+        "from tests.pipeline.history.test_manifest_snapshot import new_file\n"
         "with Manifest(Path(sys.argv[1])) as manifest:\n"
         "    manifest.begin_files([new_file()])\n"
         f"    if {dies}: os._exit(0)"
     )
     left = [[sys.executable, "-c", program, str(tmp_path)]]
-    read = manifest_copy._into_memory
+    read = manifest_snapshot._into_memory
 
     def write_first(*arguments: Any) -> sqlite3.Connection:
         if left:
             subprocess.run(left.pop(), cwd=ROOT, check=True)
         return read(*arguments)
 
-    monkeypatch.setattr(manifest_copy, "_into_memory", write_first)
+    monkeypatch.setattr(manifest_snapshot, "_into_memory", write_first)
     assert check(tmp_path) == 2
     monkeypatch.undo()
     assert check(tmp_path) == 2
@@ -213,7 +213,7 @@ def test_a_look_does_not_lock_what_a_run_has_only_begun_to_make(
     def refuse(_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(manifest_copy, "_keep_files", refuse)
+    monkeypatch.setattr(manifest_snapshot, "_keep_files", refuse)
     assert_empty(tmp_path)
 
 
@@ -223,11 +223,11 @@ def test_a_manifest_that_may_not_be_read_is_named_at_once(tmp_path: Path, monkey
     def refuse(path: Path, _: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr(manifest_copy, "open", refuse, raising=False)
+    monkeypatch.setattr(manifest_snapshot, "open", refuse, raising=False)
     began = time.monotonic()
     with pytest.raises(EnvironmentFault, match=f"{MANIFEST_FILE}.*Permission denied"), read_manifest(tmp_path):
         pass
-    assert time.monotonic() - began < manifest_copy.PATIENCE / 2
+    assert time.monotonic() - began < manifest_snapshot.PATIENCE / 2
 
 
 def test_a_look_at_what_nobody_writes_touches_nothing(tmp_path: Path) -> None:

@@ -29,11 +29,11 @@ def test_a_library_that_is_there_is_used_again(cache: Path, monkeypatch) -> None
 
 @pytest.mark.parametrize("damage", [b"", b"no library"])
 def test_a_damaged_library_is_made_anew(damage: bytes, cache: Path) -> None:
-    library = cache / Path(library()).name
-    library.write_bytes(damage)
-    assert compile_library(cache) == (library, "")
-    assert ctypes.CDLL(str(library)).find_separators
-    assert os.listdir(cache) == [library.name]
+    damaged = cache / Path(library()).name
+    damaged.write_bytes(damage)
+    assert compile_library(cache) == (damaged, "")
+    assert ctypes.CDLL(str(damaged)).find_separators
+    assert os.listdir(cache) == [damaged.name]
 
 
 def with_extra_line(name: str, folder: Path) -> tuple[Path, ...]:
@@ -59,10 +59,10 @@ def test_another_machine_source_or_compiler_takes_no_library_of_this_one(
         value = with_extra_line(value, tmp_path)
     monkeypatch.setattr(build, name, value)
     tried = []
-    monkeypatch.setattr(build, "_compile", lambda _, library: tried.append(library) or shutil.copy(library(), library))
-    library, reason = compile_library(cache)
-    assert (tried, reason) == ([library], "")
-    assert library != cache / Path(library()).name
+    monkeypatch.setattr(build, "_compile", lambda _, made: tried.append(made) or shutil.copy(library(), made))
+    made, reason = compile_library(cache)
+    assert (tried, reason) == ([made], "")
+    assert made != cache / Path(library()).name
 
 
 def test_every_reason_why_there_is_none(tmp_path: Path, monkeypatch) -> None:

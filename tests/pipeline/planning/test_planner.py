@@ -1,15 +1,13 @@
-"""Sizes of a run from memory, disk and input, and who adds up on Spark."""
+"""Sizes of a run from memory, disk and input."""
 
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from pipeline.planning.disk import check_disk
 
 from config import Config
-from pipeline.engines.choose import takes_sql
 from pipeline.errors import EnvironmentFault
-from pipeline.planning.planner import choose_sizes
+from pipeline.planning.planner import check_disk, choose_sizes
 from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
 
@@ -35,7 +33,7 @@ def test_what_splits_may_hold_fits_the_limit(memory: float, width: int) -> None:
 
 def test_short_records_need_more_disk_than_their_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row takes 41 bytes and more beside its totals, however short its line is."""
-    monkeypatch.setattr("pipeline.environment.shutil.disk_usage", lambda _: SimpleNamespace(free=7 * 10**8))
+    monkeypatch.setattr("pipeline.planning.planner.shutil.disk_usage", lambda _: SimpleNamespace(free=7 * 10**8))
     check_disk("between", files(110, 10**9))
     with pytest.raises(EnvironmentFault, match=r"700 MB free; this input needs about 1\.5 GB"):
         check_disk("between", files(40, 10**9))
@@ -45,10 +43,3 @@ def test_fewer_workers_where_memory_is_short() -> None:
     assert choose_sizes(config(1e9, 8), files(100, 10**9), spark=False).workers == 2
     with pytest.raises(EnvironmentFault, match=r"too little for one worker beside Spark: at least 2\.1 GB"):
         choose_sizes(config(1e9), files(100, 10**9), spark=True)
-
-
-@pytest.mark.parametrize(
-    ("asked", "rows", "sql"), [("auto", 100, False), ("auto", 101, True), ("kernel", 101, False), ("sql", 1, True)]
-)
-def test_sql_where_a_bucket_fits_no_worker(asked: str, rows: int, sql: bool) -> None:
-    assert takes_sql(replace(Config(), SPARK_PLAN=asked), rows, 100) is sql

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import compiled
 from pipeline.exchange.split_rows import SplitRows
 from pipeline.geo.table import GeoTable, load_geo_table
 from pipeline.preprocess.enrichment import enrich
@@ -48,7 +47,7 @@ def read_lines(columns: dict[str, list[str]], geo: GeoTable, doubts: float = 1.0
     length = len(next(iter(columns.values())))
     rows = SplitRows(timestamps=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled.plain, "_MOST_DOUBTS", doubts)
+        patch.setattr(compiled_parser, "_MOST_DOUBTS", doubts)
         parser = PlainParser(Path(library()), HEADER, geo, rows, MAX_RECORD)
         values = [columns.get(role, [GOOD[role]] * length) for role in ROLES]
         chunk = "".join("|".join(line) + "\n" for line in zip(*values, strict=True)).encode()
@@ -438,7 +437,7 @@ def test_rows_of_both_parsers_lie_in_one_split() -> None:
     rows = SplitRows(timestamps=False)
     plain = PlainParser(Path(library()), header, GEO.load(), rows, 256)
     split = Split(0, "", len(data), header.data_start, len(data), True, header)
-    reader = SplitReader(split, io.BytesIO(data), 700, 256, compiled_parser)
+    reader = SplitReader(split, io.BytesIO(data), 700, 256, plain)
     by_polars = 0
     for batch in reader:
         if len(batch.rows):
