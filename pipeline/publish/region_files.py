@@ -16,8 +16,7 @@ from pipeline.faults import point
 from pipeline.machine import sync
 from pipeline.native.arrow import to_arrow, to_numpy
 from pipeline.publish.context import PublishContext
-from pipeline.publish.result import RegionTotal
-from pipeline.publish.tasks import RegionFile, WriteTask
+from pipeline.publish.tasks import RegionFile, RegionTotal, WriteTask
 from pipeline.quality import MICRO
 from pipeline.timing import count, in_stage
 

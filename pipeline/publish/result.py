@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 from pipeline.machine import display_name
 from pipeline.privacy import mask_addresses
+from pipeline.publish.tasks import RegionTotal
 from pipeline.quality import MICRO, QualityResult
 from pipeline.timing import PhaseSeconds, StageTime
 from pipeline.versions.folders import REPORT, RUN_RECORD
@@ -37,16 +38,6 @@ class RefusedFile:
 
     file: str
     reason: str
-
-
-@dataclass(frozen=True)
-class RegionTotal:
-    """One region of the result: users, events kept, watch time in minutes."""
-
-    region: str
-    users: int
-    events: int
-    minutes: float
 
 
 @dataclass(frozen=True)

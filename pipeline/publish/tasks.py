@@ -1,8 +1,10 @@
-"""The tasks of publication."""
+"""The tasks of publication, and what becomes of a region."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pipeline.reading.splits import Split
+if TYPE_CHECKING:  # the command line needs the results before anything heavy
+    from pipeline.reading.splits import Split
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class ConflictTask:
     """
 
     number: int
-    split: Split
+    split: "Split"
     start: int
     first_line: int
     offsets: tuple[int, ...]
@@ -54,3 +56,13 @@ class ConflictTask:
     previous: str = ""
     listed_as: str = ""
     forgotten: bool = False
+
+
+@dataclass(frozen=True)
+class RegionTotal:
+    """One region of the result: users, events kept, watch time in minutes."""
+
+    region: str
+    users: int
+    events: int
+    minutes: float

@@ -145,4 +145,10 @@ def _result(version: Version | None) -> dict[str, Any]:
         rows[path.parent.name] = rows.get(path.parent.name, 0) + pq.read_metadata(path).num_rows
     quarantine = [path.name for path in version.quarantine_files]
     record = {name: value for name, value in version.record.items() if name not in _OF_THE_RUN}
-    return record | {"rows": rows, "quarantine": quarantine, "geo": version.geo}
+    return record | {"rows": rows, "quarantine": quarantine, "geo": _without_places(version.geo)}
+
+
+def _without_places(geo: dict[str, Any]) -> dict[str, Any]:
+    """The recipe without where the table lay: a program that has moved makes the same of it, as its digest says."""
+    source = {name: value for name, value in geo.get("source", {}).items() if name not in ("compiled", "prepared")}
+    return geo | {"source": source}

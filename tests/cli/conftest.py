@@ -9,7 +9,8 @@ from types import ModuleType
 import pytest
 
 from config import Config
-from pipeline.publish.result import RefusedFile, RegionTotal, RunDelta, RunResult
+from pipeline.publish.result import RefusedFile, RunDelta, RunResult
+from pipeline.publish.tasks import RegionTotal
 from pipeline.timing import PhaseSeconds, Progress
 
 Run = Callable[[Config, Progress], RunResult]

@@ -10,7 +10,8 @@ from cli.progress import LineProgress, NullProgress, open_progress
 from cli.summary import print_summary, query_command
 from cli.terminal import BarProgress
 from cli.truth import TruthCheck
-from pipeline.publish.result import RegionTotal, RunResult
+from pipeline.publish.result import RunResult
+from pipeline.publish.tasks import RegionTotal
 
 
 def render(result: RunResult, check: TruthCheck | str | None = None, width: int = 80) -> str:

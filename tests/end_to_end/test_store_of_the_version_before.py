@@ -149,7 +149,6 @@ def store(pair: Pair, tmp_path: Path) -> Store:
 
 
 def test_the_same_input_is_not_read_again_and_makes_no_new_version(pair: Pair, store: Store) -> None:
-    shutil.copyfile(pair[1].current / "geo.json", store.current / "geo.json")  # as if made by the program in this place
     result, rows, versions = answered(store.current), published(store.place), store.versions
     splits = sum(entry["splits"] for entry in read_json(store.current / "run.json")["ledger"])
     dry = run(*OPTIONS, "--dry-run", cwd=store.place, env=store.env)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pipeline.errors import BalanceError
 from pipeline.inspection.regeo.pairs import NOT_EXAMINED
 from pipeline.inspection.regeo.relocation import Relocation, Sums
-from pipeline.publish.result import RegionTotal
+from pipeline.publish.tasks import RegionTotal
 from pipeline.quality import MICRO
 from pipeline.versions.catalog import Version
 
