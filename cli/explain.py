@@ -25,21 +25,21 @@ STYLES = {"counts": "green", "conflict": "yellow", "duplicate": "dim", "not coun
 
 def explain_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answers with tables or one JSON object; 1 where a user's events do not add up to what is published."""
-    from pipeline.inspection.explain.published import open_published
+    from pipeline.inspection.explain.published import answer as ask
     from pipeline.inspection.explain.record import explain_record
     from pipeline.inspection.explain.user import explain_user
 
     if (arguments.log_id is None) == (arguments.user is None):
         raise ConfigError("explain takes a log_id or --user with a user_id: expected one of them.")
     console = PipeConsole(markup=False, highlight=False, emoji=False)
-    with open_published(config) as published:
-        if arguments.log_id is not None:
-            record = explain_record(published, arguments.log_id, config.EXPLAIN_ROWS)
-            answer.give(asdict(record))
-            if not answer.as_json:
-                print_record(record, console)
-            return 0
-        user = explain_user(published, config, arguments.user or "")
+    log_id = arguments.log_id
+    if log_id is not None:
+        record = ask(config, lambda published: explain_record(published, log_id, config.EXPLAIN_ROWS))
+        answer.give(asdict(record))
+        if not answer.as_json:
+            print_record(record, console)
+        return 0
+    user = ask(config, lambda published: explain_user(published, config, arguments.user or ""))
     answer.give(asdict(user))
     if not answer.as_json:
         print_user(user, console)

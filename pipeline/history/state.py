@@ -95,9 +95,16 @@ class History:
                 forgotten += sum(forget_texts(path) for path in paths if path.exists()) > 0
         return forgotten
 
-    def look(self) -> None:
-        """The same for a look that changes nothing."""
-        self._mark_damaged(self._store.missing(_needed(self.known)))
+    def look(self) -> set[int]:
+        """The same for a look that changes nothing; returns the splits that lack a file."""
+        missing = self._store.missing(_needed(self.known))
+        self._mark_damaged(missing)
+        return missing
+
+    @property
+    def shown(self) -> str | None:
+        """The version that the output's link shows, whether or not it is known here."""
+        return self.current.name if self.current else self.unknown_version
 
     def _mark_damaged(self, splits: set[int]) -> None:
         self.known = [

@@ -13,9 +13,10 @@ import duckdb
 import psutil
 
 from config import Config
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, LogmillError
 from pipeline.inspection.views import VIEWS, open_views
-from pipeline.versions.catalog import current_version, kept_versions
+from pipeline.versions.catalog import Version, current_version, kept_versions
+from pipeline.versions.output_link import Output
 from utils.units import format_size
 
 if sys.platform == "linux":
@@ -48,7 +49,8 @@ class Found:
 
 
 def ask(config: Config, sql: str) -> Found:
-    """Answer one query over the version that OUTPUT_DIR shows, with at most QUERY_ROWS rows in QUERY_SECONDS.
+    """Answer one query over the version that OUTPUT_DIR shows, with at most QUERY_ROWS rows in QUERY_SECONDS; over the
+    next version where a run has published that and removed the first meanwhile.
 
     Numbers and truth values come as such, lists and structs as JSON text, all else as DuckDB's text.
 
@@ -56,7 +58,21 @@ def ask(config: Config, sql: str) -> Found:
         InputError: nothing is published, or the version was removed meanwhile.
         ConfigError: wrong SQL, more than one statement, one that is no query, or a limit that was reached.
     """
-    current = current_version(config.OUTPUT_DIR)
+    while True:
+        current = current_version(config.OUTPUT_DIR)
+        try:
+            found = _ask(config, sql, current)
+        except LogmillError:
+            if current.folder.exists():
+                raise
+        else:
+            if current.folder.exists():
+                return found
+        if Output(config.OUTPUT_DIR).current() in (None, current.name):
+            raise InputError(f"version {current.name} was removed while it was read. Ask again.")
+
+
+def _ask(config: Config, sql: str, current: Version) -> Found:
     memory = int(config.MEMORY_LIMIT * _MEMORY_SHARE)
     try:
         with (
@@ -74,8 +90,6 @@ def ask(config: Config, sql: str) -> Found:
             f"the query needs more than {format_size(memory)} of memory. Ask for less, or raise --memory-limit."
         ) from None
     except duckdb.Error as fault:
-        if isinstance(fault, duckdb.IOException) and not current.folder.exists():
-            raise InputError(f"version {current.name} was removed while it was read. Ask again.") from None
         raise ConfigError(f"{_in_short(fault)} The views are {', '.join(VIEWS)}; DESCRIBE shows one.") from None
 
 

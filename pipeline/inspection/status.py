@@ -46,23 +46,25 @@ class VersionState:
 
 @contextmanager
 def look_at_history(config: Config, output: Output) -> Iterator[History | None]:
-    """The history as a copy; None where there is none. A run may be publishing meanwhile: manifest and link agree."""
+    """The history as a copy; None where there is none. A run may be publishing meanwhile: manifest and link agree, and
+    a file is missing only where a second look finds that too, because runs forget files before they remove them."""
     place = Path(config.INTERMEDIATE_DIR)
+    missing_before: set[int] = set()
     while True:
         shown = output.current()
         with read_manifest(place) as manifest:
             history = History(manifest, Store(place), output) if manifest else None
-            if output.current() != shown:
+            missing = history.look() if history else set()
+            if output.current() != shown or missing != missing_before:
+                missing_before = missing
                 continue
-            if history:
-                history.look()
             yield history
             return
 
 
 def list_versions(output: Output, history: History | None) -> list[VersionState]:
     """All versions that are kept, the oldest first."""
-    current = output.current()
+    current = history.shown if history else output.current()
     files = {name: len(version.files) for name, version in history.versions.items()} if history else {}
     return [VersionState(name, name == current, files.get(name)) for name in output.version_names()]
 

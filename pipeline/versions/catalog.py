@@ -73,11 +73,15 @@ def current_version(output_dir: str) -> Version:
         InputError: nothing is published there, or its record cannot be read.
     """
     output = Output(output_dir)
-    try:
-        folder = output.link.resolve(strict=True).parent
-    except (OSError, RuntimeError):
-        folder = None
-    version = read_version(folder) if folder and is_run_folder(folder) else None
+    while True:
+        shown = output.current()
+        try:
+            folder = output.link.resolve(strict=True).parent
+        except (OSError, RuntimeError):
+            folder = None
+        version = read_version(folder) if folder and is_run_folder(folder) else None
+        if version or shown == output.current():  # else a run has published, and may have removed what was shown
+            break
     if version is None:
         raise InputError(
             f"nothing is published at {output_dir!r}: expected the link that a run of Logmill makes. Run "

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
@@ -61,12 +62,19 @@ class Output:
     def version_names(self) -> list[str]:
         """The versions that are kept, in the order in which they were published."""
         folders = [path for path in self.versions.iterdir() if is_run_folder(path)] if self.versions.is_dir() else []
-        folders.sort(key=lambda path: path.stat().st_mtime_ns)  # ids of one second are in no order
-        return [path.name for path in folders]
+        times = {}
+        for path in folders:
+            with suppress(FileNotFoundError):  # a run has removed it meanwhile
+                times[path.name] = path.stat().st_mtime_ns
+        return sorted(times, key=lambda name: times[name])  # ids of one second are in no order
 
     def remove(self, version: str) -> None:
-        """Remove a version that the link does not show."""
-        shutil.rmtree(self.versions / version, ignore_errors=True)
+        """Remove a version that the link does not show: at one instant for those who read it, who find all or none."""
+        aside = self.versions / f".new-{version}"  # where ``discard`` finds it if this run dies
+        with suppress(OSError):
+            (self.versions / version).rename(aside)
+        for folder in aside, self.versions / version:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def begin(self, version: str) -> Path:
         """A hidden folder for the new version, with its ``data`` folder."""

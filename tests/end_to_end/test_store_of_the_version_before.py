@@ -148,7 +148,7 @@ def store(pair: Pair, tmp_path: Path) -> Store:
     return Store(pair[0].name, tmp_path)
 
 
-def test_the_same_input_is_not_read_again_and_makes_no_new_version(pair: Pair, store: Store) -> None:
+def test_the_same_input_is_not_read_again_and_makes_no_new_version(store: Store) -> None:
     result, rows, versions = answered(store.current), published(store.place), store.versions
     splits = sum(entry["splits"] for entry in read_json(store.current / "run.json")["ledger"])
     dry = run(*OPTIONS, "--dry-run", cwd=store.place, env=store.env)

@@ -43,12 +43,13 @@ def rows_of_ids(
     """
     frames = []
     for part in splits:
+        written = _written_buckets(part)  # none as yet of a split that a run is reading, whatever lies there
         path = store.path("index", split_file(part.number, "npy"))
-        if not len(prefixes) or not path.exists():
+        if not len(prefixes) or not written or not path.exists():
             continue
         index: Keys = np.load(path, mmap_mode="r")
         fine = (keys_with_prefixes(index, prefixes_in_index(index, prefixes)) & FINE_MASK).astype(np.int64)
-        shift = FINE_BUCKET_BITS - (_written_buckets(part).bit_length() - 1)
+        shift = FINE_BUCKET_BITS - (written.bit_length() - 1)
         buckets = {*(fine >> shift).tolist()} - (set() if besides is None else {besides >> shift})
         for bucket in sorted(buckets):
             rows = _read_bucket(store, part, bucket)

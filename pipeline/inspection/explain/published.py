@@ -1,9 +1,10 @@
 """What a question about records needs to know: the published version, the files that are known, and where they lie."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -16,6 +17,8 @@ from pipeline.inspection.status import look_at_history
 from pipeline.publish.region_files import partition_folder
 from pipeline.versions.catalog import Version, current_version, kept_versions
 from pipeline.versions.output_link import Output
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,26 @@ class Published:
         return found
 
 
+class Removed(InputError):
+    """A run has removed what was being read."""
+
+
+def answer(config: Config, question: Callable[[Published], Answer]) -> Answer:
+    """The answer of ``question`` about what is published; asked again where a run removed what was being read, because
+    it forgets files, and replaces versions, before that. Raises as ``open_published`` does."""
+    failed: tuple[str, list[KnownFile]] | None = None
+    while True:
+        state = None
+        try:
+            with open_published(config) as published:
+                state = published.version.name, published.history.known
+                return question(published)
+        except Removed:
+            if state and state == failed:  # no run did that
+                raise
+            failed = state
+
+
 @contextmanager
 def open_published(config: Config) -> Iterator[Published]:
     """Look at what is published, changing nothing.
@@ -77,6 +100,8 @@ def open_published(config: Config) -> Iterator[Published]:
     """
     version = current_version(config.OUTPUT_DIR)
     with look_at_history(config, Output(config.OUTPUT_DIR)) as history:
+        if Output(config.OUTPUT_DIR).current() != version.name:
+            raise Removed(f"version {version.name} was replaced while it was read, by a run. Ask again.")
         if history is None or history.current is None or history.current.name != version.name:
             raise InputError(
                 f"version {version.name} at {config.OUTPUT_DIR!r} was not made with the intermediate folder "
@@ -89,7 +114,12 @@ def open_published(config: Config) -> Iterator[Published]:
             known = history.versions.get(kept.name)
             if known is None or (kept.name != version.name and not kept.has_geo):
                 continue
-            regions = tuple(kept.geo["names"])
+            try:
+                regions = tuple(kept.geo["names"])
+            except InputError:
+                if kept.folder.exists():
+                    raise
+                continue
             names |= {file.fingerprint: regions for file in history.known if file.id in known.files}
         names.pop(DAMAGED, None)
         settings = version.record["settings"]
@@ -105,4 +135,9 @@ def open_published(config: Config) -> Iterator[Published]:
                 names,
             )
         except FileNotFoundError as fault:
-            raise InputError(f"{fault.filename!r} was removed while it was read, by a run. Ask again.") from fault
+            raise Removed(f"{fault.filename!r} was removed while it was read, by a run. Ask again.") from fault
+        except InputError:
+            if version.folder.exists():
+                raise
+        if not version.folder.exists():
+            raise Removed(f"version {version.name} was removed while it was read, by a run. Ask again.")
