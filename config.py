@@ -53,7 +53,7 @@ class MachineSettings(Group):
         meaning="The published result: a link that always shows one complete version.",
         change="Readers expect it elsewhere.")
     COMPILED_PARSER: bool = setting(True, flag(), unit="yes/no",
-        meaning="Parse plain chunks by compiled code (built once, into the user's cache); no: Polars parses everything.",
+        meaning="Parse plain chunks by compiled code (built once, into the user's cache); no: Polars parses all.",
         change="Only to compare: the values are equal, reading takes about twice as long.")
     CHUNK_BYTES: int = setting(2 * 2**20, size(64, 2**30), unit="bytes",
         meaning="How much a worker parses at a time.",
@@ -227,8 +227,8 @@ class SparkSettings(Group):
         meaning="Partitions of a Spark SQL shuffle; 0: chosen.",
         change="SPARK_PLAN is sql and its tasks are too large or too many.")
     SPARK_PLAN: SparkPlan = setting("auto", choice(*get_args(SparkPlan)), unit="name",
-        meaning="kernel: the same kernels on the executors; sql: Spark's own plan; auto: kernel, or sql where the rows of a "
-            "bucket fit no worker's memory. Equal values.",
+        meaning="kernel: the same kernels on the executors; sql: Spark's own plan; auto: kernel, or sql where the rows "
+            "of a bucket fit no worker's memory. Equal values.",
         change="You want Spark's spill.")
     SPARK_UI: bool = setting(False, flag(), unit="yes/no",
         meaning="Spark's web page on port 4040 while a run lasts.", change="You want to watch Spark's jobs.")
