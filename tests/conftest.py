@@ -1,6 +1,7 @@
 """Settings of all tests: properties try the same examples on every run; HYPOTHESIS_PROFILE=explore tries new ones."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,9 @@ settings.register_profile("explore", deadline=None, max_examples=2000, suppress_
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _SHOWN_BYTES = 12
+_TESTS = Path(__file__).parent
+_SLOW = ("end_to_end/", "pollution/", "properties/", "pipeline/engines/test_spark.py")
+"""Besides these, tests that take more than two seconds of a processor have the mark themselves."""
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -22,8 +26,13 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return None
 
 
+@pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The time limit of each test follows the pace of the machine, unless --timeout says otherwise."""
+    """Whole programs and properties are slow. The time limit of each test follows the pace of the machine, unless
+    --timeout says otherwise."""
+    for item in items:
+        if os.path.relpath(item.path, _TESTS).startswith(_SLOW):
+            item.add_marker(pytest.mark.slow)
     if config.option.collectonly or config.getoption("timeout") is not None:
         return
     limit = patient(float(config.getini("timeout")))

@@ -55,6 +55,7 @@ workers.close()
     assert blocked >> (signal.SIGINT - 1) & 1
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_server_and_others_take_over() -> None:
     with LocalEngine(2) as engine:
         workers, (server,) = ask(engine)

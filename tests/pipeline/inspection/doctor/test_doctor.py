@@ -112,6 +112,7 @@ def test_an_examination_leaves_nothing_behind(settings, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 # pyspark leaves the pipe to a JVM that ended while it was launched.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_spark_starts_and_ends_within_the_limit(settings, tmp_path: Path) -> None:
