@@ -1,11 +1,13 @@
 """Settings of all tests: properties try the same examples on every run; HYPOTHESIS_PROFILE=explore tries new ones."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.left_out import explain
 from tests.pace import patient
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
@@ -39,3 +41,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(limit))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    """What was left out comes last, under the list of all tests that did not pass."""
+    yield
+    skipped = (report.longrepr for report in terminalreporter.stats.get("skipped", []))
+    for line in explain(place[2] for place in skipped if isinstance(place, tuple)):
+        terminalreporter.write_line(line, yellow=True)
