@@ -16,8 +16,8 @@ settings.register_profile("explore", deadline=None, max_examples=2000, suppress_
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _SHOWN_BYTES = 12
-_TESTS = Path(__file__).parent
-_SLOW = ("end_to_end/", "pollution/", "properties/", "pipeline/engines/test_spark.py")
+_ROOT = Path(__file__).parents[1]
+_SLOW = ("tests/end_to_end/", "tests/pollution/", "tests/properties/", "tests/pipeline/engines/test_spark.py")
 """Besides these, tests that take more than two seconds of a processor have the mark themselves."""
 
 
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Whole programs and properties are slow. The time limit of each test follows the pace of the machine, unless
     --timeout says otherwise."""
     for item in items:
-        if os.path.relpath(item.path, _TESTS).startswith(_SLOW):
+        if os.path.relpath(item.path, _ROOT).startswith(_SLOW):
             item.add_marker(pytest.mark.slow)
     if config.option.collectonly or config.getoption("timeout") is not None:
         return
