@@ -21,7 +21,7 @@ HINT = Hint(100, 1, 1, 7, True)
 
 
 class SyncedStore(Store):
-    """Remembers which files of which splits were to be brought to the disk, and fails with ``fault`` if there is one."""
+    """Remembers which kinds of files of which splits it was told to sync; fails with ``fault`` if there is one."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -112,25 +112,29 @@ def test_what_is_finished_is_synced_and_then_noted(manifest: Manifest, store: Sy
 def test_a_split_is_not_noted_while_the_disk_fails(manifest: Manifest, store: SyncedStore, tmp_path: Path) -> None:
     file = input_file(tmp_path / "a.csv")
     store.fault = OSError(28, "No space left on device")
-    with (
-        pytest.raises(OSError, match="No space left"),
-        Journal(manifest, store, inventory(file), "settings") as journal,
-    ):
-        (first, _) = journal.begin([file], {file.path: cut_in_two(file)}).splits[file.path]
-        journal.finish_split(split_result(first))
-        journal.finish_file(FileLedger(file, (), "abc"))
+
+    def finish_all() -> None:
+        with Journal(manifest, store, inventory(file), "settings") as journal:
+            (first, _) = journal.begin([file], {file.path: cut_in_two(file)}).splits[file.path]
+            journal.finish_split(split_result(first))
+            journal.finish_file(FileLedger(file, (), "abc"))
+
+    with pytest.raises(OSError, match="No space left"):
+        finish_all()
     assert query(tmp_path, "SELECT result FROM splits") == [(None,), (None,)]
     assert query(tmp_path, "SELECT content_hash FROM files") == [("",)]
 
 
 def test_a_fault_of_the_run_is_not_hidden_by_one_of_the_disk(manifest: Manifest, store: SyncedStore) -> None:
     store.fault = OSError(28, "No space left on device")
-    with (
-        pytest.raises(ZeroDivisionError),
-        Journal(manifest, store, Inventory(), "settings") as journal,
-    ):
-        journal.finish_split(split_result(cut_in_two(input_file(Path("a.csv")))[0]))
-        raise ZeroDivisionError
+
+    def fail_in_the_middle() -> None:
+        with Journal(manifest, store, Inventory(), "settings") as journal:
+            journal.finish_split(split_result(cut_in_two(input_file(Path("a.csv")))[0]))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_in_the_middle()
 
 
 def test_the_next_run_takes_up_finished_splits(manifest: Manifest, store: SyncedStore, tmp_path: Path) -> None:
