@@ -136,7 +136,10 @@ class Journal:
 
 class _Notes:
     """Writes finished splits and files to the manifest, in order, on a thread of its own: the run does not wait for
-    the disk, on which a split's files must be before the manifest calls the split finished."""
+    the disk, on which a split's files must be before the manifest calls the split finished.
+
+    After a failure nothing more is written: the manifest must not call a file finished whose splits are not.
+    """
 
     def __init__(self, manifest: Manifest, store: Store) -> None:
         self._manifest = manifest
@@ -146,6 +149,7 @@ class _Notes:
         self._flushed = time.monotonic()
         self._thread = ThreadPoolExecutor(1, "journal")
         self._writes: list[Future[None]] = []
+        self._failed = False
 
     def add_split(self, result: SplitResult) -> None:
         self._splits.append(result)
@@ -170,11 +174,17 @@ class _Notes:
         self._thread.shutdown()
 
     def _write(self, splits: Sequence[SplitResult], files: Sequence[tuple[int, str]]) -> None:
-        if splits:
-            self._store.sync({r.split.number: files_of(bool(r.handed_over), bool(r.rejected)) for r in splits})
-            self._manifest.finish_splits((r.split.number, result_to_json(r)) for r in splits)
-        if files:
-            self._manifest.finish_files(files)
+        if self._failed:
+            return
+        try:
+            if splits:
+                self._store.sync({r.split.number: files_of(bool(r.handed_over), bool(r.rejected)) for r in splits})
+                self._manifest.finish_splits((r.split.number, result_to_json(r)) for r in splits)
+            if files:
+                self._manifest.finish_files(files)
+        except BaseException:
+            self._failed = True
+            raise
 
 
 def _cuts(splits: Sequence[Split]) -> tuple[tuple[int, int, bool], ...]:

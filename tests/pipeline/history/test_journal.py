@@ -1,4 +1,4 @@
-"""What Phase 1 has done stands in the manifest, only when it is on the disk, and the next run goes on from it."""
+"""What Phase 1 has done stands in the manifest only when it is on the disk, and the next run goes on from it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -121,6 +121,23 @@ def test_a_split_is_not_noted_while_the_disk_fails(manifest: Manifest, store: Sy
 
     with pytest.raises(OSError, match="No space left"):
         finish_all()
+    assert query(tmp_path, "SELECT result FROM splits") == [(None,), (None,)]
+    assert query(tmp_path, "SELECT content_hash FROM files") == [("",)]
+
+
+def test_after_a_failure_nothing_more_is_noted(manifest: Manifest, store: SyncedStore, tmp_path: Path) -> None:
+    """The disk may have room again for the end of the file, whose splits were not noted."""
+    file = input_file(tmp_path / "a.csv")
+    store.fault = OSError(28, "No space left on device")
+    with Journal(manifest, store, inventory(file), "settings") as journal:
+        (first, second) = journal.begin([file], {file.path: cut_in_two(file)}).splits[file.path]
+        journal.finish_split(split_result(first))
+        journal.flush()
+        with pytest.raises(OSError, match="No space left"):
+            journal.wait()
+        store.fault = None
+        journal.finish_split(split_result(second))
+        journal.finish_file(FileLedger(file, (), "abc"))
     assert query(tmp_path, "SELECT result FROM splits") == [(None,), (None,)]
     assert query(tmp_path, "SELECT content_hash FROM files") == [("",)]
 
