@@ -16,12 +16,13 @@ WARNED = (QualityResult("rejected", 5, 9, "warn", 0.1), QualityResult("rule:shor
     [
         ("ok", (), WARNED, 0),
         ("partial", REFUSED, (), 3),
+        ("partial", (), (), 3),
         ("failed", REFUSED, (), 3),
         ("failed", (), (), 1),
         ("failed", (), STOPPED, 4),
         ("failed", REFUSED, STOPPED, 4),
     ],
-    ids=["ok", "partial", "all refused", "fault", "gate", "gate and refused"],
+    ids=["ok", "partial", "partial by its status", "all refused", "fault", "gate", "gate and refused"],
 )
 def test_a_result_has_its_documented_exit_code(
     status: str, refused: tuple[RefusedFile, ...], quality: tuple[QualityResult, ...], code: int

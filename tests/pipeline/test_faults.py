@@ -48,6 +48,18 @@ def test_the_process_is_killed_at_the_right_passing(fault: str, last: str) -> No
     assert (code, lines[-1]) == (-signal.SIGKILL, last)
 
 
+def test_an_error_comes_once() -> None:
+    program = """
+from pipeline.faults import point
+for number in range(5):
+    try:
+        point("here")
+    except OSError:
+        print(number)
+"""
+    assert run(program, "here:2:EIO") == (0, ["1"], "")
+
+
 def test_an_error_of_the_disk_comes_in_place_of_the_kill() -> None:
     code, lines, error = run(PASS, "here:2:ENOSPC")
     assert (code, lines[-1]) == (1, "1 here")
