@@ -171,14 +171,14 @@ def count(amount: int) -> None:
         recording.innermost.amount += amount
 
 
-def sum_stages(parts: Iterable[Mapping[str, Spent]]) -> tuple[StageTime, ...]:
-    """Add up the stages of all ``parts`` (recordings of tasks and of the main process), in the order of ``STAGES``.
+def sum_stages(recordings: Iterable[Mapping[str, Spent]]) -> tuple[StageTime, ...]:
+    """Add up the ``recordings`` of tasks and of the main process: their stages, in the order of ``STAGES``.
 
     Seconds and shares are rounded to six places.
     """
     sums: dict[str, Spent] = {}
-    for part in parts:
-        for name, spent in part.items():
+    for stages in recordings:
+        for name, spent in stages.items():
             sums[name] = sums.get(name, Spent()) + spent
     total = sum(spent.wall for spent in sums.values())
     return tuple(

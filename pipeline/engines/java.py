@@ -49,5 +49,5 @@ def find_java() -> Java:
 def java_version(output: str) -> tuple[int, ...]:
     """The numbers of the version in the output of ``java -version``; () where there is none. 1.8 is read as 8."""
     match = re.search(r'version "(\d+(?:\.\d+)*)', output)
-    numbers = tuple(int(part) for part in match[1].split(".")) if match else ()
+    numbers = tuple(map(int, match[1].split("."))) if match else ()
     return numbers[1:] if numbers[:1] == (1,) else numbers

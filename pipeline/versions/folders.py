@@ -86,7 +86,7 @@ def _reads_from(source: str, folder: Path) -> bool:
     if whole.exists() or not _has_pattern(source):
         read = whole.resolve()
         return _contains(folder, read) or _contains(read, folder)
-    fixed = list(itertools.takewhile(lambda part: not _has_pattern(part), whole.parts))
+    fixed = list(itertools.takewhile(lambda name: not _has_pattern(name), whole.parts))
     read = Path(*fixed).resolve()
     return _contains(folder, read) or ("**" in whole.parts and _contains(read, folder))
 

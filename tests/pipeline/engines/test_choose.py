@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,17 @@ from pipeline.errors import EnvironmentFault
 
 
 @pytest.fixture
-def java(monkeypatch, fake_java) -> None:
+def java(monkeypatch: pytest.MonkeyPatch, fake_java: Callable[[str], Path]) -> None:
     monkeypatch.setenv("JAVA_HOME", str(fake_java('openjdk version "17.0.1"')))
 
 
 @pytest.fixture(params=["no java", "wrong JAVA_HOME", "old java"])
-def no_java(request, monkeypatch, fake_java, tmp_path: Path) -> None:
+def no_java(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    fake_java: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     if request.param == "wrong JAVA_HOME":
