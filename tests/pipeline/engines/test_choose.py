@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from config import Config
-from pipeline.engines.choose import choose_engine
+from config import Config, SparkPlan
+from pipeline.engines.choose import EngineChoice, choose_engine
 from pipeline.errors import EnvironmentFault
 
 
@@ -63,3 +63,17 @@ def test_a_master_asks_for_spark() -> None:
     with pytest.raises(EnvironmentFault, match="SPARK_MASTER is set, but"):
         choose_engine(Config(ENGINE="auto", SPARK_MASTER="spark://host:7077"))
     assert not choose_engine(Config(ENGINE="polars", SPARK_MASTER="spark://host:7077")).spark
+
+
+@pytest.mark.parametrize(
+    ("spark", "plan", "adder"),
+    [
+        (False, "auto", "polars"),
+        (False, "sql", "polars"),
+        (True, "auto", "spark"),
+        (True, "kernel", "spark"),
+        (True, "sql", "sql"),
+    ],
+)
+def test_only_spark_adds_up_by_its_own_plan(spark: bool, plan: SparkPlan, adder: str) -> None:
+    assert EngineChoice(spark).adder(Config(SPARK_PLAN=plan)) == adder
