@@ -5,7 +5,7 @@ from cli.console import LOG, Answer, printable, say
 from cli.truth import TruthCheck, check_truth
 from config import Config
 from data_generator.truth import TRUTH_FILE
-from pipeline.errors import GateError
+from pipeline.errors import GATE_EXIT_CODE
 from pipeline.publish.result import RunResult
 
 
@@ -31,7 +31,7 @@ def answer_result(arguments: Arguments, config: Config, answer: Answer, result: 
 def exit_code(result: RunResult) -> int:
     """0 for a complete run; 4 when a gate stopped it; 3 when files were refused; 1 for any other failure."""
     if result.stopped_by_gate:
-        return GateError.exit_code
+        return GATE_EXIT_CODE
     if result.status == "ok":
         return 0
     return 3 if result.status == "partial" or result.refused_files else 1

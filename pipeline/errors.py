@@ -1,48 +1,45 @@
-"""The few ways a run can fail, each with the exit code that the command line promises.
+"""The ways in which a run can fail, each with the exit code of the command line.
 
-Every message names the stage or setting, what was expected, what was found and what to do next.
+A message names the stage or setting, what was expected, what was found, and what to do next.
 """
+
+GATE_EXIT_CODE = 4
+"""Exit code of a run that a quality gate stopped. Such a run raises nothing: its result says which gate it was."""
 
 
 class LogmillError(Exception):
-    """A failure that is explained to the user in one message; ``exit_code`` is what the shell sees."""
+    """A failure that one message explains to the user; ``exit_code`` is what the shell gets."""
 
     exit_code = 1
 
 
 class BalanceError(LogmillError):
-    """The counts of a run do not add up: a fault in the program. Nothing is published."""
+    """The counts of a run do not add up, which is a fault in the program. Nothing is published."""
 
     exit_code = 1
 
 
 class ConfigError(LogmillError):
-    """Wrong usage or an invalid setting."""
+    """Wrong usage of the command line, or an invalid setting."""
 
     exit_code = 2
 
 
 class InputError(LogmillError):
-    """Nothing to process, or an input that cannot be read."""
+    """There is nothing to process, or an input cannot be read."""
 
     exit_code = 3
 
 
 class FileRefused(InputError):
-    """One input file is refused whole; the other files go on. ``reason`` is one sentence."""
-
-
-class GateError(LogmillError):
-    """A quality gate stopped publication."""
-
-    exit_code = 4
+    """One input file is refused as a whole, while the run goes on with the others. The message is one sentence."""
 
 
 class EnvironmentFault(LogmillError):
-    """The machine is not fit: Java, disk, memory, or another run holds the lock."""
+    """The machine cannot do the work: Java, disk or memory is missing, or another run holds the lock."""
 
     exit_code = 5
 
 
 class WorkerDied(EnvironmentFault):
-    """Worker processes were killed over one task, again and again. Of a file it is a reason to refuse that file."""
+    """Worker processes were killed again and again over one task. Phase 1 refuses the file of that task."""

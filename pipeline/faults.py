@@ -1,8 +1,9 @@
-"""Named places at which tests let the program die or the disk fill; without their variable each is one comparison.
+"""Named points at which tests kill the program or make the disk fail. Without the variable a point costs a comparison.
 
-    LOGMILLTEST_FAULT=<point>:<n>[:<errno name>]    at the n-th passing of the point, in any process of the run
+    LOGMILLTEST_FAULT=<point>:<n>[:<errno name>]
 
-Without an errno, main process and passing process get SIGKILL. The variable is read when this module is imported.
+The fault comes when a process of the run passes the point for the n-th time: OSError with this errno, or, without one,
+SIGKILL for the main process and for the process that passes. The variable is read when this module is imported.
 """
 
 import errno
@@ -12,24 +13,19 @@ import signal
 
 VARIABLE = "LOGMILLTEST_FAULT"
 _MAIN = "LOGMILLTEST_MAIN"
-
+"""The environment variable with the number of the main process. The first process of the run that gets here sets it."""
 
 _name, _, _rest = os.environ.get(VARIABLE, "").partition(":")
-
-
 _number, _, _errno = _rest.partition(":")
-
-
 _passed = 0
 
-
 if _name:
-    _parent = multiprocessing.parent_process()  # of a worker; those of Spark inherit the variable
+    _parent = multiprocessing.parent_process()  # None in the main process, and in Spark's workers, which inherit _MAIN
     os.environ.setdefault(_MAIN, str(_parent.pid if _parent else os.getpid()))
 
 
 def point(name: str) -> None:
-    """Pass the place ``name``."""
+    """Pass the point ``name``. Raises OSError, or ends the process, where the variable asks for it."""
     if _name and name == _name:
         _strike()
 

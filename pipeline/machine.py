@@ -1,4 +1,4 @@
-"""The machine: its cache folder, file names as text, bytes brought to the disk, OS errors explained."""
+"""The machine: its cache folder, errors of the system explained, files brought to the disk, file names as text."""
 
 import errno
 import os
@@ -9,19 +9,22 @@ from pathlib import Path
 
 from pipeline.errors import EnvironmentFault, LogmillError
 
+_POLARS_ERROR = re.compile(r"\(os error ([0-9]+)\)")
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
+
 
 def cache_folder() -> Path:
-    """Where compiled geo tables, the compiled parser and Spark's archive go, by the platform's custom."""
+    """The folder for compiled geo tables, the compiled library and Spark's archive, by the platform's custom."""
     base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME")
     return Path(base) / "logmill" if base else Path.home() / ".cache" / "logmill"
 
 
-_POLARS_ERROR = re.compile(r"\(os error ([0-9]+)\)")
-
-
 @contextmanager
 def os_errors_explained() -> Iterator[None]:
-    """A full disk and the like is no fault of the program."""
+    """Turn errors of the system into EnvironmentFault: a full or failing disk, a permission, too many open files.
+
+    Other exceptions pass: they are faults in the program, or failures that are explained already.
+    """
     try:
         yield
     except LogmillError:
@@ -32,7 +35,7 @@ def os_errors_explained() -> Iterator[None]:
             raise EnvironmentFault(
                 "too many open files. Nothing was published. Allow more (ulimit -n 65536) and run again."
             ) from fault
-        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM):
+        if code in _OF_THE_DISK:
             name = getattr(fault, "filename", None)
             raise EnvironmentFault(
                 f"{os.strerror(code)}{f' ({name})' if name else ''}. Nothing was published; the previous output still "
@@ -43,7 +46,7 @@ def os_errors_explained() -> Iterator[None]:
 
 
 def _error_number(fault: Exception) -> int | None:
-    """The system's error number; Polars has it in its message only."""
+    """The system's error number, if the fault has one; Polars gives it in the message alone."""
     if isinstance(fault, OSError):
         return fault.errno
     named = _POLARS_ERROR.search(str(fault))
@@ -51,9 +54,9 @@ def _error_number(fault: Exception) -> int | None:
 
 
 def sync(path: Path) -> None:
-    """Bring a file's bytes (or a folder's entries) to the disk; folders cannot be opened so on Windows."""
+    """Bring the bytes of a file, or the entries of a folder, to the disk. Does nothing for a folder on Windows."""
     if path.is_dir() and os.name == "nt":
-        return
+        return  # Windows does not open folders
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -62,5 +65,5 @@ def sync(path: Path) -> None:
 
 
 def display_name(path: str) -> str:
-    """``path`` as valid UTF-8 text: bytes of a file name that are not UTF-8 are shown as \\xNN."""
+    """``path`` as text that is valid UTF-8: bytes of the name that are not UTF-8 become ``\\xNN``."""
     return os.fsencode(path).decode("utf-8", errors="backslashreplace")

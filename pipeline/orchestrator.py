@@ -88,7 +88,8 @@ def run(
             ).refusing({**logs.refused, **found.outside})
             forecast = forecasting.result()
         place.replays.refuse_faulty(phase1.refused)
-        counted = carry_over(place.history, intake, phase1, journal)
+        counted = carry_over(intake, phase1, journal.ids, fingerprint)
+        place.history.note_names(intake.inventory)
         log_files(counted.phase1, watch.progress)
         watch.lap("phase1")
         if not {ledger.file.path for ledger in counted.phase1.ledgers} - set(place.replays.paths):

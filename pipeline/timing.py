@@ -1,12 +1,13 @@
-"""Where the time of a run goes: stages, tasks and phases; and how a run tells how far it is.
+"""Times the stages, tasks and phases of a run, and declares how a run reports its progress.
 
     with stage("read") as read:
         read.amount += len(data)
 
-A stage that begins within another takes its time from that one, so that all stages add up to the work that was done.
-It costs two readings of two clocks, 3 µs: stages enclose chunks, files and buckets, never rows, and are always timed
-(measured: 0.1 % of the processor time of a run). Stages are added up in the ``recording`` around them; outside of any,
-and in other threads than the one that opened it, they are not.
+The time of a stage within another one counts for the inner stage alone, so that all stages add up to the work that was
+done. A ``recording`` adds up the stages in its ``with`` block and its thread; other stages are not recorded.
+
+A stage costs two readings of two clocks, 3 µs. Stages enclose chunks, files and buckets, never single rows, and are
+always timed (measured: 0.1 % of the processor time of a run).
 """
 
 import operator
@@ -24,25 +25,27 @@ Unit = Literal["bytes", "rows"]
 
 
 class Progress(Protocol):
-    """Where a run tells how far it is. Calls come from one thread."""
+    """Receives the progress of a run. All calls come from one thread."""
 
     def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
-        """A phase begins (and the one before has ended); it will ``advance`` by ``total`` bytes or rows in all."""
+        """A phase begins, and the one before has ended. All its ``advance`` calls come to ``total`` bytes or rows."""
 
     def advance(self, n: int) -> None:
-        """``n`` more of the phase's total are done."""
+        """Further ``n`` bytes or rows of the phase are done."""
 
     def note(self, message: str) -> None:
-        """One line for the user: a fallback taken, a file skipped."""
+        """Show the user one line, such as a fallback that was taken or a file that was skipped."""
 
     def event(self, name: str, level: str = "info", **facts: object) -> None:
-        """For a log that programs read: ids, files, counts and times, never values of records. ``run_id`` comes once,
-        with the first event."""
+        """Write to a log for programs: ids, files, counts and times, never values of records.
+
+        Only the first event of a run has the fact ``run_id``.
+        """
 
 
 @dataclass(frozen=True)
 class PhaseSeconds:
-    """Wall-clock seconds of the run and of its phases."""
+    """Wall-clock seconds of the run and of its phases; 0 for a phase that has not ended."""
 
     total: float = 0.0
     phase1: float = 0.0
@@ -72,16 +75,20 @@ STAGES = {
     "report": "",
     "other": "",
 }
-"""Every stage in the order of the data path, and the unit of its amount.
+"""All stages in the order of the data path, with the unit of their amounts ("": the stage has none).
 
-``set up``: geo table and compiled parser, once a process. ``parse, hash, geo``: the compiled parser goes over a row
-once for all three. ``load``: rows of Phase 1, read by Phase 2.
+====================  ================================================================
+``set up``            loading the geo table and the library, once in each process
+``parse, hash, geo``  the compiled parser, which does all three in one pass over a row
+``load``              Phase 2 reads the rows that Phase 1 wrote
+====================  ================================================================
 """
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds by the clock and of the processor (all threads of the process), and how much was done in them."""
+    """What a stage took: ``wall`` seconds by the clock, ``cpu`` seconds of all threads of the process; ``amount``: how
+    much was done, in the unit of ``STAGES``."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -93,7 +100,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class StageTime:
-    """One stage of a run over all its processes; ``share`` of the wall-clock time of all stages, from 0 to 1."""
+    """One stage over all processes of a run; ``share``: of the wall-clock time of all stages, from 0 to 1."""
 
     stage: str
     wall_seconds: float
@@ -104,7 +111,7 @@ class StageTime:
 
 
 class _Recording:
-    """What was spent in each stage, and the stage that is open."""
+    """What each stage took, and the innermost open stage."""
 
     __slots__ = ("innermost", "spent")
 
@@ -118,17 +125,17 @@ _current: ContextVar[_Recording | None] = ContextVar("recording", default=None)
 
 @contextmanager
 def recording() -> Iterator[dict[str, Spent]]:
-    """Adds up the stages of the ``with`` block, in this thread, by name."""
-    mine = _Recording()
-    token = _current.set(mine)
+    """Add up the stages of the ``with`` block in this thread. Yields what they took until now, by name."""
+    opened = _Recording()
+    token = _current.set(opened)
     try:
-        yield mine.spent
+        yield opened.spent
     finally:
         _current.reset(token)
 
 
 class stage:
-    """Times the ``with`` block; ``amount``, which may grow within, is in the unit of ``STAGES``."""
+    """Times the ``with`` block as the stage ``name``. The block may raise ``amount`` (in the unit of ``STAGES``)."""
 
     __slots__ = ("_cpu", "_inner", "_name", "_outer", "_recording", "_wall", "amount")
 
@@ -158,17 +165,20 @@ class stage:
 
 
 def count(amount: int) -> None:
-    """Add to the amount of the innermost stage, if there is one."""
+    """Add to the amount of the innermost open stage, if there is one."""
     recording = _current.get()
     if recording and recording.innermost:
         recording.innermost.amount += amount
 
 
-def sum_stages(parts: Iterable[Mapping[str, Spent]]) -> tuple[StageTime, ...]:
-    """The stages of all parts (tasks, and the main process) in the order of the data path."""
+def sum_stages(recordings: Iterable[Mapping[str, Spent]]) -> tuple[StageTime, ...]:
+    """Add up the ``recordings`` of tasks and of the main process: their stages, in the order of ``STAGES``.
+
+    Seconds and shares are rounded to six places.
+    """
     sums: dict[str, Spent] = {}
-    for part in parts:
-        for name, spent in part.items():
+    for stages in recordings:
+        for name, spent in stages.items():
             sums[name] = sums.get(name, Spent()) + spent
     total = sum(spent.wall for spent in sums.values())
     return tuple(
@@ -189,7 +199,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def in_stage(name: str) -> Callable[[Function], Function]:
-    """Declares the stage of a kernel: what it does outside the stages within it. Without one that is ``other``."""
+    """Decorate a kernel with the stage of the time that it spends outside of inner stages; by default ``other``."""
 
     def declare(kernel: Function) -> Function:
         kernel.stage = name  # type: ignore[attr-defined]
@@ -200,8 +210,16 @@ def in_stage(name: str) -> Callable[[Function], Function]:
 
 @dataclass(frozen=True)
 class Span:
-    """One task: its ``stage`` (the kernel's name), its ``worker`` (machine and process), when, in epoch seconds, and
-    what it ``spent``, by the names in ``STAGES``."""
+    """One task that ran.
+
+    ==========  ==================================================
+    ``stage``   the name of its kernel
+    ``worker``  the machine and the process, ``name:pid``
+    ``begin``   when it began (epoch seconds)
+    ``end``     when it ended (epoch seconds)
+    ``spent``   what its stages took, by the names in ``STAGES``
+    ==========  ==================================================
+    """
 
     stage: str
     worker: str
@@ -212,7 +230,8 @@ class Span:
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase from ``begin`` (seconds since the run began); ``done``: how much in each step, in the phase's unit."""
+    """A phase: its ``begin`` (seconds since the run began), and how much was ``done`` in each step of time (in the unit
+    of the phase)."""
 
     name: str
     begin: float
@@ -220,7 +239,10 @@ class Phase:
 
 
 class WatchedProgress:
-    """Passes everything on to another progress and keeps when phases began and how fast they went."""
+    """Passes everything on to ``inner``, and keeps when each phase began and how fast it went.
+
+    ``begin``: when the run began (epoch seconds).
+    """
 
     def __init__(self, inner: Progress) -> None:
         self.begin = time.time()
@@ -234,31 +256,31 @@ class WatchedProgress:
         self._inner.phase(name, total, unit)
 
     def advance(self, n: int) -> None:
-        """``n`` more are done."""
+        """Further ``n`` bytes or rows are done."""
         self.phases[-1].done.add(time.monotonic() - self._clock, n)
         self._inner.advance(n)
 
     def note(self, message: str) -> None:
-        """One line for the user."""
+        """Show the user one line."""
         self._inner.note(message)
 
     def event(self, name: str, level: str = "info", **facts: object) -> None:
-        """An event for the log."""
+        """Write an event to the log."""
         self._inner.event(name, level, **facts)
 
 
 class Timed(Protocol):
-    """Has tasks that ran."""
+    """Something that runs tasks, such as an engine."""
 
     @property
     def spans(self) -> Sequence[Span]:
-        """When each of them ran."""
+        """The tasks that have ended."""
 
 
 class Watch:
-    """Observes one run and decides nothing: its progress, the time of its phases, tasks and stages, its memory.
+    """Observes one run: its progress, the time of its phases, tasks and stages, and its memory. It decides nothing.
 
-    The ``with`` block is the run. ``lap`` ends a phase.
+    The ``with`` block is the run; its phases follow each other, and ``lap`` ends one.
     """
 
     def __init__(self, run_id: str, progress: Progress) -> None:
@@ -281,29 +303,29 @@ class Watch:
         self._recording.__exit__(*fault)
 
     def follow(self, engine: Timed) -> None:
-        """The tasks of this engine are the run's, too."""
+        """Count the tasks of ``engine`` as tasks of this run."""
         self._engines.append(engine)
 
     def lap(self, phase: str) -> None:
-        """``phase`` (a field of ``PhaseSeconds``) ends now; it began where the one before ended."""
+        """End a phase, which began when the one before ended. ``phase``: a field of ``PhaseSeconds``."""
         now = time.monotonic()
         self._laps[phase] = now - self._lap
         self._lap = now
 
     def seconds(self) -> PhaseSeconds:
-        """How long the run has taken until now, and each phase that has ended."""
+        """The seconds that the run has taken until now, and those of each phase that has ended."""
         return PhaseSeconds(total=time.monotonic() - self._begin, **self._laps)
 
     def peak_memory(self) -> int:
-        """Most bytes that all processes of the run took together until now."""
+        """The most bytes that all processes of the run have taken together until now."""
         self.memory.sample()
         return self.memory.peak_bytes
 
     @property
     def spans(self) -> list[Span]:
-        """The tasks of all engines."""
+        """The tasks that have ended, of all engines."""
         return [span for engine in self._engines for span in engine.spans]
 
     def profile(self) -> tuple[StageTime, ...]:
-        """The time of every stage until now, over all tasks and this process."""
+        """The time of every stage until now, over all tasks and the main process."""
         return sum_stages([*(span.spent for span in self.spans), self._spent])

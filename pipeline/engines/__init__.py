@@ -1,4 +1,7 @@
-"""Who runs the kernels: the local process pool, or the executors of a Spark session. Neither knows any job."""
+"""Engines run kernels: a pool of processes on this machine, or the executors of a Spark session.
+
+An engine knows nothing of logs, so that any job can use it.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -10,9 +13,10 @@ Context = TypeVar("Context")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Advance = Callable[[int], None]
-"""Gets how much more is done, in the kernel's own unit."""
+"""A callback for progress: it gets how much more is done, in the unit of the kernel."""
+
 Kernel = Callable[[Context, Task, Advance], Result]
-"""A pure piece of work: what all tasks need to know, one task, and whom to tell how much is done."""
+"""A function that a worker calls for each task: ``kernel(context, task, advance)``. All tasks share the context."""
 
 
 class Engine(Protocol):
@@ -24,15 +28,15 @@ class Engine(Protocol):
 
     @property
     def spans(self) -> "Sequence[Span]":
-        """When each task ran that this engine has finished."""
+        """The tasks that have ended on this engine, with their times."""
 
     def map(
         self, kernel: Kernel[Context, Task, Result], context: Context, tasks: Sequence[Task], advance: Advance
     ) -> Iterator[tuple[Task, Result | Exception]]:
         """Yield (task, result or the exception that the kernel raised) for every task, in any order.
 
-        Context, tasks and results cross processes: they pickle. A task may have ``rows`` (int): what it is worth of the
-        progress to an engine that hears of a task only when it has ended.
+        Context, tasks and results cross processes: they must pickle. An engine that learns of a task only when it has
+        ended counts its attribute ``rows`` (int) as its progress, or 1 where it has none.
         """
 
 
@@ -43,7 +47,7 @@ def run_all(
     tasks: Sequence[Task],
     advance: Advance,
 ) -> list[Result]:
-    """The results of a kernel on all tasks, in any order. Raises the first exception that a kernel raised."""
+    """Run a kernel on all tasks. Returns the results in any order; raises the first exception that a kernel raised."""
     results = []
     for _, result in engine.map(kernel, context, tasks, advance):
         if isinstance(result, Exception):
@@ -53,4 +57,4 @@ def run_all(
 
 
 def no_advance(_: int) -> None:
-    """Tells nobody: for steps that are no phase of their own."""
+    """Drop the progress of a step that is no phase of its own."""

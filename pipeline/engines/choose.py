@@ -1,4 +1,4 @@
-"""Which engine runs Phase 2, and why."""
+"""Chooses the engine of Phase 2."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from pipeline.errors import EnvironmentFault
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """``spark`` or the embedded engine; ``note`` is one line for the user where ENGINE = auto decided."""
+    """``spark``: whether Spark runs Phase 2, or else the embedded engine. ``note``: why, where ENGINE is auto."""
 
     spark: bool
     note: str | None = None
@@ -20,15 +20,15 @@ class EngineChoice:
         return "spark" if self.spark else "polars"
 
     def adder(self, config: SparkSettings) -> str:
-        """Who will add up: ``polars``, ``spark`` (kernels on Spark) or ``sql`` (Spark's own plan)."""
+        """What adds up in Phase 2: ``polars``, ``spark`` (kernels on Spark) or ``sql`` (Spark's own plan)."""
         return "sql" if self.spark and config.SPARK_PLAN == "sql" else self.name
 
 
 def choose_engine(config: Config) -> EngineChoice:
-    """Follow ``ENGINE``; auto takes Spark where there is a usable Java.
+    """Choose by ``ENGINE``: auto means Spark where there is a Java that Spark can use.
 
-    Who names a SPARK_MASTER asks for Spark, unless ENGINE is polars. Raises EnvironmentFault where Spark is asked for
-    and there is no Java for it.
+    A SPARK_MASTER asks for Spark unless ENGINE is polars. Raises EnvironmentFault where Spark is asked for and there is
+    no Java that it can use.
     """
     if config.ENGINE == "polars":
         return EngineChoice(spark=False)

@@ -1,7 +1,8 @@
-"""The driver JVM of a Spark on this machine, started directly and with a class-data-sharing archive.
+"""Starts the driver JVM of a Spark on this machine, directly and with a class-data-sharing archive.
 
-Spark's own launcher starts one JVM only to compute the command line of the next. An archive holds Spark's classes as
-the JVM has them in memory; reading it takes a second less than loading and verifying them (docs/decisions/012).
+Spark's own launcher starts one JVM only to compute the command line of the next. An archive holds Spark's classes in
+the form that the JVM has in memory; reading it takes a second less than loading and verifying the classes
+(docs/decisions/012).
 """
 
 import hashlib
@@ -17,7 +18,11 @@ from pathlib import Path
 from pipeline.errors import EnvironmentFault
 
 _START_SECONDS = 60.0
+"""A JVM that has not answered by then is given up."""
+
 _ARCHIVE_SECONDS = 60.0
+"""A JVM that has not written its archive by then is ended without one."""
+
 _POLL_SECONDS = 0.01
 _OPENED = (
     *(f"java.base/java.{name}" for name in ("lang", "lang.invoke", "lang.reflect", "io", "net", "nio", "util")),
@@ -26,8 +31,6 @@ _OPENED = (
     *(f"java.base/sun.{name}" for name in ("security.action", "util.calendar")),
     "java.security.jgss/sun.security.krb5",
 )
-
-
 _MODULE_OPTIONS = (
     "-XX:+IgnoreUnrecognizedVMOptions",
     "--add-modules=jdk.incubator.vector",
@@ -38,12 +41,20 @@ _MODULE_OPTIONS = (
     "--sun-misc-unsafe-memory-access=allow",
     "--enable-native-access=ALL-UNNAMED",
 )
-"""What Spark 4.3's launcher gives every JVM (JavaModuleOptions)."""
+"""The options that Spark 4.3's launcher gives every JVM (its class JavaModuleOptions)."""
 
 
 @dataclass(frozen=True)
 class Jvm:
-    """A running driver JVM: where py4j finds it, and the archive that it writes when it ends, if it does."""
+    """A running driver JVM.
+
+    ============  ==================================================================
+    ``process``   its process, which ends when its standard input is closed
+    ``port``      where py4j connects
+    ``secret``    what py4j authenticates with
+    ``archive``   the archive that it writes when it ends; None where it writes none
+    ============  ==================================================================
+    """
 
     process: "subprocess.Popen[bytes]"
     port: int
@@ -51,11 +62,11 @@ class Jvm:
     archive: Path | None
 
     def finish_archive(self) -> None:
-        """Let the JVM end by itself, if it is to write an archive, and keep that; it takes some seconds, once."""
+        """Where the JVM writes an archive, let it end by itself, and keep the archive. It takes some seconds, once."""
         if self.archive is None or self.process.stdin is None:
             return
         partial = _partial(self.archive)
-        self.process.stdin.close()  # its end is the JVM's sign to go
+        self.process.stdin.close()  # the JVM ends when it reads the end of its input
         with suppress(subprocess.TimeoutExpired, OSError):
             self.process.wait(_ARCHIVE_SECONDS)
             partial.replace(self.archive)
@@ -65,10 +76,17 @@ class Jvm:
 def launch(java: str, spark_home: str, options: list[str], scratch: Path, log: Path, cache_dir: Path) -> Jvm:
     """Start a JVM that waits for py4j. Raises EnvironmentFault where it ends or does not answer.
 
-    ``scratch`` has its log4j2.properties; ``cache_dir`` the archive of this Java and Spark, or it is written there.
+    ==============  ========================================================================================
+    ``java``        the program
+    ``spark_home``  the folder of pyspark, which has Spark's jars
+    ``options``     further options of the JVM
+    ``scratch``     a folder of this run, with Spark's log4j2.properties
+    ``log``         gets the output of the JVM
+    ``cache_dir``   has the archive of this Java, Spark and options; the JVM writes one where there is none
+    ==============  ========================================================================================
     """
     archive = cache_dir / f"spark-{_identity(java, spark_home, options)}.jsa"
-    written = None if archive.exists() or not _is_writable(cache_dir) else archive
+    written = archive if not archive.exists() and _is_writable(cache_dir) else None
     sharing = f"-XX:ArchiveClassesAtExit={_partial(archive)}" if written else f"-XX:SharedArchiveFile={archive}"
     answer = scratch / "connection"
     command = [
@@ -86,18 +104,29 @@ def launch(java: str, spark_home: str, options: list[str], scratch: Path, log: P
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=stream, stderr=stream, env=environment, start_new_session=True
         )
+    port, secret = _wait_for_answer(process, answer)
+    return Jvm(process, port, secret, written)
+
+
+def _wait_for_answer(process: "subprocess.Popen[bytes]", answer: Path) -> tuple[int, str]:
+    """The port and the secret, as PythonGatewayServer writes them: port and length of the secret (int32), the secret.
+
+    It renames the file ``answer`` to this name when it is complete.
+    """
     deadline = time.monotonic() + _START_SECONDS
-    while not answer.exists():  # it is renamed there when it is whole
+    while not answer.exists():
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
+            process.communicate()  # closes its input and waits, so that no zombie is left
             raise EnvironmentFault("the JVM ended before it answered")
         time.sleep(_POLL_SECONDS)
-    content = answer.read_bytes()
-    port, length = struct.unpack(">ii", content[:8])
-    return Jvm(process, port, content[8 : 8 + length].decode(), written)
+    data = answer.read_bytes()
+    port, length = struct.unpack(">ii", data[:8])
+    return port, data[8 : 8 + length].decode()
 
 
 def _identity(java: str, spark_home: str, options: list[str]) -> str:
+    """A hash of all that decides whether a JVM can use an archive."""
     program = Path(java).resolve()
     decides = [version("pyspark"), spark_home, str(program), str(program.stat().st_mtime_ns), *options]
     return hashlib.sha256("\n".join(decides).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""The embedded engine: kernels on a pool of processes, one Polars thread each."""
+"""The embedded engine: runs kernels on a pool of processes with one Polars thread each."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -11,19 +11,22 @@ from pipeline.engines.workers import Workers
 from pipeline.timing import Span
 
 _POLL_SECONDS = 0.2
+_TASKS_AHEAD = 8
+"""Tasks that are submitted at once for each worker, so that none waits for the main process."""
 
 
 class LocalEngine:
-    """Runs kernels on ``workers`` processes: those that are ``started`` already, where they are as many.
+    """Runs kernels on ``workers`` processes.
 
-    Where one is killed, all are replaced, and what they were working on is tried again, one task at a time.
+    ``started``: processes that run already; they are used if they are as many, and ended otherwise. Where a process is
+    killed, all of them are replaced, and the tasks that they were at are tried again one by one.
     """
 
     name = "polars"
 
     def __init__(self, workers: int, started: Workers | None = None) -> None:
         self.spans: list[Span] = []
-        self._ahead = 8 * workers
+        self._ahead = _TASKS_AHEAD * workers
         if started and started.count != workers:
             started.close()
         self._workers = started if started and started.count == workers else Workers(workers)
@@ -32,19 +35,19 @@ class LocalEngine:
         return self
 
     def __exit__(self, fault: object, *_: object) -> None:
-        """End the workers at once: nothing that they do will be used."""
         self.close()
 
     def close(self) -> None:
-        """End the workers at once."""
+        """End the workers at once; what they are at is lost."""
         self._workers.close()
 
     def map(
         self, kernel: Kernel[Context, Task, Result], context: Context, tasks: Sequence[Task], advance: Advance
     ) -> Iterator[tuple[Task, Result | Exception]]:
-        """Run ``kernel`` on every task; yields (task, result or the exception that it raised) as they finish.
+        """Run ``kernel`` on every task. Yields (task, result or the exception that it raised) as tasks end.
 
-        A task over which three workers were killed yields WorkerDied. Raises WorkerDied where workers die over no task.
+        A task over which three workers were killed yields WorkerDied. Raises WorkerDied where workers die again and
+        again without being at any task.
         """
         work = Work[Task, tuple[Result | Exception, Span]](tasks, self._ahead)
         advanced = self._workers.done
@@ -77,7 +80,7 @@ class LocalEngine:
         attempt: Attempt[Task],
         work: Work[Task, tuple[Result | Exception, Span]],
     ) -> bool:
-        """Hand an attempt to a worker; False where the pool is broken."""
+        """Submit an attempt. Returns False where the pool is broken."""
         try:
             future = self._workers.submit(attempt.number, run_task, kernel, context, attempt.task)
         except BrokenProcessPool:

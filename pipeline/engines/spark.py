@@ -1,4 +1,4 @@
-"""The Spark engine: the same kernels, run by the executors of a Spark session; and any other action on it."""
+"""The Spark engine: runs kernels, and any other action, on the executors of a Spark session."""
 
 import importlib
 import threading
@@ -21,16 +21,20 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.2
 _START_SECONDS = 120.0
+"""Spark is stopped when it has not started by then."""
+
 _TASKS_PER_WORKER = 4
+"""A task of Spark costs some 60 ms whatever it does, so that each one runs several of ours in turn."""
 
 
 class SparkEngine:
-    """Runs kernels on Spark. ``with SparkEngine(config, folder, workers, modules) as engine: engine.map(...)``.
+    """Runs kernels on Spark: ``with SparkEngine(config, folder, workers, modules) as engine: engine.map(...)``.
 
-    Spark starts in the background at once, with its files below ``folder``; its workers load ``modules``, which have
-    the kernels, while other work still runs. Where Spark cannot start, the first use raises EnvironmentFault. Leaving
-    the block ends the JVM and its workers. Should this process be killed, the JVM sees its standard input close and
-    ends, and its Python workers with it.
+    Spark starts in the background at once, with its files below ``folder``. Its workers load ``modules``, which have
+    the kernels, while other work still runs. Where Spark cannot start, the first use raises EnvironmentFault.
+
+    Leaving the block ends the JVM and its Python workers. Where this process is killed, the JVM reads the end of its
+    standard input, and ends with its Python workers.
     """
 
     name = "spark"
@@ -48,7 +52,7 @@ class SparkEngine:
         return self
 
     def __exit__(self, fault: object, *_: object) -> None:
-        """End Spark: at once after a fault, for nothing that it does will be used."""
+        """End Spark; at once after a fault, because nothing that it does will be used."""
         deadline = time.monotonic() + _START_SECONDS
         while self._starter.is_alive() and time.monotonic() < deadline:
             if fault is not None and self._driver.launched:
@@ -68,30 +72,32 @@ class SparkEngine:
     def map(
         self, kernel: Kernel[Context, Task, Result], context: Context, tasks: Sequence[Task], advance: Advance
     ) -> Iterator[tuple[Task, Result | Exception]]:
-        """Run ``kernel`` on every task; yields (task, result or the exception that it raised) when all are done.
+        """Run ``kernel`` on every task. Yields (task, result or the exception that it raised) when all have ended.
 
-        ``advance`` gets the tasks' ``rows`` (1 for a task without) by the share of tasks that have finished. Raises
-        EnvironmentFault where Spark fails.
+        ``advance`` gets the sum of the tasks' ``rows`` (1 for a task without), by the share of tasks that have ended.
+        Raises EnvironmentFault where Spark fails.
         """
         if not tasks:
             return
         total = sum(getattr(task, "rows", 1) for task in tasks)
-        # A task costs Spark some 60 ms whatever it does, so each runs several kernels in turn.
         count = min(len(tasks), self.workers * _TASKS_PER_WORKER)
-        hands = [list(tasks[number::count]) for number in range(count)]
+        batches = [list(tasks[number::count]) for number in range(count)]
         found = self.run(
-            lambda spark: spark.parallelize(hands, count).map(lambda hand: _run_hand(kernel, context, hand)).collect(),
+            lambda spark: (
+                spark.parallelize(batches, count).map(lambda batch: _run_batch(kernel, context, batch)).collect()
+            ),
             total,
             advance,
         )
-        for hand, results in zip(hands, found, strict=True):
+        for batch, results in zip(batches, found, strict=True):
             self.spans += [span for _, span in results]
-            yield from zip(hand, (result for result, _ in results), strict=True)
+            yield from zip(batch, (result for result, _ in results), strict=True)
 
     def run(self, action: "Callable[[SparkContext], Result]", total: int, advance: Advance) -> Result:
-        """Run an action on the session, and tell ``advance`` of ``total`` by the share of its tasks that have finished.
+        """Run an action on the session, and return its result.
 
-        Raises EnvironmentFault where Spark fails, and what the action raises of the program's own errors.
+        ``advance`` gets ``total`` by the share of the action's tasks that have ended. Raises EnvironmentFault where
+        Spark fails; a LogmillError of the action passes as it is.
         """
         context = self._context.result()
         self._jobs += 1
@@ -101,11 +107,11 @@ class SparkEngine:
             context.setJobGroup(group, group)
             return action(context)
 
-        _, outcome = _in_background(act)
+        _, future = _in_background(act)
         advanced = 0
         while True:
             try:
-                result = outcome.result(_POLL_SECONDS)
+                result = future.result(_POLL_SECONDS)
             except NotYet:
                 done = int(total * _finished_share(context, group))
                 if done > advanced:
@@ -120,20 +126,20 @@ class SparkEngine:
                 return result
 
 
-def _run_hand(
-    kernel: Kernel[Context, Task, Result], context: Context, hand: Sequence[Task]
+def _run_batch(
+    kernel: Kernel[Context, Task, Result], context: Context, batch: Sequence[Task]
 ) -> list[tuple[Result | Exception, Span]]:
-    return [run_task(kernel, context, task, no_advance) for task in hand]
+    return [run_task(kernel, context, task, no_advance) for task in batch]
 
 
 def _load(modules: Sequence[str]) -> None:
-    """On an executor: load the kernels in a worker, and Spark's classes in the JVM, while Phase 1 still runs."""
+    """Load the kernels in a worker of an executor; that this runs at all makes the JVM load Spark's classes."""
     for name in modules:
         importlib.import_module(name)
 
 
 def _finished_share(context: "SparkContext", group: str) -> float:
-    """Finished tasks of a group's jobs, from 0 to 1; 0 where Spark does not answer."""
+    """The share of the tasks of a group's jobs that have ended, from 0 to 1; 0 where Spark does not answer."""
     done = total = 0
     try:
         tracker = context.statusTracker()
@@ -144,20 +150,20 @@ def _finished_share(context: "SparkContext", group: str) -> float:
                 if info:
                     done, total = done + info.numCompletedTasks, total + info.numTasks
     except Exception:
-        return 0.0  # the action itself will say what is wrong
+        return 0.0  # the action itself raises what is wrong
     return done / total if total else 0.0
 
 
 def _in_background(action: Callable[[], Result]) -> tuple[threading.Thread, "Future[Result]"]:
-    """Start ``action`` on a daemon thread, which no exit of the program waits for."""
-    outcome: Future[Any] = Future()
+    """Start ``action`` on a daemon thread, for which the program does not wait when it exits."""
+    future: Future[Any] = Future()
 
     def act() -> None:
         try:
-            outcome.set_result(action())
+            future.set_result(action())
         except BaseException as fault:
-            outcome.set_exception(fault)
+            future.set_exception(fault)
 
     thread = threading.Thread(target=act, name="spark", daemon=True)
     thread.start()
-    return thread, outcome
+    return thread, future

@@ -1,4 +1,4 @@
-"""A Spark driver of our own: its settings, its start, its log, and its end without leftovers."""
+"""The driver of a Spark session: its settings, its start, its log, and its end, which leaves nothing behind."""
 
 import importlib.util
 import logging
@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,18 +28,26 @@ if TYPE_CHECKING:
 
 
 PROJECT = Path(__file__).resolve().parents[2]
+"""The folder of this program, from which Spark's Python workers import it."""
+
 _HEAP_RESERVED = 300 * 2**20
 _HEAP_PER_SQL_TASK = 150 * 2**20
-_TAIL_LINES = 12
-_LONGEST_SOCKET_FOLDER = 100 - len(".01234567-0123-0123-0123-0123456789ab.sock")
+"""Bytes of the heap: for Spark itself, and for each task of the SQL plan that runs at once."""
 
+_TAIL_LINES = 12
+"""Lines of Spark's log in an error message."""
+
+_LONGEST_SOCKET_FOLDER = 100 - len(".01234567-0123-0123-0123-0123456789ab.sock")
+"""Bytes of a folder's path, so that a socket in it has a path of at most 100 bytes: systems allow little more."""
 
 _STOP_SECONDS = 10.0
+"""Processes of a Spark that stops in good order are killed when they have not ended by then."""
+
 _STEADY = "-XX:+UseSerialGC -XX:-UsePerfData"
 """One thread collects garbage: on a small heap this took about 10 % less memory than several."""
-_QUICK_START = f"-XX:TieredStopAtLevel=1 {_STEADY}"
-"""The kernel plan asks little of the JVM but to be there soon; the SQL plan is worth compiling well."""
 
+_QUICK_START = f"-XX:TieredStopAtLevel=1 {_STEADY}"
+"""For the kernel plan, which needs a JVM that starts soon. The SQL plan needs one that compiles well."""
 
 _LOG_SETTINGS = """\
 rootLogger.level = warn
@@ -58,10 +66,10 @@ def is_local(config: SparkSettings) -> bool:
 
 
 def settings(config: SparkSettings, workers: int, scratch: Path) -> dict[str, str]:
-    """Spark's settings for a run with ``workers`` tasks at once; its own temporary files go below ``scratch``."""
+    """Spark's settings for a run with ``workers`` tasks at once. Spark's temporary files go below ``scratch``."""
     sql = config.SPARK_PLAN == "sql"
     if sql:
-        # Each task sorts and hashes in its part of the heap; with too small a part it spills all the time.
+        # Each task sorts and hashes in its share of the heap; with too small a share it spills all the time.
         workers = min(workers, max(1, (config.SPARK_DRIVER_MEMORY - _HEAP_RESERVED) // _HEAP_PER_SQL_TASK))
     chosen = {
         "spark.app.name": "logmill",
@@ -74,7 +82,7 @@ def settings(config: SparkSettings, workers: int, scratch: Path) -> dict[str, st
         "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": str(scratch),
         "spark.python.worker.reuse": "true",
-        "spark.task.maxFailures": "1",  # a kernel that corrects a file must not run twice
+        "spark.task.maxFailures": "1",  # a kernel that changes a file must not run twice
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.sql.session.timeZone": "UTC",
@@ -88,45 +96,50 @@ def settings(config: SparkSettings, workers: int, scratch: Path) -> dict[str, st
         chosen |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
         sockets = str(scratch.absolute())
         if hasattr(socket, "AF_UNIX") and len(os.fsencode(sockets)) < _LONGEST_SOCKET_FOLDER:
-            # Between the JVM and its Python workers; over TCP every task waits 40 ms for an acknowledgement.
+            # For the JVM and its Python workers: over TCP every task waits 40 ms for an acknowledgement.
             chosen["spark.python.unix.domain.socket.enabled"] = "true"
             chosen["spark.python.unix.domain.socket.dir"] = sockets
     return chosen
 
 
 def java_options(config: SparkSettings) -> list[str]:
-    """Options of the driver's JVM, its heap first."""
+    """The options of the driver's JVM. The first one sets the heap."""
     chosen = _STEADY if config.SPARK_PLAN == "sql" else _QUICK_START
     return [f"-Xmx{config.SPARK_DRIVER_MEMORY // 2**20}m", *chosen.split(), "-XX:MaxDirectMemorySize=256m"]
 
 
 def ignore_pandas() -> None:
-    """Say nothing of a pandas that happens to be installed: pyspark looks at it, and nothing here uses it."""
+    """Hide pyspark's warning about the version of an installed pandas, which this program does not use."""
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
 
 
 class SparkDriver:
-    """One JVM with a SparkContext. ``start`` and ``stop`` may be called from different threads; ``stop`` makes a start
-    that is under way fail."""
+    """One JVM with a SparkContext, for ``workers`` tasks at once. Its files lie in ``root``: ``spark.log``, and the
+    folder ``spark``, which goes at the end.
+
+    ``start`` and ``stop`` may be called from different threads. ``stop`` makes a start that is under way fail.
+    """
 
     def __init__(self, config: SparkSettings, workers: int, root: Path) -> None:
         self.log = root / "spark.log"
         self.context: SparkContext | None = None
-        self._gateway: Any = None  # py4j's, which has no types
-        scratch = root / "spark"
-        scratch.mkdir(mode=0o700)
-        self._settings = settings(config, workers, scratch)
-        self._scratch = scratch
+        self._scratch = root / "spark"
+        self._scratch.mkdir(mode=0o700)
+        self._settings = settings(config, workers, self._scratch)
         self._java_options = java_options(config)
-        self._here = is_local(config)
+        self._is_local = is_local(config)
         self._jvm: Jvm | None = None
+        self._gateway: Any = None  # of py4j, which has no types
+        if self._is_local:
+            (self._scratch / "log4j2.properties").write_text(_LOG_SETTINGS, encoding="utf-8")
+        os.environ.update(self._environment())  # pyspark gives them to its launcher and its workers
+
+    def _environment(self) -> dict[str, str]:
         environment = {"PYSPARK_PYTHON": sys.executable, "SPARK_LAUNCHER_OPTS": _QUICK_START}
-        if is_local(config):
-            # Settings of some other Spark on this machine must not change a run.
-            (scratch / "log4j2.properties").write_text(_LOG_SETTINGS, encoding="utf-8")
-            environment |= {"SPARK_HOME": _spark_home(), "SPARK_CONF_DIR": str(scratch)}
+        if self._is_local:  # the settings of another Spark on this machine must not change a run
+            environment |= {"SPARK_HOME": _spark_home(), "SPARK_CONF_DIR": str(self._scratch)}
             environment["SPARK_LOCAL_IP"] = "127.0.0.1"
-        os.environ.update(environment)  # pyspark reads its launcher's and its workers' environment there
+        return environment
 
     def start(self) -> "SparkContext":
         """Start the JVM and the context. Raises EnvironmentFault, with the end of the log, where that fails."""
@@ -135,38 +148,38 @@ class SparkDriver:
 
         conf = SparkConf(loadDefaults=False).setAll(list(self._settings.items()))
         try:
-            if self._here:
-                self._gateway = self._launch_here(conf)
+            if self._is_local:
+                self._gateway = self._launch_local(conf)
             else:
                 with self.log.open("wb") as stream:
                     launch_gateway: Callable[..., Any] = java_gateway.launch_gateway
                     self._gateway = launch_gateway(conf, {"stdout": stream, "stderr": stream})
             self.context = SparkContext(conf=conf, gateway=self._gateway)
-            # When the JVM dies, one message says so; these would print a traceback each.
-            setattr(self.context._accumulatorServer, "handle_error", lambda *_: None)  # noqa: B010 - mypy knows it as a method
-            logging.getLogger().addHandler(logging.NullHandler())  # py4j logs to the root, which would make its own
+            # When the JVM dies, the run's own message says so; each of the two would print a traceback besides.
+            setattr(self.context._accumulatorServer, "handle_error", lambda *_: None)  # noqa: B010 - a method for mypy
+            logging.getLogger().addHandler(logging.NullHandler())  # py4j logs to the root, which prints without one
         except Exception as fault:
             raise self.fault("Spark did not start", fault) from fault
         return self.context
 
-    def _launch_here(self, conf: "SparkConf") -> Any:
+    def _launch_local(self, conf: "SparkConf") -> Any:
         from pyspark import java_gateway
 
         java = find_java().path
         if java is None:
             raise EnvironmentFault("no Java was found")
         self._jvm = launch(java, _spark_home(), self._java_options, self._scratch, self.log, cache_folder())
-        place = {"PYSPARK_GATEWAY_PORT": str(self._jvm.port), "PYSPARK_GATEWAY_SECRET": self._jvm.secret}
+        address = {"PYSPARK_GATEWAY_PORT": str(self._jvm.port), "PYSPARK_GATEWAY_SECRET": self._jvm.secret}
         connect: Callable[..., Any] = java_gateway.launch_gateway
-        with variables_set(place):
+        with variables_set(address):
             gateway = connect(conf)
         gateway.proc = self._jvm.process
         return gateway
 
     def fault(self, what: str, cause: Exception) -> EnvironmentFault:
-        """An error that shows the cause and the end of Spark's log, and says what to do."""
-        shown = str(cause).strip().splitlines()
-        reason = next((line for line in reversed(shown[:8]) if ": " in line), shown[0] if shown else "")[:300]
+        """Make an error with the cause and the end of Spark's log, which says what to do. ``what``: what went wrong."""
+        lines = str(cause).strip().splitlines()
+        reason = next((line for line in reversed(lines[:8]) if ": " in line), lines[0] if lines else "")[:300]
         return EnvironmentFault(
             f"{what} ({type(cause).__name__}: {reason}). Nothing was published. Check memory and disk, raise "
             f"SPARK_DRIVER_MEMORY, or use --engine polars, and run again. The end of {self.log}:\n{self._tail()}"
@@ -181,53 +194,58 @@ class SparkDriver:
 
     @property
     def launched(self) -> bool:
-        """Whether there is a JVM to stop."""
+        """Whether there is a JVM that ``stop`` can end."""
         return self._jvm is not None or self._gateway is not None
 
     def stop(self, *, at_once: bool = False) -> None:
-        """End the JVM and all of its Python workers, also where the JVM no longer answers.
+        """End the JVM and all of its Python workers, even where the JVM no longer answers.
 
-        By a kill if ``at_once``, or where Spark runs on this machine alone: then nothing is left that it must do, and
-        to stop in good order takes it a second.
+        They are killed if ``at_once``, and wherever Spark runs inside this JVM: it has nothing left to do then, and to
+        stop in good order would take a second.
         """
-        from pyspark import SparkContext
-
         process = self._jvm.process if self._jvm else self._gateway.proc if self._gateway else None
         if process is None:
             return
         family = _family(process.pid)
         if self._jvm and not at_once:
             self._jvm.finish_archive()
-        at_once = at_once or self._here
-        if at_once:
+        if at_once or self._is_local:
             for member in family:
                 _kill(member)
-        if process.poll() is None and not at_once:
+            _close_input(process)
+        else:
+            self._stop_in_good_order(process, family)
+        process.wait()
+        self._forget()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _stop_in_good_order(self, process: Any, family: Sequence[psutil.Process]) -> None:
+        if process.poll() is None:
             try:
                 self._end_jobs()
             except Exception:
                 process.kill()  # it does not answer
-        if process.stdin:
-            process.stdin.close()  # its end is the JVM's own sign to go
-        if not at_once:
-            _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
-            for left in alive:
-                _kill(left)
-        process.wait()
-        if self.context is not None and self.context._accumulatorServer is not None:
-            # It looks up twice a second; nobody need wait for that.
-            threading.Thread(target=self.context._accumulatorServer.shutdown, daemon=True).start()
-        # pyspark keeps these for the next context, which would find no JVM behind them.
-        SparkContext._gateway = SparkContext._jvm = None
-        SparkContext._active_spark_context = None
-        self.context = self._gateway = self._jvm = None
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        _close_input(process)
+        _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
+        for member in alive:
+            _kill(member)
 
     def _end_jobs(self) -> None:
         if self.context is not None:
             self.context.cancelAllJobs()
             self.context.stop()
         self._gateway.shutdown()
+
+    def _forget(self) -> None:
+        """Drop what belongs to the JVM, in pyspark, too: its next context would use a JVM that has ended."""
+        from pyspark import SparkContext
+
+        if self.context is not None and self.context._accumulatorServer is not None:
+            # On a thread, because it takes up to half a second, for which nothing need wait.
+            threading.Thread(target=self.context._accumulatorServer.shutdown, daemon=True).start()
+        SparkContext._gateway = SparkContext._jvm = None
+        SparkContext._active_spark_context = None
+        self.context = self._gateway = self._jvm = None
 
 
 def _spark_home() -> str:
@@ -237,7 +255,14 @@ def _spark_home() -> str:
     return str(Path(spec.origin).parent)
 
 
+def _close_input(process: Any) -> None:
+    """The JVM ends when it reads the end of its standard input."""
+    if process.stdin:
+        process.stdin.close()
+
+
 def _family(pid: int) -> list[psutil.Process]:
+    """A process and all that it has started; none where it has ended."""
     try:
         parent = psutil.Process(pid)
         return [parent, *parent.children(recursive=True)]

@@ -1,4 +1,4 @@
-"""One task where it runs, in a worker process or on an executor: what every engine gives back of it."""
+"""Runs one task in a worker process or on an executor, the same way for every engine."""
 
 import os
 import pickle
@@ -13,9 +13,9 @@ from pipeline.timing import Span, recording, stage
 def run_task(
     kernel: Kernel[Context, Task, Result], context: Context, task: Task, advance: Advance
 ) -> tuple[Result | Exception, Span]:
-    """(what the kernel made of the task or the exception that it raised, when it ran).
+    """Run the kernel on one task. Returns (its result or the exception that it raised, when it ran).
 
-    Times are by the time of day, because the machines of a cluster share no other clock.
+    The span has the time of day, because the machines of a cluster share no other clock.
     """
     begin = time.time()
     with recording() as spent, stage(getattr(kernel, "stage", "other")):
@@ -26,7 +26,7 @@ def run_task(
 def _guarded(
     kernel: Kernel[Context, Task, Result], context: Context, task: Task, advance: Advance
 ) -> Result | Exception:
-    """An exception crosses to the main process as a value: it has its traceback as a note, and it pickles."""
+    """Return an exception as a value that crosses processes: it pickles, and has its traceback as a note."""
     try:
         return kernel(context, task, advance)
     except Exception as fault:

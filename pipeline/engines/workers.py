@@ -1,8 +1,8 @@
-"""Worker processes, computing on one thread each, ended with their parent.
+"""Worker processes: each computes on one thread, and ends when its parent ends.
 
-On Linux they are forked by a server that has loaded what they share and has one thread; Polars, which has several, is
-loaded in each worker. Elsewhere, and where there is no place for the server's socket, they are spawned. This module
-imports nothing heavy, so that they can load their libraries while the parent loads its own.
+On Linux a server forks them. It has one thread, and has loaded the libraries that they share; each worker loads Polars,
+which has several threads, by itself. On other systems, and where the server's socket cannot be made, the workers are
+spawned. This module imports nothing heavy, so that workers load their libraries while the parent loads its own.
 """
 
 import ctypes
@@ -27,70 +27,74 @@ WORKER_ENVIRONMENT = {
     "POLARS_MAX_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    # Workers do the same work again and again: memory that they free is kept for the next chunk, instead of being given
-    # back, mapped again and cleared by the kernel (glibc; Polars' jemalloc). A fifth of Phase 1's time, no higher peak.
+    # Workers do the same work again and again, so that they keep the memory that they free for the next chunk; the
+    # system would have to map and clear it again (glibc; Polars' jemalloc). This saves a fifth of Phase 1's time, and
+    # the peak is no higher.
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1",
-    # glibc's, as above, instead of an allocator of Arrow's own, which gives memory back: a tenth less at the peak.
+    # Arrow uses glibc's allocator, too, instead of its own: a tenth less memory at the peak.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # of the latter; who forks should have one thread
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # Arrow's own starts a thread; the server that forks has one
 }
-"""Set before the processes start, because libraries read it when they load."""
-
+"""Environment variables of workers. They are set before the processes start, because libraries read them on loading."""
 
 _SHARED_LIBRARIES = (
     *("concurrent.futures.process", "dataclasses", "decimal", "importlib.metadata", "json", "logging", "typing"),
     *("numpy", "pyarrow.parquet"),
 )
-"""Loaded before workers are forked, and so once: what starts no thread."""
-
+"""Libraries that start no thread: the server loads them once, before it forks workers."""
 
 KERNEL_MODULES = ("pipeline.preprocess.preprocessor", "pipeline.aggregate.aggregator", "pipeline.publish.region_files")
-"""The modules with the kernels of a run, with all that they import."""
+"""The modules with the kernels of a run, which workers load before their first task."""
 
 
 class _Shared(NamedTuple):
-    """What the workers tell without a lock, which one that is killed would hold for ever: each writes its own place.
+    """Memory that workers share with their parent. Each writes to its own slot, without a lock, which a worker that is
+    killed would hold for ever.
 
-    ``tasks``: the number of the task that it works on, or 0; ``done``: what its kernels have reported.
+    =============  =====================================================================
+    ``next_slot``  the slot of the next worker that begins
+    ``tasks``      by slot, the number of the task that the worker is at, or 0
+    ``done``       by slot, the sum of the progress that its kernels have reported
+    =============  =====================================================================
     """
 
-    next_place: "Synchronized[int]"
+    next_slot: "Synchronized[int]"
     tasks: "Array[c_longlong]"
     done: "Array[c_longlong]"
 
 
 @dataclass
 class _Own:
-    """A worker's place in ``shared``."""
+    """A worker's slot in the shared memory."""
 
     shared: _Shared
-    place: int
+    slot: int
 
 
 _own: _Own | None = None
 
 
 class Workers:
-    """``count`` processes, which start at once and load their libraries while the parent goes on."""
+    """``count`` worker processes, which start at once and load their libraries while the parent goes on."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         os.environ.update(WORKER_ENVIRONMENT)  # inherited by the workers, which read it when they import Polars
         server = _start_server()
         context = server or multiprocessing.get_context("spawn")
-        places = [context.Array("q", count, lock=False) for _ in range(2)]
-        self._shared = _Shared(context.Value("q", 0), *places)
+        tasks, done = (context.Array("q", count, lock=False) for _ in range(2))
+        self._shared = _Shared(context.Value("q", 0), tasks, done)
         self._pool = ProcessPoolExecutor(
             count, context, initializer=_begin, initargs=(self._shared, server is not None)
         )
-        # Beside, because a process is there only when the server has loaded its libraries.
+        # On a thread, because starting a process waits until the server has loaded its libraries.
         self._start = threading.Thread(target=self._start_all, daemon=True)
         self._start.start()
 
     def _start_all(self) -> None:
-        with suppress(BrokenProcessPool, EOFError, OSError), _interrupts_blocked():  # the first task meets it again
+        with suppress(BrokenProcessPool, EOFError, OSError), _interrupts_blocked():  # the first task raises it again
             for _ in range(self.count):
                 self._pool.submit(_load_libraries)
 
@@ -101,29 +105,32 @@ class Workers:
         self.close()
 
     def close(self) -> None:
-        """End the workers at once, also idle ones: giving their memory back takes them a fifth of a second."""
+        """End the workers at once, by a signal: if they freed their memory first, it would take a fifth of a second."""
         self._start.join()
         for worker in multiprocessing.active_children():
             worker.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, number: int, work: Callable[..., Any], *arguments: object) -> "Future[Any]":
-        """Have a worker run ``work(*arguments, report)`` as task ``number``. Raises BrokenProcessPool."""
+        """Have a worker run ``work(*arguments, advance)`` as task ``number`` (from 1).
+
+        Raises BrokenProcessPool where a worker has died.
+        """
         return self._pool.submit(_run, number, work, arguments)
 
     @property
     def running(self) -> set[int]:
-        """The numbers of the tasks that workers are at, or were when they died."""
+        """The numbers of the tasks that workers are at, or were at when they died."""
         return set(self._shared.tasks) - {0}
 
     @property
     def done(self) -> int:
-        """The sum of what kernels have reported so far."""
+        """The sum of the progress that kernels have reported until now."""
         return sum(self._shared.done)
 
 
 def _start_server() -> BaseContext | None:
-    """Start the process that forks workers, without waiting for it; None where there can be none."""
+    """Start the process that forks workers, without waiting for it. None where it is not possible."""
     if sys.platform != "linux":
         return None
     from multiprocessing import forkserver, resource_tracker
@@ -132,7 +139,7 @@ def _start_server() -> BaseContext | None:
     context.set_forkserver_preload(list(_SHARED_LIBRARIES))
     try:
         resource_tracker.ensure_running()  # first, because to start it unblocks SIGINT
-        with _interrupts_blocked(), variables_set({"PYTHONSAFEPATH": "1"}):  # no numpy.py of the folder we are in
+        with _interrupts_blocked(), variables_set({"PYTHONSAFEPATH": "1"}):  # not a numpy.py of the current folder
             forkserver.ensure_running()
     except OSError:  # a temporary folder whose path is too long for a socket, or that cannot be written
         return None
@@ -141,7 +148,7 @@ def _start_server() -> BaseContext | None:
 
 @contextmanager
 def variables_set(values: Mapping[str, str]) -> Iterator[None]:
-    """This process, and those that it starts meanwhile, have these environment variables."""
+    """Set environment variables for the block, in which processes may be started that inherit them."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -156,8 +163,8 @@ def variables_set(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Processes that are started meanwhile begin with SIGINT blocked (where signals can be): one that Ctrl-C meets
-    before it can ignore it would print a traceback."""
+    """Block SIGINT for processes that the block starts, where the system can: a process that gets Ctrl-C before it has
+    begun to ignore it would print a traceback."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -170,18 +177,20 @@ def _interrupts_blocked() -> Iterator[None]:
 
 def _begin(shared: _Shared, forked: bool) -> None:
     global _own
-    with shared.next_place.get_lock():
-        _own = _Own(shared, shared.next_place.value)
-        shared.next_place.value += 1
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    with shared.next_slot.get_lock():
+        _own = _Own(shared, shared.next_slot.value)
+        shared.next_slot.value += 1
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
     if forked:
         _end_with_server()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_server() -> None:
-    """Without its server a worker seems dead to the parent, which starts others on the same work. (A worker that is
-    spawned would end with the thread that started it.)"""
+    """End this worker when its server ends: the parent then takes it for dead, and starts others on the same work.
+
+    Not for a spawned worker, because the signal comes when the thread that started the process ends.
+    """
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
@@ -194,7 +203,7 @@ def _end_with_parent() -> None:
 
 
 def _load_libraries() -> None:
-    gc.disable()  # modules are no garbage, and many objects: a tenth of the time
+    gc.disable()  # modules are many objects and no garbage: this saves a tenth of the time
     for name in KERNEL_MODULES:
         importlib.import_module(name)
     gc.freeze()
@@ -203,13 +212,13 @@ def _load_libraries() -> None:
 
 def _run(number: int, work: Callable[..., Any], arguments: tuple[object, ...]) -> object:
     assert _own, "a worker has begun before it gets a task"
-    _own.shared.tasks[_own.place] = number
+    _own.shared.tasks[_own.slot] = number
     try:
-        return work(*arguments, _report)
+        return work(*arguments, _advance)
     finally:
-        _own.shared.tasks[_own.place] = 0
+        _own.shared.tasks[_own.slot] = 0
 
 
-def _report(amount: int) -> None:
+def _advance(amount: int) -> None:
     if _own:
-        _own.shared.done[_own.place] += amount
+        _own.shared.done[_own.slot] += amount

@@ -1,1 +1,1 @@
-"""What earlier runs read."""
+"""What earlier runs read: the manifest, the store of splits, and what a run carries over from them."""

@@ -1,11 +1,12 @@
-"""What a run finds, compared with what is known: which files are read, which are used again, which have left.
+"""Compares the input with the known files: which are read, which are used again, which are missing.
 
-A file is known by its content. Size, times and inode spare the hashing where they prove that nothing changed.
+A file is recognized by the hash of its bytes. Its hint (size, times and inode) saves the hashing where it proves that
+nothing changed.
 """
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.history.known_files import Hint, KnownFile
@@ -14,20 +15,20 @@ from pipeline.reading.input_files import hash_file
 
 @dataclass(frozen=True)
 class Inventory:
-    """The inputs of a run. Paths are as the user named them.
+    """The input of a run, compared with the known files. Paths are as the user named them.
 
-    =============  =======================================================================================
+    =============  ==============================================================================================
     ``hints``      the hint of every path that was found
-    ``reused``     files that are not read, by path
+    ``reused``     files that are not read again, by path
     ``resumed``    files whose reading was interrupted, by path
     ``fresh``      paths that are read from their beginning
-    ``moved``      reused files, each with the path under which it was met again
-    ``renamed``    (old path, path)
-    ``replaced``   by path, the file that counts until its successor is read
-    ``missing``    files that count and are no longer there
-    ``elsewhere``  files that count and lie outside this input
-    ``outdated``   paths that count, have their size still, and were read with other settings
-    =============  =======================================================================================
+    ``moved``      reused files that were recognized by their hash, each with its path
+    ``renamed``    (old path, new path) of the moved files that have another path than before
+    ``replaced``   files that count and have other bytes now, by path
+    ``missing``    files that count and no longer exist
+    ``elsewhere``  files that count and exist, but not in this input
+    ``outdated``   paths whose file counts, has the same size still, and was read with other settings
+    =============  ==============================================================================================
     """
 
     hints: Mapping[str, Hint] = field(default_factory=dict)
@@ -48,14 +49,19 @@ class Inventory:
 
     @property
     def finest_buckets(self) -> int:
-        """In how many buckets new splits are written at least: as finely as those that are used again, or Phase 2 would
-        have to read all in the coarsest."""
-        results = [part.result for file in self.reused.values() for part in file.splits if part.result]
+        """The most buckets of any reused split; 0 where none is reused.
+
+        New splits get at least as many: Phase 2 reads all splits in as few buckets as the coarsest of them has.
+        """
+        results = [split.result for file in self.reused.values() for split in file.splits if split.result]
         return max((len(json.loads(result)["bucket_rows"]) for result in results), default=0)
 
 
 def identity(path: str) -> str:
-    """The one name of a path: absolute, links of its folders followed."""
+    """The path by which the manifest knows a file: absolute, with the links of its folders followed.
+
+    A link to a file stays: it is an input by its own name.
+    """
     folder, name = os.path.split(os.path.abspath(path))
     return os.path.join(os.path.realpath(folder), name)
 
@@ -68,85 +74,104 @@ def take_inventory(
     fingerprint: str,
     hash_of: Callable[[str], str] = hash_file,
 ) -> Inventory:
-    """Compare the ``paths`` that were found with the ``known`` files, of which those in ``counted`` count now.
+    """Compare the ``paths`` that were found with the ``known`` files.
 
-    ``hints`` of the paths that exist; only files of the same ``fingerprint`` are used again.
+    ===============  ==========================================================================
+    ``hints``        of the paths that exist
+    ``counted``      the known files that count in the current version
+    ``fingerprint``  of the settings of this run; files of another one are not used again
+    ``hash_of``      hashes the bytes of a file; may raise OSError
+    ===============  ==========================================================================
     """
-    usable = [file for file in known if file.fingerprint == fingerprint]
-    counted_ids = {file.id for file in counted}
-    # Of several entries for one path the one that counts, then the latest, is met first.
-    usable.sort(key=lambda file: (file.id in counted_ids, file.id), reverse=True)
-    by_path: dict[str, list[KnownFile]] = {}
-    by_size: dict[int, list[KnownFile]] = {}
-    for file in usable:
-        by_path.setdefault(file.path, []).append(file)
-        if file.finished:
-            by_size.setdefault(file.hint.size, []).append(file)
     names = {identity(path): path for path in paths}
-    proven = {
-        path: same
-        for name, path in names.items()
-        if path in hints and (same := _find_proven(by_path.get(name, ()), hints[path]))
-    }
+    counted_ids = {file.id for file in counted}
+    usable = [file for file in known if file.fingerprint == fingerprint]
+    # Of several entries for one path or content, the one that counts goes first, then the latest.
+    usable.sort(key=lambda file: (file.id in counted_ids, file.id), reverse=True)
+    proven = _find_by_hint(names, hints, usable)
+    unproven = {name: path for name, path in names.items() if path not in proven}
     claimed = {file.id for file in proven.values()}
-    reused = {path: file for path, file in proven.items() if file.finished}
-    fresh, moved = [], []
-    for name, path in names.items():
-        if path in proven:
-            continue
-        candidates = [
-            file
-            for file in (by_size.get(hints[path].size, ()) if path in hints else ())
-            if file.id not in claimed and (file.path == name or (file.id in counted_ids and _left(file, names)))
-        ]
-        match = _find_same_content(name, path, candidates, hash_of)
-        if match:
-            claimed.add(match.id)
-            reused[path] = match
-            moved.append((match, path))
-        else:
-            fresh.append(path)
-    rest = [file for file in counted if file.id not in claimed]
-    replaced = {names[file.path]: file for file in rest if file.path in names}
-    gone = [file for file in rest if file.path not in names]
-    elsewhere = [file for file in gone if os.path.lexists(file.path)]
+    movable = [file for file in usable if file.finished and file.id not in claimed]
+    moved = _find_by_hash(unproven, hints, movable, _ids_with_free_name(counted, names), hash_of)
+    claimed |= {file.id for file in moved.values()}
+
+    unclaimed = [file for file in counted if file.id not in claimed]
+    replaced = {names[file.path]: file for file in unclaimed if file.path in names}
+    not_found = [file for file in unclaimed if file.path not in names]
+    elsewhere = [file for file in not_found if os.path.lexists(file.path)]
     return Inventory(
         hints=dict(hints),
-        reused=reused,
+        reused={path: file for path, file in proven.items() if file.finished} | moved,
         resumed={path: file for path, file in proven.items() if not file.finished},
-        fresh=tuple(fresh),
-        moved=tuple(moved),
-        renamed=tuple((file.path, path) for file, path in moved if file.path != identity(path)),
+        fresh=tuple(path for path in unproven.values() if path not in moved),
+        moved=tuple((file, path) for path, file in moved.items()),
+        renamed=tuple((file.path, path) for path, file in moved.items() if file.path != identity(path)),
         replaced=replaced,
-        missing=tuple(file for file in gone if file not in elsewhere),
+        missing=tuple(file for file in not_found if file not in elsewhere),
         elsewhere=tuple(elsewhere),
-        outdated=tuple(
-            path
-            for path, file in replaced.items()
-            if file.fingerprint != fingerprint and path in hints and file.hint.size == hints[path].size
-        ),
+        outdated=tuple(path for path, file in replaced.items() if _is_outdated(file, hints.get(path), fingerprint)),
     )
 
 
-def _find_proven(files: Sequence[KnownFile], hint: Hint) -> KnownFile | None:
-    """The first of the ``files`` that its hint proves to be the one with ``hint``."""
-    return next((file for file in files if file.hint.proves_same(hint)), None)
+def _find_by_hint(
+    names: Mapping[str, str], hints: Mapping[str, Hint], usable: Iterable[KnownFile]
+) -> dict[str, KnownFile]:
+    """By path, the first usable file of the same name that its hint proves to be unchanged."""
+    by_name: dict[str, list[KnownFile]] = {}
+    for file in usable:
+        by_name.setdefault(file.path, []).append(file)
+    proven = {}
+    for name, path in names.items():
+        same = [file for file in by_name.get(name, ()) if path in hints and file.hint.proves_same(hints[path])]
+        if same:
+            proven[path] = same[0]
+    return proven
 
 
-def _left(file: KnownFile, names: Mapping[str, str]) -> bool:
-    """Whether the file's name is free or has other bytes now: only then may another name be its new one."""
-    return file.path in names or not os.path.lexists(file.path)
+def _ids_with_free_name(counted: Iterable[KnownFile], names: Mapping[str, str]) -> set[int]:
+    """The ids of counted files that may have another name now: their old one is gone, or is that of an input."""
+    return {file.id for file in counted if file.path in names or not os.path.lexists(file.path)}
 
 
-def _find_same_content(
+def _find_by_hash(
+    names: Mapping[str, str],
+    hints: Mapping[str, Hint],
+    usable: Iterable[KnownFile],
+    free: Collection[int],
+    hash_of: Callable[[str], str],
+) -> dict[str, KnownFile]:
+    """By path, the usable file with the same bytes: of the same name, or one of the ``free`` ids. Each is taken once.
+
+    A path is hashed only where such a file has its size.
+    """
+    by_size: dict[int, list[KnownFile]] = {}
+    for file in usable:
+        by_size.setdefault(file.hint.size, []).append(file)
+    found: dict[str, KnownFile] = {}
+    claimed: set[int] = set()
+    for name, path in names.items():
+        same_size = by_size.get(hints[path].size, ()) if path in hints else ()
+        candidates = [file for file in same_size if file.id not in claimed and (file.path == name or file.id in free)]
+        same = _find_same_bytes(name, path, candidates, hash_of)
+        if same:
+            claimed.add(same.id)
+            found[path] = same
+    return found
+
+
+def _find_same_bytes(
     name: str, path: str, candidates: Sequence[KnownFile], hash_of: Callable[[str], str]
 ) -> KnownFile | None:
-    """The candidate with the bytes of ``path``, of the same name if there are several."""
+    """The candidate with the bytes of ``path``; of several, the one of the same name."""
     if not candidates:
         return None
     try:
-        content = hash_of(path)
+        file_hash = hash_of(path)
     except OSError:
-        return None  # Phase 1 will say why
-    same = [file for file in candidates if file.file_hash == content]
+        return None  # Phase 1 reads it and says what is wrong
+    same = [file for file in candidates if file.file_hash == file_hash]
     return min(same, key=lambda file: file.path != name, default=None)
+
+
+def _is_outdated(file: KnownFile, hint: Hint | None, fingerprint: str) -> bool:
+    return file.fingerprint != fingerprint and hint is not None and file.hint.size == hint.size

@@ -1,4 +1,4 @@
-"""What the manifest remembers of an input file and its splits, and how that is written as JSON."""
+"""Files and splits as the manifest remembers them, and their headers and counts as JSON."""
 
 import json
 import os
@@ -12,12 +12,21 @@ from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
 
 _SETTLED_NS = 2 * 10**9
-"""A file that was written this shortly before may be written again without a new time: file systems count coarsely."""
+"""A file that was written less than so many ns ago may change again and keep its time: file systems count coarsely."""
 
 
 @dataclass(frozen=True)
 class Hint:
-    """What tells without reading that a file is still the same: size, times and inode, if it had settled by then."""
+    """Facts by which an unchanged file is recognized without reading it.
+
+    ============  ========================================================================================
+    ``size``      bytes on disk
+    ``mtime_ns``  when its bytes were last written (epoch, ns)
+    ``ctime_ns``  when its inode was last changed (epoch, ns)
+    ``inode``     its number in the file system
+    ``settled``   whether its last write was so long ago that a further one would have given it another time
+    ============  ========================================================================================
+    """
 
     size: int
     mtime_ns: int
@@ -26,25 +35,28 @@ class Hint:
     settled: bool
 
     def proves_same(self, later: "Hint") -> bool:
-        """Whether a file with this hint is surely the same as when ``self`` was taken."""
+        """Whether a file whose hint is ``later`` surely has the bytes that it had when this hint was taken."""
         return self.settled and replace(later, settled=True) == self
 
 
 def take_hint(path: str, now_ns: int) -> Hint:
-    """The hint of a file at the time ``now_ns``. Raises OSError where it is gone."""
+    """Take the hint of a file at the time ``now_ns`` (epoch, ns). Raises OSError where there is no such file."""
     status = os.stat(path)
     settled = now_ns - status.st_mtime_ns > _SETTLED_NS
     return Hint(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, settled)
 
 
 def files_of(has_rows: bool, has_rejects: bool) -> frozenset[str]:
-    """The kinds of files that Phase 1 makes of a split."""
+    """The kinds of files (keys of ``SPLIT_KINDS``) that Phase 1 writes for a split, by what the split has."""
     return frozenset({"lines"} | ({"rows", "index"} if has_rows else set()) | ({"rejects"} if has_rejects else set()))
 
 
 @dataclass(frozen=True)
 class KnownSplit:
-    """A split as it was planned; ``result`` (JSON of its counts) once it is finished."""
+    """A split of a known file: the records that begin in bytes ``start <= position < stop`` (see ``Split``).
+
+    ``result``: the counts as JSON (``result_to_json``); None until the split is finished.
+    """
 
     number: int
     start: int
@@ -53,19 +65,27 @@ class KnownSplit:
     result: str | None
 
     def needs(self) -> frozenset[str]:
-        """The kinds of files that a finished split must have in the store."""
+        """The kinds of files (keys of ``SPLIT_KINDS``) that a finished split must have in the store."""
         counts = json.loads(self.result or "{}")
         return files_of(bool(counts.get("handed_over")), bool(counts.get("rejected_by_reason")))
 
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file that was read, or whose reading began (then ``file_hash`` is empty).
+    """A file that was read, or whose reading has begun.
 
-    ``path``: see ``inventory.identity``; ``shown``: the name by which the records of its last version list it.
-
-    ``fingerprint``: of all settings that shaped its splits; ``text_size``: bytes of text, which differ from those on
-    disk where it is compressed; ``header``: JSON, empty for a file without one.
+    ===============  ==========================================================================================
+    ``id``           its number in the manifest
+    ``path``         its absolute path (``inventory.identity``)
+    ``shown``        the name by which run.json of its last version lists it
+    ``hint``         size, times and inode when it was last found
+    ``fingerprint``  of all settings that decide what its splits hold
+    ``file_hash``    of its bytes on disk (``input_files.hash_file``); empty until all of it was read
+    ``text_size``    bytes of text, which differ from the bytes on disk for a compressed file
+    ``header``       its header as JSON (``header_to_json``); empty for a file without one
+    ``read_at``      when it was read (epoch seconds)
+    ``splits``       its splits, in the order of their bytes
+    ===============  ==========================================================================================
     """
 
     id: int
@@ -81,34 +101,34 @@ class KnownFile:
 
     @property
     def finished(self) -> bool:
-        """Whether all of it was read and it balances."""
+        """Whether the whole file was read and its counts balance."""
         return bool(self.file_hash)
 
     @property
     def handed_over(self) -> int:
-        """Rows for Phase 2 of the splits that are finished."""
-        return sum(json.loads(part.result)["handed_over"] for part in self.splits if part.result)
+        """Rows that its finished splits hand over to Phase 2."""
+        return sum(json.loads(split.result)["handed_over"] for split in self.splits if split.result)
 
     def input_file(self, path: str) -> InputFile:
-        """The file as Phase 1 describes it, under the name that it has now."""
+        """The file as an input of Phase 1; ``path``: its present name."""
         stamp = (self.hint.size, self.hint.mtime_ns, self.hint.inode)
         expanded = Expanded("", self.text_size, stamp, self.file_hash) if is_archive(self.path) else None
         return InputFile(path, stamp, header_from_json(self.header), expanded)
 
-    def split(self, part: KnownSplit, path: str) -> Split:
-        """A split as Phase 1 describes it."""
+    def split(self, known: KnownSplit, path: str) -> Split:
+        """One of its splits as Phase 1 reads it; ``path``: the file's present name."""
         header = header_from_json(self.header)
         assert header, "only a file with a header has splits"
-        return Split(part.number, path, self.text_size, part.start, part.stop, part.exact, header)
+        return Split(known.number, path, self.text_size, known.start, known.stop, known.exact, header)
 
 
 def header_to_json(header: Header | None) -> str:
-    """A header as text; empty for none."""
+    """Write a header as JSON; empty text for None."""
     return json.dumps(asdict(header) | {"columns": dict(header.columns)}) if header else ""
 
 
 def header_from_json(text: str) -> Header | None:
-    """What ``header_to_json`` wrote."""
+    """Read what ``header_to_json`` wrote."""
     if not text:
         return None
     values: dict[str, Any] = json.loads(text)
@@ -116,12 +136,12 @@ def header_from_json(text: str) -> Header | None:
 
 
 def result_to_json(result: SplitResult) -> str:
-    """The counts of a split as text."""
+    """Write the counts of a split as JSON: every field of ``SplitResult`` but the split itself."""
     values = {name: value for name, value in vars(result).items() if name != "split"}
     return json.dumps(values)
 
 
 def result_from_json(split: Split, text: str) -> SplitResult:
-    """What ``result_to_json`` wrote."""
+    """Read what ``result_to_json`` wrote for ``split``."""
     values: dict[str, Any] = json.loads(text)
     return SplitResult(split, **(values | {"bucket_rows": tuple(values["bucket_rows"])}))

@@ -1,7 +1,8 @@
-"""The manifest: what was read, in which splits, and which files count in which published version (SQLite).
+"""The manifest: which files were read, in which splits, and which of them count in which version (SQLite).
 
-It lies beside the store. A split, a file and a version become known in one transaction each, after their files are on
-the disk (docs/decisions/014). Which version is current is said by the output's link alone.
+The database lies in the intermediate folder, beside the store. A split, a file and a version are noted in one
+transaction each, after their files are on the disk (docs/decisions/014). Only the output's link says which version is
+current.
 """
 
 import json
@@ -37,8 +38,6 @@ CREATE TABLE counted (
     PRIMARY KEY (output, version, file),
     FOREIGN KEY (output, version) REFERENCES versions ON DELETE CASCADE) WITHOUT ROWID;
 """
-
-
 _NEW_SPLIT = "INSERT INTO splits (file, start, stop, exact) VALUES (?, ?, ?, ?)"
 _OF_THE_DISK = {
     sqlite3.SQLITE_FULL,
@@ -50,16 +49,25 @@ _OF_THE_DISK = {
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_PROTOCOL,
 }
+"""Errors that say nothing about the manifest's content, only about the disk or another process."""
 
 
 class UnusableManifest(EnvironmentFault):
-    """The manifest is damaged, or of another format: a run can only start over."""
+    """The manifest is damaged or has another format: only ``--full-refresh`` helps."""
 
 
 @dataclass(frozen=True)
 class KnownVersion:
-    """A version: the ids of the files that count in it, the inputs that they came from, and what a further run adds
-    to (``base``: JSON of Phase 2's counts, or empty)."""
+    """A version of an output.
+
+    =============  ==================================================================================
+    ``name``       the id of the run that made it
+    ``sources``    the inputs that it was made from, as absolute paths
+    ``files``      the ids of the files that count in it
+    ``base``       JSON of its counts (``run_record.counts_for_the_next``)
+    ``published``  whether the manifest knows that the output's link showed it
+    =============  ==================================================================================
+    """
 
     name: str
     sources: tuple[str, ...]
@@ -70,7 +78,7 @@ class KnownVersion:
 
 @dataclass(frozen=True)
 class NewFile:
-    """A file before it is read, with the (start, stop, exact) of its splits."""
+    """A file before it is read: the fields of ``KnownFile``, and in ``cuts`` the (start, stop, exact) of its splits."""
 
     path: str
     shown: str
@@ -82,15 +90,15 @@ class NewFile:
 
 
 class Manifest:
-    """An open manifest; with ``copy`` that one, which is in memory.
+    """The open manifest of an intermediate ``folder``; threads may share it.
 
-    Raises EnvironmentFault where the disk is full or fails, UnusableManifest where the file is damaged or was made by
-    another program version.
+    ``copy``: a database in memory to use in place of the file. Raises EnvironmentFault where the disk is full or fails,
+    UnusableManifest where the file is damaged or was made by another version of the program.
     """
 
-    def __init__(self, place: Path, copy: sqlite3.Connection | None = None) -> None:
-        self.path = place / MANIFEST_FILE
-        self._lock = threading.Lock()  # one transaction at a time, of whichever thread
+    def __init__(self, folder: Path, copy: sqlite3.Connection | None = None) -> None:
+        self.path = folder / MANIFEST_FILE
+        self._lock = threading.Lock()  # transactions of different threads, one at a time
         with sqlite_errors_explained(self.path):
             self._db = copy or sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._db.executescript(
@@ -119,11 +127,11 @@ class Manifest:
         self.close()
 
     def close(self) -> None:
-        """End it; SQLite then folds its journal into the one file."""
+        """Close the database. SQLite then moves its journal into the main file."""
         self._db.close()
 
     def files(self) -> list[KnownFile]:
-        """All files with their splits in order."""
+        """Return all files in the order of their ids, each with its splits in the order of their bytes."""
         with sqlite_errors_explained(self.path):
             return self._files()
 
@@ -136,14 +144,24 @@ class Manifest:
         rows = self._db.execute(
             "SELECT id, path, shown, hint, fingerprint, content_hash, text_size, header, read_at FROM files ORDER BY id"
         )
-        files = []
-        for id_, path, shown, hint, mark, content, size, header, read_at in rows:
-            place = id_, os.fsdecode(path), shown, Hint(*json.loads(hint))
-            files.append(KnownFile(*place, mark, content, size, header, read_at, tuple(splits.get(id_, ()))))
-        return files
+        return [
+            KnownFile(
+                id=id_,
+                path=os.fsdecode(path),
+                shown=name,
+                hint=Hint(*json.loads(hint)),
+                fingerprint=fingerprint,
+                file_hash=file_hash,
+                text_size=text_size,
+                header=header,
+                read_at=read_at,
+                splits=tuple(splits.get(id_, ())),
+            )
+            for id_, path, name, hint, fingerprint, file_hash, text_size, header, read_at in rows
+        ]
 
     def versions(self, output: Path) -> dict[str, KnownVersion]:
-        """The versions of an output, by name."""
+        """Return the versions of an output, by name; ``output`` is its link."""
         with sqlite_errors_explained(self.path):
             return self._versions(output)
 
@@ -155,13 +173,13 @@ class Manifest:
         rows = self._db.execute("SELECT name, sources, base, published FROM versions WHERE output = ?", (key,))
         return {
             name: KnownVersion(
-                name, tuple(json.loads(sources)), frozenset(counted.get(name, ())), base, bool(published)
+                name, tuple(json.loads(sources)), frozenset(counted.get(name, ())), counts, bool(published)
             )
-            for name, sources, base, published in rows
+            for name, sources, counts, published in rows
         }
 
     def begin_files(self, files: Iterable[NewFile]) -> list[tuple[int, list[int]]]:
-        """Remember files before they are read; returns for each its id and the numbers of its splits."""
+        """Note files before they are read. Returns the id of each, and the numbers of its splits."""
         with self._transaction("manifest.begin"):
             return [self._begin_file(file) for file in files]
 
@@ -187,69 +205,72 @@ class Manifest:
         return number
 
     def finish_splits(self, results: Iterable[tuple[int, str]]) -> None:
-        """These splits (number, JSON of the counts) are done, and their files on the disk."""
+        """Note splits (number, JSON of the counts) whose files are on the disk."""
         with self._transaction("manifest.splits"):
-            self._db.executemany("UPDATE splits SET result = ? WHERE number = ?", [(r, n) for n, r in results])
+            rows = [(result, number) for number, result in results]
+            self._db.executemany("UPDATE splits SET result = ? WHERE number = ?", rows)
 
     def reopen_split(self, number: int, start: int) -> None:
-        """A split is read again from its true start: what it left before must not count meanwhile."""
+        """Forget a split's result, because it is read again from its true ``start``, and its files are overwritten."""
         with self._transaction("manifest.reopen"):
             self._db.execute("UPDATE splits SET result = NULL, start = ?, exact = 1 WHERE number = ?", (start, number))
 
     def divide_split(self, number: int, stop: int, rest: Iterable[tuple[int, int, bool]]) -> list[int]:
-        """A split ends at ``stop``, and new ones (start, stop, exact) follow: returns their numbers."""
+        """Note that a split ends at ``stop`` and that new ones (start, stop, exact) follow. Returns their numbers."""
         with self._transaction("manifest.divide"):
             self._db.execute("UPDATE splits SET stop = ? WHERE number = ?", (stop, number))
             (file,) = self._db.execute("SELECT file FROM splits WHERE number = ?", (number,)).fetchone()
             return [self._insert(_NEW_SPLIT, (file, *cut)) for cut in rest]
 
     def finish_files(self, hashes: Iterable[tuple[int, str]]) -> None:
-        """These files (id, content hash) were read whole and balance."""
+        """Note files (id, hash of their bytes) that were read whole and balance."""
         with self._transaction("manifest.files"):
             self._db.executemany(
                 "UPDATE files SET content_hash = ?, read_at = ? WHERE id = ?",
-                [(content, time.time(), id_) for id_, content in hashes],
+                [(file_hash, time.time(), id_) for id_, file_hash in hashes],
             )
 
-    def meet_again(self, files: Iterable[tuple[int, str, str, Hint]]) -> None:
-        """These files (id, path, shown, hint) have other names or times than before, and the same bytes."""
+    def note_names(self, files: Iterable[tuple[int, str, str, Hint]]) -> None:
+        """Note the present path, listed name and hint of files (id, path, name, hint), whose bytes are the same."""
         with self._transaction("manifest.names"):
             self._db.executemany(
                 "UPDATE files SET path = ?, shown = ?, hint = ? WHERE id = ?",
-                [(os.fsencode(path), shown, json.dumps(astuple(hint)), id_) for id_, path, shown, hint in files],
+                [(os.fsencode(path), name, json.dumps(astuple(hint)), id_) for id_, path, name, hint in files],
             )
 
     def forget_files(self, ids: Iterable[int]) -> None:
-        """Files that count in no version and are of no more use, with their splits."""
+        """Forget files, which must count in no version, and their splits."""
         with self._transaction("manifest.forget"):
             self._db.executemany("DELETE FROM files WHERE id = ?", [(id_,) for id_ in ids])
 
-    def prepare_version(self, output: Path, name: str, sources: Sequence[str], files: Iterable[int], base: str) -> None:
-        """What counts in a version that is about to be published."""
+    def prepare_version(
+        self, output: Path, name: str, sources: Sequence[str], files: Iterable[int], counts: str
+    ) -> None:
+        """Note a version that is about to be published: the ids of its ``files``, and its ``counts`` as JSON."""
         key = os.fsencode(output)
         with self._transaction("manifest.prepare"):
-            self._db.execute("INSERT INTO versions VALUES (?, ?, ?, ?, 0)", (key, name, json.dumps(sources), base))
+            self._db.execute("INSERT INTO versions VALUES (?, ?, ?, ?, 0)", (key, name, json.dumps(sources), counts))
             self._db.executemany("INSERT INTO counted VALUES (?, ?, ?)", [(key, name, id_) for id_ in files])
 
     def confirm_version(self, output: Path, name: str) -> None:
-        """The output's link shows this version."""
+        """Note that the output's link shows this version."""
         with self._transaction("manifest.confirm"):
             self._db.execute(
                 "UPDATE versions SET published = 1 WHERE output = ? AND name = ?", (os.fsencode(output), name)
             )
 
     def drop_versions(self, output: Path, names: Iterable[str]) -> None:
-        """These versions are gone."""
+        """Forget versions of an output."""
         key = os.fsencode(output)
         with self._transaction("manifest.drop"):
             self._db.executemany("DELETE FROM versions WHERE output = ? AND name = ?", [(key, name) for name in names])
 
     def counted_anywhere(self) -> set[int]:
-        """The files that count in some version of some output."""
+        """Return the ids of the files that count in any version of any output."""
         return {file for (file,) in self._db.execute("SELECT DISTINCT file FROM counted")}
 
     def unreferenced(self) -> tuple[list[int], list[int]]:
-        """(files that count in no version of any output, the numbers of their splits)."""
+        """Return the ids of the files that count in no version of any output, and the numbers of their splits."""
         unused = "id NOT IN (SELECT file FROM counted)"
         files = [id_ for (id_,) in self._db.execute(f"SELECT id FROM files WHERE {unused}")]
         splits = self._db.execute(f"SELECT number FROM splits JOIN files ON file = id WHERE {unused}")
@@ -257,7 +278,10 @@ class Manifest:
 
     @contextmanager
     def _transaction(self, name: str) -> Iterator[None]:
-        """All or nothing; ``name`` is the place of faults before and after the commit."""
+        """Commit the statements of the block together, or none where it fails.
+
+        ``name``: the point of faults (``pipeline.faults``) before the commit; with ``.done``, the one after it.
+        """
         with self._lock, sqlite_errors_explained(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -273,7 +297,7 @@ class Manifest:
 
 @contextmanager
 def sqlite_errors_explained(path: Path) -> Iterator[None]:
-    """What SQLite says of the disk is no reason to start over; that the file is damaged is."""
+    """Turn errors of SQLite into EnvironmentFault where the disk is at fault, UnusableManifest where the file is."""
     try:
         yield
     except sqlite3.DatabaseError as fault:
@@ -288,7 +312,7 @@ def sqlite_errors_explained(path: Path) -> Iterator[None]:
         ) from fault
 
 
-def remove_manifest(place: Path) -> None:
-    """Forget everything: the next run starts over."""
+def remove_manifest(folder: Path) -> None:
+    """Remove the manifest of an intermediate folder: the next run reads all files again."""
     for suffix in ("", "-wal", "-shm"):
-        (place / f"{MANIFEST_FILE}{suffix}").unlink(missing_ok=True)
+        (folder / f"{MANIFEST_FILE}{suffix}").unlink(missing_ok=True)

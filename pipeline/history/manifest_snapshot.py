@@ -1,4 +1,4 @@
-"""A look at the manifest that changes nothing, not even beside a run that is writing it."""
+"""Copies the manifest into memory and changes no file, even while a run writes it."""
 
 import os
 import shutil
@@ -15,14 +15,16 @@ from pipeline.history.manifest import MANIFEST_FILE, Manifest, sqlite_errors_exp
 
 try:
     import fcntl
-except ImportError:  # Windows has none: there a look relies on trying again
+except ImportError:  # Windows has none: there a copy is only tried again
     fcntl = None  # type: ignore[assignment]
 
 PATIENCE = 30.0
-"""Seconds that a look tries again. A run that begins or ends is in its way for milliseconds, and for some seconds where
-the disk has much to do; a person who has waited for half a minute wants to be told why."""
+"""Seconds for which a failed copy is tried again. A run that begins or ends blocks it for milliseconds, on a busy disk
+for seconds; after half a minute the user is told why."""
 
 _PAUSES = 0.001, 0.1
+"""Seconds between the first two attempts, and the most between later ones."""
+
 _PASSING = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -31,35 +33,37 @@ _PASSING = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_PROTOCOL,
 }
+"""Errors that a run which goes on may cause, and that pass."""
+
 _SHARED = 510, 0x40000002
-"""(length, start) of the bytes that a reader of the database locks: https://sqlite.org/src/file/src/os.h"""
+"""(length, start) of the bytes that readers of the database lock (https://sqlite.org/src/file/src/os.h)."""
 
 _HEAD = 32
-"""Bytes before the first frame of a journal: https://sqlite.org/fileformat2.html#the_write_ahead_log"""
+"""Bytes before the first frame of a journal (https://sqlite.org/fileformat2.html#the_write_ahead_log)."""
 
 
 class _Moved(Exception):
-    """A run wrote while the files were read."""
+    """A run wrote to the files while they were read."""
 
 
 @contextmanager
-def read_manifest(place: Path) -> Iterator[Manifest | None]:
-    """The manifest of ``place`` as of one commit, in memory; None where there is none.
+def read_manifest(folder: Path) -> Iterator[Manifest | None]:
+    """Copy the manifest of the intermediate ``folder``, as of one commit, into memory; None where there is none.
 
-    Not for a process that has the manifest open to write it: POSIX would drop that one's lock. Raises EnvironmentFault
-    where it cannot be read.
+    Raises EnvironmentFault where it cannot be read. Must not be called by a process that has the manifest open for
+    writing: closing a second handle of a file ends the process's POSIX locks on it.
     """
-    copy = _copy(place / MANIFEST_FILE)
+    copy = _copy(folder / MANIFEST_FILE)
     if copy is None:
         yield None
         return
-    with Manifest(place, copy) as manifest:
+    with Manifest(folder, copy) as manifest:
         yield manifest
 
 
 def _copy(path: Path) -> sqlite3.Connection | None:
-    """Whatever passes when a run goes on is tried again, whether or not the folder looks as it did: a journal may go
-    and come back between two glances."""
+    """Try again after every error that may pass, even where the folder looks unchanged: a journal may have been removed
+    and made again between two looks."""
     until = time.monotonic() + PATIENCE
     pause, longest = _PAUSES
     while path.is_file():
@@ -82,7 +86,7 @@ def _copy(path: Path) -> sqlite3.Connection | None:
 
 def _attempt(path: Path) -> sqlite3.Connection:
     with _open(path) as main:
-        if not os.fstat(main.fileno()).st_size:  # its maker needs it for itself alone
+        if not os.fstat(main.fileno()).st_size:  # the run that made it just now needs an exclusive lock
             return _memory()
         _keep_files(main)
         try:
@@ -91,7 +95,7 @@ def _attempt(path: Path) -> sqlite3.Connection:
             if _is_at(path, main):
                 raise
             raise _Moved from fault
-        if not _is_at(path, main):  # a run that started over made a new one
+        if not _is_at(path, main):  # a run that started over has made a new manifest
             copy.close()
             raise _Moved
         return copy
@@ -109,25 +113,26 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _keep_files(main: BinaryIO) -> None:
-    """Lock the database as every reader of it does, until ``main`` or another handle of the file is closed.
+    """Take SQLite's lock for readers, which lasts until ``main`` or another handle of the file is closed.
 
-    Meanwhile a run can make its journal, not remove it: one that is missing at the end was never there. A run that
-    closes the manifest just then leaves the journal to the next one, and waits for nothing.
+    Meanwhile a run can make its journal but not remove it. So a journal that is missing at the end was never there. A
+    run that closes the manifest meanwhile does not wait; it leaves the journal to the next run.
     """
     if fcntl:
         length, start = _SHARED
         try:
             fcntl.lockf(main, fcntl.LOCK_SH | fcntl.LOCK_NB, length, start)
-        except PermissionError as held:  # as some systems call it
-            raise BlockingIOError(held.errno, held.strerror) from held
+        except PermissionError as fault:  # some systems raise it for a lock that another process holds
+            raise BlockingIOError(fault.errno, fault.strerror) from fault
 
 
 def _read(path: Path, main: BinaryIO) -> sqlite3.Connection:
-    """Without a journal nobody writes, and the one file is all.
+    """Read the database and its journal into memory.
 
-    With one SQLite would make files beside it, hence a copy. The database comes first: whatever a run moves into it
-    meanwhile is in the journal still, unless that begins anew, which its first bytes tell. Half a transaction at the
-    end of the journal does not count.
+    Without a journal no run writes, and the main file holds everything. With a journal, SQLite would make files beside
+    it, so that both files are copied first: the main file before the journal, because what a run moves into the main
+    file meanwhile still stands in the journal. Only a journal that has begun anew, as its head shows, lacks it; then
+    the copy is refused. SQLite ignores an unfinished transaction at the journal's end.
     """
     journal = path.with_name(f"{path.name}-wal")
     if not journal.exists():
@@ -136,14 +141,14 @@ def _read(path: Path, main: BinaryIO) -> sqlite3.Connection:
     with tempfile.TemporaryDirectory(prefix="logmill-") as folder:
         copied = Path(folder) / path.name
         with open(copied, "wb") as target:
-            shutil.copyfileobj(main, target)  # to open the file anew, and to close it, would end the lock
+            shutil.copyfileobj(main, target)  # from this handle: closing another one would end the lock
         shutil.copyfile(journal, copied.with_name(journal.name))
         _refuse(_generation(journal) != generation)
         return _into_memory(f"{copied.as_uri()}?mode=rw")
 
 
 def _generation(journal: Path) -> bytes:
-    """The head of the journal, which has new random numbers whenever it begins anew."""
+    """The head of the journal, which gets new random numbers whenever the journal begins anew."""
     with open(journal, "rb") as stream:
         return stream.read(_HEAD)
 
@@ -154,11 +159,11 @@ def _refuse(changed: bool) -> None:
 
 
 def _into_memory(uri: str, check: Callable[[], None] = lambda: None) -> sqlite3.Connection:
-    """``check`` is called before the database is closed."""
+    """Copy a database into memory; ``check`` is called before its file is closed."""
     copy = _memory()
     try:
         with closing(sqlite3.connect(uri, uri=True)) as source:
-            source.execute("PRAGMA synchronous = OFF")  # to close a copy of a journal writes it back
+            source.execute("PRAGMA synchronous = OFF")  # closing writes the journal into the copied main file
             source.backup(copy)  # in one step, within one transaction
             check()
     except BaseException:

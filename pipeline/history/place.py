@@ -1,4 +1,4 @@
-"""The place of a run: its output, its history and its workspace, locked and recovered from what earlier runs left."""
+"""Where a run works: its output, its history and its workspace, locked and cleared of what earlier runs left."""
 
 import shutil
 import time
@@ -22,17 +22,17 @@ from pipeline.versions.retention import oldest_kept, remove_expired
 class Place:
     """Where a run works.
 
-    ====================  ==========================================================================
-    ``folder``            the intermediate folder
-    ``output``            the published versions
-    ``history``           what earlier runs read
-    ``replays``           files of corrected records
-    ``workspace``         the run's own files
-    ``sources``           the inputs that the new version comes from
-    ``oldest_kept``       texts of records that were read before this time (epoch seconds) are removed
-    ``expired``           versions whose quarantines were removed now
-    ``forgotten``         files whose rejected records lost their texts now
-    ====================  ==========================================================================
+    ===============  ===============================================================================
+    ``folder``       the intermediate folder
+    ``output``       the published versions
+    ``history``      what earlier runs read
+    ``replays``      files of corrected records
+    ``workspace``    the run's own files
+    ``sources``      the inputs that the new version is made from, as absolute paths
+    ``oldest_kept``  texts of records that were read before this time (epoch seconds) are removed
+    ``expired``      names of the versions whose quarantines this run removed
+    ``forgotten``    number of known files whose rejected records lost their texts in this run
+    ===============  ===============================================================================
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class Place:
     forgotten: int
 
     def remove_runs(self, but: Path) -> None:
-        """Remove what runs left in the intermediate folder, but for the one in folder ``but``."""
+        """Remove the folders of all runs from the intermediate folder, except the folder ``but``."""
         _remove_runs(self.folder, but)
 
 
@@ -54,31 +54,34 @@ class Place:
 def open_place(
     config: Config, run_id: str, *, replay: tuple[str, ...] = (), full_refresh: bool = False, add: bool = False
 ) -> Iterator[Place]:
-    """Hold both folders while the block runs, recover what earlier runs left, and make the run's workspace.
+    """Lock both folders while the block runs, recover from interrupted runs, and make the run's workspace.
 
     ``replay``, ``full_refresh``, ``add``: see ``RunOptions``. Raises EnvironmentFault where another run holds a folder,
     ConfigError for another input than before without ``add``, InputError for a file that cannot be replayed.
     """
     folder, output = Path(config.INTERMEDIATE_DIR), Output(config.OUTPUT_DIR)
-    with ExitStack() as held:
-        held.enter_context(Lock(folder, run_id))
-        held.enter_context(Lock(output.versions, run_id))
+    with ExitStack() as stack:
+        stack.enter_context(Lock(folder, run_id))
+        stack.enter_context(Lock(output.versions, run_id))
         output.discard()
         now = time.time()
         oldest = oldest_kept(config.QUARANTINE_RETENTION_DAYS, now)
         expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, now)
-        replays = held.enter_context(Replays(output.versions, config.INPUT_DIR))
-        history = held.enter_context(open_history(folder, output, full_refresh))
+        replays = stack.enter_context(Replays(output.versions, config.INPUT_DIR))
+        history = stack.enter_context(open_history(folder, output, full_refresh))
         forgotten = history.forget_texts(oldest)
         sources = history.check_source(config.INPUT_DIR, add)
         replays.add(replay)
-        workspace = held.enter_context(_open_workspace(folder, run_id, history.totals_folder))
+        workspace = stack.enter_context(_open_workspace(folder, run_id, history.totals_folder))
         yield Place(folder, output, history, replays, workspace, sources, oldest, tuple(expired), forgotten)
 
 
 def compare_with_history(place: Place, paths: list[str], fingerprint: str, *, prune_missing: bool) -> Intake:
-    """What of the input is new, and which files count besides it. Raises InputError where a file that counts and is
-    not in the input was read with other settings."""
+    """Compare the input (``paths``) and the replayed files with the history, for a run with these settings.
+
+    Raises InputError where a file that counts and is not in the input was read with settings of another
+    ``fingerprint``.
+    """
     replays = place.replays
     return compare_with_known(place.history, [*paths, *replays.paths], fingerprint, replays.folder, prune_missing)
 
@@ -86,22 +89,28 @@ def compare_with_history(place: Place, paths: list[str], fingerprint: str, *, pr
 def compare_with_known(
     history: History, paths: list[str], fingerprint: str, replays: Path, prune_missing: bool
 ) -> Intake:
-    """As ``compare_with_history``; ``paths`` with the replayed files, which lie in the folder ``replays``."""
+    """Compare files with a history, which may be a look's copy; see ``compare_with_history``.
+
+    ``paths``: the input and the replayed files, which lie in the folder ``replays``.
+    """
     inventory = history.take_inventory(paths, fingerprint)
     return Intake(inventory, tuple(history.still_counted(inventory, fingerprint, replays, prune_missing)))
 
 
 @contextmanager
 def _open_workspace(folder: Path, run_id: str, totals: Path) -> Iterator[Workspace]:
-    """The run's workspace, after those of earlier runs are removed but for the one with the ``totals`` of the current
-    version; expanded inputs are removed when it ends."""
+    """Make the run's workspace, and remove those of earlier runs except the folder ``totals``.
+
+    When the block ends, expanded inputs are removed from it; the rest stays for the next run.
+    """
     workspace = Workspace(str((folder / f"run-{run_id}").absolute()), str((folder / "store").absolute()))
     _remove_runs(folder, totals)
     workspace.create()
     try:
         yield workspace
     finally:
-        if (spool := workspace.path("spool", "")).exists():  # with the rest of what a run need not leave
+        spool = workspace.path("spool", "")
+        if spool.exists():
             shutil.rmtree(spool)
 
 

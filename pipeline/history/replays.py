@@ -1,7 +1,7 @@
-"""Mended records that were replayed: files that count in every run over their input, beside the output's versions.
+"""Replayed files: corrected records, which count in every run over their input. They lie beside the versions.
 
-They lie in ``OUTPUT_DIR.versions/replayed/<input>/<content>.csv``, named by hashes, so that the same content is there
-once however often it is replayed, and so that records mended for one input never count in a run over another.
+A file is ``OUTPUT_DIR.versions/replayed/<hash of the input's path>/<hash of the bytes>.csv``. So the same bytes count
+once however often they are replayed, and records corrected for one input never count in a run over another.
 """
 
 import hashlib
@@ -16,15 +16,15 @@ from pipeline.reading.header import without_fields
 FOLDER = "replayed"
 _PIECE = 1 << 20
 _PARQUET = b"PAR1"
-
-
 _PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""The first bytes of gzip and zstd."""
 
 
 class Replays:
-    """The replayed files of one input and output. Leaving the ``with`` block removes what was added and not kept.
+    """The replayed files of one input (``source``) and output, whose versions lie in the folder ``versions``.
 
-    Between ``add`` and ``keep`` a run may be killed: the file then stays and counts in the next run, which says so.
+    Leaving the ``with`` block removes the files that were added and not kept. Where a run is killed between ``add`` and
+    ``keep``, its files stay, and count in the next run, which says so. ``notes``: lines for the summary.
     """
 
     def __init__(self, versions: Path, source: str) -> None:
@@ -44,16 +44,16 @@ class Replays:
 
     @property
     def folder(self) -> Path:
-        """Where the replayed files of all inputs lie."""
+        """The folder with the replayed files of all inputs of this output."""
         return self._all
 
     @property
     def paths(self) -> list[str]:
-        """The files that count, in order of their names."""
+        """The replayed files of this input, in the order of their names."""
         return [str(path) for path in sorted(self._folder.glob("*.csv"))]
 
     def add(self, names: Iterable[str]) -> None:
-        """Take mended files. Raises InputError where one cannot be read or is no text."""
+        """Copy files of corrected records. Raises InputError where one cannot be read, or is Parquet or compressed."""
         for name in names:
             if not os.path.isfile(name):
                 raise InputError(
@@ -69,7 +69,7 @@ class Replays:
                 self.notes.append(f"{display_name(name)} was replayed before: nothing is counted twice")
 
     def refuse_faulty(self, refused: Mapping[str, str]) -> None:
-        """Raise InputError where a file that was added now is among those that the run refused."""
+        """Raise InputError where a file that this run added is among the ``refused`` ones (reasons by path)."""
         for path in self._added:
             if str(path) in refused:
                 reason = without_fields(refused[str(path)])  # the line that it shows may be a record
@@ -78,14 +78,17 @@ class Replays:
                 )
 
     def keep(self) -> None:
-        """What was added counts from now on: it is published."""
+        """Let the added files stay, because a version with them is published."""
         self._added = []
 
     def describe(self, counted: Collection[str]) -> tuple[str, ...]:
-        """Lines for the summary: what counts besides the input, and what does not. ``counted``: files, as shown."""
+        """Lines for the summary: which replayed files count besides the input, and which do not.
+
+        ``counted``: the listed names of the files that count in the new version.
+        """
         lines = list(self.notes)
-        if mine := self.paths:
-            count = "1 replayed file counts" if len(mine) == 1 else f"{len(mine):,} replayed files count"
+        if paths := self.paths:
+            count = "1 replayed file counts" if len(paths) == 1 else f"{len(paths):,} replayed files count"
             lines.append(f"{count} besides the input, in {display_name(str(self._folder))}")
         others = [path for path in self._all.glob("*/*.csv") if path.parent != self._folder]
         others = [path for path in others if display_name(str(path)) not in counted]  # with --add they may
@@ -97,7 +100,7 @@ class Replays:
         return tuple(lines)
 
     def _take(self, name: str) -> bool:
-        """Copy one file under its final name; whether it was not there yet."""
+        """Copy one file under its final name. Returns whether there was none of that name yet."""
         self._all.mkdir(mode=0o700, exist_ok=True)
         self._folder.mkdir(mode=0o700, exist_ok=True)
         (self._folder / "input.txt").write_bytes(os.fsencode(self._source))
@@ -117,7 +120,7 @@ class Replays:
 
 
 def _copy(name: str, target: Path) -> str:
-    """Copy a file for its owner alone; returns the SHA-256 of its bytes."""
+    """Copy a file so that only its owner may read it. Returns the SHA-256 of its bytes."""
     digest = hashlib.sha256()
     target.unlink(missing_ok=True)
     with open(name, "rb") as source, open(target, "xb", opener=lambda path, how: os.open(path, how, 0o600)) as copy:

@@ -1,4 +1,4 @@
-"""What earlier runs left that this one goes on from: their splits, and the files that count in the current version."""
+"""What earlier runs left that a run goes on from: their splits, and the files that count in the current version."""
 
 import json
 import os
@@ -21,45 +21,36 @@ from pipeline.versions.output_link import Output
 from pipeline.versions.retention import forget_texts
 
 DAMAGED = "damaged"
-"""The fingerprint of files that lack a part in the store: no run has it."""
+"""The fingerprint of files that lack a file in the store. No run has it, so that they are read again."""
 
 
 class History:
-    """The manifest and the store as one output sees them, for the time of a run, which holds the locks of both."""
+    """The manifest, the store and the versions of one output, as they are while a run (or a look) goes on.
+
+    A run holds the locks of both folders. A look has a copy of the manifest, and calls no method that writes.
+
+    ===================  ====================================================================================
+    ``known``            all files of the manifest
+    ``versions``         the output's versions that the manifest knows, by name
+    ``current``          the version that the output's link shows; None where the manifest does not know it
+    ``unknown_version``  the name of the version that the link shows, where the manifest does not know it
+    ===================  ====================================================================================
+    """
 
     def __init__(self, manifest: Manifest, store: Store, output: Output) -> None:
         self._manifest = manifest
         self._store = store
         self._output = output
-        shown = output.current()
-        versions = manifest.versions(output.link)
-        self.current: KnownVersion | None = versions.get(shown) if shown else None
-        self.unknown_version = shown if shown and not self.current else None
-        self.versions = versions
         self.known = manifest.files()
+        self.versions = manifest.versions(output.link)
+        name = output.current()
+        self.current: KnownVersion | None = self.versions.get(name) if name else None
+        self.unknown_version = name if name and not self.current else None
 
     @property
-    def quarantine(self) -> Path | None:
-        """The quarantine of the current version, if there is one."""
-        return self._output.versions / self.current.name / "quarantine" if self.current else None
-
-    def counted_splits(self, fingerprint: str) -> dict[int, SplitResult] | None:
-        """The splits that count in the current version, by number; None where some were made with other settings."""
-        if not self.current or any(file.fingerprint != fingerprint for file in self.counted):
-            return None
-        ledgers = [ledger_of(file, file.path, at_hand=False) for file in self.counted]
-        return {placed.result.split.number: placed.result for ledger in ledgers for placed in ledger.splits}
-
-    @property
-    def totals_folder(self) -> Path:
-        """Of the run that made the current version: its totals are there, where it left any."""
-        return self._store.root.parent / f"run-{self.current.name if self.current else ''}"
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Of the current version, as ``run_record.counts_for_the_next`` wrote them; none without a version."""
-        found: dict[str, int] = json.loads(self.current.base) if self.current else {}
-        return found
+    def shown_version(self) -> str | None:
+        """The name of the version that the output's link shows, whether or not the manifest knows it."""
+        return self.current.name if self.current else self.unknown_version
 
     @property
     def counted(self) -> list[KnownFile]:
@@ -67,14 +58,48 @@ class History:
         ids = self.current.files if self.current else frozenset()
         return [file for file in self.known if file.id in ids]
 
-    def start_over(self) -> None:
-        """Go on from nothing that counts in any version; what was read since stays known."""
-        counted = self._manifest.counted_anywhere()
-        self.known = [file for file in self.known if file.id not in counted]
-        self.current = self.unknown_version = None
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts of the current version (``run_record.counts_for_the_next``); empty where there is none."""
+        counts: dict[str, int] = json.loads(self.current.base) if self.current else {}
+        return counts
+
+    @property
+    def quarantine(self) -> Path | None:
+        """The folder of the current version's quarantine, which need not exist; None without a current version."""
+        return self._output.versions / self.current.name / "quarantine" if self.current else None
+
+    @property
+    def totals_folder(self) -> Path:
+        """The folder of the run that made the current version: its totals lie there, if it left any."""
+        return self._run_folder(self.current.name if self.current else "")
+
+    def counted_splits(self, fingerprint: str) -> dict[int, SplitResult] | None:
+        """The splits that count in the current version, by number.
+
+        None where there is no version, or where a file of it was read with settings of another ``fingerprint``.
+        """
+        if not self.current or any(file.fingerprint != fingerprint for file in self.counted):
+            return None
+        ledgers = [ledger_of(file, file.path, at_hand=False) for file in self.counted]
+        return {placed.result.split.number: placed.result for ledger in ledgers for placed in ledger.splits}
+
+    def lacking_files(self) -> set[int]:
+        """The numbers of the finished splits that lack a file in the store."""
+        return self._store.missing(_needed(self.known))
+
+    def mark_damaged(self, splits: set[int]) -> None:
+        """Give the files of these splits the fingerprint ``DAMAGED``, in this object alone."""
+        self.known = [
+            replace(file, fingerprint=DAMAGED) if any(split.number in splits for split in file.splits) else file
+            for file in self.known
+        ]
 
     def recover(self) -> None:
-        """Remove what interrupted runs left: versions that were never published, and files of no finished split."""
+        """Remove what interrupted runs left: versions that were never published, and files of unfinished splits.
+
+        Files that lack a file in the store are marked as damaged.
+        """
         for version in self.versions.values():
             if version.published:
                 continue
@@ -83,89 +108,91 @@ class History:
             else:
                 self._output.remove(version.name)
                 self._manifest.drop_versions(self._output.link, [version.name])
-        self._mark_damaged(self._store.open(_needed(self.known)))
+        needed = _needed(self.known)
+        self._store.open(needed)
+        self.mark_damaged(self._store.missing(needed))
+
+    def start_over(self) -> None:
+        """Forget, in this object alone, the current version and the files that count in any version of any output.
+
+        Files that were read and never published stay known.
+        """
+        counted = self._manifest.counted_anywhere()
+        self.known = [file for file in self.known if file.id not in counted]
+        self.current = self.unknown_version = None
 
     def forget_texts(self, before: float) -> int:
-        """Clear what stood in rejected records of files that were read before that time; returns of how many files."""
+        """Clear the texts of rejected records in files that were read before that time (epoch seconds).
+
+        Returns of how many files texts were cleared.
+        """
         forgotten = 0
         for file in self.known:
             if file.read_at < before:
-                numbers = [part.number for part in file.splits if part.result and "rejects" in part.needs()]
+                numbers = [split.number for split in file.splits if split.result and "rejects" in split.needs()]
                 paths = (self._store.root / "rejects" / split_file(number) for number in numbers)
                 forgotten += sum(forget_texts(path) for path in paths if path.exists()) > 0
         return forgotten
 
-    def look(self) -> set[int]:
-        """The same for a look that changes nothing; returns the splits that lack a file."""
-        missing = self._store.missing(_needed(self.known))
-        self._mark_damaged(missing)
-        return missing
-
-    @property
-    def shown(self) -> str | None:
-        """The version that the output's link shows, whether or not it is known here."""
-        return self.current.name if self.current else self.unknown_version
-
-    def _mark_damaged(self, splits: set[int]) -> None:
-        self.known = [
-            replace(file, fingerprint=DAMAGED) if any(part.number in splits for part in file.splits) else file
-            for file in self.known
-        ]
-
     def check_source(self, source: str, add: bool) -> tuple[str, ...]:
-        """The inputs that the next version comes from. Raises ConfigError for another than before, without ``add``."""
-        here = os.path.realpath(source)
+        """The inputs that the next version is made from: those of the current one, and ``source``.
+
+        Raises ConfigError where ``source`` is another input than before, unless ``add`` is set.
+        """
+        path = os.path.realpath(source)
         before = self.current.sources if self.current else ()
-        if not before or here in before:
-            return before or (here,)
+        if not before or path in before:
+            return before or (path,)
         if add:
-            return (*before, here)
-        shown = ", ".join(repr(display_name(name)) for name in before)
+            return (*before, path)
+        names = ", ".join(repr(display_name(name)) for name in before)
         raise ConfigError(
-            f"--input is {display_name(here)!r}, but the published result in {str(self._output.link)!r} was made from "
-            f"{shown}. To count these files besides, run again with --add; to start over from them alone, with "
+            f"--input is {display_name(path)!r}, but the published result in {str(self._output.link)!r} was made from "
+            f"{names}. To count these files besides, run again with --add; to start over from them alone, with "
             "--full-refresh; or choose another --output."
         )
 
     def take_inventory(self, paths: Sequence[str], fingerprint: str) -> Inventory:
-        """Compare what was found with what is known."""
+        """Compare the files at ``paths`` with the known ones, for a run with this ``fingerprint`` of settings."""
         hints = {}
         for path in paths:
             try:
                 hints[path] = take_hint(path, time.time_ns())
             except OSError:
-                continue  # Phase 1 will say why
+                continue  # Phase 1 opens it and says what is wrong
         return take_inventory(paths, hints, self.known, self.counted, fingerprint)
 
-    def open_journal(self, inventory: Inventory, fingerprint: str) -> Journal:
-        """Where Phase 1 notes what it has done."""
-        return Journal(self._manifest, self._store, inventory, fingerprint)
-
     def still_counted(self, inventory: Inventory, fingerprint: str, replays: Path, prune: bool) -> list[KnownFile]:
-        """Files that count though this run does not find them. A replayed file that was deleted does not.
+        """The files that count in the next version though they are not in the input.
 
-        Raises InputError where one was read with other settings: what it holds can neither be used nor made anew.
+        ``prune``: missing files no longer count. A file below the folder ``replays`` never counts once it was deleted.
+        Raises InputError where one of these files was read with settings of another ``fingerprint``: its splits cannot
+        be used, and it cannot be read again.
         """
         missing = [file for file in inventory.missing if not Path(file.path).is_relative_to(replays)]
-        kept = [*([] if prune else missing), *inventory.elsewhere]
-        stale = [file for file in kept if file.fingerprint != fingerprint]
-        if stale:
-            names = ", ".join(display_name(file.path) for file in stale[:5])
+        still = [*([] if prune else missing), *inventory.elsewhere]
+        unusable = [file for file in still if file.fingerprint != fingerprint]
+        if unusable:
+            names = ", ".join(display_name(file.path) for file in unusable[:5])
             raise InputError(
-                f"{len(stale)} files that count are not in this input and were read with other settings, geo data or "
-                f"program format, or lost their intermediate files ({names}). They cannot be mixed in. Restore them, "
-                "or the settings; or take them out with --prune-missing, or start over with --full-refresh."
+                f"{len(unusable)} files that count are not in this input and were read with other settings, geo data "
+                f"or program format, or lost their intermediate files ({names}). They cannot be mixed in. Restore "
+                "them, or the settings; or take them out with --prune-missing, or start over with --full-refresh."
             )
-        return kept
+        return still
 
-    def meet_again(self, inventory: Inventory) -> None:
-        """Remember under which names and times files were found."""
+    def note_names(self, inventory: Inventory) -> None:
+        """Note in the manifest the present names, sizes and times of reused files that were moved or renamed."""
         moved = {file.id for file, _ in inventory.moved}
-        self._manifest.meet_again(
+        self._manifest.note_names(
             (file.id, identity(path), display_name(path), inventory.hints[path])
             for path, file in inventory.reused.items()
             if file.id in moved or file.shown != display_name(path)
         )
+
+    def open_journal(self, inventory: Inventory, fingerprint: str) -> Journal:
+        """Open the record of Phase 1 for a run with this ``fingerprint`` of settings."""
+        return Journal(self._manifest, self._store, inventory, fingerprint)
 
     def publish(
         self,
@@ -176,37 +203,46 @@ class History:
         counts: dict[str, int],
         keep: int,
     ) -> None:
-        """Make the finished ``folder`` the current version, in which ``files`` (ids) count; forget what nobody needs.
+        """Make the finished ``folder`` the current version; then forget versions, files and splits that nobody needs.
 
-        ``counts``: of the version, for the next one to compare.
+        ===========  =====================================================================================
+        ``sources``  the inputs that the version was made from
+        ``files``    the ids of the files that count in it
+        ``counts``   its counts, which the next run needs (``run_record.counts_for_the_next``)
+        ``keep``     how many versions stay
+        ===========  =====================================================================================
         """
         link = self._output.link
-        self._store.sync_run(self._store.root.parent / f"run-{version}")
+        self._store.sync_run(self._run_folder(version))
         self._manifest.prepare_version(link, version, sources, files, json.dumps(counts))
         self._output.publish(folder, version, keep)
         self._manifest.confirm_version(link, version)
-        kept = set(self._output.version_names())
-        self._manifest.drop_versions(link, [name for name in self.versions if name not in kept])
+        remaining = set(self._output.version_names())
+        self._manifest.drop_versions(link, [name for name in self.versions if name not in remaining])
         ids, splits = self._manifest.unreferenced()
         self._manifest.forget_files(ids)
         self._store.remove(splits)
 
+    def _run_folder(self, version: str) -> Path:
+        return self._store.root.parent / f"run-{version}"
+
 
 @contextmanager
 def open_history(folder: Path, output: Output, full_refresh: bool) -> Iterator[History]:
-    """The history of an output in the intermediate ``folder``, recovered from interrupted runs.
+    """Open the history of an output in the intermediate ``folder``, recovered from interrupted runs.
 
-    With ``full_refresh`` it begins anew, also where the manifest cannot be read.
+    ``full_refresh``: it begins anew, even where the manifest cannot be read. Raises UnusableManifest where it cannot be
+    read otherwise.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            history = History(held.enter_context(Manifest(folder)), Store(folder), output)
+            history = History(stack.enter_context(Manifest(folder)), Store(folder), output)
         except UnusableManifest:
             if not full_refresh:
                 raise
-            held.close()
+            stack.close()
             remove_manifest(folder)
-            history = History(held.enter_context(Manifest(folder)), Store(folder), output)
+            history = History(stack.enter_context(Manifest(folder)), Store(folder), output)
         history.recover()
         if full_refresh:
             history.start_over()
@@ -214,4 +250,4 @@ def open_history(folder: Path, output: Output, full_refresh: bool) -> Iterator[H
 
 
 def _needed(files: Iterable[KnownFile]) -> dict[int, frozenset[str]]:
-    return {part.number: part.needs() for file in files for part in file.splits if part.result}
+    return {split.number: split.needs() for file in files for split in file.splits if split.result}

@@ -54,17 +54,19 @@ def look_at_history(config: Config, output: Output) -> Iterator[History | None]:
         shown = output.current()
         with read_manifest(place) as manifest:
             history = History(manifest, Store(place), output) if manifest else None
-            missing = history.look() if history else set()
+            missing = history.lacking_files() if history else set()
             if output.current() != shown or missing != missing_before:
                 missing_before = missing
                 continue
+            if history:
+                history.mark_damaged(missing)
             yield history
             return
 
 
 def list_versions(output: Output, history: History | None) -> list[VersionState]:
     """All versions that are kept, the oldest first."""
-    current = history.shown if history else output.current()
+    current = history.shown_version if history else output.current()
     files = {name: len(version.files) for name, version in history.versions.items()} if history else {}
     return [VersionState(name, name == current, files.get(name)) for name in output.version_names()]
 

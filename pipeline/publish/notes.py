@@ -63,11 +63,11 @@ def _carried_over(facts: RunFacts) -> Iterator[str]:
         yield f"read again, because settings, geo data or the program have changed: {_listed(outdated)}"
     if inventory.renamed:
         yield "renamed: " + _listed([f"{old} is now {new}" for old, new in inventory.renamed])
-    changed = [path for path in inventory.replaced if path not in counted.retained and path not in outdated]
+    changed = [path for path in inventory.replaced if path not in counted.predecessors and path not in outdated]
     if changed:
         yield f"changed, the new contents count instead: {_listed(changed)}"
-    if counted.retained:
-        yield f"refused, the contents that were read before still count: {_listed(list(counted.retained))}"
+    if counted.predecessors:
+        yield f"refused, the contents that were read before still count: {_listed(list(counted.predecessors))}"
     missing = [file.path for file in inventory.missing if file in facts.intake.still_counted]
     if missing:
         yield f"no longer there, but still counted (--prune-missing takes them out): {_listed(missing)}"

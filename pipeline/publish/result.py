@@ -244,7 +244,7 @@ def _delta(facts: RunFacts, result: RunResult) -> RunDelta:
         reused_files=len(inventory.reused),
         reused_splits=facts.counted.phase1.resumed_splits + sum(len(file.splits) for file in inventory.reused.values()),
         renamed_files=len(inventory.renamed),
-        replaced_files=len(inventory.replaced) - len(facts.counted.retained),
+        replaced_files=len(inventory.replaced) - len(facts.counted.predecessors),
         missing_files=sum(file in still_counted for file in inventory.missing),
         pruned_files=sum(file not in still_counted for file in inventory.missing),
     )

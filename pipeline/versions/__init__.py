@@ -1,1 +1,1 @@
-"""Published versions, the link to the current one, and locks."""
+"""Published versions: their folders, the link to the current one, their records, and locks."""

@@ -1,4 +1,4 @@
-"""What has been published: the version that OUTPUT_DIR shows, the versions that are kept, and their records."""
+"""Reads published versions: the one that OUTPUT_DIR shows, all that are kept, and their records."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from pipeline.versions.output_link import Output
 
 @dataclass(frozen=True)
 class Version:
-    """One published version: its folder, and what its ``run.json`` says."""
+    """One published version: its folder, and the content of its ``run.json``."""
 
     folder: Path
     record: dict[str, Any]
@@ -26,17 +26,20 @@ class Version:
 
     @property
     def started(self) -> datetime:
-        """When that run began, in UTC."""
+        """When that run began: UTC, without a time zone."""
         return datetime.strptime(self.name.partition("-")[0], "%Y%m%dT%H%M%SZ")
 
     @property
     def has_geo(self) -> bool:
-        """Whether it says how addresses became regions: those of early releases do not."""
+        """Whether it has a ``geo.json``. Versions of early releases have none."""
         return (self.folder / GEO_RECORD).exists()
 
     @property
     def geo(self) -> dict[str, Any]:
-        """``names`` of the regions by code, and the ``source`` of the geo table. Raises InputError where it is gone."""
+        """The content of ``geo.json``: ``names`` of the regions by code, ``source`` of the geo table.
+
+        Raises InputError where there is none, or it cannot be read.
+        """
         record = _read_record(self.folder, GEO_RECORD)
         if record is None:
             raise InputError(
@@ -52,36 +55,35 @@ class Version:
 
     @property
     def quarantine(self) -> Path:
-        """The folder of rejected records, conflicts and refused files."""
+        """The folder with rejected records, conflicts and refused files. It may have been deleted."""
         return self.folder / "quarantine"
 
     @property
     def quarantine_files(self) -> list[Path]:
-        """Rejected records, conflicts, refused files; none where they were deleted or this user may not look."""
+        """The Parquet files of the quarantine; none where they were deleted or this user may not read them."""
         return sorted(self.quarantine.glob("*.parquet")) if self.may_read_quarantine else []
 
     @property
     def may_read_quarantine(self) -> bool:
-        """Whether this user may read the quarantine, which belongs to whoever ran Logmill."""
+        """Whether this user may read the quarantine, which belongs to the user who ran Logmill."""
         return not self.quarantine.exists() or os.access(self.quarantine, os.R_OK | os.X_OK)
 
 
 def current_version(output_dir: str) -> Version:
-    """The version that ``output_dir`` shows now. The link is resolved once: a publication meanwhile disturbs nothing.
+    """The version that ``output_dir`` shows now. A run may publish another one meanwhile.
 
-    Raises:
-        InputError: nothing is published there, or its record cannot be read.
+    Raises InputError where nothing is published there, or its record cannot be read.
     """
     output = Output(output_dir)
     while True:
-        shown = output.current()
+        name = output.current()
         try:
             folder = output.link.resolve(strict=True).parent
         except (OSError, RuntimeError):
             folder = None
         version = read_version(folder) if folder and is_run_folder(folder) else None
-        if version or shown == output.current():  # else a run has published, and may have removed what was shown
-            break
+        if version or name == output.current():
+            break  # otherwise a run has published, and may have removed the version that was shown
     if version is None:
         raise InputError(
             f"nothing is published at {output_dir!r}: expected the link that a run of Logmill makes. Run "
@@ -91,23 +93,22 @@ def current_version(output_dir: str) -> Version:
 
 
 def kept_versions(output_dir: str) -> list[Version]:
-    """All versions that are kept, the oldest first; one that is removed meanwhile is left out.
+    """All versions that are kept, the oldest first. A version that a run removes meanwhile is left out.
 
-    Raises:
-        InputError: a record cannot be read.
+    Raises InputError where a record cannot be read.
     """
     folders = sorted(path for path in Output(output_dir).versions.iterdir() if is_run_folder(path))
     return [version for path in folders if (version := read_version(path))]
 
 
 def read_version(folder: Path) -> Version | None:
-    """The version in ``folder``; None where there is none. Raises InputError where its record cannot be read."""
+    """The version in ``folder``; None where it has no record. Raises InputError where the record cannot be read."""
     record = _read_record(folder, RUN_RECORD)
     return None if record is None else Version(folder, record)
 
 
 def _read_record(folder: Path, name: str) -> dict[str, Any] | None:
-    """What ``run.json`` or ``geo.json`` says, or None where there is none."""
+    """The content of ``run.json`` or ``geo.json``; None where there is no such file."""
     path = folder / name
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -127,32 +128,33 @@ _OF_THE_RUN = {
     "run_id", "version", "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "new", "plan", "profile",
     "notes", "engine_note",
 }  # fmt: skip
-"""What ``run.json`` says of the run and not of its result."""
+"""Keys of ``run.json`` that describe the run and not its result."""
 
 
 def repeats(folder: Path, before: Path) -> bool:
-    """Whether the version in ``folder`` has every count, setting, input file and region of the one in ``before``, and
-    that still has all its rows and its quarantine: what is damaged is replaced."""
+    """Whether the version in ``folder`` says the same as the one in ``before``: counts, settings, input files, regions.
+
+    False where a data file or the quarantine of the version in ``before`` is damaged, so that it is replaced.
+    """
     try:
         old, new = read_version(before), read_version(folder)
-        return bool(old and new) and _result(old) == _result(new)
+        return old is not None and new is not None and _result(old) == _result(new)
     except (InputError, OSError, ValueError):
-        return False  # of Parquet: ArrowInvalid, a ValueError
+        return False  # a damaged Parquet file raises ArrowInvalid, which is a ValueError
 
 
-def _result(version: Version | None) -> dict[str, Any]:
-    import pyarrow.parquet as pq  # a version is looked at far more often than compared
+def _result(version: Version) -> dict[str, Any]:
+    import pyarrow.parquet as pq  # commands that only look at a version need not load it
 
-    assert version, "both are there"
     rows: dict[str, int] = {}
     for path in version.data_files:
         rows[path.parent.name] = rows.get(path.parent.name, 0) + pq.read_metadata(path).num_rows
     quarantine = [path.name for path in version.quarantine_files]
     record = {name: value for name, value in version.record.items() if name not in _OF_THE_RUN}
-    return record | {"rows": rows, "quarantine": quarantine, "geo": _without_places(version.geo)}
+    return record | {"rows": rows, "quarantine": quarantine, "geo": _without_paths(version.geo)}
 
 
-def _without_places(geo: dict[str, Any]) -> dict[str, Any]:
-    """The recipe without where the table lay: a program that has moved makes the same of it, as its digest says."""
+def _without_paths(geo: dict[str, Any]) -> dict[str, Any]:
+    """``geo.json`` without the paths of the table's files: the same table, by its digest, may lie elsewhere now."""
     source = {name: value for name, value in geo.get("source", {}).items() if name not in ("compiled", "prepared")}
     return geo | {"source": source}

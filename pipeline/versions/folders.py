@@ -1,4 +1,4 @@
-"""Names of what runs make: ids, folders, the files beside the data of a version; and that the folders lie apart."""
+"""Names of run ids, folders and files that runs make, and a check that the folders of a run lie apart."""
 
 import itertools
 import re
@@ -9,26 +9,33 @@ from pathlib import Path
 from pipeline.errors import ConfigError
 
 RUN_RECORD = "run.json"
+"""The record of a run, in the folder of its version; see ``publish.run_record.write_run_record``."""
+
 GEO_RECORD = "geo.json"
-"""How addresses became regions; see ``publish.run_record.write_geo``."""
+"""How addresses became regions, in the folder of a version; see ``publish.run_record.write_geo``."""
+
 REPORT = "report.html"
+"""The report page, in the folder of a version."""
+
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 
 
 def new_run_id() -> str:
-    """When the run began, and what tells it from others of that second."""
+    """Make the id of a run: its beginning in UTC, and six random hexadecimal digits for runs of the same second."""
     return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
 
 
 def is_run_folder(path: Path, prefix: str = "") -> bool:
-    """Whether ``path`` is a folder that a run made: named ``prefix`` and the run's id, and no link."""
+    """Whether ``path`` is a folder (no link) whose name is ``prefix`` and a run's id."""
     named = path.name.startswith(prefix) and _RUN_ID.fullmatch(path.name.removeprefix(prefix))
     return bool(named) and path.is_dir() and not path.is_symlink()
 
 
 def make_own(folder: Path, option: str, mode: int = 0o777) -> None:
-    """Make a folder below the one that ``option`` names. Raises ConfigError where a link stands there: it may lead out
-    of that folder."""
+    """Make ``folder``, which lies below the one that the command-line ``option`` names, if it is not there.
+
+    Raises ConfigError where it is a link, which may lead out of that folder.
+    """
     if folder.is_symlink():
         raise ConfigError(
             f"{str(folder)!r} is a link, and Logmill writes only where it was told to. Remove the link, or name the "
@@ -38,9 +45,9 @@ def make_own(folder: Path, option: str, mode: int = 0o777) -> None:
 
 
 def check_folders(source: str, intermediate: str, output: str) -> None:
-    """Compares INPUT_DIR (a folder, a file or a glob), INTERMEDIATE_DIR, and OUTPUT_DIR with its folder of versions.
+    """Check that INPUT_DIR (a folder, a file or a glob), INTERMEDIATE_DIR, and OUTPUT_DIR with its versions lie apart.
 
-    Raises ValueError where one of them holds another, or where the system cannot follow a path.
+    Raises ValueError where one of them contains another, or where the system cannot follow a path.
     """
     try:
         between, published = _absolute(intermediate), _absolute(output)
@@ -65,23 +72,23 @@ def _overlap(first: str, first_path: str, second: str, second_path: str) -> Valu
 
 
 def _absolute(path: str) -> Path:
-    """Links in the parents are followed; the last part is not, because OUTPUT_DIR itself is a link."""
+    """An absolute path with the links of its parents followed, but not its last part: OUTPUT_DIR itself is a link."""
     whole = Path(path).absolute()
     return whole.resolve() if whole.name == ".." else whole.parent.resolve() / whole.name
 
 
 def _reads_from(source: str, folder: Path) -> bool:
-    """Whether an input lies in a folder that the program writes, or holds it.
+    """Whether the input lies in ``folder``, which the program writes, or contains it.
 
-    A glob may hold it unless it is recursive: ``*.csv`` does not look into folders.
+    The fixed part of a glob may contain ``folder`` unless the glob is recursive: ``*.csv`` does not look into folders.
     """
     whole = Path(source)
     if whole.exists() or not _has_pattern(source):
-        place = whole.resolve()
-        return _contains(folder, place) or _contains(place, folder)
-    fixed = list(itertools.takewhile(lambda part: not _has_pattern(part), whole.parts))
-    place = Path(*fixed).resolve()
-    return _contains(folder, place) or ("**" in whole.parts and _contains(place, folder))
+        read = whole.resolve()
+        return _contains(folder, read) or _contains(read, folder)
+    fixed = list(itertools.takewhile(lambda name: not _has_pattern(name), whole.parts))
+    read = Path(*fixed).resolve()
+    return _contains(folder, read) or ("**" in whole.parts and _contains(read, folder))
 
 
 def _has_pattern(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""One run at a time on a folder: a lock file that names its holder and is void when the holder is dead."""
+"""The lock of a folder: a file that names the process that holds it, and that is void when this process is dead."""
 
 import json
 import os
@@ -17,12 +17,13 @@ try:
 except ImportError:  # Windows has none
     fcntl = None  # type: ignore[assignment]
 
-
 LOCK_FILE = ".logmill.lock"
+_FILLING_SECONDS = 60
+"""A lock file without a readable holder is void when it is older."""
 
 
 class Lock:
-    """Holds ``folder`` while the ``with`` block runs. Raises EnvironmentFault at once where another run holds it."""
+    """Locks ``folder`` while the ``with`` block runs. Entering raises EnvironmentFault where another run holds it."""
 
     def __init__(self, folder: str | Path, run_id: str) -> None:
         self._path = Path(folder) / LOCK_FILE
@@ -66,8 +67,8 @@ class Lock:
         except FileNotFoundError:
             return
         except (ValueError, KeyError, TypeError):
-            if abs(time.time() - self._path.stat().st_mtime) > 60:  # its writer died between making and filling it
-                return
+            if abs(time.time() - self._path.stat().st_mtime) > _FILLING_SECONDS:
+                return  # its writer died between making the file and writing to it
             raise EnvironmentFault(
                 f"another run is just starting (lock {str(self._path)!r}). Run again later."
             ) from None
@@ -81,12 +82,12 @@ class Lock:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One process of this machine at a time: of two that find a dead run's lock, the later must not remove the
-    other's."""
+    """Let one process of this machine at a time run the block, so that of two processes that find the lock of a dead
+    run, the later does not remove the lock that the earlier one has taken."""
     handle = os.open(folder, os.O_RDONLY) if fcntl else None
     try:
         if fcntl and handle is not None:
-            with suppress(OSError):  # some network file systems lock no folders; a race of milliseconds is left there
+            with suppress(OSError):  # some network file systems cannot lock folders: a race of milliseconds stays
                 fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
@@ -95,9 +96,9 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _birth(pid: int) -> str | None:
-    """What tells a living process from a later one of the same number; None where there is none.
+    """When a process began, which tells it from a later one with the same number; None where no such process lives.
 
-    On Linux counted from the start of the system, because the time of day changes when the clock is set.
+    On Linux the time is counted from the start of the system, because setting the clock changes the time of day.
     """
     try:
         process = psutil.Process(pid)
@@ -113,4 +114,4 @@ def _birth(pid: int) -> str | None:
 
 
 _START_TICKS = 19
-"""Place of ``starttime`` (proc_pid_stat(5)) behind the name, which may hold spaces."""
+"""Index of ``starttime`` (proc_pid_stat(5)) among the fields behind the process name, which may have spaces."""

@@ -1,4 +1,8 @@
-"""The output: versions beside the link ``OUTPUT_DIR``, published by one rename, and gone back to."""
+"""The output: the link ``OUTPUT_DIR`` and the folder of versions beside it; publishes a version, or goes back to one.
+
+A version is complete before the link shows it, and the link changes by one rename, so that readers see one version or
+the other.
+"""
 
 import os
 import shutil
@@ -15,14 +19,17 @@ from pipeline.versions.lock import Lock
 
 
 class Output:
-    """The published versions of one ``OUTPUT_DIR``."""
+    """One ``OUTPUT_DIR``: its ``link``, and the folder ``versions`` (``OUTPUT_DIR.versions``)."""
 
     def __init__(self, output_dir: str) -> None:
         self.link = Path(os.path.abspath(output_dir))
         self.versions = self.link.with_name(self.link.name + ".versions")
 
     def check(self) -> None:
-        """Raise early where publication could not work: what stands at OUTPUT_DIR, and whether links are possible."""
+        """Find early what would prevent publication; makes the folder of versions.
+
+        Raises ConfigError where something else stands at OUTPUT_DIR, EnvironmentFault where links cannot be written.
+        """
         self.check_place()
         try:
             make_own(self.versions, "--output")
@@ -37,7 +44,7 @@ class Output:
             ) from fault
 
     def check_place(self) -> None:
-        """Raise ConfigError where OUTPUT_DIR is neither free nor a link of ours; changes nothing."""
+        """Raise ConfigError where OUTPUT_DIR exists and is not a link that Logmill made. Changes nothing."""
         if self.link.is_symlink():
             target = Path(os.path.abspath(self.link.parent / os.readlink(self.link)))
             if not target.is_relative_to(self.versions):
@@ -53,69 +60,71 @@ class Output:
             )
 
     def current(self) -> str | None:
-        """The version that the link shows; None where nothing is published."""
+        """The name of the version that the link shows; None where nothing is published."""
         if not self.link.is_symlink():
             return None
-        shown = (self.link.parent / os.readlink(self.link)).parent
-        return shown.name if is_run_folder(shown) else None
+        folder = (self.link.parent / os.readlink(self.link)).parent
+        return folder.name if is_run_folder(folder) else None
 
     def version_names(self) -> list[str]:
-        """The versions that are kept, in the order in which they were published."""
+        """The names of all versions, in the order in which they were published (that of their folders' times)."""
         folders = [path for path in self.versions.iterdir() if is_run_folder(path)] if self.versions.is_dir() else []
         times = {}
         for path in folders:
             with suppress(FileNotFoundError):  # a run has removed it meanwhile
                 times[path.name] = path.stat().st_mtime_ns
-        return sorted(times, key=lambda name: times[name])  # ids of one second are in no order
+        return sorted(times, key=lambda name: times[name])  # the ids of one second are in no order
 
     def remove(self, version: str) -> None:
-        """Remove a version that the link does not show: at one instant for those who read it, who find all or none."""
-        aside = self.versions / f".new-{version}"  # where ``discard`` finds it if this run dies
+        """Remove a version that the link does not show. A reader finds all of it or nothing."""
+        hidden = self.versions / f".new-{version}"  # ``discard`` removes it if this run is killed
         with suppress(OSError):
-            (self.versions / version).rename(aside)
-        for folder in aside, self.versions / version:
+            (self.versions / version).rename(hidden)
+        for folder in hidden, self.versions / version:
             shutil.rmtree(folder, ignore_errors=True)
 
     def begin(self, version: str) -> Path:
-        """A hidden folder for the new version, with its ``data`` folder."""
+        """Make a hidden folder for a new version, with a folder ``data`` in it. Returns the hidden folder."""
         folder = self.versions / f".new-{version}"
         (folder / "data").mkdir(parents=True)
         return folder
 
     def discard(self) -> None:
-        """Remove the folders of versions that were begun and not published."""
+        """Remove the hidden folders: versions that were begun and not published, or not removed to their end."""
         for leftover in self.versions.iterdir():
             if is_run_folder(leftover, ".new-"):
                 shutil.rmtree(leftover, ignore_errors=True)
 
     def publish(self, folder: Path, version: str, keep: int) -> None:
-        """Make the finished ``folder`` the current version at one instant, and drop the oldest versions beyond
-        ``keep``, last of all the one that was current until now: after a rollback that may be the oldest."""
-        shown = self.current()
+        """Make the finished ``folder`` the current version, then remove the oldest versions until ``keep`` are left.
+
+        The version that was current until now goes last, though after a rollback it may be the oldest.
+        """
+        previous = self.current()
         (folder / "data" / "_SUCCESS").touch()
         self._make_latest(folder)
-        for place, _, files in os.walk(folder):
+        for path, _, files in os.walk(folder):
             for name in files:
                 point("publish.sync")
-                sync(Path(place) / name)
-            sync(Path(place))
+                sync(Path(path) / name)
+            sync(Path(path))
         point("publish.rename")
         folder.rename(self.versions / version)
         sync(self.versions)
         self.show(version)
-        others = sorted((name for name in self.version_names() if name != version), key=lambda name: name == shown)
+        others = sorted((name for name in self.version_names() if name != version), key=lambda name: name == previous)
         for name in others[: len(others) - (keep - 1)]:
             point("publish.remove")
             self.remove(name)
 
     def _make_latest(self, folder: Path) -> None:
-        """Versions are in order of their folders' times, also where the clock was set back since the last one."""
+        """Give ``folder`` a later time than all versions, even where the clock was set back since the last one."""
         latest = max((path.stat().st_mtime_ns for path in self.versions.iterdir() if is_run_folder(path)), default=0)
         if folder.stat().st_mtime_ns <= latest:
             os.utime(folder, ns=(latest + 1, latest + 1))
 
     def show(self, version: str) -> None:
-        """Let the link show a version that is there, at one instant."""
+        """Make the link show a version, which must exist, by one rename."""
         fresh = self.versions / ".link"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(Path(self.versions.name) / version / "data")
@@ -126,9 +135,10 @@ class Output:
 
 
 def roll_back(output_dir: str, version: str | None) -> tuple[str, str]:
-    """Show ``version``, or else the one published before the current; returns (current until now, current now).
+    """Make the link of ``output_dir`` show ``version``; None: the version that was published before the current one.
 
-    Raises InputError where there is no such version, EnvironmentFault where a run holds the output.
+    Returns the names of the version that was current and of the one that is now. Raises InputError where there is no
+    such version, EnvironmentFault where a run holds the output.
     """
     output = Output(output_dir)
     output.check_place()
@@ -139,12 +149,12 @@ def roll_back(output_dir: str, version: str | None) -> tuple[str, str]:
             "with --output."
         )
     earlier = names[: names.index(current)] if current in names else names
-    shown = ", ".join(name for name in names if name != current) or "none"
+    others = ", ".join(name for name in names if name != current) or "none"
     if version is None and not earlier:
-        raise InputError(f"there is no version before {current}. Kept besides it: {shown} (KEEP_VERSIONS).")
+        raise InputError(f"there is no version before {current}. Kept besides it: {others} (KEEP_VERSIONS).")
     target = version or earlier[-1]
     if target not in names:
-        raise InputError(f"there is no version {target!r}. Kept besides {current}, which is shown: {shown}.")
+        raise InputError(f"there is no version {target!r}. Kept besides {current}, which is shown: {others}.")
     with Lock(output.versions, f"rollback-{time.time_ns()}-{uuid.uuid4().hex[:6]}"):
         output.show(target)
     return current, target

@@ -1,4 +1,4 @@
-"""How long quarantines, and what records held that did not count, are kept: they hold personal data."""
+"""Removes what has been kept too long: quarantines, and the texts of rejected records. Both hold personal data."""
 
 import calendar
 import os
@@ -14,19 +14,19 @@ from pipeline.versions.folders import is_run_folder
 
 _DAY = 24 * 60 * 60
 _TEXTS = ("value", "raw")
-"""Columns of the quarantine that hold what stood in a record; the others say where it stands and what is wrong."""
+"""Columns of the quarantine with text of a record. The others say where the record stands and what is wrong with it."""
 
 
 def oldest_kept(days: int, now: float) -> float:
-    """What was read before this time is older than ``days`` (both times in epoch seconds)."""
+    """The time ``days`` before ``now`` (both in epoch seconds): what was read earlier is too old."""
     return now - days * _DAY
 
 
 def remove_expired(versions: Path, days: int, now: float) -> list[str]:
-    """Remove the quarantines of versions made more than ``days`` before ``now`` (epoch seconds); returns the versions.
+    """Remove the quarantines of versions that were made more than ``days`` before ``now`` (epoch seconds).
 
-    A version's own name tells when it was made, whoever has copied or touched it since. Its result stays. Raises
-    OSError where a quarantine cannot be removed.
+    Returns the names of these versions, whose results stay. The name of a version tells when it was made, even after it
+    was copied. Raises OSError where a quarantine cannot be removed.
     """
     removed = []
     for version in sorted(path for path in versions.iterdir() if is_run_folder(path)):
@@ -35,15 +35,15 @@ def remove_expired(versions: Path, days: int, now: float) -> list[str]:
         if made < oldest_kept(days, now) and quarantine.is_dir() and not quarantine.is_symlink():
             age = version.stat()
             shutil.rmtree(quarantine)
-            os.utime(version, ns=(age.st_atime_ns, age.st_mtime_ns))  # by which the oldest versions go
+            os.utime(version, ns=(age.st_atime_ns, age.st_mtime_ns))  # versions are in the order of these times
             removed.append(version.name)
     return removed
 
 
 def forget_texts(path: Path) -> bool:
-    """Clear value and raw in a file of rejected records that outlives its quarantine; returns whether any were there.
+    """Clear the columns value and raw in a file of rejected records of the store. Returns whether any row had a text.
 
-    Places and reasons stay, because the ledger counts the records. Raises OSError where the file cannot be replaced.
+    The other columns stay, because the ledger counts the records. Raises OSError where the file cannot be replaced.
     """
     source = pq.ParquetFile(path)
     if not _holds_texts(source.metadata):
@@ -62,7 +62,7 @@ def forget_texts(path: Path) -> bool:
 
 
 def _holds_texts(metadata: pq.FileMetaData) -> bool:
-    """By the footer alone: a run asks this of every old split."""
-    places = [metadata.schema.names.index(name) for name in _TEXTS]
-    columns = (metadata.row_group(group).column(place) for group in range(metadata.num_row_groups) for place in places)
+    """Whether a row has a text, by the footer alone: every run asks for every old split."""
+    indices = [metadata.schema.names.index(name) for name in _TEXTS]
+    columns = (metadata.row_group(group).column(index) for group in range(metadata.num_row_groups) for index in indices)
     return any(not column.is_stats_set or column.statistics.null_count < column.num_values for column in columns)

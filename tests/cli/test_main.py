@@ -72,7 +72,6 @@ def test_json_of_a_run(status, code, install, result, capsys) -> None:
         (errors.ConfigError("m"), 2),
         (errors.InputError("m"), 3),
         (errors.FileRefused("m"), 3),
-        (errors.GateError("m"), 4),
         (errors.EnvironmentFault("m"), 5),
         (RuntimeError("m"), 1),
         (KeyboardInterrupt(), 130),

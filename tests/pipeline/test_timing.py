@@ -10,7 +10,20 @@ from pipeline.engines import Advance, no_advance
 from pipeline.engines.task_run import run_task
 from pipeline.engines.workers import KERNEL_MODULES
 from pipeline.publish.result import RunResult
-from pipeline.timing import STAGES, Spent, count, in_stage, recording, stage, sum_stages
+from pipeline.timing import (
+    STAGES,
+    PhaseSeconds,
+    Span,
+    Spent,
+    Unit,
+    Watch,
+    WatchedProgress,
+    count,
+    in_stage,
+    recording,
+    stage,
+    sum_stages,
+)
 
 
 def test_a_stage_within_another_takes_its_time_from_it() -> None:
@@ -92,3 +105,75 @@ def test_a_stage_costs_microseconds() -> None:
         return (time.process_time() - begin) / 1000
 
     assert min(measure() for _ in range(10)) < 15e-6
+
+
+class Heard:
+    """A progress that remembers its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
+        self.calls.append((name, total, unit))
+
+    def advance(self, n: int) -> None:
+        self.calls.append((n,))
+
+    def note(self, message: str) -> None:
+        self.calls.append((message,))
+
+    def event(self, name: str, level: str = "info", **facts: object) -> None:
+        self.calls.append((name, level, facts))
+
+
+def test_progress_is_passed_on_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
+    heard = Heard()
+    progress = WatchedProgress(heard)
+    seconds[0] = 102.0
+    progress.phase("Phase 1", 100)
+    progress.advance(30)
+    seconds[0] = 105.0
+    progress.advance(70)
+    progress.phase("Phase 2", 9, "rows")
+    progress.note("a note")
+    progress.event("file_read", "warning", file="a")
+    assert heard.calls == [
+        ("Phase 1", 100, "bytes"),
+        (30,),
+        (70,),
+        ("Phase 2", 9, "rows"),
+        ("a note",),
+        ("file_read", "warning", {"file": "a"}),
+    ]
+    assert [(phase.name, phase.begin) for phase in progress.phases] == [("Phase 1", 2.0), ("Phase 2", 5.0)]
+    assert progress.phases[0].done.points() == [(2.0, 30), (5.0, 70)]
+
+
+class Finished:
+    """An engine that has run one task."""
+
+    def __init__(self, kernel: str, spent: dict[str, Spent]) -> None:
+        self.spans = [Span(kernel, "machine:1", 0.0, 1.0, spent)]
+
+
+def test_a_watch_adds_up_phases_and_the_stages_of_all_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
+    watch = Watch("id", Heard())
+    with watch:
+        watch.follow(Finished("read_parts", {"read": Spent(3.0, 2.0, 50)}))
+        watch.follow(Finished("write", {"write": Spent(1.0, 1.0, 7)}))
+        seconds[0] = 104.0
+        watch.lap("phase1")
+        seconds[0] = 109.0
+        watch.lap("phase2")
+        with stage("report", 4):
+            seconds[0] = 110.0
+        assert watch.seconds() == PhaseSeconds(total=10.0, phase1=4.0, phase2=5.0, publish=0.0)
+        assert [(part.stage, part.amount) for part in watch.profile()] == [("read", 50), ("write", 7), ("report", 4)]
+    assert [span.stage for span in watch.spans] == ["read_parts", "write"]
+    with stage("geo"):
+        pass
+    assert [part.stage for part in watch.profile()] == ["read", "write", "report"], "the run has ended"

@@ -2,22 +2,28 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from config import Config
-from pipeline.engines.choose import choose_engine
+from config import Config, SparkPlan
+from pipeline.engines.choose import EngineChoice, choose_engine
 from pipeline.errors import EnvironmentFault
 
 
 @pytest.fixture
-def java(monkeypatch, fake_java) -> None:
+def java(monkeypatch: pytest.MonkeyPatch, fake_java: Callable[[str], Path]) -> None:
     monkeypatch.setenv("JAVA_HOME", str(fake_java('openjdk version "17.0.1"')))
 
 
 @pytest.fixture(params=["no java", "wrong JAVA_HOME", "old java"])
-def no_java(request, monkeypatch, fake_java, tmp_path: Path) -> None:
+def no_java(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    fake_java: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     if request.param == "wrong JAVA_HOME":
@@ -57,3 +63,17 @@ def test_a_master_asks_for_spark() -> None:
     with pytest.raises(EnvironmentFault, match="SPARK_MASTER is set, but"):
         choose_engine(Config(ENGINE="auto", SPARK_MASTER="spark://host:7077"))
     assert not choose_engine(Config(ENGINE="polars", SPARK_MASTER="spark://host:7077")).spark
+
+
+@pytest.mark.parametrize(
+    ("spark", "plan", "adder"),
+    [
+        (False, "auto", "polars"),
+        (False, "sql", "polars"),
+        (True, "auto", "spark"),
+        (True, "kernel", "spark"),
+        (True, "sql", "sql"),
+    ],
+)
+def test_only_spark_adds_up_by_its_own_plan(spark: bool, plan: SparkPlan, adder: str) -> None:
+    assert EngineChoice(spark).adder(Config(SPARK_PLAN=plan)) == adder

@@ -75,10 +75,10 @@ def tasks(count: int) -> list[Count]:
 
 
 def test_every_task_has_its_result_whatever_their_order(engine: Engine) -> None:
-    for some in (tasks(40), tasks(40)[::-1]):
-        found = list(engine.map(scaled, Scale(3), some, no_advance))
-        assert {task: result[0] for task, result in found} == {task: 3 * task.number for task in some}
-        assert len(found) == len(some)
+    for ordered in (tasks(40), tasks(40)[::-1]):
+        found = list(engine.map(scaled, Scale(3), ordered, no_advance))
+        assert {task: result[0] for task, result in found} == {task: 3 * task.number for task in ordered}
+        assert len(found) == len(ordered)
 
 
 def test_work_is_done_by_other_processes_as_many_as_asked(engine: Engine) -> None:
@@ -123,9 +123,9 @@ def test_an_exception_that_does_not_pickle_is_told_nevertheless(engine: Engine) 
 
 def test_progress_comes_to_the_rows_of_all_tasks(engine: Engine) -> None:
     advanced: list[int] = []
-    some = tasks(20)
-    list(engine.map(scaled, Scale(1), some, advanced.append))
-    assert sum(advanced) == sum(task.rows for task in some)
+    given = tasks(20)
+    list(engine.map(scaled, Scale(1), given, advanced.append))
+    assert sum(advanced) == sum(task.rows for task in given)
     assert min(advanced) >= 0
 
 

@@ -1,5 +1,6 @@
 """Which Java is good enough for Spark, and how a missing one is named."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from pipeline.engines.java import find_java, java_version
 
 
 @pytest.mark.parametrize(
-    ("shown", "version"),
+    ("output", "version"),
     [
         ('openjdk version "17.0.15" 2025-04-15\nOpenJDK Runtime Environment', (17, 0, 15)),
         ('java version "1.8.0_392"', (8, 0)),
@@ -18,8 +19,8 @@ from pipeline.engines.java import find_java, java_version
         ("", ()),
     ],
 )
-def test_version_is_read(shown: str, version: tuple[int, ...]) -> None:
-    assert java_version(shown) == version
+def test_version_is_read(output: str, version: tuple[int, ...]) -> None:
+    assert java_version(output) == version
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,9 @@ def test_version_is_read(shown: str, version: tuple[int, ...]) -> None:
         ("x", False),
     ],
 )
-def test_only_versions_that_spark_supports_are_usable(version: str, usable: bool, fake_java, monkeypatch) -> None:
+def test_only_versions_that_spark_supports_are_usable(
+    version: str, usable: bool, fake_java: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("JAVA_HOME", str(fake_java(f'openjdk version "{version}"')))
     java = find_java()
     assert (java.problem is None) == usable
@@ -46,7 +49,7 @@ def test_only_versions_that_spark_supports_are_usable(version: str, usable: bool
         assert "needs Java 17, 21 or 25.0.3" in java.problem
 
 
-def test_a_missing_java_is_named(monkeypatch, tmp_path: Path) -> None:
+def test_a_missing_java_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "no Java was found" in str(find_java().problem)
@@ -56,7 +59,7 @@ def test_a_missing_java_is_named(monkeypatch, tmp_path: Path) -> None:
     assert "does not run (FileNotFoundError)" in problem
 
 
-def test_java_home_goes_before_the_path(monkeypatch, fake_java) -> None:
+def test_java_home_goes_before_the_path(monkeypatch: pytest.MonkeyPatch, fake_java: Callable[[str], Path]) -> None:
     good, bad = fake_java('openjdk version "17.0.1"'), fake_java('openjdk version "11.0.1"')
     monkeypatch.setenv("PATH", f"{good / 'bin'}:/usr/bin:/bin")
     monkeypatch.setenv("JAVA_HOME", str(bad))

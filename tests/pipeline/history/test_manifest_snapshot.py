@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,10 +151,14 @@ def test_what_passes_is_tried_again_whatever_the_folder_looks_like(
     assert picture(tmp_path) == before
     assert not faults
     faults[:] = [fault] * 1000
-    monkeypatch.setattr(manifest_snapshot, "PATIENCE", 0.02)
+    pauses: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: sum(pauses), sleep=pauses.append)
+    monkeypatch.setattr(manifest_snapshot, "time", clock)
     with pytest.raises(EnvironmentFault, match="passes"), read_manifest(tmp_path):
         pass
-    assert 998 > len(faults) > 900, "several attempts, with pauses between them"
+    assert pauses[:9] == [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.1, 0.1]
+    assert manifest_snapshot.PATIENCE < sum(pauses) < manifest_snapshot.PATIENCE + 0.2
+    assert len(faults) == 1000 - len(pauses) - 1, "an attempt after every pause"
 
 
 @pytest.mark.parametrize("dies", [False, True])

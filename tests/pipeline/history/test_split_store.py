@@ -1,4 +1,4 @@
-"""Bringing the store's files to the disk: few by themselves, very many at once."""
+"""The store keeps what splits need and nothing else; few files are synced by themselves, very many at once."""
 
 import errno
 import os
@@ -6,7 +6,91 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import ConfigError
 from pipeline.history import split_store
+from pipeline.history.split_store import Store
+
+ALL = frozenset({"rows", "index", "rejects", "lines"})
+FILES = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with all files of the splits 1, 2 and 1234567."""
+    store = Store(tmp_path)
+    for kind, suffix in FILES.items():
+        (tmp_path / "store" / kind).mkdir(parents=True)
+        for number in ("000001", "000002", "1234567"):
+            (tmp_path / "store" / kind / f"split-{number}.{suffix}").touch()
+    return store
+
+
+def names(store: Store) -> set[str]:
+    """All files as kind/name."""
+    return {f"{path.parent.name}/{path.name}" for path in store.root.glob("*/*")}
+
+
+def of_split(number: str, *kinds: str) -> set[str]:
+    return {f"{kind}/split-{number}.{FILES[kind]}" for kind in kinds or FILES}
+
+
+def test_opening_removes_the_files_of_other_splits(store: Store) -> None:
+    for name in ("rows/split-000002.partial", "rows/notes.txt", "lines/split-2.npy"):
+        (store.root / name).touch()
+    store.open({2: frozenset({"lines"}), 1234567: ALL})
+    foreign = {"rows/notes.txt", "lines/split-2.npy"}
+    assert names(store) == of_split("000002") | of_split("1234567") | foreign, "what no run made is left alone"
+
+
+def test_opening_makes_folders_for_the_owner_and_follows_no_link(tmp_path: Path) -> None:
+    Store(tmp_path / "a").open({})
+    folders = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "a" / "store").iterdir()}
+    assert folders == dict.fromkeys(FILES, 0o700)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "store").symlink_to(tmp_path / "a" / "store")
+    with pytest.raises(ConfigError, match="is a link"):
+        Store(tmp_path / "b").open({})
+
+
+def test_a_split_that_lacks_a_needed_file_is_missing(store: Store) -> None:
+    (store.root / "rows" / "split-000001.parquet").unlink()
+    before = names(store)
+    assert store.missing({1: ALL, 2: ALL, 1234567: ALL, 3: frozenset({"lines"})}) == {1, 3}
+    assert store.missing({1: ALL - {"rows"}, 2: ALL, 3: frozenset()}) == set()
+    assert names(store) == before
+    assert Store(store.root / "nowhere").missing({1: ALL}) == {1}
+
+
+def test_splits_are_removed_with_all_their_files(store: Store) -> None:
+    store.remove([1, 3])
+    assert names(store) == of_split("000002") | of_split("1234567")
+
+
+def test_the_files_of_finished_splits_and_their_folders_are_synced(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(split_store, "sync", lambda path: synced.append(str(path.relative_to(store.root))))
+    store.sync({1: frozenset({"lines"}), 2: frozenset({"rows", "lines"})})
+    assert set(synced) == of_split("000001", "lines") | of_split("000002", "rows", "lines") | set(FILES)
+    assert len(synced) == 3 + len(FILES)
+
+
+def test_what_a_run_leaves_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(split_store, "sync", lambda path: synced.append(str(path.relative_to(tmp_path))))
+    for name in ("run/totals/bucket-0000.parquet", "run/conflicts/bucket-0001.parquet", "run/merge/x"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    Store(tmp_path).sync_run(tmp_path / "run")
+    assert sorted(synced) == [
+        ".",
+        "run",
+        "run/conflicts",
+        "run/conflicts/bucket-0001.parquet",
+        "run/totals",
+        "run/totals/bucket-0000.parquet",
+    ]
 
 
 def make(folder: Path, number: int) -> list[Path]:

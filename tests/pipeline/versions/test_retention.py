@@ -2,6 +2,7 @@
 
 import calendar
 import os
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +14,7 @@ from pipeline.versions.retention import forget_texts, remove_expired
 NOON = calendar.timegm((2026, 11, 21, 12, 0, 0))
 
 
-def test_only_expired_quarantines_go(tmp_path) -> None:
+def test_only_expired_quarantines_go(tmp_path: Path) -> None:
     names = ["20261120T120000Z-aaaaaa", "20261119T120000Z-bbbbbb", "20261119T115959Z-cccccc", "20200101T000000Z-dddddd"]
     for name in [*names, "mine", ".new-20200101T000000Z-eeeeee"]:
         (tmp_path / name / "quarantine").mkdir(parents=True)
@@ -35,7 +36,7 @@ def test_only_expired_quarantines_go(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("texts", [("value", "raw"), ("value",), ("raw",), ()])
-def test_texts_go_and_places_stay(tmp_path, texts) -> None:
+def test_texts_go_and_places_stay(texts: tuple[str, ...], tmp_path: Path) -> None:
     path = tmp_path / "split-000001.parquet"
     rows = {name: [None] * 5 for name in SCHEMA.names} | {"line": [2, 3, 5, 7, 11], "reason": ["field_count"] * 5}
     rows |= {name: [None, None, None, None, b"x" if name == "raw" else "x"] for name in texts}

@@ -1,0 +1,175 @@
+"""The driver's settings, its error messages and its end, without a Spark. A real one is in ``test_spark``."""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config import Config, SparkSettings
+from pipeline.engines import spark_session
+from pipeline.engines.jvm import Jvm
+from pipeline.engines.spark_session import PROJECT, SparkDriver, ignore_pandas, is_local, java_options, settings
+from pipeline.engines.workers import WORKER_ENVIRONMENT
+from tests.end_to_end.program import wait_for
+
+MIB = 2**20
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SparkDriver:
+    """A driver that has not started; the environment that it sets is set back after the test."""
+    for name in ("PYSPARK_PYTHON", "SPARK_LAUNCHER_OPTS", "SPARK_HOME", "SPARK_CONF_DIR", "SPARK_LOCAL_IP"):
+        monkeypatch.setenv(name, "of another Spark")
+    return SparkDriver(Config(), 2, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("master", "local"),
+    [("", True), ("local[3]", True), ("spark://host:7077", False), ("yarn", False), ("k8s://host", False)],
+)
+def test_spark_is_local_without_a_master_of_a_cluster(master: str, local: bool) -> None:
+    config = Config(SPARK_MASTER=master)
+    assert is_local(config) == local
+    chosen = settings(config, 4, Path("/run"))
+    assert chosen["spark.master"] == (master or "local[4]")
+    assert ("spark.driver.bindAddress" in chosen) == local, "nobody on the network reaches a local driver"
+    assert ("spark.python.unix.domain.socket.enabled" in chosen) == local
+
+
+def test_settings_of_a_local_spark(tmp_path: Path) -> None:
+    chosen = settings(Config(SPARK_DRIVER_MEMORY=700 * MIB, SPARK_EXECUTOR_MEMORY=900 * MIB), 4, tmp_path)
+    assert chosen["spark.driver.memory"] == "700m"
+    assert chosen["spark.executor.memory"] == "900m"
+    assert chosen["spark.local.dir"] == str(tmp_path)
+    assert chosen["spark.task.maxFailures"] == "1"
+    assert chosen["spark.sql.session.timeZone"] == "UTC"
+    assert chosen["spark.ui.enabled"] == "false"
+    assert chosen["spark.executorEnv.PYTHONPATH"] == str(PROJECT)
+    assert (PROJECT / "pipeline" / "engines").is_dir()
+    environment = {name: value for name, value in chosen.items() if name.startswith("spark.executorEnv.")}
+    assert {name.removeprefix("spark.executorEnv."): value for name, value in environment.items()} == {
+        **WORKER_ENVIRONMENT,
+        "PYTHONPATH": str(PROJECT),
+    }
+
+
+@pytest.mark.parametrize(
+    ("plan", "memory", "workers"),
+    [
+        ("sql", 512 * MIB, 1),
+        ("sql", 600 * MIB, 2),
+        ("sql", 4096 * MIB, 8),
+        ("kernel", 512 * MIB, 8),
+    ],
+)
+def test_tasks_of_the_sql_plan_need_heap(plan: str, memory: int, workers: int, tmp_path: Path) -> None:
+    """300 MiB for Spark and 150 MiB for each task; kernels use the memory of their Python workers."""
+    config = Config(SPARK_PLAN=plan, SPARK_DRIVER_MEMORY=memory)  # type: ignore[arg-type]
+    assert settings(config, 8, tmp_path)["spark.master"] == f"local[{workers}]"
+
+
+def test_the_jvm_starts_soon_for_kernels_and_compiles_well_for_sql() -> None:
+    kernels, sql = java_options(Config()), java_options(Config(SPARK_PLAN="sql", SPARK_DRIVER_MEMORY=600 * MIB))
+    assert sql[0] == "-Xmx600m"
+    assert "-XX:TieredStopAtLevel=1" in kernels
+    assert "-XX:TieredStopAtLevel=1" not in sql
+    assert {"-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=256m"} <= set(kernels) & set(sql)
+
+
+@pytest.mark.parametrize(("length", "used"), [(57, True), (58, False), (200, False)])
+def test_sockets_have_paths_that_the_system_allows(length: int, used: bool) -> None:
+    """With /.<36 characters>.sock it is 100 bytes. Over TCP Spark works as well, only slower."""
+    folder = Path("/" + "x" * (length - 1))
+    chosen = settings(Config(), 2, folder)
+    assert ("spark.python.unix.domain.socket.dir" in chosen) == used
+
+
+def test_the_settings_of_another_spark_change_nothing(driver: SparkDriver, tmp_path: Path) -> None:
+    assert os.environ["PYSPARK_PYTHON"] == sys.executable
+    assert os.environ["SPARK_CONF_DIR"] == str(tmp_path / "spark")
+    assert (Path(os.environ["SPARK_HOME"]) / "jars").is_dir()
+    assert os.environ["SPARK_LOCAL_IP"] == "127.0.0.1"
+    assert (tmp_path / "spark").stat().st_mode & 0o777 == 0o700
+    assert "rootLogger.level = warn" in (tmp_path / "spark" / "log4j2.properties").read_text()
+    assert not driver.launched
+
+
+def test_a_cluster_keeps_its_own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYSPARK_PYTHON", "SPARK_LAUNCHER_OPTS", "SPARK_CONF_DIR"):
+        monkeypatch.setenv(name, "of the cluster")
+    SparkDriver(Config(SPARK_MASTER="yarn"), 2, tmp_path)
+    assert os.environ["SPARK_CONF_DIR"] == "of the cluster"
+    assert list((tmp_path / "spark").iterdir()) == []
+
+
+def test_a_fault_has_its_reason_the_end_of_the_log_and_what_to_do(driver: SparkDriver) -> None:
+    driver.log.write_bytes(b"\n".join(b"line %d" % number for number in range(20)) + b"\n\xff" + b"x" * 400)
+    cause = RuntimeError("An error occurred\njava.lang.OutOfMemoryError: Java heap space\n\tat a.b(C.java)")
+    message = str(driver.fault("Spark failed", cause))
+    first, *tail = message.splitlines()
+    assert first.startswith("Spark failed (RuntimeError: java.lang.OutOfMemoryError: Java heap space). Nothing was")
+    assert "SPARK_DRIVER_MEMORY" in first
+    assert "--engine polars" in first
+    assert first.endswith(f"The end of {driver.log}:")
+    assert tail[:-1] == [f"line {number}" for number in range(9, 20)]
+    assert tail[-1] == "�" + "x" * 299
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        ("", ""),
+        ("one line", "one line"),
+        ("\n first\nsecond", "first"),
+        ("a: one\nb: two\nrest", "b: two"),
+        ("x" * 400, "x" * 300),
+    ],
+    ids=["empty", "one line", "first line", "last with a colon", "long"],
+)
+def test_the_reason_is_one_line_of_the_cause(cause: str, reason: str, driver: SparkDriver) -> None:
+    message = str(driver.fault("Spark failed", ValueError(cause)))
+    assert message.startswith(f"Spark failed (ValueError: {reason}). Nothing was published")
+    assert message.endswith("(no log)")
+
+
+def test_pandas_is_nothing_to_warn_of() -> None:
+    ignore_pandas()
+    warnings.warn("PySpark does not yet fully support pandas 9.", FutureWarning, stacklevel=1)
+    with pytest.raises(FutureWarning):
+        warnings.warn("another", FutureWarning, stacklevel=1)
+
+
+def test_what_was_not_started_is_not_stopped(driver: SparkDriver, tmp_path: Path) -> None:
+    driver.stop()
+    assert (tmp_path / "spark").is_dir()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_stopping_ends_the_jvm_and_what_it_has_started(at_once: bool, driver: SparkDriver, tmp_path: Path) -> None:
+    jvm = subprocess.Popen(["sh", "-c", "sleep 60 & echo ready; wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert jvm.stdout
+    assert jvm.stdout.readline() == b"ready\n"
+    jvm.stdout.close()
+    (worker,) = psutil.Process(jvm.pid).children()
+    driver._jvm = Jvm(jvm, 0, "", None)
+    assert driver.launched
+    driver.stop(at_once=at_once)
+    assert jvm.returncode == -9
+    wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    assert not (tmp_path / "spark").exists()
+    assert not driver.launched
+    driver.stop()
+
+
+def test_a_missing_pyspark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(spark_session.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(spark_session.EnvironmentFault, match="pyspark is not installed: pip install"):
+        SparkDriver(Config(), 2, tmp_path)
+
+
+def test_settings_need_no_more_than_the_part_for_spark(tmp_path: Path) -> None:
+    assert settings(SparkSettings(), 2, tmp_path) == settings(Config(), 2, tmp_path)

@@ -1,0 +1,124 @@
+"""What the system says, in the program's words: which errors are the machine's, and names of files as text."""
+
+import errno
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import ConfigError, EnvironmentFault, FileRefused
+from pipeline.machine import cache_folder, display_name, os_errors_explained, sync
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [
+        ({}, "home/.cache/logmill"),
+        ({"XDG_CACHE_HOME": "cache"}, "cache/logmill"),
+        ({"XDG_CACHE_HOME": ""}, "home/.cache/logmill"),
+        ({"LOCALAPPDATA": "local"}, "local/logmill"),
+    ],
+)
+def test_the_cache_lies_where_the_platform_has_caches(
+    environment: dict[str, str], folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("LOCALAPPDATA", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, str(tmp_path / value) if value else "")
+    assert cache_folder() == tmp_path / folder
+
+
+OF_THE_MACHINE = ["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "EACCES", "EPERM"]
+
+
+@pytest.mark.parametrize("name", OF_THE_MACHINE)
+def test_a_full_disk_and_the_like_are_explained_with_the_file(name: str) -> None:
+    code = getattr(errno, name)
+    with pytest.raises(EnvironmentFault) as raised, os_errors_explained():
+        raise OSError(code, os.strerror(code), "/work/rows")
+    message = str(raised.value)
+    assert message.startswith(f"{os.strerror(code)} (/work/rows). Nothing was published")
+    assert "--intermediate" in message
+    assert isinstance(raised.value.__cause__, OSError)
+
+
+def test_an_error_without_a_file_is_explained_as_well() -> None:
+    with pytest.raises(EnvironmentFault, match=r"^No space left on device\. Nothing"), os_errors_explained():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_error_that_polars_has_in_its_message_alone_is_explained() -> None:
+    with pytest.raises(EnvironmentFault, match="No space left on device"), os_errors_explained():
+        raise pl.exceptions.ComputeError("cannot write: No space left on device (os error 28)")
+
+
+def test_too_many_open_files_have_a_remedy_of_their_own() -> None:
+    with pytest.raises(EnvironmentFault, match="ulimit -n 65536"), os_errors_explained():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file"),
+        ValueError("os error 28"),
+        pl.exceptions.ComputeError("division by zero (os error 2)"),
+        KeyboardInterrupt(),
+        ConfigError("a setting (os error 28)"),
+        FileRefused("a file"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_other_faults_pass_as_they_are(fault: BaseException) -> None:
+    with pytest.raises(type(fault)) as raised, os_errors_explained():
+        raise fault
+    assert raised.value is fault
+
+
+def test_files_and_folders_are_synced_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    path = tmp_path.resolve() / "a"
+    path.touch()
+    before = len(os.listdir("/proc/self/fd"))
+    for target in (path, path.parent):
+        sync(target)
+    assert synced == [str(path), str(path.parent)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(FileNotFoundError):
+        sync(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"plain.csv", "plain.csv"),
+        ("Zürich €.csv".encode(), "Zürich €.csv"),
+        (b"caf\xe9.csv", r"caf\xe9.csv"),
+        (b"\xff\xc3", r"\xff\xc3"),
+    ],
+    ids=["ascii", "utf-8", "latin-1", "no text"],
+)
+def test_names_are_shown_as_text(name: bytes, shown: str) -> None:
+    assert display_name(os.fsdecode(name)) == shown
+
+
+@given(st.binary())
+def test_every_name_is_valid_text_and_utf_8_stays(name: bytes) -> None:
+    shown = display_name(os.fsdecode(name))
+    shown.encode()
+    try:
+        assert shown == name.decode()
+    except UnicodeDecodeError:
+        assert r"\x" in shown

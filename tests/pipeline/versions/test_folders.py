@@ -1,0 +1,109 @@
+"""Names of what runs make, and folders that must lie apart."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import ConfigError
+from pipeline.versions.folders import check_folders, is_run_folder, make_own, new_run_id
+
+ID = "20261101T000000Z-00000a"
+
+
+def test_a_run_id_is_its_beginning_in_utc_and_differs_from_others_of_that_second(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("pipeline.versions.folders.time.gmtime", lambda: (2026, 11, 1, 2, 3, 4, 6, 305, 0))
+    ids = {new_run_id() for _ in range(50)}
+    assert len(ids) == 50
+    assert all(re.fullmatch("20261101T020304Z-[0-9a-f]{6}", name) for name in ids)
+    (tmp_path / min(ids)).mkdir()
+    assert is_run_folder(tmp_path / min(ids))
+
+
+@pytest.mark.parametrize("name", ["mine", f"{ID}0", f"x{ID}", ID.upper().replace("A", "G"), "20261101-00000a", ""])
+def test_other_names_are_no_run_folders(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir(exist_ok=True)
+    assert not is_run_folder(tmp_path / name)
+
+
+def test_a_run_folder_is_a_folder_of_its_own_with_the_prefix_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / f"run-{ID}").mkdir()
+    assert is_run_folder(tmp_path / f"run-{ID}", "run-")
+    assert not is_run_folder(tmp_path / f"run-{ID}")
+    assert not is_run_folder(tmp_path / ID, "run-")
+    (tmp_path / ID).symlink_to(f"run-{ID}")
+    assert not is_run_folder(tmp_path / ID), "a link may lead anywhere"
+    (tmp_path / f".new-{ID}").touch()
+    assert not is_run_folder(tmp_path / f".new-{ID}", ".new-")
+
+
+def test_a_folder_is_made_with_its_parents_and_never_through_a_link(tmp_path: Path) -> None:
+    make_own(tmp_path / "a" / "b", "--output", 0o700)
+    make_own(tmp_path / "a" / "b", "--output", 0o700)
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to("elsewhere")
+    with pytest.raises(ConfigError, match=r"link' is a link.*--output"):
+        make_own(tmp_path / "link", "--output")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "intermediate", "output", "overlap"),
+    [
+        ("logs", "work", "out", None),
+        ("logs/*.csv", "logs/work", "logs/out", None),
+        ("logs", "logs/work", "out", ("INPUT_DIR", "INTERMEDIATE_DIR")),
+        ("logs/**/*.csv", "logs/work", "out", ("INPUT_DIR", "INTERMEDIATE_DIR")),
+        ("work/logs", "work", "out", ("INPUT_DIR", "INTERMEDIATE_DIR")),
+        ("work/*.csv", "work", "out", ("INPUT_DIR", "INTERMEDIATE_DIR")),
+        ("logs/a.csv", "work", "logs", ("INPUT_DIR", "OUTPUT_DIR")),
+        ("out.versions/x", "work", "out", ("INPUT_DIR", "OUTPUT_DIR")),
+        ("logs", "out/work", "out", ("INTERMEDIATE_DIR", "OUTPUT_DIR")),
+        ("logs", "work", "work/out", ("INTERMEDIATE_DIR", "OUTPUT_DIR")),
+        ("logs", "out.versions", "out", ("INTERMEDIATE_DIR", "OUTPUT_DIR")),
+        ("logs", "link/work", "out", ("INPUT_DIR", "INTERMEDIATE_DIR")),
+        ("link", "logs", "out", ("INPUT_DIR", "INTERMEDIATE_DIR")),
+        ("logs", "work", "link", None),
+    ],
+)
+def test_folders_lie_apart(
+    source: str,
+    intermediate: str,
+    output: str,
+    overlap: tuple[str, str] | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "link").symlink_to("logs")
+    monkeypatch.chdir(tmp_path)
+    if overlap is None:
+        check_folders(source, intermediate, output)
+        return
+    with pytest.raises(ValueError, match=r"{} \(.*\) and {} \(.*\) overlap".format(*overlap)):
+        check_folders(source, intermediate, output)
+
+
+def test_a_path_that_the_system_cannot_follow_is_no_crash(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no usable path"):
+        check_folders(str(tmp_path / ("x" * 5000)), str(tmp_path / "work"), str(tmp_path / "out"))
+
+
+PATHS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join)
+
+
+@given(PATHS, PATHS, PATHS)
+def test_of_plain_folders_none_may_contain_another(source: str, intermediate: str, output: str) -> None:
+    """The model: one path is a beginning of the other. (No path ends in ``.versions``.)"""
+    paths = [("/nowhere/" + path + "/") for path in (source, intermediate, output)]
+    apart = not any(a.startswith(b) for n, a in enumerate(paths) for m, b in enumerate(paths) if n != m)
+    try:
+        check_folders(*paths)
+    except ValueError:
+        assert not apart
+    else:
+        assert apart
