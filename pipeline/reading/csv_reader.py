@@ -18,6 +18,7 @@ from pipeline.errors import FileRefused
 from pipeline.reading import scanner, text_parser, values
 from pipeline.reading.careful_parser import parse_carefully
 from pipeline.reading.compiled_parser import PlainParser
+from pipeline.reading.file_access import unreadable
 from pipeline.reading.header import Header
 from pipeline.reading.record_rules import BoundRule, apply_rules
 from pipeline.reading.single_record import RECORD_TOO_LONG
@@ -180,7 +181,7 @@ class SplitReader:
                 self.stream.seek(position)
                 data = self.stream.read(wanted)
         except OSError as fault:
-            raise FileRefused(f"cannot be read near byte {position}: {fault.strerror}.") from fault
+            raise unreadable(fault, position) from fault
         if len(data) < wanted:
             raise FileRefused("it became shorter while it was read. Run again when it is complete.")
         return data
