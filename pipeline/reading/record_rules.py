@@ -1,4 +1,4 @@
-"""Rules of the user for records, applied to the text columns of a chunk."""
+"""The user's rules for records (RECORD_RULES): bound to columns, and applied to the text columns of a chunk."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +17,7 @@ from pipeline.reading.values import exact_micro_minutes
 
 @dataclass(frozen=True)
 class BoundRule:
-    """A rule and the column that it is about: its role and the header names that are accepted for it."""
+    """A rule and its column: the role, and the header names that are accepted for the role."""
 
     rule: Rule
     role: str
@@ -25,15 +25,15 @@ class BoundRule:
 
     @property
     def rejects(self) -> bool:
-        """Whether a record that breaks it is rejected; else it is counted."""
+        """Whether a record that breaks the rule is rejected. Otherwise the record counts and is reported."""
         return self.rule.action == "reject"
 
 
 def bind_rules(rules: Iterable[Rule], accepted: Names, read: Names) -> tuple[BoundRule, ...]:
-    """Find the column of each rule; raises ConfigError for a pattern that is no regular expression.
+    """Find the column of each rule.
 
-    ``accepted``: header names of every role; ``read``: those of the roles that are read anyway. A rule for one of a
-    role's names holds for all of them.
+    ``accepted``: the header names of every role; ``read``: those of the roles that every run reads. A rule for one name
+    of a role holds for all names of the role. Raises ConfigError for a pattern that is no regular expression.
     """
     bound = []
     for rule in rules:
@@ -49,8 +49,10 @@ def bind_rules(rules: Iterable[Rule], accepted: Names, read: Names) -> tuple[Bou
 
 
 def rule_columns(rules: Iterable[BoundRule], read: Names) -> tuple[dict[str, tuple[str, ...]], Names]:
-    """(columns that a file must have, columns that it may lack): a file without a rule's column cannot be judged by
-    it, so that it is refused where the rule rejects."""
+    """(columns that a file must have, columns that a file may lack), both role → accepted header names.
+
+    A file without the column of a rejecting rule is refused, because the rule cannot judge its records.
+    """
     required = dict(read) | {bound.role: bound.names for bound in rules if bound.rejects}
     return required, {bound.role: bound.names for bound in rules if bound.role not in required}
 
@@ -59,10 +61,11 @@ def rule_columns(rules: Iterable[BoundRule], read: Names) -> tuple[dict[str, tup
 class RuleFindings:
     """What the rules found in a chunk.
 
-    | field | meaning |
-    |---|---|
-    | broken | row → (reason, role of the column) of each row that breaks a rejecting rule, for the first such rule |
-    | warned | reason → number of the rows that break the warning rule, of those that no reason rejects |
+    ==========  ===================================================================================================
+    ``broken``  row → (reason, role of the column), of the first rejecting rule that the row breaks
+    ``warned``  reason of a warning rule → number of rows that break it and are not rejected, by no rule and for no
+                other reason
+    ==========  ===================================================================================================
     """
 
     broken: dict[int, tuple[str, str]]
@@ -75,9 +78,9 @@ def apply_rules(
     micro_minutes: NDArray[np.int64],
     rejected: Collection[int],
 ) -> RuleFindings:
-    """Judge the rows of a chunk by all rules, but for those that are ``rejected`` already.
+    """Judge the rows of a chunk by all rules, except the rows that are ``rejected`` already.
 
-    ``texts``: a String column for each role. A rule whose column the file lacks finds nothing.
+    ``texts``: role → String column. A rule whose column the file lacks finds nothing.
     """
     accepted = np.ones(len(micro_minutes), bool)
     accepted[list(rejected)] = False
@@ -110,11 +113,12 @@ def _find_broken(rule: Rule, text: pl.Series, micro_minutes: NDArray[np.int64]) 
 
 @lru_cache(maxsize=64)
 def _whole(pattern: str) -> str:
-    """The pattern for all of a text. Raises PolarsError where it is no regular expression.
+    """The pattern, anchored to match a whole text. Raises PolarsError where it is no regular expression.
 
-    A comment at the end of a verbose one would hide the bracket, unless a line end is between them.
+    The pattern is compiled alone, too, because ``a)|(b`` is a regular expression only within brackets. A comment at the
+    end of a verbose pattern would hide the closing bracket; then a line end is put between the two.
     """
-    _compile(pattern)  # alone as well: "a)|(b" is one only in the brackets of the other
+    _compile(pattern)
     whole = rf"\A(?:{pattern})\z"
     try:
         _compile(whole)
