@@ -108,7 +108,6 @@ class _Format:
 
 _FORMATS = {".gz": _Format("gzip", _GzipMember), ".zst": _Format("zstd", _zstd_frame)}
 
-
 ARCHIVE_SUFFIXES = tuple(_FORMATS)
 """Endings of compressed inputs, after ``.csv`` or ``.tsv``."""
 
