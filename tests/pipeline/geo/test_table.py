@@ -400,37 +400,6 @@ def test_regions_of_the_user(tmp_path, countries):
     assert load_geo_table(None, "region", table, tmp_path).digest != mine.digest
 
 
-@pytest.mark.parametrize(
-    ("content", "line", "reason"),
-    [
-        ("", 1, "no country"),
-        ("country,region\n", 1, "no country"),
-        ("land,region\nDE,EMEA\n", 1, "header"),
-        ("country,region\nDE\n", 2, "1 fields"),
-        ("country,region\nDE,EMEA,x\n", 2, "3 fields"),
-        ("country,region\nDE,EMEA\nde,EMEA\n", 3, "'de'"),
-        ("country,region\nGermany,EMEA\n", 2, "'Germany'"),
-        ("country,region\nDE,EMEA\n\nDE,APAC\n", 4, "second time"),
-        ("country,region\nDE,\n", 2, "printable"),
-        ("country,region\nDE, EMEA\n", 2, "printable"),
-        ("country,region\nDE,01\n", 2, "letter"),
-        ("country,region\nDE,2026-01-01\n", 2, "letter"),
-        ("country,region\nDE,__HIVE_DEFAULT_PARTITION__\n", 2, "letter"),
-        ("country,region\nDE,E\tA\n", 2, "printable"),
-        (f"country,region\nDE,{'x' * 65}\n", 2, "64"),
-        ("country,region\nDE,PRIVATE\n", 2, "other than"),
-        ("country,region\nDE,Unknown\n", 2, "other than"),
-        ("country,region\nDE,Emea\nFR,EMEA\n", 3, "differ in case"),
-    ],
-)
-def test_errors_in_the_regions_of_the_user(tmp_path, content, line, reason):
-    table = tmp_path / "regions.csv"
-    table.write_text(content)
-    with pytest.raises(ConfigError, match=reason) as raised:
-        load_geo_table(None, "region", table, tmp_path)
-    assert f"regions.csv line {line}:" in str(raised.value)
-
-
 def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "latin.csv").write_bytes(b"country,region\nDE,\xe4\n")
     for name in ("missing.csv", "latin.csv"):
