@@ -174,7 +174,7 @@ def _take_rounds(runs: _Runs, in_front: Positions) -> tuple[_Traces, _Traces]:
             traces.delimiters[line] += np.where(following == _FIELD, runs.behind[chosen], 0)
             fault = (following == _FAULT) & (state != _FAULT)
             traces.fault[line[fault]] = runs.after[chosen[fault]]
-            empty = (length == 2) & (state == _FIELD) & at_start
+            empty = (length == 2) & (state == _FIELD)
             traces.odd[line] |= ((state == _FIELD) & ~at_start) | ((length > 1) & ~empty)
             traces.state[line] = following
     return begun, entered

@@ -59,7 +59,7 @@ def test_equal_ranges_give_equal_bytes(path: Path, tmp_path: Path) -> None:
 CHANGES = {
     "v4_code": np.array([1, 1], np.uint16),
     "v6_lo": np.array([0, 6], np.uint64),
-    "v4_start": np.array([0, 1 << 24], np.uint64),
+    "v6_hi": np.array([0, 1 << 61], np.int64),  # the same bytes, of another type
     "labels": ["", "CN", "continent:AS"],
     "build": "Test 2026-01-02",
     "attribution": "",
