@@ -47,7 +47,7 @@ class Split:
 
 
 def cut_rest(split: Split, begin: int, stop: int) -> list[Split]:
-    """Cut the bytes that ``split`` did not cover into splits, at most 4/5 as long as the bytes it covered.
+    """Cut the bytes that ``split`` did not cover into splits of at most 4/5 of the bytes it covered.
 
     ``begin``, ``stop``: the bytes that the split covered before it ended early. The new splits have the number of
     ``split`` until they get their own.

@@ -1,20 +1,31 @@
 """The parser is never believed: broken on purpose, it changes no result. Nor does a broken scanner count wrongly."""
 
+import io
 import random
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.errors import FileRefused
+from pipeline.quality import Rule
 from pipeline.reading import careful_parser as careful_path
 from pipeline.reading import scanner, text_parser
+from pipeline.reading.csv_reader import JudgedRecords, SplitReader, judge_values
+from pipeline.reading.header import Header
+from pipeline.reading.record_rules import bind_rules
 from pipeline.reading.single_record import read_record
-from pipeline.reading.text_parser import parse
+from pipeline.reading.splits import Split
+from pipeline.reading.text_parser import REJECTED, TextColumns, parse, rejected_frame
 from tests.harness import HEADER, Harness, region_of
 from tests.reference import read_file, run
 
 MAX_RECORD = 256
+ROLES = ("log_id", "user_id", "ip_address", "watch_time")
+ROW_OF_NAMES = ("id", "user", "ip", "minutes")
 
 
 def clean_lines(count=60):
@@ -192,6 +203,92 @@ def test_a_check_that_loses_a_record_never_gives_a_result(monkeypatch, cut):
         suppress(pl.exceptions.ShapeError),
     ):
         assert not harness.read().ledgers
+
+
+def judge(lines: list[tuple[str, ...]], *rules: Rule) -> JudgedRecords:
+    """Judge lines of log_id, user_id, ip_address, watch time; line ``n`` of the chunk has number ``10 + n``."""
+    header = Header(",", ROW_OF_NAMES, dict(zip(ROLES, range(4), strict=True)), 0, 2, 10.0)
+    texts = {
+        role: pl.Series([line[index] for line in lines], dtype=pl.String) for role, index in header.columns.items()
+    }
+    data = "".join(",".join(line) + "\r\n" for line in lines).encode()
+    starts = np.cumsum([0, *(len(",".join(line).encode()) + 2 for line in lines)])
+    rejected = rejected_frame(b"torn", np.array([9]), np.array([0]), np.array([4]), pl.Series(["bad_quote"]))
+    columns = TextColumns(texts, starts[:-1], starts[1:] - 2, np.arange(len(lines)) + 10, rejected)
+    accepted = {"user_id": ("user",), "watch_time": ("minutes",)}
+    return judge_values(columns, data, header, bind_rules(rules, accepted, accepted))
+
+
+def test_valid_values_are_rows_and_the_others_have_a_reason_each() -> None:
+    judged = judge(
+        [("a", "u", "1.1.1.1", "1.5"), ("b", "", "x", "2"), (" ", "", "", "-1"), ("c", "v", "", "?"), ROW_OF_NAMES]
+    )
+    assert judged.rows.rows() == [("a", "u", "1.1.1.1", 1_500_000, 0)]
+    assert judged.rows.schema == {
+        **dict.fromkeys(ROLES[:3], pl.String),
+        **dict.fromkeys(("micro_minutes", "offset"), pl.Int64),
+    }
+    assert judged.rejected.schema == REJECTED
+    assert sorted(judged.rejected.rows()) == [
+        (9, 0, "bad_quote", None, None, b"torn"),
+        (11, 17, "blank_user_id", "user", "", b"b,,x,2"),
+        (12, 25, "blank_log_id", "id", " ", b" ,,,-1"),
+        (13, 33, "watch_time_not_a_number", "minutes", "?", b"c,v,,?"),
+        (14, 41, "repeated_header", None, None, b"id,user,ip,minutes"),
+    ]
+    assert judged.warned == Counter()
+
+
+def test_rules_judge_what_the_contract_accepts() -> None:
+    judged = judge(
+        [("a", "u", "", "1"), ("b", "w", "", "1"), ("c", "w", "", "?"), ("d", "v", "", "3")],
+        Rule("w", "warn", "user", allowed=("u",)),
+        Rule("v", "reject", "user", pattern="[uw]"),
+    )
+    assert judged.rows["log_id"].to_list() == ["a", "b"]
+    assert sorted(judged.rejected.rows())[1:] == [
+        (12, 16, "watch_time_not_a_number", "minutes", "?", b"c,w,,?"),
+        (13, 24, "rule:v", "user", "v", b"d,v,,3"),
+    ]
+    assert judged.warned == Counter({"rule:w": 1})
+
+
+def test_a_reader_covers_the_records_that_begin_in_its_split() -> None:
+    data = b'i,u,,1\na,"x\ny",,1\nb,u,,2\nc,u,,3'
+    header = Header(",", ROLES, dict(zip(ROLES, range(4), strict=True)), 0, 1, 5.0)
+
+    def covered(start: int, stop: int, *, exact: bool) -> tuple[int, int, int, int]:
+        reader = SplitReader(Split(0, "", len(data), start, stop, exact, header), io.BytesIO(data), 4, 100)
+        batches = list(reader)
+        return reader.start, reader.stop, sum(b.records for b in batches), sum(b.lines for b in batches)
+
+    second, third, fourth, end = data.index(b"a,"), data.index(b"b,"), data.index(b"c,"), len(data)
+    assert covered(0, end, exact=True) == (0, end, 4, 5)
+    assert covered(0, second + 1, exact=True) == (0, third, 2, 3), "the last record is read to its end"
+    assert covered(2, third, exact=False) == (second, third, 1, 2), "a record that began before is not read"
+    assert covered(third + 1, end, exact=False) == (fourth, end, 1, 1)
+    assert covered(fourth + 1, end, exact=False) == (end, end, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (OSError(5, "Input/output error"), "cannot be read near byte 0: Input/output error."),
+        (None, "it became shorter while it was read. Run again when it is complete."),
+    ],
+    ids=["unreadable", "shorter"],
+)
+def test_a_file_that_cannot_be_read_whole_is_refused(fault: OSError | None, reason: str) -> None:
+    class Stream(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if fault:
+                raise fault
+            return super().read(size)
+
+    split = Split(0, "", 9, 0, 9, True, Header(",", ("a",), {}, 0, 1, 2.0))
+    with pytest.raises(FileRefused) as raised:
+        list(SplitReader(split, Stream(b"1\n2\n"), 100, 100))
+    assert str(raised.value) == reason
 
 
 def test_a_check_that_passes_nothing_changes_nothing(monkeypatch):
