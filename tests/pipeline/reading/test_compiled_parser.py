@@ -303,7 +303,7 @@ BREAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "file", [FILE, FILE.replace(b'"', b"_").replace(b"a, b", b"a. b")], ids=["quotes", "no quotes"]
 )
 @pytest.mark.parametrize("fault", BREAKS)
-def test_broken_separators_are_never_believed(fault: str, file: bytes, monkeypatch) -> None:
+def test_broken_separators_are_never_believed(fault: str, file: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     find, certify = PlainParser._find_separators, compiled_parser.certify
     answers = []
 
@@ -369,7 +369,9 @@ def other_users(rows: SplitRows, new: slice) -> None:
      added("id_lo", 1), added("region", 1), added("micro_minutes", 1), added("micro_minutes", 1_000_000),
      added("offset", 1), added("user_hash", 1), rolled("user_hash"), other_users],
 )  # fmt: skip
-def test_wrong_values_refuse_the_file(change: Callable[[SplitRows, slice], None], monkeypatch) -> None:
+def test_wrong_values_refuse_the_file(
+    change: Callable[[SplitRows, slice], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     add = PlainParser._add_rows
 
     def broken(self: PlainParser, data: bytes, size: int, ends: np.ndarray, lines: int, base: int) -> np.ndarray:
@@ -386,7 +388,7 @@ def test_wrong_values_refuse_the_file(change: Callable[[SplitRows, slice], None]
 
 
 @pytest.mark.parametrize("wrong", [0, 2, 3])
-def test_of_files_in_one_task_the_wrong_one_alone_is_refused(wrong: int, monkeypatch) -> None:
+def test_of_files_in_one_task_the_wrong_one_alone_is_refused(wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where files name their columns otherwise."""
     add = PlainParser._add_rows
     marked = FILE.replace(b"i7,", b"wrong,").replace(b'"i7"', b'"wrong"')

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
 from pipeline.quality import Rule
-from pipeline.reading.record_rules import RuleFindings, apply_rules, bind_rules, rule_columns
+from pipeline.reading.record_rules import BoundRule, RuleFindings, apply_rules, bind_rules, rule_columns
 
 ACCEPTED = {
     "user_id": ("user_id", "uid"),
@@ -22,7 +22,7 @@ READ = {role: ACCEPTED[role] for role in ("user_id", "watch_time")}
 texts = st.lists(st.text(st.sampled_from("ab1\n é"), max_size=4), max_size=20)
 
 
-def bind(*rules: Rule):
+def bind(*rules: Rule) -> tuple[BoundRule, ...]:
     return bind_rules(rules, ACCEPTED, READ)
 
 
