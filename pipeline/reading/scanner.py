@@ -1,6 +1,6 @@
 """Counts records and checks parsed columns against the bytes, without any code of the parsers.
 
-The balance of a run rests on this scanner: a fault of a parser shows in a difference of their counts. The scanner
+The balance of a run rests on this scanner: a fault of a parser shows as a difference between counts. The scanner
 applies the record contract (contract: records) to the positions of line ends, delimiters and quotes, by NumPy.
 """
 
@@ -14,7 +14,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 LF, CR, QUOTE = 0x0A, 0x0D, 0x22
-
 Positions = NDArray[np.int64]
 
 _PREFIX_MASK = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF], dtype=np.uint32)
@@ -36,8 +35,7 @@ class Tally:
     ``blank_lines``  blank lines, which are no records
     ``lines``        physical lines
     ``length``       bytes of these lines
-    ``unfinished``   whether a quoted field goes on where the data ends; then the counts hold only if the field does not
-                     close in the bytes that follow within the longest record
+    ``unfinished``   whether a quoted field goes on where the data ends: the counts hold only if it does not close later
     ===============  ===================================================================================================
     """
 
@@ -167,19 +165,16 @@ def _same_fields(
     views = np.frombuffer(arrow.buffers()[1], np.uint32).reshape(-1, 4)[arrow.offset : arrow.offset + len(arrow)]
     if not np.array_equal(views[:, 0], length):
         return False
-    same_bytes = _same_tails if len(length) and length.min() > _INLINE_BYTES else _same_heads
-    if not same_bytes(array, first, length, arrow, views):
+    is_long = len(length) > 0 and length.min() > _INLINE_BYTES
+    same = _same_tails(array, first, length, arrow, views) if is_long else _same_heads(array, first, length, views)
+    if not same:
         return False
     fields = (array[at : at + size].tobytes() for at, size in zip(first[sample], length[sample], strict=True))
     return all(field == value.encode() for field, value in zip(fields, column.gather(sample), strict=True))
 
 
 def _same_heads(
-    array: NDArray[np.uint8],
-    first: NDArray[np.int32],
-    length: NDArray[np.int32],
-    _: pa.Array,
-    views: NDArray[np.uint32],
+    array: NDArray[np.uint8], first: NDArray[np.int32], length: NDArray[np.int32], views: NDArray[np.uint32]
 ) -> bool:
     """Whether the first four bytes of every value are those of its field.
 
