@@ -31,12 +31,12 @@ class Part:
 class Copies:
     """The verdict about candidates, by their positions among the candidates, ascending.
 
-    =============  =========================================================
-    ``copies``     rows with the content of an earlier candidate of their id
-    ``ambiguous``  rows of an id whose candidates have several contents
-    =============  =========================================================
+    =============  ====================================================================
+    ``copies``     later candidates of an id whose candidates all have the same content
+    ``ambiguous``  all candidates of an id whose candidates have several contents
+    =============  ====================================================================
 
-    Every other candidate stands for itself and its copies.
+    Every other candidate stands for its id.
     """
 
     copies: NDArray[np.int64]

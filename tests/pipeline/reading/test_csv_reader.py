@@ -1,4 +1,4 @@
-"""The parser is never believed: broken on purpose, it changes no result. Nor does a broken scanner count wrongly."""
+"""What a split's reader finds, and that no parser is believed: one that is broken on purpose changes no result."""
 
 import io
 import random
