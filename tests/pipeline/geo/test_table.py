@@ -103,10 +103,12 @@ def assert_as_oracle(table: GeoTable, reader: maxminddb.Reader, version: int, nu
     assert not wrong[:10]
 
 
+@pytest.mark.slow
 def test_half_a_million_random_ipv4_addresses(countries: GeoTable, reader: maxminddb.Reader) -> None:
     assert_as_oracle(countries, reader, 4, np.random.default_rng(4).integers(0, 1 << 32, 500_000).tolist())
 
 
+@pytest.mark.slow
 def test_half_a_million_random_ipv6_addresses(countries: GeoTable, reader: maxminddb.Reader) -> None:
     random = np.random.default_rng(6)
     # A third anywhere, a third in the space in use, a third close to where ranges of the database begin.
@@ -129,6 +131,7 @@ def walk_networks(reader: maxminddb.Reader, version: int, number: int, end: int)
         number = last + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "begin", "end"), [(4, 0, 1 << 32), (6, 0, 1 << 25), (6, 1 << 32, 1 << 128)])
 def test_first_and_last_address_of_every_network(
     countries: GeoTable, reader: maxminddb.Reader, version: int, begin: int, end: int
@@ -337,6 +340,7 @@ def test_a_pickled_table_is_small_and_equal(continents: GeoTable) -> None:
     assert (again.names, again.digest) == (continents.names, continents.digest)
 
 
+@pytest.mark.slow
 def test_the_cache_is_reused_and_mended(database: Path, tmp_path: Path, countries: GeoTable) -> None:
     cache = tmp_path / "new" / "cache"
     first = load_geo_table(database, "country", None, cache)
