@@ -275,6 +275,7 @@ def test_a_reader_covers_the_records_that_begin_in_its_split() -> None:
     assert covered(0, end, exact=True) == (0, end, 4, 5)
     assert covered(0, second + 1, exact=True) == (0, third, 2, 3), "the last record is read to its end"
     assert covered(2, third, exact=False) == (second, third, 1, 2), "a record that began before is not read"
+    assert covered(third, end, exact=False) == (third, end, 2, 2), "a record that begins where the split does is read"
     assert covered(third + 1, end, exact=False) == (fourth, end, 1, 1)
     assert covered(fourth + 1, end, exact=False) == (end, end, 0, 0)
 
