@@ -121,7 +121,7 @@ EXEMPT = {
     "PlainParser.parse.base": "an offset in bytes",
     "PlainParser._add_rows.base": "an offset in bytes",
     "PlainParser._take_sample.base": "an offset in bytes",
-    "SplitReader._batch.base": "an offset in bytes",
+    "SplitReader._make_batch.base": "an offset in bytes",
     "SparkEngine._run.outcome": "a future",
     "_MARKS": "colours of the report page",
     "_Compiler._left": "the left child of a node",

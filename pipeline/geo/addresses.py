@@ -1,8 +1,8 @@
-"""Address text → numbers, for whole columns.
+"""Parses columns of address texts into numbers.
 
-An address is a dotted quad without leading zeros, or RFC 4291 text (also with an embedded quad). White space, zone
-ids, brackets, ports, prefix lengths and other spellings of numbers make it no address. `::ffff:a.b.c.d` is the IPv4
-address a.b.c.d (RFC 4291, 2.5.5.2).
+An address is a dotted quad without leading zeros, or an IPv6 address (RFC 4291, section 2.2), perhaps with an embedded
+quad. A text with white space, a zone id, brackets, a port, a prefix length or another spelling of numbers is no
+address. ``::ffff:a.b.c.d`` is the IPv4 address a.b.c.d (RFC 4291, 2.5.5.2).
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,15 @@ _ADDRESS = pl.Series("ip", ["::"])
 
 @dataclass(frozen=True)
 class Addresses:
-    """The addresses of one column: values of each family with their row numbers. Rows in neither family hold no
-    address.
+    """The addresses of one column. A row in neither family has no address.
+
+    ===========  =======================================
+    ``v4``       IPv4 addresses, the first octet highest
+    ``v4_rows``  their row numbers, in no order
+    ``v6_hi``    upper halves of the IPv6 addresses
+    ``v6_lo``    lower halves of the IPv6 addresses
+    ``v6_rows``  their row numbers, ascending
+    ===========  =======================================
     """
 
     v4: U32
@@ -32,17 +39,17 @@ class Addresses:
 
 
 def parse_addresses(texts: pl.Series) -> Addresses:
-    """Read a String column; nulls and values that are no address are left out. Never raises for a value."""
+    """Parse a String column. Nulls and texts that are no address are left out; no value raises."""
     column = texts.alias("ip")
     v4 = column.to_frame().select(polars_iptools.ipv4_to_numeric("ip"))["ip"]
     if not v4.null_count():
-        nothing = np.zeros(0, np.uint64)
-        return Addresses(v4.to_numpy(), np.arange(len(v4)), nothing, nothing, np.zeros(0, np.intp))
+        no_halves = np.zeros(0, np.uint64)
+        return Addresses(v4.to_numpy(), np.arange(len(v4)), no_halves, no_halves, np.zeros(0, np.intp))
     is_v4 = v4.is_not_null()
     v4_rows = np.flatnonzero(is_v4.to_numpy())
     rest_rows = np.flatnonzero(~is_v4.to_numpy())
-    hi, lo, known = _parse_ipv6(column.filter(~is_v4))
-    rest_rows = rest_rows[known]
+    hi, lo, parsed = _parse_ipv6(column.filter(~is_v4))
+    rest_rows = rest_rows[parsed]
     mapped = (hi == 0) & (lo >> np.uint64(32) == _MAPPED_PREFIX)
     v4_values = v4.drop_nulls().to_numpy()
     if mapped.any():
@@ -53,11 +60,12 @@ def parse_addresses(texts: pl.Series) -> Addresses:
 
 
 def _parse_ipv6(column: pl.Series) -> tuple[U64, U64, npt.NDArray[np.bool_]]:
-    # polars-iptools 0.2.2 fails on a batch without any address: its result then has another type. The row in front
-    # keeps every batch clear of that; the streaming engine would cut the column into several batches.
+    """(upper halves, lower halves, whether each row is an address) of a column; an IPv4 address counts as mapped."""
+    # polars-iptools 0.2.2 fails on a batch without any address, because its result then has another type. The address
+    # in front prevents the failure of one batch; the streaming engine would cut the column into several.
     padded = pl.concat([_ADDRESS, column], rechunk=True).to_frame().lazy()
     parsed = padded.select(polars_iptools.to_address("ip")).collect(engine="in-memory")["ip"].ext.storage()[1:]
-    known = parsed.is_not_null().to_numpy()
+    is_address = parsed.is_not_null().to_numpy()
     octets = parsed.drop_nulls().bin.reinterpret(dtype=pl.Array(pl.UInt8, 16)).to_numpy()
     halves = np.ascontiguousarray(octets).reshape(-1, 16).view(">u8").astype(np.uint64)
-    return np.ascontiguousarray(halves[:, 0]), np.ascontiguousarray(halves[:, 1]), known
+    return np.ascontiguousarray(halves[:, 0]), np.ascontiguousarray(halves[:, 1]), is_address

@@ -1,4 +1,4 @@
-"""Arrays with notes in one ``.npz`` file, written complete or not at all."""
+"""Writes and reads ``.npz`` files of arrays and notes; a file is written complete or not at all."""
 
 import json
 import os
@@ -12,24 +12,29 @@ import numpy as np
 import numpy.typing as npt
 
 Arrays = dict[str, npt.NDArray[Any]]
+"""Name → array."""
 
 
 class Unreadable(Exception):
-    """An archive that is missing, damaged or not what was meant, with the reason as text."""
+    """An archive is missing, damaged or of another format; the message is the reason."""
 
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Raises Unreadable for whatever goes wrong while an archive is read and its content taken apart."""
+    """A context that raises Unreadable for every exception within it, such as those of reading an archive."""
     try:
         yield
-    # zlib.error and NotImplementedError are what a flipped bit in the archive's own fields turns into.
+    # NumPy and zipfile raise almost anything for a damaged file: zlib.error and NotImplementedError for a flipped bit.
     except Exception as fault:
         raise Unreadable(str(fault) or type(fault).__name__) from fault
 
 
 def write_archive(target: Path, notes: Mapping[str, object], arrays: Arrays, compressed: bool) -> None:
-    """Replace ``target``. The same content gives the same bytes. ``notes`` as JSON. Raises OSError."""
+    """Write ``arrays`` and ``notes`` (stored as JSON) to ``target``, and create its folder if there is none.
+
+    An older file is replaced at once; where the write fails, the older file stays. Equal arguments give equal bytes.
+    No array may be named ``notes``. Raises OSError.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=".geo-", suffix=".tmp", dir=target.parent)
     try:
@@ -46,17 +51,17 @@ def write_archive(target: Path, notes: Mapping[str, object], arrays: Arrays, com
 
 
 def read_notes(source: Path) -> dict[str, Any]:
-    """The notes alone. To be called within ``readable``."""
+    """Read the notes of an archive. Call it within ``readable``."""
     with source.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-        return _notes(stored)
+        return _decode_notes(stored)
 
 
 def read_archive(source: Path) -> tuple[dict[str, Any], Arrays]:
-    """Notes and arrays. To be called within ``readable``."""
+    """Read an archive: (notes, arrays). Call it within ``readable``."""
     with source.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-        return _notes(stored), {name: stored[name] for name in stored.files if name != "notes"}
+        return _decode_notes(stored), {name: stored[name] for name in stored.files if name != "notes"}
 
 
-def _notes(stored: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Any]:
+def _decode_notes(stored: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Any]:
     notes: dict[str, Any] = json.loads(stored["notes"].tobytes())
     return notes

@@ -1,4 +1,7 @@
-"""Address numbers → region codes: the two search structures, whose fields the compiled kernel searches, too."""
+"""Finds the region code of address numbers by binary search: one table for IPv4, one for IPv6.
+
+The compiled library searches the same arrays (geo.h), by their names.
+"""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -10,15 +13,20 @@ from pipeline.geo.ranges import U16, U32, U64, first_of_runs
 from pipeline.geo.special import Interval
 
 _LOW_HALF = (1 << 64) - 1
-Places = npt.NDArray[np.intp]
+Positions = npt.NDArray[np.intp]
+"""Positions of ranges in the arrays of a table."""
 
 
 @dataclass(frozen=True)
 class IPv4Lookup:
-    """uint32 address → code: binary search.
+    """IPv4 address → code. The ranges tile the address space, and neighbours have different codes.
 
-    ``v4_start`` (ascending, the first one 0) and ``v4_code`` tile the address space; ``v4_index``: the range of the
-    first address of every /16, and of the one after the last.
+    ============  =====================================================================================================
+    ``v4_start``  first address of each range, ascending from 0
+    ``v4_code``   code of each range
+    ``v4_index``  65,537 entries: entry h is the range of the first address whose upper half is h, the last one that of
+                  the last address
+    ============  =====================================================================================================
     """
 
     v4_start: U32
@@ -27,7 +35,11 @@ class IPv4Lookup:
 
     @classmethod
     def build(cls, start: U32, code: U16, private: list[Interval], private_code: int) -> "IPv4Lookup":
-        """``start`` and ``code`` tile the address space; ``private`` stretches get ``private_code`` instead."""
+        """Make the table of ranges (``start``, ``code``), with ``private_code`` for the ``private`` intervals.
+
+        ``start`` ascends from 0, so that the ranges tile the address space. ``private``: (first, last) address of each
+        interval; intervals do not overlap.
+        """
         edges = sorted({edge for first, last in private for edge in (first, last + 1) if edge < 1 << 32})
         before = np.searchsorted(start, np.array(edges, np.uint32), side="right") - 1
         missing = start[before] != edges
@@ -43,47 +55,55 @@ class IPv4Lookup:
         return cls(start[keep], code[keep], index)
 
     def find(self, address: U32) -> U16:
-        """The code of each address."""
+        """Find the code of each address."""
         codes: U16 = self.v4_code[np.searchsorted(self.v4_start, address, side="right") - 1]
         return codes
 
 
 @dataclass(frozen=True)
 class IPv6Lookup:
-    """Address halves (uint64) → code: binary search by the high half, then by the low half where a /64 is split.
+    """IPv6 address, as two halves → code. The ranges tile the address space, and neighbours have different codes.
 
-    ``half``: distinct high halves, ascending, the first one 0; their ranges are ``first`` to ``last``, with low halves
-    ``low`` and codes ``v6_code``.
+    An address is searched by its upper half, and by its lower half only where ranges begin within its /64.
+
+    ===========  ======================================================================
+    ``half``     distinct upper halves of the ranges' first addresses, ascending from 0
+    ``first``    for each half, the first range that begins in its /64
+    ``last``     for each half, the last range that begins in its /64
+    ``low``      for each range, the lower half of its first address
+    ``v6_code``  for each range, its code
+    ===========  ======================================================================
     """
 
     half: U64
-    first: Places
-    last: Places
+    first: Positions
+    last: Positions
     low: U64
     v6_code: U16
 
     @classmethod
     def build(cls, hi: U64, lo: U64, code: U16, private: list[Interval], private_code: int) -> "IPv6Lookup":
-        """``hi``/``lo`` (ascending, the first one 0) and ``code`` tile the address space; ``private`` stretches get
-        ``private_code`` instead."""
+        """Make the table of ranges (``hi``, ``lo``, ``code``), with ``private_code`` for the ``private`` intervals.
+
+        The first addresses, with upper halves ``hi`` and lower halves ``lo``, ascend from 0. ``private``: as for
+        ``IPv4Lookup.build``.
+        """
         edges = sorted({edge for first, last in private for edge in (first, last + 1) if edge < 1 << 128})
-        at = np.array([_position(hi, lo, edge) for edge in edges], np.intp)
-        missing = np.array(
-            [_address(hi, lo, int(place)) != edge for place, edge in zip(at, edges, strict=True)], np.bool_
-        )
+        at = np.array([_find_range(hi, lo, edge) for edge in edges], np.intp)
+        missing = np.array([_address(hi, lo, int(i)) != edge for i, edge in zip(at, edges, strict=True)], np.bool_)
         new = [edge for edge, absent in zip(edges, missing, strict=True) if absent]
         code = np.insert(code, at[missing], code[at[missing] - 1])
         hi = np.insert(hi, at[missing], np.array([edge >> 64 for edge in new], np.uint64))
         lo = np.insert(lo, at[missing], np.array([edge & _LOW_HALF for edge in new], np.uint64))
         for first, last in private:
-            code[_position(hi, lo, first) : _position(hi, lo, last + 1)] = private_code
+            code[_find_range(hi, lo, first) : _find_range(hi, lo, last + 1)] = private_code
         keep = first_of_runs(code)
         hi = hi[keep]
         starts = np.flatnonzero(np.append(True, hi[1:] != hi[:-1]))
         return cls(hi[starts], starts, np.append(starts[1:], len(hi)) - 1, lo[keep], code[keep])
 
     def find(self, hi: U64, lo: U64) -> U16:
-        """The code of each address."""
+        """Find the code of each address, which has upper half ``hi`` and lower half ``lo``."""
         group = np.searchsorted(self.half, hi, side="right") - 1
         found = self.last[group]
         inside = np.flatnonzero((self.half[group] == hi) & (self.low[found] > lo))
@@ -92,9 +112,10 @@ class IPv6Lookup:
         codes: U16 = self.v6_code[found]
         return codes
 
-    def _search_low(self, low: Places, high: Places, lo: U64) -> Places:
-        """The last range at or before ``lo``, of the ranges ``low`` (known to start before it) to ``high`` (known to
-        start after it).
+    def _search_low(self, low: Positions, high: Positions, lo: U64) -> Positions:
+        """Find the last range that begins at or before the lower half ``lo``, for each address.
+
+        ``low`` is a range that begins at or before the address, ``high`` one that begins behind it.
         """
         while (wide := high - low > 1).any():
             middle = (low + high) >> 1
@@ -103,10 +124,11 @@ class IPv6Lookup:
         return low
 
 
-def _address(hi: U64, lo: U64, place: int) -> int:
-    return int(hi[place]) << 64 | int(lo[place]) if place < len(hi) else 1 << 128
+def _address(hi: U64, lo: U64, position: int) -> int:
+    """First address of a range, or of what is behind the address space."""
+    return int(hi[position]) << 64 | int(lo[position]) if position < len(hi) else 1 << 128
 
 
-def _position(hi: U64, lo: U64, address: int) -> int:
-    """The first range that starts at ``address`` or after it."""
-    return bisect_left(range(len(hi)), address, key=lambda place: _address(hi, lo, place))
+def _find_range(hi: U64, lo: U64, address: int) -> int:
+    """The first range that begins at ``address`` or behind it."""
+    return bisect_left(range(len(hi)), address, key=lambda position: _address(hi, lo, position))

@@ -1,9 +1,9 @@
-"""MMDB file → country ranges, by a walk over the file's own search tree.
+"""Compiles an MMDB file into country ranges, by a walk over the search tree in the file.
 
-The walk follows the MaxMind DB format, version 2.0 (https://maxmind.github.io/MaxMind-DB/): ``node_count`` nodes of
-two records each; a record below ``node_count`` is a node, equal to it "no data", above it a pointer to data. The
-package's iterator is not used: it leaves out the aliases of the IPv4 tree (2002::/16 and others) that a lookup
-follows, and takes ten times as long.
+The walk follows the MaxMind DB format, version 2.0 (https://maxmind.github.io/MaxMind-DB/). The tree has ``node_count``
+nodes of two records. A record below ``node_count`` is the number of a node, a record equal to it means "no data", and a
+larger one points to data. The iterator of the package maxminddb is not used, because it leaves out the aliases of the
+IPv4 tree (2002::/16 and others) that a lookup follows, and takes ten times as long.
 """
 
 import hashlib
@@ -26,7 +26,15 @@ _CODE = re.compile(r"[A-Z0-9]{2}")
 
 @dataclass(frozen=True)
 class _Leaves:
-    """Where the walk ended: first address (left-aligned halves), prefix length and record value; sorted by address."""
+    """The leaves at which the walk ended, sorted by address.
+
+    ==========  ========================================================================
+    ``hi``      upper half of the first address; an IPv4 address fills the upper 32 bits
+    ``lo``      lower half of the first address
+    ``depth``   prefix length
+    ``record``  value of the record
+    ==========  ========================================================================
+    """
 
     hi: U64
     lo: U64
@@ -35,11 +43,11 @@ class _Leaves:
 
 
 def compile_mmdb(database: Path) -> CountryRanges:
-    """Countries of an MMDB file as ranges. Takes ``country_code``, else ``country.iso_code``, else (as
-    ``continent:XX``) ``continent.code``.
+    """Compile the countries of an MMDB file.
 
-    An IPv4-only database answers "not in the database" for every IPv6 address that is not IPv4-mapped.
-    Raises ConfigError when the file is missing, is no MMDB, is damaged, or names no country at all.
+    The label of a record is its ``country_code``, else its ``country.iso_code``, else ``continent:XX`` with its
+    ``continent.code``. In a database of IPv4 alone, no IPv6 address is in the database unless it is IPv4-mapped.
+    Raises ConfigError where the file cannot be read, is no MMDB file, is damaged, or names no country.
     """
     try:
         content = database.read_bytes()
@@ -48,7 +56,7 @@ def compile_mmdb(database: Path) -> CountryRanges:
     try:
         with maxminddb.open_database(io.BytesIO(content), maxminddb.MODE_FD) as reader:
             ranges = _Compiler(reader, content).compile()
-    # The reader's decoder turns a damaged file into almost any exception.
+    # The package's decoder raises almost anything for a damaged file.
     except Exception as fault:
         found = str(fault)[:200] or type(fault).__name__
         raise ConfigError(f"GEO_DATABASE: {database} is not a usable MMDB file: {found}. {_NEXT_STEP}") from fault
@@ -58,6 +66,8 @@ def compile_mmdb(database: Path) -> CountryRanges:
 
 
 class _Compiler:
+    """Compiles the file with these bytes, which ``reader`` reads, too; collects the labels of all records."""
+
     def __init__(self, reader: maxminddb.Reader, content: bytes) -> None:
         self._reader = reader
         self._meta = reader.metadata()
@@ -92,7 +102,7 @@ class _Compiler:
         )
 
     def _find_ipv4_root(self) -> int:
-        """The record reached by 96 zero bits; a leaf reached earlier holds for all of IPv4."""
+        """The record behind 96 zero bits: the root of the IPv4 tree, or the leaf that ends the path earlier."""
         record = 0
         for _ in range(96):
             if record >= self._meta.node_count:
@@ -101,30 +111,37 @@ class _Compiler:
         return record
 
     def _compile_ipv6(self, alias: int | None, v4_start: U32, v4_code: U16) -> tuple[U64, U64, U16]:
+        """(upper halves, lower halves, codes) of the IPv6 ranges.
+
+        ``alias``: root of the IPv4 tree, whose ranges (``v4_start``, ``v4_code``) are repeated wherever it appears.
+        """
         tree = self._walk(0, 128, alias)
         aliased = np.zeros(len(tree.record), np.bool_) if alias is None else tree.record == alias
         plain = _Leaves(tree.hi[~aliased], tree.lo[~aliased], tree.depth[~aliased], tree.record[~aliased])
-        parts = [(plain.hi, plain.lo, self._codes(plain, four=False))]
-        for place in np.flatnonzero(aliased):
-            if tree.depth[place] > 96:
+        ranges = [(plain.hi, plain.lo, self._codes(plain, four=False))]
+        for leaf in np.flatnonzero(aliased):
+            if tree.depth[leaf] > 96:
                 raise ValueError("its IPv4 tree appears below 96 bits")
-            hi, lo = _shift_ipv4(v4_start.astype(np.uint64), 96 - int(tree.depth[place]))
-            parts.append((hi | tree.hi[place], lo | tree.lo[place], v4_code))
-        hi, lo, code = (np.concatenate(column) for column in zip(*parts, strict=True))
+            hi, lo = _shift_ipv4(v4_start.astype(np.uint64), 96 - int(tree.depth[leaf]))
+            ranges.append((hi | tree.hi[leaf], lo | tree.lo[leaf], v4_code))
+        hi, lo, code = (np.concatenate(column) for column in zip(*ranges, strict=True))
         order = np.lexsort((lo, hi))
         hi, lo, code = hi[order], lo[order], code[order]
         keep = first_of_runs(code)
         return hi[keep], lo[keep], code[keep]
 
     def _walk(self, root: int, bits: int, alias: int | None) -> _Leaves:
-        """Every leaf under ``root``, level by level. A record equal to ``alias`` (the IPv4 tree) counts as a leaf."""
+        """Find every leaf under node ``root``, level by level, in a tree of at most ``bits`` levels.
+
+        A record equal to ``alias``, the root of the IPv4 tree, counts as a leaf. Raises ValueError for a damaged tree.
+        """
         nodes = np.array([root], np.uint32)
         hi, lo = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
         found: list[_Leaves] = []
         visited = 0
         for level in range(bits):
             visited += len(nodes)
-            # A tree visits each node once; a damaged file with loops would otherwise fill the memory.
+            # A node of a tree is visited once. A damaged file can have loops, which would fill the memory.
             if visited > 4 * self._meta.node_count + 256:
                 raise ValueError("its search tree has loops")
             bit = np.uint64(1 << (63 - level % 64))
@@ -145,22 +162,24 @@ class _Compiler:
         return _sort_leaves(found)
 
     def _codes(self, leaves: _Leaves, four: bool) -> U16:
-        """The label code of each leaf; asks the reader once per distinct data record, for an address that leads to
-        it.
+        """The code of each leaf's label. Each distinct record is read once, by the address of one of its leaves.
+
+        ``four``: whether the leaves are of the IPv4 tree. New labels are added to those of the compiler.
         """
         records, first, inverse = np.unique(leaves.record, return_index=True, return_inverse=True)
         codes = np.zeros(len(records), np.uint16)
-        for place, (record, leaf) in enumerate(zip(records.tolist(), first.tolist(), strict=True)):
+        for index, (record, leaf) in enumerate(zip(records.tolist(), first.tolist(), strict=True)):
             if record not in self._code_of_record:
                 hi, lo = int(leaves.hi[leaf]), int(leaves.lo[leaf])
                 address = IPv4Address(hi >> 32) if four else IPv6Address(hi << 64 | lo)
                 label = _label_of(self._reader.get(address))
                 self._code_of_record[record] = self._labels.setdefault(label, len(self._labels))
-            codes[place] = self._code_of_record[record]
+            codes[index] = self._code_of_record[record]
         return codes[inverse]
 
 
 def _decode_nodes(content: bytes, node_count: int, record_size: int) -> tuple[U32, U32]:
+    """(left records, right records) of all nodes. Raises ValueError where they do not fit the file."""
     width = record_size // 4
     if record_size not in (24, 28, 32) or node_count < 1 or node_count * width > len(content):
         raise ValueError(f"{node_count} nodes of {record_size}-bit records do not fit the file")
@@ -176,27 +195,29 @@ def _decode_nodes(content: bytes, node_count: int, record_size: int) -> tuple[U3
 
 
 def _join_bytes(columns: U32) -> U32:
+    """The big-endian numbers whose bytes are in the columns."""
     value = np.zeros(len(columns), np.uint32)
-    for place in range(columns.shape[1]):
-        value = value << np.uint32(8) | columns[:, place]
+    for column in range(columns.shape[1]):
+        value = value << np.uint32(8) | columns[:, column]
     return value
 
 
 def _whole_space(record: int) -> _Leaves:
+    """One leaf for all addresses."""
     zero = np.zeros(1, np.uint64)
     return _Leaves(zero, zero, np.zeros(1, np.uint16), np.array([record], np.uint32))
 
 
 def _sort_leaves(found: list[_Leaves]) -> _Leaves:
-    hi, lo = (np.concatenate([getattr(part, half) for part in found]) for half in ("hi", "lo"))
+    hi, lo = (np.concatenate([getattr(leaves, half) for leaves in found]) for half in ("hi", "lo"))
     order = np.lexsort((lo, hi))
-    depth = np.concatenate([part.depth for part in found])
-    record = np.concatenate([part.record for part in found])
+    depth = np.concatenate([leaves.depth for leaves in found])
+    record = np.concatenate([leaves.record for leaves in found])
     return _Leaves(hi[order], lo[order], depth[order], record[order])
 
 
 def _shift_ipv4(address: U64, shift: int) -> tuple[U64, U64]:
-    """IPv4 addresses moved ``shift`` (0 to 96) bits up in 128 bits, as high and low halves."""
+    """(upper halves, lower halves) of IPv4 addresses that are moved up by ``shift`` bits, 0 to 96."""
     if shift >= 64:
         return address << np.uint64(shift - 64), np.zeros_like(address)
     high = address >> np.uint64(64 - shift) if shift else np.zeros_like(address)
@@ -204,6 +225,7 @@ def _shift_ipv4(address: U64, shift: int) -> tuple[U64, U64]:
 
 
 def _label_of(record: object) -> str:
+    """The label of a decoded record, as ``compile_mmdb`` says; ``""`` if it names neither country nor continent."""
     if not isinstance(record, dict):
         return ""
     country, continent = record.get("country"), record.get("continent")

@@ -1,4 +1,4 @@
-"""Countries by address range: what a geo database says, as sorted arrays, and the file that holds them."""
+"""Countries by address range, as sorted arrays, and the file in which they are stored."""
 
 import hashlib
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ import numpy.typing as npt
 from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.geo.archive import Unreadable, read_archive, read_notes, readable, write_archive
 
-# Raise it whenever the compiler or this file format changes: older cache files are then ignored.
 FORMAT_VERSION = 1
-_COLUMNS = ("v4_start", "v4_code", "v6_hi", "v6_lo", "v6_code")
+"""Raise it whenever the compiler or the file format changes, so that older cache files are ignored."""
 
+_COLUMNS = ("v4_start", "v4_code", "v6_hi", "v6_lo", "v6_code")
 
 U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
@@ -25,12 +25,20 @@ U64 = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class CountryRanges:
-    """The whole of both address spaces, tiled by ranges that each start where the one before ends.
+    """Ranges that tile both address spaces: each begins at its first address and ends before the next one's.
 
-    ``v4_start`` (uint32) and ``v6_hi``/``v6_lo`` (uint64 halves) are the first addresses, ascending and distinct, the
-    first one zero. ``v4_code`` and ``v6_code`` (uint16) are positions in ``labels``; ``labels[0]`` is ``""``, "not in
-    the database". A label is an ISO 3166-1 alpha-2 code, or ``continent:XX`` where the database names a continent
-    without a country.
+    =================  =====================================================================================
+    ``v4_start``       first address of each IPv4 range, ascending from 0
+    ``v4_code``        label of each IPv4 range, as a position in ``labels``
+    ``v6_hi``          upper half of the first address of each IPv6 range; the addresses ascend from 0
+    ``v6_lo``          lower half of the first address of each IPv6 range
+    ``v6_code``        label of each IPv6 range, as a position in ``labels``
+    ``labels``         the first is ``""``, "not in the database"; others are an ISO 3166-1 alpha-2 code, or
+                       ``continent:XX`` where the database names a continent and no country
+    ``build``          type and date of the database
+    ``attribution``    the text that the database's licence wants shown with results, or ``""``
+    ``database_hash``  sha256 of the database's bytes, in hexadecimal digits
+    =================  =====================================================================================
     """
 
     v4_start: U32
@@ -45,16 +53,16 @@ class CountryRanges:
 
 
 def first_of_runs(codes: U16) -> npt.NDArray[np.bool_]:
-    """True where a range's code differs from the one before it, so that equal neighbours can be merged."""
+    """Whether each range's code differs from that of the range before, so that the range is not merged with it."""
     first = np.ones(len(codes), dtype=np.bool_)
     first[1:] = codes[1:] != codes[:-1]
     return first
 
 
 def save_ranges(ranges: CountryRanges, target: Path) -> None:
-    """Write ``ranges`` as one compressed ``.npz``, complete or not at all. The same ranges give the same bytes.
+    """Write ``ranges`` to the compressed ``.npz`` file ``target``, complete or not at all.
 
-    Raises EnvironmentFault when the folder cannot be written.
+    Equal ranges give equal bytes. Raises EnvironmentFault where the folder cannot be written.
     """
     notes = {
         "format": FORMAT_VERSION,
@@ -62,7 +70,7 @@ def save_ranges(ranges: CountryRanges, target: Path) -> None:
         "build": ranges.build,
         "attribution": ranges.attribution,
         "database_hash": ranges.database_hash,
-        "content_hash": _content_hash(ranges),
+        "content_hash": _hash_ranges(ranges),
     }
     arrays = {name: getattr(ranges, name) for name in _COLUMNS}
     try:
@@ -75,13 +83,13 @@ def save_ranges(ranges: CountryRanges, target: Path) -> None:
 
 
 def read_hash(source: Path) -> str:
-    """``database_hash`` of what ``save_ranges`` wrote. Raises ConfigError as ``load_ranges``."""
+    """Read the ``database_hash`` in a file of ``save_ranges``, without the ranges. Raises as ``load_ranges``."""
     with _readable(source):
         return str(_checked(read_notes(source))["database_hash"])
 
 
 def load_ranges(source: Path) -> CountryRanges:
-    """Read what ``save_ranges`` wrote. Raises ConfigError when the file is missing, damaged or of another format."""
+    """Read a file of ``save_ranges``. Raises ConfigError where it is missing, damaged or of another format."""
     with _readable(source):
         notes, arrays = read_archive(source)
         _checked(notes)
@@ -92,12 +100,13 @@ def load_ranges(source: Path) -> CountryRanges:
             attribution=notes["attribution"],
             database_hash=notes["database_hash"],
         )
-        if _content_hash(ranges) != notes["content_hash"]:
+        if _hash_ranges(ranges) != notes["content_hash"]:
             raise ValueError("its content does not match its checksum")
         return ranges
 
 
 def _checked(notes: dict[str, Any]) -> dict[str, Any]:
+    """``notes``, if they are of this format; else raises ValueError."""
     if notes["format"] != FORMAT_VERSION:
         raise ValueError(f"format {notes['format']}, expected {FORMAT_VERSION}")
     return notes
@@ -115,9 +124,9 @@ def _readable(source: Path) -> Iterator[None]:
         ) from fault
 
 
-def _content_hash(ranges: CountryRanges) -> str:
+def _hash_ranges(ranges: CountryRanges) -> str:
     digest = hashlib.sha256(repr((ranges.labels, ranges.build, ranges.attribution, ranges.database_hash)).encode())
-    for part in (getattr(ranges, name) for name in _COLUMNS):
-        digest.update(f"{part.dtype.str}{part.shape}".encode())
-        digest.update(np.ascontiguousarray(part).data)
+    for column in (getattr(ranges, name) for name in _COLUMNS):
+        digest.update(f"{column.dtype.str}{column.shape}".encode())
+        digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()

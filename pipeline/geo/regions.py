@@ -1,4 +1,4 @@
-"""Country → region tables: the shipped one (continents, by GeoNames) and the user's (``GEO_REGIONS``)."""
+"""Reads tables of country → region: the shipped one (continents, by GeoNames) and the user's (GEO_REGIONS)."""
 
 import csv
 import re
@@ -8,15 +8,16 @@ from pipeline.errors import ConfigError
 
 CONTINENTS_CSV = Path(__file__).parent / "data" / "country-regions.csv"
 
-
 RESERVED = ("INVALID", "PRIVATE", "UNKNOWN")
-
+"""Names of the region codes 0, 1 and 2: of texts that are no address, of private addresses, of all others that the
+database or the table of regions leaves out."""
 
 MAX_NAME_LENGTH = 64
-_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"  # readers of hive data sets take it for a null
+"""Characters of the longest name of a region."""
 
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+"""The folder name that readers of hive data sets take for a null."""
 
-# For records of a database that name a continent and no country.
 CONTINENT_OF_CODE = {
     "AF": "Africa",
     "AN": "Antarctica",
@@ -26,20 +27,21 @@ CONTINENT_OF_CODE = {
     "OC": "Oceania",
     "SA": "South America",
 }
-
+"""Code of a continent → region, for records of a database that name a continent and no country."""
 
 _COUNTRY = re.compile(r"[A-Z0-9]{2}")
-
 
 _HEADER = ["country", "region"]
 
 
 def read_regions(source: Path) -> dict[str, str]:
-    """ISO 3166-1 alpha-2 code → region, from a UTF-8 CSV with the header ``country,region``; lines that begin with
-    ``#`` are comments.
+    """Read a table of regions: ISO 3166-1 alpha-2 code → region.
 
-    Region names are 1 to 64 printable characters without white space at either end, none of INVALID, PRIVATE,
-    UNKNOWN, and no two that differ only in case (they become folder names). Raises ConfigError that names the line.
+    ``source`` is a UTF-8 CSV with the header ``country,region``. Blank lines and lines that begin with ``#`` are left
+    out. A name of a region has 1 to ``MAX_NAME_LENGTH`` printable characters, at least one letter, and no white space
+    at either end. The names become folders, so none may be reserved and no two may differ only in case.
+
+    Raises ConfigError, which names the line, for the first row that breaks a rule, and where the file cannot be read.
     """
     try:
         lines = source.read_text(encoding="utf-8-sig").splitlines()
@@ -71,6 +73,10 @@ def read_regions(source: Path) -> dict[str, str]:
 
 
 def _find_problem(row: list[str], regions: dict[str, str], spelling: dict[str, str]) -> tuple[str, str] | None:
+    """(what was found, what was expected) if ``row`` breaks a rule.
+
+    ``regions`` and ``spelling`` are of the rows before: country → region, name of a region in one case → name.
+    """
     if len(row) != len(_HEADER):
         return f"{len(row)} fields", "two: country,region"
     country, region = row

@@ -1,8 +1,9 @@
-"""Which addresses are not globally reachable: the IANA special-purpose registries, and multicast.
+"""Finds the addresses that are not globally reachable, by the IANA special-purpose registries, and multicast.
 
-An address is PRIVATE when an entry that covers it says Globally Reachable "False" and no more specific entry says
-"True". "N/A" and blank allow nothing and forbid nothing: 2002::/16 (N/A, in no other entry) is looked up, 2001::/32
-(N/A, inside 2001::/23) is PRIVATE.
+Registries: https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry (RFC 6890). The
+most specific entry that covers an address and says "True" or "False" in the column Globally Reachable decides; the
+address is PRIVATE if that entry says "False". Entries with "N/A" decide nothing: 2002::/16 (N/A, in no other entry) is
+looked up in the database, 2001::/32 (N/A, inside 2001::/23) is PRIVATE.
 """
 
 import csv
@@ -12,19 +13,19 @@ from pathlib import Path
 
 SPECIAL_PURPOSE_CSV = Path(__file__).parent / "data" / "iana-special-purpose.csv"
 
-
 Interval = tuple[int, int]
+"""First and last address, as numbers."""
 
 
 def read_special_purpose(source: Path = SPECIAL_PURPOSE_CSV) -> list[tuple[IPv4Network | IPv6Network, str]]:
-    """Entries of the shipped table: (block, Globally Reachable as ``"True"``, ``"False"`` or ``"N/A"``)."""
+    """Read the shipped table: (block, Globally Reachable: ``"True"``, ``"False"`` or ``"N/A"``) of each entry."""
     with source.open(encoding="utf-8", newline="") as stream:
         rows = csv.DictReader(line for line in stream if not line.startswith("#"))
         return [(ip_network(row["block"]), row["globally_reachable"]) for row in rows]
 
 
 def private_intervals(version: int, source: Path = SPECIAL_PURPOSE_CSV) -> list[Interval]:
-    """First and last address of every stretch that is PRIVATE, for IP ``version`` 4 or 6; ascending, not touching."""
+    """The intervals of PRIVATE addresses of IP ``version`` 4 or 6, ascending, with other addresses between them."""
     entries = [
         (block, reach) for block, reach in read_special_purpose(source) if block.version == version and reach != "N/A"
     ]

@@ -1,4 +1,4 @@
-"""The geo table of a run: database, level and regions put together, and its recipe for other processes."""
+"""Makes the geo table of a run from database, level and regions, and the source from which other processes load it."""
 
 import hashlib
 import json
@@ -21,12 +21,29 @@ from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, RESERVED, re
 from pipeline.geo.special import SPECIAL_PURPOSE_CSV, private_intervals
 
 PREPARED_VERSION = 1
-"""Raise it whenever tables are prepared otherwise, or stored otherwise: older cache files are then ignored."""
+"""Raise it whenever tables are prepared or stored in another way, so that older cache files are ignored."""
+
+GeoLevel = Literal["region", "country"]
+
+INVALID, PRIVATE, UNKNOWN = (np.uint16(code) for code in range(len(RESERVED)))
+"""Codes of the reserved regions."""
+
+SHIPPED_TABLE = Path(__file__).parent / "data" / "dbip-country-lite-2026-06.npz"
+"""The compiled DB-IP table that is part of the program."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """``names``: code → label; ``build`` and ``attribution`` of the database; the two searches."""
+    """A table that is ready to be searched.
+
+    ===============  ========================================================================
+    ``names``        names of the regions or countries, by code
+    ``build``        type and date of the database
+    ``attribution``  the text that the database's licence wants shown with results, or ``""``
+    ``v4``           search for IPv4 addresses
+    ``v6``           search for IPv6 addresses
+    ===============  ========================================================================
+    """
 
     names: tuple[str, ...]
     build: str
@@ -36,13 +53,13 @@ class Prepared:
 
 
 def save_prepared(table: Prepared, digest: str, target: Path) -> None:
-    """Write the table, not compressed. ``digest``: hash of all that decided it. Raises OSError."""
+    """Write the table to ``target``, without compression. ``digest``: as ``table_digest``. Raises OSError."""
     notes = {"digest": digest, "names": table.names, "build": table.build, "attribution": table.attribution}
     write_archive(target, notes, {**vars(table.v4), **vars(table.v6)}, compressed=False)
 
 
 def load_prepared(source: Path, digest: str) -> Prepared | None:
-    """The table of this digest; None where there is no such file, or it is damaged (the archive has checksums)."""
+    """Read the table with this ``digest``; None where the file is missing, damaged or of another digest."""
     try:
         with readable():
             notes, arrays = read_archive(source)
@@ -55,25 +72,22 @@ def load_prepared(source: Path, digest: str) -> Prepared | None:
 
 
 def _own(arrays: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The arrays that are fields of ``kind``."""
     return {field.name: arrays[field.name] for field in fields(kind)}
-
-
-GeoLevel = Literal["region", "country"]
-
-
-INVALID, PRIVATE, UNKNOWN = (np.uint16(code) for code in range(len(RESERVED)))
-
-
-SHIPPED_TABLE = Path(__file__).parent / "data" / "dbip-country-lite-2026-06.npz"
 
 
 @dataclass(frozen=True)
 class GeoSource:
-    """All that another process needs to load the same table: plain values, cheap to pickle.
+    """The values from which another process loads the same table; they are cheap to pickle.
 
-    ``compiled`` is the path of a compiled table, ``regions`` the (country, region) pairs or empty at level
-    ``"country"``, ``continents`` whether records with a continent and no country count; ``digest`` is what the loaded
-    table must have; ``prepared`` is where the table lies ready to be searched (``prepared.py``), or ``""``.
+    ==============  ================================================================================
+    ``compiled``    path of a file of ``save_ranges``
+    ``level``       whether codes stand for regions or countries
+    ``regions``     (country, region) pairs; empty at level ``"country"``
+    ``continents``  whether a record with a continent and no country has the continent as its region
+    ``digest``      the ``table_digest`` that the loaded table must have
+    ``prepared``    path of a file of ``save_prepared``, or ``""``
+    ==============  ================================================================================
     """
 
     compiled: str
@@ -84,7 +98,7 @@ class GeoSource:
     prepared: str = ""
 
     def load(self) -> "GeoTable":
-        """Load the table. Raises EnvironmentFault when the compiled file is gone or is not the one that was meant."""
+        """Load the table. Raises EnvironmentFault where the compiled file is missing, damaged or of another digest."""
         ready = load_prepared(Path(self.prepared), self.digest) if self.prepared else None
         if ready:
             return GeoTable(ready, self)
@@ -102,12 +116,15 @@ class GeoSource:
 
 
 class GeoTable:
-    """IP address → region code.
+    """IP address → region code. A pickled table is its source; unpickling loads the table.
 
-    ``names``: code → label; codes 0, 1, 2 are INVALID, PRIVATE, UNKNOWN, then all regions (or countries) in order of
-    their text. ``build``: name and date of the database; ``attribution``: what its licence asks to show with results,
-    ``""`` if nothing. ``digest``: hex hash of everything that decides a lookup. ``source``: the recipe; a pickled
-    table is its source and loads itself anew.
+    ===============  ==============================================================================================
+    ``source``       the values from which the table is loaded
+    ``digest``       hash of everything that decides a lookup (``table_digest``)
+    ``build``        type and date of the database
+    ``attribution``  the text that the database's licence wants shown with results, or ``""``
+    ``names``        names by code: INVALID, PRIVATE, UNKNOWN, then all regions or countries in order of their text
+    ===============  ==============================================================================================
     """
 
     def __init__(self, prepared: Prepared, source: GeoSource) -> None:
@@ -122,9 +139,10 @@ class GeoTable:
         return GeoSource.load, (self.source,)
 
     def lookup(self, ips: pl.Series) -> U16:
-        """Codes (uint16, positions in ``names``) of a String column, row by row; INVALID for null and non-addresses.
+        """Find the code (uint16, a position in ``names``) of each row of a String column.
 
-        Never raises for a value. IPv4-mapped IPv6 counts as its IPv4 address; values are not trimmed.
+        INVALID for null and for a text that is no address; no value raises. An IPv4-mapped IPv6 address has the code of
+        the IPv4 address. White space is not removed.
         """
         addresses = parse_addresses(ips)
         codes = np.full(len(ips), INVALID, np.uint16)
@@ -135,16 +153,16 @@ class GeoTable:
 
     @cached_property
     def arrays(self) -> dict[str, npt.NDArray[np.generic] | int]:
-        """What the compiled kernel needs to decide as ``lookup`` does, by its names."""
+        """The fields of ``Geo`` in api.h, by which the library decides as ``lookup`` does."""
         return {**vars(self._v4), **vars(self._v6), "halves": len(self._v6.half), "invalid": int(INVALID)}
 
 
 def prepare(ranges: CountryRanges, source: GeoSource) -> Prepared:
-    """Put names and special addresses in: what ``ranges`` mean to a run."""
+    """Give the ranges the codes of the source's regions or countries, and PRIVATE to special-purpose addresses."""
     label_of = label_codes(ranges.labels, source)
     names = (*RESERVED, *sorted(set(label_of.values())))
-    position = {name: code for code, name in enumerate(names)}
-    codes = np.array([position[label_of.get(label, "UNKNOWN")] for label in ranges.labels], np.uint16)
+    code_of = {name: code for code, name in enumerate(names)}
+    codes = np.array([code_of[label_of.get(label, "UNKNOWN")] for label in ranges.labels], np.uint16)
     private = int(PRIVATE)
     v4 = IPv4Lookup.build(ranges.v4_start, codes[ranges.v4_code], private_intervals(4), private)
     v6 = IPv6Lookup.build(ranges.v6_hi, ranges.v6_lo, codes[ranges.v6_code], private_intervals(6), private)
@@ -152,13 +170,18 @@ def prepare(ranges: CountryRanges, source: GeoSource) -> Prepared:
 
 
 def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | None, cache_dir: Path) -> GeoTable:
-    """The table of a run.
+    """Load the table of a run.
 
-    ``database``: an MMDB file, compiled once into ``cache_dir`` by the hash of its bytes; None is the shipped DB-IP
-    table. ``level``: labels are regions or ISO country codes. ``regions_csv``: the user's ``country,region`` table;
-    None is the shipped table of continents; countries that it leaves out are UNKNOWN. At level "country" it is
-    checked and has no effect.
-    Raises ConfigError for a file that cannot serve, EnvironmentFault when the cache cannot be written.
+    ===============  ==================================================================================================
+    ``database``     an MMDB file, which is compiled once into ``cache_dir``, under the hash of its bytes; None: the
+                     shipped DB-IP table
+    ``level``        whether codes stand for regions or ISO country codes
+    ``regions_csv``  the user's table of regions, as for ``read_regions``; None: the shipped continents; a country that
+                     the table leaves out is UNKNOWN; at level ``"country"`` the table is checked and has no effect
+    ``cache_dir``    folder of compiled and prepared tables
+    ===============  ==================================================================================================
+
+    Raises ConfigError for a file that cannot be used, EnvironmentFault where a compiled table cannot be written.
     """
     regions = read_regions(regions_csv or CONTINENTS_CSV)
     compiled = SHIPPED_TABLE if database is None else _compile_cached(database, cache_dir)
@@ -171,12 +194,13 @@ def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | N
     ready = load_prepared(target, digest)
     if not ready:
         ready = prepare(load_ranges(compiled), source)
-        with suppress(OSError):  # without it, every process prepares the table for itself
+        with suppress(OSError):  # without the file, every process prepares the table for itself
             save_prepared(ready, digest, target)
     return GeoTable(ready, source)
 
 
 def _compile_cached(database: Path, cache_dir: Path) -> Path:
+    """The compiled table of ``database`` in the cache; compiles it where it is missing or damaged."""
     try:
         with database.open("rb") as stream:
             database_hash = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -189,16 +213,15 @@ def _compile_cached(database: Path, cache_dir: Path) -> Path:
         if load_ranges(compiled).database_hash == database_hash:
             return compiled
     except ConfigError:
-        # Missing or damaged: either way it is made anew.
-        pass
-    from pipeline.geo.mmdb import compile_mmdb  # with maxminddb, which no process needs for a table that is there
+        pass  # missing or damaged
+    from pipeline.geo.mmdb import compile_mmdb  # imports maxminddb, which is not needed for a compiled table
 
     save_ranges(compile_mmdb(database), compiled)
     return compiled
 
 
 def label_codes(labels: tuple[str, ...], source: GeoSource) -> dict[str, str]:
-    """Label of the database → label of the result, without those that become UNKNOWN."""
+    """Label of the database → name of the region or country, without the labels that become UNKNOWN."""
     if source.level == "country":
         return {label: label for label in labels if label and not label.startswith("continent:")}
     label_of = dict(source.regions)
@@ -208,7 +231,7 @@ def label_codes(labels: tuple[str, ...], source: GeoSource) -> dict[str, str]:
 
 
 def table_digest(database_hash: str, level: str, regions: tuple[tuple[str, str], ...], continents: bool) -> str:
-    """Hex hash of everything that decides a lookup."""
+    """sha256 of everything that decides a lookup, in hexadecimal digits."""
     special = hashlib.sha256(SPECIAL_PURPOSE_CSV.read_bytes()).hexdigest()
     parts = [FORMAT_VERSION, database_hash, level, regions, continents, special]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

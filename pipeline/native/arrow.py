@@ -1,7 +1,7 @@
-"""Arrow data from NumPy arrays and Python values, by ways that import neither pandas nor pyarrow's functions.
+"""Converts between Arrow data, NumPy arrays and frames, without importing pandas or pyarrow.compute.
 
-``pyarrow.array`` and its kin look for pandas and import it where it happens to be installed: a quarter of a second and
-60 MB for each process, for nothing. ``take``, ``cast`` and Polars' way of single columns import pyarrow.compute, 25 ms.
+``pyarrow.array`` and similar functions import pandas where it is installed, which costs each process a quarter of a
+second and 60 MB. ``take``, ``cast`` and Polars' conversion of single columns import pyarrow.compute, which takes 25 ms.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,60 +14,68 @@ from numpy.typing import NDArray
 
 
 def to_arrow(values: NDArray[np.generic], missing: NDArray[np.bool_] | None = None) -> pa.Array:
-    """The numbers as an Arrow array, without copying them where they are contiguous; null where ``missing``."""
+    """Convert numbers to an Arrow array with nulls where ``missing``; contiguous numbers are not copied."""
     values = np.ascontiguousarray(values)
     valid = None if missing is None else pa.py_buffer(np.packbits(~missing, bitorder="little"))
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [valid, pa.py_buffer(values)])
 
 
 def to_numpy(values: pa.Array) -> NDArray[Any]:
-    """Numbers without nulls as an array, without copying them."""
+    """Convert numbers without nulls to a NumPy array, without copying them."""
     buffer = values.buffers()[1]
-    dtype = values.type.to_pandas_dtype()  # a NumPy type, whatever its name
+    dtype = values.type.to_pandas_dtype()  # a NumPy type, in spite of the method's name
     return np.frombuffer(buffer, dtype)[values.offset : values.offset + len(values)] if buffer else np.empty(0, dtype)
 
 
 def column(table: pa.Table, name: str) -> NDArray[Any]:
-    """A column of numbers, which is in one chunk, without copying it."""
+    """A column of numbers without nulls as a NumPy array, not copied; the column is in one chunk.
+
+    The result of a table without rows is int64.
+    """
     return to_numpy(table[name].chunk(0)) if len(table) else np.empty(0, np.int64)
 
 
 def text_bounds(values: pa.StringArray | pa.LargeStringArray) -> NDArray[np.int64]:
-    """Where the texts begin in their buffer, and where the last one ends."""
+    """The offsets of the texts in their buffer: text i has the bytes from entry i to entry i + 1."""
     dtype = np.int64 if isinstance(values, pa.LargeStringArray) else np.int32
     bounds = np.frombuffer(values.buffers()[1], dtype)[values.offset : values.offset + len(values) + 1]
     return bounds.astype(np.int64, copy=False)
 
 
 def texts_at(
-    bounds: NDArray[np.int64], texts: NDArray[np.uint8], places: NDArray[np.int64]
+    bounds: NDArray[np.int64], texts: NDArray[np.uint8], positions: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """(Bounds, bytes) of some of the texts that lie between ``bounds``, one after the other."""
-    starts = bounds[places]
-    lengths = bounds[places + 1] - starts
-    taken = np.append(0, np.cumsum(lengths))
-    return taken, texts[np.arange(taken[-1]) + np.repeat(starts - taken[:-1], lengths)]
+    """Take the texts at ``positions``, in their order: (new bounds, new bytes).
+
+    Text i has the bytes from ``bounds[i]`` to ``bounds[i + 1]`` of ``texts``; the new bounds begin with 0.
+    """
+    starts = bounds[positions]
+    lengths = bounds[positions + 1] - starts
+    new_bounds = np.append(0, np.cumsum(lengths))
+    return new_bounds, texts[np.arange(new_bounds[-1]) + np.repeat(starts - new_bounds[:-1], lengths)]
 
 
-def take_texts(bounds: NDArray[np.int64], texts: NDArray[np.uint8], places: NDArray[np.int64]) -> pa.LargeStringArray:
-    """The same as an Arrow array."""
-    taken, gathered = texts_at(bounds, texts, places)
-    return pa.LargeStringArray.from_buffers(len(places), pa.py_buffer(taken), pa.py_buffer(gathered))
+def take_texts(
+    bounds: NDArray[np.int64], texts: NDArray[np.uint8], positions: NDArray[np.int64]
+) -> pa.LargeStringArray:
+    """Take the texts at ``positions`` as an Arrow array; arguments as for ``texts_at``."""
+    new_bounds, new_texts = texts_at(bounds, texts, positions)
+    return pa.LargeStringArray.from_buffers(len(positions), pa.py_buffer(new_bounds), pa.py_buffer(new_texts))
 
 
 def to_frame(table: pa.Table) -> pl.DataFrame:
-    """The table as a frame, without copying what need not be copied."""
+    """Convert a table to a frame; data that both keep in the same layout is not copied."""
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
 
 
 def to_series(values: pa.Array) -> pl.Series:
-    """A column, without copying what need not be copied."""
+    """Convert an array to a series; data that both keep in the same layout is not copied."""
     return to_frame(pa.Table.from_arrays([values], [""])).to_series()
 
 
 def to_table(columns: Mapping[str, Sequence[object]], schema: pa.Schema) -> pa.Table:
-    """A table of ``schema`` from Python values by column."""
+    """Make a table of ``schema`` from Python values; ``columns``: name → values. Columns of no field are left out."""
     frame = pl.DataFrame({name: list(columns[name]) for name in schema.names}, schema=pl.Schema(schema))
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)

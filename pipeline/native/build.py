@@ -1,4 +1,4 @@
-"""Compiles the C files of this folder once for this machine, into the user's cache folder."""
+"""Compiles the C files of this folder into a library, once for each machine, in the user's cache folder."""
 
 import ctypes
 import hashlib
@@ -14,23 +14,25 @@ import pyarrow as pa
 
 SOURCES = tuple(sorted(Path(__file__).parent.glob("*.[ch]")))
 """The C files and the headers that they include."""
+
 _FLAGS = ("-shared", "-O3", "-fvisibility=hidden", "-std=c11", *(() if sys.platform == "win32" else ("-fPIC",)))
 
-
 _SECONDS = 120
+"""Time after which the compiler is stopped."""
 
 
 def compile_library(cache_dir: Path) -> tuple[Path | None, str]:
-    """(path of the library, "") or (None, why there is none: then Polars parses everything, with equal results).
+    """Find the library in ``cache_dir``, or compile it: (path, ""), or (None, why there is no library).
 
-    The library is named by a hash of all that decides it: C files, headers, compiler, PyArrow (which brings xxhash.h),
-    system, and the processor, whose own instructions it uses. A library that cannot be loaded is compiled again.
+    Without a library, Polars parses everything, with equal results. The library's name has a hash of everything that
+    decides its bytes: C files, headers, compiler, PyArrow (whose xxhash.h is included), system, processor and flags. A
+    library that cannot be loaded is compiled again.
     """
     try:
         compiler, arrow = version("ziglang"), version("pyarrow")
     except PackageNotFoundError:
         return None, "the package ziglang is not installed"
-    decides = [
+    deciding = [
         *(source.read_text("utf-8") for source in SOURCES),
         compiler,
         arrow,
@@ -39,7 +41,7 @@ def compile_library(cache_dir: Path) -> tuple[Path | None, str]:
         _processor(),
         *_FLAGS,
     ]
-    digest = hashlib.sha256("\n".join(decides).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join(deciding).encode()).hexdigest()
     library = cache_dir / f"library-{digest[:32]}.so"
     if library.exists() and _loads(library):
         return library, ""
@@ -58,7 +60,7 @@ def compile_library(cache_dir: Path) -> tuple[Path | None, str]:
 
 
 def _processor() -> str:
-    """The instructions that this machine has; a cache folder may be shared by machines that differ."""
+    """The instructions of this machine's processor, because machines with other ones may share the cache folder."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -75,6 +77,10 @@ def _loads(library: Path) -> bool:
 
 
 def _compile(work: Path, library: Path) -> None:
+    """Compile the sources in the folder ``work``, and move the result to ``library`` when it is complete.
+
+    Raises OSError, subprocess.TimeoutExpired or subprocess.CalledProcessError.
+    """
     made = work / library.name
     command = [
         sys.executable,

@@ -1,4 +1,4 @@
-"""Which rows repeat another: candidates compared with each other in a hash table of their ids."""
+"""Finds rows by their keys, and compares the rows that have the same id, by the compiled library."""
 
 import ctypes
 from collections.abc import Sequence
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from pipeline.native.library import load
 
-_COPY, _DISPUTED = 1, 2
+_COPY, _AMBIGUOUS = 1, 2
+"""Verdicts of judge_copies in copies.c."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows in columns: id_hi, id_lo (64 bits, any sign), user_id, region (uint16) and micro_minutes (int64)."""
+    """Rows to compare, as contiguous columns; ids are 64 bits, signed or not."""
 
     id_hi: NDArray[Any]
     id_lo: NDArray[Any]
@@ -28,8 +29,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Copies:
-    """Positions among the candidates: of ``copies``, whose content an earlier row with their id has, and of
-    ``ambiguous`` ones, whose id has several contents. The others stand for themselves and their copies."""
+    """The verdict about candidates, by their positions among the candidates, ascending.
+
+    =============  ====================================================================
+    ``copies``     later candidates of an id whose candidates all have the same content
+    ``ambiguous``  all candidates of an id whose candidates have several contents
+    =============  ====================================================================
+
+    Every other candidate stands for its id.
+    """
 
     copies: NDArray[np.int64]
     ambiguous: NDArray[np.int64]
@@ -48,10 +56,14 @@ def find_keys(
     leading: int = 0,
     spare_bits: int = 5,
 ) -> list[NDArray[np.int64]]:
-    """Of each of ``parts`` the places of the keys that, as far as ``mask`` goes, are one of ``wanted`` (sorted).
+    """Find the keys that, masked with ``mask``, are wanted: their positions, ascending, for each of ``parts``.
 
-    Parts are contiguous. All keys have the same ``leading`` bits, and those that follow are uniform. Of
-    2^``spare_bits`` other keys one at most is looked at twice.
+    ==============  ===================================================================================
+    ``parts``       arrays of keys, each contiguous
+    ``wanted``      masked keys, sorted
+    ``leading``     number of first bits that all keys have in common; the bits behind them are uniform
+    ``spare_bits``  false positives of the bitmap: at most 1 in 2^spare_bits keys is compared in vain
+    ==============  ===================================================================================
     """
     if not len(wanted):
         return [np.empty(0, np.int64) for _ in parts]
@@ -59,29 +71,32 @@ def find_keys(
     bits = bin_bits + spare_bits
     bitmap, starts = np.zeros(1 << (bits - 3), np.uint8), np.zeros((1 << bin_bits) + 1, np.uint32)
     tables = (leading, bits, bitmap.ctypes.data, bin_bits, starts.ctypes.data)
-    kernel, address = load(library), wanted.ctypes.data
-    kernel.mark_keys(address, len(wanted), *tables)
-    places = np.empty(max(map(len, parts), default=0) + 1, np.int64)
-    # Parts may be thousands of small ones: what they share is looked up once.
-    find, into = kernel.find_keys, places.ctypes.data
+    compiled, address = load(library), wanted.ctypes.data
+    compiled.mark_keys(address, len(wanted), *tables)
+    positions = np.empty(max(map(len, parts), default=0) + 1, np.int64)
+    # There may be thousands of small parts, so the attributes that they share are looked up once.
+    find, into = compiled.find_keys, positions.ctypes.data
     found = []
     for keys in parts:
-        assert keys.flags.c_contiguous, "their bytes are read one key after the other"
+        assert keys.flags.c_contiguous, "the library reads the bytes of one key after the other"
         count = find(keys.ctypes.data, len(keys), address, mask, *tables, into)
-        found.append(places[:count].copy())
+        found.append(positions[:count].copy())
     return found
 
 
 def judge_copies(library: Path, parts: Sequence[Part], rows: NDArray[np.int64]) -> Copies:
-    """Compare the rows at the places ``rows``, ascending and counted through all ``parts``, each with all others."""
+    """Compare candidates that have the same id with each other.
+
+    ``rows``: positions of the candidates, ascending and counted through all ``parts``. Raises MemoryError.
+    """
     bounds = np.cumsum([0, *(len(part.region) for part in parts)])
     number = np.searchsorted(bounds, rows, side="right") - 1
-    places = np.stack([number, rows - bounds[number]], axis=1).astype(np.int32)
+    positions = np.stack([number, rows - bounds[number]], axis=1).astype(np.int32)
     verdict = np.zeros(len(rows), np.uint8)
     columns = (_Part * len(parts))(*map(_addresses, parts))
-    if not load(library).judge_copies(columns, places.ctypes.data, len(rows), verdict.ctypes.data):
+    if not load(library).judge_copies(columns, positions.ctypes.data, len(rows), verdict.ctypes.data):
         raise MemoryError
-    return Copies(np.flatnonzero(verdict == _COPY), np.flatnonzero(verdict == _DISPUTED))
+    return Copies(np.flatnonzero(verdict == _COPY), np.flatnonzero(verdict == _AMBIGUOUS))
 
 
 def _addresses(part: Part) -> _Part:

@@ -1,4 +1,4 @@
-"""The library of the C files as Python sees it: loaded once per process, its functions typed."""
+"""Loads the compiled library, once in a process, and declares its functions."""
 
 import ctypes
 import os
@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 
 _P, _I = ctypes.c_void_p, ctypes.c_int64
-
 
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "certify": (ctypes.c_int, (ctypes.c_char_p, _I, ctypes.c_uint8, _I, _P, _I, _I)),
@@ -26,13 +25,13 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "totals_text_bytes": (_I, (_P,)),
     "read_totals": (None, (_P, _P, _P, _P, _P, _P, _P)),
 }
-"""(type of the result, types of the arguments) of each function that api.h declares. An array is passed as the address
-of its first element."""
+"""Function of api.h → (type of the result, types of the arguments). An array is passed as the address of its first
+element."""
 
 
 @lru_cache(maxsize=1)
 def load(path: Path) -> ctypes.CDLL:
-    """The compiled functions."""
+    """Load the library. Raises OSError where it is missing, or is no library of this machine."""
     library = ctypes.CDLL(str(path))
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)
@@ -41,5 +40,5 @@ def load(path: Path) -> ctypes.CDLL:
 
 
 def find_library(path: str | None) -> Path | None:
-    """The compiled library at ``path``; None where none is named, or it is not on this machine (an executor's)."""
+    """The library at ``path``; None where no path is given, or no file is there, such as on an executor of Spark."""
     return Path(path) if path and os.path.exists(path) else None

@@ -1,4 +1,4 @@
-"""TotalsTable per user and region, added up row by row in a hash table."""
+"""Adds up rows per user and region, in a hash table of the compiled library."""
 
 from pathlib import Path
 
@@ -11,18 +11,21 @@ from pipeline.native.library import load
 
 
 class TotalsTable:
-    """A table with room for so many totals, which grows; ``free`` must end it."""
+    """Totals per user and region. The memory of the table is not Python's: call ``free`` at the end.
+
+    ``expected``: number of totals for which room is made at first. Every method but ``free`` raises MemoryError.
+    """
 
     def __init__(self, library: Path, expected: int) -> None:
-        self._kernel = load(library)
-        self._table = self._kernel.new_totals(expected)
+        self._library = load(library)
+        self._table = self._library.new_totals(expected)
         if not self._table:
             raise MemoryError
         self._count = 0
 
     def free(self) -> None:
-        """Give its memory back; nothing else may be called afterwards."""
-        self._kernel.free_totals(self._table)
+        """Free the memory of the table. Call no other method afterwards."""
+        self._library.free_totals(self._table)
 
     def add(
         self,
@@ -32,12 +35,12 @@ class TotalsTable:
         skipped: NDArray[np.bool_],
         sign: int,
     ) -> None:
-        """Add (``sign`` 1) or subtract (-1) one event for each row that is not ``skipped``."""
+        """Add rows (``sign`` 1) or subtract them (-1), without those that are ``skipped``; a row is one event."""
         if not len(users):
             return
         _, bounds, texts = users.buffers()
         region, micro_minutes = np.ascontiguousarray(region), np.ascontiguousarray(micro_minutes)
-        self._count = self._kernel.add_rows(
+        self._count = self._library.add_rows(
             self._table,
             texts.address if texts else None,
             bounds.address + 8 * users.offset,
@@ -57,11 +60,11 @@ class TotalsTable:
         micro_minutes: NDArray[np.int64],
         events: NDArray[np.int64],
     ) -> None:
-        """Add totals of earlier rows."""
+        """Add totals of earlier rows: for each user and region, the sum of micro-minutes and the number of events."""
         if not len(users):
             return
         bounds, texts = text_bounds(users), users.buffers()[2]
-        self._count = self._kernel.add_totals(
+        self._count = self._library.add_totals(
             self._table,
             texts.address if texts else None,
             bounds.ctypes.data,
@@ -72,15 +75,18 @@ class TotalsTable:
             raise MemoryError
 
     def ordered(self) -> tuple[pa.Table, int, str | None]:
-        """The totals that have events, in order of region (user_id, region, micro_minutes, event_count); of how many
-        users; and a user whose sum passed int64, if any."""
-        texts = np.empty(self._kernel.totals_text_bytes(self._table), np.uint8)
+        """Read the totals that have events: (table in order of region, number of users, user_id or None).
+
+        The table has the columns user_id (large_string), region (uint16), micro_minutes and event_count (int64). The
+        user_id is of a user and region whose sum passed int64, if there is one.
+        """
+        texts = np.empty(self._library.totals_text_bytes(self._table), np.uint8)
         bounds = np.empty(self._count + 1, np.int64)
         region = np.empty(self._count, np.uint16)
         micro_minutes, events = np.empty(self._count, np.int64), np.empty(self._count, np.int64)
         found = np.empty(3, np.int64)
         arrays = (texts, bounds, region, micro_minutes, events, found)
-        self._kernel.read_totals(self._table, *(array.ctypes.data for array in arrays))
+        self._library.read_totals(self._table, *(array.ctypes.data for array in arrays))
         rows, users, beyond = found.tolist()
         if users < 0:
             raise MemoryError

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.geo.table import GeoTable
-from pipeline.reading.header import SAMPLE_PLACES, read_places
+from pipeline.reading.header import SAMPLES, read_samples
 from pipeline.reading.input_files import InputFile
 
 _MOST_FILES = 16
@@ -38,7 +38,7 @@ def take_sample(files: Sequence[InputFile], geo: GeoTable) -> Sample:
         [filled[len(filled) * n // _MOST_FILES] for n in range(_MOST_FILES)] if len(filled) > _MOST_FILES else filled
     )
     rows = int(sum(file.expected_rows for file in files))
-    places = [pairs for file in chosen for pairs in _pairs(file, geo, _MOST_BYTES // (len(chosen) * SAMPLE_PLACES))]
+    places = [pairs for file in chosen for pairs in _pairs(file, geo, _MOST_BYTES // (len(chosen) * SAMPLES))]
     users = [user for pairs in places for user, _ in pairs]
     packed = pa.compress(b"\n".join(users), codec="zstd", asbytes=True) if users else b""
     return Sample(
@@ -60,7 +60,7 @@ def _pairs(file: InputFile, geo: GeoTable, place_bytes: int) -> list[list[Pair]]
     found = []
     try:
         with open(file.expanded.spool if file.expanded else file.path, "rb") as stream:
-            pieces = read_places(stream, header.data_start, min(place_bytes, _MOST_PLACE_BYTES))
+            pieces = read_samples(stream, header.data_start, min(place_bytes, _MOST_PLACE_BYTES))
     except OSError:
         return []  # Phase 1 says what is wrong with it
     for piece in pieces:

@@ -1,6 +1,7 @@
-"""Compressed inputs: which files are, and how one is expanded, whole or not at all, in bounded memory and disk.
+"""Expands compressed inputs, whole or not at all, in bounded memory and disk.
 
-Gzip (RFC 1952) with any number of members; Zstandard (RFC 8878) with any number of frames, skippable ones included.
+Formats: gzip (RFC 1952) with any number of members; Zstandard (RFC 8878) with any number of frames, skippable frames
+included.
 """
 
 import os
@@ -15,6 +16,7 @@ from typing import BinaryIO, Protocol
 import xxhash
 
 from pipeline.errors import FileRefused
+from pipeline.reading.file_access import Stamp, open_file, stamp_of, unreadable
 from utils.units import format_size
 
 if sys.version_info >= (3, 14):
@@ -24,22 +26,37 @@ else:
 
 
 SMALL_BYTES = 16 * 2**20
-"""Any archive may expand to this much, whatever its own size."""
+"""Bytes to which every archive may expand, whatever its own size."""
+
 DISK_RESERVE = 512 * 2**20
-"""Room that expansion leaves free on the disk."""
+"""Bytes of the disk that expansion leaves free."""
+
 _READ_BYTES = 2**16
+"""Bytes of an archive that are read at a time."""
+
 _STEP_BYTES = 2**20
+"""Most bytes of text that are held at a time, however far the archive expands."""
+
 _WINDOW_LOG = 27
-"""Frames that ask for a longer window (128 MiB, the limit of the zstd program) would not fit a worker's memory."""
+"""Longest window of a zstd frame, as a power of two: 128 MiB, the limit of the zstd program. Longer ones would not fit
+a worker's memory."""
 
 
 @dataclass(frozen=True)
 class Expanded:
-    """An archive, expanded: ``spool`` holds ``size`` bytes; ``stamp`` and ``file_hash`` are the archive's own."""
+    """An archive after its expansion.
+
+    =============  ==========================================================================================
+    ``spool``      path of the file with the text
+    ``size``       bytes of the text; of an archive that was expanded in part, an estimate for all of it
+    ``stamp``      stamp of the archive
+    ``file_hash``  xxh3_128 of the archive's bytes as 32 hexadecimal digits; empty if it was expanded in part
+    =============  ==========================================================================================
+    """
 
     spool: str
     size: int
-    stamp: tuple[int, int, int]
+    stamp: Stamp
     file_hash: str
 
 
@@ -59,7 +76,7 @@ class _Frame(Protocol):
 
 
 class _GzipMember:
-    """zlib's decompressor with the interface of the others: what it has not taken yet stays inside."""
+    """zlib's decompressor with the interface of ``ZstdDecompressor``: it keeps the input that it has not used yet."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
@@ -74,9 +91,9 @@ class _GzipMember:
         return self._inner.unused_data
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        out = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-        self.needs_input = not self._inner.unconsumed_tail and len(out) < max_length
-        return out
+        text = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        self.needs_input = not self._inner.unconsumed_tail and len(text) < max_length
+        return text
 
 
 def _zstd_frame() -> _Frame:
@@ -91,7 +108,6 @@ class _Format:
 
 _FORMATS = {".gz": _Format("gzip", _GzipMember), ".zst": _Format("zstd", _zstd_frame)}
 
-
 ARCHIVE_SUFFIXES = tuple(_FORMATS)
 """Endings of compressed inputs, after ``.csv`` or ``.tsv``."""
 
@@ -102,18 +118,18 @@ def is_archive(path: str) -> bool:
 
 
 def expand_file(path: str, spool: Path, max_ratio: int, advance: Callable[[int], None]) -> Expanded:
-    """Expand the archive ``path`` into the new file ``spool``; ``advance`` is told its bytes as they are read.
+    """Expand the archive ``path`` into the new file ``spool``; ``advance`` gets the number of bytes read.
 
     Raises FileRefused, and leaves no ``spool``, where the archive cannot be read, is truncated or corrupt, has bytes
-    after its end, expands to more than ``max_ratio`` times its size (and SMALL_BYTES), or the disk has no room.
+    behind its end, expands to more than ``max_ratio`` times its size and ``SMALL_BYTES``, or would leave less than
+    ``DISK_RESERVE`` free on the disk.
     """
     try:
-        with _open(path) as source, spool.open("xb") as target:
+        with open_file(path) as source, spool.open("xb") as target:
             status = os.fstat(source.fileno())
-            stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
             limit = max(SMALL_BYTES, status.st_size * max_ratio)
-            content = xxhash.xxh3_128()
-            pieces = _read_pieces(source, content.update, advance)
+            digest = xxhash.xxh3_128()
+            pieces = _read_pieces(source, digest.update, advance)
             size = unchecked = 0
             for data in _expand(pieces, _FORMATS[Path(path).suffix.lower()]):
                 size += len(data)
@@ -127,16 +143,17 @@ def expand_file(path: str, spool: Path, max_ratio: int, advance: Callable[[int],
                     _check_room(spool.parent, size)
                     unchecked = SMALL_BYTES
                 target.write(data)
-            return Expanded(str(spool), size, stamp, content.hexdigest())
+            return Expanded(str(spool), size, stamp_of(status), digest.hexdigest())
     except BaseException:
         spool.unlink(missing_ok=True)
         raise
 
 
-def expand_beginning(path: str, spool: Path, most: int) -> Expanded:
-    """Expand about the first ``most`` bytes of text into the new file ``spool``; ``size`` is what all of it may be.
+def expand_beginning(path: str, spool: Path, text_bytes: int) -> Expanded:
+    """Expand the first ``text_bytes`` bytes of text, or up to a MiB more, into the new file ``spool``.
 
-    Raises FileRefused where that fails.
+    ``size`` of the result is an estimate for the whole text, from the share of the archive that was read. Raises
+    FileRefused where the archive cannot be read or is corrupt.
     """
     read = 0
 
@@ -144,24 +161,17 @@ def expand_beginning(path: str, spool: Path, most: int) -> Expanded:
         nonlocal read
         read += number
 
-    with _open(path) as source, spool.open("xb") as target:
+    with open_file(path) as source, spool.open("xb") as target:
         status = os.fstat(source.fileno())
         size, whole = 0, True
         for data in _expand(_read_pieces(source, bytes, advance), _FORMATS[Path(path).suffix.lower()]):
             size += target.write(data)
-            if size >= most:
+            if size >= text_bytes:
                 whole = False
                 break
-    read = min(status.st_size, read + _READ_BYTES)  # the last piece was not reported yet
-    stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
-    return Expanded(str(spool), size if whole else max(size, size * status.st_size // read), stamp, "")
-
-
-def _open(path: str) -> BinaryIO:
-    try:
-        return open(path, "rb")
-    except OSError as fault:
-        raise FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.") from fault
+    read = min(status.st_size, read + _READ_BYTES)  # the last piece was not counted yet
+    expected_size = size if whole else max(size, size * status.st_size // read)
+    return Expanded(str(spool), expected_size, stamp_of(status), "")
 
 
 def _check_room(folder: Path, expanded: int) -> None:
@@ -181,7 +191,7 @@ def _read_pieces(
         try:
             data = source.read(_READ_BYTES)
         except OSError as fault:
-            raise FileRefused(f"cannot be read near byte {source.tell()}: {fault.strerror}.") from fault
+            raise unreadable(fault, source.tell()) from fault
         if not data:
             return
         update(data)
@@ -190,7 +200,8 @@ def _read_pieces(
 
 
 def _expand(pieces: Iterator[bytes], form: _Format) -> Iterator[bytes]:
-    """What an archive holds, at most ``_STEP_BYTES`` at a time, so that a bomb fills no memory."""
+    """Expand the pieces of an archive; yields at most ``_STEP_BYTES`` bytes at a time, so that no archive fills the
+    memory."""
     frame: _Frame | None = None
     read = frames = 0
     for data in pieces:

@@ -1,14 +1,18 @@
-"""Verified batches of one split: good rows, rejected records, and counts that balance.
+"""Reads one split as verified batches: valid rows, rejected records, and counts that balance.
 
-Bytes are read in chunks of whole lines. A plain chunk goes through the compiled parser, where there is one; any other
-is parsed by Polars as text. The scanner checks either result against the bytes. A chunk that does not pass is read
-again carefully: plain lines by Polars, the others record by record; and what that finds must equal the scanner's own
-count of records, or the file is refused.
+Bytes are read in chunks of whole lines. Each chunk goes to the first of three parsers that can take it:
+
+1. The compiled parser takes plain chunks, if the run has a library.
+2. Polars parses a chunk as columns of text.
+3. The careful parser takes every chunk: plain lines by Polars, the other records one by one.
+
+The scanner checks the results of the first two against the bytes. The number of records that the careful parser finds
+must be the number that the scanner counts; otherwise the file is refused.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
@@ -18,6 +22,7 @@ from pipeline.errors import FileRefused
 from pipeline.reading import scanner, text_parser, values
 from pipeline.reading.careful_parser import parse_carefully
 from pipeline.reading.compiled_parser import PlainParser
+from pipeline.reading.file_access import unreadable
 from pipeline.reading.header import Header
 from pipeline.reading.record_rules import BoundRule, apply_rules
 from pipeline.reading.single_record import RECORD_TOO_LONG
@@ -27,19 +32,37 @@ from pipeline.timing import stage
 
 _NO_ROWS = pl.DataFrame()
 _MOST_LINES = 50_000
-"""Lines of a chunk that may each become an object; a chunk of logs has fewer, one of rubbish a million."""
+"""Most lines of a batch, because each line may become a Python object: a chunk of rubbish can have a million lines. A
+chunk of logs has fewer."""
+
 _NEAR = 32
-"""A chunk's share that is read beyond it at first."""
+"""The first look beyond a chunk, for the end of its last record, takes the chunk's size divided by this number."""
 
 
 @dataclass
 class Batch:
     """The records of one chunk.
 
-    ``rows`` has the good ones that the compiled parser did not take (no columns if none): log_id, user_id, ip_address
-    (String), micro_minutes (Int64), offset (UInt32, bytes from the split's start), and, where timestamps decide,
-    timestamp (Int64, microseconds since 1970 UTC, or null). ``rejected``: as ``REJECTED``.
-    ``length`` is in bytes, ``lines`` in physical lines. ``warned`` counts rows that break a warning rule.
+    ===============  ================================================================================================
+    ``rows``         the valid records that the compiled parser did not add to its rows; no columns if there are none
+    ``rejected``     the rejected records, as ``REJECTED``; lines and offsets count from the split's start
+    ``records``      number of records, whoever parsed them
+    ``blank_lines``  number of blank lines, which are no records
+    ``lines``        number of physical lines
+    ``length``       bytes of the chunk that the batch covers
+    ``warned``       reason → number of valid rows that break the warning rule
+    ===============  ================================================================================================
+
+    Columns of ``rows``:
+
+    =================  ===========================================================================
+    ``log_id``         String
+    ``user_id``        String
+    ``ip_address``     String
+    ``micro_minutes``  Int64, watch time in millionths of a minute
+    ``offset``         UInt32, first byte of the record, counted from the split's start
+    ``timestamp``      Int64, microseconds since 1970 UTC or null; only if the header has the role
+    =================  ===========================================================================
     """
 
     rows: pl.DataFrame
@@ -53,7 +76,14 @@ class Batch:
 
 @dataclass
 class SplitReader:
-    """Iterates over the batches of a split; ``start`` and ``stop`` tell the bytes that it really covered."""
+    """Iterates over the batches of a split.
+
+    The stream has the bytes of ``split.source``. ``start`` and ``stop`` are the bytes that the batches so far cover:
+    the first record may begin behind ``split.start``, and the last one may end behind ``split.stop``.
+
+    Iteration raises FileRefused where the file cannot be read, became shorter, or the counts of the scanner and the
+    parsers differ.
+    """
 
     split: Split
     stream: BinaryIO
@@ -61,8 +91,8 @@ class SplitReader:
     max_record: int
     plain: PlainParser | None = None
     rules: tuple[BoundRule, ...] = ()
-    start: int = 0
-    stop: int = 0
+    start: int = field(init=False, default=0)
+    stop: int = field(init=False, default=0)
 
     def __iter__(self) -> Iterator[Batch]:
         split = self.split
@@ -75,7 +105,7 @@ class SplitReader:
             yield batch
 
     def _read_batch(self, position: int, line: int) -> Batch:
-        """The batch that begins at ``position``, on line ``line`` of the split."""
+        """Read the batch that begins at byte ``position`` of the file, on line ``line`` of the split."""
         data = self._read(position, min(self.chunk_bytes, self.split.stop - position))
         end = data.rfind(b"\n") + 1
         if end == 0:
@@ -83,31 +113,37 @@ class SplitReader:
             end = len(data)
         if not data.endswith(b"\n", 0, end):
             if len(data) > self.max_record + 1:
-                return self._overlong(position, data, line)
+                return self._reject_overlong(position, data, line)
             data += b"\n"  # the last line of a file need not end
             end = len(data)
-        found = None
         if self.plain:
             with stage("parse, hash, geo", end):
-                found = self.plain.parse(data, end, position - self.start)
-        if found:
-            tally = scanner.Tally(found.lines, 0, found.lines, end)
-            return self._batch(found.doubtful, data, position, line, tally)
-        chunk = _first_lines(data[:end])
+                parsed = self.plain.parse(data, end, position - self.start)
+            if parsed:
+                tally = scanner.Tally(parsed.lines, 0, parsed.lines, end)
+                return self._make_batch(parsed.doubtful, data, position, line, tally)
+        return self._parse_text(position, _first_lines(data[:end]), line)
+
+    def _parse_text(self, position: int, chunk: bytes, line: int) -> Batch:
+        """Parse a chunk of whole lines by Polars, or carefully where the scanner does not confirm the result."""
         header = self.split.header
         texts = None if b'""' in chunk else text_parser.parse(chunk, header)  # doubled quotes never pass
         starts = None if texts is None else check(chunk, texts, header, self.max_record)
         if texts is None or starts is None:
             return self._read_carefully(position, chunk, line)
-        columns = TextColumns(texts, starts, _line_stops(chunk, starts), np.arange(len(starts)))
-        return self._batch(columns, chunk, position, line, scanner.Tally(len(starts), 0, len(starts), len(chunk)))
+        columns = TextColumns(texts, starts, _find_line_stops(chunk, starts), np.arange(len(starts)))
+        tally = scanner.Tally(len(starts), 0, len(starts), len(chunk))
+        return self._make_batch(columns, chunk, position, line, tally)
 
     def _read_carefully(self, position: int, chunk: bytes, line: int) -> Batch:
-        """The same for a chunk that is not clean; a record may continue beyond it."""
+        """Parse a chunk of any lines, of which the last record may end beyond the chunk.
+
+        Raises FileRefused where the careful parser does not find as many records as the scanner counts.
+        """
         limit = len(chunk)
         header = self.split.header
         shape = (limit, ord(header.delimiter), header.fields, self.max_record)
-        # Few records go far beyond the chunk, and reading a mebibyte for each stretch of rubbish takes its time.
+        # Few records end far beyond the chunk; to read ``max_record`` bytes more for every chunk would take too long.
         near = self._read(position + limit, min(self.chunk_bytes // _NEAR, self.max_record)) if b'"' in chunk else b""
         data = chunk + near[: near.rfind(b"\n") + 1]
         with stage("verify", limit):
@@ -127,45 +163,44 @@ class SplitReader:
                 f"it does not balance near byte {position}: the scanner counts {tally.records} records, "
                 f"the parser found {found}. A fault in the program; please report it with that part of the file."
             )
-        return self._batch(columns, data, position, line, tally)
+        return self._make_batch(columns, data, position, line, tally)
 
-    def _batch(self, columns: TextColumns, data: bytes, position: int, line: int, tally: scanner.Tally) -> Batch:
+    def _make_batch(self, columns: TextColumns, data: bytes, position: int, line: int, tally: scanner.Tally) -> Batch:
+        """Judge the values of ``columns``, and count lines and offsets from the split's start."""
         base = position - self.start
-        length = min(tally.length, self.split.size - position)  # without a line end that was supplied
+        length = min(tally.length, self.split.size - position)  # less a line end that _read_batch has added
         if not columns.records:
             return Batch(_NO_ROWS, NO_REJECTED, tally.records, tally.blank_lines, tally.lines, length, Counter())
         with stage("parse"):
-            rows = judge_values(columns, data, self.split.header, self.rules)
-        rows = rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
-        rejected = columns.rejected.with_columns(pl.col("line") + line, pl.col("offset") + base)
-        return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length, columns.warned)
+            judged = judge_values(columns, data, self.split.header, self.rules)
+        rows = judged.rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
+        rejected = judged.rejected.with_columns(pl.col("line") + line, pl.col("offset") + base)
+        return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length, judged.warned)
 
-    def _overlong(self, position: int, head: bytes, line: int) -> Batch:
-        """A line beyond ``max_record``: one rejected record, of which the first ``max_record`` bytes are kept."""
+    def _reject_overlong(self, position: int, head: bytes, line: int) -> Batch:
+        """Reject a line beyond ``max_record`` as one record, of which the first ``max_record`` bytes are kept."""
         end = self._next_line(position + len(head))
-        place = (line, position - self.start)
-        rejected = pl.DataFrame(
-            [(*place, RECORD_TOO_LONG, None, None, head[: self.max_record])], schema=REJECTED, orient="row"
-        )
+        record = (line, position - self.start, RECORD_TOO_LONG, None, None, head[: self.max_record])
+        rejected = pl.DataFrame([record], schema=REJECTED, orient="row")
         return Batch(_NO_ROWS, rejected, 1, 0, 1, end - position, Counter())
 
     def _finish_line(self, position: int, data: bytes) -> bytes:
-        """``data`` and what follows it to the next line end, the file's end or just beyond ``max_record``."""
-        parts, have, step = [data], len(data), max(256, self.chunk_bytes // 64)
-        while have <= self.max_record + 2:
-            more = self._read(position + have, step)
+        """``data``, which is at ``position``, up to the next line end, the file's end or just beyond ``max_record``."""
+        pieces, length, step = [data], len(data), max(256, self.chunk_bytes // 64)
+        while length <= self.max_record + 2:
+            more = self._read(position + length, step)
             if not more:
                 break
             end = more.find(b"\n") + 1
-            parts.append(more[:end] if end else more)
+            pieces.append(more[:end] if end else more)
             if end:
                 break
-            have += len(more)
+            length += len(more)
             step *= 2
-        return b"".join(parts)
+        return b"".join(pieces)
 
     def _next_line(self, position: int) -> int:
-        """Start of the first line after the first line end at or after ``position``; the file's size if none."""
+        """The byte behind the first line end at or after ``position``; the file's size if there is none."""
         while data := self._read(position, 1 << 16):
             end = data.find(b"\n") + 1
             if end:
@@ -174,68 +209,96 @@ class SplitReader:
         return position
 
     def _read(self, position: int, size: int) -> bytes:
+        """At most ``size`` bytes at ``position``; fewer only at the file's end, as far as it was known."""
         wanted = max(0, min(size, self.split.size - position))
         try:
             with stage("read", wanted):
                 self.stream.seek(position)
                 data = self.stream.read(wanted)
         except OSError as fault:
-            raise FileRefused(f"cannot be read near byte {position}: {fault.strerror}.") from fault
+            raise unreadable(fault, position) from fault
         if len(data) < wanted:
             raise FileRefused("it became shorter while it was read. Run again when it is complete.")
         return data
 
 
 def _first_lines(chunk: bytes) -> bytes:
-    """``chunk``, or its first lines where it has very many: the next batch begins behind them."""
+    """At most the first ``_MOST_LINES`` lines of ``chunk``; the next batch begins behind them."""
     if chunk.count(b"\n") <= _MOST_LINES:
         return chunk
     ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == scanner.LF)
     return chunk[: ends[_MOST_LINES - 1] + 1]
 
 
-def _line_stops(data: bytes, starts: Positions) -> Positions:
-    """Where lines end that begin at ``starts``, one after the other, without their line ends."""
+def _find_line_stops(data: bytes, starts: Positions) -> Positions:
+    """The ends of the lines of ``data``, without LF and CRLF. ``starts``: where the lines begin."""
     array = np.frombuffer(data, np.uint8)
     ends = np.append(starts[1:], len(data)) - 1
     stops: Positions = ends - ((array[ends - 1] == scanner.CR) & (ends > starts))
     return stops
 
 
-def judge_values(columns: TextColumns, data: bytes, header: Header, rules: tuple[BoundRule, ...]) -> pl.DataFrame:
-    """The rows whose values are valid, in order of offset unless read one by one; the others join ``rejected``."""
+@dataclass(frozen=True)
+class JudgedRecords:
+    """The records of one chunk after their values were judged.
+
+    ============  ====================================================================================================
+    ``rows``      the valid records, in the columns of ``Batch.rows``; ``offset`` is Int64 and counts from the chunk's
+                  start
+    ``rejected``  the malformed records and those with an invalid value, as ``TextColumns.rejected``
+    ``warned``    reason → number of valid rows that break the warning rule
+    ============  ====================================================================================================
+    """
+
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+    warned: Counter[str]
+
+
+def judge_values(columns: TextColumns, data: bytes, header: Header, rules: tuple[BoundRule, ...]) -> JudgedRecords:
+    """Judge the values of the chunk ``data`` by the contract (contract: records) and the user's ``rules``.
+
+    Rows stay in the order of ``columns``. A record with several faults is rejected for one of them: a repeated header
+    before a blank log_id, a blank user_id and the watch time, then the rules in their order.
+    """
     texts = columns.texts
-    names = {role: header.names[place] for role, place in header.columns.items()}
-    micro, faults = values.micro_minutes(texts["watch_time"])
+    names = {role: header.names[index] for role, index in header.columns.items()}
+    micro_minutes, faults = values.micro_minutes(texts["watch_time"])
     reasons = {row: (reason, "watch_time") for row, reason in faults.items()}
     reasons |= dict.fromkeys(values.blank_rows(texts["user_id"]), (values.BLANK_USER_ID, "user_id"))
     reasons |= dict.fromkeys(values.blank_rows(texts["log_id"]), (values.BLANK_LOG_ID, "log_id"))
     reasons |= dict.fromkeys(values.repeated_header_rows(texts, names), (values.REPEATED_HEADER, ""))
+    warned: Counter[str] = Counter()
     if rules:
-        columns.warned = apply_rules(rules, texts, micro, reasons)
+        findings = apply_rules(rules, texts, micro_minutes, reasons.keys())
+        reasons |= findings.broken
+        warned = findings.warned
     rows = pl.DataFrame([texts[role].alias(role) for role in ("log_id", "user_id", "ip_address")]).with_columns(
-        pl.Series("micro_minutes", micro), pl.Series("offset", columns.offsets)
+        pl.Series("micro_minutes", micro_minutes), pl.Series("offset", columns.offsets)
     )
     if "timestamp" in texts:
         rows = rows.with_columns(values.epoch_micros(texts["timestamp"]).alias("timestamp"))
     if not reasons:
-        return rows
-    keep = np.ones(len(rows), bool)
-    keep[list(reasons)] = False
-    columns.rejected = pl.concat([columns.rejected, _rejected_rows(columns, data, reasons, names)])
-    return rows.filter(pl.Series(keep))
+        return JudgedRecords(rows, columns.rejected, warned)
+    valid = np.ones(len(rows), bool)
+    valid[list(reasons)] = False
+    rejected = pl.concat([columns.rejected, _rejected_rows(columns, data, reasons, names)])
+    return JudgedRecords(rows.filter(pl.Series(valid)), rejected, warned)
 
 
 def _rejected_rows(
     columns: TextColumns, data: bytes, reasons: dict[int, tuple[str, str]], names: dict[str, str]
 ) -> pl.DataFrame:
-    """The rows of ``reasons`` (row -> reason, role of the column or nothing), as ``REJECTED``."""
+    """The rows of ``reasons`` as ``REJECTED``.
+
+    ``reasons``: row → (reason, role of the column or ``""``); ``names``: role → name of the column.
+    """
     rows = np.fromiter(reasons, np.int64, len(reasons))
-    why, roles = zip(*reasons.values(), strict=True)
-    role = pl.Series(roles, dtype=pl.String)
+    reason_of_row, role_of_row = zip(*reasons.values(), strict=True)
+    roles = pl.Series(role_of_row, dtype=pl.String)
     value = pl.repeat(None, len(rows), dtype=pl.String, eager=True)
-    for one in set(roles) - {""}:
-        value = columns.texts[one].gather(rows).zip_with(role == one, value)
-    column = role.replace_strict(names, default=None, return_dtype=pl.String)
+    for role in set(role_of_row) - {""}:
+        value = columns.texts[role].gather(rows).zip_with(roles == role, value)
+    column = roles.replace_strict(names, default=None, return_dtype=pl.String)
     bounds = columns.offsets[rows], columns.stops[rows]
-    return rejected_frame(data, columns.lines[rows], *bounds, pl.Series(why, dtype=pl.String), column, value)
+    return rejected_frame(data, columns.lines[rows], *bounds, pl.Series(reason_of_row, dtype=pl.String), column, value)

@@ -1,4 +1,4 @@
-"""Find the header of a CSV file: its delimiter, its columns, and where the records begin."""
+"""Finds the header of a CSV file: its delimiter, its columns, and where the records begin."""
 
 import codecs
 import os
@@ -12,11 +12,15 @@ from typing import BinaryIO
 from pipeline.errors import FileRefused
 
 Names = Mapping[str, tuple[str, ...]]
-"""Accepted header names by role."""
+"""Role → accepted header names."""
+
+NO_NAMES: Names = MappingProxyType({})
+
 DELIMITERS = (",", ";", "\t", "|")
 
-
 HEADER_LINES = 20
+"""Number of lines among which the header is searched."""
+
 OTHER_FORMATS = {
     b"\x1f\x8b": "gzip data (if it is compressed once, name it .csv.gz; if twice, expand the outer layer)",
     b"\x28\xb5\x2f\xfd": "zstd data (if it is compressed once, name it .csv.zst; if twice, expand the outer layer)",
@@ -25,38 +29,44 @@ OTHER_FORMATS = {
     b"PK\x03\x04": "a ZIP archive or an Excel workbook (extract or export it as CSV)",
     b"PAR1": "a Parquet file (export it as CSV)",
 }
-"""What files that are no text begin with; looked at only where no header was found."""
+"""First bytes of files that are no text → what the file is. Compared only where no header was found."""
 
+SAMPLES = 5
+"""Number of samples of a file, evenly spread from the first record to the end."""
 
-SAMPLE_PLACES = 5
 SAMPLE_BYTES = 16 * 1024
-"""So much is looked at in each of so many places, evenly spread from the first record to the end."""
+"""Bytes of a sample."""
+
 RULE_COLUMN = "column "
-"""A column that is read for a rule alone has this and its name as its role."""
+"""Prefix of the role of a column that is read for a rule alone; the column's name follows."""
+
 _OLD_MAC = (
     "lines end in a carriage return alone (CR, as on old Macs), expected LF or CRLF. Convert it, e.g. tr '\\r' '\\n'."
 )
 
-
-NO_NAMES: Names = MappingProxyType({})
 NAMES_FOLLOW = " has: "
-"""What follows this in a reason may be a record; logs leave it out."""
+"""In a reason, the fields of a line follow these words. The line may be a record, so logs leave the fields out."""
 
 
 def without_fields(reason: str) -> str:
-    """A reason without the fields of the line that it shows, if it shows one."""
-    shown, names_follow, _ = reason.partition(NAMES_FOLLOW)
-    return shown.rpartition(". ")[0] + "." if names_follow else reason
+    """The reason of a refusal, less the sentence that shows the fields of a line, if there is one."""
+    beginning, names_follow, _ = reason.partition(NAMES_FOLLOW)
+    return beginning.rpartition(". ")[0] + "." if names_follow else reason
 
 
 @dataclass(frozen=True)
 class Header:
-    """Where a file's columns and records are.
+    """Where the columns and records of a file are.
 
-    ``columns`` maps a role (``log_id``, ``user_id``, ``ip_address``, ``watch_time``, ``timestamp``, or that of a column
-    that a rule is about) to the position of its column; ``names`` are all header fields. Records begin at byte
-    ``data_start``, on physical line ``first_line`` (from 1). ``row_width`` is the mean length of lines in bytes, line
-    end included, at several places of the file (0: no records).
+    ==============  ===================================================================================================
+    ``delimiter``   one of ``DELIMITERS``
+    ``names``       all fields of the header, in order
+    ``columns``     role → index of its column in ``names``, from 0; a role is ``log_id``, ``user_id``, ``ip_address``,
+                    ``watch_time``, ``timestamp`` or that of a rule's column
+    ``data_start``  first byte behind the header line, where the records begin
+    ``first_line``  physical line on which the records begin; the first line of a file is 1
+    ``row_width``   mean bytes of the lines in the samples, with line ends; 0 without records
+    ==============  ===================================================================================================
     """
 
     delimiter: str
@@ -73,11 +83,14 @@ class Header:
 
 
 def read_header(path: Path, wanted: Names, max_record: int, optional: Names = NO_NAMES) -> Header | None:
-    """Header of ``path``, or None for a file of zero bytes (a byte-order mark does not count).
+    """Find the header of ``path``; None for a file without bytes behind a byte-order mark.
 
-    ``wanted`` and ``optional`` map each role to the header names that are accepted for it; those wanted are required.
-    The header is the first of the first 20 lines that names them all under one of the delimiters (contract: records).
-    Raises FileRefused where there is none, or where two columns could be meant.
+    ``wanted`` and ``optional``: role → accepted header names, of the columns that the file must have and may lack. The
+    header is the first of the first 20 lines that names all wanted columns under one of the delimiters (contract:
+    records). A line of more than ``max_record`` bytes is no header.
+
+    Raises FileRefused where no line is a header, or two columns have accepted names of one role. Raises OSError where
+    the file cannot be read.
     """
     with path.open("rb") as stream:
         start = stream.read(4)
@@ -91,9 +104,9 @@ def read_header(path: Path, wanted: Names, max_record: int, optional: Names = NO
                 break
             position += length
             seen.append(line)
-            found = _match(line, wanted, optional) if length == len(line) else None
-            if found:
-                delimiter, names, columns = found
+            matched = _match(line, wanted, optional) if length == len(line) else None
+            if matched:
+                delimiter, names, columns = matched
                 return Header(delimiter, names, columns, position, number + 1, _row_width(stream, position))
     if not seen:
         return None
@@ -104,11 +117,11 @@ def read_header(path: Path, wanted: Names, max_record: int, optional: Names = NO
         raise FileRefused(_OLD_MAC)
     overlong = any(len(line) > max_record + 1 and not line.endswith(b"\n") for line in seen)
     hint = f" One of them is longer than MAX_RECORD_BYTES ({max_record}), too long for a header." if overlong else ""
-    raise FileRefused(_no_header(seen, wanted) + hint)
+    raise FileRefused(_describe_no_header(seen, wanted) + hint)
 
 
 def _read_line(stream: BinaryIO, max_record: int) -> tuple[bytes, int]:
-    """(line, its length); of a line beyond ``max_record`` only the beginning."""
+    """(line, its length) at the stream's position; of a line beyond ``max_record`` bytes only the beginning."""
     line = piece = stream.readline(max_record + 2)
     length = len(line)
     while len(piece) == max_record + 2 and not piece.endswith(b"\n"):
@@ -118,12 +131,12 @@ def _read_line(stream: BinaryIO, max_record: int) -> tuple[bytes, int]:
 
 
 def split_fields(line: bytes, delimiter: str) -> tuple[str, ...] | None:
-    """Fields of one physical line by RFC 4180 rules, or None where a quoted field is malformed."""
+    """Split one physical line into fields (RFC 4180); None where a quoted field is malformed."""
     fields: list[str] = []
     rest = line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", errors="replace")
     while True:
         if rest.startswith('"'):
-            value, closed, rest = _quoted(rest)
+            value, closed, rest = _read_quoted(rest)
             if not closed or not (rest == "" or rest.startswith(delimiter)):
                 return None
             fields.append(value)
@@ -137,35 +150,39 @@ def split_fields(line: bytes, delimiter: str) -> tuple[str, ...] | None:
                 return tuple(fields)
 
 
-def _quoted(text: str) -> tuple[str, bool, str]:
-    """(value, whether it closes, what follows) of a text that begins with a quote."""
-    parts: list[str] = []
+def _read_quoted(text: str) -> tuple[str, bool, str]:
+    """(value of the quoted field, whether the field closes, text behind it) of a text that begins with a quote."""
+    pieces: list[str] = []
     start = 1
     while (end := text.find('"', start)) >= 0:
-        parts.append(text[start:end])
+        pieces.append(text[start:end])
         if not text.startswith('"', end + 1):
-            return '"'.join(parts), True, text[end + 1 :]
+            return '"'.join(pieces), True, text[end + 1 :]
         start = end + 2
     return "", False, ""
 
 
 def _match(line: bytes, wanted: Names, optional: Names) -> tuple[str, tuple[str, ...], Mapping[str, int]] | None:
+    """(delimiter, names, role → index of the column) of a header line; None if ``line`` is no header.
+
+    Raises FileRefused where two columns have accepted names of one role.
+    """
     for delimiter in DELIMITERS:
         names = split_fields(line, delimiter)
         if names is None or not all(any(alias in names for alias in aliases) for aliases in wanted.values()):
             continue
         columns = {}
         for role, aliases in {**wanted, **optional}.items():
-            places = [place for place, name in enumerate(names) if name in aliases]
-            if len(places) > 1:
-                raise FileRefused(_ambiguous(role, [names[place] for place in places]))
-            if places:
-                columns[role] = places[0]
+            indices = [index for index, name in enumerate(names) if name in aliases]
+            if len(indices) > 1:
+                raise FileRefused(_describe_ambiguous(role, [names[index] for index in indices]))
+            if indices:
+                columns[role] = indices[0]
         return delimiter, names, columns
     return None
 
 
-def _ambiguous(role: str, names: list[str]) -> str:
+def _describe_ambiguous(role: str, names: list[str]) -> str:
     if len(set(names)) == 1:
         return f"the header has more than one column named {names[0]!r}: which is meant? Rename all but one."
     return (
@@ -182,34 +199,37 @@ def _refuse_utf16(start: bytes) -> None:
         )
 
 
-def _no_header(lines: list[bytes], wanted: Names) -> str:
-    """Why no header was found: by the line and delimiter that are most like one."""
+def _describe_no_header(lines: list[bytes], wanted: Names) -> str:
+    """Say what the line that is most like a header lacks."""
     number, names = max(
         ((number, split_fields(line, d) or ()) for number, line in enumerate(lines, 1) for d in DELIMITERS),
         key=lambda found: (_likeness(found[1], wanted), len(found[1])),
     )
-    shown = ", ".join(name[:40] for name in names[:20]) or "(nothing readable)"
+    listed = ", ".join(name[:40] for name in names[:20]) or "(nothing readable)"
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     missing = {role: aliases for role, aliases in wanted.items() if not set(aliases) & set(names)}
     absent = ", ".join(repr(aliases[0]) for aliases in missing.values())
     hints = "".join(_hint(role, aliases, names, wanted) for role, aliases in missing.items())
     return (
         f"no header in the first {HEADER_LINES} lines: missing {absent} under every delimiter of "
-        f", ; TAB |. {'The first line' if number == 1 else f'Line {number}'}{NAMES_FOLLOW}{shown}{more}.{hints}"
+        f", ; TAB |. {'The first line' if number == 1 else f'Line {number}'}{NAMES_FOLLOW}{listed}{more}.{hints}"
     )
 
 
 def _likeness(names: tuple[str, ...], wanted: Names) -> int:
-    """How many of the wanted columns are there, by their letters and digits alone."""
+    """Number of wanted columns that are among ``names``, by letters and digits alone."""
     plain = {_plain(name) for name in names}
     return sum(any(_plain(alias) in plain for alias in aliases) for aliases in wanted.values())
 
 
 def _hint(role: str, aliases: tuple[str, ...], names: tuple[str, ...], wanted: Names) -> str:
-    """Which column is probably meant, and what to do, where one is close and is no other column. It may be a value."""
+    """Name the column whose name is close to that of the missing one, and the setting; empty if no name is close.
+
+    Accepted names of other roles are not suggested. A name may be a value, because the line may be a record.
+    """
     of_a_rule = role.startswith(RULE_COLUMN)
-    taken = set() if of_a_rule else {alias for others in wanted.values() for alias in others}
-    free = {_plain(name): name for name in reversed(names) if name not in taken and _plain(name)}
+    accepted = set() if of_a_rule else {alias for others in wanted.values() for alias in others}
+    free = {_plain(name): name for name in reversed(names) if name not in accepted and _plain(name)}
     for alias in aliases:
         close = get_close_matches(_plain(alias), free, n=1)
         if close:
@@ -220,7 +240,7 @@ def _hint(role: str, aliases: tuple[str, ...], names: tuple[str, ...], wanted: N
 
 
 def _plain(name: str) -> str:
-    """Letters and digits in one case: what is left of a name when spaces, underscores and the like do not count."""
+    """The letters and digits of a name in one case, without spaces, underscores and the like."""
     return "".join(character for character in name.casefold() if character.isalnum())
 
 
@@ -228,20 +248,23 @@ def _setting(role: str) -> str:
     return "RECORD_RULES" if role.startswith(RULE_COLUMN) else f"{role.upper()}_COLUMN"
 
 
-def read_places(stream: BinaryIO, start: int, size: int = SAMPLE_BYTES) -> list[bytes]:
-    """``size`` bytes at each of SAMPLE_PLACES from byte ``start`` on; all in one piece where there are no more."""
-    beyond = stream.seek(0, os.SEEK_END) - start - size
-    if beyond <= (SAMPLE_PLACES - 1) * size:
+def read_samples(stream: BinaryIO, start: int, size: int = SAMPLE_BYTES) -> list[bytes]:
+    """Read ``SAMPLES`` samples of ``size`` bytes, evenly spread from byte ``start`` to the end.
+
+    A stream that has no more bytes than the samples take is one sample.
+    """
+    last = stream.seek(0, os.SEEK_END) - start - size
+    if last <= (SAMPLES - 1) * size:
         stream.seek(start)
-        return [stream.read(SAMPLE_PLACES * size)]
-    places = []
-    for number in range(SAMPLE_PLACES):
-        stream.seek(start + beyond * number // (SAMPLE_PLACES - 1))
-        places.append(stream.read(size))
-    return places
+        return [stream.read(SAMPLES * size)]
+    samples = []
+    for number in range(SAMPLES):
+        stream.seek(start + last * number // (SAMPLES - 1))
+        samples.append(stream.read(size))
+    return samples
 
 
 def _row_width(stream: BinaryIO, start: int) -> float:
-    sample = b"".join(read_places(stream, start))
-    lines = sample.count(b"\n")
-    return len(sample) / lines if lines else float(len(sample))
+    data = b"".join(read_samples(stream, start))
+    lines = data.count(b"\n")
+    return len(data) / lines if lines else float(len(data))

@@ -1,4 +1,4 @@
-"""The input files: found, kept within their folder, named and recognized."""
+"""Finds the input files, refuses links that lead out of the input folder, and tells whether a file has changed."""
 
 import glob
 import itertools
@@ -11,21 +11,27 @@ import xxhash
 from pipeline.errors import InputError
 from pipeline.machine import display_name
 from pipeline.reading.archives import ARCHIVE_SUFFIXES, Expanded
+from pipeline.reading.file_access import Stamp, stamp_of
 from pipeline.reading.header import Header
 
 SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in ("", *ARCHIVE_SUFFIXES))
-"""Endings of the files that are read, in small or capital letters."""
+"""Endings of the files that are read; case does not matter."""
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """One input file as it was found: ``stamp`` (size, mtime in ns, inode) tells later whether it changed.
+    """One input file as it was found.
 
-    Of a compressed file, ``expanded`` says where its text is.
+    ============  ======================================================
+    ``path``      as the input names it
+    ``stamp``     stamp of the file itself, by which a change is noticed
+    ``header``    header of the file; None if it is empty
+    ``expanded``  the expanded text, if the file is compressed
+    ============  ======================================================
     """
 
     path: str
-    stamp: tuple[int, int, int]
+    stamp: Stamp
     header: Header | None
     expanded: Expanded | None = None
 
@@ -36,25 +42,24 @@ class InputFile:
 
     @property
     def expected_rows(self) -> float:
-        """About how many records, judged by lines all over it; 0 where nothing tells."""
+        """Estimated number of records, from the mean length of sampled lines; 0 without a header or records."""
         if not self.header or not self.header.row_width:
             return 0.0
         return max(0, self.size - self.header.data_start) / self.header.row_width
 
     @property
     def size_on_disk(self) -> int:
-        """Bytes of the file itself."""
+        """Bytes of the file itself, compressed if it is an archive."""
         return self.stamp[0]
 
 
-def stamp(path: str) -> tuple[int, int, int]:
-    """(size, mtime in ns, inode) of a file."""
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns, status.st_ino
+def stamp(path: str) -> Stamp:
+    """The stamp of a file. Raises OSError where the file cannot be looked at."""
+    return stamp_of(os.stat(path))
 
 
 def file_size(path: str) -> int:
-    """Bytes of a file; 0 where it vanished, which is told when it is opened."""
+    """Bytes of a file; 0 where the file cannot be looked at, which is an error only when it is opened."""
     try:
         return os.path.getsize(path)
     except OSError:
@@ -62,7 +67,7 @@ def file_size(path: str) -> int:
 
 
 def unchanged(file: InputFile) -> bool:
-    """Whether the file is still the one that was found."""
+    """Whether the file still has the stamp with which it was found."""
     try:
         return stamp(file.path) == file.stamp
     except OSError:
@@ -70,9 +75,10 @@ def unchanged(file: InputFile) -> bool:
 
 
 def find_inputs(pattern: str) -> tuple[list[str], list[str]]:
-    """(files to read, entries skipped) for an existing file or folder, or else a glob; both sorted.
+    """(files to read, entries skipped), both sorted by their bytes, of a file, a folder or a glob.
 
-    Raises InputError where nothing is found, or nothing may be.
+    ``pattern`` is a glob only where no file or folder has that name. Of a folder only its own entries are taken.
+    Raises InputError where nothing matches, a file has no ending of ``SUFFIXES``, or a folder cannot be listed.
     """
     try:
         return _find_inputs(pattern)
@@ -83,17 +89,17 @@ def find_inputs(pattern: str) -> tuple[list[str], list[str]]:
 
 
 def _find_inputs(pattern: str) -> tuple[list[str], list[str]]:
-    place = Path(pattern)
-    if place.is_file():
+    path = Path(pattern)
+    if path.is_file():
         if not pattern.lower().endswith(SUFFIXES):
             raise InputError(
                 f"input {display_name(pattern)!r} is no log by its name: expected an ending of {', '.join(SUFFIXES)}. "
                 "Convert it, or rename it if it is one."
             )
         return [pattern], []
-    if place.is_dir():
+    if path.is_dir():
         return _choose([entry.path for entry in os.scandir(pattern)])
-    if place.exists():
+    if path.exists():
         raise InputError(f"input {display_name(pattern)!r} is neither a file nor a folder. Name one with --input.")
     if os.path.lexists(pattern) or not glob.has_magic(pattern):
         raise InputError(f"input {pattern!r} does not exist. Name an existing file, folder or glob with --input.")
@@ -104,7 +110,7 @@ def _find_inputs(pattern: str) -> tuple[list[str], list[str]]:
 
 
 def _choose(paths: list[str]) -> tuple[list[str], list[str]]:
-    """Split into what is read and what is skipped: other endings, folders, and links to nowhere."""
+    """(files to read, entries skipped): other endings, folders and links to nowhere are skipped."""
     chosen: list[str] = []
     skipped: list[str] = []
     for path in sorted(paths, key=os.fsencode):
@@ -114,10 +120,10 @@ def _choose(paths: list[str]) -> tuple[list[str], list[str]]:
 
 
 def refuse_outside(pattern: str, paths: list[str]) -> tuple[list[str], dict[str, str]]:
-    """(paths that lie in the input folder, reasons of the others by path), after all links are followed.
+    """(paths whose targets lie in the input folder, path → reason of each other one), after all links are followed.
 
-    ``pattern`` is what the user named: a folder, a glob (its folder is the part before the first wildcard), or a file,
-    which is taken as it is named. Links that lead elsewhere within the folder are followed.
+    ``pattern`` is what the user named. The input folder of a glob is the part before the first wildcard. A file is
+    taken as it is named, wherever it lies.
     """
     if os.path.isfile(pattern):
         return paths, {}
@@ -144,25 +150,28 @@ def _folder(pattern: str) -> Path:
 
 
 _STEP = 2**20
-"""Bytes read at a time: small enough to stay in the processor's cache between reading and hashing."""
+"""Bytes that are read at a time: few enough to stay in the processor's cache between reading and hashing."""
 
 
 def hash_file(path: str) -> str:
-    """xxh3_128 of all bytes of a file, as 32 hexadecimal digits. Raises OSError where it cannot be read."""
-    content = xxhash.xxh3_128()
+    """xxh3_128 of all bytes of a file, as 32 hexadecimal digits. Raises OSError where the file cannot be read."""
+    digest = xxhash.xxh3_128()
     buffer = memoryview(bytearray(_STEP))
     with open(path, "rb", buffering=0) as stream:
         while size := stream.readinto(buffer):
-            content.update(buffer[:size])
-    return content.hexdigest()
+            digest.update(buffer[:size])
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
 class FoundInput:
-    """What lies at the input.
+    """The entries of the input.
 
-    ``paths``: files to read; ``outside``: reasons of files that a link leads out to, by path; ``skipped``: entries that
-    are no logs by their name.
+    ===========  =============================================================
+    ``paths``    files to read, sorted
+    ``outside``  path → reason of each link that leads out of the input folder
+    ``skipped``  entries that are no logs by their name, sorted
+    ===========  =============================================================
     """
 
     paths: list[str]
@@ -171,9 +180,9 @@ class FoundInput:
 
 
 def find_input(source: str, would_go: str | None = None) -> FoundInput:
-    """List the files of the input. Raises InputError where there is nothing to read.
+    """List the files of the input. Raises InputError where there is no file to read.
 
-    ``would_go``: the published version, if files that are no longer there shall stop counting in it.
+    ``would_go``: name of the published version, if it would lose the files that are no longer there (--prune-missing).
     """
     paths, skipped = find_inputs(source)
     if paths:
@@ -188,7 +197,7 @@ def find_input(source: str, would_go: str | None = None) -> FoundInput:
 
 
 def _all_would_go(version: str) -> str:
-    """An empty result is what a disk that is not mounted would make, and surely not what was meant then."""
+    """Why nothing is pruned: a disk that is not mounted also makes an empty input, and nobody means that."""
     return (
         f"With --prune-missing every file would be taken out of version {version}, and an empty result would replace "
         "it; it stays, because a disk that is not mounted looks just so. Mount it and run again, or remove the output "

@@ -1,4 +1,4 @@
-"""Inputs made ready to read: compressed files expanded on the workers, every header read."""
+"""Makes inputs ready to be read: expands compressed files on the workers, and reads every header."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from pipeline.engines import Advance, Engine
 from pipeline.errors import FileRefused, WorkerDied
 from pipeline.exchange.workspace import Workspace
 from pipeline.reading.archives import Expanded, expand_file, is_archive
+from pipeline.reading.file_access import unreadable
 from pipeline.reading.header import NO_NAMES, Names, read_header, without_fields
 from pipeline.reading.input_files import InputFile, file_size, stamp
 from pipeline.timing import Progress, count, in_stage
@@ -16,7 +17,7 @@ from pipeline.timing import Progress, count, in_stage
 
 @dataclass(frozen=True)
 class OpenedInputs:
-    """Files whose headers were read, and the reasons of the refused ones by path."""
+    """``files`` whose headers were read, and ``refused``: path → reason of each file that cannot be read."""
 
     files: tuple[InputFile, ...]
     refused: Mapping[str, str]
@@ -24,8 +25,14 @@ class OpenedInputs:
 
 @dataclass(frozen=True)
 class HeaderRules:
-    """What a header must have: the names that are accepted for each role, of columns that a file must have and of
-    columns that it may lack, and the longest line. ``hide_lines``: whether a reason must not show a line of the file.
+    """What a header must have.
+
+    ==============  ==================================================================
+    ``required``    role → accepted header names, of the columns that a file must have
+    ``optional``    role → accepted header names, of the columns that a file may lack
+    ``max_record``  bytes of the longest line that can be a header
+    ``hide_lines``  whether the reason of a refusal must not show fields of the file
+    ==============  ==================================================================
     """
 
     required: Names
@@ -37,7 +44,11 @@ class HeaderRules:
 def open_inputs(
     engine: Engine, paths: Sequence[str], rules: HeaderRules, max_ratio: int, workspace: Workspace, progress: Progress
 ) -> OpenedInputs:
-    """Expand what is compressed, to at most ``max_ratio`` times its size, and read every header."""
+    """Expand the compressed files of ``paths`` into ``workspace``, and read the header of every file.
+
+    ``max_ratio``: an archive that expands to more than so many times its size is refused. A file that cannot be
+    expanded or read, or has no header, is refused; the others are opened.
+    """
     archives = [path for path in paths if is_archive(path)]
     expanded: dict[str, Expanded] = {}
     refused: dict[str, str] = {}
@@ -46,7 +57,7 @@ def open_inputs(
         expanded, refused = _expand_all(engine, archives, max_ratio, workspace, progress.advance)
     readable = [path for path in paths if path not in refused]
     files, headless = read_headers(readable, rules.required, rules.max_record, rules.optional, expanded)
-    if rules.hide_lines:  # where the header is missing, the line that a reason shows is a record with its user
+    if rules.hide_lines:  # the line that a reason shows instead of the header may be a record with its user
         headless = {path: without_fields(reason) for path, reason in headless.items()}
     return OpenedInputs(tuple(files), refused | headless)
 
@@ -62,7 +73,7 @@ class ExpandTask:
 
 @in_stage("expand")
 def expand(_: None, task: ExpandTask, advance: Advance) -> Expanded:
-    """Expand one archive; ``advance`` gets its bytes. Raises FileRefused where it cannot be read whole."""
+    """The kernel that expands one archive; ``advance`` gets the bytes read. Raises FileRefused as ``expand_file``."""
     expanded = expand_file(task.path, Path(task.spool), task.max_ratio, advance)
     count(expanded.size)
     return expanded
@@ -71,7 +82,7 @@ def expand(_: None, task: ExpandTask, advance: Advance) -> Expanded:
 def _expand_all(
     engine: Engine, paths: Sequence[str], max_ratio: int, workspace: Workspace, advance: Advance
 ) -> tuple[dict[str, Expanded], dict[str, str]]:
-    """Expand all archives: (what came of them, reasons of the refused ones), both by path."""
+    """Expand all archives on the workers: (path → expanded file, path → reason of each refused archive)."""
     spools = (str(workspace.path("spool", f"file-{number:06d}")) for number in range(len(paths)))
     tasks = [ExpandTask(path, spool, max_ratio) for path, spool in zip(paths, spools, strict=True)]
     expanded: dict[str, Expanded] = {}
@@ -93,20 +104,21 @@ def read_headers(
     optional: Names = NO_NAMES,
     expanded: Mapping[str, Expanded] = MappingProxyType({}),
 ) -> tuple[list[InputFile], dict[str, str]]:
-    """Read every header: (files, reasons of the refused ones by path); columns: see ``read_header``.
+    """Read every header: (files, path → reason of each refused file).
 
-    The header of a compressed file is that of what it was expanded to.
+    ``wanted`` and ``optional``: role → accepted header names, as for ``read_header``. ``expanded``: the expanded files
+    of the archives among ``paths``.
     """
     files: list[InputFile] = []
     refused: dict[str, str] = {}
     for path in paths:
         try:
-            spool = expanded.get(path)
-            found = spool.stamp if spool else stamp(path)
-            header = read_header(Path(spool.spool if spool else path), wanted, max_record, optional)
-            files.append(InputFile(path, found, header, spool))
+            text = expanded.get(path)
+            file_stamp = text.stamp if text else stamp(path)
+            header = read_header(Path(text.spool if text else path), wanted, max_record, optional)
+            files.append(InputFile(path, file_stamp, header, text))
         except FileRefused as reason:
             refused[path] = str(reason)
         except OSError as fault:
-            refused[path] = f"cannot be read: {fault.strerror or fault}. Check that it exists and its permissions."
+            refused[path] = str(unreadable(fault))
     return files, refused

@@ -1,7 +1,7 @@
-"""Lines with quotes, all at once: what the record that begins on each of them is, by the same rules as ``read_record``.
+"""Traces the records that begin on lines with quotes, all lines at once, by the same rules as ``read_record``.
 
-Runs of quotes are taken in rounds, the first of every line together, then the second, and so on. Lines with very many
-runs are left to ``read_record``.
+A run is one or more quotes in a row. Round i takes the i-th run of every line. Lines with more than ``_ROUNDS`` runs
+are left to ``read_record``.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,14 @@ from pipeline.reading.text_parser import Positions
 
 LF, CR, QUOTE = 0x0A, 0x0D, 0x22
 
-
 CLOSED, WRONG, OPEN, MANY = 0, 1, 2, 3
-
+"""How a record ends: at a line end; at text behind a closing quote; not before the data ends; unknown, because one of
+its lines has too many runs."""
 
 _ROUNDS: Final = 64
 
-
 _FIELD, _QUOTED, _FAULT = 0, 1, 2
-
+"""States of a record between two runs: outside quotes, inside quotes, broken by text behind a closing quote."""
 
 _NEXT = np.array(
     [
@@ -34,15 +33,21 @@ _NEXT = np.array(
     ],
     np.uint8,
 ).reshape(-1)
+"""The state behind a run, at 8 x the state before it + ``_Runs.code``."""
 
 
 @dataclass(frozen=True)
 class QuotedRecords:
-    """What begins on each of the ``lines``: it is ``CLOSED``, ``WRONG`` (a field goes on after its closing quote),
-    left ``OPEN``, or has too ``MANY`` quotes to tell here.
+    """The records that begin on the lines with quotes, as if a record began on each of them.
 
-    ``last``: the line on which it ends; ``stops``: the byte where it ends, or where it is wrong; ``fields`` it has;
-    ``plain``: it has no quotes but those around whole fields, none doubled. Valid only as far as ``ending`` says.
+    ==========  ===================================================================================
+    ``lines``   numbers of the lines with quotes, ascending
+    ``ending``  ``CLOSED``, ``WRONG``, ``OPEN`` or ``MANY``; the other fields hold for the first two
+    ``last``    the line on which the record ends
+    ``stops``   the byte behind the record (without its line end), or behind the wrong quote
+    ``fields``  number of fields
+    ``plain``   whether all quotes open or close whole fields of this line, none doubled
+    ==========  ===================================================================================
     """
 
     lines: Positions
@@ -53,9 +58,41 @@ class QuotedRecords:
     plain: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class _Runs:
+    """The runs of quotes, in order of their bytes.
+
+    ============  ===================================================================
+    ``line``      index of the run's line among the lines with quotes
+    ``rank``      number of the run in its line, from 0
+    ``length``    number of quotes
+    ``after``     the byte behind the run
+    ``at_start``  whether a field begins with the run
+    ``code``      4 if the length is odd, + 2 if ``at_start``, + 1 if a field ends behind
+    ``behind``    number of delimiters between the run and the next one or the line end
+    ============  ===================================================================
+    """
+
+    line: Positions
+    rank: Positions
+    length: Positions
+    after: Positions
+    at_start: NDArray[np.bool_]
+    code: Positions
+    behind: Positions
+
+
 @dataclass
-class _Lines:
-    """How lines are left: state, delimiters that end fields, where the fault is, and whether a quote is odd."""
+class _Traces:
+    """How records leave the lines with quotes; one entry for each of them.
+
+    ==============  =======================================================================
+    ``state``       state at the line end
+    ``delimiters``  number of delimiters that end fields
+    ``fault``       the byte behind the quote at fault, if the state is ``_FAULT``
+    ``odd``         whether a quote is doubled, or stands in the middle of an unquoted field
+    ==============  =======================================================================
+    """
 
     state: NDArray[np.uint8]
     delimiters: Positions
@@ -66,23 +103,25 @@ class _Lines:
 def trace_records(
     array: NDArray[np.uint8], starts: Positions, stops: Positions, ends: Positions, header: Header
 ) -> QuotedRecords:
-    """Follow the records of all lines with quotes; lines from ``starts`` to ``ends`` (LF), text to ``stops``."""
-    delimiter = ord(header.delimiter)
-    first, after = _runs(array)
-    owner = np.searchsorted(ends, first)
-    lines, line, runs = np.unique(owner, return_inverse=True, return_counts=True)
-    rank = np.arange(len(owner)) - np.repeat(np.cumsum(runs) - runs, runs)
-    begun, entered = _take_rounds(array, first, after, starts, ends, lines, line, rank, delimiter)
-    many = runs > _ROUNDS
+    """Trace the records of all lines with quotes, of which there is at least one.
+
+    ``array``: the bytes, which end with LF; ``starts``, ``stops`` and ``ends``: of every line, the first byte, the byte
+    behind its text and the LF.
+    """
+    lines, runs, in_front = _find_runs(array, starts, ends, ord(header.delimiter))
+    begun, entered = _take_rounds(runs, in_front)
+    many = np.bincount(runs.line) > _ROUNDS
     ending = np.where(begun.state == _FAULT, WRONG, CLOSED).astype(np.uint8)
     last, stop, fields = lines.copy(), np.where(ending == WRONG, begun.fault, stops[lines]), begun.delimiters + 1
+    # A record that leaves its first line in quotes goes on through all lines that it enters and leaves in quotes, to
+    # the next line that it does not leave so.
     opening = np.flatnonzero(begun.state == _QUOTED)
     closing = np.flatnonzero((entered.state != _QUOTED) | many)
-    place = np.searchsorted(closing, opening, side="right")
-    ending[opening[place == len(closing)]] = OPEN
-    stop[opening[place == len(closing)]] = len(array)
-    opening = opening[place < len(closing)]
-    close = closing[place[place < len(closing)]]
+    next_closing = np.searchsorted(closing, opening, side="right")
+    closes = next_closing < len(closing)
+    ending[opening[~closes]] = OPEN
+    stop[opening[~closes]] = len(array)
+    opening, close = opening[closes], closing[next_closing[closes]]
     sums = np.cumsum(entered.delimiters)
     fields[opening] += sums[close] - sums[opening]
     wrong = entered.state[close] == _FAULT
@@ -93,49 +132,49 @@ def trace_records(
     return QuotedRecords(lines, ending, last, stop, fields, ~begun.odd & (begun.state == _FIELD) & ~many)
 
 
-def _runs(array: NDArray[np.uint8]) -> tuple[Positions, Positions]:
-    """Where each run of quotes begins, and what follows it."""
+def _find_runs(
+    array: NDArray[np.uint8], starts: Positions, ends: Positions, delimiter: int
+) -> tuple[Positions, _Runs, Positions]:
+    """(numbers of the lines with quotes, their runs, number of delimiters in front of the first run of each line)."""
+    delimiters = np.flatnonzero(array == delimiter)
     quotes = np.flatnonzero(array == QUOTE)
     gaps = np.flatnonzero(np.diff(quotes) > 1)
-    return quotes[np.append(0, gaps + 1)], quotes[np.append(gaps, -1)] + 1
-
-
-def _take_rounds(
-    array: NDArray[np.uint8],
-    first: Positions,
-    after: Positions,
-    starts: Positions,
-    ends: Positions,
-    lines: Positions,
-    line: Positions,
-    rank: Positions,
-    delimiter: int,
-) -> tuple[_Lines, _Lines]:
-    """How each line is left by a record that begins on it, and by one that enters it in quotes."""
-    found = np.flatnonzero(array == delimiter)
-    at_start = (first == starts[lines[line]]) | (array[first - 1] == delimiter)
+    first, after = quotes[np.append(0, gaps + 1)], quotes[np.append(gaps, -1)] + 1
+    owner = np.searchsorted(ends, first)
+    lines, line, counts = np.unique(owner, return_inverse=True, return_counts=True)
+    rank = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    at_start = (first == starts[owner]) | (array[first - 1] == delimiter)
     at_end = (array[after] == delimiter) | (array[after] == LF)
     at_end |= (array[after] == CR) & (array[np.minimum(after + 1, len(array) - 1)] == LF)
     code = 4 * ((after - first) % 2) + 2 * at_start + at_end
-    before = np.searchsorted(found, after)
+    before = np.searchsorted(delimiters, after)
     following = np.append(first[1:], len(array))
-    behind = np.searchsorted(found, np.minimum(following, ends[lines[line]])) - before
-    in_front = np.searchsorted(found, first[rank == 0]) - np.searchsorted(found, starts[lines])
-    nothing = np.zeros(len(lines), np.int64)
-    begun = _Lines(np.full(len(lines), _FIELD, np.uint8), in_front, nothing.copy(), nothing.astype(bool))
-    entered = _Lines(np.full(len(lines), _QUOTED, np.uint8), nothing.copy(), nothing.copy(), nothing.astype(bool))
-    of_round = np.argsort(rank, kind="stable")
-    bounds = np.searchsorted(rank[of_round], np.arange(min(int(rank.max()) + 1, _ROUNDS) + 1))
-    for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        runs = of_round[begin:end]
-        at, length = line[runs], after[runs] - first[runs]
-        for trace in (begun, entered):
-            state = trace.state[at]
-            new = _NEXT[8 * state + code[runs]]
-            trace.delimiters[at] += np.where(new == _FIELD, behind[runs], 0)
-            fault = (new == _FAULT) & (state != _FAULT)
-            trace.fault[at[fault]] = after[runs[fault]]
-            empty = (length == 2) & (state == _FIELD) & at_start[runs]
-            trace.odd[at] |= ((state == _FIELD) & ~at_start[runs]) | ((length > 1) & ~empty)
-            trace.state[at] = new
+    behind = np.searchsorted(delimiters, np.minimum(following, ends[owner])) - before
+    in_front = np.searchsorted(delimiters, first[rank == 0]) - np.searchsorted(delimiters, starts[lines])
+    return lines, _Runs(line, rank, after - first, after, at_start, code, behind), in_front
+
+
+def _take_rounds(runs: _Runs, in_front: Positions) -> tuple[_Traces, _Traces]:
+    """Trace a record that begins on each line, and one that enters each line inside quotes.
+
+    ``in_front``: number of delimiters in front of the first run of each line.
+    """
+    zeros = np.zeros(len(in_front), np.int64)
+    begun = _Traces(np.full(len(zeros), _FIELD, np.uint8), in_front.copy(), zeros.copy(), zeros.astype(bool))
+    entered = _Traces(np.full(len(zeros), _QUOTED, np.uint8), zeros.copy(), zeros.copy(), zeros.astype(bool))
+    by_round = np.argsort(runs.rank, kind="stable")
+    rounds = min(int(runs.rank.max()) + 1, _ROUNDS)
+    bounds = np.searchsorted(runs.rank[by_round], np.arange(rounds + 1)).tolist()
+    for number in range(rounds):
+        chosen = by_round[bounds[number] : bounds[number + 1]]
+        line, length, at_start = runs.line[chosen], runs.length[chosen], runs.at_start[chosen]
+        for traces in (begun, entered):
+            state = traces.state[line]
+            following = _NEXT[8 * state + runs.code[chosen]]
+            traces.delimiters[line] += np.where(following == _FIELD, runs.behind[chosen], 0)
+            fault = (following == _FAULT) & (state != _FAULT)
+            traces.fault[line[fault]] = runs.after[chosen[fault]]
+            empty = (length == 2) & (state == _FIELD)
+            traces.odd[line] |= ((state == _FIELD) & ~at_start) | ((length > 1) & ~empty)
+            traces.state[line] = following
     return begun, entered

@@ -1,7 +1,7 @@
-"""Rules of the user for records, applied to the text columns of a chunk."""
+"""The user's rules for records (RECORD_RULES): bound to columns, and applied to the text columns of a chunk."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +17,7 @@ from pipeline.reading.values import exact_micro_minutes
 
 @dataclass(frozen=True)
 class BoundRule:
-    """A rule and the column that it is about: its role and the header names that are accepted for it."""
+    """A rule and its column: the role, and the header names that are accepted for the role."""
 
     rule: Rule
     role: str
@@ -25,15 +25,15 @@ class BoundRule:
 
     @property
     def rejects(self) -> bool:
-        """Whether a record that breaks it is rejected; else it is counted."""
+        """Whether a record that breaks the rule is rejected. Otherwise the record counts and is reported."""
         return self.rule.action == "reject"
 
 
 def bind_rules(rules: Iterable[Rule], accepted: Names, read: Names) -> tuple[BoundRule, ...]:
-    """Find the column of each rule; raises ConfigError for a pattern that is no regular expression.
+    """Find the column of each rule.
 
-    ``accepted``: header names of every role; ``read``: those of the roles that are read anyway. A rule for one of a
-    role's names holds for all of them.
+    ``accepted``: the header names of every role; ``read``: those of the roles that every run reads. A rule for one name
+    of a role holds for all names of the role. Raises ConfigError for a pattern that is no regular expression.
     """
     bound = []
     for rule in rules:
@@ -49,42 +49,62 @@ def bind_rules(rules: Iterable[Rule], accepted: Names, read: Names) -> tuple[Bou
 
 
 def rule_columns(rules: Iterable[BoundRule], read: Names) -> tuple[dict[str, tuple[str, ...]], Names]:
-    """(columns that a file must have, columns that it may lack): a file without a rule's column cannot be judged by
-    it, so that it is refused where the rule rejects."""
+    """(columns that a file must have, columns that a file may lack), both role → accepted header names.
+
+    A file without the column of a rejecting rule is refused, because the rule cannot judge its records.
+    """
     required = dict(read) | {bound.role: bound.names for bound in rules if bound.rejects}
     return required, {bound.role: bound.names for bound in rules if bound.role not in required}
+
+
+@dataclass(frozen=True)
+class RuleFindings:
+    """What the rules found in a chunk.
+
+    ==========  ===================================================================================================
+    ``broken``  row → (reason, role of the column), of the first rejecting rule that the row breaks
+    ``warned``  reason of a warning rule → number of rows that break it and are not rejected, by no rule and for no
+                other reason
+    ==========  ===================================================================================================
+    """
+
+    broken: dict[int, tuple[str, str]]
+    warned: Counter[str]
 
 
 def apply_rules(
     rules: Iterable[BoundRule],
     texts: Mapping[str, pl.Series],
-    micro: NDArray[np.int64],
-    reasons: dict[int, tuple[str, str]],
-) -> Counter[str]:
-    """Add rows that break a rejecting rule to ``reasons`` (row -> reason, role), unless they are there.
+    micro_minutes: NDArray[np.int64],
+    rejected: Collection[int],
+) -> RuleFindings:
+    """Judge the rows of a chunk by all rules, except the rows that are ``rejected`` already.
 
-    Returns how many of the rows that are left break each warning rule, by its reason. ``micro``: micro-minutes.
+    ``texts``: role → String column. A rule whose column the file lacks finds nothing.
     """
-    warned: dict[str, NDArray[np.bool_]] = {}
+    accepted = np.ones(len(micro_minutes), bool)
+    accepted[list(rejected)] = False
+    broken: dict[int, tuple[str, str]] = {}
+    warnings: dict[str, NDArray[np.bool_]] = {}
     for bound in rules:
         text = texts.get(bound.role)
         if text is None:
             continue
-        broken = _broken(bound.rule, text, micro)
+        breaks = _find_broken(bound.rule, text, micro_minutes)
         if not bound.rejects:
-            warned[bound.rule.reason] = broken
+            warnings[bound.rule.reason] = breaks
             continue
-        for row in np.flatnonzero(broken).tolist():
-            reasons.setdefault(row, (bound.rule.reason, bound.role))
-    left = np.ones(len(micro), bool)
-    left[list(reasons)] = False
-    return Counter({reason: int((broken & left).sum()) for reason, broken in warned.items()})
+        rows = np.flatnonzero(breaks & accepted)
+        accepted[rows] = False
+        broken.update(dict.fromkeys(rows.tolist(), (bound.rule.reason, bound.role)))
+    warned = Counter({reason: int((breaks & accepted).sum()) for reason, breaks in warnings.items()})
+    return RuleFindings(broken, warned)
 
 
-def _broken(rule: Rule, text: pl.Series, micro: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _find_broken(rule: Rule, text: pl.Series, micro_minutes: NDArray[np.int64]) -> NDArray[np.bool_]:
     if rule.max_minutes is not None:
-        most, _ = exact_micro_minutes(repr(rule.max_minutes))
-        return micro > most
+        limit, _ = exact_micro_minutes(repr(rule.max_minutes))
+        return micro_minutes > limit
     if rule.allowed is not None:
         return ~text.is_in(list(rule.allowed)).to_numpy()
     assert rule.pattern is not None, "a rule has one of the three"
@@ -93,11 +113,12 @@ def _broken(rule: Rule, text: pl.Series, micro: NDArray[np.int64]) -> NDArray[np
 
 @lru_cache(maxsize=64)
 def _whole(pattern: str) -> str:
-    """The pattern for all of a text. Raises PolarsError where it is no regular expression.
+    """The pattern, anchored to match a whole text. Raises PolarsError where it is no regular expression.
 
-    A comment at the end of a verbose one would hide the bracket, unless a line end is between them.
+    The pattern is compiled alone, too, because ``a)|(b`` is a regular expression only within brackets. A comment at the
+    end of a verbose pattern would hide the closing bracket; then a line end is put between the two.
     """
-    _compile(pattern)  # alone as well: "a)|(b" is one only in the brackets of the other
+    _compile(pattern)
     whole = rf"\A(?:{pattern})\z"
     try:
         _compile(whole)

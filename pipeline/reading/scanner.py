@@ -1,7 +1,7 @@
-"""The independent scanner: counts records and checks parsed columns against the bytes, sharing nothing with the parser.
+"""Counts records and checks parsed columns against the bytes, without any code of the parsers.
 
-Conservation rests on this module, so it knows the record contract from the bytes alone: NumPy over the positions of
-line ends, delimiters and quotes.
+The balance of a run rests on this scanner: a fault of a parser shows as a difference between counts. The scanner
+applies the record contract (contract: records) to the positions of line ends, delimiters and quotes, by NumPy.
 """
 
 from collections.abc import Iterator
@@ -14,20 +14,29 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 LF, CR, QUOTE = 0x0A, 0x0D, 0x22
-
+Positions = NDArray[np.int64]
 
 _PREFIX_MASK = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF], dtype=np.uint32)
-_SAMPLE = 16
-_INLINE = 12  # bytes of a value that a string view holds itself
-Positions = NDArray[np.int64]
+"""Masks the first bytes of a word, by their number."""
+
+_SAMPLED_ROWS = 16
+"""Rows of a chunk of which every byte is compared."""
+
+_INLINE_BYTES = 12
+"""Longest value that an Arrow string view holds itself."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What a stretch of bytes holds: records, blank lines, physical lines, and the bytes that they take.
+    """Counts of a stretch of bytes.
 
-    ``unfinished``: a quoted field goes on where the data ends, so that the counts hold only if nothing follows within
-    the longest record.
+    ===============  ===================================================================================================
+    ``records``      records, well-formed or malformed
+    ``blank_lines``  blank lines, which are no records
+    ``lines``        physical lines
+    ``length``       bytes of these lines
+    ``unfinished``   whether a quoted field goes on where the data ends: the counts hold only if it does not close later
+    ===============  ===================================================================================================
     """
 
     records: int
@@ -38,12 +47,12 @@ class Tally:
 
 
 def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series], max_record: int) -> Positions | None:
-    """Start of every record if ``columns`` are exactly what ``data`` says, else None.
+    """Compare columns with the bytes that they were parsed from: the start of every record, or None if they differ.
 
-    ``data`` ends with LF; ``columns`` maps a field's position to the String column that was parsed from it. Passed are
-    only stretches without any doubt: every line has ``fields`` fields, quotes are well-formed within their line and
-    hold no doubled quote, no NUL, valid UTF-8, no blank line, no over-long record. Of every single field the length
-    and four bytes are compared, and every byte of a sample of rows.
+    ``data`` ends with LF. ``columns``: number of a field, from 0 → String column. Only clean data passes: every line
+    has ``fields`` fields and at most ``max_record`` bytes; quotes enclose whole fields, within a line, and none is
+    doubled; there is no NUL and no blank line; all bytes are UTF-8. The length and four bytes of every field are
+    compared, and every byte in a sample of rows.
     """
     if b"\0" in data or not is_utf8(data):
         return None
@@ -57,7 +66,7 @@ def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series
             return None
         separators = _outside(separators, quotes)
     count = int(np.count_nonzero(line_ends))
-    # Exactly every last one of ``fields`` separators is a line end: every line has the right number of fields.
+    # Every line has the right number of fields if, of each ``fields`` separators, the last one is a line end.
     if len(separators) != count * fields or not np.all(array[separators[fields - 1 :: fields]] == LF):
         return None
     stops = np.ascontiguousarray(separators.reshape(count, fields).T.astype(np.int32))
@@ -66,19 +75,19 @@ def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series
         stops[-1] -= (array[stops[-1] - 1] == CR) & (stops[-1] > starts)
     if np.max(stops[-1] - starts, initial=0) > max_record:
         return None
-    sample = np.unique(np.linspace(0, count - 1, _SAMPLE, dtype=np.int64)) if count else separators
-    for place, column in columns.items():
-        first = starts if place == 0 else stops[place - 1] + 1
-        if not _same_fields(array, first, stops[place] - first, column, sample, quoted=quoted):
+    sample = np.unique(np.linspace(0, count - 1, _SAMPLED_ROWS, dtype=np.int64)) if count else separators
+    for field, column in columns.items():
+        first = starts if field == 0 else stops[field - 1] + 1
+        if not _same_fields(array, first, stops[field] - first, column, sample, quoted=quoted):
             return None
     return starts.astype(np.int64)
 
 
 def confirm(data: bytes, delimiter: int, fields: int, separators: NDArray[np.int32], max_record: int) -> bool:
-    """Whether ``separators`` are the ends of the fields of ``data``: of all of them, in order, and of nothing else.
+    """Whether ``separators`` are the ends of all fields of ``data``, in order, and of nothing else.
 
-    ``data`` ends with LF. Only stretches without any doubt pass, as in ``check``. Increasing positions, each of a
-    delimiter or a line end outside quotes, and as many as there are: then no field can be missing, doubled or shifted.
+    ``data`` ends with LF. Only clean data passes, as in ``check``. No field is missing, doubled or shifted if the
+    separators ascend, each is the position of a delimiter or line end outside quotes, and their number is right.
     """
     if b"\0" in data or not is_utf8(data) or not len(separators) or len(separators) % fields:
         return False
@@ -88,14 +97,14 @@ def confirm(data: bytes, delimiter: int, fields: int, separators: NDArray[np.int
         quotes = np.flatnonzero(array == QUOTE)
         if not _well_formed(array, quotes, np.flatnonzero(array == LF), delimiter):
             return False
-        hidden = _between(array, quotes, delimiter)
-        place = np.minimum(np.searchsorted(separators, hidden), len(separators) - 1)
-        if np.any(separators[place] == hidden):
+        hidden = _find_hidden(array, quotes, delimiter)
+        nearest = np.minimum(np.searchsorted(separators, hidden), len(separators) - 1)
+        if np.any(separators[nearest] == hidden):
             return False
         expected -= len(hidden)
     if len(separators) != expected or not np.all(separators[1:] > separators[:-1]):
         return False
-    if separators[0] < 0 or separators[-1] >= len(array):  # NumPy takes a negative one from the end
+    if separators[0] < 0 or separators[-1] >= len(array):  # NumPy counts a negative position from the end
         return False
     found = array[separators].reshape(-1, fields)
     if not (np.all(found[:, -1] == LF) and np.all(found[:, :-1] == delimiter)):
@@ -104,7 +113,7 @@ def confirm(data: bytes, delimiter: int, fields: int, separators: NDArray[np.int
     return int(np.max(np.diff(line_ends), initial=line_ends[0] + 1)) <= max_record + 1
 
 
-def _between(array: NDArray[np.uint8], quotes: Positions, delimiter: int) -> Positions:
+def _find_hidden(array: NDArray[np.uint8], quotes: Positions, delimiter: int) -> Positions:
     """Positions of the delimiters and line ends between the first and second, third and fourth, ... of ``quotes``."""
     length = quotes[1::2] - quotes[::2]
     inside = np.repeat(quotes[::2] - np.cumsum(length) + length, length) + np.arange(length.sum())
@@ -140,9 +149,10 @@ def _same_fields(
     *,
     quoted: bool,
 ) -> bool:
-    """Whether every value of ``column`` has its field's length and the same four bytes, and some are equal throughout.
+    """Whether every value of ``column`` has the length and four bytes of its field, and all bytes in the sample.
 
-    The four bytes are the last ones in a column of long values, because ids often begin alike; otherwise the first.
+    ``first`` and ``length``: bytes of the fields in ``array``; ``sample``: row numbers. Of long values the last four
+    bytes are compared, because ids often begin alike; of other values the first four.
     """
     if len(column) != len(first) or column.null_count():
         return False
@@ -151,25 +161,25 @@ def _same_fields(
         first = first + opened
         length = length - 2 * opened
     arrow = column.to_arrow(compat_level=pl.CompatLevel.newest())
-    # A string view is 16 bytes: length, first four bytes (zero-filled), then the rest or where the rest lies.
+    # A string view has 16 bytes: length, first four bytes (zero-filled), then the other bytes or where the value lies.
     views = np.frombuffer(arrow.buffers()[1], np.uint32).reshape(-1, 4)[arrow.offset : arrow.offset + len(arrow)]
     if not np.array_equal(views[:, 0], length):
         return False
-    same_bytes = _same_tails if len(length) and length.min() > _INLINE else _same_heads
-    if not same_bytes(array, first, length, arrow, views):
+    is_long = len(length) > 0 and length.min() > _INLINE_BYTES
+    same = _same_tails(array, first, length, arrow, views) if is_long else _same_heads(array, first, length, views)
+    if not same:
         return False
     fields = (array[at : at + size].tobytes() for at, size in zip(first[sample], length[sample], strict=True))
     return all(field == value.encode() for field, value in zip(fields, column.gather(sample), strict=True))
 
 
 def _same_heads(
-    array: NDArray[np.uint8],
-    first: NDArray[np.int32],
-    length: NDArray[np.int32],
-    _: pa.Array,
-    views: NDArray[np.uint32],
+    array: NDArray[np.uint8], first: NDArray[np.int32], length: NDArray[np.int32], views: NDArray[np.uint32]
 ) -> bool:
-    """Whether every value begins as its field; fields that begin in the last three bytes are compared one by one."""
+    """Whether the first four bytes of every value are those of its field.
+
+    Fields that begin in the last three bytes of ``array`` are compared one by one.
+    """
     words = _words(array.data)
     inside = int(np.searchsorted(first, len(words)))
     heads = words[first[:inside]] & _PREFIX_MASK[np.minimum(length[:inside], 4)]
@@ -186,25 +196,25 @@ def _same_tails(
     arrow: pa.Array,
     views: NDArray[np.uint32],
 ) -> bool:
-    """Whether every value, of more than 12 bytes, ends as its field."""
+    """Whether the last four bytes of every value are those of its field; all values have more than 12 bytes."""
     buffers = [memoryview(buffer) for buffer in arrow.buffers()[2:]]
     tails = _words(array.data)[first + (length - 4)]
-    owner, place = views[:, 2], views[:, 3] + (length - 4).astype(np.uint32)
+    owner, offset = views[:, 2], views[:, 3] + (length - 4).astype(np.uint32)
     runs = [0, *(np.flatnonzero(owner[1:] != owner[:-1]) + 1).tolist(), len(owner)]
     return all(
-        np.array_equal(_words(buffers[owner[begin]])[place[begin:end]], tails[begin:end])
+        np.array_equal(_words(buffers[owner[begin]])[offset[begin:end]], tails[begin:end])
         for begin, end in pairwise(runs)
     )
 
 
 def _words(data: memoryview) -> NDArray[np.uint32]:
-    """The four bytes at every position, as one number."""
+    """The four bytes at every position, as one little-endian number."""
     size = data.nbytes - 3
     return np.ndarray(size, dtype="<u4", buffer=data, strides=(1,)) if size > 0 else np.empty(0, np.uint32)
 
 
 def _well_formed(array: NDArray[np.uint8], quotes: Positions, ends: Positions, delimiter: int) -> bool:
-    """Whether all quotes open and close fields within their line, and none is doubled."""
+    """Whether all quotes enclose whole fields within their line, and none is doubled."""
     if len(quotes) % 2:
         return False
     line = np.searchsorted(ends, quotes)
@@ -218,10 +228,10 @@ def _well_formed(array: NDArray[np.uint8], quotes: Positions, ends: Positions, d
 
 
 def tally(data: bytes, limit: int, delimiter: int, fields: int, max_record: int) -> Tally:
-    """Count the records that begin before ``limit``, which is a line's start, in any bytes whatever.
+    """Count the records that begin before ``limit``, which is the start of a line, in any bytes.
 
-    ``data`` ends with LF. A result that is ``unfinished`` counts only where it holds ``max_record + 2`` bytes beyond
-    ``limit``, or the file's end: then the quoted field does not close.
+    ``data`` ends with LF. An ``unfinished`` result is final only if ``data`` reaches ``max_record + 2`` bytes beyond
+    ``limit`` or to the end of the file.
     """
     array = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(array == LF)
@@ -230,7 +240,7 @@ def tally(data: bytes, limit: int, delimiter: int, fields: int, max_record: int)
     unfinished = False
     if b'"' in data:
         resume = 0
-        found, unfinished = _records_of_several_lines(array, starts, ends, limit, delimiter, fields, max_record)
+        found, unfinished = _find_long_records(array, starts, ends, limit, delimiter, fields, max_record)
         for line, last in found:
             if line >= resume:
                 resume = last + 1
@@ -244,7 +254,7 @@ def tally(data: bytes, limit: int, delimiter: int, fields: int, max_record: int)
     return Tally(records, blank, lines, int(ends[lines - 1]) + 1 if lines else 0, unfinished)
 
 
-def _records_of_several_lines(
+def _find_long_records(
     array: NDArray[np.uint8],
     starts: Positions,
     ends: Positions,
@@ -253,19 +263,20 @@ def _records_of_several_lines(
     fields: int,
     max_record: int,
 ) -> tuple[Iterator[tuple[int, int]], bool]:
-    """(first line, last line) wherever a well-formed record of several lines could begin before ``limit``, in order;
-    and whether one goes on where the data ends.
+    """(first and last line of every possible record, whether a record goes on where the data ends).
 
-    A record that leaves its first line in a quoted field goes on through all lines that it enters and leaves so, to
-    the next line that it does not leave so: a count over these lines is the difference of two running sums.
+    A possible record is well-formed, has several lines and begins on a line before ``limit``. Possible records may
+    overlap; the first one counts. A record that leaves its first line inside quotes goes on through all lines that it
+    enters and leaves inside quotes, to the next line that it does not leave so. Its delimiters are counted as the
+    difference of two running sums.
     """
     quoted, begun, entered = _trace_quotes(array, starts, ends, delimiter)
     closing = np.flatnonzero(entered.state != _INSIDE)
     opening = np.flatnonzero((begun.state == _INSIDE) & (starts[quoted] < limit))
-    place = np.searchsorted(closing, opening, side="right")
-    unfinished = bool(np.any(place == len(closing)))
-    opening = opening[place < len(closing)]
-    last = closing[place[place < len(closing)]]
+    next_closing = np.searchsorted(closing, opening, side="right")
+    closes = next_closing < len(closing)
+    unfinished = not np.all(closes)
+    opening, last = opening[closes], closing[next_closing[closes]]
     running = np.cumsum(entered.delimiters)
     count = begun.delimiters[opening] + running[last] - running[opening] + 1
     stop = ends[quoted[last]]
@@ -275,11 +286,12 @@ def _records_of_several_lines(
 
 
 _OUTSIDE, _INSIDE, _BROKEN = 0, 1, 2
+"""States of a record: outside quotes, inside quotes, broken by text behind a closing quote."""
 
 
 @dataclass(frozen=True)
 class _Trace:
-    """For each line with quotes: how a record leaves it, and how many delimiters end its fields there."""
+    """For each line with quotes, the state in which a record leaves the line, and how many delimiters end fields."""
 
     state: NDArray[np.uint8]
     delimiters: Positions
@@ -288,10 +300,10 @@ class _Trace:
 def _trace_quotes(
     array: NDArray[np.uint8], starts: Positions, ends: Positions, delimiter: int
 ) -> tuple[Positions, _Trace, _Trace]:
-    """(numbers of the lines with quotes, their traces where a record begins on them, where it enters them quoted).
+    """(numbers of the lines with quotes, traces of records that begin on them, traces of records that enter in quotes).
 
-    A run of quotes takes each state to another. What the runs of a line do together, up to each of them, is found by
-    composing these functions over twice the distance in every step (Hillis and Steele, 1986).
+    Each run of quotes is a function from states to states. The composition of a line's functions up to each run is a
+    prefix sum, which doubles the number of composed functions in every step (Hillis and Steele, 1986).
     """
     quotes = np.flatnonzero(array == QUOTE)
     heads = np.append(True, np.diff(quotes) != 1)
@@ -325,7 +337,7 @@ def _trace_quotes(
 def _steps_of_runs(
     array: NDArray[np.uint8], first: Positions, after: Positions, line_start: Positions, delimiter: int
 ) -> NDArray[np.uint8]:
-    """For each run of quotes the states that follow _OUTSIDE, _INSIDE and _BROKEN (RFC 4180; contract: records)."""
+    """For each run of quotes, the states that follow _OUTSIDE, _INSIDE and _BROKEN (RFC 4180; contract: records)."""
     odd = (after - first) % 2 == 1
     at_start = (first == line_start) | (array[first - 1] == delimiter)
     following = array[after]

@@ -1,4 +1,4 @@
-"""Read one record exactly by the record contract: the slow path, for the few records that look unusual."""
+"""Reads one record by the record contract (contract: records): exact and slow, for the few records that need it."""
 
 import re
 from dataclasses import dataclass
@@ -11,13 +11,23 @@ UNCLOSED_QUOTE = "unclosed_quote"
 RECORD_TOO_LONG = "record_too_long"
 NUL_BYTE = "nul_byte"
 INVALID_UTF8 = "invalid_utf8"
+"""Reasons of malformed records."""
+
 USUAL_RECORD = 4096
-"""Bytes within which a record ends, as a rule."""
+"""Bytes that hold most records."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: its bytes without the line end, where the next begins, and its values or why it is rejected."""
+    """One record.
+
+    ==========  ==========================================================
+    ``raw``     its bytes without the line end
+    ``end``     the byte behind the line end, where the next record begins
+    ``values``  its fields without quotes; None if the record is malformed
+    ``reason``  why the record is malformed; None if it is well-formed
+    ==========  ==========================================================
+    """
 
     raw: bytes
     end: int
@@ -26,17 +36,18 @@ class Record:
 
 
 Chains = dict[int, tuple[int, int, str | None]]
-"""What follows from the beginning of a quoted field that holds a line end: (fields, where they end, fault if any)."""
+"""First byte of a quoted field with line ends → (number of fields from there on, where they end, fault or None)."""
 
 
 def read_record(
     data: bytes, start: int, delimiter: bytes, fields: int, max_record: int, chains: Chains | None = None
 ) -> Record:
-    """The record that begins at ``start`` of ``data`` (which ends with LF).
+    """Read the record that begins at byte ``start`` of ``data``, which ends with LF.
 
-    A record that is malformed, or has not ``fields`` fields, is its first physical line alone. Quotes can chain a
-    record on and on, and every line of it could begin another: whoever reads on after rejected lines passes the same
-    ``chains`` (at first empty), which remember what was followed, so that the time is in proportion to the bytes.
+    A record that is malformed or does not have ``fields`` fields is its first physical line alone. The next line may
+    then begin a record that reaches as far as the rejected one. A caller that reads on passes the same ``chains``, at
+    first empty, to which quoted fields with line ends are added: each is followed once, so that the time grows with the
+    bytes and not with their square.
     """
     line_end = data.index(b"\n", start)
     line = data[start:line_end].removesuffix(b"\r")
@@ -60,7 +71,7 @@ def read_record(
 
 
 def byte_fault(raw: bytes) -> str | None:
-    """Why these bytes cannot be text, if so."""
+    """Why the bytes are no text: ``NUL_BYTE`` or ``INVALID_UTF8``; None if they are text."""
     if b"\0" in raw:
         return NUL_BYTE
     try:
@@ -71,7 +82,10 @@ def byte_fault(raw: bytes) -> str | None:
 
 
 def _follow(data: bytes, start: int, delimiter: bytes, chains: Chains) -> tuple[int, int, str | None]:
-    """(fields, where they end, fault) of what begins at ``start``; without a fault it ends at a line end."""
+    """(number of fields, where they end, fault or None) of the record that begins at ``start``.
+
+    Without a fault, the fields end at a line end. Quoted fields with line ends are looked up in ``chains`` and added.
+    """
     pattern = _field_pattern(delimiter)
     count, position = 0, start
     passed: list[tuple[int, int]] = []
@@ -82,7 +96,7 @@ def _follow(data: bytes, start: int, delimiter: bytes, chains: Chains) -> tuple[
             count += rest
             break
         match = pattern.match(data, position)
-        if match is None:  # a quote that nothing closes
+        if match is None:  # a quote without a closing one
             passed.append((position, count))
             count, stop, fault = count + 1, len(data), UNCLOSED_QUOTE
             break
@@ -99,20 +113,20 @@ def _follow(data: bytes, start: int, delimiter: bytes, chains: Chains) -> tuple[
         else:
             stop, fault = end, BAD_QUOTE
             break
-    while passed:  # a million entries at worst: each goes where the other comes
-        place, before = passed.pop()
-        chains[place] = (count - before, stop, fault)
+    while passed:  # up to a million entries: moved one by one, they are in memory once
+        beginning, before = passed.pop()
+        chains[beginning] = (count - before, stop, fault)
     return count, stop, fault
 
 
 @lru_cache(maxsize=16)
 def _field_pattern(delimiter: bytes) -> re.Pattern[bytes]:
-    """A field; possessive, so it never goes back."""
+    """The pattern of a field. Its quantifiers are possessive, so that a match takes linear time."""
     return re.compile(rb'"(?:[^"]++|"")*+"|(?!")[^' + re.escape(delimiter) + rb"\n]*+")
 
 
 def _split_values(raw: bytes, delimiter: bytes) -> tuple[bytes, ...]:
-    """The values of a well-formed record."""
+    """Split a well-formed record into its values."""
     if b'"' not in raw:
         return tuple(raw.split(delimiter))
     values: list[bytes] = []
@@ -128,7 +142,7 @@ def _split_values(raw: bytes, delimiter: bytes) -> tuple[bytes, ...]:
 
 
 def record_at(stream: BinaryIO, delimiter: bytes, fields: int, max_record: int) -> Record:
-    """The record at the stream's position, which is a good one; most are short."""
+    """Read the well-formed record at the stream's position; most records need one short read."""
     head = stream.read(USUAL_RECORD)
     record = read_record(head + b"\n", 0, delimiter, fields, max_record)
     if record.values is None or record.end >= len(head):

@@ -1,4 +1,4 @@
-"""Files cut into byte ranges, the splits that workers read."""
+"""Cuts files into splits, the byte ranges that workers read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +9,18 @@ from pipeline.reading.input_files import InputFile
 
 @dataclass(frozen=True)
 class Split:
-    """The records of ``path`` that begin in bytes ``start <= position < stop``.
+    """The records of a file that begin at bytes from ``start`` to ``stop`` (exclusive).
 
-    ``start`` is speculative unless ``exact``: the first record is then taken to begin after the next line end, which a
-    quoted field that spans the place would belie. ``number`` counts the splits of a run and names its files.
+    ===================  =============================================================================================
+    ``number``           counts the splits of a run, and names the files of the split in the workspace
+    ``path``             the input file, as messages show it
+    ``size``             bytes of text in the file
+    ``start``, ``stop``  bytes of the text
+    ``exact``            whether a record begins at ``start``; otherwise the first record is taken to begin behind the
+                         next line end, which is wrong if ``start`` lies in a quoted field with line ends
+    ``header``           header of the file
+    ``spool``            the file with the expanded text, if ``path`` is compressed
+    ===================  =============================================================================================
     """
 
     number: int
@@ -26,31 +34,35 @@ class Split:
 
     @property
     def source(self) -> str:
-        """The file to read: ``path``, or where its text is if that is compressed. Only ``path`` is ever shown."""
+        """The file with the text."""
         return self.spool or self.path
 
     def ending_at(self, stop: int) -> "Split":
-        """The same split, of which the records from ``stop`` on are left to others."""
+        """The split without the records that begin at ``stop`` or behind it."""
         return replace(self, stop=stop)
 
     def restarted_at(self, start: int) -> "Split":
-        """The same split with its true start, for a second reading."""
+        """The split with its true start, to be read a second time."""
         return replace(self, start=start, exact=True)
 
 
 def cut_rest(split: Split, begin: int, stop: int) -> list[Split]:
-    """What a split that began at ``begin`` and ended early at ``stop`` leaves, in pieces somewhat shorter than it was.
+    """Cut the bytes that ``split`` did not cover into splits of at most 4/5 of the bytes it covered.
 
-    They have its number until they get their own.
+    ``begin``, ``stop``: the bytes that the split covered before it ended early. The new splits have the number of
+    ``split`` until they get their own.
     """
-    left = split.stop - stop
-    pieces = -(-left * 5 // ((stop - begin) * 4))
-    bounds = [stop + left * i // pieces for i in range(pieces + 1)]
+    length = split.stop - stop
+    pieces = -(-length * 5 // ((stop - begin) * 4))
+    bounds = [stop + length * i // pieces for i in range(pieces + 1)]
     return [replace(split, start=bounds[i], stop=bounds[i + 1], exact=i == 0) for i in range(pieces)]
 
 
 def cut(files: Sequence[InputFile], split_bytes: int) -> list[Split]:
-    """Cut files into splits of at most ``split_bytes``, nearly equal within a file; small files stay whole."""
+    """Cut files into splits of at most ``split_bytes`` bytes, nearly equal within a file.
+
+    The splits of each file tile its records. A file without records has no split.
+    """
     splits: list[Split] = []
     for file in files:
         header = file.header

@@ -1,6 +1,5 @@
-"""The parser: bytes of whole lines to columns of text, by Polars, and whether the scanner agrees."""
+"""Parses bytes of whole lines into columns of text by Polars, and asks the scanner whether the columns are right."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,19 +21,33 @@ REJECTED = pl.Schema(
         "raw": pl.Binary,
     }
 )
-"""Records that are not counted; ``line`` (from 0) and ``offset`` (bytes) relative to the start of split or chunk."""
+"""Columns of rejected records.
 
+==========  ==================================================================================================
+``line``    physical line on which the record begins, from 0, counted from the start of the split or the chunk
+``offset``  first byte of the record, counted from the start of the split or the chunk
+``reason``  why the record is rejected
+``column``  header name of the column whose value is invalid; null if no single column is at fault
+``value``   the invalid value; null as for ``column``
+``raw``     the bytes of the record, without the line end
+==========  ==================================================================================================
+"""
 
 NO_REJECTED = REJECTED.to_frame()
-"""None of them; made once, because frames of Python's making take their time."""
+"""No rejected records. The frame is shared, because making a frame for every chunk takes time."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class TextColumns:
-    """Text columns of one chunk by role, with the bytes from which (to ``stops``, without line end) and the line where
-    each row is in the chunk.
+    """The records of one chunk as text. Row i of all columns and arrays is one well-formed record.
 
-    ``rejected``: as ``REJECTED``, in the chunk; ``warned``: good rows that break a warning rule, by the rule's reason.
+    ============  ======================================================================================
+    ``texts``     role → String column without nulls
+    ``offsets``   first byte of the record in the chunk
+    ``stops``     the byte behind the record's last one; the line end is not part of the record
+    ``lines``     physical line of the chunk on which the record begins, from 0
+    ``rejected``  the malformed records, as ``REJECTED``; lines and offsets count from the chunk's start
+    ============  ======================================================================================
     """
 
     texts: dict[str, pl.Series]
@@ -42,15 +55,15 @@ class TextColumns:
     stops: Positions
     lines: Positions
     rejected: pl.DataFrame = field(default_factory=lambda: NO_REJECTED)
-    warned: Counter[str] = field(default_factory=Counter)
 
     @property
     def records(self) -> int:
-        """Records that were found, good or not."""
+        """Number of records, well-formed or rejected."""
         return len(self.offsets) + len(self.rejected)
 
 
 def no_columns(header: Header) -> TextColumns:
+    """No records, with a column for each role of ``header``."""
     nothing = np.empty(0, np.int64)
     return TextColumns({role: pl.Series([], dtype=pl.String) for role in header.columns}, nothing, nothing, nothing)
 
@@ -64,7 +77,7 @@ def rejected_frame(
     columns: pl.Series | None = None,
     values: pl.Series | None = None,
 ) -> pl.DataFrame:
-    """Rejected records (as ``REJECTED``) whose bytes in ``data`` go from ``starts`` to ``stops``."""
+    """Make a frame (``REJECTED``) of the records that have the bytes from ``starts`` to ``stops`` of ``data``."""
     raw = [data[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
     nothing = pl.repeat(None, len(lines), dtype=pl.String, eager=True)
     return pl.DataFrame(
@@ -81,11 +94,11 @@ def rejected_frame(
 
 
 def parse(data: bytes, header: Header) -> dict[str, pl.Series] | None:
-    """Text columns of ``data`` by role, as Polars reads them; None where it cannot.
+    """Parse ``data``, lines without a header, by Polars: role → String column, or None where Polars fails.
 
-    Every value is text and empty fields are empty strings: nothing is inferred, cast or left out here.
+    No type is inferred and no line is left out. Empty fields become empty strings.
     """
-    schema = {f"c{place}": pl.String for place in range(header.fields)}
+    schema = {f"c{index}": pl.String for index in range(header.fields)}
     try:
         with stage("parse", len(data)):
             frame = pl.read_csv(
@@ -101,11 +114,12 @@ def parse(data: bytes, header: Header) -> dict[str, pl.Series] | None:
             )
     except pl.exceptions.PolarsError:
         return None
-    return {role: frame[f"c{place}"] for role, place in header.columns.items()}
+    return {role: frame[f"c{index}"] for role, index in header.columns.items()}
 
 
 def check(data: bytes, texts: dict[str, pl.Series], header: Header, max_record: int) -> Positions | None:
-    """Start of every record where the scanner finds ``texts`` to be what ``data`` says, else None."""
+    """Compare ``texts`` (role → column) with ``data`` by the scanner: the start of every record, or None where they
+    differ."""
     columns = {header.columns[role]: text for role, text in texts.items()}
     with stage("verify", len(data)):
         return scanner.check(data, ord(header.delimiter), header.fields, columns, max_record)

@@ -1,4 +1,4 @@
-"""What the values of a record must be, column by column, vectorised (contract: records)."""
+"""Judges and converts the values of records, a column at a time (contract: records)."""
 
 import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -16,8 +16,10 @@ WATCH_TIME_NOT_A_NUMBER = "watch_time_not_a_number"
 WATCH_TIME_NEGATIVE = "watch_time_negative"
 WATCH_TIME_TOO_LARGE = "watch_time_too_large"
 REPEATED_HEADER = "repeated_header"
-_ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})?)?$"
+"""Reasons of records with an invalid value."""
 
+_ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})?)?$"
+"""The timestamps that the parser of Polars may see: alone, it would take years of any length and spaces."""
 
 _ZONE = "((?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)$"
 _ISO_VARIANTS = (
@@ -31,17 +33,17 @@ _ISO_VARIANTS = (
     (r"^([0-9-]{10}[T ][0-9:]{8}),([0-9])", "$1.$2"),
     (r"^([0-9-]{10}[T ][0-9:]{8}(?:\.[0-9]+)?[+-][0-9]{2})$", "$1:00"),
 )
-"""Rewrite less common forms to that of ``_ISO``: basic format, small t, no seconds, a comma, a zone of hours."""
-
+"""(pattern, replacement) that rewrite other forms to ``_ISO``: basic format, small t, no seconds, a comma instead of
+the point, a zone of hours alone."""
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def exact_micro_minutes(text: str) -> tuple[int, str | None]:
-    """(micro-minutes, None) for a valid watch time, else (0, reason): the rule itself, for one value.
+    """Convert one watch time: (micro-minutes, None), or (0, reason) if it is invalid.
 
-    A finite decimal number, 0 to 10^9 minutes, rounded half-even to whole micro-minutes. Digits are ASCII; a sign and
-    an exponent may stand; white space may not.
+    Valid is a decimal number of 0 to 10^9 minutes, of ASCII digits, perhaps with a point, a sign and an exponent, and
+    without white space. It is rounded half-even to whole micro-minutes.
     """
     if not text.strip():
         return 0, WATCH_TIME_MISSING
@@ -65,22 +67,21 @@ def exact_micro_minutes(text: str) -> tuple[int, str | None]:
 
 
 def _magnitude(mantissa: str, exponent: str) -> int:
-    """Position of the first digit that is not 0, as a power of ten, plus one: 5 is 1, 50 is 2, 0.05 is -1."""
+    """Exponent of the first digit that is not 0, plus one: 1 for 5, 2 for 50, -1 for 0.05."""
     whole, _, fraction = mantissa.partition(".")
     whole = whole.lstrip("0")
-    place = len(whole) if whole else len(fraction.lstrip("0")) - len(fraction)
+    magnitude = len(whole) if whole else len(fraction.lstrip("0")) - len(fraction)
     digits = exponent.lstrip("+-").lstrip("0")
-    if len(digits) > 9:  # beyond any length that a record can have
+    if len(digits) > 9:  # no record has enough digits to make up for such an exponent
         return -(10**9) if exponent.startswith("-") else 10**9
-    return place + (int(exponent) if exponent else 0)
+    return magnitude + (int(exponent) if exponent else 0)
 
 
 def micro_minutes(texts: pl.Series) -> tuple[NDArray[np.int64], dict[int, str]]:
-    """Watch times (String) as micro-minutes (int64), and the reason for each row that is not valid (its value is 0).
+    """Convert watch times (String): (micro-minutes as int64, row → reason of each invalid value, which becomes 0).
 
-    Floating point decides only where it cannot be wrong: the distance of a value to the nearest tie is compared with
-    the error of the conversion and the product (each at most half a unit in the last place). The rest, and everything
-    that is not plainly a number in range, is decided by ``exact_micro_minutes``.
+    Floating point converts a value only if its distance to the nearest tie is larger than the error of the conversion
+    and the product, each at most half a unit in the last place. ``exact_micro_minutes`` converts all other values.
     """
     minutes = texts.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
     with np.errstate(invalid="ignore", over="ignore"):
@@ -88,24 +89,28 @@ def micro_minutes(texts: pl.Series) -> tuple[NDArray[np.int64], dict[int, str]]:
         nearest = np.rint(micro)
         tie_distance = np.abs(np.abs(micro - nearest) - 0.5)
         certain = (tie_distance > micro * 2.0**-50) & (minutes < MAX_MINUTES - 1) & ~np.signbit(minutes)
-    values = np.where(certain, nearest, 0).astype(np.int64)
+    converted = np.where(certain, nearest, 0).astype(np.int64)
     reasons: dict[int, str] = {}
-    others = np.flatnonzero(~certain)
-    for row, text in zip(others.tolist(), texts.gather(others).to_list(), strict=True):
-        values[row], reason = exact_micro_minutes(text)
+    uncertain = np.flatnonzero(~certain)
+    for row, text in zip(uncertain.tolist(), texts.gather(uncertain).to_list(), strict=True):
+        converted[row], reason = exact_micro_minutes(text)
         if reason:
             reasons[row] = reason
-    return values, reasons
+    return converted, reasons
 
 
 def blank_rows(texts: pl.Series) -> list[int]:
-    """Rows of a String column that are empty or white space."""
-    unusual = ((texts < "!") | (texts > "\x7f")).arg_true()  # only such texts can begin with white space or be empty
+    """Numbers of the rows of a String column whose text is empty or white space."""
+    unusual = ((texts < "!") | (texts > "\x7f")).arg_true()  # all texts that are empty or begin with white space
     return unusual.filter(texts.gather(unusual).str.strip_chars() == "").to_list()
 
 
 def repeated_header_rows(columns: dict[str, pl.Series], names: dict[str, str]) -> list[int]:
-    """Rows whose every column holds the column's own name (with a byte-order mark where files were concatenated)."""
+    """Numbers of the rows whose every value is the name of its column.
+
+    ``columns``: role → String column; ``names``: role → header name. A name may follow a byte-order mark, which lies
+    within a file that was concatenated from several.
+    """
     rows = pl.select(pl.int_range(len(next(iter(columns.values()))))).to_series()
     for role, column in columns.items():
         texts = column if len(rows) == len(column) else column.gather(rows)
@@ -114,18 +119,21 @@ def repeated_header_rows(columns: dict[str, pl.Series], names: dict[str, str]) -
 
 
 def epoch_micros(texts: pl.Series) -> pl.Series:
-    """Timestamps (String) as Int64 microseconds since 1970 UTC; null where missing or unparseable.
+    """Convert timestamps (String) to Int64 microseconds since 1970 UTC; null for a text in no known form.
 
-    ISO 8601: a date, or a date and a time with ``T`` or a space; basic format with a time; seconds and their fraction
-    (after a point or a comma) may be left out; zone ``Z``, hours, or hours and minutes; none means UTC. Not weeks, days
-    of the year or 24:00. Epoch seconds (up to 11 digits) or milliseconds (12 to 14 digits), with a fraction.
+    =============  ===================================================================================================
+    ISO 8601       a date; a date and a time with ``T`` or a space between them; the basic format with a time; without
+                   seconds; with a fraction of the seconds behind a point or comma
+    zone           ``Z``, hours, or hours and minutes; without a zone the time is UTC
+    epoch          seconds (up to 11 digits) or milliseconds (12 to 14 digits), perhaps with a fraction
+    unknown        weeks, days of the year, 24:00
+    =============  ===================================================================================================
     """
     frame = texts.alias("text").to_frame().lazy()
     text = pl.col("text")
     common = text
     for pattern, replacement in _ISO_VARIANTS:
         common = common.str.replace(pattern, replacement)
-    # The parser alone would take years of any length, and spaces.
     moment = pl.when(common.str.contains(_ISO)).then(common)
     zoned = moment.str.contains(r"(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})$")
     normal = moment.str.replace(" ", "T", literal=True).str.replace(r"[zZ]$", "+00:00")

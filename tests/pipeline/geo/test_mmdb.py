@@ -2,6 +2,10 @@
 
 import ipaddress
 import random
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any
 
 import maxminddb
 import polars as pl
@@ -14,8 +18,12 @@ from pipeline.geo.table import load_geo_table
 ALIASES = ["2002::/16", "::ffff:0:0/96", "2001:200::/32"]
 MODES = {"country_code": lambda code: {"country_code": code}, "nested": lambda code: {"country": {"iso_code": code}}}
 
+Network = IPv4Network | IPv6Network
+Networks = list[tuple[str, dict]]
+"""(network, record)."""
 
-def encode(value) -> bytes:
+
+def encode(value: object) -> bytes:
     """The few types of the MaxMind DB data section that the tests need; an unsigned number is (value, bytes)."""
     if isinstance(value, dict):
         return bytes([7 << 5 | len(value)]) + b"".join(encode(key) + encode(item) for key, item in value.items())
@@ -27,7 +35,7 @@ def encode(value) -> bytes:
     return {2: bytes([5 << 5 | 2]), 4: bytes([6 << 5 | 4]), 8: bytes([8, 9 - 7])}[width] + number.to_bytes(width)
 
 
-def insert(root: list, network, leaf) -> None:
+def insert(root: list, network: Network, leaf: object) -> None:
     bits = f"{int(network[0]):0{network.max_prefixlen}b}"[: network.prefixlen]
     for bit in bits[:-1]:
         if not isinstance(root[int(bit)], list):
@@ -36,7 +44,14 @@ def insert(root: list, network, leaf) -> None:
     root[int(bits[-1])] = leaf
 
 
-def write_mmdb(path, networks, record_size=24, ip_version=6, aliases=(), database_type="Test-Country") -> None:
+def write_mmdb(
+    path: Path,
+    networks: Networks,
+    record_size: int = 24,
+    ip_version: int = 6,
+    aliases: Sequence[str] = (),
+    database_type: str = "Test-Country",
+) -> None:
     """``networks``: (text, record). An IPv6 database has its IPv4 tree at ::/96 and at ``aliases``."""
     root: list = [None, None]
     four: list = [None, None]
@@ -63,7 +78,7 @@ def write_mmdb(path, networks, record_size=24, ip_version=6, aliases=(), databas
                 offsets[child[1]] = len(section)
                 section += encode(child[2])
 
-    def number(child):
+    def number(child: Any) -> int:
         if child is None:
             return len(nodes)
         return place[id(child)] if isinstance(child, list) else len(nodes) + 16 + offsets[child[1]]
@@ -89,7 +104,7 @@ def write_mmdb(path, networks, record_size=24, ip_version=6, aliases=(), databas
     path.write_bytes(tree + bytes(16) + section + b"\xab\xcd\xefMaxMind.com" + encode(metadata))
 
 
-def make_networks(seed: int, record, families=(4, 6)):
+def make_networks(seed: int, record: Callable[[str], dict], families: Sequence[int] = (4, 6)) -> Networks:
     dice = random.Random(seed)
     networks = []
     for _ in range(150):
@@ -108,7 +123,7 @@ def make_networks(seed: int, record, families=(4, 6)):
     return sorted(networks, key=lambda network: int(network[0].split("/")[1]))
 
 
-def sample_addresses(networks):
+def sample_addresses(networks: Networks) -> Iterator[IPv4Address | IPv6Address]:
     dice = random.Random(1)
     for text, _ in networks:
         network = ipaddress.ip_network(text)
@@ -125,7 +140,7 @@ def sample_addresses(networks):
         yield ipaddress.IPv6Address(dice.getrandbits(128))
 
 
-def assert_as_maxminddb(path, networks, country_of, cache):
+def assert_as_maxminddb(path: Path, networks: Networks, country_of: Callable[[Any], str], cache: Path) -> None:
     table = load_geo_table(path, "country", None, cache)
     addresses = list(sample_addresses(networks))
     codes = table.lookup(pl.Series([str(address) for address in addresses]))
@@ -145,26 +160,26 @@ def assert_as_maxminddb(path, networks, country_of, cache):
 
 @pytest.mark.parametrize("record_size", [24, 28, 32])
 @pytest.mark.parametrize("aliases", [[], ALIASES], ids=["plain", "aliased"])
-def test_both_families(tmp_path, record_size, aliases):
+def test_both_families(tmp_path: Path, record_size: int, aliases: list[str]) -> None:
     networks = make_networks(record_size, MODES["country_code"])
     write_mmdb(tmp_path / "a.mmdb", networks, record_size, 6, aliases)
     assert_as_maxminddb(tmp_path / "a.mmdb", networks, lambda record: record["country_code"], tmp_path)
 
 
 @pytest.mark.parametrize("record_size", [24, 28, 32])
-def test_ipv4_only(tmp_path, record_size):
+def test_ipv4_only(tmp_path: Path, record_size: int) -> None:
     networks = make_networks(3, MODES["nested"], families=(4,))
     write_mmdb(tmp_path / "a.mmdb", networks, record_size, ip_version=4)
     assert_as_maxminddb(tmp_path / "a.mmdb", networks, lambda record: record["country"]["iso_code"], tmp_path)
 
 
-def test_ipv6_only(tmp_path):
+def test_ipv6_only(tmp_path: Path) -> None:
     networks = make_networks(4, MODES["nested"], families=(6,))
     write_mmdb(tmp_path / "a.mmdb", networks)
     assert_as_maxminddb(tmp_path / "a.mmdb", networks, lambda record: record["country"]["iso_code"], tmp_path)
 
 
-def test_one_record_for_all_of_ipv4(tmp_path):
+def test_one_record_for_all_of_ipv4(tmp_path: Path) -> None:
     networks = [("::/8", {"country_code": "DE"}), ("2a00::/16", {"country_code": "FR"})]
     write_mmdb(tmp_path / "a.mmdb", networks)
     table = load_geo_table(tmp_path / "a.mmdb", "country", None, tmp_path)
@@ -173,7 +188,7 @@ def test_one_record_for_all_of_ipv4(tmp_path):
     assert found == ["DE", "DE", "DE", "FR", "UNKNOWN", "PRIVATE"]
 
 
-def test_continents_stand_in_for_countries(tmp_path):
+def test_continents_stand_in_for_countries(tmp_path: Path) -> None:
     networks = [
         ("2.0.0.0/8", {"continent": {"code": "EU"}}),
         ("3.0.0.0/8", {"continent": {"code": "EU"}, "country": {"iso_code": "US"}}),
@@ -196,7 +211,7 @@ def test_continents_stand_in_for_countries(tmp_path):
         assert "MaxMind" in table.attribution
 
 
-def test_a_database_without_countries_is_refused(tmp_path):
+def test_a_database_without_countries_is_refused(tmp_path: Path) -> None:
     write_mmdb(
         tmp_path / "asn.mmdb", [("8.0.0.0/8", {"autonomous_system_number": (15169, 4)})], database_type="GeoLite2-ASN"
     )
@@ -204,7 +219,7 @@ def test_a_database_without_countries_is_refused(tmp_path):
         compile_mmdb(tmp_path / "asn.mmdb")
 
 
-def test_a_tree_with_a_loop_is_refused(tmp_path):
+def test_a_tree_with_a_loop_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "loop.mmdb"
     write_mmdb(path, [("2a00::/16", {"country_code": "DE"})])
     content = bytearray(path.read_bytes())

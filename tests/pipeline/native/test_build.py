@@ -22,7 +22,7 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_library_that_is_there_is_used_again(cache: Path, monkeypatch) -> None:
+def test_a_library_that_is_there_is_used_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("compiled again"))
     assert compile_library(cache) == (cache / Path(library()).name, "")
 
@@ -66,7 +66,7 @@ def test_another_machine_source_or_compiler_takes_no_library_of_this_one(
     assert made != cache / Path(library()).name
 
 
-def test_every_reason_why_there_is_none(tmp_path: Path, monkeypatch) -> None:
+def test_every_reason_why_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     assert compile_library(tmp_path / "file" / "cache") == (
         None,

@@ -11,7 +11,7 @@ import pytest
 from pipeline.engines import no_advance
 from pipeline.preprocess.driver import read_files
 from pipeline.preprocess.ledger import StartingPoint
-from pipeline.reading.header import SAMPLE_BYTES, SAMPLE_PLACES, read_header
+from pipeline.reading.header import SAMPLE_BYTES, SAMPLES, read_header
 from pipeline.reading.open_inputs import read_headers
 from pipeline.reading.splits import Split, cut_rest
 from tests.harness import HEADER, Harness
@@ -124,5 +124,5 @@ def test_a_small_file_is_looked_at_whole(tmp_path: Path) -> None:
     path.write_bytes(HEADER + data)
     header = read_header(path, WANTED, 10_000)
     assert header
-    assert len(data) < SAMPLE_BYTES * SAMPLE_PLACES
+    assert len(data) < SAMPLE_BYTES * SAMPLES
     assert header.row_width == len(data) / 20

@@ -7,6 +7,8 @@ import shutil
 import tracemalloc
 import zlib
 from collections import namedtuple
+from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 import polars_hash as plh
@@ -21,7 +23,7 @@ TEXT = b"".join(b"%d,user %d,8.8.8.8,%d\n" % (n, n * n % 7919, n % 60) for n in 
 CHECKED = {zstd.CompressionParameter.checksum_flag: 1}
 
 
-def skippable(data):
+def skippable(data: bytes) -> bytes:
     """A skippable frame, RFC 8878, 3.1.2."""
     return (0x184D2A53).to_bytes(4, "little") + len(data).to_bytes(4, "little") + data
 
@@ -44,14 +46,20 @@ WHOLE = {
 }
 
 
+class Expand(Protocol):
+    """Expands bytes under a name; returns the text, or raises as ``expand_file``."""
+
+    def __call__(self, data: bytes, name: str, max_ratio: int = 1000) -> bytes: ...
+
+
 @pytest.fixture
-def expand(tmp_path):
+def expand(tmp_path: Path) -> Expand:
     """A function: bytes and name of an archive -> what it expands to; checks that a refused one leaves nothing."""
 
-    def expand_bytes(data, name, max_ratio=1000):
+    def expand_bytes(data: bytes, name: str, max_ratio: int = 1000) -> bytes:
         path, spool = tmp_path / name, tmp_path / "spool"
         path.write_bytes(data)
-        told = []
+        told: list[int] = []
         try:
             found = expand_file(str(path), spool, max_ratio, told.append)
             text = spool.read_bytes()
@@ -68,14 +76,14 @@ def expand(tmp_path):
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_every_member_is_read(expand, name):
+def test_every_member_is_read(expand: Expand, name: str) -> None:
     data, text = WHOLE[name]
     assert is_archive(name)
     assert expand(data, name) == (gzip.decompress(data) if text is None else text)
 
 
 @pytest.mark.parametrize("ending", ONE)
-def test_every_truncation_is_refused(expand, ending):
+def test_every_truncation_is_refused(expand: Expand, ending: str) -> None:
     data = ONE[ending]
     for length in range(len(data)):
         with pytest.raises(FileRefused, match=r"truncated|no \w+ archive"):
@@ -86,7 +94,7 @@ def test_every_truncation_is_refused(expand, ending):
 
 
 @pytest.mark.parametrize("ending", ONE)
-def test_a_damaged_byte_is_noticed_or_harmless(expand, ending):
+def test_a_damaged_byte_is_noticed_or_harmless(expand: Expand, ending: str) -> None:
     """Harmless: what describes the archive, such as the time in a gzip header."""
     data, noticed = ONE[ending], 0
     for place in range(len(data)):
@@ -101,20 +109,20 @@ def test_a_damaged_byte_is_noticed_or_harmless(expand, ending):
 
 @pytest.mark.parametrize("ending", ONE)
 @pytest.mark.parametrize("garbage", [b"\0", b"x", b"log_id,user_id\n", b"\0" * 512])
-def test_bytes_after_the_end_are_refused(expand, ending, garbage):
+def test_bytes_after_the_end_are_refused(expand: Expand, ending: str, garbage: bytes) -> None:
     with pytest.raises(FileRefused, match=r"other bytes follow it|truncated"):
         expand(ONE[ending] + garbage, f"a{ending}")
 
 
 @pytest.mark.parametrize("ending", ONE)
-def test_plain_data_under_an_archives_name_is_refused(expand, ending):
+def test_plain_data_under_an_archives_name_is_refused(expand: Expand, ending: str) -> None:
     with pytest.raises(FileRefused, match="name it without the ending"):
         expand(TEXT, f"a{ending}")
     with pytest.raises(FileRefused, match="truncated: it ends after 0 bytes"):
         expand(b"", f"a{ending}")
 
 
-def zeros(ending, size):
+def zeros(ending: str, size: int) -> bytes:
     """An archive of ``size`` zero bytes, made piece by piece."""
     packer = zstd.ZstdCompressor() if ending == ".csv.zst" else zlib.compressobj(1, wbits=31)
     piece = bytes(2**20)
@@ -122,7 +130,7 @@ def zeros(ending, size):
 
 
 @pytest.mark.parametrize("ending", ONE)
-def test_a_bomb_fills_neither_memory_nor_disk(expand, ending, monkeypatch):
+def test_a_bomb_fills_neither_memory_nor_disk(expand: Expand, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = zeros(ending, 10**9)
     assert len(bomb) < 10**7
     room = []
@@ -139,7 +147,9 @@ def test_a_bomb_fills_neither_memory_nor_disk(expand, ending, monkeypatch):
 
 
 @pytest.mark.parametrize("ending", ONE)
-def test_the_limit_is_a_ratio_beyond_a_small_allowance(expand, ending, monkeypatch):
+def test_the_limit_is_a_ratio_beyond_a_small_allowance(
+    expand: Expand, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = zeros(ending, 4 * 2**20)
     assert expand(data, f"a{ending}", max_ratio=1) == bytes(4 * 2**20)
     monkeypatch.setattr(archives, "SMALL_BYTES", 100)
@@ -149,7 +159,7 @@ def test_the_limit_is_a_ratio_beyond_a_small_allowance(expand, ending, monkeypat
         expand(data, f"a{ending}", max_ratio=int(ratio))
 
 
-def test_a_full_disk_refuses_the_file_before_it_is_full(expand, monkeypatch):
+def test_a_full_disk_refuses_the_file_before_it_is_full(expand: Expand, monkeypatch: pytest.MonkeyPatch) -> None:
     frees = iter([10**12, 10**12, archives.DISK_RESERVE])
     Usage = namedtuple("Usage", "free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(next(frees)))
@@ -158,8 +168,8 @@ def test_a_full_disk_refuses_the_file_before_it_is_full(expand, monkeypatch):
     assert not list(frees)
 
 
-def test_a_window_beyond_a_workers_memory_is_refused(expand):
-    def packed(window):
+def test_a_window_beyond_a_workers_memory_is_refused(expand: Expand) -> None:
+    def packed(window: int) -> bytes:
         packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window})
         return packer.compress(TEXT, mode=packer.FLUSH_BLOCK) + packer.flush()
 
@@ -168,12 +178,12 @@ def test_a_window_beyond_a_workers_memory_is_refused(expand):
         expand(packed(28), "a.csv.zst")
 
 
-def test_a_frame_without_a_checksum_is_read(expand):
+def test_a_frame_without_a_checksum_is_read(expand: Expand) -> None:
     text = random.Random(1).randbytes(3 * 2**20)
     assert expand(zstd.compress(text, options={zstd.CompressionParameter.checksum_flag: 0}), "a.csv.zst") == text
 
 
-def test_a_file_that_vanished_is_refused(tmp_path):
+def test_a_file_that_vanished_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileRefused, match="cannot be read"):
         expand_file(str(tmp_path / "gone.csv.gz"), tmp_path / "spool", 10, print)
     assert not (tmp_path / "spool").exists()

@@ -64,7 +64,7 @@ def assert_equals_the_rules(columns: dict[str, list[str]], geo: GeoTable) -> lis
     texts = {role: pl.Series(columns.get(role, [GOOD[role]] * length), dtype=pl.String) for role in ROLES}
     everything = np.arange(length)
     # The offset carries the line's number; raw bytes of rejects are not looked at.
-    good = judge_values(TextColumns(texts, everything, everything, everything), b"", HEADER, ())
+    good = judge_values(TextColumns(texts, everything, everything, everything), b"", HEADER, ()).rows
     expected = SplitRows(timestamps=True)
     expected.append(enrich(good, geo).with_columns(pl.col("offset").cast(pl.UInt32)))
     taken = np.setdiff1d(everything, doubtful)
@@ -309,7 +309,7 @@ BREAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "file", [FILE, FILE.replace(b'"', b"_").replace(b"a, b", b"a. b")], ids=["quotes", "no quotes"]
 )
 @pytest.mark.parametrize("fault", BREAKS)
-def test_broken_separators_are_never_believed(fault: str, file: bytes, monkeypatch) -> None:
+def test_broken_separators_are_never_believed(fault: str, file: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     find, certify = PlainParser._find_separators, compiled_parser.certify
     answers = []
 
@@ -375,7 +375,9 @@ def other_users(rows: SplitRows, new: slice) -> None:
      added("id_lo", 1), added("region", 1), added("micro_minutes", 1), added("micro_minutes", 1_000_000),
      added("offset", 1), added("user_hash", 1), rolled("user_hash"), other_users],
 )  # fmt: skip
-def test_wrong_values_refuse_the_file(change: Callable[[SplitRows, slice], None], monkeypatch) -> None:
+def test_wrong_values_refuse_the_file(
+    change: Callable[[SplitRows, slice], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     add = PlainParser._add_rows
 
     def broken(self: PlainParser, data: bytes, size: int, ends: np.ndarray, lines: int, base: int) -> np.ndarray:
@@ -392,7 +394,7 @@ def test_wrong_values_refuse_the_file(change: Callable[[SplitRows, slice], None]
 
 
 @pytest.mark.parametrize("wrong", [0, 2, 3])
-def test_of_files_in_one_task_the_wrong_one_alone_is_refused(wrong: int, monkeypatch) -> None:
+def test_of_files_in_one_task_the_wrong_one_alone_is_refused(wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where files name their columns otherwise."""
     add = PlainParser._add_rows
     marked = FILE.replace(b"i7,", b"wrong,").replace(b'"i7"', b'"wrong"')

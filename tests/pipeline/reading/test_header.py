@@ -4,23 +4,31 @@ import bz2
 import gzip
 import lzma
 import re
+from pathlib import Path
+from typing import Protocol, cast
 
 import pytest
 
 from pipeline.errors import FileRefused
-from pipeline.reading.header import read_header, split_fields, without_fields
+from pipeline.reading.header import Header, Names, read_header, split_fields, without_fields
 from tests.reference import ROLES
 
 WANTED = {role: (name,) for role, name in ROLES.items() if role != "timestamp"}
 NAMES = ["log_id", "user_id", "timestamp", "video_id", "device_type", "ip_address", "watch_time(min)"]
 
 
+class Find(Protocol):
+    """Finds the header of a file with the bytes."""
+
+    def __call__(self, data: bytes, wanted: Names = WANTED, max_record: int = 1024) -> Header: ...
+
+
 @pytest.fixture
-def find(tmp_path):
-    def find_in(data, wanted=WANTED, max_record=1024):
+def find(tmp_path: Path) -> Find:
+    def find_in(data: bytes, wanted: Names = WANTED, max_record: int = 1024) -> Header:
         path = tmp_path / "a.csv"
         path.write_bytes(data)
-        return read_header(path, wanted, max_record)
+        return cast(Header, read_header(path, wanted, max_record))
 
     return find_in
 
@@ -29,7 +37,7 @@ def find(tmp_path):
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("preamble", [b"", b"\n", b"# made by, x;y\r\n\r\n", b"n\n" * 19])
-def test_header_in_every_dress(find, delimiter, end, bom, preamble):
+def test_header_in_every_dress(find: Find, delimiter: str, end: bytes, bom: bytes, preamble: bytes) -> None:
     start = bom + preamble + delimiter.join(NAMES).encode() + end
     header = find(start + (b"1\n" if end else b""))
     assert (header.delimiter, header.names, header.data_start) == (delimiter, tuple(NAMES), len(start))
@@ -37,19 +45,19 @@ def test_header_in_every_dress(find, delimiter, end, bom, preamble):
     assert header.first_line == preamble.count(b"\n") + 2
 
 
-def test_order_and_extra_columns_are_free(find):
+def test_order_and_extra_columns_are_free(find: Find) -> None:
     header = find(b'"a ""b"", c",watch_time(min),ip_address,"user_id",log_id,\xc3\xa9\n')
     assert header.columns == {"watch_time": 1, "ip_address": 2, "user_id": 3, "log_id": 4}
     assert header.names[0] == 'a "b", c'
 
 
-def test_aliases(find):
+def test_aliases(find: Find) -> None:
     header = find(b"id,user_id,ip_address,watch_time(min)\n", WANTED | {"log_id": ("log_id", "id")})
     assert header.columns["log_id"] == 0
 
 
 @pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])
-def test_a_file_of_nothing_has_no_header_and_is_fine(find, data):
+def test_a_file_of_nothing_has_no_header_and_is_fine(find: Find, data: bytes) -> None:
     assert find(data) is None
 
 
@@ -69,12 +77,12 @@ def test_a_file_of_nothing_has_no_header_and_is_fine(find, data):
         *((",".join(NAMES).encode(codec), "UTF-16") for codec in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")),
     ],
 )
-def test_refused_with_the_reason(find, data, reason):
+def test_refused_with_the_reason(find: Find, data: bytes, reason: str) -> None:
     with pytest.raises(FileRefused, match=re.escape(reason)):
         find(data)
 
 
-def test_fields_that_may_be_a_record_come_last_so_that_they_can_be_left_out(find):
+def test_fields_that_may_be_a_record_come_last_so_that_they_can_be_left_out(find: Find) -> None:
     """A value may be so like a column's name that it is taken for a renamed one: of two users one is here."""
     with pytest.raises(FileRefused, match="Is 'user01' the 'user_id'") as refused:
         find(b"a7,user01,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1\n")
@@ -83,7 +91,7 @@ def test_fields_that_may_be_a_record_come_last_so_that_they_can_be_left_out(find
     assert shown.endswith("under every delimiter of , ; TAB |.")
 
 
-def test_a_header_line_beyond_the_limit_is_not_cut_into_a_header(find):
+def test_a_header_line_beyond_the_limit_is_not_cut_into_a_header(find: Find) -> None:
     """Cut at the limit it would have fewer columns, and its rest would be the first record."""
     data = ",".join([*NAMES, *(f"extra{number:03d}" for number in range(40))]).encode() + b"\n"
     assert len(find(data).names) == 47
@@ -91,13 +99,13 @@ def test_a_header_line_beyond_the_limit_is_not_cut_into_a_header(find):
         find(data, max_record=256)
 
 
-def test_a_preamble_line_beyond_the_limit_is_one_line(find):
+def test_a_preamble_line_beyond_the_limit_is_one_line(find: Find) -> None:
     start = b"#" * 700 + b"\n" + ",".join(NAMES).encode() + b"\n"
     header = find(start, max_record=256)
     assert (header.first_line, header.data_start) == (3, len(start))
 
 
-def test_fields_of_a_line():
+def test_fields_of_a_line() -> None:
     assert split_fields(b'a,"b,""c""",,d"e\r\n', ",") == ("a", 'b,"c"', "", 'd"e')
     assert split_fields(b'a,"b"c', ",") is None
     assert split_fields(b'a,"b', ",") is None
@@ -115,6 +123,6 @@ def test_fields_of_a_line():
         (b"PAR1\x15", "Parquet"),
     ],
 )
-def test_what_is_no_text_is_refused_by_its_name(find, data, named):
+def test_what_is_no_text_is_refused_by_its_name(find: Find, data: bytes, named: str) -> None:
     with pytest.raises(FileRefused, match=named):
         find(data)

@@ -12,11 +12,11 @@ COMMA = ord(",")
 MAX = 64
 
 
-def column(*values):
+def column(*values: str | None) -> pl.Series:
     return pl.Series(values, dtype=pl.String)
 
 
-def passes(data, *columns, max_record=MAX):
+def passes(data: bytes, *columns: pl.Series, max_record: int = MAX) -> list[int] | None:
     starts = check(data, COMMA, len(columns), dict(enumerate(columns)), max_record)
     return None if starts is None else starts.tolist()
 
@@ -32,7 +32,7 @@ def passes(data, *columns, max_record=MAX):
         ("é漢😀,b\n".encode(), [["é漢😀"], ["b"]], [0]),
     ],
 )
-def test_passed(data, columns, starts):
+def test_passed(data: bytes, columns: list[list[str]], starts: list[int]) -> None:
     assert passes(data, *(column(*values) for values in columns)) == starts
 
 
@@ -43,7 +43,7 @@ def test_passed(data, columns, starts):
         *(b'a,"b""c"\n', b'a,"b\nc"\n', b'a"",b\n', b"a," + b"b" * MAX + b"\n"),
     ],
 )
-def test_stretches_in_doubt_are_never_passed(data):
+def test_stretches_in_doubt_are_never_passed(data: bytes) -> None:
     """Whatever the parser found: these are for the careful path."""
     for values in (["a"], ["b"]), (["a"], ["b" * MAX]), (["a"], ['b"c']), (['a""'], ["b"]), (["a"], ["b\0"]):
         assert passes(data, *(column(*one) for one in values)) is None
@@ -51,7 +51,7 @@ def test_stretches_in_doubt_are_never_passed(data):
 
 @settings(max_examples=200)
 @given(st.lists(st.tuples(*[st.text("abc0é漢", max_size=18)] * 2), min_size=1, max_size=12), st.data())
-def test_any_difference_in_length_or_at_either_end_is_seen(rows, data):
+def test_any_difference_in_length_or_at_either_end_is_seen(rows: list[tuple[str, str]], data: st.DataObject) -> None:
     raw = "".join(f"{a},{b}\n" for a, b in rows).encode()
     values = [list(one) for one in zip(*rows, strict=True)]
     assert passes(raw, *(column(*one) for one in values), max_record=256) is not None
@@ -63,7 +63,7 @@ def test_any_difference_in_length_or_at_either_end_is_seen(rows, data):
         assert passes(raw, *(column(*one) for one in values), max_record=256) is None
 
 
-def test_columns_in_slices_and_many_buffers():
+def test_columns_in_slices_and_many_buffers() -> None:
     """Polars hands out views into shared buffers: offsets and buffer numbers must be followed."""
     texts = [f"user_{number:020d}" if number % 3 else f"u{number:013d}" for number in range(5000)]
     parts = [column(*texts[a : a + 700]) for a in range(0, 5000, 700)]
@@ -93,17 +93,17 @@ def test_columns_in_slices_and_many_buffers():
         (b"x" * 200 + b"\n", (1, 0, 1)),
     ],
 )
-def test_counts_by_the_contract_of_records(data, expected):
+def test_counts_by_the_contract_of_records(data: bytes, expected: tuple) -> None:
     found = tally(data, len(data), COMMA, 2, MAX)
     assert (found.records, found.blank_lines, found.lines, found.length) == (*expected, len(data))
 
 
-def test_a_record_belongs_where_it_begins():
+def test_a_record_belongs_where_it_begins() -> None:
     data = b'a,b\n"c\n\nd",e\nf,g\n'
     found = tally(data, 7, COMMA, 2, MAX)
     assert (found.records, found.blank_lines, found.lines, found.length) == (2, 0, 4, 13)
 
 
-def test_a_column_without_rows_is_not_the_bytes():
+def test_a_column_without_rows_is_not_the_bytes() -> None:
     assert check(b"a,b\n", COMMA, 2, {0: column()}, MAX) is None
     assert np.array_equal(check(b"a,b\n", COMMA, 2, {}, MAX), [0])

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.reading.header import Header
 from pipeline.reading.scanner import tally
-from pipeline.reading.single_record import byte_fault, read_record
+from pipeline.reading.single_record import Chains, byte_fault, read_record
 
 MAX = 64
 
@@ -27,7 +27,7 @@ MAX = 64
         (b'"' + b"\n" * (MAX - 6) + b'",b,c\r\n', [b"\n" * (MAX - 6), b"b", b"c"]),
     ],
 )
-def test_accepted(data, values):
+def test_accepted(data: bytes, values: list[bytes]) -> None:
     record = read_record(data + b"d,e,f\n", 0, b",", 3, MAX)
     assert (record.values, record.reason) == (tuple(values), None)
     assert record.end == len(data)
@@ -53,7 +53,7 @@ def test_accepted(data, values):
     ],
 )
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_the_damage_is_one_line(line, reason, end):
+def test_the_damage_is_one_line(line: bytes, reason: str, end: bytes) -> None:
     data = line + end + b'next,"\nx\n'
     if reason != "wrong_field_count" or not line.endswith(b'"b'):
         data = line + end + b"d,e,f\n"
@@ -62,19 +62,19 @@ def test_the_damage_is_one_line(line, reason, end):
     assert record.reason == reason
 
 
-def test_unclosed_quote():
+def test_unclosed_quote() -> None:
     record = read_record(b'"a,b\nc,d,e\n' + b"x\n" * 40, 0, b",", 3, MAX)
     assert (record.reason, record.raw, record.end) == ("unclosed_quote", b'"a,b', 5)
 
 
-def test_a_quoted_field_that_closes_beyond_the_limit_does_not_close():
+def test_a_quoted_field_that_closes_beyond_the_limit_does_not_close() -> None:
     inside = b'"' + b"\n" * (MAX - 6) + b'",b,c\n'
     beyond = b'"' + b"\n" * (MAX - 5) + b'",b,c\n'
     assert read_record(inside, 0, b",", 3, MAX).values is not None
     assert read_record(beyond, 0, b",", 3, MAX).raw == b'"'
 
 
-def test_bytes_that_are_no_text_are_rejected_whole():
+def test_bytes_that_are_no_text_are_rejected_whole() -> None:
     record = read_record(b'"a\n\xff",b,c\nd,e,f\n', 0, b",", 3, MAX)
     assert (record.reason, record.raw, record.end) == ("invalid_utf8", b'"a\n\xff",b,c', 10)
     assert byte_fault(b"a\0\xff") == "nul_byte"
@@ -92,14 +92,14 @@ HOSTILE = {
 
 @pytest.mark.parametrize("fields", [7, 1000])
 @pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_quotes_cost_no_more_than_their_bytes(line, fields):
+def test_hostile_quotes_cost_no_more_than_their_bytes(line: bytes, fields: int) -> None:
     """Were a record followed to the limit from every line, a megabyte would take hours.
 
     With a quarter of one and time enough for a busy machine; the time grows with the bytes alone.
     """
     data = line * (2**18 // len(line))
     began = time.process_time()
-    chains = {}
+    chains: Chains = {}
     for start in range(0, len(data), len(line)):
         read_record(data, start, b",", fields, 2**20, chains)
     assert time.process_time() - began < 5
@@ -108,5 +108,5 @@ def test_hostile_quotes_cost_no_more_than_their_bytes(line, fields):
     assert time.process_time() - began < 5
 
 
-def test_a_header_knows_its_fields():
+def test_a_header_knows_its_fields() -> None:
     assert Header(",", ("a", "b"), {}, 0, 1, 0.0).fields == 2

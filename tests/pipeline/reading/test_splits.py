@@ -1,100 +1,63 @@
-"""Finding inputs and cutting them: every byte of the records lies in exactly one split."""
+"""Files are cut into splits: every byte of the records lies in exactly one of them."""
 
-import os
 import pickle
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.machine import display_name
+from pipeline.reading.archives import Expanded
 from pipeline.reading.header import Header
-from pipeline.reading.input_files import InputFile, find_inputs, stamp, unchanged
-from pipeline.reading.open_inputs import read_headers
-from pipeline.reading.splits import cut
+from pipeline.reading.input_files import InputFile
+from pipeline.reading.splits import Split, cut, cut_rest
 
 HEADER = Header(",", ("log_id",), {"log_id": 0}, 7, 2, 5.0)
 
 
 @given(st.lists(st.integers(7, 5000), min_size=1, max_size=4), st.integers(1, 6000))
-def test_splits_tile_the_records_of_every_file(sizes, split_bytes):
+def test_splits_tile_the_records_of_every_file(sizes: list[int], split_bytes: int) -> None:
     files = [InputFile(f"f{number}", (size, 0, number), HEADER) for number, size in enumerate(sizes)]
     splits = cut(files, split_bytes)
     assert [split.number for split in splits] == list(range(len(splits)))
     for file in files:
-        mine = [split for split in splits if split.path == file.path]
+        of_file = [split for split in splits if split.path == file.path]
         if file.size == HEADER.data_start:
-            assert mine == []
+            assert of_file == []
             continue
-        assert (mine[0].start, mine[-1].stop) == (HEADER.data_start, file.size)
-        assert all(one.stop == two.start for one, two in pairwise(mine))
-        assert [split.exact for split in mine] == [True] + [False] * (len(mine) - 1)
-        assert max(split.stop - split.start for split in mine) <= split_bytes
-        assert pickle.loads(pickle.dumps(mine)) == mine
+        assert (of_file[0].start, of_file[-1].stop) == (HEADER.data_start, file.size)
+        assert all(one.stop == two.start for one, two in pairwise(of_file))
+        assert [split.exact for split in of_file] == [True] + [False] * (len(of_file) - 1)
+        lengths = [split.stop - split.start for split in of_file]
+        assert max(lengths) <= split_bytes
+        assert max(lengths) - min(lengths) <= 1
+        assert pickle.loads(pickle.dumps(of_file)) == of_file
 
 
-def test_empty_files_have_no_splits():
+def test_empty_files_have_no_splits() -> None:
     assert cut([InputFile("a", (0, 0, 0), None)], 100) == []
 
 
-def test_a_folder_gives_its_logs_and_names_the_rest(tmp_path):
-    for name in (
-        "b.csv",
-        "a.TSV",
-        "c.txt",
-        "[1].csv",
-        "-x.csv",
-        "a b\nc.csv",
-        "d.csv.gz",
-        "e.TSV.Zst",
-        "f.csv.bz2",
-        "g.gz",
-    ):
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "folder.csv").mkdir()
-    (tmp_path / "link.csv").symlink_to("/etc/hosts")
-    (tmp_path / "inside.csv").symlink_to("b.csv")
-    (tmp_path / "nowhere.csv").symlink_to("gone.csv")
-    files, skipped = find_inputs(str(tmp_path))
-    names = [os.path.basename(path) for path in files]
-    assert names == [
-        "-x.csv",
-        "[1].csv",
-        "a b\nc.csv",
-        "a.TSV",
-        "b.csv",
-        "d.csv.gz",
-        "e.TSV.Zst",
-        "inside.csv",
-        "link.csv",
-    ]
-    assert {os.path.basename(path) for path in skipped} == {"c.txt", "f.csv.bz2", "folder.csv", "g.gz", "nowhere.csv"}
+def test_an_archive_is_cut_by_its_text() -> None:
+    file = InputFile("a.csv.gz", (20, 0, 0), HEADER, Expanded("spool/file-000000", 107, (20, 0, 0), ""))
+    first, second = cut([file, InputFile("b.csv", (8, 0, 0), HEADER)], 1000)
+    assert (first.path, first.source, first.size) == ("a.csv.gz", "spool/file-000000", 107)
+    assert (first.start, first.stop) == (7, 107)
+    assert second.source == second.path == "b.csv"
 
 
-def test_an_existing_path_is_literal_and_anything_else_a_glob(tmp_path):
-    (tmp_path / "[1].csv").write_bytes(b"")
-    (tmp_path / "1.csv").write_bytes(b"")
-    assert find_inputs(str(tmp_path / "[1].csv")) == ([str(tmp_path / "[1].csv")], [])
-    assert find_inputs(str(tmp_path / "?.csv"))[0] == [str(tmp_path / "1.csv")]
-    for missing in ("none", "none*.csv"):
-        with pytest.raises(InputError, match="none"):
-            find_inputs(str(tmp_path / missing))
+@given(st.integers(0, 1000), st.integers(1, 500), st.integers(1, 5000))
+def test_the_rest_of_a_split_is_cut_into_shorter_ones(begin: int, covered: int, rest: int) -> None:
+    stop = begin + covered
+    split = Split(3, "a.csv", 10_000, begin, stop + rest, True, HEADER)
+    pieces = cut_rest(split, begin, stop)
+    assert (pieces[0].start, pieces[-1].stop) == (stop, stop + rest)
+    assert all(one.stop == two.start for one, two in pairwise(pieces))
+    assert max(piece.stop - piece.start for piece in pieces) <= -(-covered * 4 // 5)
+    assert [piece.exact for piece in pieces] == [True] + [False] * (len(pieces) - 1)
+    assert {(piece.number, piece.path, piece.size) for piece in pieces} == {(3, "a.csv", 10_000)}
 
 
-def test_a_file_that_vanished_is_refused_by_name_and_a_changed_one_is_noticed(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_bytes(b"log_id\n1\n")
-    files, refused = read_headers([str(path), str(tmp_path / "gone.csv")], {"log_id": ("log_id",)}, 1024)
-    assert list(refused) == [str(tmp_path / "gone.csv")]
-    assert files[0].stamp == stamp(str(path))
-    assert unchanged(files[0])
-    path.write_bytes(b"log_id\n1\n2\n")
-    assert not unchanged(files[0])
-    path.unlink()
-    assert not unchanged(files[0])
-
-
-def test_names_that_are_not_utf8_are_shown_as_text():
-    assert display_name(os.fsdecode(b"a\xff.csv")) == "a\\xff.csv"
+def test_a_split_that_is_read_again_begins_exactly() -> None:
+    split = Split(3, "a.csv", 900, 100, 200, False, HEADER)
+    assert split.restarted_at(120) == Split(3, "a.csv", 900, 120, 200, True, HEADER)
+    assert split.ending_at(150) == Split(3, "a.csv", 900, 100, 150, False, HEADER)

@@ -29,7 +29,7 @@ numbers = st.one_of(
 texts = st.text(st.sampled_from("0123456789.eE+-_ ,infaNx'\t٣１²\u00a0"), max_size=8)
 
 
-def by_decimal(text):
+def by_decimal(text: str) -> int | None:
     """Micro-minutes of a text that Decimal takes, or None where it is out of range."""
     with localcontext() as context:
         context.prec = 2000
@@ -41,14 +41,14 @@ def by_decimal(text):
 
 @settings(max_examples=1500)
 @given(numbers)
-def test_exact_watch_time_is_the_decimal_rounded_half_even(text):
+def test_exact_watch_time_is_the_decimal_rounded_half_even(text: str) -> None:
     value, reason = exact_micro_minutes(text)
     assert (None if reason else value) == by_decimal(text)
 
 
 @settings(max_examples=300)
 @given(st.lists(st.one_of(numbers, texts), min_size=1, max_size=60))
-def test_vectorised_watch_times_equal_the_rule(column):
+def test_vectorised_watch_times_equal_the_rule(column: list[str]) -> None:
     values, reasons = micro_minutes(pl.Series(column, dtype=pl.String))
     found = [(int(value), reasons.get(row)) for row, value in enumerate(values)]
     assert found == [exact_micro_minutes(text) for text in column]
@@ -78,7 +78,7 @@ def test_vectorised_watch_times_equal_the_rule(column):
         ("0" * 300 + "7", 7_000_000),
     ],
 )
-def test_valid_watch_times(text, expected):
+def test_valid_watch_times(text: str, expected: int) -> None:
     assert exact_micro_minutes(text) == (expected, None)
     values, reasons = micro_minutes(pl.Series([text]))
     assert (values.tolist(), reasons) == ([expected], {})
@@ -99,25 +99,25 @@ def test_valid_watch_times(text, expected):
         ("1000000000.00000000000000000000000001", "watch_time_too_large"),
     ],
 )
-def test_rejected_watch_times(text, reason):
+def test_rejected_watch_times(text: str, reason: str) -> None:
     assert exact_micro_minutes(text) == (0, reason)
     values, reasons = micro_minutes(pl.Series([text]))
     assert (values.tolist(), reasons) == ([0], {0: reason})
 
 
-def test_blank_is_empty_or_white_space_of_any_script():
+def test_blank_is_empty_or_white_space_of_any_script() -> None:
     column = ["", " ", "\t", "\u00a0", "\u2003\u3000", "\u0085", "a", " a ", "\u200b", "\ufeff", "é", "0", "!", "\x7f"]
     assert blank_rows(pl.Series(column)) == [0, 1, 2, 3, 4, 5]
 
 
 @given(st.lists(st.text(st.one_of(st.sampled_from(reference.WHITE_SPACE), st.characters()), max_size=3), max_size=20))
-def test_blank_rows_equal_the_rule(column):
+def test_blank_rows_equal_the_rule(column: list[str]) -> None:
     column = [text.encode("utf-8", "replace").decode() for text in column]
     expected = [row for row, text in enumerate(column) if not text.strip(reference.WHITE_SPACE)]
     assert blank_rows(pl.Series(column, dtype=pl.String)) == expected
 
 
-def test_repeated_header_is_every_name_in_its_own_column():
+def test_repeated_header_is_every_name_in_its_own_column() -> None:
     columns = {
         "log_id": pl.Series(["id", "\ufeffid", "id", "user", "x"]),
         "user_id": pl.Series(["user", "user", "u", "id", "user"]),
@@ -132,7 +132,9 @@ zones = st.integers(-23 * 60 - 59, 23 * 60 + 59)
 
 @settings(max_examples=300)
 @given(moments, st.one_of(st.none(), zones), st.sampled_from("T "), st.integers(0, 9), st.booleans())
-def test_iso_timestamps_are_what_datetime_says(moment, offset, between, precision, colon):
+def test_iso_timestamps_are_what_datetime_says(
+    moment: datetime, offset: timezone | None, between: str, precision: int, colon: bool
+) -> None:
     fraction = f"{moment.microsecond:06d}000"[:precision]
     moment = moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
     zone = "" if offset is None else f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02d}:{abs(offset) % 60:02d}"
@@ -143,7 +145,7 @@ def test_iso_timestamps_are_what_datetime_says(moment, offset, between, precisio
 
 
 @given(st.integers(-(10**14) + 1, 10**14 - 1), st.text("0123456789", max_size=6))
-def test_epoch_numbers_are_seconds_or_milliseconds_by_their_digits(number, fraction):
+def test_epoch_numbers_are_seconds_or_milliseconds_by_their_digits(number: int, fraction: str) -> None:
     text = f"{number}.{fraction}" if fraction else str(number)
     scale = 1_000_000 if len(str(abs(number))) <= 11 else 1_000
     assert epoch_micros(pl.Series([text])).to_list() == [int(Decimal(text) * scale)]
@@ -161,7 +163,7 @@ def test_epoch_numbers_are_seconds_or_milliseconds_by_their_digits(number, fract
     st.integers(0, 3),
     st.text(st.sampled_from("019 -+:.,TtZzé\n"), max_size=3),
 )
-def test_timestamps_with_damage_equal_the_rule(text, place, gone, put):
+def test_timestamps_with_damage_equal_the_rule(text: str, place: int, gone: int, put: str) -> None:
     text = text[:place] + put + text[place + gone :]
     if not text.startswith("0000"):  # a year of ISO 8601 that datetime does not have
         assert epoch_micros(pl.Series([text])).to_list() == [reference.epoch_micros(text)]
@@ -174,7 +176,7 @@ def test_timestamps_with_damage_equal_the_rule(text, place, gone, put):
         *("2023-06-01T12:00:00+02", "2023-06-01T12:00+0200", "2023-06-01T10:00:00,000Z", "20230601T050000-05"),
     ],
 )
-def test_less_common_forms_of_iso(text):
+def test_less_common_forms_of_iso(text: str) -> None:
     assert epoch_micros(pl.Series([text])).to_list() == [1_685_613_600_000_000]
 
 
@@ -188,5 +190,5 @@ def test_less_common_forms_of_iso(text):
         *("2026-01-01T00:00:Z", "2026-01-01T00:00:", "2026-01-01 00:00:+01:00", "20260101T0000:", "20260101T0000:Z"),
     ],
 )
-def test_what_is_no_timestamp_is_null(text):
+def test_what_is_no_timestamp_is_null(text: str) -> None:
     assert epoch_micros(pl.Series([text, "1970-01-01"])).to_list() == [None, 0]

@@ -1,0 +1,75 @@
+"""Tables of regions: what a valid one gives, and the line that makes one invalid."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, read_regions
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return tmp_path / "regions.csv"
+
+
+def test_comments_blank_lines_quotes_and_a_byte_order_mark(table: Path) -> None:
+    text = '# ours\ncountry,region\n\nDE,EMEA\nFR,EMEA\n# America\nUS,"A, M/R"\nJP,État ü\n'
+    table.write_text(text, encoding="utf-8-sig")
+    assert read_regions(table) == {"DE": "EMEA", "FR": "EMEA", "US": "A, M/R", "JP": "État ü"}
+
+
+def test_the_longest_name(table: Path) -> None:
+    table.write_text(f"country,region\nDE,{'x' * 64}\n")
+    assert read_regions(table) == {"DE": "x" * 64}
+
+
+INVALID = {
+    "nothing": ("", 1, "no country is listed"),
+    "header alone": ("country,region\n", 1, "no country is listed"),
+    "other header": ("land,region\nDE,EMEA\n", 1, "the header is 'land,region'"),
+    "one field": ("country,region\nDE\n", 2, "1 fields"),
+    "three fields": ("country,region\nDE,EMEA,x\n", 2, "3 fields"),
+    "small letters": ("country,region\nDE,EMEA\nde,EMEA\n", 3, "country 'de'"),
+    "a name of a country": ("country,region\nGermany,EMEA\n", 2, "country 'Germany'"),
+    "a country twice": ("country,region\nDE,EMEA\n\nDE,APAC\n", 4, "country DE for the second time"),
+    "empty region": ("country,region\nDE,\n", 2, "1 to 64 printable"),
+    "white space": ("country,region\nDE, EMEA\n", 2, "1 to 64 printable"),
+    "digits": ("country,region\nDE,01\n", 2, "a name with a letter"),
+    "a date": ("country,region\nDE,2026-01-01\n", 2, "a name with a letter"),
+    "hive's null": ("country,region\nDE,__HIVE_DEFAULT_PARTITION__\n", 2, "a name with a letter"),
+    "a tabulator": ("country,region\nDE,E\tA\n", 2, "1 to 64 printable"),
+    "65 characters": (f"country,region\nDE,{'x' * 65}\n", 2, "1 to 64 printable"),
+    "reserved": ("country,region\nDE,PRIVATE\n", 2, "a name other than INVALID, PRIVATE, UNKNOWN"),
+    "reserved, in another case": ("country,region\nDE,Unknown\n", 2, "a name other than INVALID, PRIVATE, UNKNOWN"),
+    "two spellings": ("country,region\nDE,Emea\nFR,EMEA\n", 3, "region 'EMEA' beside 'Emea'"),
+}
+
+
+@pytest.mark.parametrize(("content", "line", "reason"), INVALID.values(), ids=INVALID)
+def test_the_first_line_that_breaks_a_rule_is_named(table: Path, content: str, line: int, reason: str) -> None:
+    table.write_text(content)
+    with pytest.raises(ConfigError) as raised:
+        read_regions(table)
+    assert str(raised.value).startswith(f"GEO_REGIONS: {table} line {line}: found ")
+    assert reason in str(raised.value)
+    assert str(raised.value).endswith("Mend that line and run again.")
+
+
+@pytest.mark.parametrize("content", [None, b"country,region\nDE,\xe4\n"], ids=["missing", "not UTF-8"])
+def test_an_unreadable_table_is_named(table: Path, content: bytes | None) -> None:
+    if content is not None:
+        table.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"cannot read .*regions\.csv"):
+        read_regions(table)
+
+
+def test_the_shipped_table_is_of_continents() -> None:
+    regions = read_regions(CONTINENTS_CSV)
+    assert len(regions) > 240
+    assert {regions[code] for code in ("DE", "FR", "GB")} == {"Europe"}
+    assert (regions["US"], regions["BR"], regions["JP"], regions["EG"]) == (
+        *("North America", "South America"),
+        *("Asia", "Africa"),
+    )
+    assert set(regions.values()) == set(CONTINENT_OF_CODE.values())
