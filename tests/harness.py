@@ -101,7 +101,7 @@ def library() -> str:
 
 @dataclass
 class InProcessEngine:
-    """Keeps the contract of ``LocalEngine.map`` in this process; remembers the rows of each split, all of them."""
+    """Keeps the contract of ``Engine.map`` in this process; remembers the rows of each split, all of them."""
 
     rows: dict[int, SplitRows] = field(default_factory=dict)
     name = "polars"
@@ -121,6 +121,7 @@ class InProcessEngine:
             self.rows[reading[-1]] = deepcopy(rows)
             return drop_duplicates(rows, context)
 
+        assert isinstance(sum(getattr(task, "rows", 1) for task in tasks), int), "Spark adds them up for the progress"
         for task in tasks:
             try:
                 with mock.patch.multiple(preprocessor, drop_duplicates=spy, SplitReader=note):
