@@ -1,7 +1,7 @@
-"""What Phase 1 has done, noted in the manifest while it works, and taken up again where it was interrupted."""
+"""Notes in the manifest what Phase 1 has done, and hands the work of an interrupted run to the next one."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -17,26 +17,27 @@ from pipeline.history.known_files import (
 from pipeline.history.manifest import Manifest, NewFile
 from pipeline.history.split_store import Store
 from pipeline.machine import display_name
-from pipeline.preprocess.ledger import FileLedger, PlacedSplit
+from pipeline.preprocess.ledger import FileLedger, PlacedSplit, StartingPoint
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
 
 _FLUSH_SECONDS = 0.5
-"""Splits that were finished this shortly before a power cut are read again."""
+"""Least time between two writes. After a power cut, splits that were finished since the last write are read again."""
 
 
 def ledger_of(file: KnownFile, path: str, at_hand: bool) -> FileLedger:
-    """The ledger of a file that is not read again, under the name that it has now.
+    """The ledger of a finished file that is not read again.
 
-    ``at_hand``: whether its bytes are at that path; those of a compressed file would have to be expanded first.
+    ``path``: its present name. ``at_hand``: whether its bytes lie there. The ledger of a compressed file says that they
+    do not, because they would have to be expanded before a record could be read.
     """
     placed = []
     found = file.input_file(path)
     line = found.header.first_line if found.header else 1
-    for part in file.splits:
-        assert part.result, "all splits of a finished file are finished"
-        result = result_from_json(file.split(part, path), part.result)
+    for split in file.splits:
+        assert split.result, "all splits of a finished file are finished"
+        result = result_from_json(file.split(split, path), split.result)
         placed.append(PlacedSplit(result, line))
         line += result.lines
     at_hand = at_hand and not found.expanded
@@ -44,97 +45,131 @@ def ledger_of(file: KnownFile, path: str, at_hand: bool) -> FileLedger:
 
 
 class Journal:
-    """Notes in the manifest what Phase 1 has done (``phase1.Record``), at most every half second.
+    """The record of Phase 1 (``preprocess.driver.Record``) in the manifest.
 
-    What is noted must be on the disk before, and a disk is slow: a thread of its own sees to both while the run goes
-    on. Whoever needs all of it noted calls ``wait``; so does the end of the ``with`` block.
-    ``ids``: of the files that were read whole, by path.
+    Finished splits and files are noted in the background, at most every half second. ``wait`` returns when all that was
+    flushed is noted; so does the end of the ``with`` block, unless a fault ends it.
+
+    ===============  =============================================================================
+    ``fingerprint``  of the settings that the files are read with
+    ``ids``          the manifest's ids of the files that were read whole by this run, by path
+    ===============  =============================================================================
     """
 
     def __init__(self, manifest: Manifest, store: Store, inventory: Inventory, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
         self.ids: dict[str, int] = {}
         self._manifest = manifest
-        self._store = store
         self._inventory = inventory
-        self.fingerprint = fingerprint
         self._begun: dict[str, int] = {}
-        self._splits: list[SplitResult] = []
-        self._files: list[tuple[int, str]] = []
-        self._flushed = time.monotonic()
-        self._thread = ThreadPoolExecutor(1, "journal")
-        self._noted: list[Future[None]] = []
+        self._notes = _Notes(manifest, store)
 
     def __enter__(self) -> "Journal":
         return self
 
     def __exit__(self, fault: type[BaseException] | None, *_: object) -> None:
-        self.flush()
-        self._thread.shutdown()
+        self._notes.close()
         if fault is None:
             self.wait()
 
-    def begin(self, files: Sequence[InputFile], splits: dict[str, list[Split]]) -> dict[int, SplitResult]:
-        """Number the splits; take up those of an interrupted reading."""
+    def begin(self, files: Sequence[InputFile], splits: Mapping[str, Sequence[Split]]) -> StartingPoint:
+        """Note the ``splits`` of each file (by path) in the manifest, which numbers them.
+
+        A file whose reading was interrupted, and which still has the same text size and header, goes on from its
+        earlier splits.
+        """
+        numbered: dict[str, list[Split]] = {}
         results: dict[int, SplitResult] = {}
-        new: list[tuple[InputFile, NewFile]] = []
+        new: list[InputFile] = []
         for file in files:
             known = self._inventory.resumed.get(file.path)
             if known and known.text_size == file.size and known.header == header_to_json(file.header):
                 self._begun[file.path] = known.id
-                resumed = [_resume(file, part) for part in known.splits]
-                splits[file.path] = [split for split, _ in resumed]
+                resumed = [_resume(file, split) for split in known.splits]
+                numbered[file.path] = [split for split, _ in resumed]
                 results |= {split.number: result for split, result in resumed if result}
             else:
-                new.append((file, self._describe(file, splits[file.path])))
-        numbered = self._manifest.begin_files(entry for _, entry in new)
-        for (file, _), (id_, numbers) in zip(new, numbered, strict=True):
+                new.append(file)
+        begun = self._manifest.begin_files(self._describe(file, splits[file.path]) for file in new)
+        for file, (id_, numbers) in zip(new, begun, strict=True):
             self._begun[file.path] = id_
-            splits[file.path] = [
+            numbered[file.path] = [
                 replace(split, number=number) for split, number in zip(splits[file.path], numbers, strict=True)
             ]
-        return results
+        return StartingPoint({file.path: numbered[file.path] for file in files}, results)
 
     def _describe(self, file: InputFile, splits: Sequence[Split]) -> NewFile:
-        cuts = tuple((split.start, split.stop, split.exact) for split in splits)
         hint = self._inventory.hints[file.path]
-        name = display_name(file.path)
-        return NewFile(identity(file.path), name, hint, self.fingerprint, file.size, header_to_json(file.header), cuts)
+        header = header_to_json(file.header)
+        return NewFile(
+            identity(file.path), display_name(file.path), hint, self.fingerprint, file.size, header, _cuts(splits)
+        )
 
     def finish_split(self, result: SplitResult) -> None:
-        """A split is done."""
-        self._splits.append(result)
-        if time.monotonic() - self._flushed > _FLUSH_SECONDS and all(future.done() for future in self._noted):
-            self.wait()  # not at all, but a fault shows now
-            self.flush()
+        """Note that a split is done. Raises what an earlier note failed with."""
+        self._notes.add_split(result)
 
     def reopen_split(self, split: Split) -> None:
-        """Forget what the split was before its files are written anew."""
+        """Forget the split's result, before its files are written again."""
         self.flush()
         self.wait()
         self._manifest.reopen_split(split.number, split.start)
 
     def divide_split(self, split: Split, rest: Sequence[Split]) -> list[int]:
-        """The split ends where ``rest`` begins."""
-        cuts = [(part.start, part.stop, part.exact) for part in rest]
-        return self._manifest.divide_split(split.number, split.stop, cuts)
+        """Note that the split ends where ``rest`` begins. Returns the numbers of the splits in ``rest``."""
+        return self._manifest.divide_split(split.number, split.stop, _cuts(rest))
 
     def finish_file(self, ledger: FileLedger) -> None:
-        """A file was read whole and balances."""
-        self.ids[ledger.file.path] = self._begun[ledger.file.path]
-        self._files.append((self._begun[ledger.file.path], ledger.file_hash))
+        """Note that a file was read whole and balances."""
+        id_ = self._begun[ledger.file.path]
+        self.ids[ledger.file.path] = id_
+        self._notes.add_file(id_, ledger.file_hash)
 
     def flush(self) -> None:
         """Begin to note all that is finished."""
-        self._noted.append(self._thread.submit(self._note, self._splits, self._files))
+        self._notes.flush()
+
+    def wait(self) -> None:
+        """Return when everything flushed is noted. Raises what a note failed with."""
+        self._notes.wait()
+
+
+class _Notes:
+    """Writes finished splits and files to the manifest, in order, on a thread of its own: the run does not wait for
+    the disk, on which a split's files must be before the manifest calls the split finished."""
+
+    def __init__(self, manifest: Manifest, store: Store) -> None:
+        self._manifest = manifest
+        self._store = store
+        self._splits: list[SplitResult] = []
+        self._files: list[tuple[int, str]] = []
+        self._flushed = time.monotonic()
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._writes: list[Future[None]] = []
+
+    def add_split(self, result: SplitResult) -> None:
+        self._splits.append(result)
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS and all(write.done() for write in self._writes):
+            self.wait()  # returns at once, or raises what failed
+            self.flush()
+
+    def add_file(self, id_: int, file_hash: str) -> None:
+        self._files.append((id_, file_hash))
+
+    def flush(self) -> None:
+        self._writes.append(self._thread.submit(self._write, self._splits, self._files))
         self._splits, self._files, self._flushed = [], [], time.monotonic()
 
     def wait(self) -> None:
-        """Until what was flushed is noted. Raises what went wrong with it."""
-        while self._noted:
-            self._noted.pop(0).result()
+        while self._writes:
+            self._writes.pop(0).result()
 
-    def _note(self, splits: list[SplitResult], files: list[tuple[int, str]]) -> None:
-        """Bring the files of finished splits to the disk, then say so."""
+    def close(self) -> None:
+        """Note the rest, and end the thread."""
+        self.flush()
+        self._thread.shutdown()
+
+    def _write(self, splits: Sequence[SplitResult], files: Sequence[tuple[int, str]]) -> None:
         if splits:
             self._store.sync({r.split.number: files_of(bool(r.handed_over), bool(r.rejected)) for r in splits})
             self._manifest.finish_splits((r.split.number, result_to_json(r)) for r in splits)
@@ -142,8 +177,12 @@ class Journal:
             self._manifest.finish_files(files)
 
 
-def _resume(file: InputFile, part: KnownSplit) -> tuple[Split, SplitResult | None]:
+def _cuts(splits: Sequence[Split]) -> tuple[tuple[int, int, bool], ...]:
+    return tuple((split.start, split.stop, split.exact) for split in splits)
+
+
+def _resume(file: InputFile, known: KnownSplit) -> tuple[Split, SplitResult | None]:
     assert file.header, "only a file with a header has splits"
     spool = file.expanded.spool if file.expanded else None
-    split = Split(part.number, file.path, file.size, part.start, part.stop, part.exact, file.header, spool)
-    return split, result_from_json(split, part.result) if part.result else None
+    split = Split(known.number, file.path, file.size, known.start, known.stop, known.exact, file.header, spool)
+    return split, result_from_json(split, known.result) if known.result else None

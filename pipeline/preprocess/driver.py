@@ -1,14 +1,14 @@
 """Phase 1 over all files: run the splits, join their ends, and account for every record of every file."""
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from pipeline.engines import Advance, Engine, no_advance
 from pipeline.errors import FileRefused, WorkerDied
 from pipeline.preprocess.context import ReadContext
-from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit
+from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit, StartingPoint
 from pipeline.preprocess.preprocessor import preprocess, read_parts
 from pipeline.preprocess.tasks import ReadTask, SplitResult, group, read_tasks
 from pipeline.reading.input_files import InputFile, unchanged
@@ -18,9 +18,9 @@ from pipeline.reading.splits import Split, cut, cut_rest
 class Record(Protocol):
     """Where Phase 1 notes what is done, so that an interrupted run can go on from there."""
 
-    def begin(self, files: Sequence[InputFile], splits: dict[str, list[Split]], /) -> dict[int, SplitResult]:
-        """All splits of each file (by path) before they are read: numbers them in place, or takes those of a reading
-        that was interrupted; returns the results that are there already, by number."""
+    def begin(self, files: Sequence[InputFile], splits: Mapping[str, Sequence[Split]], /) -> StartingPoint:
+        """Note the ``splits`` of each file (by path) before they are read. Returns them with their final numbers; for
+        a file whose reading was interrupted, its earlier splits and their results instead."""
 
     def finish_split(self, result: SplitResult, /) -> None:
         """A split is done."""
@@ -44,10 +44,10 @@ class NoRecord:
     def __init__(self) -> None:
         self._splits = 0
 
-    def begin(self, _: Sequence[InputFile], splits: dict[str, list[Split]], /) -> dict[int, SplitResult]:
-        """Splits have their numbers by place."""
+    def begin(self, _: Sequence[InputFile], splits: Mapping[str, Sequence[Split]], /) -> StartingPoint:
+        """Keep the numbers that ``cut`` gave."""
         self._splits = sum(map(len, splits.values()))
-        return {}
+        return StartingPoint(splits)
 
     def finish_split(self, _: SplitResult, /) -> None:
         """Nothing to note."""
@@ -84,10 +84,9 @@ def read_files(
     progress = _Whole(sum(file.size for file in files), advance)
     refused: dict[str, str] = {}
     hashes = {file.path: file.expanded.file_hash for file in files if file.expanded}
-    by_path: dict[str, list[Split]] = defaultdict(list)
-    for split in cut(files, split_bytes):
-        by_path[split.path].append(split)
-    results = record.begin(files, by_path)
+    start = record.begin(files, _cut_by_path(files, split_bytes))
+    by_path = {path: list(of_file) for path, of_file in start.splits.items()}
+    results = dict(start.results)
     resumed = len(results)
     progress(sum(result.stop - result.start for result in results.values()))
     _divide_all(by_path, results, record)
@@ -126,6 +125,14 @@ def read_files(
     record.flush()
     progress.end()  # headers, and what was refused
     return Phase1Result(tuple(ledgers), refused, resumed)
+
+
+def _cut_by_path(files: Sequence[InputFile], split_bytes: int) -> dict[str, list[Split]]:
+    """The splits of every file by its path; none for a file without records."""
+    splits: dict[str, list[Split]] = {file.path: [] for file in files}
+    for split in cut(files, split_bytes):
+        splits[split.path].append(split)
+    return splits
 
 
 class _Whole:

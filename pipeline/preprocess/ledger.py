@@ -1,12 +1,27 @@
-"""What Phase 1 leaves of every file: its splits in their places, and counts that balance."""
+"""What Phase 1 begins with, and what it leaves of every file: its splits in order, and counts that balance."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.input_files import InputFile
+from pipeline.reading.splits import Split
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """What Phase 1 begins with.
+
+    ===========  ======================================================================
+    ``splits``   the numbered splits of every file, in order, by the file's path
+    ``results``  results of splits that an interrupted run finished, by split number
+    ===========  ======================================================================
+    """
+
+    splits: Mapping[str, Sequence[Split]]
+    results: Mapping[int, SplitResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A split whose rows take more memory than planned ends early, and what it leaves is read as further splits."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from pipeline.engines import no_advance
 from pipeline.preprocess.driver import read_files
+from pipeline.preprocess.ledger import StartingPoint
 from pipeline.reading.header import SAMPLE_BYTES, SAMPLE_PLACES, read_header
 from pipeline.reading.open_inputs import read_headers
 from pipeline.reading.splits import Split, cut_rest
@@ -65,8 +67,8 @@ class Notes:
     def __init__(self, results: dict) -> None:
         self.results, self.next, self.noted = results, 1000, Counter()
 
-    def begin(self, _, __) -> dict:
-        return dict(self.results)
+    def begin(self, _: object, splits: Mapping[str, Sequence[Split]]) -> StartingPoint:
+        return StartingPoint(splits, self.results)
 
     def divide_split(self, _, rest) -> list[int]:
         self.noted["divide"] += 1
