@@ -77,16 +77,16 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
 
 
 def content_marks(rows: SplitRows) -> NDArray[np.int64]:
-    """64 bits of each row's id_lo and content, by which copies of an id are told from conflicts, and ids of equal id_hi
-    from one another (docs/decisions/019). They take the place of user_hash.
+    """64 bits of the id_lo, user, region and watch time of each row.
 
-    Contents of one user and id differ here wherever they differ: a watch time has 50 bits, a region 14. Those of two
-    users differ but for one pair in 2^64.
+    Copies of an id that agree have equal marks; conflicting ones, and ids with an equal id_hi, have different marks
+    (docs/decisions/019). Marks of one user and id differ wherever the contents differ, because a watch time has 50 bits
+    and a region 14. Marks of two users are equal for one pair in 2^64.
     """
-    marks = rows.columns.pop("user_hash")[: rows.count].view(np.int64)
-    marks += rows["micro_minutes"] << _REGION_BITS
+    marks: NDArray[np.int64] = rows["micro_minutes"] << _REGION_BITS
     marks += rows["region"]
     marks += rows["id_lo"].view(np.int64)
+    marks += rows["user_hash"].view(np.int64)
     return marks
 
 

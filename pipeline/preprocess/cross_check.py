@@ -69,7 +69,7 @@ class CrossCheck:
         header: Header = samples[0].split.header
         columns = as_columns(header, [line for sample in samples for line in sample.lines])
         offsets = np.concatenate([sample.offsets for sample in samples])
-        good = judge_values(TextColumns(columns, offsets, offsets, offsets), b"", header, ())
+        good = judge_values(TextColumns(columns, offsets, offsets, offsets), b"", header, ()).rows
         expected = SplitRows(timestamps="timestamp" in good.columns)
         expected.append(enrich(good, self._job.geo()))
         places = np.concatenate([np.arange(len(sample.lines)) + sample.first for sample in samples])

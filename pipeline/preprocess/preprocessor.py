@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from pipeline.preprocess.tasks import ReadTask, SplitResult
 from pipeline.privacy import hide_in_rejected, hide_users
 from pipeline.reading.compiled_parser import PlainParser
 from pipeline.reading.csv_reader import SplitReader
+from pipeline.reading.file_access import open_file, unreadable
 from pipeline.reading.input_files import file_size, hash_file
 from pipeline.reading.splits import Split
 from pipeline.timing import stage
@@ -56,7 +56,7 @@ def read_split(context: ReadContext, split: Split, advance: Advance, sampled: Cr
     with stage("set up"):
         plain = _plain_parser(context, split, rows)
     with (
-        _open(split.source) as stream,
+        open_file(split.source) as stream,
         RejectWriter(context.workspace.path("rejects", name), context.keep_raw) as rejects,
     ):
         reader = SplitReader(split, stream, context.chunk_bytes, context.max_record, plain, context.rules)
@@ -108,13 +108,6 @@ def read_split(context: ReadContext, split: Split, advance: Advance, sampled: Cr
         rejected_by_reason=rejects.counts,
         warned=dict(warned),
     )
-
-
-def _open(path: str) -> BinaryIO:
-    try:
-        return open(path, "rb")
-    except OSError as fault:
-        raise FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.") from fault
 
 
 def _plain_parser(context: ReadContext, split: Split, rows: SplitRows) -> PlainParser | None:
@@ -209,4 +202,4 @@ def _read_part(
         with stage("checksum", file_size(task.path)):
             return result, hash_file(task.path)
     except OSError as fault:
-        return FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.")
+        return unreadable(fault)

@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 import xxhash
 
 from pipeline.errors import FileRefused
+from pipeline.reading.file_access import Stamp, open_file, stamp_of, unreadable
 from utils.units import format_size
 
 if sys.version_info >= (3, 14):
@@ -39,7 +40,7 @@ class Expanded:
 
     spool: str
     size: int
-    stamp: tuple[int, int, int]
+    stamp: Stamp
     file_hash: str
 
 
@@ -108,9 +109,8 @@ def expand_file(path: str, spool: Path, max_ratio: int, advance: Callable[[int],
     after its end, expands to more than ``max_ratio`` times its size (and SMALL_BYTES), or the disk has no room.
     """
     try:
-        with _open(path) as source, spool.open("xb") as target:
+        with open_file(path) as source, spool.open("xb") as target:
             status = os.fstat(source.fileno())
-            stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
             limit = max(SMALL_BYTES, status.st_size * max_ratio)
             content = xxhash.xxh3_128()
             pieces = _read_pieces(source, content.update, advance)
@@ -127,7 +127,7 @@ def expand_file(path: str, spool: Path, max_ratio: int, advance: Callable[[int],
                     _check_room(spool.parent, size)
                     unchecked = SMALL_BYTES
                 target.write(data)
-            return Expanded(str(spool), size, stamp, content.hexdigest())
+            return Expanded(str(spool), size, stamp_of(status), content.hexdigest())
     except BaseException:
         spool.unlink(missing_ok=True)
         raise
@@ -144,7 +144,7 @@ def expand_beginning(path: str, spool: Path, most: int) -> Expanded:
         nonlocal read
         read += number
 
-    with _open(path) as source, spool.open("xb") as target:
+    with open_file(path) as source, spool.open("xb") as target:
         status = os.fstat(source.fileno())
         size, whole = 0, True
         for data in _expand(_read_pieces(source, bytes, advance), _FORMATS[Path(path).suffix.lower()]):
@@ -153,15 +153,8 @@ def expand_beginning(path: str, spool: Path, most: int) -> Expanded:
                 whole = False
                 break
     read = min(status.st_size, read + _READ_BYTES)  # the last piece was not reported yet
-    stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
-    return Expanded(str(spool), size if whole else max(size, size * status.st_size // read), stamp, "")
-
-
-def _open(path: str) -> BinaryIO:
-    try:
-        return open(path, "rb")
-    except OSError as fault:
-        raise FileRefused(f"cannot be read: {fault.strerror}. Check that it exists and its permissions.") from fault
+    expected_size = size if whole else max(size, size * status.st_size // read)
+    return Expanded(str(spool), expected_size, stamp_of(status), "")
 
 
 def _check_room(folder: Path, expanded: int) -> None:
@@ -181,7 +174,7 @@ def _read_pieces(
         try:
             data = source.read(_READ_BYTES)
         except OSError as fault:
-            raise FileRefused(f"cannot be read near byte {source.tell()}: {fault.strerror}.") from fault
+            raise unreadable(fault, source.tell()) from fault
         if not data:
             return
         update(data)

@@ -1,6 +1,9 @@
-"""The careful path: a stretch of bytes that is not plainly clean, plain lines by Polars and the others one by one."""
+"""Parses a stretch of bytes that is not clean: plain lines by Polars, malformed lines all at once, the rest one by one.
 
-from dataclasses import dataclass
+Each physical line gets a kind. The kinds of lines that are certainly rejected are the reasons of the rejection.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -24,17 +27,25 @@ from pipeline.reading.text_parser import Positions, TextColumns, check, no_colum
 
 LF, CR, QUOTE = 0x0A, 0x0D, 0x22
 
-
 _PLAIN, _SINGLE, _NONE = "plain", "single", "none"
-
+"""Kinds besides the reasons: Polars can read the line; ``read_record`` has to read what begins on the line; no record
+that is read here begins on the line, because the line is blank, inside another record or beyond the limit."""
 
 _KINDS = [_PLAIN, _SINGLE, WRONG_FIELD_COUNT, BAD_QUOTE, UNCLOSED_QUOTE, RECORD_TOO_LONG, NUL_BYTE, INVALID_UTF8, _NONE]
 _CODE = {kind: code for code, kind in enumerate(_KINDS)}
+_UNKNOWN = -1
+"""Last line of a record whose end only ``read_record`` finds."""
+
+_Single = tuple[int, int, Record]
+"""Line and first byte of a record that ``read_record`` has read, and the record."""
 
 
 @dataclass(frozen=True)
 class _Lines:
-    """Physical lines: from ``starts`` to ``stops``, with line ends to ``ends`` (the LF)."""
+    """Physical lines of ``data``, which ``array`` views.
+
+    A line has the bytes from ``starts`` to ``stops``; its LF is at ``ends``, behind a CR if there is one.
+    """
 
     data: bytes
     array: NDArray[np.uint8]
@@ -46,45 +57,45 @@ class _Lines:
 def parse_carefully(
     data: bytes, limit: int, header: Header, max_record: int, *, trust_polars: bool
 ) -> TextColumns | None:
-    """The records that begin before ``limit``: plain lines through Polars (and the check), the others one by one.
+    """Parse the records that begin before byte ``limit`` of ``data``, which ends with LF.
 
-    Lines that are certainly no record are rejected all at once. None where two ways of reading disagree. Without
-    ``trust_polars`` every record is read one by one.
+    The rows are not in order of offset: those that ``read_record`` has read come last. Without ``trust_polars``,
+    ``read_record`` reads every record. Returns None where two ways of reading disagree.
     """
-    array = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(array == LF)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    lines = _Lines(data, array, starts, ends - ((array[ends - 1] == CR) & (ends > starts)), ends)
+    lines = _find_lines(data)
     if trust_polars:
         kind, last = _classify(lines, header, max_record)
     else:
-        kind, last = np.full(len(ends), _CODE[_SINGLE], np.uint8), np.full(len(ends), -1)
-    kind[(starts >= limit) | (lines.stops == starts)] = _CODE[_NONE]
-    singles = _read_singles(lines, kind, last, header, max_record)
-    if singles is None:
+        kind, last = np.full(len(lines.ends), _CODE[_SINGLE], np.uint8), np.full(len(lines.ends), _UNKNOWN)
+    kind[(lines.starts >= limit) | (lines.stops == lines.starts)] = _CODE[_NONE]
+    read = _read_singles(lines, np.flatnonzero(kind == _CODE[_SINGLE]), last, header, max_record)
+    if read is None:
         return None
-    plain = np.flatnonzero(kind == _CODE[_PLAIN])
-    found = no_columns(header)
-    if len(plain):
-        bulk = _join_lines(lines, plain)
-        texts = text_parser.parse(bulk, header)
-        if texts is None or check(bulk, texts, header, max_record) is None:
-            return None
-        found = TextColumns(texts, starts[plain], lines.stops[plain], plain)
+    singles, swallowed = read
+    kind[swallowed] = _CODE[_NONE]
+    found = _parse_plain(lines, np.flatnonzero(kind == _CODE[_PLAIN]), header, max_record)
+    if found is None:
+        return None
     bad = np.flatnonzero((kind > _CODE[_SINGLE]) & (kind < _CODE[_NONE]))
-    cut = np.minimum(lines.stops[bad], starts[bad] + max_record)
-    reasons = pl.Series(_KINDS).gather(kind[bad])
-    found.rejected = rejected_frame(data, bad, starts[bad], cut, reasons)
-    return _append(found, singles, header, max_record)
+    kept_stops = np.minimum(lines.stops[bad], lines.starts[bad] + max_record)
+    rejected = rejected_frame(data, bad, lines.starts[bad], kept_stops, pl.Series(_KINDS).gather(kind[bad]))
+    return _add_singles(replace(found, rejected=rejected), singles, header, max_record)
+
+
+def _find_lines(data: bytes) -> _Lines:
+    array = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(array == LF)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    return _Lines(data, array, starts, ends - ((array[ends - 1] == CR) & (ends > starts)), ends)
 
 
 def _classify(lines: _Lines, header: Header, max_record: int) -> tuple[NDArray[np.uint8], Positions]:
-    """(what each line is by itself, the last line of a record that begins on it or -1 where it is not known)."""
+    """(kind of each line, last line of the record that begins on it or ``_UNKNOWN``)."""
     delimiters = np.searchsorted(np.flatnonzero(lines.array == ord(header.delimiter)), lines.ends)
     last = np.arange(len(lines.ends))
     right = np.diff(delimiters, prepend=0) == header.fields - 1
     kind = np.where(right, _CODE[_PLAIN], _CODE[WRONG_FIELD_COUNT]).astype(np.uint8)
-    certain = np.ones(len(kind), bool)
+    certain = np.ones(len(kind), bool)  # false where a record of several lines may begin
     if QUOTE in lines.data:
         found = quoted_lines.trace_records(lines.array, lines.starts, lines.stops, lines.ends, header)
         at = found.lines
@@ -95,50 +106,50 @@ def _classify(lines: _Lines, header: Header, max_record: int) -> tuple[NDArray[n
         kind[at[beyond]] = _CODE[UNCLOSED_QUOTE]
         last[at] = found.last
         many = at[found.ending == quoted_lines.MANY]
-        kind[many], last[many], certain[many] = _CODE[_SINGLE], -1, False
+        kind[many], last[many], certain[many] = _CODE[_SINGLE], _UNKNOWN, False
         certain[at] &= (kind[at] != _CODE[_SINGLE]) | (found.last == at)
-    inner = np.flatnonzero(lines.array == CR)  # Polars drops one at the end of any field
+    inner = np.flatnonzero(lines.array == CR)  # Polars drops a CR at the end of any field
     inner = np.searchsorted(lines.ends, inner[lines.array[inner + 1] != LF])
     kind[inner[kind[inner] == _CODE[_PLAIN]]] = _CODE[_SINGLE]
-    _find_byte_faults(lines, kind, certain)
+    if byte_fault(lines.data) is not None:  # bytes that are no text are the reason, whatever else is wrong
+        kind[_not_utf8(lines) & certain] = _CODE[INVALID_UTF8]
+        kind[_with_nul(lines) & certain] = _CODE[NUL_BYTE]
     kind[lines.stops - lines.starts > max_record] = _CODE[RECORD_TOO_LONG]
     return kind, last
 
 
-def _find_byte_faults(lines: _Lines, kind: NDArray[np.uint8], certain: NDArray[np.bool_]) -> None:
-    """Bytes that are no text are the reason, whatever else is wrong; not of what may be a record of several lines."""
-    if byte_fault(lines.data) is None:
-        return
-    kind[_not_utf8(lines) & certain] = _CODE[INVALID_UTF8]
-    nul = np.zeros(len(kind), bool)
+def _with_nul(lines: _Lines) -> NDArray[np.bool_]:
+    nul = np.zeros(len(lines.ends), bool)
     nul[np.searchsorted(lines.ends, np.flatnonzero(lines.array == 0))] = True
-    kind[nul & certain] = _CODE[NUL_BYTE]
+    return nul
 
 
 def _not_utf8(lines: _Lines) -> NDArray[np.bool_]:
-    """Lines in which decoding finds more replacement characters than there are."""
+    """Lines in which decoding leaves more replacement characters than their bytes spell."""
     text = np.frombuffer(lines.data.decode(errors="replace").encode("utf-32-le"), np.uint32)
-    found = np.searchsorted(np.flatnonzero(text == LF), np.flatnonzero(text == 0xFFFD))
+    decoded = np.searchsorted(np.flatnonzero(text == LF), np.flatnonzero(text == 0xFFFD))
     lead = np.flatnonzero(lines.array[:-2] == 0xEF)
-    there = lead[(lines.array[lead + 1] == 0xBF) & (lines.array[lead + 2] == 0xBD)]
+    spelled = lead[(lines.array[lead + 1] == 0xBF) & (lines.array[lead + 2] == 0xBD)]
     count = len(lines.ends)
-    more: NDArray[np.bool_] = np.bincount(found, minlength=count) > np.bincount(
-        np.searchsorted(lines.ends, there), minlength=count
+    more: NDArray[np.bool_] = np.bincount(decoded, minlength=count) > np.bincount(
+        np.searchsorted(lines.ends, spelled), minlength=count
     )
     return more
 
 
 def _read_singles(
-    lines: _Lines, kind: NDArray[np.uint8], last: Positions, header: Header, max_record: int
-) -> list[tuple[int, int, Record]] | None:
-    """(line, start, record) of those that are read one by one; lines within them are nothing any more.
+    lines: _Lines, chosen: Positions, last: Positions, header: Header, max_record: int
+) -> tuple[list[_Single], NDArray[np.bool_]] | None:
+    """Read the records that begin on the ``chosen`` lines one by one.
 
-    None where a record does not end where ``last`` says.
+    Returns (records, whether each line lies within one of them, behind its first line), or None where a record does not
+    end on the line that ``last`` names. Chosen lines within a record begin none.
     """
-    singles: list[tuple[int, int, Record]] = []
+    singles: list[_Single] = []
+    swallowed = np.zeros(len(lines.ends), bool)
     chains: Chains = {}
     resume, delimiter = 0, header.delimiter.encode()
-    for line in np.flatnonzero(kind == _CODE[_SINGLE]).tolist():
+    for line in chosen.tolist():
         if line < resume:
             continue
         start = int(lines.starts[line])
@@ -146,49 +157,59 @@ def _read_singles(
         resume = line + 1
         if record.end > lines.ends[line] + 1:  # its quoted fields hold the next lines
             resume = int(np.searchsorted(lines.starts, record.end))
-            kind[line + 1 : resume] = _CODE[_NONE]
-        if last[line] not in (-1, resume - 1):
+            swallowed[line + 1 : resume] = True
+        if last[line] not in (_UNKNOWN, resume - 1):
             return None
         singles.append((line, start, record))
-    return singles
+    return singles, swallowed
 
 
-def _slices(data: bytes, starts: Positions, stops: Positions) -> list[bytes]:
-    return [data[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+def _parse_plain(lines: _Lines, plain: Positions, header: Header, max_record: int) -> TextColumns | None:
+    """Parse the ``plain`` lines by Polars; None where the scanner finds something else in their bytes."""
+    if not len(plain):
+        return no_columns(header)
+    data = _join_lines(lines, plain)
+    texts = text_parser.parse(data, header)
+    if texts is None or check(data, texts, header, max_record) is None:
+        return None
+    return TextColumns(texts, lines.starts[plain], lines.stops[plain], plain)
 
 
 def _join_lines(lines: _Lines, chosen: Positions) -> bytes:
-    """The bytes of these lines, in order."""
+    """The bytes of the ``chosen`` lines, in order; slices are taken of runs of neighbours, which are few."""
     gaps = np.flatnonzero(np.diff(chosen) != 1)
-    first = chosen[np.concatenate(([0], gaps + 1))]
-    last = chosen[np.concatenate((gaps, [len(chosen) - 1]))]
-    return b"".join(_slices(lines.data, lines.starts[first], lines.ends[last] + 1))
+    first = lines.starts[chosen[np.concatenate(([0], gaps + 1))]].tolist()
+    behind = (lines.ends[chosen[np.concatenate((gaps, [len(chosen) - 1]))]] + 1).tolist()
+    return b"".join(lines.data[start:stop] for start, stop in zip(first, behind, strict=True))
 
 
-def _append(found: TextColumns, singles: list[tuple[int, int, Record]], header: Header, max_record: int) -> TextColumns:
-    """``found`` and the records that were read one by one."""
+def _add_singles(found: TextColumns, singles: list[_Single], header: Header, max_record: int) -> TextColumns:
+    """``found`` with the records that were read one by one behind its own."""
     good = [(line, start, record.raw, record.values) for line, start, record in singles if record.values is not None]
     bad = [(line, start, record) for line, start, record in singles if record.values is None]
-    if bad:
-        rejected = pl.DataFrame(
-            {
-                "line": [line for line, _, _ in bad],
-                "offset": [start for _, start, _ in bad],
-                "reason": [record.reason for _, _, record in bad],
-                "column": None,
-                "value": None,
-                "raw": [record.raw[:max_record] for _, _, record in bad],
-            },
-            schema=found.rejected.schema,
-        )
-        found.rejected = pl.concat([found.rejected, rejected])
+    rejected = pl.concat([found.rejected, _rejected_singles(bad, max_record)]) if bad else found.rejected
     if not good:
-        return found
+        return replace(found, rejected=rejected)
     texts = {
-        role: pl.concat([found.texts[role], pl.Series([v[place].decode() for *_, v in good], dtype=pl.String)])
-        for role, place in header.columns.items()
+        role: pl.concat([found.texts[role], pl.Series([v[index].decode() for *_, v in good], dtype=pl.String)])
+        for role, index in header.columns.items()
     }
     offsets = np.concatenate((found.offsets, [start for _, start, _, _ in good]))
     stops = np.concatenate((found.stops, [start + len(raw) for _, start, raw, _ in good]))
     lines = np.concatenate((found.lines, [line for line, *_ in good]))
-    return TextColumns(texts, offsets, stops, lines, found.rejected)
+    return TextColumns(texts, offsets, stops, lines, rejected)
+
+
+def _rejected_singles(bad: list[_Single], max_record: int) -> pl.DataFrame:
+    """The malformed records, as ``REJECTED``."""
+    return pl.DataFrame(
+        {
+            "line": [line for line, _, _ in bad],
+            "offset": [start for _, start, _ in bad],
+            "reason": [record.reason for _, _, record in bad],
+            "column": None,
+            "value": None,
+            "raw": [record.raw[:max_record] for _, _, record in bad],
+        },
+        schema=text_parser.REJECTED,
+    )

@@ -18,6 +18,7 @@ from pipeline.errors import FileRefused
 from pipeline.reading import scanner, text_parser, values
 from pipeline.reading.careful_parser import parse_carefully
 from pipeline.reading.compiled_parser import PlainParser
+from pipeline.reading.file_access import unreadable
 from pipeline.reading.header import Header
 from pipeline.reading.record_rules import BoundRule, apply_rules
 from pipeline.reading.single_record import RECORD_TOO_LONG
@@ -135,10 +136,10 @@ class SplitReader:
         if not columns.records:
             return Batch(_NO_ROWS, NO_REJECTED, tally.records, tally.blank_lines, tally.lines, length, Counter())
         with stage("parse"):
-            rows = judge_values(columns, data, self.split.header, self.rules)
-        rows = rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
-        rejected = columns.rejected.with_columns(pl.col("line") + line, pl.col("offset") + base)
-        return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length, columns.warned)
+            judged = judge_values(columns, data, self.split.header, self.rules)
+        rows = judged.rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
+        rejected = judged.rejected.with_columns(pl.col("line") + line, pl.col("offset") + base)
+        return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length, judged.warned)
 
     def _overlong(self, position: int, head: bytes, line: int) -> Batch:
         """A line beyond ``max_record``: one rejected record, of which the first ``max_record`` bytes are kept."""
@@ -180,7 +181,7 @@ class SplitReader:
                 self.stream.seek(position)
                 data = self.stream.read(wanted)
         except OSError as fault:
-            raise FileRefused(f"cannot be read near byte {position}: {fault.strerror}.") from fault
+            raise unreadable(fault, position) from fault
         if len(data) < wanted:
             raise FileRefused("it became shorter while it was read. Run again when it is complete.")
         return data
@@ -202,28 +203,51 @@ def _line_stops(data: bytes, starts: Positions) -> Positions:
     return stops
 
 
-def judge_values(columns: TextColumns, data: bytes, header: Header, rules: tuple[BoundRule, ...]) -> pl.DataFrame:
-    """The rows whose values are valid, in order of offset unless read one by one; the others join ``rejected``."""
+@dataclass(frozen=True)
+class JudgedRecords:
+    """The records of one chunk after their values were judged.
+
+    | field | meaning |
+    |---|---|
+    | rows | the valid records: the columns of ``Batch.rows``; ``offset`` (Int64) counts from the chunk's start |
+    | rejected | the malformed records and those with an invalid value, as ``TextColumns.rejected`` |
+    | warned | reason → number of valid rows that break the warning rule |
+    """
+
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+    warned: Counter[str]
+
+
+def judge_values(columns: TextColumns, data: bytes, header: Header, rules: tuple[BoundRule, ...]) -> JudgedRecords:
+    """Judge the values of the chunk ``data`` by the contract (contract: records) and the user's ``rules``.
+
+    Rows stay in the order of ``columns``. A record with several faults is rejected for one of them: a repeated header
+    before a blank log_id, a blank user_id and the watch time, then the rules in their order.
+    """
     texts = columns.texts
-    names = {role: header.names[place] for role, place in header.columns.items()}
-    micro, faults = values.micro_minutes(texts["watch_time"])
+    names = {role: header.names[index] for role, index in header.columns.items()}
+    micro_minutes, faults = values.micro_minutes(texts["watch_time"])
     reasons = {row: (reason, "watch_time") for row, reason in faults.items()}
     reasons |= dict.fromkeys(values.blank_rows(texts["user_id"]), (values.BLANK_USER_ID, "user_id"))
     reasons |= dict.fromkeys(values.blank_rows(texts["log_id"]), (values.BLANK_LOG_ID, "log_id"))
     reasons |= dict.fromkeys(values.repeated_header_rows(texts, names), (values.REPEATED_HEADER, ""))
+    warned: Counter[str] = Counter()
     if rules:
-        columns.warned = apply_rules(rules, texts, micro, reasons)
+        findings = apply_rules(rules, texts, micro_minutes, reasons.keys())
+        reasons |= findings.broken
+        warned = findings.warned
     rows = pl.DataFrame([texts[role].alias(role) for role in ("log_id", "user_id", "ip_address")]).with_columns(
-        pl.Series("micro_minutes", micro), pl.Series("offset", columns.offsets)
+        pl.Series("micro_minutes", micro_minutes), pl.Series("offset", columns.offsets)
     )
     if "timestamp" in texts:
         rows = rows.with_columns(values.epoch_micros(texts["timestamp"]).alias("timestamp"))
     if not reasons:
-        return rows
-    keep = np.ones(len(rows), bool)
-    keep[list(reasons)] = False
-    columns.rejected = pl.concat([columns.rejected, _rejected_rows(columns, data, reasons, names)])
-    return rows.filter(pl.Series(keep))
+        return JudgedRecords(rows, columns.rejected, warned)
+    valid = np.ones(len(rows), bool)
+    valid[list(reasons)] = False
+    rejected = pl.concat([columns.rejected, _rejected_rows(columns, data, reasons, names)])
+    return JudgedRecords(rows.filter(pl.Series(valid)), rejected, warned)
 
 
 def _rejected_rows(

@@ -11,6 +11,7 @@ import xxhash
 from pipeline.errors import InputError
 from pipeline.machine import display_name
 from pipeline.reading.archives import ARCHIVE_SUFFIXES, Expanded
+from pipeline.reading.file_access import Stamp, stamp_of
 from pipeline.reading.header import Header
 
 SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in ("", *ARCHIVE_SUFFIXES))
@@ -25,7 +26,7 @@ class InputFile:
     """
 
     path: str
-    stamp: tuple[int, int, int]
+    stamp: Stamp
     header: Header | None
     expanded: Expanded | None = None
 
@@ -47,10 +48,9 @@ class InputFile:
         return self.stamp[0]
 
 
-def stamp(path: str) -> tuple[int, int, int]:
-    """(size, mtime in ns, inode) of a file."""
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns, status.st_ino
+def stamp(path: str) -> Stamp:
+    """The stamp of a file. Raises OSError where the file cannot be looked at."""
+    return stamp_of(os.stat(path))
 
 
 def file_size(path: str) -> int:

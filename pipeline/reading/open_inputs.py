@@ -9,6 +9,7 @@ from pipeline.engines import Advance, Engine
 from pipeline.errors import FileRefused, WorkerDied
 from pipeline.exchange.workspace import Workspace
 from pipeline.reading.archives import Expanded, expand_file, is_archive
+from pipeline.reading.file_access import unreadable
 from pipeline.reading.header import NO_NAMES, Names, read_header, without_fields
 from pipeline.reading.input_files import InputFile, file_size, stamp
 from pipeline.timing import Progress, count, in_stage
@@ -108,5 +109,5 @@ def read_headers(
         except FileRefused as reason:
             refused[path] = str(reason)
         except OSError as fault:
-            refused[path] = f"cannot be read: {fault.strerror or fault}. Check that it exists and its permissions."
+            refused[path] = str(unreadable(fault))
     return files, refused

@@ -1,7 +1,7 @@
 """Rules of the user for records, applied to the text columns of a chunk."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -55,36 +55,53 @@ def rule_columns(rules: Iterable[BoundRule], read: Names) -> tuple[dict[str, tup
     return required, {bound.role: bound.names for bound in rules if bound.role not in required}
 
 
+@dataclass(frozen=True)
+class RuleFindings:
+    """What the rules found in a chunk.
+
+    | field | meaning |
+    |---|---|
+    | broken | row → (reason, role of the column) of each row that breaks a rejecting rule, for the first such rule |
+    | warned | reason → number of the rows that break the warning rule, of those that no reason rejects |
+    """
+
+    broken: dict[int, tuple[str, str]]
+    warned: Counter[str]
+
+
 def apply_rules(
     rules: Iterable[BoundRule],
     texts: Mapping[str, pl.Series],
-    micro: NDArray[np.int64],
-    reasons: dict[int, tuple[str, str]],
-) -> Counter[str]:
-    """Add rows that break a rejecting rule to ``reasons`` (row -> reason, role), unless they are there.
+    micro_minutes: NDArray[np.int64],
+    rejected: Collection[int],
+) -> RuleFindings:
+    """Judge the rows of a chunk by all rules, but for those that are ``rejected`` already.
 
-    Returns how many of the rows that are left break each warning rule, by its reason. ``micro``: micro-minutes.
+    ``texts``: a String column for each role. A rule whose column the file lacks finds nothing.
     """
-    warned: dict[str, NDArray[np.bool_]] = {}
+    accepted = np.ones(len(micro_minutes), bool)
+    accepted[list(rejected)] = False
+    broken: dict[int, tuple[str, str]] = {}
+    warnings: dict[str, NDArray[np.bool_]] = {}
     for bound in rules:
         text = texts.get(bound.role)
         if text is None:
             continue
-        broken = _broken(bound.rule, text, micro)
+        breaks = _find_broken(bound.rule, text, micro_minutes)
         if not bound.rejects:
-            warned[bound.rule.reason] = broken
+            warnings[bound.rule.reason] = breaks
             continue
-        for row in np.flatnonzero(broken).tolist():
-            reasons.setdefault(row, (bound.rule.reason, bound.role))
-    left = np.ones(len(micro), bool)
-    left[list(reasons)] = False
-    return Counter({reason: int((broken & left).sum()) for reason, broken in warned.items()})
+        rows = np.flatnonzero(breaks & accepted)
+        accepted[rows] = False
+        broken.update(dict.fromkeys(rows.tolist(), (bound.rule.reason, bound.role)))
+    warned = Counter({reason: int((breaks & accepted).sum()) for reason, breaks in warnings.items()})
+    return RuleFindings(broken, warned)
 
 
-def _broken(rule: Rule, text: pl.Series, micro: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _find_broken(rule: Rule, text: pl.Series, micro_minutes: NDArray[np.int64]) -> NDArray[np.bool_]:
     if rule.max_minutes is not None:
-        most, _ = exact_micro_minutes(repr(rule.max_minutes))
-        return micro > most
+        limit, _ = exact_micro_minutes(repr(rule.max_minutes))
+        return micro_minutes > limit
     if rule.allowed is not None:
         return ~text.is_in(list(rule.allowed)).to_numpy()
     assert rule.pattern is not None, "a rule has one of the three"

@@ -1,6 +1,5 @@
 """The parser: bytes of whole lines to columns of text, by Polars, and whether the scanner agrees."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,12 +28,16 @@ NO_REJECTED = REJECTED.to_frame()
 """None of them; made once, because frames of Python's making take their time."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class TextColumns:
-    """Text columns of one chunk by role, with the bytes from which (to ``stops``, without line end) and the line where
-    each row is in the chunk.
+    """The records of one chunk as text. Row ``i`` of each column and array belongs to one well-formed record.
 
-    ``rejected``: as ``REJECTED``, in the chunk; ``warned``: good rows that break a warning rule, by the rule's reason.
+    | field | meaning |
+    |---|---|
+    | texts | role → String column without nulls |
+    | offsets, stops | first byte of the record in the chunk, and the byte behind its last one, without the line end |
+    | lines | physical line of the chunk on which the record begins, from 0 |
+    | rejected | the malformed records, as ``REJECTED``, with lines and offsets in the chunk |
     """
 
     texts: dict[str, pl.Series]
@@ -42,11 +45,10 @@ class TextColumns:
     stops: Positions
     lines: Positions
     rejected: pl.DataFrame = field(default_factory=lambda: NO_REJECTED)
-    warned: Counter[str] = field(default_factory=Counter)
 
     @property
     def records(self) -> int:
-        """Records that were found, good or not."""
+        """Number of records, well-formed or rejected."""
         return len(self.offsets) + len(self.rejected)
 
 

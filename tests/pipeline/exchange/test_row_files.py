@@ -28,7 +28,11 @@ def rows_of(columns: dict[str, list[int]]) -> SplitRows:
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), CONTENT, CONTENT)
 def test_contents_of_one_user_and_id_never_have_one_mark(user: int, id_lo: int, one: tuple, other: tuple) -> None:
     both = {"id_hi": [7, 7], "id_lo": [id_lo] * 2, "user_hash": [user] * 2}
-    marks = content_marks(rows_of(both | {"micro_minutes": [one[0], other[0]], "region": [one[1], other[1]]}))
+    rows = rows_of(both | {"micro_minutes": [one[0], other[0]], "region": [one[1], other[1]]})
+    before = {name: column.copy() for name, column in rows.columns.items()}
+    marks = content_marks(rows)
+    assert rows.columns.keys() == before.keys()
+    assert all(np.array_equal(rows.columns[name], column) for name, column in before.items())
     expected = [(user + id_lo + micro * 2**14 + region) % 2**64 for micro, region in (one, other)]
     assert marks.view(np.uint64).tolist() == expected
     assert (marks[0] == marks[1]) == (one == other)

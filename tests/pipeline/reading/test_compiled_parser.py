@@ -64,7 +64,7 @@ def assert_equals_the_rules(columns: dict[str, list[str]], geo: GeoTable) -> lis
     texts = {role: pl.Series(columns.get(role, [GOOD[role]] * length), dtype=pl.String) for role in ROLES}
     everything = np.arange(length)
     # The offset carries the line's number; raw bytes of rejects are not looked at.
-    good = judge_values(TextColumns(texts, everything, everything, everything), b"", HEADER, ())
+    good = judge_values(TextColumns(texts, everything, everything, everything), b"", HEADER, ()).rows
     expected = SplitRows(timestamps=True)
     expected.append(enrich(good, geo).with_columns(pl.col("offset").cast(pl.UInt32)))
     taken = np.setdiff1d(everything, doubtful)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
 from pipeline.quality import Rule
-from pipeline.reading.record_rules import apply_rules, bind_rules, rule_columns
+from pipeline.reading.record_rules import RuleFindings, apply_rules, bind_rules, rule_columns
 
 ACCEPTED = {
     "user_id": ("user_id", "uid"),
@@ -56,9 +56,8 @@ def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
 def test_a_pattern_may_have_comments(pattern: str) -> None:
     (rule,) = bind(Rule("p", "reject", "uid", pattern=pattern))
     values = ["a", "b", "c", "ab", "a\n", "", "a # either", "a ", "|c)("]
-    found: dict[int, tuple[str, str]] = {}
-    apply_rules([rule], {"user_id": pl.Series(values)}, np.zeros(len(values), np.int64), found)
-    assert sorted(found) == [row for row, value in enumerate(values) if value not in ("a", "b")]
+    found = apply_rules([rule], {"user_id": pl.Series(values)}, np.zeros(len(values), np.int64), ())
+    assert sorted(found.broken) == [row for row, value in enumerate(values) if value not in ("a", "b")]
 
 
 @given(texts)
@@ -68,22 +67,20 @@ def test_patterns_hold_for_the_whole_text_and_lists_for_equal_ones(values: list[
         Rule("list", "reject", "uid", allowed=("a", "", "é")),
     )
     column = {"user_id": pl.Series(values, dtype=pl.String)}
-    found: dict[int, tuple[str, str]] = {}
-    assert apply_rules(rules, column, np.zeros(len(values), np.int64), found) == Counter()
+    found = apply_rules(rules, column, np.zeros(len(values), np.int64), ())
     expected = {}
     for row, value in enumerate(values):
         if not re.fullmatch("a|b1*", value):
             expected[row] = ("rule:pattern", "user_id")
         elif value not in ("a", "", "é"):
             expected[row] = ("rule:list", "user_id")
-    assert found == expected
+    assert found == RuleFindings(expected, Counter())
 
 
 def test_the_limit_of_minutes_is_exact() -> None:
     (rule,) = bind(Rule("m", "reject", max_minutes=0.1))
-    found: dict[int, tuple[str, str]] = {}
-    apply_rules([rule], {"watch_time": pl.Series(["?"] * 3)}, np.array([99_999, 100_000, 100_001]), found)
-    assert found == {2: ("rule:m", "watch_time")}
+    found = apply_rules([rule], {"watch_time": pl.Series(["?"] * 3)}, np.array([99_999, 100_000, 100_001]), ())
+    assert found.broken == {2: ("rule:m", "watch_time")}
 
 
 def test_a_warning_counts_only_rows_that_are_kept_and_an_earlier_reason_stays() -> None:
@@ -92,7 +89,5 @@ def test_a_warning_counts_only_rows_that_are_kept_and_an_earlier_reason_stays() 
         Rule("r", "reject", "uid", allowed=("a", "b")),
         Rule("absent", "warn", "elsewhere", allowed=("a",)),
     )
-    reasons = {0: ("blank_user_id", "user_id")}
-    warned = apply_rules(rules, {"user_id": pl.Series(["x", "b", "a", "x"])}, np.zeros(4, np.int64), reasons)
-    assert reasons == {0: ("blank_user_id", "user_id"), 3: ("rule:r", "user_id")}
-    assert warned == Counter({"rule:w": 1})
+    found = apply_rules(rules, {"user_id": pl.Series(["x", "b", "a", "x"])}, np.zeros(4, np.int64), {0})
+    assert found == RuleFindings({3: ("rule:r", "user_id")}, Counter({"rule:w": 1}))
