@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.incremental.tasks import FindAffectedTask, PickTask
-from pipeline.dedupe import Keys, Rows, repeated_keys, rows_with_keys
+from pipeline.dedupe import Keys, Positions, repeated_keys, rows_with_keys
 from pipeline.engines import Advance
 from pipeline.errors import BalanceError
 from pipeline.exchange.id_index import FINE_MASK, cut_index, read_keys
@@ -89,7 +89,7 @@ def check_rows(split: int, found: int, expected: int) -> None:
 
 def rows_with_prefixes(
     context: AggregateContext, parts: Sequence[Keys], prefixes: Keys, leading: int = 0
-) -> list[Rows]:
+) -> list[Positions]:
     """Of each of ``parts`` the places of the ids that begin with one of ``prefixes`` (54 bits, sorted). All have the
     same ``leading`` bits; of these, what follows is uniform."""
     if context.library is None or not len(prefixes):
