@@ -114,9 +114,9 @@ class _Progress:
 
 
 class _Reading:
-    """The state of Phase 1: the splits of each file, in order, and what is known of them so far.
+    """The state of Phase 1: the splits of each file in order, their results, hashes of files, and refused files.
 
-    ``refused``: path → reason. ``hashes``: path → hash of the file's bytes.
+    ``resumed_bytes``: bytes of the splits that an interrupted run finished.
     """
 
     def __init__(
