@@ -124,7 +124,7 @@ def order_totals(totals: pl.DataFrame) -> tuple[pa.Table, int]:
 def merge_totals(totals: pl.DataFrame) -> pl.DataFrame:
     """Add up partial totals by user and region: user_id, region, micro_minutes and event_count, in any order.
 
-    Raises BalanceError where a sum of micro-minutes passes int64.
+    Raises BalanceError where a sum of micro-minutes passes int64, or comes within a billionth of its limit.
     """
     sums = [pl.col("micro_minutes").sum(), pl.col("event_count").sum()]
     groups = totals.group_by("user_id", "region")
