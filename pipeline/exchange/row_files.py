@@ -86,11 +86,11 @@ def content_marks(rows: SplitRows) -> NDArray[np.int64]:
     (docs/decisions/019). Marks of one user and id differ wherever the contents differ, because a watch time has 50 bits
     and a region 14. Marks of two users are equal for one pair in 2^64.
     """
-    marks: NDArray[np.int64] = rows["micro_minutes"] << _REGION_BITS
-    marks += rows["region"]
-    marks += rows["id_lo"].view(np.int64)
-    marks += rows["user_hash"].view(np.int64)
-    return marks
+    content: NDArray[np.int64] = rows["micro_minutes"] << _REGION_BITS
+    content += rows["region"]
+    content += rows["id_lo"].view(np.int64)
+    content += rows["user_hash"].view(np.int64)
+    return content
 
 
 def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
