@@ -2,6 +2,7 @@
 
 import gc
 import os
+import threading
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from config import Config
 from pipeline.engines.java import Java, find_java
-from pipeline.inspection.doctor import examine, places
+from pipeline.inspection.doctor import examine, java_and_spark, places
 from pipeline.inspection.doctor.java_and_spark import check_java, check_spark_start
 from pipeline.inspection.doctor.machine import check_cores, check_memory, check_open_files, check_packages, check_python
 from pipeline.inspection.doctor.places import check_input_and_intermediate, check_output
@@ -112,6 +113,34 @@ def test_an_examination_leaves_nothing_behind(settings, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_spark_that_starts_after_the_limit_is_late(settings, monkeypatch) -> None:
+    """On a busy machine it is launched after its children were looked for."""
+    told = []
+
+    class Late:
+        def __init__(self, *_: object) -> None: ...
+
+        def start(self) -> "Late":
+            deadline.wait()
+            return self
+
+        parallelize = map = lambda self, *_: self
+
+        def sum(self) -> int:
+            return 1
+
+        def stop(self, *, at_once: bool) -> None:
+            told.append(at_once)
+
+    deadline = threading.Event()
+    monkeypatch.setattr(java_and_spark, "SparkDriver", Late)
+    monkeypatch.setattr(java_and_spark, "_end_children", lambda **_: deadline.set())
+    late = check_spark_start(settings(PREPROCESSING_WORKERS=1), limit=0.01)
+    assert (late.status, told) == ("fail", [True])
+    assert "within 0.01 s" in late.found
+
+
+@pytest.mark.slow
 # pyspark leaves the pipe to a JVM that ended while it was launched.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_spark_starts_and_ends_within_the_limit(settings, tmp_path: Path) -> None:
