@@ -15,6 +15,7 @@ from pipeline.aggregate.aggregator import aggregate, correct, decide_cross_bucke
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.tasks import BucketTask, CorrectTask, DecideTask, FindCrossBucketTask
 from pipeline.engines import no_advance
+from pipeline.exchange.id_index import write_index
 from tests.pipeline.aggregate.by_hand import (
     OFFSET,
     Row,
@@ -60,6 +61,15 @@ def test_cross_bucket_ids_are_those_with_users_of_several_fine_buckets(
         keys = [key for path in paths if path.exists() for key in np.load(path).tolist()]
     assert keys == [key for group in expected for key in group]
     assert sum(counts.values()) == len(expected)
+
+
+def test_the_first_and_the_last_fine_bucket_differ_and_neighbouring_ids_do_not_meet(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    keys = [5 << 10, 5 << 10 | 1023, 6 << 10 | 3, 6 << 10 | 3, 7 << 10 | 1022, 8 << 10 | 1, 9 << 10 | 1, 9 << 10 | 1023]
+    write_index(context.workspace.path("index", "split-000000.npy"), np.array(keys, np.uint64))
+    assert find_cross_bucket_ids(context, FindCrossBucketTask(0, 0, 2**64 - 1, (0,)), no_advance) == 2
+    found = np.load(context.workspace.path("merge", "split-000000.npy")).tolist()
+    assert found == [5 << 10, 5 << 10 | 1023, 9 << 10 | 1, 9 << 10 | 1023]
 
 
 @pytest.mark.parametrize("compiled", [True, False])
