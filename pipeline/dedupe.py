@@ -1,7 +1,8 @@
-"""Which records share a log_id, and which of them counts: one rule for both phases (contract: deduplication).
+"""Finds the records that share a log_id and decides which of them counts: one rule for both phases.
 
-Rows have the columns of ``intermediate.ROW_SCHEMA``; an id is the pair (id_hi, id_lo), and a record's *content* is
-(user_id, region, micro_minutes). Sorting 64-bit keys finds candidates; only those are compared exactly.
+Rows have the columns of ``exchange.row_files.ROW_SCHEMA``. An id is the pair (id_hi, id_lo); a record's *content* is
+(user_id, region, micro_minutes); its *place* is its position among all records (``exchange.row_files.PLACE_UNIT``).
+Sorting 64-bit keys finds candidates, and only candidates are compared exactly.
 """
 
 from collections.abc import Sequence
@@ -12,18 +13,23 @@ import polars as pl
 from numpy.typing import NDArray
 
 ID = ["id_hi", "id_lo"]
-
-
 CONTENT = [*ID, "user_id", "region", "micro_minutes"]
 
-
 Keys = NDArray[np.uint64]
-Rows = NDArray[np.int64]
+Positions = NDArray[np.int64]
+"""Numbers of rows, counted from 0 through a table or through several tables in order."""
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """What became of the candidates: one winner for each id, the contents that lost, and how many copies went."""
+    """The decision about every id of some rows.
+
+    ==============  ==========================================================================================
+    ``winners``     one row for each id: the content that counts (CONTENT, copies, place, timestamp if it decides)
+    ``losers``      the other contents, with the same columns
+    ``duplicates``  rows that repeat a content of their id
+    ==============  ==========================================================================================
+    """
 
     winners: pl.DataFrame
     losers: pl.DataFrame
@@ -31,39 +37,47 @@ class Resolution:
 
 
 def repeated_keys(ordered: Keys) -> Keys:
-    """The distinct keys that occur more than once in a sorted array."""
+    """The distinct keys that occur more than once in a sorted array, sorted."""
     again = ordered[1:][ordered[1:] == ordered[:-1]]
     distinct: Keys = again[np.append(again[1:] != again[:-1], True)] if len(again) else again
     return distinct
 
 
-def rows_with_keys(keys: Keys, wanted: Keys) -> Rows:
-    """Positions of the rows whose key is one of ``wanted`` (sorted, distinct); keys are uniform in their high bits."""
+def rows_with_keys(keys: Keys, wanted: Keys) -> Positions:
+    """Find the rows whose key is one of ``wanted`` (sorted, distinct): their positions, ascending.
+
+    The search is fast where the high bits of ``keys`` are uniform, as those of hashes are.
+    """
     if not len(wanted):
         return np.empty(0, np.int64)
-    bits = min(24, len(wanted).bit_length() + 5)  # a table that passes few others and fits a cache
+    bits = min(24, len(wanted).bit_length() + 5)  # a table that passes few other keys and fits a cache
     shift = np.uint64(64 - bits)
     seen = np.zeros(1 << bits, bool)
     seen[wanted >> shift] = True
-    maybe = np.flatnonzero(seen[keys >> shift])
-    place = np.minimum(np.searchsorted(wanted, keys[maybe]), len(wanted) - 1)
-    found: Rows = maybe[wanted[place] == keys[maybe]]
+    candidates = np.flatnonzero(seen[keys >> shift])
+    nearest = np.minimum(np.searchsorted(wanted, keys[candidates]), len(wanted) - 1)
+    found: Positions = candidates[wanted[nearest] == keys[candidates]]
     return found
 
 
 def in_range(id_hi: NDArray[np.int64], number: int, ranges: int) -> NDArray[np.bool_]:
-    """Which ids lie in range ``number`` of ``ranges`` (a power of two), by their leading bits."""
+    """Whether each id lies in range ``number`` of ``ranges`` (a power of two), by its leading bits."""
     if ranges == 1:
         return np.ones(len(id_hi), bool)
     leading = id_hi.view(np.uint64) >> np.uint64(64 - (ranges.bit_length() - 1))
-    mine: NDArray[np.bool_] = leading == np.uint64(number)
-    return mine
+    inside: NDArray[np.bool_] = leading == np.uint64(number)
+    return inside
 
 
 def distinct_contents(rows: pl.DataFrame, keep: str) -> pl.DataFrame:
-    """One row for each content, with ``copies``: the first copy by place, with the timestamp that decides for it.
+    """Group ``rows`` (CONTENT, place, and timestamp if ``keep`` is first or last) by content.
 
-    ``rows`` has CONTENT, ``place`` and, for keep = first or last, ``timestamp``.
+    =============  ===============================================================================
+    CONTENT        each combination once, in any order
+    ``copies``     number of its rows (UInt32)
+    ``place``      the smallest place
+    ``timestamp``  the earliest for first, the latest for last, null if no row has one
+    =============  ===============================================================================
     """
     aggregates = [pl.len().alias("copies"), pl.col("place").min()]
     if keep == "first":
@@ -74,10 +88,11 @@ def distinct_contents(rows: pl.DataFrame, keep: str) -> pl.DataFrame:
 
 
 def resolve(rows: pl.DataFrame, keep: str, region_names: Sequence[str]) -> Resolution:
-    """Decide every id among ``rows``, which hold all its copies.
+    """Decide every id among ``rows``, which hold all its copies (columns as for ``distinct_contents``).
 
-    longest: the greatest watch time; ties: the smaller user_id, then region, as text. first, last: the content whose
-    earliest (latest) timestamp is earliest (latest), missing ones last; ties as for longest.
+    ``keep`` = longest: the greatest watch time wins; ties go to the smaller user_id, then to the smaller region name.
+    ``keep`` = first or last: the earliest (latest) timestamp wins, a missing one loses; ties are broken as for longest.
+    Text is compared by its bytes in UTF-8. ``region_names``: by region code. Source of the rule: setting DEDUPE_KEEP.
     """
     contents = distinct_contents(rows, keep)
     ids = contents["id_hi"].to_numpy().view(np.uint64)
@@ -93,7 +108,7 @@ def resolve(rows: pl.DataFrame, keep: str, region_names: Sequence[str]) -> Resol
 
 
 def _rank(contents: pl.DataFrame, keep: str, region_names: Sequence[str]) -> pl.DataFrame:
-    """In order of id, and of each id's contents the winner first."""
+    """Sort contents by id, and those of one id so that the winner comes first."""
     text_order = np.argsort(np.argsort(np.array([name.encode() for name in region_names], dtype=object)))
     contents = contents.with_columns(pl.Series("region_order", text_order[contents["region"].to_numpy()]))
     order = [(name, False) for name in ID]

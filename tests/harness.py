@@ -101,7 +101,7 @@ def library() -> str:
 
 @dataclass
 class InProcessEngine:
-    """Keeps the contract of ``LocalEngine.map`` in this process; remembers the rows of each split, all of them."""
+    """Keeps the contract of ``Engine.map`` in this process; remembers the rows of each split, all of them."""
 
     rows: dict[int, SplitRows] = field(default_factory=dict)
     name = "polars"
@@ -109,7 +109,7 @@ class InProcessEngine:
     def map(
         self, kernel: Callable, context: object, tasks: Sequence, advance: Callable[[int], None]
     ) -> Iterator[tuple]:
-        drop_duplicates, open_split = preprocessor.drop_duplicates, preprocessor.SplitReader
+        find_duplicates, open_split = preprocessor.find_duplicates, preprocessor.SplitReader
         reading: list[int] = []
 
         def note(split: Split, *more: object) -> SplitReader:
@@ -117,13 +117,14 @@ class InProcessEngine:
             reading.append(split.number)
             return open_split(split, *more)
 
-        def spy(rows: SplitRows, context: ReadContext) -> tuple:
+        def spy(rows: SplitRows, context: ReadContext) -> preprocessor.Duplicates:
             self.rows[reading[-1]] = deepcopy(rows)
-            return drop_duplicates(rows, context)
+            return find_duplicates(rows, context)
 
+        assert isinstance(sum(getattr(task, "rows", 1) for task in tasks), int), "Spark adds them up for the progress"
         for task in tasks:
             try:
-                with mock.patch.multiple(preprocessor, drop_duplicates=spy, SplitReader=note):
+                with mock.patch.multiple(preprocessor, find_duplicates=spy, SplitReader=note):
                     result = kernel(context, task, advance)
             except Exception as fault:
                 result = fault

@@ -1,4 +1,4 @@
-"""Phase 2 in the way that suits the run: only what changed, all rows by the kernels, or all by Spark's own plan."""
+"""Phase 2 in the way that suits the run: only what changed, all rows by the kernels, or all rows by the SQL plan."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -20,14 +20,19 @@ from pipeline.preprocess.ledger import Phase1Result
 from pipeline.timing import Progress
 
 Way = Literal["changes", "kernels", "sql"]
+"""``changes``: aggregate.incremental; ``kernels``: aggregate.driver; ``sql``: aggregate.spark_plan."""
 
 
 @dataclass(frozen=True)
 class Phase2Plan:
-    """How Phase 2 goes about its work.
+    """The way that Phase 2 takes, and what it needs for it.
 
-    ``context`` has the number of buckets. ``previous``: the version before, if its totals can be used; ``change``: what
-    is added to them and subtracted, where that is little. ``rows``: how many the way goes over.
+    ============  =============================================================================
+    ``context``   with the number of buckets of that way
+    ``previous``  the version before, if its totals could be used
+    ``change``    what is added to those totals and subtracted; None where that is too much
+    ``rows``      rows that the way goes over, for the progress
+    ============  =============================================================================
     """
 
     way: Way
@@ -39,10 +44,15 @@ class Phase2Plan:
 
 @dataclass(frozen=True)
 class AddedUp:
-    """The result of Phase 2, the context that it was made with, and the way that it came about.
+    """What Phase 2 did.
 
-    ``buckets``: how many its totals are in; None where they are Spark's partitions. ``why_anew``: why all rows were
-    added up though there is a version before; empty where that is no wonder.
+    ============  =====================================================================================
+    ``result``    the counts
+    ``context``   the context that the totals were made with
+    ``way``       the way that was taken at last
+    ``buckets``   the number of buckets that the totals are in; None where they are Spark's partitions
+    ``why_anew``  why all rows were added up although there is a version before, else empty
+    ============  =====================================================================================
     """
 
     result: Phase2Result
@@ -61,9 +71,10 @@ def plan_phase2(
     spark_plan: str,
     task_rows: int,
 ) -> Phase2Plan:
-    """Choose the way. ``spark_plan``: SPARK_PLAN; ``task_rows``: more rows of a bucket than these fit no worker.
+    """Choose the way of Phase 2.
 
-    ``spark_plan`` = auto takes Spark's own plan where the rows of a bucket fit no worker's memory.
+    ``spark``: whether Spark runs it. ``spark_plan``: the setting SPARK_PLAN; auto takes the SQL plan where a bucket has
+    more rows than ``task_rows``, which is what fits into a worker's memory.
     """
     by_sql = spark and spark_plan == "sql"
     previous = None if by_sql else previous
@@ -85,10 +96,10 @@ def add_up(
     shuffle_partitions: int,
     progress: Progress,
 ) -> AddedUp:
-    """Deduplicate and add up the rows of ``phase1``; ``shuffle_partitions``: SPARK_SHUFFLE_PARTITIONS.
+    """Deduplicate and add up the rows of ``phase1`` in the way of ``plan``.
 
     Where so many ids are affected that a task might not hold them, all rows are added up instead of the changes.
-    Raises BalanceError where a count does not add up.
+    ``shuffle_partitions``: the setting SPARK_SHUFFLE_PARTITIONS. Raises BalanceError where a count does not add up.
     """
     progress.phase("Phase 2: deduplicate, add up", plan.rows, "rows")
     context, splits = plan.context, phase1.splits

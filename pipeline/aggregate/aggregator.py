@@ -3,7 +3,7 @@
     find_cross_bucket_ids   id indexes of all splits, one range of ids   -> ids that occur in more than one bucket
     aggregate               one bucket                                   -> totals per user and region, conflict losers
     decide_cross_bucket     the cross-bucket ids of one range            -> winners that lose after all
-    correct                 one bucket                                   -> its totals without those
+    correct                 one bucket                                   -> its totals without those winners
 
 A bucket decides each of its ids as if it had all copies. Where it has not, the winner is pending: it is compared with
 those of the other buckets in ``decide_cross_bucket``, and ``correct`` subtracts the losers. Sums of integers make this
@@ -15,14 +15,12 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-from numpy.typing import NDArray
 
-from pipeline.aggregate.bucket_portions import Places, Portion, portions
+from pipeline.aggregate.bucket_portions import Portion, portions
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.tasks import BucketResult, BucketTask, CorrectTask, DecideTask, FindCrossBucketTask
 from pipeline.aggregate.totals import TotalsAdder, merge_totals, open_totals, order_totals
-from pipeline.dedupe import Keys, in_range, resolve, rows_with_keys
+from pipeline.dedupe import Keys, Positions, in_range, resolve, rows_with_keys
 from pipeline.engines import Advance
 from pipeline.exchange.bucket_totals import write_totals
 from pipeline.exchange.id_index import FINE_MASK, cut_index, read_keys
@@ -33,24 +31,25 @@ from pipeline.native.copies import Part, judge_copies
 from pipeline.timing import count, in_stage, stage
 
 _SORTED_KEYS = 1 << 16
-"""So many keys are sorted at a time: they stay in the processor's cache, which makes it eight times as fast."""
+"""So many keys are sorted at a time: they stay in the processor's cache, which makes sorting eight times as fast."""
 
 
 @in_stage("merge")
 def find_cross_bucket_ids(context: AggregateContext, task: FindCrossBucketTask, advance: Advance) -> int:
-    """Write the keys that occur in more than one fine bucket (merge/, one uint64 a key); returns how many ids."""
+    """Write the keys of ids that occur in more than one fine bucket (merge/, one uint64 a key, sorted); returns how
+    many ids they are. ``advance`` gets keys."""
     paths = [context.workspace.path("index", split_file(split, "npy")) for split in task.splits]
-    parts = [read_keys(path, *cut_index(path, [task.low, task.high + 1])) for path in paths]
-    total = sum(map(len, parts))
+    indexes = [read_keys(path, *cut_index(path, [task.low, task.high + 1])) for path in paths]
+    total = sum(map(len, indexes))
     if not total:
         return 0
     pieces = total // _SORTED_KEYS + 1
     width = (task.high - task.low) // pieces + 1
     bounds = np.array([task.low + width * piece for piece in range(1, pieces)], np.uint64) & ~FINE_MASK
-    cuts = [[0, *np.searchsorted(part, bounds).tolist(), len(part)] for part in parts]
+    cuts = [[0, *np.searchsorted(keys, bounds).tolist(), len(keys)] for keys in indexes]
     found = []
     for piece in range(pieces):
-        keys = np.concatenate([part[cut[piece] : cut[piece + 1]] for part, cut in zip(parts, cuts, strict=True)])
+        keys = np.concatenate([index[cut[piece] : cut[piece + 1]] for index, cut in zip(indexes, cuts, strict=True)])
         keys.sort()
         # Copies of a prefix are neighbours now: two that differ in the fine bucket alone lie in different buckets.
         differs = (keys[1:] ^ keys[:-1]) - np.uint64(1) < FINE_MASK
@@ -68,8 +67,15 @@ def find_cross_bucket_ids(context: AggregateContext, task: FindCrossBucketTask, 
 def aggregate(context: AggregateContext, task: BucketTask, advance: Advance) -> BucketResult:
     """Deduplicate a bucket and add it up, in portions where it has more than ``context.bucket_rows`` rows.
 
-    Writes totals/ (user_id, region, micro_minutes, event_count; in order of region), and, where there are any,
-    conflicts/ and pending/ (CONTENT, place, timestamp if it decides). ``place``: split * 2^32 + offset.
+    Writes, by bucket (``exchange.workspace.bucket_file``):
+
+    ============  ======================================================================================
+    totals/       user_id, region, micro_minutes, event_count; in order of region
+    conflicts/    losers: CONTENT, copies, place, timestamp if it decides; no file where there are none
+    pending/      winners of cross-bucket ids, in the same columns; no file where there are none
+    ============  ======================================================================================
+
+    ``advance`` gets rows. Raises BalanceError where a sum passes int64.
     """
     cross_bucket = _cross_bucket_keys(context, task)
     losers: list[pl.DataFrame] = []
@@ -77,24 +83,21 @@ def aggregate(context: AggregateContext, task: BucketTask, advance: Advance) -> 
     rows = kept = duplicates = 0
     with open_totals(context.library) as totals:
         for portion in portions(context, task.bucket, task.splits, task.rows, cross_bucket):
-            here = sum(len(part) for _, part in portion.parts) - len(portion.left)
             with stage("dedupe"):
                 copies, ambiguous = _judge(context, portion, cross_bucket)
-            rows += here
-            kept += here - len(copies) - len(ambiguous)
+            own_rows = portion.size - len(portion.elsewhere)
+            rows += own_rows
+            kept += own_rows - len(copies) - len(ambiguous)
             duplicates += len(copies)
             if len(ambiguous):
                 with stage("dedupe"):
-                    resolution = resolve(_take(portion.parts, ambiguous), context.keep, context.region_names)
-                winners = resolution.winners
+                    resolution = resolve(_take(portion, ambiguous), context.keep, context.region_names)
+                kept += len(resolution.winners)
                 duplicates += resolution.duplicates
                 losers.append(resolution.losers)
-                kept += len(winners)
-                if len(cross_bucket):
-                    prefix = winners["id_hi"].to_numpy().view(np.uint64) & ~FINE_MASK
-                    pending.append(winners[rows_with_keys(prefix, cross_bucket)])
-                totals.add_frame(winners)
-            _add_others(totals, portion, (copies, ambiguous, portion.left))
+                pending.append(_rows_of_ids(resolution.winners, cross_bucket))
+                totals.add_frame(resolution.winners)
+            _add_others(totals, portion, (copies, ambiguous, portion.elsewhere))
         total, users = totals.ordered()
     regions = write_totals(context.workspace.path("totals", bucket_file(task.bucket)), total)
     conflicts = _write_if_any(context, "conflicts", task.bucket, losers)
@@ -106,13 +109,17 @@ def aggregate(context: AggregateContext, task: BucketTask, advance: Advance) -> 
 
 @in_stage("merge")
 def decide_cross_bucket(context: AggregateContext, task: DecideTask, advance: Advance) -> int:
-    """Decide pending winners between buckets; writes corrections/ (the rows of winners that lose, with ``bucket``)."""
-    parts = []
+    """Decide pending winners between buckets; returns how many of them lose.
+
+    Writes their rows, with ``bucket`` (Int32), to corrections/, by the number of the range; no file where none loses.
+    ``advance`` gets pending winners.
+    """
+    pending = []
     for bucket in task.buckets:
         frame = read_frame(context.workspace.path("pending", bucket_file(bucket)))
         frame = frame.filter(pl.Series(in_range(frame["id_hi"].to_numpy(), task.number, task.ranges)))
-        parts.append(frame.with_columns(pl.lit(bucket).alias("bucket")))
-    rows = pl.concat(parts)
+        pending.append(frame.with_columns(pl.lit(bucket).alias("bucket")))
+    rows = pl.concat(pending)
     losers = resolve(rows, context.keep, context.region_names).losers
     if len(losers):
         losers = losers.join(rows.select("place", "bucket"), on="place", how="left")
@@ -123,7 +130,10 @@ def decide_cross_bucket(context: AggregateContext, task: DecideTask, advance: Ad
 
 @in_stage("merge")
 def correct(context: AggregateContext, task: CorrectTask, advance: Advance) -> BucketResult:
-    """Subtract a bucket's losers from its totals; they become conflicts."""
+    """Subtract from a bucket's totals what ``decide_cross_bucket`` found to lose; write these losers to conflicts/.
+
+    Returns the bucket's counts after it; ``pending`` stays. ``advance`` gets losers.
+    """
     before = task.before
     found = [read_frame(context.workspace.path("corrections", split_file(n))) for n in task.corrections]
     losers = pl.concat(found).filter(pl.col("bucket") == before.bucket)
@@ -145,56 +155,65 @@ def correct(context: AggregateContext, task: CorrectTask, advance: Advance) -> B
     )
 
 
-def _judge(context: AggregateContext, portion: Portion, cross_bucket: Keys) -> tuple[Places, Places]:
-    """(copies that go, rows that ``resolve`` must decide) among the rows that may have copies."""
+def _judge(context: AggregateContext, portion: Portion, cross_bucket: Keys) -> tuple[Positions, Positions]:
+    """Positions of (copies, rows that ``resolve`` must decide) among the rows that may have copies.
+
+    Rows of cross-bucket ids go to ``resolve`` in any case, which keeps what decides between buckets.
+    """
     rows = portion.compare
     if context.library is None or not len(rows):
         return rows[:0], rows
     names = ("id_hi", "id_lo", "region", "micro_minutes")
     filled = [
-        Part(user_id=part["user_id"].chunk(0), **{name: column(part, name) for name in names})
-        for _, part in portion.parts
-        if len(part)
+        Part(user_id=table["user_id"].chunk(0), **{name: column(table, name) for name in names})
+        for _, table in portion.tables
+        if len(table)
     ]
     ids = np.concatenate([part.id_hi.view(np.uint64) for part in filled])
-    elsewhere = rows[rows_with_keys(ids[rows] & ~FINE_MASK, cross_bucket)]
-    rows = np.setdiff1d(rows, elsewhere, assume_unique=True) if len(elsewhere) else rows
+    crossing = rows[rows_with_keys(ids[rows] & ~FINE_MASK, cross_bucket)]
+    rows = np.setdiff1d(rows, crossing, assume_unique=True) if len(crossing) else rows
     judged = judge_copies(context.library, filled, rows)
-    return rows[judged.copies], np.union1d(rows[judged.ambiguous], elsewhere)
+    return rows[judged.copies], np.union1d(rows[judged.ambiguous], crossing)
 
 
-def _add_others(totals: TotalsAdder, portion: Portion, decided: Sequence[Places]) -> None:
+def _rows_of_ids(rows: pl.DataFrame, prefixes: Keys) -> pl.DataFrame:
+    """The rows whose ids have one of ``prefixes``."""
+    return rows[rows_with_keys(rows["id_hi"].to_numpy().view(np.uint64) & ~FINE_MASK, prefixes)]
+
+
+def _add_others(totals: TotalsAdder, portion: Portion, decided: Sequence[Positions]) -> None:
     """Add the rows that are in none of ``decided``."""
-    skipped = np.zeros(sum(len(part) for _, part in portion.parts), bool)
-    for places in decided:
-        skipped[places] = True
+    skipped = np.zeros(portion.size, bool)
+    for positions in decided:
+        skipped[positions] = True
     first = 0
-    for _, part in portion.parts:
-        totals.add(part, skipped[first : first + len(part)])
-        first += len(part)
+    for _, table in portion.tables:
+        totals.add(table, skipped[first : first + len(table)])
+        first += len(table)
 
 
-def _take(parts: list[tuple[int, pa.Table]], places: NDArray[np.int64]) -> pl.DataFrame:
-    """The rows at ``places`` of all parts, with ``place``: split * 2^32 + offset."""
+def _take(portion: Portion, positions: Positions) -> pl.DataFrame:
+    """The rows at ``positions`` (ascending), with ``place``."""
     frames, first = [], 0
-    for split, part in parts:
-        here = places[np.searchsorted(places, first) : np.searchsorted(places, first + len(part))]
-        frames.append(placed_rows(part.take(to_arrow(here - first)), split))
-        first += len(part)
+    for split, table in portion.tables:
+        wanted = positions[np.searchsorted(positions, first) : np.searchsorted(positions, first + len(table))]
+        frames.append(placed_rows(table.take(to_arrow(wanted - first)), split))
+        first += len(table)
     return pl.concat(frames)
 
 
 def _cross_bucket_keys(context: AggregateContext, task: BucketTask) -> Keys:
-    """Contested id prefixes with a copy in this bucket, sorted."""
+    """The prefixes of cross-bucket ids with a copy in this bucket, sorted."""
     found = [np.empty(0, np.uint64)]
     for number in task.cross_bucket:
         keys = np.load(context.workspace.path("merge", split_file(number, "npy")), mmap_mode="r")
-        here = (keys & FINE_MASK) >> np.uint64(context.bucket_shift) == task.bucket
-        found.append(np.unique(keys[here] & ~FINE_MASK))
+        in_bucket = (keys & FINE_MASK) >> np.uint64(context.bucket_shift) == task.bucket
+        found.append(np.unique(keys[in_bucket] & ~FINE_MASK))
     return np.concatenate(found)  # sorted, because the ranges are
 
 
 def _write_if_any(context: AggregateContext, kind: str, bucket: int, frames: list[pl.DataFrame]) -> int:
+    """Write the rows of all ``frames`` if there are any; returns how many."""
     frame = pl.concat(frames) if frames else pl.DataFrame()
     if len(frame):
         write_frame(context.workspace.path(kind, bucket_file(bucket)), frame)

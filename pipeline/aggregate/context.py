@@ -1,4 +1,4 @@
-"""What the kernels of Phase 2 need to know."""
+"""The settings that the kernels of Phase 2 need."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,9 @@ class AggregateContext:
     ``workspace``             where the rows of splits are read, and totals and losers written
     ``keep``                  DEDUPE_KEEP: longest, first or last
     ``buckets``               a power of two
-    ``bucket_rows``           most rows of a bucket that are worked on at once
+    ``bucket_rows``           most rows that are in memory at once
     ``region_names``          names of the regions by code; their order as text decides ties
-    ``library_path``          the compiled library; None where Polars does all
+    ``library_path``          the compiled library; None where Polars does its work
     ========================  ==========================================================================
     """
 
@@ -31,7 +31,7 @@ class AggregateContext:
 
     @property
     def bucket_shift(self) -> int:
-        """How far to shift a fine bucket number to the right for its bucket."""
+        """How many bits to shift a fine bucket number to the right for its bucket."""
         return bucket_shift(self.buckets)
 
     @property

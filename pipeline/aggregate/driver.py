@@ -1,4 +1,4 @@
-"""Phase 2 by the kernels: find ids with copies in several buckets, aggregate every bucket, decide those ids."""
+"""Phase 2 over all rows: finds ids with copies in several buckets, aggregates every bucket, decides those ids."""
 
 from collections.abc import Sequence
 
@@ -23,12 +23,12 @@ from pipeline.preprocess.ledger import Phase1Result, PlacedSplit
 
 
 def fewest_buckets(phase1: Phase1Result, buckets: int) -> int:
-    """The number of buckets in which all splits can be read: another run may have written some with fewer."""
+    """The number of buckets in which all splits can be read: an earlier run may have written some splits with fewer."""
     return min((len(split.result.bucket_rows) for split in phase1.splits), default=buckets)
 
 
 def largest_bucket(phase1: Phase1Result, buckets: int) -> int:
-    """Rows of the largest of ``buckets`` buckets."""
+    """The number of rows of the largest of ``buckets`` buckets; 0 without rows."""
     rows = (coarser(split.result.bucket_rows, buckets) for split in phase1.splits if split.result.handed_over)
     return max((sum(counts) for counts in zip(*rows, strict=True)), default=0)
 
@@ -36,7 +36,10 @@ def largest_bucket(phase1: Phase1Result, buckets: int) -> int:
 def aggregate_all(
     engine: Engine, context: AggregateContext, splits: Sequence[PlacedSplit], workers: int, advance: Advance
 ) -> Phase2Result:
-    """Deduplicate and add up all rows. ``advance`` gets rows. Raises BalanceError where a count does not add up."""
+    """Deduplicate and add up all rows of ``splits``; writes totals/ and conflicts/ (``aggregator.aggregate``).
+
+    ``advance`` gets rows. Raises BalanceError where a count does not add up or a sum passes int64.
+    """
     filled = [split.result for split in splits if split.result.handed_over]
     numbers = tuple(result.split.number for result in filled)
     by_split = {result.split.number: coarser(result.bucket_rows, context.buckets) for result in filled}
@@ -98,7 +101,7 @@ def _decide_all(engine: Engine, context: AggregateContext, results: list[BucketR
 
 
 def conflict_places(workspace: Workspace) -> pl.DataFrame:
-    """(split, offset) of every conflict loser, sorted."""
+    """(split, offset) of every conflict loser, both Int64, sorted; ``offset`` in bytes from the split's start."""
     return (
         places_of_losers(workspace)
         .to_frame()
@@ -108,7 +111,7 @@ def conflict_places(workspace: Workspace) -> pl.DataFrame:
 
 
 def places_of_losers(workspace: Workspace) -> pl.Series:
-    """The places of all conflict losers."""
+    """The places (Int64) of all conflict losers, in any order."""
     paths = sorted(workspace.path("conflicts", "x").parent.glob("*.parquet"))
     none = pl.Series("place", [], pl.Int64)
     return pl.concat([none, *(read_frame(path)["place"] for path in paths)])

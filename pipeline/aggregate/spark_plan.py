@@ -2,12 +2,12 @@
 
     rows of all splits            repartitioned by id
     -> contents, with copies      groupBy id and content
-    -> place of each in its id    window by id, in the order of dedupe.resolve
+    -> rank of each in its id     window by id, in the order of dedupe.resolve
     -> totals, and each loser     repartitioned by user, groupBy user, region and loser
     -> the files of the run       written by Spark, then a kernel for each: totals/, conflicts/ and a BucketResult
 
-All in one pass: a loser is its own group of the last step, so the winners need not be computed twice. Spark hands
-over through files, because every way to give Arrow batches to Python asks for pandas.
+The plan is one pass: a loser is a group of its own in the last step, so that the winners are not computed twice. Spark
+hands its result over in files, because every way to give Arrow batches to Python asks for pandas.
 """
 
 from collections.abc import Sequence
@@ -34,15 +34,14 @@ if TYPE_CHECKING:
 
     from pipeline.engines.spark import SparkEngine
 
-
 _ROWS = (
     "id_hi bigint, id_lo bigint, user_id string, region int, micro_minutes bigint, `offset` bigint, timestamp bigint"
 )
-
-
+"""The columns of rows files that the plan reads."""
 _PARTITION_ROWS = 500_000
-"""A partition of this many rows sorts and hashes in about 100 MB."""
+"""A partition of this many rows is sorted and hashed in about 100 MB."""
 _OVERFLOW = "ARITHMETIC_OVERFLOW"
+"""Spark's name for a sum that passes int64."""
 
 
 def aggregate_by_sql(
@@ -52,11 +51,11 @@ def aggregate_by_sql(
     shuffle_partitions: int,
     advance: Advance,
 ) -> Phase2Result:
-    """Phase 2 as Spark's own plan; writes totals/ and conflicts/ as the kernels do.
+    """Deduplicate and add up all rows by the plan; writes totals/ and conflicts/ as the kernels do.
 
-    ``shuffle_partitions``: SPARK_SHUFFLE_PARTITIONS, or 0. ``advance`` gets rows. There is one BucketResult for each
-    partition of users that has rows: its ``rows`` are Spark's count of the rows that it read; kept, conflicts and
-    regions are counted from what was written.
+    ``shuffle_partitions``: partitions of each shuffle, 0 to choose. ``advance`` gets rows. Returns one BucketResult for
+    each partition of users that has rows: ``rows`` is Spark's count of the rows that it read; kept, conflicts and
+    regions are counted in what was written.
 
     Raises BalanceError where a count does not add up or a sum passes int64, EnvironmentFault where Spark fails.
     """
@@ -65,8 +64,8 @@ def aggregate_by_sql(
         return sum_buckets(())
     partitions = shuffle_partitions or _choose_partitions(rows, context.bucket_rows, engine.workers)
     with stage("spark sql", rows):
-        parts = engine.run(lambda spark: _run_plan(spark, context, splits, partitions), rows, advance)
-    tasks = [PartTask(int(path.name.split("-")[1]), str(path)) for path in parts]
+        paths = engine.run(lambda spark: _run_plan(spark, context, splits, partitions), rows, advance)
+    tasks = [PartTask(int(path.name.split("-")[1]), str(path)) for path in paths]
     results = [result for result in run_all(engine, write_partition, context, tasks, no_advance) if result.rows]
     results.sort(key=lambda result: result.bucket)
     read = sum(result.rows for result in results)
@@ -80,15 +79,17 @@ def aggregate_by_sql(
 
 
 def _choose_partitions(rows: int, bucket_rows: int, workers: int) -> int:
-    """Partitions of each shuffle: as many as keep them small enough for a task."""
+    """The number of partitions of each shuffle: so many that each fits a task."""
     return max(2 * workers, -(-rows // min(_PARTITION_ROWS, bucket_rows)))
 
 
 def _run_plan(
     spark: "SparkContext", context: AggregateContext, splits: Sequence[PlacedSplit], partitions: int
 ) -> list[Path]:
-    """The files, one for each partition of users, that Spark writes of the rows of ``splits``; their columns are those
-    of ``_totals``. Raises BalanceError where a sum passes int64."""
+    """Run the plan; returns the files that Spark wrote, one for each partition of users, in the columns of ``_totals``.
+
+    Raises BalanceError where a sum passes int64.
+    """
     from pyspark.sql import SparkSession
 
     folder = context.workspace.path("sql", "totals")
@@ -106,7 +107,7 @@ def _run_plan(
 
 
 def _read(session: "SparkSession", context: AggregateContext, splits: Sequence[PlacedSplit]) -> "DataFrame":
-    """All rows with their ``place`` (split * PLACE_UNIT + offset); the split's number is in the file's name."""
+    """All rows with their ``place``, for which the number of the split is in the file's name."""
     from pyspark.sql import functions as F
 
     numbers = [split.result.split.number for split in splits if split.result.handed_over]
@@ -118,12 +119,12 @@ def _read(session: "SparkSession", context: AggregateContext, splits: Sequence[P
 
 
 def _literal(path: str) -> str:
-    """A path in which nothing is a pattern to Hadoop."""
+    """The URL of a path in which Hadoop finds no pattern."""
     return "file:" + "".join(f"\\{char}" if char in "{}[]*?\\^" else char for char in path)
 
 
 def _winners(rows: "DataFrame", context: AggregateContext, partitions: int) -> "DataFrame":
-    """One row for each content: user_id, region, micro_minutes, copies, and ``loser``: its place, null if it won."""
+    """One row for each content: user_id, region, micro_minutes, copies, and ``loser`` (its place; null if it wins)."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
@@ -138,7 +139,7 @@ def _winners(rows: "DataFrame", context: AggregateContext, partitions: int) -> "
 
 
 def _order(context: AggregateContext) -> "list[Column]":
-    """The order of ``dedupe.resolve``: the first content of an id wins."""
+    """The order of ``dedupe.resolve``, in which the first content of an id wins."""
     from pyspark.sql import functions as F
 
     names = context.region_names
@@ -153,9 +154,14 @@ def _order(context: AggregateContext) -> "list[Column]":
 
 
 def _totals(contents: "DataFrame", partitions: int) -> "DataFrame":
-    """Total per user and region, and one row for each loser; all rows of a user in one partition.
+    """One row for each user and region, and one for each loser (``loser``: its place, else null), by user.
 
-    user_id, region, loser, micro_minutes and event_count (sums over winners), copies, surplus (copies but one of each).
+    =================  =====================================================
+    ``micro_minutes``  sum of the contents' watch times
+    ``event_count``    number of contents
+    ``copies``         rows that were read
+    ``surplus``        copies less one for each content: the duplicates
+    =================  =====================================================
     """
     from pyspark.sql import functions as F
 
@@ -173,7 +179,7 @@ def _totals(contents: "DataFrame", partitions: int) -> "DataFrame":
 
 @in_stage("spark sql")
 def write_partition(context: AggregateContext, task: PartTask, _: Advance) -> BucketResult:
-    """Write the totals and the losers of one partition (columns of ``_totals``) under the names of a bucket.
+    """Write the totals and the losers of one partition (columns of ``_totals``), under the names of a bucket's files.
 
     Raises BalanceError where a sum passes int64.
     """

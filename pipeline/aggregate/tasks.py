@@ -8,7 +8,7 @@ from pipeline.exchange.bucket_totals import RegionSums
 
 @dataclass(frozen=True)
 class FindCrossBucketTask:
-    """Find cross-bucket ids among those whose key is in ``low <= key <= high``, in the indexes of ``splits``."""
+    """Find the cross-bucket ids of range ``number``: keys with ``low <= key <= high`` in the indexes of ``splits``."""
 
     number: int
     low: int
@@ -18,9 +18,9 @@ class FindCrossBucketTask:
 
 @dataclass(frozen=True)
 class BucketTask:
-    """Aggregate a bucket of ``rows`` rows that lie in the files of ``splits``.
+    """Aggregate a bucket of ``rows`` rows, which lie in the files of ``splits``.
 
-    ``cross_bucket``: numbers of the id ranges that have cross-bucket ids.
+    ``cross_bucket``: numbers of the id ranges in which cross-bucket ids were found.
     """
 
     bucket: int
@@ -33,8 +33,15 @@ class BucketTask:
 class BucketResult:
     """Counts of one bucket.
 
-    ``pending``: winners whose id has copies in other buckets, too. ``regions``: for each region code its rows (users)
-    in the totals, its events and micro-minutes.
+    ==============  =====================================================================
+    ``rows``        rows that Phase 1 handed over
+    ``kept``        events that count
+    ``duplicates``  rows that repeat a content of their id
+    ``conflicts``   losers: further contents of an id
+    ``pending``     winners whose id has copies in other buckets, too
+    ``users``       distinct users
+    ``regions``     region code → (rows in the totals, events, micro-minutes)
+    ==============  =====================================================================
     """
 
     bucket: int
@@ -63,7 +70,7 @@ class DecideTask:
 
 @dataclass(frozen=True)
 class CorrectTask:
-    """Subtract the losers in ``corrections`` (numbers of ranges) from a bucket's totals."""
+    """Correct the totals of the bucket whose counts were ``before``; ``corrections``: numbers of ranges with losers."""
 
     before: BucketResult
     corrections: tuple[int, ...]
@@ -71,7 +78,7 @@ class CorrectTask:
 
 @dataclass(frozen=True)
 class PartTask:
-    """One partition of the result of Spark's own plan, in the file ``path``; ``number`` is Spark's."""
+    """Write the totals of one partition of the SQL plan's result, which is the file ``path``; ``number``: Spark's."""
 
     number: int
     path: str
@@ -79,7 +86,7 @@ class PartTask:
 
 @dataclass(frozen=True)
 class Phase2Result:
-    """What Phase 2 found: a result for each bucket that has rows, the duplicates that it dropped, and the conflicts."""
+    """The result of Phase 2: the counts of each bucket that has rows, and the duplicates and conflicts of all."""
 
     buckets: tuple[BucketResult, ...]
     duplicates: int
@@ -97,7 +104,7 @@ class Phase2Result:
 
 
 def sum_buckets(results: Iterable[BucketResult]) -> Phase2Result:
-    """The result of buckets that know their own duplicates and conflicts."""
+    """Sum up buckets; each counts its own duplicates and conflicts."""
     buckets = tuple(sorted(results, key=lambda result: result.bucket))
     duplicates = sum(bucket.duplicates for bucket in buckets)
     return Phase2Result(buckets, duplicates, sum(bucket.conflicts for bucket in buckets))

@@ -1,4 +1,4 @@
-"""TotalsAdder per user and region: rows added up one after the other by compiled code, or frame by frame by Polars."""
+"""Adds up watch times and events by user and region: row by row in the library, or frame by frame in Polars."""
 
 from pathlib import Path
 from typing import Protocol
@@ -13,37 +13,38 @@ from pipeline.native.arrow import column, to_frame, to_numpy
 from pipeline.native.totals import TotalsTable
 
 _SAFE_SUM = 2.0**62 * (1 - 1e-9)
-"""Floating-point sums below this are of integers that fit int64 with room to spare."""
+"""If a floating-point sum is below this, the sum of the integers fits int64 with room to spare."""
 _WAITING_ROWS = 2_000_000
+"""Rows that Polars collects before it adds them up."""
 _USED = ["user_id", "region", "micro_minutes"]
-
-
 _TOTALS = [*_USED, "event_count"]
 
 
 class TotalsAdder(Protocol):
-    """Adds up events, by user and region."""
+    """Adds up events by user and region. Its ``with`` block frees the sums."""
 
     def __enter__(self) -> "TotalsAdder": ...
 
     def __exit__(self, *fault: object) -> None: ...
 
     def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
-        """Add one event for each row (of ``intermediate.ROW_SCHEMA``) that is not ``skipped``; subtract, where ``sign``
-        is -1."""
+        """Add one event for each row that is not ``skipped``; subtract it where ``sign`` is -1.
+
+        ``rows`` has user_id, region and micro_minutes as in ``exchange.row_files.ROW_SCHEMA``, in one chunk.
+        """
 
     def add_totals(self, totals: pa.Table) -> None:
-        """Add totals of earlier rows."""
+        """Add sums of earlier rows, in columns of ``exchange.bucket_totals.SCHEMA``."""
 
     def add_frame(self, rows: pl.DataFrame) -> None:
-        """Add one event for each row."""
+        """Add one event for each row; columns user_id, region and micro_minutes."""
 
     def ordered(self) -> tuple[pa.Table, int]:
-        """What ``order_totals`` says of them. Raises BalanceError where a sum passes int64."""
+        """All sums, as ``order_totals`` returns them. Raises BalanceError where a sum passes int64."""
 
 
 def open_totals(library: Path | None, expected: int = 0) -> TotalsAdder:
-    """TotalsAdder by compiled code, where there is any; ``expected``: how many there will be, about."""
+    """Open an adder: the library's if there is one, else that of Polars. ``expected``: about how many sums come."""
     return _CompiledTotals(library, expected) if library else _PolarsTotals()
 
 
@@ -79,13 +80,13 @@ class _CompiledTotals:
 
 class _PolarsTotals:
     def __init__(self) -> None:
-        self._parts: list[pl.DataFrame] = []
+        self._waiting: list[pl.DataFrame] = []
 
     def __enter__(self) -> "_PolarsTotals":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._parts.clear()
+        self._waiting.clear()
 
     def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
         self.add_frame(to_frame(rows.select(_USED)).filter(pl.Series(~skipped)), sign)
@@ -99,31 +100,37 @@ class _PolarsTotals:
         )
 
     def _add(self, totals: pl.DataFrame) -> None:
-        self._parts.append(totals)
-        if sum(map(len, self._parts)) > _WAITING_ROWS + 2 * len(self._parts[0]):
-            self._parts = [self._merged()]
+        self._waiting.append(totals)
+        if sum(map(len, self._waiting)) > _WAITING_ROWS + 2 * len(self._waiting[0]):
+            self._waiting = [self._merged()]
 
     def ordered(self) -> tuple[pa.Table, int]:
         return order_totals(self._merged())
 
     def _merged(self) -> pl.DataFrame:
-        return merge_totals(pl.concat(self._parts, rechunk=True))
+        return merge_totals(pl.concat(self._waiting, rechunk=True))
 
 
 def order_totals(totals: pl.DataFrame) -> tuple[pa.Table, int]:
-    """(The totals that have events, in order of region; of how many users). Their columns: user_id, region (uint16),
-    micro_minutes and event_count (int64)."""
+    """(The totals that have events, stably sorted by region; number of their users).
+
+    Columns of both: user_id (String), region (uint16), micro_minutes and event_count (int64); one row for each user and
+    region.
+    """
     totals = totals.select(_TOTALS).filter(pl.col("event_count") != 0).sort("region", maintain_order=True)
     return totals.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()), totals["user_id"].n_unique()
 
 
 def merge_totals(totals: pl.DataFrame) -> pl.DataFrame:
-    """Add up partial totals of the same users and regions. Raises BalanceError where a sum passes int64."""
+    """Add up partial totals by user and region: user_id, region, micro_minutes and event_count, in any order.
+
+    Raises BalanceError where a sum of micro-minutes passes int64, or comes within a billionth of its limit.
+    """
     sums = [pl.col("micro_minutes").sum(), pl.col("event_count").sum()]
     groups = totals.group_by("user_id", "region")
     if not len(totals) or float(np.abs(totals["micro_minutes"].to_numpy()).sum(dtype=np.float64)) < _SAFE_SUM:
         return groups.agg(sums)
-    # Integer sums wrap silently: where all rows together could, every group is compared with its sum in floating point.
+    # Integer sums wrap silently. Where that of all rows could wrap, each group's sum is taken in floating point, too.
     merged = groups.agg(*sums, pl.col("micro_minutes").cast(pl.Float64).sum().alias("about"))
     beyond = merged.filter(pl.col("about") >= 2 * _SAFE_SUM)
     if len(beyond):

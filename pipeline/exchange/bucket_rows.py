@@ -1,7 +1,8 @@
-"""The rows of a bucket, read from the files of its splits.
+"""Reads the rows of a bucket from the files of its splits.
 
-Every bucket is read from every split, whose footer tells of all buckets: to decode it whole each time takes longer than
-the rows do where inputs are large. So only what it tells of the wanted row groups is decoded (docs/decisions/018).
+Every bucket is read from every split, and a file's footer describes all its buckets. Where inputs are large, decoding
+the whole footer for each bucket takes longer than reading the rows. So only the entries of the wanted row groups are
+decoded (docs/decisions/018).
 """
 
 import json
@@ -19,38 +20,41 @@ from pipeline.exchange.row_files import BUCKETS_KEY
 from pipeline.native.library import load
 
 _MAGIC = b"PAR1"
-
-
 _STRUCTS, _LONG_LIST = 12, 15
-"""Of Thrift's compact protocol: a list's elements, and what stands for its length where that takes bytes of its own."""
-
-
+"""Thrift's compact protocol: the type of a list's elements, and the length that says that the true one follows."""
 _MOST_KEPT = 1024
-"""Footers of so many splits are kept, each of 6 kB with 128 buckets and 23 kB with 1,024."""
+"""Most footers that a process keeps: 6 kB each with 128 buckets, 23 kB with 1,024."""
 
 
 class _Footer(NamedTuple):
-    """``used``: the buckets of the row groups, ascending, of ``buckets``. The footer lies in the file from ``begin`` on
-    and is ``head``, the list of row groups and ``tail``; ``positions`` as of ``find_row_groups``."""
+    """A footer whose list of row groups is not decoded.
+
+    ===========  ==================================================================================
+    ``buckets``  number of buckets that the file was written with
+    ``used``     the bucket of each row group, ascending
+    ``begin``    first byte of the footer in the file
+    ``head``     the footer's bytes before its list of row groups
+    ``tail``     its bytes behind that list
+    ``offsets``  as ``find_row_groups`` returns them
+    ===========  ==================================================================================
+    """
 
     buckets: int
     used: NDArray[np.uint16]
     begin: int
     head: bytes
     tail: bytes
-    positions: NDArray[np.int64]
+    offsets: NDArray[np.int64]
 
 
 _kept: dict[Path, tuple[int, _Footer]] = {}
+"""Path → (time of the file's last change in ns, its footer)."""
 
 
 def read_rows(
     path: Path, bucket: int, buckets: int, columns: list[str] | None = None, library: Path | None = None
 ) -> pa.Table | None:
-    """The rows of one of ``buckets`` buckets of one split, in columns of one chunk; None where it has none.
-
-    The split may have been written with more buckets than ``buckets``, never with fewer.
-    """
+    """Read the rows of one of ``buckets`` buckets of one split; None where it has none. See ``read_buckets``."""
     rows, sizes = read_buckets(path, bucket, 1, buckets, columns, library)
     return rows if sizes else None
 
@@ -58,8 +62,12 @@ def read_rows(
 def read_buckets(
     path: Path, first: int, count: int, buckets: int, columns: list[str] | None = None, library: Path | None = None
 ) -> tuple[pa.Table, dict[int, int]]:
-    """The same for ``count`` buckets, from ``first`` on: (their rows, how many of each bucket that has any)."""
-    found = _open(path, first, buckets, count, library)
+    """Read the rows of ``count`` of ``buckets`` buckets of one split, from bucket ``first`` on.
+
+    Returns (rows in order of bucket, in columns of one chunk; number of rows of each bucket that has any). The split
+    may have been written with more buckets than ``buckets``, never with fewer. ``columns``: None for all but content.
+    """
+    found = _open_buckets(path, first, buckets, count, library)
     if not found:
         return pa.table({}), {}
     file, groups, numbers = found
@@ -70,12 +78,11 @@ def read_buckets(
     return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks(), sizes
 
 
-def _open(
+def _open_buckets(
     path: Path, bucket: int, buckets: int, count: int, library: Path | None
 ) -> tuple[pq.ParquetFile, list[int], list[int]] | None:
-    """A rows file, those of its row groups that belong to ``count`` buckets of ``buckets``, from ``bucket`` on, and the
-    bucket of each; None where it has none. It may have been written with more buckets, never with fewer."""
-    footer = _read(path, library) if library else None
+    """(The file, numbers of the row groups of the wanted buckets, the bucket of each); None where it has none."""
+    footer = _read_footer(path, library) if library else None
     if not footer:
         file = pq.ParquetFile(path, pre_buffer=False)
         written, used = _buckets_of(file)
@@ -86,22 +93,22 @@ def _open(
     if first == stop:
         return None
     with path.open("rb") as stream:
-        stream.seek(footer.begin + int(footer.positions[first + 1]))
-        told = stream.read(int(footer.positions[stop + 1] - footer.positions[first + 1]))
-    metadata = pq.read_metadata(pa.BufferReader(_compose(footer, stop - first, told)))
+        stream.seek(footer.begin + int(footer.offsets[first + 1]))
+        entries = stream.read(int(footer.offsets[stop + 1] - footer.offsets[first + 1]))
+    metadata = pq.read_metadata(pa.BufferReader(_compose(footer, stop - first, entries)))
     numbers = (footer.used[first:stop] // (footer.buckets // buckets)).tolist()
     return pq.ParquetFile(path, metadata=metadata, pre_buffer=False), list(range(stop - first)), numbers
 
 
 def _wanted(used: NDArray[np.uint16], step: int, bucket: int, count: int) -> tuple[int, int]:
-    """The row groups of ``count`` buckets from ``bucket`` on, each of ``step`` of those that were written."""
+    """Bounds of the row groups of ``count`` buckets from ``bucket`` on, each of which is ``step`` written ones."""
     first, stop = np.searchsorted(used, [bucket * step, (bucket + count) * step])
     return int(first), int(stop)
 
 
-def _read(path: Path, library: Path) -> _Footer | None:
-    """A file's footer, kept for its other buckets while there is room; None where it cannot be taken apart."""
-    changed = path.stat().st_mtime_ns  # tells a file from one that took its place
+def _read_footer(path: Path, library: Path) -> _Footer | None:
+    """A file's footer, kept for its other buckets while there is room; None where its form is not the usual one."""
+    changed = path.stat().st_mtime_ns  # tells a file from one that replaced it
     before, footer = _kept.get(path, (0, None))
     if footer and before == changed:
         return footer
@@ -112,11 +119,11 @@ def _read(path: Path, library: Path) -> _Footer | None:
         stream.seek(begin)
         whole = stream.read(end - 8 - begin)
     file = pq.ParquetFile(path, pre_buffer=False)
-    positions = find_row_groups(library, whole, file.num_row_groups)
-    if positions is None:
+    offsets = find_row_groups(library, whole, file.num_row_groups)
+    if offsets is None:
         return None
     buckets, used = _buckets_of(file)
-    footer = _Footer(buckets, used, begin, whole[: positions[0]], whole[positions[-1] :], positions)
+    footer = _Footer(buckets, used, begin, whole[: offsets[0]], whole[offsets[-1] :], offsets)
     if path in _kept or len(_kept) < _MOST_KEPT:
         _kept[path] = changed, footer
     return footer
@@ -128,14 +135,14 @@ def _buckets_of(file: pq.ParquetFile) -> tuple[int, NDArray[np.uint16]]:
     return buckets, np.array(used, np.uint16)
 
 
-def _compose(footer: _Footer, groups: int, told: bytes) -> bytes:
-    """A Parquet file without data, of so many row groups, of which ``told`` is what the footer tells."""
+def _compose(footer: _Footer, groups: int, entries: bytes) -> bytes:
+    """A Parquet file without data, whose footer lists ``groups`` row groups: ``entries``, taken from ``footer``."""
     size = (
         bytes([groups << 4 | _STRUCTS])
         if groups < _LONG_LIST
         else bytes([_LONG_LIST << 4 | _STRUCTS, *_varint(groups)])
     )
-    whole = b"".join((footer.head, size, told, footer.tail))
+    whole = b"".join((footer.head, size, entries, footer.tail))
     return b"".join((_MAGIC, whole, len(whole).to_bytes(4, "little"), _MAGIC))
 
 
@@ -147,8 +154,11 @@ def _varint(number: int) -> Iterator[int]:
 
 
 def find_row_groups(library: Path, footer: bytes, groups: int) -> NDArray[np.int64] | None:
-    """Positions in ``footer``: of the header of its list of ``groups`` row groups, of the first byte of each, and of
-    the end of the last. None where it is not such a footer."""
-    positions = np.empty(groups + 2, np.int64)
-    found = load(library).find_row_groups(footer, len(footer), positions.ctypes.data, len(positions))
-    return positions if found == groups else None
+    """Find the list of ``groups`` row groups in a Parquet footer, by compiled code.
+
+    Returns ``groups`` + 2 offsets in ``footer``: of the list's header, of the first byte of each row group, and of the
+    end of the last one. None where ``footer`` is not a footer with such a list.
+    """
+    offsets = np.empty(groups + 2, np.int64)
+    found = load(library).find_row_groups(footer, len(footer), offsets.ctypes.data, len(offsets))
+    return offsets if found == groups else None

@@ -1,4 +1,4 @@
-"""Files of totals, one for each bucket: rows in order of region, in row groups that one region can be read from."""
+"""Files of totals, one for each bucket: rows in order of region, so that those of one region can be read alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,16 +19,20 @@ SCHEMA = pa.schema(
         pa.field("event_count", pa.int64()),
     ]
 )
+"""One row for each user and region: the sum of the watch times that count, and the number of their events."""
 
+RegionSums = dict[int, tuple[int, int, int]]
+"""Region code → (rows, events, micro-minutes) of a bucket's totals, in order of the codes. A row is a user."""
 
 _GROUP_ROWS = 4096
-"""Regions of fewer rows share a row group: each costs as much as reading some thousand rows."""
-RegionSums = dict[int, tuple[int, int, int]]
-"""For each region code, in order: its rows (users) in the totals, their events and micro-minutes."""
+"""Least rows of a row group, so that small regions share one: a row group costs as much as some thousand rows."""
 
 
 def write_totals(path: Path, total: pa.Table) -> RegionSums:
-    """Write totals, which are in order of region and in one chunk, and add them up by region."""
+    """Write ``total`` (columns of SCHEMA, in order of region, in one chunk); returns the sums over what was written.
+
+    The file has its name only when it is whole.
+    """
     regions = column(total, "region")
     starts = np.flatnonzero(np.append(True, regions[1:] != regions[:-1])) if len(total) else np.empty(0, np.int64)
     partial = path.with_suffix(".partial")
@@ -36,7 +40,7 @@ def write_totals(path: Path, total: pa.Table) -> RegionSums:
     with pq.ParquetWriter(
         partial,
         total.schema,
-        compression="none",  # they are read twice, and compressing takes longer than writing
+        compression="none",  # totals are read twice, and compressing them takes longer than writing
         use_dictionary=False,
         column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
         write_statistics=False,
@@ -50,7 +54,7 @@ def write_totals(path: Path, total: pa.Table) -> RegionSums:
 
 
 def read_totals(path: Path, first: int, rows: int) -> pa.Table:
-    """``rows`` totals from row ``first`` on, in columns of ``SCHEMA``."""
+    """Read ``rows`` rows from row ``first`` on, in columns of SCHEMA."""
     file = pq.ParquetFile(path, pre_buffer=False)
     counts = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     bounds = np.cumsum([0, *counts])
@@ -60,12 +64,12 @@ def read_totals(path: Path, first: int, rows: int) -> pa.Table:
 
 
 def read_all_totals(path: Path) -> pa.Table:
-    """All totals of a file, in columns of ``SCHEMA``."""
+    """Read all rows of a file, in columns of SCHEMA."""
     return pq.ParquetFile(path).read(use_threads=False)
 
 
 def sum_exactly(values: pa.ChunkedArray) -> int:
-    """The sum of int64 values, which may itself pass int64."""
+    """The exact sum of int64 values, also where the sum passes int64."""
     chunks = [to_numpy(chunk) for chunk in values.chunks]
     return (sum(int((chunk >> 32).sum()) for chunk in chunks) << 32) + sum(
         int((chunk & 0xFFFFFFFF).sum()) for chunk in chunks
@@ -73,7 +77,7 @@ def sum_exactly(values: pa.ChunkedArray) -> int:
 
 
 def _groups(starts: NDArray[np.int64], rows: int) -> Iterator[tuple[int, int]]:
-    """Bounds of row groups, each of one region or more, which begin at ``starts``."""
+    """Bounds of row groups of whole regions, whose rows begin at ``starts``."""
     first = 0
     for bound in (*starts[1:].tolist(), rows):
         if bound - first >= _GROUP_ROWS or bound == rows > first:

@@ -1,4 +1,8 @@
-"""Id indexes: the sorted ids of one split, each with its bucket."""
+"""Id indexes: the sorted ids of one split, each with its bucket (docs/decisions/004).
+
+A key is one uint64: the leading 54 bits of id_hi (the *prefix* of the id), then the 10 bits of the fine bucket. Its
+file is a .npy file.
+"""
 
 import errno
 import os
@@ -14,10 +18,11 @@ from pipeline.faults import point
 FINE_BUCKET_BITS = 10
 """The index names buckets this finely, whatever number of buckets a run uses (at most 2^10)."""
 FINE_MASK = np.uint64((1 << FINE_BUCKET_BITS) - 1)
+"""The bits of a key that name the fine bucket."""
 
 
 def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:
-    """Write a sorted id index: the leading 54 bits of id_hi, then the 10 bits of the fine bucket, one uint64 an id."""
+    """Write the sorted keys of a split; the file has its name only when it is whole."""
     partial = path.with_suffix(".partial")
     save_array(partial, ordered)
     point("intermediate.rename")
@@ -25,15 +30,15 @@ def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:
 
 
 def cut_index(path: Path, bounds: Sequence[int]) -> list[int]:
-    """Where in the file of a sorted id index those keys begin that are not less than each of ``bounds`` (to 2^64)."""
+    """Find, for each bound (0 to 2^64), the byte of the file where the keys begin that are not less than the bound."""
     index = np.load(path, mmap_mode="r")
     inner = np.array([bound for bound in bounds if bound < 2**64], np.uint64)
-    places = [*np.searchsorted(index, inner).tolist(), *[len(index)] * (len(bounds) - len(inner))]
-    return [index.offset + index.itemsize * place for place in places]
+    positions = [*np.searchsorted(index, inner).tolist(), *[len(index)] * (len(bounds) - len(inner))]
+    return [index.offset + index.itemsize * position for position in positions]
 
 
 def read_keys(path: Path, begin: int, stop: int) -> NDArray[np.uint64]:
-    """The keys in some bytes of the file of an index."""
+    """Read the keys in bytes ``begin`` to ``stop`` of an index file. Raises OSError where the file ends before."""
     keys = np.empty((stop - begin) // 8, np.uint64)
     with path.open("rb", buffering=0) as stream:
         stream.seek(begin)
@@ -43,7 +48,7 @@ def read_keys(path: Path, begin: int, stop: int) -> NDArray[np.uint64]:
 
 
 def keys_with_prefixes(index: NDArray[np.uint64], prefixes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The keys of a sorted id index that begin with one of ``prefixes`` (54 bits, sorted, distinct), sorted."""
+    """The keys of a sorted index that have one of ``prefixes`` (54 bits, then 0; sorted, distinct), sorted."""
     first = np.searchsorted(index, prefixes, side="left")
     counts = np.searchsorted(index, prefixes | FINE_MASK, side="right") - first
     offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -51,5 +56,5 @@ def keys_with_prefixes(index: NDArray[np.uint64], prefixes: NDArray[np.uint64]) 
 
 
 def bucket_shift(buckets: int) -> int:
-    """How far to shift a fine bucket number to the right for its bucket of ``buckets`` (a power of two)."""
+    """How many bits to shift a fine bucket number to the right for its bucket of ``buckets`` (a power of two)."""
     return FINE_BUCKET_BITS - (buckets.bit_length() - 1)

@@ -25,31 +25,34 @@ ROW_SCHEMA = pa.schema(
         pa.field("content", pa.int64(), nullable=False),
     ]
 )
-"""id_hi, id_lo: xxh3_128 of log_id as two int64 (Spark would read unsigned ones as slow decimals); region: code in the
-geo table; offset: the record's first byte, counted from the split's start; content: ``content_marks``, for
-``contents`` alone."""
+"""The columns of a rows file.
 
-
+=================  =========================================================================================
+``id_hi``          high half of xxh3_128 of log_id, signed: Spark would read unsigned numbers as slow decimals
+``id_lo``          low half
+``user_id``        text, UTF-8
+``region``         code in the geo table
+``micro_minutes``  watch time
+``offset``         first byte of the record, counted from the start of the split
+``content``        ``content_marks``; only ``aggregate.incremental.compare_copies`` reads it
+=================  =========================================================================================
+"""
 TIMESTAMP_FIELD = pa.field("timestamp", pa.int64())
 """Microseconds since 1970 UTC, or null; only where DEDUPE_KEEP is first or last."""
-
-
 BUCKETS_KEY = b"logmill.buckets"
-"""In a rows file's metadata, as JSON: in how many buckets it was written, and the bucket of each row group."""
-
-
+"""Key of a rows file's metadata. Its value is JSON: [number of buckets, [the bucket of each row group]]."""
 PLACE_UNIT = 2**32
-"""A record's place among all: its split's number times this, plus its offset in the split."""
+"""A record's place among all records: the number of its split times this unit, plus its offset in the split."""
 _PAGE_BYTES = 1 << 22
-"""A column of a row group is one page, as a rule: its values can then be found without reading those before."""
+"""Most bytes of a page. A column of a row group is then one page, as a rule, and ``read_plain`` finds its values."""
 _REGION_BITS = 14
 """Bits of a region's code: there are 7 continents and some 250 countries."""
 
 
 def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> None:
-    """Write ``rows``, which are in order of bucket, as one row group per bucket that has any.
+    """Write ``rows``, which are in order of bucket, in one row group for each bucket that has rows.
 
-    ``bucket_rows`` counts the rows of every bucket.
+    ``bucket_rows``: number of rows of every bucket. The file has its name only when it is whole.
     """
     schema = ROW_SCHEMA.append(TIMESTAMP_FIELD) if "timestamp" in rows.columns else ROW_SCHEMA
     used = np.flatnonzero(bucket_rows).tolist()
@@ -83,16 +86,19 @@ def content_marks(rows: SplitRows) -> NDArray[np.int64]:
     (docs/decisions/019). Marks of one user and id differ wherever the contents differ, because a watch time has 50 bits
     and a region 14. Marks of two users are equal for one pair in 2^64.
     """
-    marks: NDArray[np.int64] = rows["micro_minutes"] << _REGION_BITS
-    marks += rows["region"]
-    marks += rows["id_lo"].view(np.int64)
-    marks += rows["user_hash"].view(np.int64)
-    return marks
+    content: NDArray[np.int64] = rows["micro_minutes"] << _REGION_BITS
+    content += rows["region"]
+    content += rows["id_lo"].view(np.int64)
+    content += rows["user_hash"].view(np.int64)
+    return content
 
 
 def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Writes files of rows. LZ4 for texts alone: hashes, and numbers that are encoded as differences, do not compress
-    further (docs/decisions/002)."""
+    """Open a writer of rows in columns of ``schema``.
+
+    Only texts are compressed, by LZ4: hashes, and numbers that are encoded as differences, do not compress further
+    (docs/decisions/002).
+    """
     return pq.ParquetWriter(
         path,
         schema,
@@ -106,51 +112,52 @@ def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     )
 
 
-def take_rows(rows: pa.Table, places: NDArray[np.int64]) -> pl.DataFrame:
-    """Some rows, of a table whose columns are in one chunk, as a frame."""
+def take_rows(rows: pa.Table, positions: NDArray[np.int64]) -> pl.DataFrame:
+    """The rows at ``positions`` of a table whose columns are in one chunk, as a frame of the same columns."""
     columns: dict[str, pl.Series] = {}
     for name in rows.column_names:
         values = rows[name].chunk(0)
         if name == "user_id":
             _, _, texts = values.buffers()
-            columns[name] = to_series(take_texts(text_bounds(values), np.frombuffer(texts or b"", np.uint8), places))
+            columns[name] = to_series(take_texts(text_bounds(values), np.frombuffer(texts or b"", np.uint8), positions))
         elif name == "timestamp":
-            columns[name] = to_series(values).gather(places)
+            columns[name] = to_series(values).gather(positions)
         else:
-            columns[name] = pl.Series(to_numpy(values)[places])
+            columns[name] = pl.Series(to_numpy(values)[positions])
     return pl.DataFrame(columns)
 
 
 def placed_rows(rows: pa.Table, split: int) -> pl.DataFrame:
-    """Rows of ``split`` as a frame, with ``place`` (Int64)."""
+    """Rows of ``split`` as a frame, with one more column, ``place`` (Int64)."""
     return to_frame(rows).with_columns(place=split * PLACE_UNIT + pl.col("offset").cast(pl.Int64))
 
 
 def coarser(bucket_rows: Sequence[int], buckets: int) -> list[int]:
-    """Rows of each of ``buckets`` buckets, from those of as many or more."""
+    """Numbers of rows of ``buckets`` buckets, from those of as many or more; both are powers of two."""
     step = len(bucket_rows) // buckets
     return [sum(bucket_rows[first : first + step]) for first in range(0, len(bucket_rows), step)]
 
 
 _HEADER_BYTES = 32
-"""A page's header takes 17 to 29 bytes, two of them more than this."""
+"""The header of one page takes 17 to 29 bytes; those of two pages take more than this."""
 
 
 def read_plain(path: Path, names: Sequence[str]) -> list[NDArray[np.uint64]]:
-    """Columns (PLAIN, uncompressed, without nulls) of a file.
+    """Read columns of 64-bit numbers (PLAIN, uncompressed, without nulls) of a rows file, faster than pyarrow does.
 
-    Their values are the end of a chunk that is one page, as ``intermediate.rows_writer`` writes it; others are decoded.
+    The values of a column chunk that is one page, as ``rows_writer`` writes it, are its last bytes. pyarrow decodes a
+    chunk of more pages.
     """
     file = pq.ParquetFile(path, pre_buffer=False)
-    places = [file.schema_arrow.get_field_index(name) for name in names]
+    indexes = [file.schema_arrow.get_field_index(name) for name in names]
     columns = [np.empty(file.metadata.num_rows, np.uint64) for _ in names]
     first = 0
     with path.open("rb") as stream:
         for number in range(file.num_row_groups):
             group = file.metadata.row_group(number)
             stop = first + group.num_rows
-            for name, place, values in zip(names, places, columns, strict=True):
-                chunk = group.column(place)
+            for name, index, values in zip(names, indexes, columns, strict=True):
+                chunk = group.column(index)
                 begin = chunk.total_compressed_size - 8 * group.num_rows
                 stream.seek(chunk.data_page_offset + begin)
                 if begin >= _HEADER_BYTES or stream.readinto(values[first:stop].data) < 8 * group.num_rows:

@@ -1,4 +1,4 @@
-"""The rows of one split before they are written: columns that grow."""
+"""The rows of one split before they are written, in columns that grow."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from pipeline.native.arrow import take_texts, text_bounds, texts_at, to_arrow, t
 from pipeline.native.library import load
 
 NO_TIMESTAMP = np.iinfo(np.int64).min
-"""Stands for a missing timestamp, which Parquet then holds as null."""
+"""Stands for a missing timestamp, which a file has as null."""
 _DTYPES: dict[str, type[np.generic]] = {
     "id_hi": np.uint64,
     "id_lo": np.uint64,
@@ -22,19 +22,23 @@ _DTYPES: dict[str, type[np.generic]] = {
     "micro_minutes": np.int64,
     "offset": np.uint32,
 }
-
-
 ROW_BYTES = sum(np.dtype(dtype).itemsize for dtype in _DTYPES.values())
-"""What a row takes beside its user_id and its timestamp."""
+"""Bytes of a row without its user_id and its timestamp."""
 
 
 class SplitRows:
-    """Enriched rows, in arrays with room to spare; the first ``count`` entries of each count.
+    """Enriched rows in arrays with room to spare, of which the first ``count`` entries are rows.
 
-    ``columns``: id_hi, id_lo (uint64: the two halves of xxh3_128 of log_id), user_hash (uint64: xxh3_64), user_end
-    (int64: end of the user_id in ``users``, where they lie one after the other as UTF-8), region (uint16),
-    micro_minutes (int64), offset (uint32, bytes from the split's start) and, where ``timestamps``, timestamp (int64,
-    microseconds since 1970 UTC or ``NO_TIMESTAMP``).
+    =================  =======  =========================================================================
+    ``id_hi``          uint64   high half of xxh3_128 of log_id
+    ``id_lo``          uint64   low half
+    ``user_hash``      uint64   xxh3_64 of user_id
+    ``user_end``       int64    end of the user_id in ``users``, which are UTF-8, one after the other
+    ``region``         uint16   code in the geo table
+    ``micro_minutes``  int64    watch time
+    ``offset``         uint32   first byte of the record, counted from the start of the split
+    ``timestamp``      int64    microseconds since 1970 UTC or NO_TIMESTAMP; only where ``timestamps``
+    =================  =======  =========================================================================
     """
 
     def __init__(self, *, timestamps: bool) -> None:
@@ -46,7 +50,7 @@ class SplitRows:
 
     @classmethod
     def of(cls, columns: dict[str, NDArray[Any]], bounds: NDArray[np.int64], users: NDArray[np.uint8]) -> "SplitRows":
-        """Rows of these ``columns`` without user_end, which is in ``bounds``, behind a 0."""
+        """Make rows of whole arrays. ``bounds``: 0, then user_end, which ``columns`` lack."""
         rows = cls(timestamps=False)
         rows.columns, rows._bounds = {**columns, "user_end": bounds[1:]}, bounds
         rows.users, rows.count = users, len(bounds) - 1
@@ -54,22 +58,22 @@ class SplitRows:
 
     @property
     def text_bytes(self) -> int:
-        """How many bytes of ``users`` count."""
+        """Bytes of all user_ids."""
         return int(self.columns["user_end"][self.count - 1]) if self.count else 0
 
     @property
     def held_bytes(self) -> int:
-        """How many bytes the rows take that count."""
+        """Bytes of the rows, without the room to spare."""
         return self.count * sum(column.itemsize for column in self.columns.values()) + self.text_bytes
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """The entries of one column that count."""
+        """The entries of one column that are rows; a view."""
         return self.columns[name][: self.count]
 
     def reserve(self, rows: int, text_bytes: int) -> None:
-        """Make room for so many more rows, with user_ids of so many bytes in all."""
+        """Make room for ``rows`` more rows, whose user_ids have ``text_bytes`` bytes in all."""
         if self.count + rows > len(self.columns["id_hi"]):
-            room = max(self.count + rows, 2 * self.count)  # what is not written to takes no memory
+            room = max(self.count + rows, 2 * self.count)  # memory that nothing is written to is not taken
             for name in self.columns.keys() - {"user_end"}:
                 self.columns[name] = _enlarged(self.columns[name], self.count, room)
             self._bounds = _enlarged(self._bounds, self.count + 1, room + 1)
@@ -79,7 +83,8 @@ class SplitRows:
             self.users = _enlarged(self.users, used, max(used + text_bytes, 2 * used))
 
     def append(self, frame: pl.DataFrame) -> None:
-        """Add rows that Polars parsed: the columns above, with user_id (String) and null for no timestamp."""
+        """Add the rows that ``enrich`` makes: the columns above, but user_id (String) for user_end, and null for a
+        missing timestamp."""
         users = frame["user_id"].to_arrow(compat_level=pl.CompatLevel.oldest())
         ends = text_bounds(users)
         texts = (
@@ -90,10 +95,10 @@ class SplitRows:
             columns["timestamp"] = columns["timestamp"].fill_null(NO_TIMESTAMP)
         self._add(texts, ends - ends[0], {name: values.to_numpy() for name, values in columns.items()})
 
-    def extend(self, others: "SplitRows", places: NDArray[np.int64]) -> None:
-        """Add some rows of others, which have the same columns."""
-        bounds, texts = texts_at(others._bounds, others.users, places)
-        columns = {name: others[name][places] for name in self.columns.keys() - {"user_end"}}
+    def extend(self, others: "SplitRows", positions: NDArray[np.int64]) -> None:
+        """Add the rows at ``positions`` of others, which have the same columns."""
+        bounds, texts = texts_at(others._bounds, others.users, positions)
+        columns = {name: others[name][positions] for name in self.columns.keys() - {"user_end"}}
         self._add(texts, bounds, columns)
 
     def _add(self, texts: NDArray[np.uint8], bounds: NDArray[np.int64], columns: dict[str, NDArray[Any]]) -> None:
@@ -106,24 +111,30 @@ class SplitRows:
             self.columns[name][self.count : stop] = values
         self.count = stop
 
-    def frame(self, places: NDArray[np.int64]) -> pl.DataFrame:
-        """Some rows as a frame: id_hi, id_lo, user_id, region, micro_minutes, offset, place, and timestamp if any."""
+    def frame(self, positions: NDArray[np.int64]) -> pl.DataFrame:
+        """The rows at ``positions`` as a frame: id_hi, id_lo, region, micro_minutes, offset, user_id (String), place
+        and, if the rows have timestamps, timestamp (null where missing).
+
+        ``place`` is the row's position, which orders the rows of one split as their places among all records do.
+        """
         columns: dict[str, object] = {
-            name: self[name][places] for name in ("id_hi", "id_lo", "region", "micro_minutes", "offset")
+            name: self[name][positions] for name in ("id_hi", "id_lo", "region", "micro_minutes", "offset")
         }
-        users = to_series(take_texts(self._bounds, self.users, places))
-        frame = pl.DataFrame({**columns, "user_id": users, "place": places})
+        users = to_series(take_texts(self._bounds, self.users, positions))
+        frame = pl.DataFrame({**columns, "user_id": users, "place": positions})
         if "timestamp" in self.columns:
-            moments = pl.Series("timestamp", self["timestamp"][places])
+            moments = pl.Series("timestamp", self["timestamp"][positions])
             frame = frame.with_columns(moments.replace(NO_TIMESTAMP, None))
         return frame
 
     def arranged(self, bucket: NDArray[np.uint16], bucket_rows: NDArray[np.int64]) -> "SplitRows":
-        """The rows in order of ``bucket`` and as they came within it, without those whose bucket is
-        ``len(bucket_rows)`` or more; ``bucket_rows`` counts the others."""
-        places = np.argsort(bucket, kind="stable")[: bucket_rows.sum()]
-        users = self.user_ids().take(to_arrow(places))
-        columns = {name: column[places] for name, column in self.columns.items() if name != "user_end"}
+        """Copies of the rows in order of ``bucket``, those of one bucket as they came.
+
+        ``bucket``: of each row. ``bucket_rows``: the number of rows of each bucket that is wanted, from 0 on.
+        """
+        positions = np.argsort(bucket, kind="stable")[: bucket_rows.sum()]
+        users = self.user_ids().take(to_arrow(positions))
+        columns = {name: column[positions] for name, column in self.columns.items() if name != "user_end"}
         bounds = np.frombuffer(users.buffers()[1], np.int64)
         return SplitRows.of(columns, bounds, np.frombuffer(users.buffers()[2] or b"", np.uint8))
 
@@ -140,21 +151,21 @@ def _enlarged(column: NDArray[Any], used: int, room: int) -> NDArray[Any]:
 
 
 def arrange(library: Path, rows: SplitRows, bucket: NDArray[np.uint16], bucket_rows: NDArray[np.int64]) -> SplitRows:
-    """As ``SplitRows.arranged``: the rows in order of ``bucket``, without those from ``len(bucket_rows)`` on.
+    """Move the rows, by compiled code, into the order that ``SplitRows.arranged`` describes.
 
-    Takes the columns out of ``rows``, whose memory serves the next one: never is more than one there twice.
+    ``rows`` is used up: each column is freed as soon as it is arranged, so that only one of them is in memory twice.
     """
-    kernel, buckets = load(library), len(bucket_rows)
+    functions, buckets = load(library), len(bucket_rows)
     total, first = int(bucket_rows.sum()), np.cumsum(bucket_rows) - bucket_rows
     text_bytes = np.zeros(buckets + 1, np.int64)
     ends = rows["user_end"]
-    kernel.count_text_bytes(ends.ctypes.data, bucket.ctypes.data, rows.count, text_bytes.ctypes.data)
+    functions.count_text_bytes(ends.ctypes.data, bucket.ctypes.data, rows.count, text_bytes.ctypes.data)
     text_bytes = text_bytes[:buckets]
     arranged = {}
     for name in rows.columns.keys() - {"user_end"}:
         column, at = rows.columns.pop(name), first.copy()
         out = arranged[name] = np.empty(total, column.dtype)
-        kernel.arrange_column(
+        functions.arrange_column(
             column.ctypes.data,
             column.itemsize,
             bucket.ctypes.data,
@@ -166,7 +177,7 @@ def arrange(library: Path, rows: SplitRows, bucket: NDArray[np.uint16], bucket_r
         del column
     at, text_at = first.copy(), np.cumsum(text_bytes) - text_bytes
     bounds, users = np.zeros(total + 1, np.int64), np.empty(text_bytes.sum(), np.uint8)
-    kernel.arrange_texts(
+    functions.arrange_texts(
         rows.users.ctypes.data,
         ends.ctypes.data,
         bucket.ctypes.data,

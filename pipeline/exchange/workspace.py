@@ -1,4 +1,4 @@
-"""Where the files between the phases lie; arrays and frames written whole."""
+"""Names the files between the phases, and writes arrays and frames."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,26 +13,30 @@ from numpy.typing import NDArray
 from pipeline.faults import point
 
 SPLIT_KINDS = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}
-"""Folders of what Phase 1 makes of a split, and its files' endings there: later runs use it again."""
-
-
+"""The folders of what Phase 1 makes of a split, and the suffix of the files there. Later runs use these files again."""
 _RUN_KINDS = ("totals", "pending", "corrections", "conflicts", "merge", "delta", "quarantine", "spool")
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The files of one run below the intermediate folder: its own in ``root``, those of splits in ``store``, if any."""
+    """The files of one run below the intermediate folder.
+
+    =========  ==========================================================================================
+    ``root``   folder of the run's own files
+    ``store``  folder of the files of splits (SPLIT_KINDS), which later runs share; empty: they are in root
+    =========  ==========================================================================================
+    """
 
     root: str
     store: str = ""
 
     def path(self, kind: str, name: str) -> Path:
         """Path of one file; ``kind`` is its folder (rows, index, rejects, totals, pending, corrections, ...)."""
-        place = self.store if self.store and kind in SPLIT_KINDS else self.root
-        return Path(place) / kind / name
+        folder = self.store if self.store and kind in SPLIT_KINDS else self.root
+        return Path(folder) / kind / name
 
     def create(self) -> None:
-        """Make the folders; only the owner may enter, because rows hold personal data."""
+        """Make the folders. Only the owner may enter them, because rows hold personal data."""
         for kind in (*_RUN_KINDS, *(() if self.store else SPLIT_KINDS)):
             (Path(self.root) / kind).mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -48,7 +52,7 @@ def bucket_file(bucket: int) -> str:
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """What ``np.save`` writes; but a full disk is told as such, where that says how many items were written."""
+    """Write an array as ``np.save`` does. A full disk raises its own OSError; that of ``np.save`` only counts items."""
     with path.open("wb") as stream:
         ordered = np.ascontiguousarray(array)
         write_array_header_1_0(stream, header_data_from_array_1_0(ordered))
@@ -56,7 +60,7 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
 
 
 def write_frame(path: Path, frame: pl.DataFrame) -> None:
-    """Write a small frame of a later step under its final name only when it is whole."""
+    """Write a small frame; the file has its name only when it is whole."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as stream:  # a full disk is then an OSError, which Polars alone would not raise
         frame.write_parquet(stream, compression="lz4", statistics=False)
@@ -65,10 +69,10 @@ def write_frame(path: Path, frame: pl.DataFrame) -> None:
 
 
 def read_frame(path: Path) -> pl.DataFrame:
-    """Read what ``write_frame`` wrote; the path is literal, whatever brackets it has."""
+    """Read what ``write_frame`` wrote. Brackets and stars in the path are no pattern."""
     return pl.read_parquet(path, glob=False)
 
 
 def count_rows(path: Path) -> int:
-    """How many rows the frame has that ``write_frame`` wrote; none where there is none."""
+    """The number of rows of a frame that ``write_frame`` wrote; 0 where there is no file."""
     return int(pq.read_metadata(path).num_rows) if path.exists() else 0

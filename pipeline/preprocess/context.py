@@ -1,4 +1,4 @@
-"""What the kernels of Phase 1 need to know; the fingerprint of all that decides what they make of a file."""
+"""The settings that the kernels of Phase 1 need, and the fingerprint of those that decide what becomes of a file."""
 
 import hashlib
 import json
@@ -16,8 +16,8 @@ from pipeline.reading.header import Names
 from pipeline.reading.record_rules import BoundRule
 
 FORMAT = 3
-"""Raise it with every change by which the same bytes become other values, counts or files of a split
-(tests/pipeline/preprocess/test_context.py notices)."""
+"""Version of what Phase 1 makes of a split. Raise it with every change by which the same bytes become other values,
+counts or files; tests/pipeline/preprocess/test_context.py fails where that was forgotten."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ReadContext:
     ``keep``                  DEDUPE_KEEP: longest, first or last
     ``buckets``               a power of two
     ``geo_source``            recipe of the geo table
-    ``held_bytes``            most memory for the rows of one split, which ends early where they take more
+    ``held_bytes``            most memory for the rows of one split; a split that has more ends early
     ``library_path``          the compiled library; None where Polars parses everything
     ``rules``                 the user's rules for records
     ``pseudonyms``            where the key is; None where users keep their ids
@@ -53,7 +53,7 @@ class ReadContext:
 
     @property
     def bucket_shift(self) -> int:
-        """How far to shift a fine bucket number to the right for its bucket."""
+        """How many bits to shift a fine bucket number to the right for its bucket."""
         return bucket_shift(self.buckets)
 
     @property
@@ -81,11 +81,12 @@ def fingerprint(
     pseudonyms: KeySource | None,
     keep_raw: bool,
 ) -> str:
-    """Hash of the settings that shape a split: only splits of equal fingerprints are ever mixed.
+    """Hash the settings that decide what becomes of a file, as 32 hex digits.
 
-    ``columns``: accepted header names of the columns that are read.
+    Splits of earlier runs are used again only under the same fingerprint. ``columns``: for each role, the header names
+    that are accepted. ``geo_digest``: of the geo table's source and rules.
     """
-    decides = {
+    settings = {
         "format": FORMAT,
         "columns": {role: list(names) for role, names in columns.items()},
         "max_record": max_record,
@@ -95,4 +96,4 @@ def fingerprint(
         "pseudonyms": pseudonyms.digest if pseudonyms else "",
         "keep_raw": keep_raw,
     }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What the compiled parser made of sampled lines, compared with what the rules and Polars make of their texts."""
+"""Compares what the compiled parser made of sampled lines with what the rules and Polars make of their texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,19 @@ DISAGREEMENT = (
     "the compiled parser and the rules disagree about a value. A fault in the program; please report it with "
     "that file, and set COMPILED_PARSER to false to read without that parser."
 )
-"""Why a file is refused then: nothing that the compiled parser made of it can be trusted."""
+"""Why a file is refused: if one value is wrong, nothing that the compiled parser made of the file can be trusted."""
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """Some lines of a split, with their bytes' places in it; their rows are those from ``first`` on."""
+    """Lines of a split.
+
+    ===========  ================================================================
+    ``lines``    the texts of each line, in order of the columns that are read
+    ``offsets``  first byte of each line, counted from the start of the split
+    ``first``    position of their first row among the rows of the check
+    ===========  ================================================================
+    """
 
     split: Split
     lines: Sequence[Sequence[str]]
@@ -34,45 +41,45 @@ class _Sample:
 
 
 class CrossCheck:
-    """Samples of the splits of one task. All are compared at once, because that takes 3 ms for any number of rows, as
-    long as a split of a megabyte takes in all."""
+    """Collects samples of the splits of one task and compares all of them at once: a comparison takes 3 ms for any
+    number of rows, which is as long as reading a split of a megabyte."""
 
     def __init__(self, context: ReadContext) -> None:
-        self._job = context
+        self._context = context
         self._samples: list[_Sample] = []
         self._rows = SplitRows(timestamps=context.keep != "longest")
 
     def add(self, split: Split, plain: PlainParser, rows: SplitRows) -> None:
-        """The sample that ``plain`` kept of the lines of ``split``, which are among ``rows``."""
-        lines, offsets, places = plain.sample()
+        """Add the lines of ``split`` that ``plain`` sampled, and their rows, which are among ``rows``."""
+        lines, offsets, positions = plain.sample()
         if lines:
             self._samples.append(_Sample(split, lines, offsets, self._rows.count))
-            self._rows.extend(rows, places)
+            self._rows.extend(rows, positions)
 
     def find_wrong(self) -> set[int]:
         """The numbers of the splits about whose rows the compiled parser and the rules disagree."""
-        alike: dict[tuple[tuple[str, str], ...], list[_Sample]] = {}
+        by_columns: dict[tuple[tuple[str, str], ...], list[_Sample]] = {}
         for sample in self._samples:
             header = sample.split.header
-            names = tuple((role, header.names[place]) for role, place in header.columns.items())
-            alike.setdefault(names, []).append(sample)
+            columns = tuple((role, header.names[index]) for role, index in header.columns.items())
+            by_columns.setdefault(columns, []).append(sample)
         wrong = set()
         with stage("verify"):
-            for samples in alike.values():
+            for samples in by_columns.values():
                 if not self._agree(samples):
-                    alone = [sample for sample in samples if not self._agree([sample])]
-                    wrong |= {sample.split.number for sample in alone or samples}
+                    disagreeing = [sample for sample in samples if not self._agree([sample])]
+                    wrong |= {sample.split.number for sample in disagreeing or samples}
         return wrong
 
     def _agree(self, samples: Sequence[_Sample]) -> bool:
-        """Whether all values are equal; the ``samples`` are of columns with the same names."""
+        """Whether all values are equal; the samples have columns of the same names."""
         header: Header = samples[0].split.header
         columns = as_columns(header, [line for sample in samples for line in sample.lines])
         offsets = np.concatenate([sample.offsets for sample in samples])
         good = judge_values(TextColumns(columns, offsets, offsets, offsets), b"", header, ()).rows
         expected = SplitRows(timestamps="timestamp" in good.columns)
-        expected.append(enrich(good, self._job.geo()))
-        places = np.concatenate([np.arange(len(sample.lines)) + sample.first for sample in samples])
-        found = self._rows.frame(places).drop("place")
-        same_hashes = np.array_equal(self._rows["user_hash"][places], expected["user_hash"])
+        expected.append(enrich(good, self._context.geo()))
+        positions = np.concatenate([np.arange(len(sample.lines)) + sample.first for sample in samples])
+        found = self._rows.frame(positions).drop("place")
+        same_hashes = np.array_equal(self._rows["user_hash"][positions], expected["user_hash"])
         return same_hashes and found.equals(expected.frame(np.arange(expected.count)).drop("place"))

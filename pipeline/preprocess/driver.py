@@ -1,7 +1,7 @@
-"""Phase 1 over all files: run the splits, join their ends, and account for every record of every file."""
+"""Phase 1 over all files: reads the splits, joins their ends, and accounts for every record of every file."""
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,30 +16,30 @@ from pipeline.reading.splits import Split, cut, cut_rest
 
 
 class Record(Protocol):
-    """Where Phase 1 notes what is done, so that an interrupted run can go on from there."""
+    """Notes what Phase 1 has done, so that a later run can go on where this one was interrupted."""
 
     def begin(self, files: Sequence[InputFile], splits: Mapping[str, Sequence[Split]], /) -> StartingPoint:
         """Note the ``splits`` of each file (by path) before they are read. Returns them with their final numbers; for
         a file whose reading was interrupted, its earlier splits and their results instead."""
 
     def finish_split(self, result: SplitResult, /) -> None:
-        """A split is done."""
+        """Note the result of a split whose files are written."""
 
     def reopen_split(self, split: Split, /) -> None:
-        """A split is about to be read again from its true start."""
+        """Forget the result of ``split``, which is about to be read again from its true start."""
 
     def divide_split(self, split: Split, rest: Sequence[Split], /) -> list[int]:
-        """``split`` now ends where ``rest`` begins, which are splits of their own: returns their numbers."""
+        """Note that ``split`` now ends where ``rest`` begins; returns the numbers of the splits in ``rest``."""
 
     def finish_file(self, ledger: FileLedger, /) -> None:
-        """A file was read whole and balances."""
+        """Note that a file was read whole and balances."""
 
     def flush(self) -> None:
-        """All of a file is read that can be: nothing of the above should wait any longer."""
+        """Begin to write what is still to be written; Phase 1 has no more to note."""
 
 
 class NoRecord:
-    """Notes nothing."""
+    """Notes nothing: for a run that nothing goes on from."""
 
     def __init__(self) -> None:
         self._splits = 0
@@ -56,7 +56,7 @@ class NoRecord:
         """Nothing to note."""
 
     def divide_split(self, _: Split, rest: Sequence[Split], /) -> list[int]:
-        """The next numbers."""
+        """Give the next numbers."""
         self._splits += len(rest)
         return list(range(self._splits - len(rest), self._splits))
 
@@ -77,54 +77,16 @@ def read_files(
 ) -> Phase1Result:
     """Preprocess all files. A file is refused whole where a split of it fails, does not balance or was changed.
 
-    ``advance`` gets bytes, in all the sizes of the files. Where rows are more than planned, splits end early
-    (``preprocess``); what they leave is read in further rounds.
+    ``advance`` gets bytes, in all as many as the files have. A split whose rows take more memory than planned ends
+    early (``SplitResult``); its rest is read in a further round.
     """
-    record = record or NoRecord()
-    progress = _Whole(sum(file.size for file in files), advance)
-    refused: dict[str, str] = {}
-    hashes = {file.path: file.expanded.file_hash for file in files if file.expanded}
-    start = record.begin(files, _cut_by_path(files, split_bytes))
-    by_path = {path: list(of_file) for path, of_file in start.splits.items()}
-    results = dict(start.results)
-    resumed = len(results)
-    progress(sum(result.stop - result.start for result in results.values()))
-    _divide_all(by_path, results, record)
-    tasks = group(read_tasks(files, by_path, results))
-    while tasks:
-        again: list[ReadTask] = []
-        for together, found in engine.map(read_parts, context, tasks, progress):
-            if isinstance(found, WorkerDied) and len(together) > 1:
-                again += together  # each alone: the others must not suffer for one
-                continue
-            parts = [found] * len(together) if isinstance(found, Exception) else found
-            for task, part in zip(together, parts, strict=True):
-                if isinstance(part, Exception):
-                    refused.setdefault(task.path, _reason(part))
-                    continue
-                result, file_hash = part
-                if result:
-                    results[result.split.number] = result
-                    record.finish_split(result)
-                if file_hash:
-                    hashes[task.path] = file_hash
-        rest = _divide_all(by_path, results, record)
-        again += [ReadTask(split.path, split, False) for split in rest if split.path not in refused]
-        tasks = [(task,) for task in again]
-    ledgers = []
-    for file in files:
-        if file.path in refused:
-            continue
-        try:
-            ledger = _account(engine, context, file, by_path[file.path], results, hashes[file.path], record)
-        except FileRefused as fault:
-            refused[file.path] = str(fault)
-            continue
-        record.finish_file(ledger)
-        ledgers.append(ledger)
-    record.flush()
-    progress.end()  # headers, and what was refused
-    return Phase1Result(tuple(ledgers), refused, resumed)
+    progress = _Progress(sum(file.size for file in files), advance)
+    reading = _Reading(engine, context, files, split_bytes, record or NoRecord())
+    progress.advance(reading.resumed_bytes)
+    reading.read_all(progress.advance)
+    result = reading.account_for_all()
+    progress.end()
+    return result
 
 
 def _cut_by_path(files: Sequence[InputFile], split_bytes: int) -> dict[str, list[Split]]:
@@ -135,101 +97,162 @@ def _cut_by_path(files: Sequence[InputFile], split_bytes: int) -> dict[str, list
     return splits
 
 
-class _Whole:
-    """Tells how far the work is, in all by ``total``, also where some is done again or never."""
+class _Progress:
+    """Passes progress on so that it comes to ``total``, though bytes are read twice (splits that begin anew) or never
+    (headers, refused files)."""
 
-    def __init__(self, total: int, tell: Callable[[int], None]) -> None:
-        self._left, self._tell = total, tell
+    def __init__(self, total: int, advance: Advance) -> None:
+        self._remaining, self._advance = total, advance
 
-    def __call__(self, amount: int) -> None:
-        amount = min(amount, self._left)
-        self._left -= amount
-        self._tell(amount)
+    def advance(self, amount: int) -> None:
+        amount = min(amount, self._remaining)
+        self._remaining -= amount
+        self._advance(amount)
 
     def end(self) -> None:
-        self(self._left)
+        self.advance(self._remaining)
 
 
-def _divide_all(splits: dict[str, list[Split]], results: dict[int, SplitResult], record: Record) -> list[Split]:
-    """What splits that ended early leave: further splits, which join ``splits`` in their places."""
-    rest: list[Split] = []
-    for path, of_file in splits.items():
-        if any(_ended_early(results.get(split.number)) for split in of_file):
-            parts = [_divide(split, results, record) for split in of_file]
-            splits[path] = [split for part in parts for split in part]
-            rest += [split for part in parts for split in part[1:]]
-    return rest
+class _Reading:
+    """The state of Phase 1: the splits of each file in order, their results, hashes of files, and refused files.
 
+    ``resumed_bytes``: bytes of the splits that an interrupted run finished.
+    """
 
-def _ended_early(result: SplitResult | None) -> bool:
-    return result is not None and result.stop < result.split.stop
+    def __init__(
+        self, engine: Engine, context: ReadContext, files: Sequence[InputFile], split_bytes: int, record: Record
+    ) -> None:
+        self._engine, self._context, self._files, self._record = engine, context, files, record
+        self._refused: dict[str, str] = {}
+        self._hashes = {file.path: file.expanded.file_hash for file in files if file.expanded}
+        start = record.begin(files, _cut_by_path(files, split_bytes))
+        self._splits = {path: list(splits) for path, splits in start.splits.items()}
+        self._results = dict(start.results)
+        self._resumed = len(start.results)
+        self.resumed_bytes = sum(result.stop - result.start for result in start.results.values())
 
+    def read_all(self, advance: Advance) -> None:
+        """Read all splits that have no result, and hash the files, in rounds until nothing is left to read."""
+        self._divide_early_ends()
+        tasks = group(read_tasks(self._files, self._splits, self._results))
+        while tasks:
+            again: list[ReadTask] = []
+            for grouped, found in self._engine.map(read_parts, self._context, tasks, advance):
+                if isinstance(found, WorkerDied) and len(grouped) > 1:
+                    again += grouped  # each alone: the others must not suffer for one
+                else:
+                    answers = [found] * len(grouped) if isinstance(found, Exception) else found
+                    self._take(zip(grouped, answers, strict=True))
+            rest = self._divide_early_ends()
+            again += [ReadTask(split.path, split, False) for split in rest if split.path not in self._refused]
+            tasks = [(task,) for task in again]
 
-def _divide(split: Split, results: dict[int, SplitResult], record: Record) -> list[Split]:
-    """A split, and those that it leaves where it ended early."""
-    result = results.get(split.number)
-    if result is None or not _ended_early(result):
-        return [split]
-    rest = cut_rest(split, result.start, result.stop)
-    shorter = split.ending_at(result.stop)
-    numbers = record.divide_split(shorter, rest)
-    results[split.number] = replace(result, split=shorter)
-    return [shorter, *(replace(part, number=number) for part, number in zip(rest, numbers, strict=True))]
+    def account_for_all(self) -> Phase1Result:
+        """Join the splits of every file; refuse files that do not balance."""
+        ledgers = []
+        for file in self._files:
+            if file.path in self._refused:
+                continue
+            try:
+                ledger = self._account_for(file)
+            except FileRefused as fault:
+                self._refused[file.path] = str(fault)
+            else:
+                self._record.finish_file(ledger)
+                ledgers.append(ledger)
+        self._record.flush()
+        return Phase1Result(tuple(ledgers), self._refused, self._resumed)
 
+    def _take(self, answers: Iterable[tuple[ReadTask, tuple[SplitResult | None, str | None] | Exception]]) -> None:
+        """Keep what ``read_parts`` found."""
+        for task, answer in answers:
+            if isinstance(answer, Exception):
+                self._refused.setdefault(task.path, _reason(answer))
+                continue
+            result, file_hash = answer
+            if result:
+                self._finish(result)
+            if file_hash:
+                self._hashes[task.path] = file_hash
 
-def _account(
-    engine: Engine,
-    context: ReadContext,
-    file: InputFile,
-    splits: list[Split],
-    results: dict[int, SplitResult],
-    file_hash: str,
-    record: Record,
-) -> FileLedger:
-    """Join a file's splits: each begins where the one before ended, or is read again from there."""
-    placed: list[PlacedSplit] = []
-    if file.header and splits:
+    def _finish(self, result: SplitResult) -> None:
+        self._results[result.split.number] = result
+        self._record.finish_split(result)
+
+    def _divide_early_ends(self) -> list[Split]:
+        """Divide all splits that ended early; returns their rests, which are splits of their own now."""
+        rests: list[Split] = []
+        for path, splits in self._splits.items():
+            if any(map(self._ended_early, splits)):
+                divided = [self._divide(split) for split in splits]
+                self._splits[path] = [split for pieces in divided for split in pieces]
+                rests += [split for pieces in divided for split in pieces[1:]]
+        return rests
+
+    def _ended_early(self, split: Split) -> bool:
+        result = self._results.get(split.number)
+        return result is not None and result.stop < result.split.stop
+
+    def _divide(self, split: Split) -> list[Split]:
+        """The split, or if it ended early, the part that was read and the splits of its rest."""
+        if not self._ended_early(split):
+            return [split]
+        result = self._results[split.number]
+        shorter = split.ending_at(result.stop)
+        rest = cut_rest(split, result.start, result.stop)
+        numbers = self._record.divide_split(shorter, rest)
+        self._results[split.number] = replace(result, split=shorter)
+        return [shorter, *(replace(piece, number=number) for piece, number in zip(rest, numbers, strict=True))]
+
+    def _account_for(self, file: InputFile) -> FileLedger:
+        """Join a file's splits. Raises FileRefused where it was changed or does not balance."""
+        placed = self._join(file)
+        if not unchanged(file):
+            raise FileRefused("it changed while it was read. Run again when it is complete.")
+        ledger = FileLedger(file, tuple(placed), self._hashes[file.path])
+        if not ledger.balances():
+            raise FileRefused(
+                f"it does not balance: {ledger.records} records read, {ledger.rejected_by_reason.total()} rejected, "
+                f"{ledger.duplicates} duplicates, {ledger.handed_over} handed over. A fault in the program; please "
+                "report it."
+            )
+        return ledger
+
+    def _join(self, file: InputFile) -> list[PlacedSplit]:
+        """A file's splits with their first lines. A split that does not begin where the one before ended is read again
+        from there."""
+        placed: list[PlacedSplit] = []
+        if not file.header or not self._splits[file.path]:
+            return placed
         position, line = file.header.data_start, file.header.first_line
-        ahead = deque(splits)
+        ahead = deque(self._splits[file.path])
         while ahead:
             split = ahead.popleft()
-            found = results.get(split.number)
-            if found is None or found.start != position:
-                restarted = split.restarted_at(position)
-                record.reopen_split(restarted)
-                found = results[split.number] = _read_again(engine, context, restarted)
-                record.finish_split(found)
-                _, *rest = _divide(restarted, results, record)
+            result = self._results.get(split.number)
+            if result is None or result.start != position:
+                restarted, *rest = self._read_again(split.restarted_at(position))
                 ahead.extendleft(reversed(rest))
-            result = results[split.number]
+                result = self._results[restarted.number]
             placed.append(PlacedSplit(result, line))
             position, line = result.stop, line + result.lines
         if position != file.size:
             raise FileRefused(
                 f"records end at byte {position} of {file.size}: a fault in the program; please report it."
             )
-    if not unchanged(file):
-        raise FileRefused("it changed while it was read. Run again when it is complete.")
-    ledger = FileLedger(file, tuple(placed), file_hash)
-    if not ledger.balances():
-        raise FileRefused(
-            f"it does not balance: {ledger.records} records read, {ledger.rejected_by_reason.total()} rejected, "
-            f"{ledger.duplicates} duplicates, {ledger.handed_over} handed over. A fault in the program; please report "
-            "it."
-        )
-    return ledger
+        return placed
 
-
-def _read_again(engine: Engine, context: ReadContext, split: Split) -> SplitResult:
-    for _, result in engine.map(preprocess, context, [split], no_advance):
-        if isinstance(result, Exception):
-            raise FileRefused(_reason(result)) from result
-        return result
-    raise AssertionError("an engine yields one result for each task")
+    def _read_again(self, split: Split) -> list[Split]:
+        """Read a split from its true start; returns it, and the splits of its rest where it ended early."""
+        self._record.reopen_split(split)
+        for _, result in self._engine.map(preprocess, self._context, [split], no_advance):
+            if isinstance(result, Exception):
+                raise FileRefused(_reason(result)) from result
+            self._finish(result)
+        return self._divide(split)
 
 
 def _reason(fault: Exception) -> str:
-    """One sentence for a fault that concerns one file; any other is a fault in the program and goes on up."""
+    """One sentence for a fault that concerns one file. Raises any other: it is a fault in the program."""
     if isinstance(fault, FileRefused | WorkerDied):
         return str(fault)
     raise fault

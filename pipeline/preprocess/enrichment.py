@@ -1,4 +1,7 @@
-"""Good rows of the parser: ids and users hashed, addresses resolved."""
+"""Hashes ids and users and resolves addresses of good rows.
+
+A module of its own, because the kernel and the cross check, which the kernel imports, both call it.
+"""
 
 import polars as pl
 import polars_hash as plh
@@ -7,13 +10,19 @@ from pipeline.geo.table import GeoTable
 from pipeline.timing import stage
 
 _WORD = pl.lit(1 << 64, dtype=pl.UInt128)
+"""The divisor that splits 128 bits into two halves."""
 
 
 def enrich(rows: pl.DataFrame, geo: GeoTable) -> pl.DataFrame:
-    """Hash ids and users and resolve addresses.
+    """Make the columns of ``exchange.split_rows.SplitRows`` from the rows of a ``reading.csv_reader.Batch``.
 
-    In: the rows of a ``Batch``. Out: id_hi, id_lo, user_hash (UInt64), user_id, region (UInt16), micro_minutes, offset
-    and, where given, timestamp.
+    ===========================  ==========================================================
+    id_hi, id_lo (UInt64)        the halves of xxh3_128 of log_id
+    user_hash (UInt64)           xxh3_64 of user_id
+    region (UInt16)              the region code of ip_address in ``geo``
+    user_id, micro_minutes,      as they are
+    offset, timestamp (if any)
+    ===========================  ==========================================================
     """
     with stage("hash", len(rows)):
         hashes = (

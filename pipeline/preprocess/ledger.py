@@ -34,10 +34,15 @@ class PlacedSplit:
 
 @dataclass(frozen=True)
 class FileLedger:
-    """One file that counts: its splits in order, the sums over them, and the hash of its bytes as they lie on disk.
+    """One file that counts, and the sums over its splits.
 
-    ``at_hand``: whether the bytes can be read again at its path; ``listed_as``: its name in the records of the version
-    before, empty for a file that is new; ``read_at``: when an earlier run read it (epoch seconds), else infinite.
+    =============  ========================================================================================
+    ``splits``     in order
+    ``file_hash``  of its bytes as they lie on disk
+    ``at_hand``    whether its bytes can be read again at its path
+    ``listed_as``  its name in the record of the version before; empty for a new file
+    ``read_at``    when an earlier run read it (seconds since 1970 UTC); infinite if this run read it
+    =============  ========================================================================================
     """
 
     file: InputFile
@@ -49,7 +54,7 @@ class FileLedger:
 
     @property
     def records(self) -> int:
-        """Records by the scanner's count."""
+        """Records, as the scanner counts them."""
         return sum(split.result.records for split in self.splits)
 
     @property
@@ -74,12 +79,12 @@ class FileLedger:
 
     @property
     def rejected_by_reason(self) -> Counter[str]:
-        """Rejected records."""
+        """Rejected records by reason."""
         return sum((Counter(split.result.rejected_by_reason) for split in self.splits), Counter())
 
     @property
     def warned(self) -> Counter[str]:
-        """Records that break a warning rule, by its reason."""
+        """Records that break a warning rule, by the reason of the rule."""
         return sum((Counter(split.result.warned) for split in self.splits), Counter())
 
     def balances(self) -> bool:
@@ -90,9 +95,13 @@ class FileLedger:
 
 @dataclass(frozen=True)
 class Phase1Result:
-    """What Phase 1 leaves: the files that count, and the reasons of those refused, by path.
+    """The result of Phase 1.
 
-    ``resumed_splits``: how many splits of files that were read now had been finished by an interrupted run.
+    ==================  =====================================================================
+    ``ledgers``         the files that count
+    ``refused``         path of a refused file → the reason
+    ``resumed_splits``  how many splits of these files an interrupted run had finished
+    ==================  =====================================================================
     """
 
     ledgers: tuple[FileLedger, ...] = ()
@@ -110,10 +119,10 @@ class Phase1Result:
         return sum(ledger.handed_over for ledger in self.ledgers)
 
     def refusing(self, more: Mapping[str, str]) -> "Phase1Result":
-        """The same result with more refused files."""
+        """This result with the refused files in ``more``, too."""
         return replace(self, refused={**self.refused, **more})
 
     def counting(self, more: Iterable[FileLedger]) -> "Phase1Result":
-        """The same result with more files that count, all in order of their paths."""
+        """This result with the files in ``more``, too; all files in order of their paths."""
         ledgers = sorted((*self.ledgers, *more), key=lambda ledger: ledger.file.path)
         return replace(self, ledgers=tuple(ledgers))

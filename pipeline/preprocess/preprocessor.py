@@ -1,12 +1,14 @@
-"""The Phase 1 kernel: one split of a CSV becomes one Parquet file in buckets, an id index, and counts that balance."""
+"""The kernels of Phase 1: a split of a CSV becomes a Parquet file in buckets, an id index, and counts that balance."""
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.dedupe import distinct_contents, repeated_keys, rows_with_keys
+from pipeline.dedupe import Keys, Positions, distinct_contents, repeated_keys, rows_with_keys
 from pipeline.engines import Advance
 from pipeline.errors import FileRefused
 from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, write_index
@@ -17,23 +19,26 @@ from pipeline.native.copies import Part, find_keys, judge_copies
 from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.cross_check import DISAGREEMENT, CrossCheck
 from pipeline.preprocess.enrichment import enrich
-from pipeline.preprocess.reject_writer import RejectWriter
+from pipeline.preprocess.reject_writer import RejectWriter, reject_file
 from pipeline.preprocess.tasks import ReadTask, SplitResult
 from pipeline.privacy import hide_in_rejected, hide_users
 from pipeline.reading.compiled_parser import PlainParser
-from pipeline.reading.csv_reader import SplitReader
+from pipeline.reading.csv_reader import Batch, SplitReader
 from pipeline.reading.file_access import open_file, unreadable
+from pipeline.reading.header import Header
 from pipeline.reading.input_files import file_size, hash_file
 from pipeline.reading.splits import Split
 from pipeline.timing import stage
 
 _USUAL_USER_BYTES = 16
+"""Room for a user_id, for a start."""
 
 
 def preprocess(context: ReadContext, split: Split, advance: Advance) -> SplitResult:
-    """Read, verify, enrich, deduplicate and write one split; ``advance`` is told the bytes as they are done.
+    """Read, verify, enrich, deduplicate and write one split (see ``read_split``), and check the compiled parser.
 
-    Raises FileRefused where the file cannot be read, or not to the contract, or where the compiled parser is wrong.
+    Raises FileRefused where the file cannot be read, is not as the record contract wants it, or where the compiled
+    parser is wrong.
     """
     sampled = CrossCheck(context)
     result = read_split(context, split, advance, sampled)
@@ -43,13 +48,71 @@ def preprocess(context: ReadContext, split: Split, advance: Advance) -> SplitRes
 
 
 def read_split(context: ReadContext, split: Split, advance: Advance, sampled: CrossCheck) -> SplitResult:
-    """The same, but what the compiled parser made of the split counts only if ``sampled``, which gets rows of it, finds
-    it right."""
+    """Read, verify, enrich, deduplicate and write one split. Its files, by the number of the split:
+
+    =========  ====================================================================================
+    rows/      ``exchange.row_files.write_rows``; no file without rows
+    index/     ``exchange.id_index.write_index``; no file without rows
+    rejects/   ``RejectWriter``; no file where no record is rejected
+    lines/     int64 pairs: (first byte of a chunk, counted from the split's start; lines before it)
+    =========  ====================================================================================
+
+    ``advance`` gets bytes. ``sampled`` gets a sample of the rows; the result counts only if ``sampled`` finds the
+    compiled parser right. Raises FileRefused.
+    """
+    rows, counts = _read_rows(context, split, advance, sampled)
+    save_array(context.workspace.path("lines", split_file(split.number, "npy")), counts.chunk_starts)
+    duplicates = 0
+    bucket_rows = np.zeros(context.buckets, np.int64)
+    if rows.count:
+        with stage("dedupe", rows.count):
+            found = find_duplicates(rows, context)
+            duplicates = len(found.dropped)
+            if len(found.timestamps):
+                rows["timestamp"][found.dated] = found.timestamps
+        with stage("index", len(found.index)):
+            write_index(context.workspace.path("index", split_file(split.number, "npy")), found.index)
+            dropped = found.dropped
+            del found  # the memory of its index serves the arranged rows
+        with stage("scatter", rows.count):
+            rows, bucket_rows = arrange_by_bucket(rows, dropped, context)
+        with stage("write", rows.count):
+            write_rows(context.workspace.path("rows", split_file(split.number)), rows, bucket_rows)
+    return SplitResult(
+        split=split,
+        start=counts.start,
+        stop=counts.stop,
+        records=counts.records,
+        blank_lines=counts.blank_lines,
+        lines=counts.lines,
+        duplicates=duplicates,
+        handed_over=int(bucket_rows.sum()),
+        bucket_rows=tuple(bucket_rows.tolist()),
+        rejected_by_reason=counts.rejected,
+        warned=dict(counts.warned),
+    )
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What was read of a split, as in SplitResult; ``chunk_starts``: as in lines/."""
+
+    start: int
+    stop: int
+    records: int
+    blank_lines: int
+    lines: int
+    rejected: Counter[str]
+    warned: Counter[str]
+    chunk_starts: NDArray[np.int64]
+
+
+def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: CrossCheck) -> tuple[SplitRows, _Counts]:
+    """Read a split, until its end or until its rows take ``context.held_bytes``; writes its rejected records."""
     key = context.pseudonyms.load() if context.pseudonyms else None
-    warned: Counter[str] = Counter()
     records = blank_lines = lines = 0
-    marks: list[tuple[int, int]] = []
-    name = split_file(split.number)
+    warned: Counter[str] = Counter()
+    chunk_starts: list[tuple[int, int]] = []
     rows = SplitRows(timestamps=context.keep != "longest")
     expected = _expected_rows(split, context)
     rows.reserve(expected, expected * _USUAL_USER_BYTES)
@@ -57,84 +120,74 @@ def read_split(context: ReadContext, split: Split, advance: Advance, sampled: Cr
         plain = _plain_parser(context, split, rows)
     with (
         open_file(split.source) as stream,
-        RejectWriter(context.workspace.path("rejects", name), context.keep_raw) as rejects,
+        RejectWriter(reject_file(context.workspace, split.number), context.keep_raw) as rejects,
     ):
         reader = SplitReader(split, stream, context.chunk_bytes, context.max_record, plain, context.rules)
         for batch in reader:
-            marks.append((reader.stop - batch.length - reader.start, lines))
+            chunk_starts.append((reader.stop - batch.length - reader.start, lines))
             records += batch.records
             blank_lines += batch.blank_lines
             lines += batch.lines
             warned += batch.warned
-            if key:
-                batch.rows = hide_users(batch.rows, key) if len(batch.rows) else batch.rows
-                batch.rejected = hide_in_rejected(
-                    batch.rejected, split.header.names[split.header.columns["user_id"]], key
-                )
-            rejects.add(batch.rejected)
-            if len(batch.rows):
-                rows.append(enrich(batch.rows, context.geo()))
+            good, rejected = _hide_users(batch, split.header, key) if key else (batch.rows, batch.rejected)
+            rejects.add(rejected)
+            if len(good):
+                rows.append(enrich(good, context.geo()))
             advance(batch.length)
             if rows.held_bytes >= context.held_bytes:
                 break
     if plain:
         sampled.add(split, plain, rows)
-    save_array(
-        context.workspace.path("lines", split_file(split.number, "npy")), np.array(marks, np.int64).reshape(-1, 2)
-    )
-    duplicates = 0
-    bucket_rows = np.zeros(context.buckets, np.int64)
-    if rows.count:
-        with stage("dedupe", rows.count):
-            index, dropped = drop_duplicates(rows, context)
-        duplicates = len(dropped)
-        with stage("index", len(index)):
-            write_index(context.workspace.path("index", split_file(split.number, "npy")), index)
-            del index  # its memory serves the arranged rows
-        with stage("scatter", rows.count):
-            rows, bucket_rows = arrange_by_bucket(rows, dropped, context)
-        with stage("write", rows.count):
-            write_rows(context.workspace.path("rows", name), rows, bucket_rows)
-    return SplitResult(
-        split=split,
-        start=reader.start,
-        stop=reader.stop,
-        records=records,
-        blank_lines=blank_lines,
-        lines=lines,
-        duplicates=duplicates,
-        handed_over=int(bucket_rows.sum()),
-        bucket_rows=tuple(bucket_rows.tolist()),
-        rejected_by_reason=rejects.counts,
-        warned=dict(warned),
-    )
+    starts = np.array(chunk_starts, np.int64).reshape(-1, 2)
+    return rows, _Counts(reader.start, reader.stop, records, blank_lines, lines, rejects.counts, warned, starts)
+
+
+def _hide_users(batch: Batch, header: Header, key: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(Good rows, rejected records) with pseudonyms instead of user_ids."""
+    good = hide_users(batch.rows, key) if len(batch.rows) else batch.rows
+    return good, hide_in_rejected(batch.rejected, header.names[header.columns["user_id"]], key)
 
 
 def _plain_parser(context: ReadContext, split: Split, rows: SplitRows) -> PlainParser | None:
-    """The compiled parser, unless users get pseudonyms or rules judge texts, which it does not make."""
+    """The compiled parser; None where users get pseudonyms or rules judge texts, because that parser makes no texts."""
     if context.library is None or context.rules or context.pseudonyms:
         return None
     return PlainParser(context.library, split.header, context.geo(), rows, context.max_record)
 
 
 def _expected_rows(split: Split, context: ReadContext) -> int:
-    """Rows of a usual split, with some room: arrays that need not grow are not copied."""
+    """An estimate of the split's rows, with room to spare: arrays that need not grow are not copied."""
     width = split.header.row_width
-    most = context.held_bytes // ROW_BYTES
-    return min(most, int((split.stop - split.start) / width * 1.05)) + 1000 if width else 0
+    limit = context.held_bytes // ROW_BYTES
+    return min(limit, int((split.stop - split.start) / width * 1.05)) + 1000 if width else 0
 
 
-def drop_duplicates(rows: SplitRows, context: ReadContext) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """(sorted id index of the rows that stay, places of the duplicates that go).
+@dataclass(frozen=True)
+class Duplicates:
+    """The rows of a split that repeat another one's content.
 
-    Only copies of equal content go, because a conflict is decided where all copies of its id meet. A copy that stays
-    carries the timestamp that decides over all its copies.
+    ==============  ==============================================================================================
+    ``index``       the sorted id index of the rows that stay
+    ``dropped``     positions of the rows that go
+    ``dated``       positions of the rows that stay and may have copies; empty where no timestamp decides
+    ``timestamps``  for each of these the timestamp that decides over its copies (int64, NO_TIMESTAMP if missing)
+    ==============  ==============================================================================================
     """
+
+    index: Keys
+    dropped: Positions
+    dated: Positions
+    timestamps: NDArray[np.int64]
+
+
+def find_duplicates(rows: SplitRows, context: ReadContext) -> Duplicates:
+    """Find the rows that go. Only copies of equal content go, because a conflict is decided where all copies of its id
+    meet."""
     keys = rows["id_hi"] & ~FINE_MASK
     keys |= rows["user_hash"] >> np.uint64(64 - FINE_BUCKET_BITS)
     index = np.sort(keys)
     repeated = repeated_keys(index)
-    dropped = np.empty(0, np.int64)
+    dropped = dated = timestamps = np.empty(0, np.int64)
     if context.library and context.keep == "longest":
         (candidates,) = find_keys(context.library, [keys], repeated)
         found = judge_copies(context.library, [_part(rows)], candidates)
@@ -146,8 +199,8 @@ def drop_duplicates(rows: SplitRows, context: ReadContext) -> tuple[NDArray[np.u
         stay = contents["place"].to_numpy()
         dropped = np.union1d(dropped, np.setdiff1d(candidates, stay, assume_unique=True))
         if context.keep != "longest":
-            rows["timestamp"][stay] = contents["timestamp"].fill_null(NO_TIMESTAMP).to_numpy()
-    return _without(index, np.sort(keys[dropped])), dropped
+            dated, timestamps = stay, contents["timestamp"].fill_null(NO_TIMESTAMP).to_numpy()
+    return Duplicates(_without(index, np.sort(keys[dropped])), dropped, dated, timestamps)
 
 
 def _part(rows: SplitRows) -> Part:
@@ -156,16 +209,17 @@ def _part(rows: SplitRows) -> Part:
 
 
 def _without(ordered: NDArray[np.uint64], removed: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """A sorted array less one element for each element of ``removed`` (sorted)."""
+    """A sorted array less one element for each element of ``removed``, which is sorted and all of which are in it."""
     first = np.searchsorted(ordered, removed)
     rank = np.arange(len(removed)) - np.searchsorted(removed, removed)
     return np.delete(ordered, first + rank)
 
 
-def arrange_by_bucket(
-    rows: SplitRows, dropped: NDArray[np.int64], context: ReadContext
-) -> tuple[SplitRows, NDArray[np.int64]]:
-    """The rows that stay, in order of bucket and as they came within it; and each bucket's count."""
+def arrange_by_bucket(rows: SplitRows, dropped: Positions, context: ReadContext) -> tuple[SplitRows, NDArray[np.int64]]:
+    """(The rows that stay in order of bucket, those of one bucket as they came; number of rows of each bucket).
+
+    ``rows`` is used up (``exchange.split_rows.arrange``).
+    """
     shift = np.uint64(64 - FINE_BUCKET_BITS + context.bucket_shift)
     bucket = (rows["user_hash"] >> shift).astype(np.uint16)
     bucket[dropped] = context.buckets  # behind all others
@@ -178,14 +232,14 @@ def arrange_by_bucket(
 def read_parts(
     context: ReadContext, tasks: Sequence[ReadTask], advance: Advance
 ) -> list[tuple[SplitResult | None, str | None] | FileRefused]:
-    """For each task (counts of the split, hash of the file), each where the task asks for it; or why its file is
-    refused."""
+    """Read splits and hash files. Returns for each task (result of the split, hash of the file), None for what the task
+    does not ask for; or the reason why its file is refused. ``advance`` gets bytes of splits."""
     sampled = CrossCheck(context)
-    found = [_read_part(context, task, advance, sampled) for task in tasks]
+    answers = [_read_part(context, task, advance, sampled) for task in tasks]
     wrong = sampled.find_wrong()
     return [
-        FileRefused(DISAGREEMENT) if task.split and task.split.number in wrong else part
-        for task, part in zip(tasks, found, strict=True)
+        FileRefused(DISAGREEMENT) if task.split and task.split.number in wrong else answer
+        for task, answer in zip(tasks, answers, strict=True)
     ]
 
 

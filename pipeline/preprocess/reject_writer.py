@@ -1,4 +1,4 @@
-"""Rejected records of one split, written while it is read."""
+"""Writes the rejected records of one split while the split is read."""
 
 from collections import Counter
 from pathlib import Path
@@ -22,17 +22,19 @@ SCHEMA = pa.schema(
         ("raw", pa.binary()),
     ]
 )
+"""Columns of rejected records on disk. In the file of a split ``file`` is null, and ``line`` (from 0) and
+``byte_offset`` count from the start of the split. ``value`` is masked; ``raw`` is null where raw bytes are not kept."""
 
-
-_FLUSH_BYTES = 4 * 2**20
 GROUP_ROWS = 65_536
-"""Short records take many times their bytes in memory."""
+"""Most rows of a row group: short records take many times their bytes in memory."""
+_FLUSH_BYTES = 4 * 2**20
+"""Bytes of records that wait in memory before they are written."""
 
 
 class RejectWriter:
-    """Writes the rejected records of one split, in its own coordinates, in bounded memory; ``counts`` by reason.
+    """Writes rejected records in columns of SCHEMA, in bounded memory; makes no file where there are none.
 
-    Their raw bytes only where ``keep_raw``.
+    ``counts``: reason → records. ``keep_raw``: whether to write the raw bytes.
     """
 
     def __init__(self, path: Path, keep_raw: bool) -> None:
@@ -55,7 +57,7 @@ class RejectWriter:
             self._writer.close()
 
     def add(self, rejected: pl.DataFrame) -> None:
-        """Take some rejected records, as ``REJECTED``."""
+        """Add rejected records, in columns of ``reading.text_parser.REJECTED``."""
         if not len(rejected):
             return
         self.counts.update(dict(rejected.group_by("reason", maintain_order=True).len().iter_rows()))
@@ -84,10 +86,10 @@ class RejectWriter:
 
 
 def _mask(values: pl.Series) -> pl.Series:
-    """The values with their addresses cut."""
+    """The values with their IP addresses masked."""
     return pl.Series(values.name, [value and mask_addresses(value) for value in values.to_list()], dtype=pl.String)
 
 
 def reject_file(workspace: Workspace, number: int) -> Path:
-    """Where a split's rejected records are, in its own coordinates."""
+    """The path of the rejected records of split ``number``."""
     return workspace.path("rejects", split_file(number))

@@ -1,4 +1,4 @@
-"""The tasks of Phase 1 and their results: parts of files, several small ones in one task."""
+"""The tasks of Phase 1 and their results: splits to read and files to hash, small ones together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +9,20 @@ from pipeline.reading.splits import Split
 
 @dataclass(frozen=True)
 class SplitResult:
-    """Counts of one split; ``records`` is the scanner's. ``start`` and ``stop``: the bytes that its records cover;
-    ``warned``: records that break a warning rule, by its reason. Where ``stop`` lies before the split's own, its rows
-    took all the memory that they may take, and the rest is a split of its own."""
+    """Counts of one split.
+
+    ======================  =================================================================================
+    ``start``, ``stop``     the bytes of the file that its records cover; a ``stop`` before the split's own
+                            says that it ended early, because its rows took all the memory that they may take
+    ``records``             as the scanner counts them
+    ``lines``               physical lines
+    ``duplicates``          rows dropped because another row of the split has the same id and content
+    ``handed_over``         rows that go to Phase 2
+    ``bucket_rows``         rows of each bucket
+    ``rejected_by_reason``  records in the quarantine
+    ``warned``              records that break a warning rule, by the reason of the rule
+    ======================  =================================================================================
+    """
 
     split: Split
     start: int
@@ -36,9 +47,9 @@ class SplitResult:
 
 
 _GROUP_BYTES = 4 * 2**20
-_GROUP_PARTS = 16
-"""What costs the same for any number of rows is shared by so many parts of so many bytes in all; few enough that every
-worker has some."""
+_GROUP_SIZE = 16
+"""Most bytes, and most tasks, of a group. A group shares the costs that do not depend on the number of rows, and leaves
+work for all workers."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +64,18 @@ class ReadTask:
 def read_tasks(
     files: Sequence[InputFile], splits: dict[str, list[Split]], done: Mapping[int, SplitResult]
 ) -> list[ReadTask]:
-    """Tasks file by file, those with the largest splits first, so that the last to finish is small.
+    """Make the tasks for the splits that are not ``done``: file by file, the files with the largest splits first, so
+    that the last task to finish is small.
 
-    Each file is hashed while its bytes are likely in the system's cache: a small one after its only split, a large one
-    amid its splits. An expanded file's hash is known.
+    Each file is hashed while its bytes are likely in the system's cache: a small file after its only split, a large one
+    amid its splits. The hash of an expanded file is known.
     """
     tasks: list[list[ReadTask]] = []
     for file in files:
-        parts = [split for split in splits[file.path] if split.number not in done]
-        of_file = [ReadTask(file.path, split, len(parts) == 1 and not file.expanded) for split in parts]
-        if len(parts) != 1 and not file.expanded:
-            of_file.insert(len(parts) // 2, ReadTask(file.path, None, True))
+        to_read = [split for split in splits[file.path] if split.number not in done]
+        of_file = [ReadTask(file.path, split, len(to_read) == 1 and not file.expanded) for split in to_read]
+        if len(to_read) != 1 and not file.expanded:
+            of_file.insert(len(to_read) // 2, ReadTask(file.path, None, True))
         tasks.append(of_file)
     tasks.sort(
         key=lambda of_file: -max((task.split.stop - task.split.start for task in of_file if task.split), default=0)
@@ -72,12 +84,12 @@ def read_tasks(
 
 
 def group(tasks: Sequence[ReadTask]) -> list[tuple[ReadTask, ...]]:
-    """The same tasks in order, small ones together."""
+    """Group neighbouring tasks, so that small ones run together; a large task is a group of its own."""
     groups: list[list[ReadTask]] = []
     filled = 0
     for task in tasks:
         size = task.split.stop - task.split.start if task.split else file_size(task.path)
-        if not groups or filled + size > _GROUP_BYTES or len(groups[-1]) == _GROUP_PARTS:
+        if not groups or filled + size > _GROUP_BYTES or len(groups[-1]) == _GROUP_SIZE:
             groups.append([])
             filled = 0
         groups[-1].append(task)

@@ -1,7 +1,7 @@
-"""The ids that a change touches: those of changed splits that occur again anywhere, and where they occur.
+"""Finds the ids that a change affects, which are those of changed splits that occur again anywhere, and their rows.
 
-Both kernels go over all that counts, which grows with the history, so they read as little of it as they can: eight
-bytes of an id, in order; of the rows, only those that are wanted.
+The kernels go over the whole history, which grows, so they read as little of it as they can: eight bytes of an id, in
+order, and only the wanted rows. An id is known here by its prefix, the leading 54 bits of id_hi.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.incremental.tasks import FindAffectedTask, PickTask
-from pipeline.dedupe import Keys, Rows, repeated_keys, rows_with_keys
+from pipeline.dedupe import Keys, Positions, repeated_keys, rows_with_keys
 from pipeline.engines import Advance
 from pipeline.errors import BalanceError
 from pipeline.exchange.id_index import FINE_MASK, cut_index, read_keys
@@ -27,15 +27,20 @@ from pipeline.native.copies import find_keys
 from pipeline.timing import in_stage
 
 _KEYS_AT_ONCE = 1 << 22
-"""Of all indexes together: what one task holds of them."""
+"""Most keys of all indexes together that a task has in memory."""
 _SPARE_BITS = 6, 10
-"""Of 64 rows that are not wanted one at most is looked at twice, of 1,024 where the table is small."""
+"""False positives of the search for keys: at most 1 in 64 other keys, 1 in 1,024 where the table is small."""
 _TABLE_BITS = 21
+"""Bits of the largest table that still fits into the processor's cache."""
+_NO_KEYS: Keys = np.empty(0, np.uint64)
 
 
 @in_stage("merge")
 def find_affected_ids(context: AggregateContext, task: FindAffectedTask, advance: Advance) -> dict[int, int]:
-    """Write where affected ids occur (``save_prefixes``); returns how many there are by split."""
+    """Write the prefixes of the affected ids of a range by split ("affected", ``save_prefixes``).
+
+    Returns the number of rows of affected ids by split. ``advance`` gets these rows.
+    """
     paths = [context.workspace.path("index", split_file(split, "npy")) for split in task.splits]
     share = (task.high - task.low + 1) / 2**64  # of all keys, which are uniform
     pieces = 1 << int(sum(path.stat().st_size // 8 for path in paths) * share / _KEYS_AT_ONCE).bit_length()
@@ -47,29 +52,32 @@ def find_affected_ids(context: AggregateContext, task: FindAffectedTask, advance
     found = []
     for slices in _read_pieces(paths, lows, task.high):
         affected = _affected_keys(context, slices, changed, leading)
-        found.append((np.repeat(splits, [len(part) for part in affected]), np.concatenate(affected)))
-    where, keys = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        found.append((np.repeat(splits, [len(prefixes) for prefixes in affected]), np.concatenate(affected)))
+    split_of_key, keys = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     if len(keys):
-        save_prefixes(context, "affected", task.number, where, keys)
-    advance(len(where))
-    return dict(Counter(where.tolist()))
+        save_prefixes(context, "affected", task.number, split_of_key, keys)
+    advance(len(keys))
+    return dict(Counter(split_of_key.tolist()))
 
 
 @in_stage("merge")
 def pick_rows(context: AggregateContext, task: PickTask, advance: Advance) -> None:
-    """Write the ambiguous rows of a split (delta/), with ``before`` and ``now``."""
+    """Write the ambiguous rows of a split (delta/ambiguous-*), with ``place`` and the flags ``before`` and ``now``.
+
+    ``advance`` gets rows. Raises BalanceError where the index and the rows disagree.
+    """
     ((_, wanted),) = prefixes_of(context, "ambiguous", task.ranges, [task.split])
     path = context.workspace.path("rows", split_file(task.split))
-    (places,) = rows_with_prefixes(context, read_plain(path, ["id_hi"]), wanted)
-    check_rows(task.split, len(places), task.rows)
+    (positions,) = rows_with_prefixes(context, read_plain(path, ["id_hi"]), wanted)
+    check_rows(task.split, len(positions), task.rows)
     file = pq.ParquetFile(path, pre_buffer=False)
     found, first = [], 0
     for group in range(file.num_row_groups):
         stop = first + file.metadata.row_group(group).num_rows
-        here = slice(*np.searchsorted(places, [first, stop]))
-        if here.start < here.stop:
+        in_group = slice(*np.searchsorted(positions, [first, stop]))
+        if in_group.start < in_group.stop:
             rows = file.read_row_group(group, use_threads=False).combine_chunks()
-            found.append(take_rows(rows, places[here] - first))
+            found.append(take_rows(rows, positions[in_group] - first))
         first = stop
     rows = pl.concat(found)
     place = task.split * PLACE_UNIT + pl.col("offset").cast(pl.Int64)
@@ -88,21 +96,26 @@ def check_rows(split: int, found: int, expected: int) -> None:
 
 
 def rows_with_prefixes(
-    context: AggregateContext, parts: Sequence[Keys], prefixes: Keys, leading: int = 0
-) -> list[Rows]:
-    """Of each of ``parts`` the places of the ids that begin with one of ``prefixes`` (54 bits, sorted). All have the
-    same ``leading`` bits; of these, what follows is uniform."""
+    context: AggregateContext, ids: Sequence[Keys], prefixes: Keys, leading: int = 0
+) -> list[Positions]:
+    """Find, in each array of ``ids``, the positions of the ids that have one of ``prefixes`` (sorted, distinct).
+
+    The ids are id_hi or keys of an index. All have the same ``leading`` bits; the bits that follow are uniform.
+    """
     if context.library is None or not len(prefixes):
         shift = np.uint64(leading)
-        return [rows_with_keys((ids & ~FINE_MASK) << shift, prefixes << shift) for ids in parts]
+        return [rows_with_keys((array & ~FINE_MASK) << shift, prefixes << shift) for array in ids]
     spare = min(max(_TABLE_BITS - len(prefixes).bit_length(), _SPARE_BITS[0]), _SPARE_BITS[1])
-    return find_keys(context.library, parts, prefixes, mask=int(~FINE_MASK), leading=leading, spare_bits=spare)
+    return find_keys(context.library, ids, prefixes, mask=int(~FINE_MASK), leading=leading, spare_bits=spare)
 
 
 def save_prefixes(
     context: AggregateContext, kind: str, number: int, splits: NDArray[np.integer[Any]], keys: Keys
 ) -> None:
-    """Write prefixes of ids of range ``number`` by their splits, for ``prefixes_of`` (delta/)."""
+    """Write the prefixes of ``keys`` in order of ``splits``; both arrays have one entry for each row.
+
+    The file is delta/``kind``-*, by ``number`` of the id range. It has two rows of uint64: the splits and the prefixes.
+    """
     order = np.argsort(splits, kind="stable")
     pairs = np.stack([splits[order].astype(np.uint64), keys[order] & ~FINE_MASK])
     save_array(context.workspace.path("delta", f"{kind}-{split_file(number, 'npy')}"), pairs)
@@ -111,23 +124,20 @@ def save_prefixes(
 def prefixes_of(
     context: AggregateContext, kind: str, ranges: Sequence[int], splits: Sequence[int]
 ) -> Iterator[tuple[int, Keys]]:
-    """Each of ``splits`` and the id prefixes that were saved for it in ``ranges``, sorted; one split's at a time."""
+    """Read what ``save_prefixes`` wrote in ``ranges``: each of ``splits`` with its prefixes, sorted."""
     saved = [np.load(context.workspace.path("delta", f"{kind}-{split_file(n, 'npy')}"), mmap_mode="r") for n in ranges]
     for split in splits:
-        mine = [_NO_KEYS]
-        for where, keys in saved:
-            first, last = np.searchsorted(where, np.array([split, split + 1], np.uint64))
-            mine.append(keys[first:last])
-        yield split, np.sort(np.concatenate(mine))
-
-
-_NO_KEYS: Keys = np.empty(0, np.uint64)
+        found = [_NO_KEYS]
+        for split_of_prefix, prefixes in saved:
+            first, last = np.searchsorted(split_of_prefix, np.array([split, split + 1], np.uint64))
+            found.append(prefixes[first:last])
+        yield split, np.sort(np.concatenate(found))
 
 
 def _read_pieces(paths: Sequence[Path], lows: Sequence[int], high: int) -> Iterator[list[Keys]]:
-    """The keys of all indexes, for each of the ranges that begin with ``lows``; the last one ends with ``high``.
+    """For each range that begins with one of ``lows``, the keys of every index; the last range ends with ``high``.
 
-    They are read, not mapped: a process may not map more than 65,530 files, and pages that are mapped count as its own.
+    Files are read, not mapped: a process may map at most 65,530 files, and mapped pages count as its memory.
     """
     cuts = [cut_index(path, [*lows, high + 1]) for path in paths]
     for piece in range(len(lows)):
@@ -135,17 +145,18 @@ def _read_pieces(paths: Sequence[Path], lows: Sequence[int], high: int) -> Itera
 
 
 def _affected_keys(
-    context: AggregateContext, parts: list[Keys], changed: NDArray[np.bool_], leading: int
+    context: AggregateContext, indexes: list[Keys], changed: NDArray[np.bool_], leading: int
 ) -> list[Keys]:
-    """The prefixes of affected ids in each of ``parts``, of which some ``changed``."""
-    ours, theirs = list(compress(parts, changed)), list(compress(parts, ~changed))
-    wanted = np.sort(np.concatenate([_NO_KEYS, *ours]) & ~FINE_MASK)
-    met = _prefixes_in(context, theirs, wanted, leading)
-    own = _prefixes_in(context, ours, np.union1d(repeated_keys(wanted), np.concatenate([_NO_KEYS, *met])), leading)
-    found = iter(own), iter(met)
-    return [next(found[0] if mine else found[1]) for mine in changed]
+    """The prefixes of the affected ids in each index; ``changed``: whether the index is of a changed split."""
+    of_changed, of_stayed = list(compress(indexes, changed)), list(compress(indexes, ~changed))
+    wanted = np.sort(np.concatenate([_NO_KEYS, *of_changed]) & ~FINE_MASK)
+    in_stayed = _prefixes_in(context, of_stayed, wanted, leading)
+    affected = np.union1d(repeated_keys(wanted), np.concatenate([_NO_KEYS, *in_stayed]))
+    in_changed = _prefixes_in(context, of_changed, affected, leading)
+    changed_ones, stayed_ones = iter(in_changed), iter(in_stayed)
+    return [next(changed_ones if is_changed else stayed_ones) for is_changed in changed]
 
 
-def _prefixes_in(context: AggregateContext, parts: list[Keys], wanted: Keys, leading: int) -> list[Keys]:
-    found = rows_with_prefixes(context, parts, wanted, leading)
-    return [ids[rows] & ~FINE_MASK for ids, rows in zip(parts, found, strict=True)]
+def _prefixes_in(context: AggregateContext, indexes: list[Keys], wanted: Keys, leading: int) -> list[Keys]:
+    found = rows_with_prefixes(context, indexes, wanted, leading)
+    return [keys[positions] & ~FINE_MASK for keys, positions in zip(indexes, found, strict=True)]

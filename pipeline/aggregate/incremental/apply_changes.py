@@ -1,4 +1,6 @@
-"""The kernels of an incremental Phase 2: the totals of the version before, and what other splits change in them.
+"""The last kernels of an incremental Phase 2: they decide ambiguous ids and change the totals of the version before.
+
+All kernels of this way, in order; the first four are in ``affected_ids`` and ``compare_copies``:
 
     find_affected_ids   id indexes of all splits, one range of ids   -> ids of changed splits with further copies
     fetch_marks         some splits                                  -> ids and content marks of their affected rows
@@ -8,8 +10,8 @@
     apply_changes       some buckets                                 -> their new totals
 
 An id that comes adds its event, one that goes subtracts it, and further copies are duplicates. An ambiguous id is
-decided twice, among the rows that counted before and among those that count now; the difference is what changes. Sums
-of integers make this exact. The first four kernels are in ``affected_ids`` and ``compare_copies``.
+decided twice, among the rows that counted before and among those that count now, and the difference changes the totals.
+Sums of integers make this exact.
 """
 
 from contextlib import ExitStack
@@ -33,15 +35,29 @@ from pipeline.exchange.workspace import bucket_file, read_frame, split_file, wri
 from pipeline.native.arrow import column
 from pipeline.timing import in_stage
 
+_ADDED = ["id_hi", "user_id", "region", "micro_minutes"]
+"""Columns of rows that are added to totals."""
+_CHANGES = {"user_id": pl.String, "region": pl.UInt16, "micro_minutes": pl.Int64, "event_count": pl.Int64}
+"""What ``decide_changes`` changes in totals."""
+
 
 @in_stage("dedupe")
 def decide_changes(context: AggregateContext, task: DecideTask, advance: Advance) -> Decided:
-    """Write the signed totals of winners that changed, and the places of losers that came and went (delta/)."""
-    parts = []
+    """Decide the ambiguous ids of a range among the rows before and now. Writes to delta/, by number of the range:
+
+    ===========  ===================================================================================
+    changes-*    the totals of the winners now less those of the winners before, where they differ
+    came-*       the places of the losers now
+    went-*       the places of the losers before
+    ===========  ===================================================================================
+
+    ``advance`` gets rows.
+    """
+    picked = []
     for split in task.splits:
         frame = read_frame(context.workspace.path("delta", f"ambiguous-{split_file(split)}"))
-        parts.append(frame.filter(pl.Series(in_range(frame["id_hi"].to_numpy(), task.number, task.ranges))))
-    rows = pl.concat(parts)
+        picked.append(frame.filter(pl.Series(in_range(frame["id_hi"].to_numpy(), task.number, task.ranges))))
+    rows = pl.concat(picked)
     names = context.region_names
     before = resolve(rows.filter("before").drop("before", "now"), context.keep, names)
     now = resolve(rows.filter("now").drop("before", "now"), context.keep, names)
@@ -56,25 +72,28 @@ def decide_changes(context: AggregateContext, task: DecideTask, advance: Advance
 
 @in_stage("group")
 def apply_changes(context: AggregateContext, task: ApplyTask, advance: Advance) -> Applied:
-    """Write the buckets' new totals."""
+    """Write the new totals of a group of buckets (totals/): those before, less what went, plus what came.
+
+    ``advance`` gets rows of changed splits. Raises BalanceError where a sum passes int64.
+    """
     buckets = range(task.group.first, task.group.first + task.group.count)
     excluded = dict(prefixes_of(context, "excluded", task.affected, (*task.added, *task.removed)))
     changes = _changes(context, task.decided).filter(pl.col("bucket").is_in(buckets))
     results, events = [], 0
-    with ExitStack() as held:
-        totals = _Tables(context, held)
+    with ExitStack() as opened:
+        totals = _Tables(context, opened)
         for bucket in buckets:
             path = Path(task.previous) / "totals" / bucket_file(bucket)
             if path.exists():
                 before = read_all_totals(path)
                 totals.open(bucket, expected=len(before) * 5 // 4).add_totals(before)
-        # What goes goes first, so that no sum passes int64 on the way.
+        # Subtract first, so that no sum passes int64 between the two.
         for sign, splits in ((-1, task.removed), (1, task.added)):
             for split in splits:
                 events += sign * _add_rows(context, task.group, split, sign, excluded[split], totals)
-            here = changes.filter((pl.col("micro_minutes") < 0) == (sign < 0))
-            for (bucket,), part in here.partition_by("bucket", as_dict=True, include_key=False).items():
-                totals[int(bucket)].add_totals(part.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
+            of_sign = changes.filter((pl.col("micro_minutes") < 0) == (sign < 0))
+            for (bucket,), rows in of_sign.partition_by("bucket", as_dict=True, include_key=False).items():
+                totals[int(bucket)].add_totals(rows.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
         for bucket in sorted(totals):
             total, users = totals[bucket].ordered()
             if len(total):
@@ -86,14 +105,14 @@ def apply_changes(context: AggregateContext, task: ApplyTask, advance: Advance) 
 
 
 class _Tables(dict[int, TotalsAdder]):
-    """The totals of each bucket, opened when they are first used at the latest, until ``held`` ends."""
+    """Bucket → its totals. They are opened at their first use at the latest and stay open until ``opened`` ends."""
 
-    def __init__(self, context: AggregateContext, held: ExitStack) -> None:
+    def __init__(self, context: AggregateContext, opened: ExitStack) -> None:
         super().__init__()
-        self._library, self._held = context.library, held
+        self._library, self._opened = context.library, opened
 
     def open(self, bucket: int, expected: int) -> TotalsAdder:
-        totals = self[bucket] = self._held.enter_context(open_totals(self._library, expected))
+        totals = self[bucket] = self._opened.enter_context(open_totals(self._library, expected))
         return totals
 
     def __missing__(self, bucket: int) -> TotalsAdder:
@@ -103,7 +122,7 @@ class _Tables(dict[int, TotalsAdder]):
 def _add_rows(
     context: AggregateContext, group: BucketGroup, split: int, sign: int, excluded: Keys, totals: _Tables
 ) -> int:
-    """Add or subtract the rows of a split whose ids are not ``excluded``; returns how many these are."""
+    """Add or subtract the rows of a split whose ids are not ``excluded``; returns the number of rows added."""
     path = context.workspace.path("rows", split_file(split))
     rows, sizes = read_buckets(path, group.first, group.count, context.buckets, _ADDED, context.library)
     skipped = np.zeros(len(rows), bool)
@@ -113,9 +132,6 @@ def _add_rows(
         totals[bucket].add(rows.slice(first, size), skipped[first : first + size], sign)
         first += size
     return len(rows) - int(skipped.sum())
-
-
-_ADDED = ["id_hi", "user_id", "region", "micro_minutes"]
 
 
 def _events(rows: pl.DataFrame) -> pl.DataFrame:
@@ -128,13 +144,10 @@ def _signed(totals: pl.DataFrame, sign: int) -> pl.DataFrame:
 
 
 def _changes(context: AggregateContext, ranges: tuple[int, ...]) -> pl.DataFrame:
-    """What was decided in these ranges, with ``bucket``."""
+    """The changes that were decided in ``ranges``, with ``bucket``."""
     found = [read_frame(context.workspace.path("delta", f"changes-{split_file(number)}")) for number in ranges]
     changes = pl.concat(found) if found else pl.DataFrame(schema=_CHANGES)
     return changes.with_columns(bucket=_bucket(context))
-
-
-_CHANGES = {"user_id": pl.String, "region": pl.UInt16, "micro_minutes": pl.Int64, "event_count": pl.Int64}
 
 
 def _bucket(context: AggregateContext) -> pl.Expr:

@@ -1,7 +1,7 @@
-"""Phase 2 of a run that changes little: the totals of the version before plus or minus what changed."""
+"""Phase 2 of a run that changes little: finds what changed since the version before and changes its totals."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pipeline.aggregate.incremental.affected_ids import find_affected_ids, pick_
 from pipeline.aggregate.incremental.apply_changes import apply_changes, decide_changes
 from pipeline.aggregate.incremental.compare_copies import compare_copies, fetch_marks
 from pipeline.aggregate.incremental.tasks import (
+    Applied,
     ApplyTask,
     BucketGroup,
     CompareCopiesTask,
@@ -32,13 +33,24 @@ from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.preprocess.tasks import SplitResult
 
 MOST_CHANGED = 0.25
-"""Share of changed rows above which everything is added up anew, which then costs as much."""
+"""Changed rows for each row that counts now, above which all rows are added up anew: that costs no more then."""
 _GROUPS_PER_WORKER = 4
+"""Groups of buckets or splits for each worker, so that the last to finish is small."""
 
 
 @dataclass(frozen=True)
 class PreviousVersion:
-    """What the version before left: its workspace, its number of buckets, its counts, and the splits it counted."""
+    """What the version before left.
+
+    ==============  =========================================================
+    ``root``        its workspace, with totals/ and conflicts/
+    ``buckets``     the number of its buckets
+    ``kept``        events that count
+    ``duplicates``  duplicates that Phase 2 dropped
+    ``conflicts``   losers
+    ``splits``      the splits that it counted, by number
+    ==============  =========================================================
+    """
 
     root: str
     buckets: int
@@ -50,7 +62,7 @@ class PreviousVersion:
 
 @dataclass(frozen=True)
 class Change:
-    """Splits with rows that count now and did not before, and the other way round, by number."""
+    """The splits with rows, by number: ``added`` count now only, ``removed`` counted before only, ``stayed`` both."""
 
     added: Mapping[int, SplitResult]
     removed: Mapping[int, SplitResult]
@@ -63,16 +75,17 @@ class Change:
 
     @property
     def changed(self) -> dict[int, SplitResult]:
-        """All changed splits."""
+        """The added and the removed splits."""
         return {**self.added, **self.removed}
 
 
 def find_change(
     previous: PreviousVersion | None, splits: Sequence[PlacedSplit], most_changed: float = MOST_CHANGED
 ) -> Change | None:
-    """What changed since ``previous``; None where there is none, or so much that all had better be added up anew.
+    """Find what changed since ``previous``, of the ``splits`` that count now.
 
-    ``most_changed``: changed rows for each that counts now.
+    None where there is no previous version, where changed rows are more than ``most_changed`` for each row that counts
+    now, or where a split was written with fewer buckets than that version has.
     """
     if not previous:
         return None
@@ -84,101 +97,132 @@ def find_change(
         stayed={number: result for number, result in now.items() if number in before},
     )
     all_rows = sum(result.handed_over for result in now.values())
-    fine = all(len(result.bucket_rows) >= previous.buckets for result in (*now.values(), *before.values()))
-    return change if fine and change.rows <= most_changed * all_rows else None
+    readable = all(len(result.bucket_rows) >= previous.buckets for result in (*now.values(), *before.values()))
+    return change if readable and change.rows <= most_changed * all_rows else None
 
 
 def aggregate_changes(
     engine: Engine, context: AggregateContext, previous: PreviousVersion, change: Change, workers: int, advance: Advance
 ) -> Phase2Result | None:
-    """The totals of all rows that count now; ``context`` has as many buckets as ``previous``.
+    """Make the totals of all rows that count now from those of ``previous``; writes totals/ and conflicts/.
 
-    None, with nothing to use, where so many ids are affected that a bucket might not fit. Raises BalanceError where a
-    count does not add up.
+    ``context`` has as many buckets as ``previous``. ``advance`` gets rows of changed splits. None, with nothing to use,
+    where so many ids are affected that the rows of a split might not fit into memory. Raises BalanceError where a count
+    does not add up or a sum passes int64.
     """
-    found = _find_all_affected(engine, context, change, workers)
-    ranges, affected = found.numbers, found.rows
-    if max(affected.values(), default=0) > context.bucket_rows:
+    affected = _find_all_affected(engine, context, change, workers)
+    if max(affected.rows.values(), default=0) > context.bucket_rows:
         return None
-    by_split = sorted(affected.items())
-    parts = min(len(by_split), _GROUPS_PER_WORKER * workers)
-    marked = [FetchMarksTask(dict(by_split[number::parts]), ranges) for number in range(parts)]
-    run_all(engine, fetch_marks, context, marked, no_advance)
-    compared = _compare_all(engine, context, change, found)
-    ambiguous = sum((Counter(part.ambiguous) for part in compared), Counter[int]())
-    picked = [
-        PickTask(number, count, ranges, before=number not in change.added, now=number not in change.removed)
-        for number, count in sorted(ambiguous.items())
-    ]
-    run_all(engine, pick_rows, context, picked, no_advance)
-    decided = _decide_all(engine, context, tuple(task.split for task in picked), ambiguous.total(), workers)
+    compared = _compare_all(engine, context, change, affected, workers)
+    ambiguous = sum((Counter(copies.ambiguous) for copies in compared), Counter[int]())
+    picked = _pick_all(engine, context, change, affected, ambiguous)
+    decided = _decide_all(engine, context, picked, ambiguous.total(), workers)
     numbers = tuple(sorted(decided))
-    groups = _group_buckets(context, previous, change, workers)
-    applied = run_all(
-        engine, apply_changes, context, list(_apply_tasks(context, previous, change, groups, ranges, numbers)), advance
-    )
-    events = sum(part.events for part in applied)
-    buckets = [result for part in applied for result in part.buckets]
-    duplicates = previous.duplicates + sum(part.duplicates for part in compared)
-    duplicates += sum(part.duplicates for part in decided.values())
+    applied = _apply_all(engine, context, previous, change, affected, numbers, workers, advance)
     conflicts = _write_losers(context, previous, numbers)
-    expected = previous.conflicts + sum(found.new_losers - found.old_losers for found in decided.values())
-    winners = _winner_events(context, numbers)
-    totals = Phase2Result(tuple(sorted(buckets, key=lambda result: result.bucket)), duplicates, conflicts)
-    if conflicts != expected or totals.kept != previous.kept + events + winners:
+    duplicates = sum(copies.duplicates for copies in compared)
+    duplicates += sum(found.duplicates for found in decided.values())
+    buckets = sorted((result for group in applied for result in group.buckets), key=lambda result: result.bucket)
+    phase2 = Phase2Result(tuple(buckets), previous.duplicates + duplicates, conflicts)
+    _check(
+        phase2,
+        kept=previous.kept + sum(group.events for group in applied) + _winner_events(context, numbers),
+        conflicts=previous.conflicts + sum(found.new_losers - found.old_losers for found in decided.values()),
+    )
+    return phase2
+
+
+def _check(phase2: Phase2Result, *, kept: int, conflicts: int) -> None:
+    """Raise BalanceError where what was written differs from what the changes add up to."""
+    if phase2.conflicts != conflicts or phase2.kept != kept:
         raise BalanceError(
-            f"the changes do not balance: {conflicts} conflicts, expected {expected}; {totals.kept} events, expected "
-            f"{previous.kept + events + winners}. Nothing was published. This is a fault in the program; please report "
-            "it, and run again with --full-refresh."
+            f"the changes do not balance: {phase2.conflicts} conflicts, expected {conflicts}; {phase2.kept} events, "
+            f"expected {kept}. Nothing was published. This is a fault in the program; please report it, and run again "
+            "with --full-refresh."
         )
-    return totals
 
 
 @dataclass(frozen=True)
-class AffectedIds:
-    """``numbers`` of the ranges, of ``ranges``, that have affected ids; ``rows`` with these by split."""
+class _Affected:
+    """``numbers`` of those of ``ranges`` id ranges that have affected ids; ``rows``: split → its rows of such ids."""
 
     ranges: int
     numbers: tuple[int, ...]
     rows: Counter[int]
 
 
-def _find_all_affected(engine: Engine, context: AggregateContext, change: Change, workers: int) -> AffectedIds:
+def _find_all_affected(engine: Engine, context: AggregateContext, change: Change, workers: int) -> _Affected:
     ranges = 1 << max(workers - 1, change.rows // (2 * context.bucket_rows)).bit_length()
     width = (1 << 64) // ranges
-    numbers, changed = tuple(sorted({**change.stayed, **change.changed})), frozenset(change.changed)
+    splits, changed = tuple(sorted({**change.stayed, **change.changed})), frozenset(change.changed)
     tasks = (
-        [FindAffectedTask(n, n * width, (n + 1) * width - 1, numbers, changed) for n in range(ranges)]
-        if changed
-        else []
+        [FindAffectedTask(n, n * width, (n + 1) * width - 1, splits, changed) for n in range(ranges)] if changed else []
     )
-    found: list[int] = []
-    counts: Counter[int] = Counter()
+    numbers: list[int] = []
+    rows: Counter[int] = Counter()
     for task, result in engine.map(find_affected_ids, context, tasks, no_advance):
         if isinstance(result, Exception):
             raise result
         if result:
-            found.append(task.number)
-            counts.update(result)
-    return AffectedIds(ranges, tuple(sorted(found)), counts)
+            numbers.append(task.number)
+            rows.update(result)
+    return _Affected(ranges, tuple(sorted(numbers)), rows)
 
 
 def _compare_all(
-    engine: Engine, context: AggregateContext, change: Change, affected: AffectedIds
+    engine: Engine, context: AggregateContext, change: Change, affected: _Affected, workers: int
 ) -> list[ComparedCopies]:
-    splits = tuple(sorted(affected.rows))
+    """Fetch the content marks of all affected rows, and compare them."""
+    by_split = sorted(affected.rows.items())
+    groups = min(len(by_split), _GROUPS_PER_WORKER * workers)
+    fetches = [FetchMarksTask(dict(by_split[number::groups]), affected.numbers) for number in range(groups)]
+    run_all(engine, fetch_marks, context, fetches, no_advance)
+    splits = tuple(number for number, _ in by_split)
     added, removed = frozenset(change.added), frozenset(change.removed)
     tasks = [CompareCopiesTask(number, affected.ranges, splits, added, removed) for number in affected.numbers]
     return run_all(engine, compare_copies, context, tasks, no_advance)
 
 
+def _pick_all(
+    engine: Engine, context: AggregateContext, change: Change, affected: _Affected, ambiguous: Counter[int]
+) -> tuple[int, ...]:
+    """Pick the ``ambiguous`` rows (number by split); returns the splits that have some."""
+    tasks = [
+        PickTask(number, count, affected.numbers, before=number not in change.added, now=number not in change.removed)
+        for number, count in sorted(ambiguous.items())
+    ]
+    run_all(engine, pick_rows, context, tasks, no_advance)
+    return tuple(task.split for task in tasks)
+
+
+def _apply_all(
+    engine: Engine,
+    context: AggregateContext,
+    previous: PreviousVersion,
+    change: Change,
+    affected: _Affected,
+    decided: tuple[int, ...],
+    workers: int,
+    advance: Advance,
+) -> list[Applied]:
+    """Make the new totals of all buckets; ``decided``: numbers of the ranges in which ambiguous ids were decided."""
+    rows = {number: coarser(result.bucket_rows, context.buckets) for number, result in change.changed.items()}
+    tasks = []
+    for group in _group_buckets(context, previous, change, workers):
+        in_group = {number: sum(counts[group.first : group.first + group.count]) for number, counts in rows.items()}
+        added = tuple(number for number in change.added if in_group[number])
+        removed = tuple(number for number in change.removed if in_group[number])
+        tasks.append(ApplyTask(group, previous.root, added, removed, affected.numbers, decided, sum(in_group.values())))
+    return run_all(engine, apply_changes, context, tasks, advance)
+
+
 def _group_buckets(
     context: AggregateContext, previous: PreviousVersion, change: Change, workers: int
 ) -> list[BucketGroup]:
-    """All buckets in groups of nearly equal work, each of as many rows and totals as one task may hold."""
+    """Group all buckets so that groups cost nearly the same, and none has more rows and totals than fit into memory."""
     rows = [0] * context.buckets
     for result in change.changed.values():
-        rows = [a + b for a, b in zip(rows, coarser(result.bucket_rows, context.buckets), strict=True)]
+        rows = [total + more for total, more in zip(rows, coarser(result.bucket_rows, context.buckets), strict=True)]
     for bucket in range(context.buckets):
         rows[bucket] += count_rows(Path(previous.root) / "totals" / bucket_file(bucket))
     share = sum(rows) // (_GROUPS_PER_WORKER * workers)
@@ -194,28 +238,13 @@ def _group_buckets(
     return groups
 
 
-def _apply_tasks(
-    context: AggregateContext,
-    previous: PreviousVersion,
-    change: Change,
-    groups: list[BucketGroup],
-    affected: tuple[int, ...],
-    decided: tuple[int, ...],
-) -> Iterator[ApplyTask]:
-    rows = {number: coarser(result.bucket_rows, context.buckets) for number, result in change.changed.items()}
-    for group in groups:
-        here = {number: sum(counts[group.first : group.first + group.count]) for number, counts in rows.items()}
-        added = tuple(number for number in change.added if here[number])
-        removed = tuple(number for number in change.removed if here[number])
-        yield ApplyTask(group, previous.root, added, removed, affected, decided, sum(here.values()))
-
-
 def _decide_all(
-    engine: Engine, context: AggregateContext, picked: tuple[int, ...], affected: int, workers: int
+    engine: Engine, context: AggregateContext, picked: tuple[int, ...], rows: int, workers: int
 ) -> dict[int, Decided]:
-    if not affected:
+    """Decide all ambiguous ids, whose ``rows`` rows were picked from the splits ``picked``; by number of the range."""
+    if not rows:
         return {}
-    ranges = 1 << max(workers - 1, affected // context.bucket_rows).bit_length()
+    ranges = 1 << max(workers - 1, rows // context.bucket_rows).bit_length()
     tasks = [DecideTask(number, ranges, picked) for number in range(ranges)]
     decided = {}
     for task, result in engine.map(decide_changes, context, tasks, no_advance):
@@ -226,7 +255,7 @@ def _decide_all(
 
 
 def _write_losers(context: AggregateContext, previous: PreviousVersion, ranges: tuple[int, ...]) -> int:
-    """Write the places of all losers to conflicts/; returns how many."""
+    """Write the places of all losers that count now to conflicts/all.parquet; returns how many they are."""
     before = places_of_losers(Workspace(previous.root))
 
     def places(name: str) -> pl.Series:
@@ -241,7 +270,7 @@ def _write_losers(context: AggregateContext, previous: PreviousVersion, ranges: 
 
 
 def _winner_events(context: AggregateContext, ranges: tuple[int, ...]) -> int:
-    """By how many events the changes of winners add up."""
+    """By how many events the decided ids change the totals."""
     paths = [context.workspace.path("delta", f"changes-{split_file(number)}") for number in ranges]
     return sum(int(read_frame(path)["event_count"].sum()) for path in paths)
 
@@ -249,9 +278,10 @@ def _winner_events(context: AggregateContext, ranges: tuple[int, ...]) -> int:
 def previous_version(
     folder: Path, counts: Mapping[str, int], splits: Mapping[int, SplitResult] | None
 ) -> PreviousVersion | None:
-    """What the run in ``folder`` left for an incremental Phase 2. ``counts`` and ``splits``: of the current version.
+    """What the run in ``folder`` left for an incremental Phase 2; None where that is not enough.
 
-    None where it left no totals (Spark's own plan has other buckets), or its splits cannot be used.
+    ``counts``: buckets, kept, duplicates and conflicts of the current version; buckets is missing where the SQL plan
+    made its totals. ``splits``: those that it counted, by number; None where they cannot be used.
     """
     if splits is None or "buckets" not in counts or not (folder / "totals").is_dir():
         return None

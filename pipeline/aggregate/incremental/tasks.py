@@ -7,7 +7,7 @@ from pipeline.aggregate.tasks import BucketResult
 
 @dataclass(frozen=True)
 class BucketGroup:
-    """``count`` buckets from ``first`` on: many small ones are read and written together."""
+    """``count`` buckets from ``first`` on, which are read and written together because they are small."""
 
     first: int
     count: int
@@ -15,7 +15,7 @@ class BucketGroup:
 
 @dataclass(frozen=True)
 class DecideTask:
-    """Settle the ambiguous ids of range ``number`` of ``ranges``; ``splits`` have some."""
+    """Decide the ambiguous ids of range ``number`` of ``ranges``, whose rows were picked from ``splits``."""
 
     number: int
     ranges: int
@@ -24,7 +24,7 @@ class DecideTask:
 
 @dataclass(frozen=True)
 class Decided:
-    """By how much a range changes the duplicates, and how many losers came and went."""
+    """By how much the ambiguous ids of a range change the duplicates, and how many losers came and went."""
 
     duplicates: int
     new_losers: int
@@ -33,7 +33,7 @@ class Decided:
 
 @dataclass(frozen=True)
 class ApplyTask:
-    """Make the new totals of some buckets.
+    """Make the new totals of the buckets of ``group``.
 
     ============  ==================================================================
     ``previous``  the workspace with the totals of the version before
@@ -56,8 +56,8 @@ class ApplyTask:
 
 @dataclass(frozen=True)
 class Applied:
-    """The new totals of buckets that have any, which tell of totals alone (duplicates and conflicts are the run's), and
-    by how much the events of untouched ids add up."""
+    """``buckets``: the counts of those that have totals, without duplicates and conflicts, which are the run's;
+    ``events``: by how many the rows changed the totals that are not excluded."""
 
     buckets: tuple[BucketResult, ...]
     events: int
@@ -65,7 +65,10 @@ class Applied:
 
 @dataclass(frozen=True)
 class FindAffectedTask:
-    """Find affected ids among those whose key is in ``low <= key <= high``; ``splits``: all that counted or count."""
+    """Find the affected ids of range ``number``: keys with ``low <= key <= high``.
+
+    ``splits``: all that counted before or count now; ``changed``: those that only counted or only count.
+    """
 
     number: int
     low: int
@@ -76,8 +79,15 @@ class FindAffectedTask:
 
 @dataclass(frozen=True)
 class PickTask:
-    """Pick the ambiguous rows of a split, of which there are ``rows``; ``ranges``: numbers of those with affected ids;
-    ``before``, ``now``: whether the split counted and counts."""
+    """Pick the ambiguous rows of a split.
+
+    ==========  ================================================
+    ``rows``    how many there are
+    ``ranges``  numbers of the id ranges with affected ids
+    ``before``  whether the split counted in the version before
+    ``now``     whether it counts now
+    ==========  ================================================
+    """
 
     split: int
     rows: int
@@ -88,9 +98,9 @@ class PickTask:
 
 @dataclass(frozen=True)
 class FetchMarksTask:
-    """Fetch ids and content marks of the affected rows of some splits: ``by_split`` tells how many each has.
+    """Fetch ids and content marks of the affected rows of splits.
 
-    ``ranges``: numbers of the id ranges with affected ids.
+    ``by_split``: number of affected rows of each split. ``ranges``: numbers of the id ranges with affected ids.
     """
 
     by_split: dict[int, int]
@@ -99,8 +109,10 @@ class FetchMarksTask:
 
 @dataclass(frozen=True)
 class CompareCopiesTask:
-    """Compare the copies of the affected ids of range ``number`` of ``ranges``, which lie in ``splits``; ``added`` and
-    ``removed``: those that changed."""
+    """Compare the copies of the affected ids of range ``number`` of ``ranges``, which lie in ``splits``.
+
+    ``added``: splits that count now and did not before; ``removed``: the other way round.
+    """
 
     number: int
     ranges: int
@@ -111,7 +123,7 @@ class CompareCopiesTask:
 
 @dataclass(frozen=True)
 class ComparedCopies:
-    """``duplicates``: by how much ids of one content change them; ``ambiguous``: rows of the other ids, by split."""
+    """``duplicates``: by how much ids whose copies agree change them; ``ambiguous``: split → rows of the other ids."""
 
     duplicates: int
     ambiguous: dict[int, int]

@@ -17,6 +17,7 @@ import pytest
 
 from config import Config
 from pipeline.aggregate.driver import aggregate_all, conflict_places
+from pipeline.aggregate.incremental.driver import aggregate_changes, find_change, previous_version
 from pipeline.aggregate.spark_plan import aggregate_by_sql
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines import Advance, no_advance
@@ -116,6 +117,40 @@ def test_both_plans_agree_with_the_embedded_engine(spark: SparkEngine, keep: str
         advanced.clear()
         assert picture(harness, by_sql(spark, harness, outcome.splits, advanced.append)) == local
         assert sum(advanced) == handed_over
+
+
+@pytest.mark.parametrize("added", [1, 2], ids=["one file comes", "one file comes and one goes"])
+def test_an_incremental_phase_2_agrees_with_the_embedded_engine(spark: SparkEngine, added: int) -> None:
+    """The second version of a history: Spark and one process make the totals of all rows from what changed."""
+    with Harness(make_files(5), split_bytes=20_000) as harness:
+        ledgers = harness.read().ledgers
+        first = [split for ledger in ledgers[:2] for split in ledger.splits]
+        second = [split for ledger in ledgers[added - 1 :] for split in ledger.splits]
+        phase2 = aggregate_all(harness.engine, harness.aggregate_context, first, WORKERS, no_advance)
+        counts = {"buckets": 4, "kept": phase2.kept, "duplicates": phase2.duplicates, "conflicts": phase2.conflicts}
+        store = harness.workspace.root
+        previous = previous_version(Path(store), counts, {split.result.split.number: split.result for split in first})
+        change = find_change(previous, second, most_changed=9)
+        assert previous
+        assert change
+        advanced: list[int] = []
+        pictures = []
+        for engine in (harness.engine, spark):
+            workspace = Workspace(str(harness.root / engine.name), store)
+            workspace.create()
+            harness.read_context = replace(harness.read_context, workspace=workspace)
+            made = aggregate_changes(engine, harness.aggregate_context, previous, change, WORKERS, advanced.append)
+            assert made
+            pictures.append(picture(harness, made))
+        assert pictures[0] == pictures[1]
+        assert sum(advanced) == 2 * change.rows, "each engine tells of every row of the changed splits"
+        assert list(change.removed) == [split.result.split.number for split in first if split not in second]
+
+        workspace = Workspace(str(harness.root / "anew"), store)
+        workspace.create()
+        harness.read_context = replace(harness.read_context, workspace=workspace)
+        anew = aggregate_all(harness.engine, harness.aggregate_context, second, WORKERS, no_advance)
+        assert picture(harness, anew) == pictures[0]
 
 
 def test_the_sql_plan_needs_no_pandas(spark: SparkEngine, monkeypatch) -> None:

@@ -13,10 +13,8 @@ from pipeline.preprocess import driver
 from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.driver import read_files
 from pipeline.preprocess.preprocessor import read_parts
-from pipeline.preprocess.tasks import ReadTask, group
-from pipeline.reading.input_files import InputFile
+from pipeline.preprocess.tasks import ReadTask
 from pipeline.reading.open_inputs import read_headers
-from pipeline.reading.splits import Split
 from tests.harness import HEADER, Harness
 from tests.reference import ROLES
 
@@ -75,31 +73,3 @@ def test_a_fault_of_the_disk_is_none_of_a_file(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("pipeline.preprocess.preprocessor.write_rows", full)
     with Harness([log("a"), log("b")]) as run, pytest.raises(OSError, match="No space left"):
         run.read()
-
-
-def tasks(*sizes: int) -> list[ReadTask]:
-    """Tasks of so many bytes each."""
-    files = [InputFile(f"f{n}", (size, 0, 0), None) for n, size in enumerate(sizes)]
-    header = None
-    return [
-        ReadTask(file.path, Split(n, file.path, file.size, 0, file.size, True, header), True)  # type: ignore[arg-type]
-        for n, file in enumerate(files)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("sizes", "lengths"),
-    [
-        ([], []),
-        ([9 << 20], [1]),
-        ([9 << 20, 1, 1], [1, 2]),
-        ([3 << 20, 2 << 20, 1 << 20, 1 << 20], [1, 3]),
-        ([1 << 20] * 9, [4, 4, 1]),
-        ([10] * 33, [16, 16, 1]),
-    ],
-)
-def test_small_tasks_go_together_in_order(sizes: list[int], lengths: list[int]) -> None:
-    single = tasks(*sizes)
-    found = group(single)
-    assert [task for some in found for task in some] == single
-    assert list(map(len, found)) == lengths

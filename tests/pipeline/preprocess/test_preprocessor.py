@@ -6,11 +6,17 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
+import xxhash
 
 from pipeline.engines import no_advance
+from pipeline.exchange.id_index import FINE_MASK
+from pipeline.exchange.workspace import split_file
 from pipeline.preprocess.driver import read_files
 from pipeline.preprocess.ledger import StartingPoint
+from pipeline.preprocess.preprocessor import find_duplicates
 from pipeline.reading.header import SAMPLE_BYTES, SAMPLES, read_header
 from pipeline.reading.open_inputs import read_headers
 from pipeline.reading.splits import Split, cut_rest
@@ -126,3 +132,65 @@ def test_a_small_file_is_looked_at_whole(tmp_path: Path) -> None:
     assert header
     assert len(data) < SAMPLE_BYTES * SAMPLES
     assert header.row_width == len(data) / 20
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("keep", ["longest", "first", "last"])
+def test_only_rows_that_repeat_a_content_go(compiled: bool, keep: str) -> None:
+    """Of a content the first row stays, with the timestamp that decides; other contents of an id stay, too."""
+    lines = [
+        ("e1", "u", "2026-01-02T00:00:00Z", "1"),
+        ("e2", "u", "2026-01-05T00:00:00Z", "1"),
+        ("e1", "u", "2026-01-01T00:00:00Z", "1"),
+        ("e1", "v", "2026-01-01T00:00:00Z", "1"),
+        ("e1", "u", "", "1.0"),
+        ("e1", "u", "2026-01-03T00:00:00Z", "2"),
+    ]
+    text = "".join(f"{id_},{user},{stamp},,,1.2.3.4,{minutes}\n" for id_, user, stamp, minutes in lines)
+    with Harness([HEADER + text.encode()], keep=keep, compiled=compiled) as run:
+        (result,) = (placed.result for placed in run.read().ledgers[0].splits)
+        assert (result.records, result.duplicates, result.handed_over) == (6, 2, 4)
+        rows = run.engine.rows[result.split.number]
+        found = find_duplicates(rows, run.read_context)
+        offsets = rows["offset"].tolist()  # of lines in order, which rows need not be in
+        starts = sorted(offsets)
+        assert sorted(starts.index(offsets[position]) for position in found.dropped) == [2, 4]
+        keys = (rows["id_hi"] & ~FINE_MASK) | rows["user_hash"] >> np.uint64(54)
+        stay = np.setdiff1d(np.arange(6), found.dropped)
+        assert found.index.tolist() == sorted(keys[stay].tolist())
+        dated = dict(zip(found.dated.tolist(), found.timestamps.tolist(), strict=True))
+        if keep == "longest":
+            assert dated == {}
+        else:
+            january = 1_767_225_600_000_000
+            assert dated[0] == january if keep == "first" else january + 86_400_000_000
+        written = pl.read_parquet(run.workspace.path("rows", split_file(result.split.number)))
+        assert sorted(written["user_id"]) == ["u", "u", "u", "v"]
+        assert written.height == sum(result.bucket_rows)
+        if keep == "first":
+            assert january in written["timestamp"].to_list()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("buckets", [1, 8, 1024])
+def test_rows_lie_in_the_bucket_of_their_users_hash_as_they_came(compiled: bool, buckets: int) -> None:
+    with Harness([HEADER + rows(300)], compiled=compiled, buckets=buckets) as run:
+        (result,) = (placed.result for placed in run.read().ledgers[0].splits)
+        written = pl.read_parquet(run.workspace.path("rows", split_file(result.split.number)))
+        bucket = [xxhash.xxh3_64_intdigest(user.encode()) * buckets >> 64 for user in written["user_id"]]
+        assert bucket == sorted(bucket)
+        assert result.bucket_rows == tuple(bucket.count(number) for number in range(buckets))
+        for _, offsets in written.with_columns(bucket=pl.Series(bucket)).group_by("bucket"):
+            assert offsets["offset"].is_sorted()
+
+
+def test_the_lines_before_each_chunk_are_noted() -> None:
+    data = HEADER + rows(200)
+    with Harness([data], chunk_bytes=512) as run:
+        (result,) = (placed.result for placed in run.read().ledgers[0].splits)
+        starts = np.load(run.workspace.path("lines", split_file(result.split.number, "npy")))
+        body = data[len(HEADER) :]
+        assert len(starts) > 5
+        assert starts.dtype == np.int64
+        assert [lines for _, lines in starts.tolist()] == [body[:offset].count(b"\n") for offset, _ in starts.tolist()]
+        assert all(offset == 0 or body[offset - 1 : offset] == b"\n" for offset, _ in starts.tolist())

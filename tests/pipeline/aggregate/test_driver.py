@@ -1,0 +1,91 @@
+"""Phase 2 over all rows: what dicts find, whatever the buckets, the portions and the copies between them."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.aggregate.driver import aggregate_all, conflict_places, fewest_buckets, largest_bucket
+from pipeline.engines import no_advance
+from pipeline.errors import BalanceError
+from pipeline.preprocess.ledger import FileLedger, Phase1Result
+from pipeline.reading.input_files import InputFile
+from tests.pipeline.aggregate.by_hand import (
+    Inline,
+    Row,
+    Splits,
+    bucket_of,
+    check,
+    make_context,
+    write_split,
+    write_splits,
+)
+from tests.pipeline.aggregate.strategies import bucket_counts, keeps, splits
+
+
+@settings(max_examples=30)
+@given(
+    splits=splits,
+    keep=keeps,
+    buckets=bucket_counts,
+    bucket_rows=st.sampled_from((1, 3, 1000)),
+    workers=st.sampled_from((1, 3)),
+    compiled=st.booleans(),
+)
+def test_totals_losers_and_counts_are_those_of_dicts(
+    splits: Splits, keep: str, buckets: int, bucket_rows: int, workers: int, compiled: bool
+) -> None:
+    with TemporaryDirectory() as folder:
+        context = make_context(Path(folder), keep=keep, buckets=buckets, bucket_rows=bucket_rows, compiled=compiled)
+        advanced: list[int] = []
+        placed = write_splits(context, splits)
+        result = aggregate_all(Inline(), context, placed, workers, advanced.append)
+        check(context, result, splits)
+        assert sum(advanced) == sum(map(len, splits.values()))
+
+
+def test_an_id_of_two_buckets_has_one_winner_and_the_other_is_a_conflict(tmp_path: Path) -> None:
+    context = make_context(tmp_path, buckets=64)
+    assert bucket_of("u", 64) != bucket_of("v", 64)
+    rows = {3: [Row(5, 6, "u", 0, 1)], 7: [Row(9, 9, "u", 0, 4), Row(5, 6, "v", 1, 2)]}
+    result = aggregate_all(Inline(), context, write_splits(context, rows), 2, no_advance)
+    assert {bucket.bucket: (bucket.rows, bucket.kept, bucket.conflicts) for bucket in result.buckets} == {
+        bucket_of("u", 64): (2, 1, 1),
+        bucket_of("v", 64): (1, 1, 0),
+    }
+    assert conflict_places(context.workspace).rows() == [(3, 0)], "the longer one wins"
+
+
+def test_a_row_that_is_missing_is_a_fault(tmp_path: Path) -> None:
+    context = make_context(tmp_path, buckets=1, compiled=False)
+    placed = write_splits(context, {0: [Row(1, 1, "u", 0, 1)], 1: [Row(2, 2, "u", 0, 1)]})
+    write_split(context, 1, [Row(2, 2, "u", 0, 1), Row(3, 3, "u", 0, 1)])
+    with pytest.raises(BalanceError, match="bucket 0 does not balance: 2 rows handed over"):
+        aggregate_all(Inline(), context, placed, 1, no_advance)
+
+
+def test_no_rows_make_no_buckets(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    result = aggregate_all(Inline(), context, write_splits(context, {0: []}), 2, no_advance)
+    assert (result.buckets, result.duplicates, result.conflicts) == ((), 0, 0)
+    assert conflict_places(context.workspace).schema == {"split": pl.Int64, "offset": pl.Int64}
+
+
+def test_buckets_of_splits_that_were_written_with_more_or_fewer(tmp_path: Path) -> None:
+    rows = [Row(n, n, f"u{n}", 0, 1) for n in range(40)]
+    placed = [
+        *write_splits(make_context(tmp_path, buckets=4), {0: rows}),
+        *write_splits(make_context(tmp_path, buckets=16), {1: rows, 2: []}),
+    ]
+    phase1 = Phase1Result((FileLedger(InputFile("f", (1, 1, 1), None), tuple(placed)),))
+    assert fewest_buckets(phase1, 64) == 4
+    assert fewest_buckets(Phase1Result(), 64) == 64
+    of_buckets = [2 * sum(bucket_of(row.user, 4) == bucket for row in rows) for bucket in range(4)]
+    assert largest_bucket(phase1, 4) == max(of_buckets)
+    assert largest_bucket(phase1, 1) == 80
+    assert largest_bucket(Phase1Result(), 4) == 0
+    context = make_context(tmp_path, buckets=4)
+    check(context, aggregate_all(Inline(), context, placed, 2, no_advance), {0: rows, 1: rows})

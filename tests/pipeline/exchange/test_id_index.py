@@ -1,0 +1,59 @@
+"""Id indexes on disk: any stretch of their keys, found by bounds and by prefixes."""
+
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.exchange.id_index import (
+    FINE_BUCKET_BITS,
+    bucket_shift,
+    cut_index,
+    keys_with_prefixes,
+    read_keys,
+    write_index,
+)
+
+KEY = st.integers(0, 9) | st.integers(0, 2**64 - 1) | st.integers(2**64 - 5, 2**64 - 1)
+
+
+@given(st.lists(KEY, max_size=50), st.lists(st.integers(0, 2**64) | KEY, max_size=6))
+def test_the_keys_between_two_bounds_are_read(values: list[int], bounds: list[int]) -> None:
+    bounds = sorted([0, *bounds, 2**64])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "split-000001.npy"
+        write_index(path, np.array(sorted(values), np.uint64))
+        assert np.load(path).tolist() == sorted(values)
+        assert [entry.name for entry in Path(folder).iterdir()] == [path.name]
+        cuts = cut_index(path, bounds)
+        found = [read_keys(path, *cut).tolist() for cut in pairwise(cuts)]
+    assert found == [[key for key in sorted(values) if low <= key < high] for low, high in pairwise(bounds)]
+
+
+def test_an_index_that_became_shorter_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "split-000001.npy"
+    write_index(path, np.arange(9, dtype=np.uint64))
+    begin, stop = cut_index(path, [0, 2**64])
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(OSError, match=r"split-000001\.npy"):
+        read_keys(path, begin, stop)
+
+
+@given(st.lists(st.tuples(st.sampled_from((0, 1, 2, 7, 2**54 - 1)), st.integers(0, 1023)), max_size=40), st.data())
+def test_keys_are_found_by_their_first_54_bits(pairs: list[tuple[int, int]], data: st.DataObject) -> None:
+    wanted = data.draw(st.sets(st.sampled_from((0, 1, 3, 7, 2**54 - 1))))
+    index = sorted(prefix << 10 | bucket for prefix, bucket in pairs)
+    prefixes = np.array([prefix << 10 for prefix in sorted(wanted)], np.uint64)
+    found = keys_with_prefixes(np.array(index, np.uint64), prefixes)
+    assert found.tolist() == [key for key in index if key >> 10 in wanted]
+
+
+def test_a_fine_bucket_belongs_to_the_bucket_of_its_leading_bits() -> None:
+    for bits in range(FINE_BUCKET_BITS + 1):
+        buckets = 2**bits
+        assert {fine >> bucket_shift(buckets) for fine in range(1024)} == set(range(buckets))
+        assert 1023 >> bucket_shift(buckets) == buckets - 1

@@ -1,0 +1,63 @@
+"""Ledgers add up their splits, and balance where every record is accounted for."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit
+from pipeline.preprocess.tasks import SplitResult
+from pipeline.reading.header import Header
+from pipeline.reading.input_files import InputFile
+from pipeline.reading.splits import Split
+
+HEADER: Any = Header(",", ("a",), {"log_id": 0}, 10, 4, 20.0)
+
+
+def placed(number: int, **more: Any) -> PlacedSplit:
+    split = Split(number, "f.csv", 100, 0, 100, True, HEADER)
+    result = SplitResult(split, 0, 100, 10, 1, 11, 2, 5, (5,), Counter({"bad": 2, "worse": 1}), {"odd": 4})
+    return PlacedSplit(replace(result, **more), 4)
+
+
+def ledger(path: str, *splits: PlacedSplit) -> FileLedger:
+    return FileLedger(InputFile(path, (100, 0, 0), HEADER), splits, "hash")
+
+
+def test_a_file_is_the_sum_of_its_splits() -> None:
+    found = ledger("f.csv", placed(1), placed(2, rejected_by_reason={"bad": 3}, warned={"odd": 1, "other": 2}))
+    assert (found.records, found.duplicates, found.handed_over, found.blank_lines) == (20, 4, 10, 2)
+    assert found.rejected_by_reason == {"bad": 5, "worse": 1}
+    assert found.warned == {"odd": 5, "other": 2}
+    assert found.preamble_lines == 2, "the header is on line 3"
+    assert found.balances()
+    assert found.read_at == math.inf
+
+
+def test_a_file_without_splits_is_empty() -> None:
+    empty = FileLedger(InputFile("f.csv", (0, 0, 0), None))
+    assert (empty.records, empty.handed_over, empty.preamble_lines) == (0, 0, 0)
+    assert empty.rejected_by_reason == {}
+    assert empty.balances()
+
+
+@pytest.mark.parametrize("count", ["records", "duplicates", "handed_over"])
+def test_one_record_more_or_less_does_not_balance(count: str) -> None:
+    for amount in (-1, 1):
+        wrong = placed(1, **{count: getattr(placed(1).result, count) + amount})
+        assert not wrong.result.balances()
+        assert not ledger("f.csv", placed(0), wrong).balances()
+    assert placed(1).result.balances()
+    assert not placed(1, rejected_by_reason={"bad": 2}).result.balances()
+
+
+def test_results_take_in_more_files_in_order_of_their_paths() -> None:
+    first = Phase1Result((ledger("b", placed(1)),), {"x": "why"}, 3)
+    more = first.counting([ledger("c", placed(3)), ledger("a", placed(2))]).refusing({"y": "because"})
+    assert [found.file.path for found in more.ledgers] == ["a", "b", "c"]
+    assert [split.result.split.number for split in more.splits] == [2, 1, 3]
+    assert more.handed_over == 15
+    assert (more.refused, more.resumed_splits) == ({"x": "why", "y": "because"}, 3)
+    assert (len(first.ledgers), first.refused) == (1, {"x": "why"}), "the result before is as it was"
