@@ -55,24 +55,21 @@ class Sizes:
     task_rows: int
 
 
-def choose_sizes(config: Config, files: Sequence[InputFile], *, spark: bool, least_buckets: int = 0) -> Sizes:
-    """Fit the run into ``MEMORY_LIMIT``; fewer workers where the share of each would be too small. ``least_buckets``:
-    in how many the rows lie that will count besides.
+def choose_workers(config: Config, *, spark: bool) -> int:
+    """How many worker processes fit into ``MEMORY_LIMIT``: at most ``PREPROCESSING_WORKERS``.
 
-    Raises EnvironmentFault where not even one worker fits.
+    ``spark``: whether a JVM runs beside them. Raises EnvironmentFault where not even one worker fits.
     """
-    fixed = _PARENT_BYTES + (config.SPARK_DRIVER_MEMORY + _JVM_OVERHEAD_BYTES if spark else 0)
-    worker = _WORKER_BYTES + (_PSEUDONYMS_BYTES if config.PSEUDONYMIZE_USERS else 0)
-    workers = config.PREPROCESSING_WORKERS
-    while (share := (config.MEMORY_LIMIT - fixed) // workers - worker) < _LEAST_SHARE:
-        workers -= 1
-        if workers == 0:
-            least = (fixed + worker + _LEAST_SHARE) / 1e9
-            raise EnvironmentFault(
-                f"MEMORY_LIMIT of {config.MEMORY_LIMIT / 1e9:.1f} GB is too little for one worker"
-                f"{' beside Spark' if spark else ''}: at least {least:.1f} GB is needed. "
-                f"Raise --memory-limit{', or use --engine polars' if spark else ''}."
-            )
+    return _share_memory(config, spark)[0]
+
+
+def choose_sizes(config: Config, files: Sequence[InputFile], *, spark: bool, least_buckets: int = 0) -> Sizes:
+    """Fit the run over ``files`` into ``MEMORY_LIMIT``.
+
+    ``spark``: whether a JVM runs beside the workers; ``least_buckets``: in how many buckets the rows of files lie that
+    are not read again. Raises EnvironmentFault where not even one worker fits.
+    """
+    workers, share = _share_memory(config, spark)
     total = sum(file.size for file in files)
     rows = sum(file.expected_rows for file in files)
     width = total / rows if rows else 100.0
@@ -97,6 +94,22 @@ def choose_sizes(config: Config, files: Sequence[InputFile], *, spark: bool, lea
         file_rows=bucket_rows,
         held_bytes=int(share / _COPIES),
         task_rows=max(bucket_rows, int(most_rows)),
+    )
+
+
+def _share_memory(config: Config, spark: bool) -> tuple[int, int]:
+    """(workers, bytes for the rows of each): fewer workers than asked for where those would have too little each."""
+    fixed = _PARENT_BYTES + (config.SPARK_DRIVER_MEMORY + _JVM_OVERHEAD_BYTES if spark else 0)
+    worker = _WORKER_BYTES + (_PSEUDONYMS_BYTES if config.PSEUDONYMIZE_USERS else 0)
+    for workers in range(config.PREPROCESSING_WORKERS, 0, -1):
+        share = (config.MEMORY_LIMIT - fixed) // workers - worker
+        if share >= _LEAST_SHARE:
+            return workers, share
+    least = (fixed + worker + _LEAST_SHARE) / 1e9
+    raise EnvironmentFault(
+        f"MEMORY_LIMIT of {config.MEMORY_LIMIT / 1e9:.1f} GB is too little for one worker"
+        f"{' beside Spark' if spark else ''}: at least {least:.1f} GB is needed. "
+        f"Raise --memory-limit{', or use --engine polars' if spark else ''}."
     )
 
 

@@ -184,6 +184,7 @@ class RunFacts:
     added_up: "AddedUp"
     verdict: "Verdict"
     forecast: "Forecast"
+    begin_seconds: float
 
 
 def make_result(facts: RunFacts, written: "Written", notes: Sequence[str], watch: "Watch") -> RunResult:
@@ -276,7 +277,7 @@ def _places(output: str, version: str, quarantine: bool) -> _Places:
 def nothing_counts_result(
     config: "Config", engine: "EngineChoice", phase1: "Phase1Result", watch: "Watch"
 ) -> RunResult:
-    """The result of a run without a file that counts; its record stays among the intermediate files until the next."""
+    """Make the result of a run in which no file of the input counts."""
     record = f"{config.INTERMEDIATE_DIR}/run-{watch.run_id}/{RUN_RECORD}"
     return RunResult(
         run_id=watch.run_id,

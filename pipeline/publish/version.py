@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.engines import Engine, no_advance
+from pipeline.engines.choose import EngineChoice
+from pipeline.history.place import Place
 from pipeline.machine import display_name
 from pipeline.planning.run_settings import RunSettings
 from pipeline.preprocess.ledger import Phase1Result
@@ -13,7 +15,7 @@ from pipeline.publish.quarantine import EarlierRecords, write_quarantine
 from pipeline.publish.region_files import NOTHING_WRITTEN, write_output
 from pipeline.publish.report import write_report
 from pipeline.publish.report.observed import observe
-from pipeline.publish.result import RunFacts, RunResult, make_result
+from pipeline.publish.result import RunFacts, RunResult, make_result, nothing_counts_result
 from pipeline.publish.run_record import write_geo, write_run_record
 from pipeline.timing import Watch, stage
 from pipeline.versions.folders import REPORT
@@ -46,21 +48,30 @@ def write_version(engine: Engine, folder: Path, facts: RunFacts, watch: Watch) -
     return _write_record(folder, make_result(facts, written, make_notes(facts), watch), facts, watch)
 
 
-def record_stopped(engine: Engine, facts: RunFacts, stopped: str, watch: Watch) -> RunResult:
-    """What a quality gate stopped: quarantine, record and report beside the intermediate files, until the next run."""
+def record_stopped(engine: Engine, facts: RunFacts, watch: Watch) -> RunResult:
+    """Write quarantine, record and report of a run that a quality gate stopped; returns its result.
+
+    They stay in the folder ``stopped`` beside the run's intermediate files until the next run.
+    """
     folder = Path(facts.place.workspace.root) / "stopped"
     _write_quarantine(engine, publish_context(facts, watch.run_id), folder, facts)
     watch.lap("publish")
     result = make_result(facts, NOTHING_WRITTEN, make_notes(facts), watch)
     quarantine = display_name(str(folder / "quarantine")) if result.quarantine else None
     report = display_name(str(folder / REPORT))
-    result = replace(result, status="failed", error=stopped, quarantine=quarantine, report=report)
+    result = replace(result, status="failed", error=facts.verdict.stopped, quarantine=quarantine, report=report)
     return _write_record(folder, result, facts, watch)
 
 
-def record_failure(folder: Path, result: RunResult, phase1: Phase1Result, settings: RunSettings) -> RunResult:
-    """The record of a run without a file that counts, in ``folder`` beside its intermediate files."""
-    write_run_record(folder, result, phase1, settings.shown())
+def record_failure(
+    settings: RunSettings, choice: EngineChoice, place: Place, phase1: Phase1Result, watch: Watch
+) -> RunResult:
+    """Write the record of a run in which no file of the input counts; returns its result.
+
+    It stays beside the run's intermediate files until the next run.
+    """
+    result = nothing_counts_result(settings.config, choice, phase1, watch)
+    write_run_record(Path(place.workspace.root), result, phase1, settings.shown())
     return result
 
 
