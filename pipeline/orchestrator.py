@@ -20,7 +20,8 @@ from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 from pipeline.planning.run_settings import read_settings
 from pipeline.preprocess.driver import read_files
 from pipeline.publish.commit import commit
-from pipeline.publish.result import RunFacts, RunResult
+from pipeline.publish.facts import RunFacts
+from pipeline.publish.result import RunResult
 from pipeline.publish.run_record import log_files
 from pipeline.publish.verify import verify
 from pipeline.publish.version import record_failure, record_stopped, write_version

@@ -106,7 +106,7 @@ class RunSettings:
             library_path=str(library.path) if library.path else None,
         )
 
-    def shown(self) -> dict[str, object]:
+    def as_record(self) -> dict[str, object]:
         """Settings as text and numbers for the record of a run; paths as they can be shown."""
         names = [name for name in declared(self.config) if not name.startswith("GENERATOR_")]
         values = {name: getattr(self.config, name) for name in names}

@@ -7,7 +7,8 @@ from pipeline.history.journal import Journal
 from pipeline.machine import cache_folder
 from pipeline.planning.pace import save_pace
 from pipeline.planning.prediction import learn
-from pipeline.publish.result import RunFacts, RunResult, unchanged_result
+from pipeline.publish.facts import RunFacts, unchanged_result
+from pipeline.publish.result import RunResult
 from pipeline.publish.run_record import counts_for_the_next
 from pipeline.timing import PhaseSeconds, Watch, stage
 from pipeline.versions.catalog import repeats

@@ -1,4 +1,4 @@
-"""A new version written whole, aside from the published ones; and the record of a run that publishes none."""
+"""Writes a new version whole before it is published, and the record of a run that publishes none."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +10,20 @@ from pipeline.machine import display_name
 from pipeline.planning.run_settings import RunSettings
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.context import PublishContext
+from pipeline.publish.facts import RunFacts, make_result, nothing_counts_result
 from pipeline.publish.notes import make_notes
 from pipeline.publish.quarantine import EarlierRecords, write_quarantine
 from pipeline.publish.region_files import NOTHING_WRITTEN, write_output
 from pipeline.publish.report import write_report
 from pipeline.publish.report.observed import observe
-from pipeline.publish.result import RunFacts, RunResult, make_result, nothing_counts_result
+from pipeline.publish.result import RunResult
 from pipeline.publish.run_record import write_geo, write_run_record
 from pipeline.timing import Watch, stage
 from pipeline.versions.folders import REPORT
 
 
 def publish_context(facts: RunFacts, version: str) -> PublishContext:
-    """What the kernels of publication need to know."""
+    """The context of the kernels that write the version of this name."""
     config = facts.settings.config
     return PublishContext(
         workspace=facts.place.workspace,
@@ -36,7 +37,7 @@ def publish_context(facts: RunFacts, version: str) -> PublishContext:
 
 
 def write_version(engine: Engine, folder: Path, facts: RunFacts, watch: Watch) -> RunResult:
-    """Write the version into ``folder``: data, quarantine, geo.json, run.json and report. Returns its result.
+    """Write data, quarantine, geo.json, run.json and report into ``folder``; returns the result that they show.
 
     Raises BalanceError where the files do not hold what was kept, or a record is missing in the quarantine.
     """
@@ -71,7 +72,7 @@ def record_failure(
     It stays beside the run's intermediate files until the next run.
     """
     result = nothing_counts_result(settings.config, choice, phase1, watch)
-    write_run_record(Path(place.workspace.root), result, phase1, settings.shown())
+    write_run_record(Path(place.workspace.root), result, phase1, settings.as_record())
     return result
 
 
@@ -81,10 +82,10 @@ def _write_quarantine(engine: Engine, context: PublishContext, folder: Path, fac
 
 
 def _write_record(folder: Path, result: RunResult, facts: RunFacts, watch: Watch) -> RunResult:
-    """``run.json``, with the profile until now, and the report; returns what the record holds."""
+    """Write ``run.json`` and the report; returns the result that they show, which has the profile until now."""
     result = replace(result, profile=watch.profile())
     phase1, phase2 = facts.counted.phase1, facts.added_up.result
-    record = write_run_record(folder, result, phase1, facts.settings.shown())
+    record = write_run_record(folder, result, phase1, facts.settings.as_record())
     with stage("report"):
         observed = observe(watch, phase1, phase2, facts.place.workspace, folder / "data")
         write_report(folder, record, observed, facts.settings.config.OUTPUT_DIR)
