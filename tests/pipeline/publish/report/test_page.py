@@ -16,7 +16,8 @@ from pipeline.preprocess.reject_writer import SCHEMA
 from pipeline.publish.report import charts
 from pipeline.publish.report.html import element, escape, linked, script_json, table
 from pipeline.publish.report.observed import Observed
-from pipeline.publish.report.page import ASSETS, Earlier, render
+from pipeline.publish.report.page import ASSETS, render
+from pipeline.publish.report.run_sections import Earlier
 from pipeline.publish.report.samples import Sample, find_samples, shape
 from pipeline.timing import Phase, Span
 from utils.metrics import Series
