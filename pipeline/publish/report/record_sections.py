@@ -72,8 +72,8 @@ def notices_section(record: Record) -> Html | None:
     return section("What you should know", element("ul", joined(element("li", line) for line in lines)))
 
 
-def _marked(mark: str, css: str, text: str) -> Html:
-    return joined([element("span", mark, css), " ", text])
+def _marked(label: str, css: str, text: str) -> Html:
+    return joined([element("span", label, css), " ", text])
 
 
 def quality_section(record: Record) -> Html | None:
