@@ -113,7 +113,7 @@ def make_facts(tmp_path: Path, phase1: Phase1Result, phase2: Phase2Result, **cha
     for values in (history, place, intake, counted, added_up):
         values.update({name: changes.pop(name) for name in list(changes) if name in values})
     work = Work(Sample(1, 1000, 10, 5.0, 3.0, 4), 0, "polars", True, 2)
-    config = changes.pop("config", Config(OUTPUT_DIR=str(tmp_path / "output")))
+    config = changes.pop("config", Config(OUTPUT_DIR=str(tmp_path / "output"), PREPROCESSING_WORKERS=2))
     fields: dict[str, Any] = {
         "settings": read_settings(config),
         "engine": EngineChoice(spark=False, note="auto: no Java"),
