@@ -56,6 +56,14 @@ def test_pairs_that_are_in_every_piece_are_all_there_are() -> None:
     assert estimate_distinct([pairs] * 5, 10**6) == 50
 
 
+@pytest.mark.parametrize(("once", "twice", "exist"), [(4, 0, 10), (1, 5, 6), (10, 4, 23), (0, 7, 7)])
+def test_unseen_pairs_are_estimated_by_the_bias_corrected_formula_of_chao(once: int, twice: int, exist: int) -> None:
+    """seen + once * (once - 1) / (2 * (twice + 1)), by hand; of so many rows all that exist occur."""
+    alone = {(b"alone %d" % n, 0) for n in range(once)}
+    shared = {(b"shared %d" % n, 0) for n in range(twice)}
+    assert estimate_distinct([alone | shared, shared], 10**9) == exist
+
+
 @pytest.mark.parametrize("users", [200, 2_000, 20_000])
 def test_the_estimate_is_near_the_number_of_users_that_occur(users: int) -> None:
     """Twenty pieces of 300 lines from a log of 50,000 lines, each user as frequent as any other."""
