@@ -58,7 +58,8 @@ def run(
         place = resources.enter_context(
             open_place(config, watch.run_id, replay=options.replay, full_refresh=options.full_refresh, add=options.add)
         )
-        # Opened after the workspace, so that no worker is left to write there when the workspace is closed.
+        history = place.history
+        # The pool opens after the workspace, so that no worker still writes there when the workspace is closed.
         pool = resources.enter_context(LocalEngine(choose_workers(config, spark=choice.spark), started))
         watch.follow(pool)
         geo, library = settings.load_geo(), settings.find_library()
@@ -77,7 +78,7 @@ def run(
         if choice.spark:
             spark = SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES)
             resources.enter_context(spark)
-        journal = resources.enter_context(place.history.open_journal(intake.inventory, fingerprint))
+        journal = resources.enter_context(history.open_journal(intake.inventory, fingerprint))
         forecasting = resources.enter_context(ThreadPoolExecutor(1)).submit(
             forecast_run, sizes, logs.files, intake.known_rows, geo, choice.adder(config),
             compiled=bool(library.path) and settings.compilable,
@@ -89,13 +90,13 @@ def run(
         ).refusing({**logs.refused, **found.outside})
         forecast = forecasting.result()
         place.replays.refuse_faulty(phase1.refused)
-        counted = carry_over(place.history, intake, phase1, journal)
+        counted = carry_over(history, intake, phase1, journal)
         log_files(counted.phase1, watch.progress)
         watch.lap("phase1")
         if {ledger.file.path for ledger in counted.phase1.ledgers} <= set(place.replays.paths):
+            # No file of the input counts: corrected records alone are no result.
             return record_failure(settings, choice, place, counted.phase1, watch)
 
-        history = place.history
         previous = previous_version(history.totals_folder, history.counts, history.counted_splits(fingerprint))
         plan = plan_phase2(
             settings.aggregate_context(place.workspace, sizes, geo, library), previous, counted.phase1,
