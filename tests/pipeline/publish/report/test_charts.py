@@ -1,7 +1,15 @@
 """The data of the charts, against sums by hand."""
 
+import importlib
+import pkgutil
+from types import FunctionType, ModuleType
+
 import pytest
 
+import pipeline.aggregate
+import pipeline.preprocess
+import pipeline.publish
+import pipeline.reading
 from pipeline.publish.report import charts
 from pipeline.publish.report.observed import Observed
 from pipeline.timing import Span
@@ -86,3 +94,24 @@ def test_earlier_runs_are_points_of_shares_the_latest_last() -> None:
     assert [point["version"] for point in history] == [*(f"v{n}" for n in range(11, 40)), "now"]
     assert history[0] == {"version": "v11", "speed": 25_000.0, "rejected": 0.04, "duplicates": 0.12, "conflicts": 0.04}
     assert history[-2] == {"version": "v39", "speed": 25_000.0, "rejected": 0.0, "duplicates": 0.0, "conflicts": 0.0}
+
+
+def functions_below(package: ModuleType) -> dict[str, FunctionType]:
+    modules = [
+        importlib.import_module(found.name) for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ]
+    return {
+        name: value
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__
+    }
+
+
+def test_every_kernel_of_a_run_has_a_name_on_the_page() -> None:
+    functions: dict[str, FunctionType] = {}
+    for package in (pipeline.reading, pipeline.preprocess, pipeline.aggregate, pipeline.publish):
+        functions |= functions_below(package)
+    kernels = {name for name, function in functions.items() if hasattr(function, "stage")}
+    assert kernels <= set(charts.STAGES)
+    assert set(charts.STAGES) <= set(functions), "a kernel has another name now"
