@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from config import Config
@@ -13,23 +12,22 @@ from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.engines.workers import KERNEL_MODULES, Workers
 from pipeline.history.carry_over import carry_over
-from pipeline.history.journal import Journal
 from pipeline.history.place import compare_with_history, open_place
-from pipeline.machine import cache_folder, os_errors_explained
-from pipeline.planning.pace import save_pace
-from pipeline.planning.planner import check_disk, choose_sizes
-from pipeline.planning.prediction import forecast_run, learn
+from pipeline.machine import os_errors_explained
+from pipeline.planning.planner import check_disk, choose_sizes, choose_workers
+from pipeline.planning.prediction import forecast_run
 from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 from pipeline.planning.run_settings import read_settings
 from pipeline.preprocess.driver import read_files
-from pipeline.publish.result import RunFacts, RunResult, nothing_counts_result, unchanged_result
-from pipeline.publish.run_record import counts_for_the_next, log_files
+from pipeline.publish.commit import commit
+from pipeline.publish.facts import RunFacts
+from pipeline.publish.result import RunResult
+from pipeline.publish.run_record import log_files
 from pipeline.publish.verify import verify
 from pipeline.publish.version import record_failure, record_stopped, write_version
 from pipeline.reading.input_files import find_input
 from pipeline.reading.open_inputs import open_inputs
-from pipeline.timing import Progress, Watch, stage
-from pipeline.versions.catalog import repeats
+from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import new_run_id
 from pipeline.versions.output_link import Output
 
@@ -39,24 +37,30 @@ def run(
 ) -> RunResult:
     """Process the input into a new published version, going on from what earlier runs have read.
 
-    Returns a result with status ``ok``, or ``partial`` where files were refused and the others published, or
-    ``failed``, with nothing published, where every file was refused or a quality gate failed. Raises LogmillError where
-    the run cannot go on; nothing is published then. ``started``: worker processes, if there are any already.
+    Returns a result with one of these states; only the first two publish:
+
+    ===========  ============================================================
+    ``ok``       every file counts
+    ``partial``  some files were refused; the other ones count
+    ``failed``   every file was refused, or a quality gate stopped the run
+    ===========  ============================================================
+
+    Raises LogmillError where the run cannot go on; it publishes nothing then. ``started``: worker processes that are
+    running already, if there are any.
     """
-    run_id = new_run_id()
-    with Watch(run_id, progress) as watch, os_errors_explained(), ExitStack() as held:
+    with Watch(new_run_id(), progress) as watch, os_errors_explained(), ExitStack() as resources:
         settings = read_settings(config)
-        watch.progress.event("run_started", run_id=run_id)
+        watch.progress.event("run_started", run_id=watch.run_id)
         output = Output(config.OUTPUT_DIR)
         output.check()
         choice = choose_engine(config)
         found = find_input(config.INPUT_DIR, would_go=output.current() if options.prune_missing else None)
-        place = held.enter_context(
-            open_place(config, run_id, replay=options.replay, full_refresh=options.full_refresh, add=options.add)
+        place = resources.enter_context(
+            open_place(config, watch.run_id, replay=options.replay, full_refresh=options.full_refresh, add=options.add)
         )
-        sizes = choose_sizes(config, (), spark=choice.spark)  # the number of workers does not depend on the input
-        # After the workspace, which must outlive the workers that write to it.
-        pool = held.enter_context(LocalEngine(sizes.workers, started))
+        history = place.history
+        # The pool opens after the workspace, so that no worker still writes there when the workspace is closed.
+        pool = resources.enter_context(LocalEngine(choose_workers(config, spark=choice.spark), started))
         watch.follow(pool)
         geo, library = settings.load_geo(), settings.find_library()
         begin_seconds = watch.seconds().total
@@ -68,39 +72,35 @@ def run(
         place.replays.refuse_faulty(logs.refused)
         check_disk(config.INTERMEDIATE_DIR, logs.files)
         sizes = choose_sizes(config, logs.files, spark=choice.spark, least_buckets=intake.inventory.finest_buckets)
-        # Spark starts beside Phase 1.
-        spark = (
-            held.enter_context(SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES))
-            if choice.spark
-            else None
-        )
-        journal = held.enter_context(place.history.open_journal(intake.inventory, fingerprint))
 
+        # Spark starts, and the forecast is made, while the workers read.
+        spark = None
+        if choice.spark:
+            spark = SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES)
+            resources.enter_context(spark)
+        journal = resources.enter_context(history.open_journal(intake.inventory, fingerprint))
+        forecasting = resources.enter_context(ThreadPoolExecutor(1)).submit(
+            forecast_run, sizes, logs.files, intake.known_rows, geo, choice.adder(config),
+            compiled=bool(library.path) and settings.compilable,
+        )  # fmt: skip
         watch.progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in logs.files))
-        with ThreadPoolExecutor(1) as beside:  # the workers need not wait for a prediction
-            forecasting = beside.submit(
-                forecast_run, sizes, logs.files, intake.known_rows, geo, choice.adder(config),
-                compiled=bool(library.path) and settings.compilable,
-            )  # fmt: skip
-            read_context = settings.read_context(place.workspace, sizes, geo, library)
-            phase1 = read_files(
-                pool, read_context, logs.files, sizes.split_bytes, watch.progress.advance, journal
-            ).refusing({**logs.refused, **found.outside})
-            forecast = forecasting.result()
+        read_context = settings.read_context(place.workspace, sizes, geo, library)
+        phase1 = read_files(
+            pool, read_context, logs.files, sizes.split_bytes, watch.progress.advance, journal
+        ).refusing({**logs.refused, **found.outside})
+        forecast = forecasting.result()
         place.replays.refuse_faulty(phase1.refused)
         counted = carry_over(intake, phase1, journal.ids, fingerprint)
-        place.history.note_names(intake.inventory)
+        history.note_names(intake.inventory)
         log_files(counted.phase1, watch.progress)
         watch.lap("phase1")
-        if not {ledger.file.path for ledger in counted.phase1.ledgers} - set(place.replays.paths):
-            result = nothing_counts_result(config, choice, counted.phase1, watch)
-            return record_failure(Path(place.workspace.root), result, counted.phase1, settings)
+        if {ledger.file.path for ledger in counted.phase1.ledgers} <= set(place.replays.paths):
+            # No file of the input counts: corrected records alone are no result.
+            return record_failure(settings, choice, place, counted.phase1, watch)
 
-        history = place.history
         previous = previous_version(history.totals_folder, history.counts, history.counted_splits(fingerprint))
-        aggregate_context = settings.aggregate_context(place.workspace, sizes, geo, library)
         plan = plan_phase2(
-            aggregate_context, previous, counted.phase1,
+            settings.aggregate_context(place.workspace, sizes, geo, library), previous, counted.phase1,
             spark=choice.spark, spark_plan=config.SPARK_PLAN, task_rows=sizes.task_rows,
         )  # fmt: skip
         if spark:
@@ -115,52 +115,12 @@ def run(
         watch.lap("phase2")
 
         facts = RunFacts(
-            settings, choice, sizes, geo, library, found, place, intake, counted, added_up, verdict, forecast
-        )
+            settings, choice, sizes, geo, library, found, place, intake, counted, added_up, verdict, forecast,
+            begin_seconds,
+        )  # fmt: skip
         if verdict.stopped:
-            return record_stopped(engine, facts, verdict.stopped, watch)
-        folder = output.begin(run_id)
-        held.callback(output.discard)  # nothing is left there once it is published
+            return record_stopped(engine, facts, watch)
+        folder = output.begin(watch.run_id)
+        resources.callback(output.discard)  # finds nothing there once the version is published
         result = write_version(engine, folder, facts, watch)
-        if _changes_nothing(folder, facts):
-            return _keep_current(facts, journal, result, watch)
-        return _publish(folder, facts, journal, result, watch, begin_seconds)
-
-
-def _changes_nothing(folder: Path, facts: RunFacts) -> bool:
-    """Whether the version in ``folder`` would only push out one that differs; old quarantines go with a new one."""
-    place, current = facts.place, facts.place.history.current
-    if not current or place.expired or place.forgotten:
-        return False
-    if current.files != set(facts.counted.ids) or current.sources != place.sources:
-        return False
-    return repeats(folder, place.output.versions / current.name)
-
-
-def _keep_current(facts: RunFacts, journal: Journal, result: RunResult, watch: Watch) -> RunResult:
-    """The current version stays the result, which is that of this run, too."""
-    place, current = facts.place, facts.place.history.current
-    assert current, "there is one that is repeated"
-    journal.wait()
-    place.remove_runs(but=place.history.totals_folder)
-    place.replays.keep()
-    return unchanged_result(replace(result, profile=watch.profile()), current.name)
-
-
-def _publish(
-    folder: Path, facts: RunFacts, journal: Journal, result: RunResult, watch: Watch, begin_seconds: float
-) -> RunResult:
-    """Make the finished ``folder`` the current version; only then remove what earlier runs left, and keep what was
-    replayed. ``begin_seconds``: what the run took before it looked at the input."""
-    place, keep = facts.place, facts.settings.config.KEEP_VERSIONS
-    counts = counts_for_the_next(result, facts.added_up.buckets)
-    with stage("publish"):
-        journal.wait()  # the manifest knows every file that counts before a version says so
-        place.history.publish(folder, watch.run_id, place.sources, facts.counted.ids, counts, keep)
-    place.remove_runs(but=Path(place.workspace.root))
-    place.replays.keep()
-    if facts.added_up.way != "changes" and not facts.counted.phase1.resumed_splits:
-        # Without what a first run makes for all later ones.
-        took = replace(result.seconds, phase1=result.seconds.phase1 - begin_seconds)
-        save_pace(learn(facts.forecast.pace, facts.sizes, facts.forecast.work, took), cache_folder())
-    return replace(result, profile=watch.profile())
+        return commit(folder, facts, journal, result, watch)

@@ -1,7 +1,7 @@
-"""What hides people: addresses cut to their networks, users under pseudonyms, and where the key of these is.
+"""Hides people: cuts IP addresses to their networks, replaces user ids by pseudonyms, and finds the key of those.
 
-Settings and messages need this module before anything else: Polars, which takes a tenth of a second, is imported where
-frames are at hand.
+Settings and messages import this module first, so that Polars, which takes a tenth of a second to load, and OpenSSL are
+imported by the functions that use them.
 """
 
 import ipaddress
@@ -19,16 +19,24 @@ if TYPE_CHECKING:
     import polars as pl
 
 _QUAD = re.compile(r"(?<![0-9.])([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]+(?![0-9]|\.[0-9])")
-
-
-_TOKEN = re.compile(r"[0-9A-Fa-f:.]+")  # no more than one way to match: values may be hostile, and a megabyte long
+_TOKEN = re.compile(r"[0-9A-Fa-f:.]+")
+"""Matches in one way only, so that the time is linear: a value may be hostile, and a megabyte long."""
+KEY_VARIABLE = "LOGMILL_PSEUDONYM_KEY"
+MIN_KEY_BYTES = 16
+_KNOWN_TEXT = b"logmill: the same key?"
+"""Its HMAC tells whether a key is still the same."""
+REMEMBERED_USERS = 1 << 16
+"""Pseudonyms that a worker remembers: about 25 MB."""
+_HMAC_BLOCK = 64
+_HMAC_PADS = {pad: bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C)}
+"""Tables for ``bytes.translate``: each byte XOR ipad or opad (RFC 2104)."""
 
 
 def mask_addresses(text: str) -> str:
-    """``text`` with every address in it replaced by its network: 8.8.8.0/24, 2001:db8:1::/48.
+    """``text`` with every IP address replaced by its network: 8.8.8.0/24, 2001:db8:1::/48.
 
-    An IPv4 address within IPv6 (``::ffff:8.8.8.8``) is cut as IPv4. What only looks like an address (a quad with
-    leading zeros, five or more groups with colons) is cut as well: a misspelled address still tells of a person.
+    An IPv4 address within IPv6 (``::ffff:8.8.8.8``) is cut as IPv4. Text that is nearly an address (a quad with leading
+    zeros, five or more groups with colons) is cut as well, because a misspelled address can still identify a person.
     Times such as 12:30:00 stay.
     """
     if ":" in text:
@@ -50,20 +58,18 @@ def _mask_ipv6(token: str) -> str:
     return masked + token[len(text) :]
 
 
-KEY_VARIABLE = "LOGMILL_PSEUDONYM_KEY"
-MIN_KEY_BYTES = 16
-_KNOWN_TEXT = b"logmill: the same key?"
-
-
 @dataclass(frozen=True)
 class KeySource:
-    """A key file (or the environment variable, where ``path`` is empty), and a digest that tells another key apart."""
+    """Where the key of pseudonyms is: never the key itself, because this value goes to workers and messages.
+
+    ``path``: of the key file; empty for the environment variable. ``digest``: tells another key apart.
+    """
 
     path: str
     digest: str
 
     def load(self) -> bytes:
-        """The key, read anew; raises EnvironmentFault where it is not the one that the run began with."""
+        """Read the key; raises EnvironmentFault where it is not the key that the run began with."""
         key = _read(self.path)
         import hmac
 
@@ -73,9 +79,9 @@ class KeySource:
 
 
 def find_key(path: str) -> KeySource:
-    """The key in the file ``path``, or in the environment where that is empty.
+    """Find the key in the file ``path``, or in the environment where ``path`` is empty.
 
-    Raises ConfigError, without the key, where there is none, where there are two, or where it is too short.
+    Raises ConfigError where there is no key, where there are two, or where the key is too short; no message shows it.
     """
     if path and KEY_VARIABLE in os.environ:
         raise ConfigError(f"there are two keys, in PSEUDONYM_KEY_FILE and in {KEY_VARIABLE}: expected one. Unset one.")
@@ -84,7 +90,7 @@ def find_key(path: str) -> KeySource:
 
 
 def _read(path: str) -> bytes:
-    """The key. No message shows the path, in case somebody wrote the key itself there."""
+    """Read the key. No message shows the path, because somebody may have written the key itself there."""
     if not path and KEY_VARIABLE not in os.environ:
         raise ConfigError(
             f"PSEUDONYMIZE_USERS needs a key of at least {MIN_KEY_BYTES} bytes, found none. "
@@ -108,24 +114,18 @@ def _read(path: str) -> bytes:
 
 
 def _digest(key: bytes) -> str:
-    import hmac  # with OpenSSL, which every command would load: config.py imports this module
+    import hmac  # loads OpenSSL
 
     return hmac.digest(key, _KNOWN_TEXT, "sha256").hex()
 
 
-REMEMBERED_USERS = 1 << 16
-"""Pseudonyms that a worker remembers: about 25 MB."""
-_BLOCK = 64
-_FROM_KEY = {pad: bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C)}
-
-
 def pseudonym_of(user: str, key: bytes) -> str:
-    """The pseudonym of one user."""
+    """The pseudonym of one user: HMAC-SHA-256 of the user id, in hexadecimal digits."""
     return _pseudonyms(key)(user)
 
 
 def hide_users(rows: "pl.DataFrame", key: bytes) -> "pl.DataFrame":
-    """``rows`` with pseudonyms in the column user_id (String)."""
+    """``rows`` with pseudonyms in the column ``user_id`` (String)."""
     import polars as pl
 
     users = rows["user_id"].unique()
@@ -135,28 +135,31 @@ def hide_users(rows: "pl.DataFrame", key: bytes) -> "pl.DataFrame":
 
 
 def hide_in_rejected(rejected: "pl.DataFrame", user_column: str, key: bytes) -> "pl.DataFrame":
-    """Rejected records without what tells a user. ``user_column``: the user_id's name in the header.
+    """Rejected records (``reading.text_parser.REJECTED``) without user ids.
 
-    A value of that column becomes its pseudonym; other values and the raw bytes are removed, because a record that is
-    rejected may have its user_id anywhere.
+    A value of ``user_column`` (the header's name of user_id) becomes its pseudonym. Other values become null, and raw
+    bytes empty, because a rejected record may have its user_id in any of its fields.
     """
     import polars as pl
 
     pseudonym = _pseudonyms(key)
     values = [
-        pseudonym(value) if of == user_column and value is not None else None
-        for of, value in rejected.select("column", "value").iter_rows()
+        pseudonym(value) if column == user_column and value is not None else None
+        for column, value in rejected.select("column", "value").iter_rows()
     ]
     return rejected.with_columns(pl.Series("value", values, dtype=pl.String), pl.lit(b"", pl.Binary).alias("raw"))
 
 
 @lru_cache(maxsize=1)
 def _pseudonyms(key: bytes) -> Callable[[str], str]:
-    """HMAC by RFC 2104 with the key's two blocks hashed once: half the time of ``hmac.digest`` for short texts."""
+    """A function from a user id to its HMAC-SHA-256 (RFC 2104), which remembers the last users.
+
+    The two blocks of the key are hashed once: half the time of ``hmac.digest`` for short texts.
+    """
     import hashlib
 
-    block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
-    inner, outer = (hashlib.sha256(block.translate(_FROM_KEY[pad])) for pad in (0x36, 0x5C))
+    block = (hashlib.sha256(key).digest() if len(key) > _HMAC_BLOCK else key).ljust(_HMAC_BLOCK, b"\0")
+    inner, outer = (hashlib.sha256(block.translate(table)) for table in _HMAC_PADS.values())
 
     @lru_cache(REMEMBERED_USERS)
     def pseudonym(user: str) -> str:

@@ -1,4 +1,4 @@
-"""How fast this machine is, learned from its own runs and kept in the cache folder."""
+"""The pace of this machine, learned from its own runs and kept in the cache folder."""
 
 import json
 import os
@@ -9,17 +9,20 @@ from pathlib import Path
 from statistics import median
 
 _FILE = "pace.json"
-_REMEMBERED = 5
+_RUNS = 5
+"""How many runs are remembered."""
 _START = "start"
-
-
-_LEAST, _MOST = 0.02, 100.0
+"""The kind of work whose values are seconds; those of every other kind are ratios."""
+_MIN_RATIO, _MAX_RATIO = 0.02, 100.0
 
 
 @dataclass(frozen=True)
 class Pace:
-    """``recent``: what the last runs showed of each kind of work: how many times as long as by the shipped figures it
-    took; of starting, by how many seconds longer. The median counts, so that one run on a busy machine misleads little.
+    """Ratio of measured to shipped seconds for each kind of work, in the last runs.
+
+    ``recent``: by kind of work (``compiled`` or ``plain``: Phase 1 with and without the compiled parser; ``polars``,
+    ``spark`` or ``sql``: Phase 2; ``publish``), the latest run last. For ``start`` the values are measured less shipped
+    seconds. The median decides, so that one run on a busy machine has little effect.
     """
 
     recent: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -35,35 +38,35 @@ class Pace:
         return bool(self.recent.keys() - {_START})
 
     def factor(self, kind: str) -> float:
-        """Of one kind of work; 1 where nothing is known."""
+        """The ratio for one kind of work; 1 where no run has measured it."""
         return median(self.recent.get(kind, (1.0,)))
 
     def learn(self, kind: str, expected: float, took: float) -> "Pace":
-        """With what one run took for a kind of work of which ``expected`` seconds are the shipped figure."""
-        return self._with(kind, min(max(took / expected, _LEAST), _MOST)) if expected > 0 else self
+        """The pace after a run that ``took`` so many seconds; ``expected``: by the shipped figures."""
+        return self._with(kind, min(max(took / expected, _MIN_RATIO), _MAX_RATIO)) if expected > 0 else self
 
     def learn_start(self, expected: float, took: float) -> "Pace":
-        """With what one run took to start."""
+        """The pace after a run that ``took`` so many seconds to start; ``expected``: by the shipped figures."""
         return self._with(_START, took - expected)
 
     def _with(self, kind: str, value: float) -> "Pace":
-        return Pace({**self.recent, kind: (*self.recent.get(kind, ()), value)[-_REMEMBERED:]})
+        return Pace({**self.recent, kind: (*self.recent.get(kind, ()), value)[-_RUNS:]})
 
 
 def load_pace(folder: Path) -> Pace:
-    """What earlier runs have left; nothing where there is none, or a file that is not ours."""
+    """The pace that earlier runs saved in ``folder``; an empty one where none did, or where the file makes no sense."""
     try:
         content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
         recent = {str(kind): tuple(map(float, values)) for kind, values in content.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return Pace()
-    usable = all(values and all(abs(value) <= _MOST for value in values) for values in recent.values())
-    factors = [value for kind, values in recent.items() if kind != _START for value in values]
-    return Pace(recent) if usable and all(value >= _LEAST for value in factors) else Pace()
+    usable = all(values and all(abs(value) <= _MAX_RATIO for value in values) for values in recent.values())
+    ratios = [value for kind, values in recent.items() if kind != _START for value in values]
+    return Pace(recent) if usable and all(value >= _MIN_RATIO for value in ratios) else Pace()
 
 
 def save_pace(pace: Pace, folder: Path) -> None:
-    """Leave it for later runs. Where the cache cannot be written, these predict by the shipped figures."""
+    """Save the pace for later runs. Where the folder cannot be written, they predict by the shipped figures."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f"{_FILE}.{os.getpid()}"

@@ -1,6 +1,6 @@
-"""What a run will take: time, peak memory and disk, from its sizes, a sample of its input and this machine's pace.
+"""Predicts time, peak memory and disk of a run from its sizes, a sample of its input and the pace of this machine.
 
-The figures were measured (docs/decisions/016-planning.md); those of time are scaled by what earlier runs took here.
+The figures were measured (docs/decisions/016-planning.md). Seconds are scaled by what earlier runs took here.
 """
 
 from collections.abc import Sequence
@@ -17,21 +17,30 @@ from pipeline.timing import PhaseSeconds
 from utils.metrics import usable_cores
 
 _START_SECONDS = 0.15
-"""Before the first split: the pool's processes and their libraries."""
+"""Before the first split: the processes of the pool and their libraries."""
 _SPARK_READY_SECONDS = 7.5
-"""From a run's begin until Spark takes work, beside a busy Phase 1."""
+"""From the begin of a run until Spark takes work, beside a busy Phase 1."""
+_WITHOUT_LIBRARY = 2.2
+"""Time that Polars takes for Phase 1, in multiples of the compiled parser's."""
+
+# Phase 1, seconds of one worker: for a byte of text, a row, a byte of a user id, a split.
 _BYTE_SECONDS = 0.3e-9
 _ROW_SECONDS = 0.1e-6
 _USER_BYTE_SECONDS = 2.5e-9
 _SPLIT_SECONDS = 0.006
-_WITHOUT_KERNEL = 2.2
-"""Polars takes so many times as long for Phase 1 as the compiled parser."""
+
+# Phase 2, seconds of one worker: for a row, a byte of a user id, a row of the result (a user by region), a bucket.
 _ROW2_SECONDS = 0.03e-6
 _USER_BYTE2_SECONDS = 1e-9
 _RESULT_ROW2_SECONDS = 0.3e-6
 _BUCKET_SECONDS = 0.006
+
+# Publication, seconds: in all, and of one worker for a row of the result.
 _PUBLISH_SECONDS = 0.05
 _RESULT_ROW_SECONDS = 0.15e-6
+
+# Memory, bytes: of the main process and a worker without rows; for a row of a split and how often its user id is there;
+# for a row of a bucket and a row of its totals; for a row of an output file.
 _PARENT_BYTES = 137e6
 _WORKER_BYTES = 80e6
 _READ_ROW_BYTES = 72
@@ -39,9 +48,13 @@ _READ_TEXT_COPIES = 2
 _BUCKET_ROW_BYTES = 100
 _TOTAL_BYTES = 200
 _WRITTEN_ROW_BYTES = 85
-_PUBLISHING_BYTES = 60e6
 _JVM_BYTES = 330e6
 """A JVM that only hands out kernels."""
+_PUBLISHING_BYTES = 60e6
+"""What a run on Spark takes more in Phase 2 and while the result is written."""
+
+# Disk, bytes: for a row between the phases and how often its compressed user id is there; for a row of the totals and
+# of the result, beside the compressed user id.
 _STORED_ROW_BYTES = 36
 _STORED_USER_COPIES = 1.8
 _STORED_TOTAL_BYTES = 9
@@ -50,8 +63,16 @@ _RESULT_ROW_BYTES = 3.4
 
 @dataclass(frozen=True)
 class Work:
-    """What a run has to do. ``sample``: of the files that it reads; ``known_rows``: of files that were read before;
-    ``engine``: ``polars``, ``spark`` or ``sql``; ``compiled``: whether the compiled parser reads."""
+    """What a run has to do.
+
+    ==============  ======================================================================================
+    ``sample``      of the files that the run reads
+    ``known_rows``  rows of other files that count: earlier runs have read them
+    ``engine``      of Phase 2: ``polars``, ``spark`` (kernels on Spark) or ``sql`` (Spark's own plan)
+    ``compiled``    whether the compiled parser reads
+    ``cores``       that this process may use
+    ==============  ======================================================================================
+    """
 
     sample: Sample
     known_rows: int
@@ -61,19 +82,19 @@ class Work:
 
     @property
     def reading(self) -> str:
-        """What sets the pace of Phase 1."""
+        """The kind of work of Phase 1, as ``Pace`` names it."""
         return "compiled" if self.compiled else "plain"
 
     @property
     def rows_added(self) -> int:
-        """Rows of Phase 2: only new ones where these are few beside those that were added up before."""
-        new = self.sample.rows
-        return new if new <= MOST_CHANGED * (new + self.known_rows) and self.known_rows else new + self.known_rows
+        """Rows that Phase 2 goes over: the new ones where they are few beside the known ones, else all."""
+        new, total = self.sample.rows, self.sample.rows + self.known_rows
+        return new if self.known_rows and new <= MOST_CHANGED * total else total
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Seconds, of the whole and of each phase, and bytes: of all processes at their peak, and on disk."""
+    """Wall-clock seconds of the run and of each phase, peak memory of all its processes, and bytes on disk."""
 
     seconds: float
     phase1_seconds: float
@@ -84,13 +105,13 @@ class Prediction:
     output_bytes: int
 
     def as_numbers(self) -> dict[str, float]:
-        """As ``run.json`` holds it."""
+        """The fields as ``run.json`` holds them, rounded to three digits."""
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run will take, with what it was predicted from: the work, and the pace of this machine."""
+    """The prediction of a run, and the work and pace that it was made from."""
 
     work: Work
     pace: Pace
@@ -100,15 +121,17 @@ class Forecast:
 def forecast_run(
     sizes: Sizes, files: Sequence[InputFile], known_rows: int, geo: GeoTable, adder: str, *, compiled: bool
 ) -> Forecast:
-    """Look at some lines of the ``files`` and predict. ``known_rows``: of files that need not be read; ``adder``:
-    ``polars``, ``spark`` or ``sql``; ``compiled``: whether the compiled parser reads."""
+    """Sample the ``files`` that a run reads and predict what the run takes; the other parameters are those of ``Work``.
+
+    Reads at most 1 MiB of the files, and the pace from the cache folder.
+    """
     work = Work(take_sample(files, geo), known_rows, adder, compiled, usable_cores())
     pace = load_pace(cache_folder())
     return Forecast(work, pace, predict(sizes, work, pace))
 
 
 def predict(sizes: Sizes, work: Work, pace: Pace) -> Prediction:
-    """What a run by ``sizes`` will take."""
+    """Predict a run of these ``sizes`` over this ``work`` at this ``pace``."""
     start, read = reading_seconds(sizes, work)
     phase1 = start + pace.start + read * pace.factor(work.reading)
     phase2 = adding_seconds(sizes, work) * pace.factor(work.engine)
@@ -130,17 +153,17 @@ def predict(sizes: Sizes, work: Work, pace: Pace) -> Prediction:
 
 
 def reading_seconds(sizes: Sizes, work: Work) -> tuple[float, float]:
-    """(start-up, Phase 1 behind it) at the pace of the machine that the figures are from."""
+    """(start-up, reading) of Phase 1 by the shipped figures."""
     sample = work.sample
     splits = _splits(sizes, sample)
     seconds = sample.text_bytes * _BYTE_SECONDS
     seconds += sample.rows * (_ROW_SECONDS + sample.user_bytes * _USER_BYTE_SECONDS)
-    seconds *= 1 if work.compiled else _WITHOUT_KERNEL
+    seconds *= 1 if work.compiled else _WITHOUT_LIBRARY
     return _START_SECONDS, (seconds + splits * _SPLIT_SECONDS) / _at_once(sizes, work, splits)
 
 
 def adding_seconds(sizes: Sizes, work: Work) -> float:
-    """Phase 2 at that pace."""
+    """Phase 2 by the shipped figures, once its engine is ready."""
     seconds = (
         work.rows_added * (_ROW2_SECONDS + work.sample.user_bytes * _USER_BYTE2_SECONDS)
         + work.sample.result_rows * _RESULT_ROW2_SECONDS
@@ -150,21 +173,22 @@ def adding_seconds(sizes: Sizes, work: Work) -> float:
 
 
 def publishing_seconds(sizes: Sizes, work: Work) -> float:
-    """Writing the result, at that pace."""
+    """Publication by the shipped figures."""
     return _PUBLISH_SECONDS + work.sample.result_rows * _RESULT_ROW_SECONDS / _at_once(sizes, work, sizes.workers)
 
 
 def _splits(sizes: Sizes, sample: Sample) -> int:
-    of_usual_file = -(-sample.text_bytes // max(1, sample.files))
-    return sample.files * max(1, -(-of_usual_file // sizes.split_bytes))
+    mean_file = -(-sample.text_bytes // max(1, sample.files))
+    return sample.files * max(1, -(-mean_file // sizes.split_bytes))
 
 
 def _at_once(sizes: Sizes, work: Work, tasks: int) -> int:
+    """How many tasks run at a time."""
     return max(1, min(sizes.workers, work.cores, tasks))
 
 
 def _peak_memory(sizes: Sizes, work: Work) -> int:
-    """Workers keep what they free, and take it again for the next phase: what counts is the one that asks for most."""
+    """Memory of all processes. The phase that needs most decides: workers keep what they freed, and use it again."""
     sample = work.sample
     splits = _splits(sizes, sample)
     readers, adders = min(sizes.workers, max(1, splits)), min(sizes.workers, sizes.buckets)
@@ -176,13 +200,15 @@ def _peak_memory(sizes: Sizes, work: Work) -> int:
     pool = _PARENT_BYTES + sizes.workers * _WORKER_BYTES
     if work.engine == "polars":
         return int(pool + max(reading, adding, writing))
-    # Spark starts beside Phase 1; its own workers take the place of the pool's.
+    # Spark starts beside Phase 1; its own workers replace those of the pool.
     return int(pool + _JVM_BYTES + max(reading, max(adding, writing) + _PUBLISHING_BYTES))
 
 
 def learn(pace: Pace, sizes: Sizes, work: Work, took: PhaseSeconds) -> Pace:
-    """The pace with what a run took that read all of ``work``. A run that hardly does more than start tells how long
-    that takes; a longer one, how fast the machine works."""
+    """The pace after a run that did all of ``work`` in the seconds of ``took``.
+
+    A run whose start takes most of Phase 1 teaches how long starting takes; a longer one teaches the pace of its work.
+    """
     start, read = reading_seconds(sizes, work)
     if read * pace.factor(work.reading) < start:
         return pace.learn_start(start + read * pace.factor(work.reading), took.phase1)

@@ -1,4 +1,4 @@
-"""What the user asks of one run. The command line reads it before anything heavy is loaded: it imports nothing."""
+"""The options of one run. The command line imports this module before anything heavy: it imports nothing itself."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ class RunOptions:
     """What the user asks of a run besides its settings.
 
     =================  ==========================================================
-    ``replay``         files of corrected records that count from now on
-    ``full_refresh``   start over: only the files of this input count
-    ``add``            this input counts besides those before
-    ``prune_missing``  files that are no longer there stop counting
+    ``replay``         files of corrected records, which count from now on
+    ``full_refresh``   whether to start over, so that only the files of this input count
+    ``add``            whether this input counts besides the earlier ones
+    ``prune_missing``  whether files that are no longer there stop counting
     =================  ==========================================================
     """
 

@@ -1,4 +1,4 @@
-"""What the settings mean to a run: columns, rules, key, geo table, and what the kernels need of them."""
+"""The settings of a run, checked and resolved: columns, rules, key, geo table, library, and the kernels' contexts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from utils.settings import declared
 
 @dataclass(frozen=True)
 class Library:
-    """The compiled library; ``path`` is None where there is none, and ``why_not`` says why if one was wanted."""
+    """The compiled library. ``path``: None where there is none; ``why_not``: why there is none, if one was wanted."""
 
     path: Path | None
     why_not: str = ""
@@ -28,10 +28,13 @@ class Library:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Settings that were found to make sense.
+    """Settings of which rules and key are valid.
 
-    ``columns``: accepted header names of the columns that are read, by role; ``pseudonyms``: where the key is, None
-    where users keep their ids.
+    ==============  ==============================================================
+    ``columns``     accepted header names of the columns that are read, by role
+    ``rules``       the user's rules for records, with their columns
+    ``pseudonyms``  where the key is; None where users keep their ids
+    ==============  ==============================================================
     """
 
     config: Config
@@ -41,7 +44,7 @@ class RunSettings:
 
     @property
     def compilable(self) -> bool:
-        """Whether the compiled parser may read: it judges no rules and makes no pseudonyms."""
+        """Whether the compiled parser may read; rules and pseudonyms need the other one."""
         return self.config.COMPILED_PARSER and not self.rules and not self.config.PSEUDONYMIZE_USERS
 
     @property
@@ -51,22 +54,25 @@ class RunSettings:
 
     @property
     def headers(self) -> HeaderRules:
-        """What the header of a file must have."""
+        """What the header of a log must have."""
         required, optional = rule_columns(self.rules, self.columns)
         return HeaderRules(required, optional, self.config.MAX_RECORD_BYTES, hide_lines=self.config.PSEUDONYMIZE_USERS)
 
     def load_geo(self) -> GeoTable:
-        """The geo table, compiled into the user's cache where it is not there yet. Raises ConfigError."""
+        """Load the geo table, which is compiled into the user's cache first where it is not there.
+
+        Raises ConfigError where the database or the regions cannot be used.
+        """
         database = Path(self.config.GEO_DATABASE) if self.config.GEO_DATABASE else None
         regions = Path(self.config.GEO_REGIONS) if self.config.GEO_REGIONS else None
         return load_geo_table(database, self.config.GEO_LEVEL, regions, cache_folder())
 
     def find_library(self) -> Library:
-        """The compiled library, made now where this machine has none yet; none where the settings want none."""
+        """Find the compiled library, which is compiled first where the user's cache has none."""
         return Library(*compile_library(cache_folder())) if self.config.COMPILED_PARSER else Library(None)
 
     def fingerprint(self, geo: GeoTable) -> str:
-        """Of all settings that decide what Phase 1 makes of a file."""
+        """Hash of all settings that decide what Phase 1 makes of a file."""
         return fingerprint(
             self.columns,
             max_record=self.config.MAX_RECORD_BYTES,
@@ -78,7 +84,7 @@ class RunSettings:
         )
 
     def read_context(self, workspace: Workspace, sizes: Sizes, geo: GeoTable, library: Library) -> ReadContext:
-        """What the kernels of Phase 1 need to know."""
+        """The context of the kernels of Phase 1."""
         return ReadContext(
             workspace=workspace,
             chunk_bytes=self.config.CHUNK_BYTES,
@@ -96,7 +102,7 @@ class RunSettings:
     def aggregate_context(
         self, workspace: Workspace, sizes: Sizes, geo: GeoTable, library: Library
     ) -> AggregateContext:
-        """What the kernels of Phase 2 need to know."""
+        """The context of the kernels of Phase 2."""
         return AggregateContext(
             workspace=workspace,
             keep=self.config.DEDUPE_KEEP,
@@ -106,19 +112,19 @@ class RunSettings:
             library_path=str(library.path) if library.path else None,
         )
 
-    def shown(self) -> dict[str, object]:
-        """Settings as text and numbers for the record of a run; paths as they can be shown."""
+    def as_record(self) -> dict[str, object]:
+        """All settings but the generator's, as ``run.json`` holds them: paths and texts as they can be shown."""
         names = [name for name in declared(self.config) if not name.startswith("GENERATOR_")]
         values = {name: getattr(self.config, name) for name in names}
-        # No setting, but in every record so far: without it, a run that finds nothing new would differ from the version
-        # before it, and publish a version for that.
+        # INPUT_NAMED is no setting any more, but earlier records have it. Without it, a run that finds nothing new
+        # would differ from a version of an earlier release, and publish another one for that alone.
         values["INPUT_NAMED"] = "INPUT_DIR" in self.config.origins
         return {name: display_name(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def read_settings(config: Config) -> RunSettings:
-    """Raises ConfigError where rules or the key do not fit."""
-    # The timestamp is read only where it decides (or for a rule).
+    """Resolve columns, rules and key; raises ConfigError where a rule or the key is not valid."""
+    # The timestamp is read only where it decides which copy counts, or for a rule.
     columns = {
         role: names for role, names in config.columns.items() if role != "timestamp" or config.DEDUPE_KEEP != "longest"
     }

@@ -1,4 +1,4 @@
-"""A glance at the input: some lines of some files tell how long user ids are and how many rows the result will have."""
+"""A sample of the input: lengths of user ids, and how many rows the result will have."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,16 +12,26 @@ from pipeline.geo.table import GeoTable
 from pipeline.reading.header import SAMPLES, read_samples
 from pipeline.reading.input_files import InputFile
 
-_MOST_FILES = 16
-_MOST_BYTES = 2**20
-_MOST_PLACE_BYTES = 48 * 2**10
+_MAX_FILES = 16
+_MAX_BYTES = 2**20
+_MAX_PIECE_BYTES = 48 * 2**10
 Pair = tuple[bytes, int]
+"""(user_id, region code)"""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the input seems to hold. ``rows``: records, of ``text_bytes`` bytes in all, in ``files``; ``user_bytes``:
-    mean length of a user_id, and ``packed_user_bytes`` when it is compressed; ``result_rows``: users by region."""
+    """What the input holds, as far as a sample can tell.
+
+    =====================  =============================================
+    ``files``              how many there are
+    ``text_bytes``         their size, expanded
+    ``rows``               records in them
+    ``user_bytes``         mean length of a user_id
+    ``packed_user_bytes``  mean length of a user_id when compressed
+    ``result_rows``        distinct pairs of user and region
+    =====================  =============================================
+    """
 
     files: int = 0
     text_bytes: int = 0
@@ -32,14 +42,13 @@ class Sample:
 
 
 def take_sample(files: Sequence[InputFile], geo: GeoTable) -> Sample:
-    """Look at places all over at most 16 files, at most 1 MiB in all. A file that cannot be read tells nothing."""
+    """Sample pieces from all over at most 16 of the files, at most 1 MiB in all; skips a file that cannot be read."""
     filled = [file for file in files if file.header and file.header.row_width]
-    chosen = (
-        [filled[len(filled) * n // _MOST_FILES] for n in range(_MOST_FILES)] if len(filled) > _MOST_FILES else filled
-    )
+    number = min(len(filled), _MAX_FILES)
+    chosen = [filled[len(filled) * n // number] for n in range(number)]
     rows = int(sum(file.expected_rows for file in files))
-    places = [pairs for file in chosen for pairs in _pairs(file, geo, _MOST_BYTES // (len(chosen) * SAMPLES))]
-    users = [user for pairs in places for user, _ in pairs]
+    pieces = [pairs for file in chosen for pairs in _pairs(file, geo, _MAX_BYTES // (number * SAMPLES))]
+    users = [user for pairs in pieces for user, _ in pairs]
     packed = pa.compress(b"\n".join(users), codec="zstd", asbytes=True) if users else b""
     return Sample(
         files=len(files),
@@ -47,22 +56,22 @@ def take_sample(files: Sequence[InputFile], geo: GeoTable) -> Sample:
         rows=rows,
         user_bytes=sum(map(len, users)) / max(1, len(users)),
         packed_user_bytes=len(packed) / max(1, len(users)),
-        result_rows=_expected_distinct([set(pairs) for pairs in places], rows),
+        result_rows=estimate_distinct([set(pairs) for pairs in pieces], rows),
     )
 
 
-def _pairs(file: InputFile, geo: GeoTable, place_bytes: int) -> list[list[Pair]]:
-    """(user_id, region) of the lines in each place of a file, as far as plain lines have them."""
+def _pairs(file: InputFile, geo: GeoTable, piece_bytes: int) -> list[list[Pair]]:
+    """The pairs of the whole lines in each piece of a file; skips lines with another number of fields."""
     header = file.header
-    assert header, "only files with a header are looked at"
+    assert header, "only files with a header are sampled"
     user, address = header.columns["user_id"], header.columns["ip_address"]
     delimiter = header.delimiter.encode()
     found = []
     try:
         with open(file.expanded.spool if file.expanded else file.path, "rb") as stream:
-            pieces = read_samples(stream, header.data_start, min(place_bytes, _MOST_PLACE_BYTES))
+            pieces = read_samples(stream, header.data_start, min(piece_bytes, _MAX_PIECE_BYTES))
     except OSError:
-        return []  # Phase 1 says what is wrong with it
+        return []  # Phase 1 will report why
     for piece in pieces:
         lines = [line.split(delimiter) for line in piece.split(b"\n")[1:-1]]
         fields = [line for line in lines if len(line) == header.fields]
@@ -72,14 +81,15 @@ def _pairs(file: InputFile, geo: GeoTable, place_bytes: int) -> list[list[Pair]]
     return found
 
 
-def _expected_distinct(places: Sequence[set[Pair]], rows: int) -> int:
-    """How many distinct pairs ``rows`` rows hold, judged by how many were met in one place alone and in two.
+def estimate_distinct(pieces: Sequence[set[Pair]], rows: int) -> int:
+    """How many distinct pairs ``rows`` rows hold, estimated from those in each of some pieces of the input.
 
-    The number that exists is estimated after Chao (1987, incidence data, bias-corrected); lines that lie together,
-    such as those of one session, do not mislead it. Then, as if all were equally frequent, how many of them occur.
+    First, how many pairs exist: Chao (1987), Biometrics 43(4), for incidence data, bias-corrected, from how many
+    pairs occur in one piece alone and how many in two. Lines that lie together, such as those of one session, are one
+    occurrence. Then, how many of them ``rows`` rows show if all are equally frequent.
     """
-    met = Counter(pair for place in places for pair in place)
-    often = Counter(met.values())
-    once, twice = often[1], often[2]
-    exist = len(met) + once * max(0, once - 1) / (2 * (twice + 1))
+    occurrences = Counter(pair for piece in pieces for pair in piece)
+    frequencies = Counter(occurrences.values())
+    once, twice = frequencies[1], frequencies[2]
+    exist = len(occurrences) + once * max(0, once - 1) / (2 * (twice + 1))
     return min(rows, round(exist * -expm1(-rows / exist))) if exist else 0

@@ -1,4 +1,4 @@
-"""What the kernels of publication need to know."""
+"""The context of the kernels of publication."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ class PublishContext:
     """Settings of publication as plain values that cross to worker processes and Spark executors.
 
     ========================  ==========================================================================
-    ``workspace``             where totals, rows and line positions of splits are read
-    ``version``               name of the new version, which its files bear
-    ``file_rows``             rows of an output file, about
-    ``compression``           codec of the output files
+    ``workspace``             folder of totals, and of rows and line numbers of splits
+    ``version``               name of the new version: a part of its files' names
+    ``file_rows``             most rows of an output file, about
+    ``compression``           codec of the output files, or ``none``
     ``max_record``            longest record, in bytes
     ``keep_raw``              whether the quarantine keeps the bytes of records
     ``region_names``          names of the regions by code

@@ -1,18 +1,18 @@
-"""Lines of the summary: every fallback, default and decision that the user should know."""
+"""The notes of the summary: a line for every fallback, default and decision that the user should know of."""
 
 from collections.abc import Iterator, Sequence
 
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import Phase1Result
-from pipeline.publish.result import RunFacts
+from pipeline.publish.facts import RunFacts
 from pipeline.reading.record_rules import BoundRule
 
-_FILES_NAMED = 5
-_LISTED = 10
+_FILES_OF_RULE = 5
+_NAMES = 10
 
 
 def make_notes(facts: RunFacts) -> list[str]:
-    """All lines, in the order in which the summary shows them."""
+    """All notes, in the order in which the summary shows them."""
     phase1 = facts.counted.phase1
     return [
         *_decisions(facts),
@@ -25,7 +25,7 @@ def make_notes(facts: RunFacts) -> list[str]:
 
 
 def _decisions(facts: RunFacts) -> Iterator[str]:
-    """What was decided for the user."""
+    """What the run decided, where the settings left it open or could not be followed."""
     config, sizes, place = facts.settings.config, facts.sizes, facts.place
     days = config.QUARANTINE_RETENTION_DAYS
     if sizes.workers < config.PREPROCESSING_WORKERS:
@@ -45,7 +45,7 @@ def _decisions(facts: RunFacts) -> Iterator[str]:
 
 
 def _carried_over(facts: RunFacts) -> Iterator[str]:
-    """What became of the files that earlier runs knew."""
+    """What became of the files that earlier runs read."""
     inventory, counted, history = facts.intake.inventory, facts.counted, facts.place.history
     phase1 = counted.phase1
     if history.unknown_version:
@@ -84,7 +84,7 @@ def _added_up_anew(facts: RunFacts) -> Iterator[str]:
 
 
 def missing_columns(rules: Sequence[BoundRule], phase1: Phase1Result) -> list[str]:
-    """A line for each warning rule whose column some files lack."""
+    """A note for each warning rule whose column some files lack."""
     notes = []
     for bound in rules:
         files = [
@@ -93,16 +93,16 @@ def missing_columns(rules: Sequence[BoundRule], phase1: Phase1Result) -> list[st
             if ledger.file.header and bound.role not in ledger.file.header.columns
         ]
         if files:
-            more = f" and {len(files) - _FILES_NAMED:,} more" if len(files) > _FILES_NAMED else ""
+            more = f" and {len(files) - _FILES_OF_RULE:,} more" if len(files) > _FILES_OF_RULE else ""
             notes.append(
                 f"{bound.rule.reason} was not applied to files without the column {bound.names[0]!r}: "
-                f"{', '.join(files[:_FILES_NAMED])}{more}"
+                f"{', '.join(files[:_FILES_OF_RULE])}{more}"
             )
     return notes
 
 
 def column_layouts(phase1: Phase1Result) -> list[str]:
-    """A line where the files' headers differ."""
+    """A note where the files' headers differ."""
     layouts = {ledger.file.header.names for ledger in phase1.ledgers if ledger.file.header}
     if len(layouts) < 2:
         return []
@@ -110,5 +110,5 @@ def column_layouts(phase1: Phase1Result) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(display_name(name) for name in names[:_LISTED])
-    return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED:,} more"
+    first = ", ".join(display_name(name) for name in names[:_NAMES])
+    return first if len(names) <= _NAMES else f"{first} and {len(names) - _NAMES:,} more"

@@ -1,8 +1,24 @@
-"""Rejected records and conflict losers: kept as Parquet, readable by Polars and DuckDB.
+"""The quarantine of a version: what does not count, as Parquet that Polars and DuckDB can read.
 
-Columns: file, line (from 1), byte_offset, reason, column, value, raw; of a refused file only file and reason. Addresses
-in values are cut to their networks. Folder and files belong to their owner alone (0700, 0600), because raw records
-hold personal data.
+=====================  =======================================================
+``rejected.parquet``   records that are no good
+``conflicts.parquet``  records that lost against another one with the same id
+``refused.parquet``    files that were refused whole
+=====================  =======================================================
+
+Each file has the same columns; a refused file has only ``file`` and ``reason``:
+
+===============  =======  ===============================================================================
+``file``         string   name of the log
+``line``         int64    physical line on which the record begins, from 1
+``byte_offset``  int64    byte at which the record begins, from 0
+``reason``       string   why the record does not count
+``column``       string   name of the column with the value that is wrong; null where no value is
+``value``        string   that value, its addresses cut to their networks
+``raw``          binary   the record's bytes without the line end; null where the settings do not keep them
+===============  =======  ===============================================================================
+
+Folder and files belong to their owner alone (0700, 0600), because raw records hold personal data.
 """
 
 import os
@@ -29,84 +45,21 @@ from pipeline.privacy import mask_addresses
 from pipeline.publish.conflicts import conflict_file, fetch_conflicts
 from pipeline.publish.context import PublishContext
 from pipeline.publish.tasks import ConflictTask
-from pipeline.reading.splits import Split
 from pipeline.timing import stage
 
 _GROUP_BYTES = 16 * 2**20
-
-
-class Quarantine:
-    """The quarantine of one published version: ``rejected``, ``conflicts`` and ``refused.parquet`` in its folder."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, mode=0o700)
-        self._folder = folder
-
-    def write_rejected(self, parts: Iterable[tuple[Split, int, int, Path]]) -> int:
-        """Bring the splits' rejected records into their files' coordinates; returns how many.
-
-        ``parts``: (split, byte where its records begin, line there from 1, the split's file of rejected records).
-        """
-        count = 0
-        with self._open("rejected") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
-            for split, start, first_line, path in parts:
-                for table in _row_groups(path):
-                    frame = pl.DataFrame(table).with_columns(
-                        pl.lit(display_name(split.path)).alias("file"),
-                        pl.col("line") + first_line,
-                        pl.col("byte_offset") + start,
-                    )
-                    writer.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA))
-                    count += len(frame)
-        return count
-
-    def write_conflicts(self, parts: Iterable[Path]) -> int:
-        """Move the records of the files of ``fetch_conflicts`` here; returns how many."""
-        count = 0
-        point("quarantine.write")
-        with self._open("conflicts") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
-            for path in parts:
-                table = pq.read_table(path)
-                writer.write_table(table)
-                count += table.num_rows
-                path.unlink()  # or a copy would outlive this one
-        return count
-
-    def write_refused(self, reasons: Mapping[str, str]) -> None:
-        """Name the files that were refused whole; ``reasons`` by path."""
-        rows: dict[str, list[object]] = {name: [None] * len(reasons) for name in SCHEMA.names}
-        rows["file"] = [display_name(path) for path in sorted(reasons)]
-        rows["reason"] = [mask_addresses(reasons[path]) for path in sorted(reasons)]
-        with self._open("refused") as stream:
-            pq.write_table(
-                to_table(rows, SCHEMA) if reasons else pa.Table.from_batches([], SCHEMA), stream, compression="zstd"
-            )
-
-    def _open(self, name: str) -> BinaryIO:
-        return open(self._folder / f"{name}.parquet", "xb", opener=lambda path, how: os.open(path, how, 0o600))
-
-
-def _row_groups(path: Path) -> Iterator[pa.Table]:
-    """The rows of a file, about ``_GROUP_BYTES`` or ``GROUP_ROWS`` at a time: every row group written has a price."""
-    file = pq.ParquetFile(path)
-    some: list[int] = []
-    size = rows = 0
-    for number in range(file.num_row_groups):
-        some.append(number)
-        size += file.metadata.row_group(number).total_byte_size
-        rows += file.metadata.row_group(number).num_rows
-        if size > _GROUP_BYTES or rows > GROUP_ROWS or number == file.num_row_groups - 1:
-            yield file.read_row_groups(some, use_threads=False)
-            some, size, rows = [], 0, 0
-
-
-_CONFLICTS_AT_ONCE = 20_000
+_CONFLICTS_OF_TASK = 20_000
 
 
 @dataclass(frozen=True)
 class EarlierRecords:
-    """``quarantine``: that of the version before, for records whose source is no longer at hand. Texts of records whose
-    file was read before ``oldest_kept`` (epoch seconds) are no longer kept."""
+    """What the previous version still knows of records, and how long their texts may be kept.
+
+    ===============  =====================================================================================
+    ``quarantine``   folder of the previous version's quarantine; None where there is none
+    ``oldest_kept``  records of files that were read before this time (epoch seconds) lose value and raw
+    ===============  =====================================================================================
+    """
 
     quarantine: Path | None = None
     oldest_kept: float = 0
@@ -123,27 +76,18 @@ def write_quarantine(
     phase2: Phase2Result,
     earlier: EarlierRecords = NO_EARLIER_RECORDS,
 ) -> None:
-    """Write rejected records, conflict losers and refused files below ``folder``.
+    """Write the quarantine below ``folder``, which must have none.
 
-    Raises BalanceError where a record is missing.
+    Raises BalanceError where a record is missing, EnvironmentFault where a log with a conflict loser is.
     """
-    quarantine, workspace = Quarantine(folder / "quarantine"), context.workspace
+    quarantine = Quarantine(folder / "quarantine")
     with stage("publish"):
         quarantine.write_refused(phase1.refused)
-        rejected = quarantine.write_rejected(
-            (
-                split.result.split,
-                split.result.start,
-                split.first_line,
-                reject_file(workspace, split.result.split.number),
-            )
-            for split in phase1.splits
-            if split.result.rejected
-        )
-    tasks = _conflict_tasks(workspace, phase1, earlier)
+        rejected = quarantine.write_rejected(_reject_files(context.workspace, phase1))
+    tasks = _conflict_tasks(context.workspace, phase1, earlier)
     run_all(engine, fetch_conflicts, context, tasks, no_advance)
     with stage("publish"):
-        conflicts = quarantine.write_conflicts(conflict_file(workspace, task.number) for task in tasks)
+        conflicts = quarantine.write_conflicts(conflict_file(context.workspace, task.number) for task in tasks)
     expected = sum(split.result.rejected for split in phase1.splits), phase2.conflicts
     if (rejected, conflicts) != expected:
         raise BalanceError(
@@ -152,22 +96,109 @@ def write_quarantine(
         )
 
 
+@dataclass(frozen=True)
+class RejectFile:
+    """The rejected records of one split, in the file ``path``; their lines and offsets count within the split.
+
+    ==============  ===========================================================
+    ``name``        of the log, as it is shown
+    ``start``       byte of the log at which the split's records begin
+    ``first_line``  line of the log on which they begin, from 1
+    ==============  ===========================================================
+    """
+
+    path: Path
+    name: str
+    start: int
+    first_line: int
+
+
+class Quarantine:
+    """Writes the files of one quarantine into a new folder; raises FileExistsError where it is there already."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, mode=0o700)
+        self._folder = folder
+
+    def write_rejected(self, files: Iterable[RejectFile]) -> int:
+        """Write rejected records with their lines and offsets in the logs; returns how many."""
+        count = 0
+        with self._open("rejected") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
+            for file in files:
+                for table in _row_groups(file.path):
+                    frame = pl.DataFrame(table).with_columns(
+                        pl.lit(file.name).alias("file"),
+                        pl.col("line") + file.first_line,
+                        pl.col("byte_offset") + file.start,
+                    )
+                    writer.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA))
+                    count += len(frame)
+        return count
+
+    def write_conflicts(self, paths: Iterable[Path]) -> int:
+        """Move the records out of the files that ``fetch_conflicts`` wrote; returns how many."""
+        count = 0
+        point("quarantine.write")
+        with self._open("conflicts") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
+            for path in paths:
+                table = pq.read_table(path)
+                writer.write_table(table)
+                count += table.num_rows
+                path.unlink()  # a copy would outlive the retention of this one
+        return count
+
+    def write_refused(self, reasons: Mapping[str, str]) -> None:
+        """Write the files that were refused whole, with their ``reasons`` by path, addresses cut to their networks."""
+        rows: dict[str, list[object]] = {name: [None] * len(reasons) for name in SCHEMA.names}
+        rows["file"] = [display_name(path) for path in sorted(reasons)]
+        rows["reason"] = [mask_addresses(reasons[path]) for path in sorted(reasons)]
+        with self._open("refused") as stream:
+            pq.write_table(
+                to_table(rows, SCHEMA) if reasons else pa.Table.from_batches([], SCHEMA), stream, compression="zstd"
+            )
+
+    def _open(self, name: str) -> BinaryIO:
+        return open(self._folder / f"{name}.parquet", "xb", opener=lambda path, how: os.open(path, how, 0o600))
+
+
+def _row_groups(path: Path) -> Iterator[pa.Table]:
+    """The rows of a file in tables of about ``_GROUP_BYTES`` or ``GROUP_ROWS``: row groups that are not too small."""
+    file = pq.ParquetFile(path)
+    groups: list[int] = []
+    size = rows = 0
+    for number in range(file.num_row_groups):
+        groups.append(number)
+        size += file.metadata.row_group(number).total_byte_size
+        rows += file.metadata.row_group(number).num_rows
+        if size > _GROUP_BYTES or rows > GROUP_ROWS or number == file.num_row_groups - 1:
+            yield file.read_row_groups(groups, use_threads=False)
+            groups, size, rows = [], 0, 0
+
+
+def _reject_files(workspace: Workspace, phase1: Phase1Result) -> Iterator[RejectFile]:
+    for split in phase1.splits:
+        if split.result.rejected:
+            source = split.result.split
+            path = reject_file(workspace, source.number)
+            yield RejectFile(path, display_name(source.path), split.result.start, split.first_line)
+
+
 def _conflict_tasks(workspace: Workspace, phase1: Phase1Result, earlier: EarlierRecords) -> list[ConflictTask]:
-    """All conflict losers, some of one split in each task."""
+    """Tasks for all conflict losers: those of one split, at most ``_CONFLICTS_OF_TASK`` of them, in each."""
     placed_splits = {split.result.split.number: (split, file) for file in phase1.ledgers for split in file.splits}
     tasks: list[ConflictTask] = []
     for (number,), group in conflict_places(workspace).group_by("split", maintain_order=True):
         placed, file = placed_splits[int(str(number))]
         in_earlier = bool(earlier.quarantine and file.listed_as)
         offsets = group["offset"].to_list()
-        for first in range(0, len(offsets), _CONFLICTS_AT_ONCE):
+        for first in range(0, len(offsets), _CONFLICTS_OF_TASK):
             tasks.append(
                 ConflictTask(
                     number=len(tasks),
                     split=placed.result.split,
                     start=placed.result.start,
                     first_line=placed.first_line,
-                    offsets=tuple(offsets[first : first + _CONFLICTS_AT_ONCE]),
+                    offsets=tuple(offsets[first : first + _CONFLICTS_OF_TASK]),
                     at_hand=file.at_hand,
                     previous=str(earlier.quarantine) if in_earlier else "",
                     listed_as=file.listed_as if in_earlier else "",

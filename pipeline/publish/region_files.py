@@ -1,4 +1,7 @@
-"""The files of a version: the totals of every region as Parquet."""
+"""The output files of a version: the totals of every region as Parquet.
+
+They lie in ``geo_region=<region>/part-<number>-<version>.parquet``, a layout that Hive, Spark, Polars and DuckDB read.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,26 +30,29 @@ SCHEMA = pa.schema(
         pa.field("event_count", pa.int64()),
     ]
 )
-
-
+"""Columns of an output file: a row for each user, watch time in minutes."""
 _ESCAPED = set("\"#%'*/:=?\\{}[]^|<>\x7f") | {chr(code) for code in range(32)}
+"""As in Hive's FileUtils.escapePathName and Spark's ExternalCatalogUtils."""
+_WRITE_TASKS = 16
+"""Enough tasks that all workers end at about the same time."""
 
 
 def partition_folder(region: str) -> str:
-    """Folder name of a region; characters that are special in paths are escaped as Hive and Spark do (%2F)."""
+    """Folder name of a region; characters that are special in paths are percent-encoded, as by Hive and Spark."""
     safe = "".join(f"%{ord(char):02X}" if char in _ESCAPED else char for char in region)
     return f"geo_region={safe}"
 
 
 @in_stage("publish")
 def write_files(context: PublishContext, task: WriteTask, advance: Advance) -> tuple[int, int, int]:
-    """Write output files; (rows, events, micro-minutes) as they were written. A sum over users may pass int64."""
-    paths = {bucket: context.workspace.path("totals", bucket_file(bucket)) for bucket, _, _ in task.slices}
-    parts = {bucket: (first, read_totals(paths[bucket], first, rows)) for bucket, first, rows in task.slices}
+    """Write output files; returns (rows, events, micro-minutes) of what was written, summed without overflow."""
+    loaded: dict[int, tuple[int, pa.Table]] = {}
+    for bucket, first, rows in task.slices:
+        loaded[bucket] = first, read_totals(context.workspace.path("totals", bucket_file(bucket)), first, rows)
     written = events = micro = 0
     for file in task.files:
-        slices = [parts[bucket][1].slice(at - parts[bucket][0], rows) for bucket, at, rows in file.slices]
-        totals = pa.concat_tables(slices)
+        pieces = [loaded[bucket][1].slice(begin - loaded[bucket][0], rows) for bucket, begin, rows in file.slices]
+        totals = pa.concat_tables(pieces)
         _write_file(context, Path(task.folder), file, totals)
         advance(len(totals))
         count(len(totals))
@@ -59,25 +65,21 @@ def write_files(context: PublishContext, task: WriteTask, advance: Advance) -> t
 def _write_file(context: PublishContext, folder: Path, file: RegionFile, totals: pa.Table) -> None:
     folder = folder / partition_folder(file.region)
     folder.mkdir(parents=True, exist_ok=True)
-    # Divided by NumPy: Polars multiplies by the reciprocal, which is off by one unit in the last place now and then.
+    # NumPy divides; Polars multiplies by the reciprocal, which is at times wrong by one unit in the last place.
     minutes = [to_arrow(to_numpy(chunk) / MICRO) for chunk in totals["micro_minutes"].chunks]
     columns = [totals["user_id"], pa.chunked_array(minutes), totals["event_count"]]
     path = folder / f"part-{file.number:04d}-{context.version}.parquet"
     point("output.write")
     codec = None if context.compression == "none" else context.compression
-    # Hardly a value occurs twice: dictionaries would take three times as long, and more room.
+    # Almost every value is unique: dictionaries would take three times as long to write, and more room.
     table = pa.Table.from_arrays(columns, schema=SCHEMA)
     pq.write_table(table, path, compression=codec, row_group_size=1 << 18, use_dictionary=False)
     sync(path)
 
 
-_WRITE_TASKS = 16
-"""Enough that workers end at about the same time."""
-
-
 @dataclass(frozen=True)
 class Written:
-    """What the output files of a version hold."""
+    """What the output files of a version hold: rows, watch time, and ``regions``, the most watched first."""
 
     rows: int
     micro_minutes: int
@@ -85,61 +87,75 @@ class Written:
 
 
 NOTHING_WRITTEN = Written(0, 0, ())
-"""Of a run that publishes nothing."""
 
 
 def write_output(
     engine: Engine,
     context: PublishContext,
     folder: Path,
-    totals: Phase2Result,
+    phase2: Phase2Result,
     advance: Advance,
 ) -> Written:
-    """Write the files of every region below ``folder``; raises BalanceError where they do not hold what was kept."""
-    tasks = _write_tasks(str(folder / "data"), _region_files(context, totals), context.file_rows)
+    """Write the files of every region into ``folder/data``.
+
+    Raises BalanceError where their events or watch time are not those of Phase 2.
+    """
+    files = list_region_files(phase2, context.region_names, context.file_rows)
+    tasks = group_files(str(folder / "data"), files, context.file_rows)
     written = run_all(engine, write_files, context, tasks, advance)
     events = sum(events for _, events, _ in written)
     micro = sum(micro for _, _, micro in written)
-    expected = sum(region[2] for bucket in totals.buckets for region in bucket.regions.values())
-    if events != totals.kept or micro != expected:
+    expected = sum(region[2] for bucket in phase2.buckets for region in bucket.regions.values())
+    if events != phase2.kept or micro != expected:
         raise BalanceError(
-            f"the output files hold {events} events and {micro} micro-minutes, expected {totals.kept} and {expected}. "
+            f"the output files hold {events} events and {micro} micro-minutes, expected {phase2.kept} and {expected}. "
             "Nothing was published. This is a fault in the program; please report it."
         )
-    return Written(sum(rows for rows, _, _ in written), micro, _region_totals(totals, context.region_names))
+    return Written(sum(rows for rows, _, _ in written), micro, sum_regions(phase2, context.region_names))
 
 
-def _region_files(context: PublishContext, totals: Phase2Result) -> list[RegionFile]:
-    """Output files in order of region: as few for each as ``context.file_rows`` allows, of nearly equal size."""
+def list_region_files(phase2: Phase2Result, region_names: Sequence[str], file_rows: int) -> list[RegionFile]:
+    """The output files of all regions, in order of the regions' codes.
+
+    A region gets as few files as ``file_rows`` allows, of nearly equal size. What one bucket has of a region stays in
+    one file, which may therefore be longer. ``region_names``: by code.
+    """
     slices: dict[int, list[tuple[int, int, int]]] = {}
-    for bucket in totals.buckets:
+    for bucket in phase2.buckets:
         first = 0
         for region, (rows, _, _) in bucket.regions.items():
             slices.setdefault(region, []).append((bucket.bucket, first, rows))
             first += rows
-    found: list[RegionFile] = []
-    for region, parts in sorted(slices.items()):
-        files = -(-sum(rows for _, _, rows in parts) // context.file_rows)
-        size = -(-sum(rows for _, _, rows in parts) // files)
-        groups: list[list[tuple[int, int, int]]] = [[]]
-        filled = 0
-        for part in parts:
-            if filled >= size:
-                groups.append([])
-                filled = 0
-            groups[-1].append(part)
-            filled += part[2]
-        found += [RegionFile(context.region_names[region], number, tuple(group)) for number, group in enumerate(groups)]
-    return found
+    return [
+        RegionFile(region_names[region], number, tuple(group))
+        for region, of_region in sorted(slices.items())
+        for number, group in enumerate(_divide(of_region, file_rows))
+    ]
 
 
-def _write_tasks(folder: str, files: Sequence[RegionFile], file_rows: int) -> list[WriteTask]:
-    """The files of a few neighbouring regions for each task, the largest first."""
-    most = min(file_rows, sum(file.rows for file in files) // _WRITE_TASKS)
+def _divide(slices: Sequence[tuple[int, int, int]], file_rows: int) -> list[list[tuple[int, int, int]]]:
+    """The slices in groups of nearly equal size."""
+    total = sum(rows for _, _, rows in slices)
+    files = -(-total // file_rows)
+    size = -(-total // files)
+    groups: list[list[tuple[int, int, int]]] = [[]]
+    filled = 0
+    for piece in slices:
+        if filled >= size:
+            groups.append([])
+            filled = 0
+        groups[-1].append(piece)
+        filled += piece[2]
+    return groups
+
+
+def group_files(folder: str, files: Sequence[RegionFile], file_rows: int) -> list[WriteTask]:
+    """Tasks that write ``files`` below ``folder``: each those of a few neighbouring regions; the largest task first."""
+    task_rows = min(file_rows, sum(file.rows for file in files) // _WRITE_TASKS)
     groups: list[list[RegionFile]] = []
     filled = 0
     for file in files:
-        if not groups or filled + file.rows > most:
+        if not groups or filled + file.rows > task_rows:
             groups.append([])
             filled = 0
         groups[-1].append(file)
@@ -148,11 +164,11 @@ def _write_tasks(folder: str, files: Sequence[RegionFile], file_rows: int) -> li
     return [WriteTask(folder, tuple(group)) for group in groups]
 
 
-def _region_totals(totals: Phase2Result, names: Sequence[str]) -> tuple[RegionTotal, ...]:
-    """Users, events and minutes of every region, the most watched first."""
+def sum_regions(phase2: Phase2Result, region_names: Sequence[str]) -> tuple[RegionTotal, ...]:
+    """Users, events and minutes of every region, the most watched first. ``region_names``: by code."""
     sums: dict[int, list[int]] = {}
-    for bucket in totals.buckets:
+    for bucket in phase2.buckets:
         for region, counts in bucket.regions.items():
             sums[region] = [a + b for a, b in zip(sums.get(region, [0, 0, 0]), counts, strict=True)]
-    ordered = sorted(sums.items(), key=lambda item: (-item[1][2], names[item[0]]))
-    return tuple(RegionTotal(names[r], users, events, micro / MICRO) for r, (users, events, micro) in ordered)
+    ordered = sorted(sums.items(), key=lambda item: (-item[1][2], region_names[item[0]]))
+    return tuple(RegionTotal(region_names[r], users, events, micro / MICRO) for r, (users, events, micro) in ordered)

@@ -1,40 +1,19 @@
-"""What a run reports back: plain values that pickle and print, and how they are made of what the run found.
+"""The result of a run: plain values that pickle and print.
 
-The command line needs them before anything else: nothing heavy is imported here.
+The command line imports this module before anything else, so that it imports nothing heavy.
 """
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, TypedDict
+from dataclasses import asdict, dataclass, field
+from typing import Literal
 
-from pipeline.machine import display_name
-from pipeline.privacy import mask_addresses
 from pipeline.publish.tasks import RegionTotal
 from pipeline.quality import MICRO, QualityResult
 from pipeline.timing import PhaseSeconds, StageTime
-from pipeline.versions.folders import REPORT, RUN_RECORD
-
-if TYPE_CHECKING:
-    from config import Config
-    from pipeline.aggregate.add_up import AddedUp
-    from pipeline.engines.choose import EngineChoice
-    from pipeline.geo.table import GeoTable
-    from pipeline.history.carry_over import Counted, Intake
-    from pipeline.history.place import Place
-    from pipeline.planning.planner import Sizes
-    from pipeline.planning.prediction import Forecast
-    from pipeline.planning.run_settings import Library, RunSettings
-    from pipeline.preprocess.ledger import Phase1Result
-    from pipeline.publish.region_files import Written
-    from pipeline.publish.verify import Verdict
-    from pipeline.reading.input_files import FoundInput
-    from pipeline.timing import Watch
 
 
 @dataclass(frozen=True)
 class RefusedFile:
-    """An input file that was refused whole, and the reason in one sentence."""
+    """An input file that was refused whole, and the reason."""
 
     file: str
     reason: str
@@ -42,10 +21,20 @@ class RefusedFile:
 
 @dataclass(frozen=True)
 class RunDelta:
-    """What one run did for the version that it published: what it read, and what it took over.
+    """What one run contributed to its version.
 
-    ``kept``, ``duplicates`` and ``conflicts`` are the differences to the version before; the other counts are of the
-    files that were read now. For files that were only added they balance as the whole does.
+    =======================================  ==============================================================
+    ``files``, ``bytes_read``                of the files that this run read
+    ``records_read``, ``rejected``           in those files
+    ``kept``, ``duplicates``, ``conflicts``  differences to the previous version
+    ``reused_files``, ``reused_splits``      read by earlier runs, and not again
+    ``renamed_files``                        files not read again that have another name now
+    ``replaced_files``                       files of which new contents count instead of the old
+    ``missing_files``                        files that are no longer there and still counted
+    ``pruned_files``                         files that are no longer there and no longer counted
+    =======================================  ==============================================================
+
+    Where files were only added, ``records_read = kept + duplicates + conflicts + rejected``.
     """
 
     files: int = 0
@@ -65,9 +54,10 @@ class RunDelta:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The outcome of one run: every count, time and decision that the user is told about.
+    """Every count, time and decision of one run that a user can see.
 
-    Counts keep the conservation law: ``records_read = kept + duplicates + conflicts + rejected``.
+    Every record is counted once: ``records_read = kept + duplicates + conflicts + rejected``. ``plan`` has the fields
+    of ``Sizes`` and ``Prediction``; ``new`` is what this run contributed.
     """
 
     run_id: str
@@ -116,16 +106,16 @@ class RunResult:
 
     @property
     def duplicates(self) -> int:
-        """Duplicates of both phases; how they divide between the phases depends on the cutting of the input."""
+        """Duplicates of both phases. Which phase finds one depends on how the input is cut into splits."""
         return self.duplicates_phase1 + self.duplicates_phase2
 
     @property
     def total_minutes(self) -> float:
-        """Watch time of all users in minutes, divided once from the exact integer sum."""
+        """Watch time of all users in minutes: the exact integer sum, divided once."""
         return self.total_micro_minutes / MICRO
 
     def to_json(self) -> dict[str, object]:
-        """The object that ``--json`` prints: a stable interface, exactly these keys, also on failure."""
+        """The object that ``--json`` prints: a stable interface with the same keys for every run, also a failed one."""
         return {
             "run_id": self.run_id,
             "status": self.status,
@@ -163,135 +153,5 @@ class RunResult:
 
 
 def failed_result(error: str, *, engine: str | None = None, output: str = "", run_id: str = "") -> RunResult:
-    """A result for a run that ended with ``error`` before it had counts: all zeros, status ``failed``."""
+    """Make the result of a run that ended with ``error`` before it had counts: all are 0."""
     return RunResult(run_id=run_id, status="failed", engine=engine, output=output, error=error)
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """All that a run has decided and found when its totals are there: its result, notes, record and report are made of
-    this."""
-
-    settings: "RunSettings"
-    engine: "EngineChoice"
-    sizes: "Sizes"
-    geo: "GeoTable"
-    library: "Library"
-    found: "FoundInput"
-    place: "Place"
-    intake: "Intake"
-    counted: "Counted"
-    added_up: "AddedUp"
-    verdict: "Verdict"
-    forecast: "Forecast"
-
-
-def make_result(facts: RunFacts, written: "Written", notes: Sequence[str], watch: "Watch") -> RunResult:
-    """The result of a run whose files count: ``ok``, or ``partial`` where some were refused."""
-    phase1, phase2, output = facts.counted.phase1, facts.added_up.result, facts.settings.config.OUTPUT_DIR
-    rejected = sum((ledger.rejected_by_reason for ledger in phase1.ledgers), Counter[str]())
-    seconds = watch.seconds()
-    result = RunResult(
-        run_id=watch.run_id,
-        status="partial" if phase1.refused else "ok",
-        engine=facts.engine.name,
-        output=output,
-        engine_note=facts.engine.note,
-        files=len(phase1.ledgers),
-        refused_files=_refused_files(phase1),
-        skipped_files=tuple(display_name(path) for path in facts.found.skipped),
-        bytes_read=sum(ledger.file.size for ledger in phase1.ledgers),
-        records_read=sum(ledger.records for ledger in phase1.ledgers),
-        handed_over=phase1.handed_over,
-        kept=phase2.kept,
-        duplicates_phase1=sum(ledger.duplicates for ledger in phase1.ledgers),
-        duplicates_phase2=phase2.duplicates,
-        conflicts=phase2.conflicts,
-        rejected=rejected.total(),
-        rejected_by_reason=dict(rejected),
-        blank_lines=sum(ledger.blank_lines for ledger in phase1.ledgers),
-        preamble_lines=sum(ledger.preamble_lines for ledger in phase1.ledgers),
-        output_rows=written.rows,
-        users=phase2.users,
-        total_micro_minutes=written.micro_minutes,
-        top_regions=written.regions,
-        seconds=seconds,
-        peak_memory_bytes=watch.peak_memory(),
-        workers=facts.sizes.workers,
-        plan=asdict(facts.sizes) | facts.forecast.prediction.as_numbers(),
-        geo_build=facts.geo.build,
-        geo_attribution=facts.geo.attribution,
-        notes=tuple(notes),
-        quality=facts.verdict.quality,
-        **_places(output, watch.run_id, bool(rejected or phase2.conflicts or phase1.refused)),
-    )
-    delta = _delta(facts, result)
-    return replace(result, new=delta, throughput_bytes_per_second=delta.bytes_read / seconds.total)
-
-
-def _delta(facts: RunFacts, result: RunResult) -> RunDelta:
-    """What the run did for its version: what it read, and by how much the counts of the version before changed."""
-    read, inventory, still_counted = facts.counted.read, facts.intake.inventory, facts.intake.still_counted
-    before = facts.place.history.counts
-    return RunDelta(
-        files=len(read),
-        bytes_read=sum(ledger.file.size for ledger in read),
-        records_read=sum(ledger.records for ledger in read),
-        kept=result.kept - before.get("kept", 0),
-        duplicates=result.duplicates - before.get("all_duplicates", 0),
-        conflicts=result.conflicts - before.get("conflicts", 0),
-        rejected=sum(ledger.rejected_by_reason.total() for ledger in read),
-        reused_files=len(inventory.reused),
-        reused_splits=facts.counted.phase1.resumed_splits + sum(len(file.splits) for file in inventory.reused.values()),
-        renamed_files=len(inventory.renamed),
-        replaced_files=len(inventory.replaced) - len(facts.counted.predecessors),
-        missing_files=sum(file in still_counted for file in inventory.missing),
-        pruned_files=sum(file not in still_counted for file in inventory.missing),
-    )
-
-
-def unchanged_result(result: RunResult, version: str) -> RunResult:
-    """The result of a run that found nothing but what the published ``version`` says."""
-    note = f"nothing has changed since version {version}, which stays the result: no new version"
-    places = _places(result.output, version, result.quarantine is not None)
-    return replace(result, notes=(*result.notes, note), **places)
-
-
-class _Places(TypedDict):
-    version: str
-    report: str
-    quarantine: str | None
-
-
-def _places(output: str, version: str, quarantine: bool) -> _Places:
-    """Where the parts of a version lie."""
-    folder = f"{output}.versions/{version}"
-    return {
-        "version": version,
-        "report": f"{folder}/{REPORT}",
-        "quarantine": f"{folder}/quarantine" if quarantine else None,
-    }
-
-
-def nothing_counts_result(
-    config: "Config", engine: "EngineChoice", phase1: "Phase1Result", watch: "Watch"
-) -> RunResult:
-    """The result of a run without a file that counts; its record stays among the intermediate files until the next."""
-    record = f"{config.INTERMEDIATE_DIR}/run-{watch.run_id}/{RUN_RECORD}"
-    return RunResult(
-        run_id=watch.run_id,
-        status="failed",
-        engine=engine.name,
-        output=config.OUTPUT_DIR,
-        error="every input file was refused; nothing was published. Mend the files named above and run again. Until "
-        f"then the record of this run is {display_name(record)}.",
-        refused_files=_refused_files(phase1),
-        seconds=watch.seconds(),
-    )
-
-
-def _refused_files(phase1: "Phase1Result") -> tuple[RefusedFile, ...]:
-    """The refused files by name, without addresses in the reasons."""
-    return tuple(
-        RefusedFile(display_name(path), mask_addresses(reason)) for path, reason in sorted(phase1.refused.items())
-    )

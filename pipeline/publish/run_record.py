@@ -1,4 +1,4 @@
-"""The record of a run: run.json, geo.json, and what the log is told of every file."""
+"""The record of a run: run.json, geo.json, and a log event for every file."""
 
 import json
 from dataclasses import asdict
@@ -14,13 +14,16 @@ from pipeline.versions.folders import GEO_RECORD, RUN_RECORD
 
 
 def counts_for_the_next(result: RunResult, buckets: int | None) -> dict[str, int]:
-    """What the next run needs of this one's; ``buckets`` of its totals, None where they are Spark's partitions."""
+    """The counts of a run that the next one needs: for its differences, and to add to its totals.
+
+    ``buckets``: of the totals; None where those are Spark's partitions, which no run can add to.
+    """
     counts = {"kept": result.kept, "duplicates": result.duplicates_phase2, "conflicts": result.conflicts}
     return counts | {"all_duplicates": result.duplicates} | ({"buckets": buckets} if buckets else {})
 
 
 def log_files(phase1: Phase1Result, progress: Progress) -> None:
-    """Tell the log what became of every file; a line of a file that has no header may hold personal data."""
+    """Log what became of every file. Of a refused file's reason, fields of records are left out."""
     for ledger in phase1.ledgers:
         progress.event("file_read", "info", **ledger_entry(ledger))
     for path, reason in sorted(phase1.refused.items()):
@@ -30,7 +33,11 @@ def log_files(phase1: Phase1Result, progress: Progress) -> None:
 def write_run_record(
     folder: Path, result: RunResult, phase1: Phase1Result, settings: dict[str, object]
 ) -> dict[str, object]:
-    """Write ``run.json``: the result as ``--json`` gives it, and the ledger of every file. Returns what it holds."""
+    """Write ``run.json`` into ``folder``; returns what it holds.
+
+    That is what ``--json`` prints, with notes, regions, profile, plan, settings, and the ledger of every file.
+    ``settings``: as ``RunSettings.as_record`` gives them.
+    """
     record = result.to_json() | {
         "version": result.version,
         "geo_build": result.geo_build,
@@ -44,19 +51,19 @@ def write_run_record(
         "settings": settings,
         "ledger": [ledger_entry(ledger) for ledger in phase1.ledgers],
     }
-    shown = json.dumps(record, indent=2, ensure_ascii=False, default=asdict)  # gates and rules among the settings
-    (folder / RUN_RECORD).write_text(shown + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=2, ensure_ascii=False, default=asdict)  # gates and rules are dataclasses
+    (folder / RUN_RECORD).write_text(text + "\n", encoding="utf-8")
     return record
 
 
 def write_geo(folder: Path, geo: GeoTable) -> None:
-    """Write ``geo.json``: the regions by their codes, and the recipe of the table that gave them."""
+    """Write ``geo.json`` into ``folder``: names of the regions by code, and the recipe of the geo table."""
     record = {"names": geo.names, "source": asdict(geo.source)}
     (folder / GEO_RECORD).write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def ledger_entry(ledger: FileLedger) -> dict[str, object]:
-    """What became of the records of one file, as ``run.json`` and the log tell it."""
+    """The counts of one file, as ``run.json`` and the log have them."""
     return {
         "file": display_name(ledger.file.path),
         "bytes": ledger.file.size,

@@ -1,4 +1,4 @@
-"""The tasks of publication, and what becomes of a region."""
+"""The tasks of publication, and the totals of a region."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # the command line needs the results before anything heavy
 
 @dataclass(frozen=True)
 class RegionFile:
-    """One output file: ``slices`` of the buckets' totals, (bucket, first row, rows), all of one region."""
+    """One output file of one region, the ``number``-th; ``slices`` of buckets' totals: (bucket, first row, rows)."""
 
     region: str
     number: int
@@ -23,28 +23,35 @@ class RegionFile:
 
 @dataclass(frozen=True)
 class WriteTask:
-    """Write output files below ``folder``; those of small regions together, so that each bucket is opened once."""
+    """Write ``files`` below ``folder``. Files of small regions share a task, so that each bucket is opened once."""
 
     folder: str
     files: tuple[RegionFile, ...]
 
     @property
     def slices(self) -> list[tuple[int, int, int]]:
-        """What the files have of each bucket, from the first of its rows to the last."""
+        """The rows of each bucket from the first to the last that the files hold: (bucket, first row, rows)."""
         bounds: dict[int, tuple[int, int]] = {}
-        for bucket, at, rows in (part for file in self.files for part in file.slices):
-            first, stop = bounds.get(bucket, (at, at))
-            bounds[bucket] = min(first, at), max(stop, at + rows)
+        for bucket, begin, rows in (piece for file in self.files for piece in file.slices):
+            first, stop = bounds.get(bucket, (begin, begin))
+            bounds[bucket] = min(first, begin), max(stop, begin + rows)
         return [(bucket, first, stop - first) for bucket, (first, stop) in bounds.items()]
 
 
 @dataclass(frozen=True)
 class ConflictTask:
-    """Fetch the records at ``offsets`` (sorted, from byte ``start``, which is on line ``first_line``) of a split.
+    """Fetch the conflict losers of one split.
 
-    ``at_hand``: whether the source has the bytes that were read; ``previous``: the quarantine of the version before,
-    empty where the file is not in it, and ``listed_as``: under which name it is; ``forgotten``: read so long ago that
-    value and raw are no longer kept.
+    ==============  =============================================================================================
+    ``number``      of the task
+    ``start``       byte of the file at which the split's records begin
+    ``first_line``  line of the file on which they begin, from 1
+    ``offsets``     of the losers, sorted, in bytes from ``start``
+    ``at_hand``     whether the source file still has the bytes that were read
+    ``previous``    folder of the previous version's quarantine; empty where the file has no records in it
+    ``listed_as``   name of the file in that quarantine
+    ``forgotten``   whether the file was read so long ago that the values and bytes of its records are not kept
+    ==============  =============================================================================================
     """
 
     number: int
@@ -60,7 +67,7 @@ class ConflictTask:
 
 @dataclass(frozen=True)
 class RegionTotal:
-    """One region of the result: users, events kept, watch time in minutes."""
+    """One region of the result: users, events that count, watch time in minutes."""
 
     region: str
     users: int

@@ -1,4 +1,4 @@
-"""The last checks before publication: the law of conservation over the run, quality gates, record rules."""
+"""The last checks before publication: conservation of records over the run, quality gates, record rules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pipeline.reading.record_rules import BoundRule
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gates and rules found; ``stopped`` says why nothing may be published, and is None where all may be."""
+    """What the gates and rules found. ``stopped``: why nothing may be published; None where no gate forbids it."""
 
     quality: tuple[QualityResult, ...]
     stopped: str | None
@@ -25,7 +25,7 @@ def verify(
     phase2: Phase2Result,
     regions: Sequence[str],
 ) -> Verdict:
-    """Check the law of conservation and judge every gate and rule. ``regions``: names by region code.
+    """Check that every record is accounted for, and judge every gate and rule. ``regions``: names by region code.
 
     Raises BalanceError where a record is not accounted for.
     """
@@ -35,7 +35,7 @@ def verify(
 
 
 def check_balance(phase1: Phase1Result, phase2: Phase2Result) -> None:
-    """The law of conservation over the run."""
+    """Check that Phase 2 kept or dropped every row that Phase 1 handed over; raises BalanceError where it did not."""
     handed_over = phase1.handed_over
     if handed_over != phase2.kept + phase2.duplicates + phase2.conflicts:
         raise BalanceError(
@@ -52,14 +52,18 @@ def check_quality(
     phase2: Phase2Result,
     regions: Sequence[str],
 ) -> tuple[QualityResult, ...]:
-    """The result of every gate and rule, in the order of the settings; ``regions``: names by region code."""
-    counts = _counts(phase1, phase2, regions)
-    return (*(judge_gate(gate, *counts[gate.name]) for gate in gates), *_rule_results(rules, phase1, counts))
+    """The results of all gates, then of all rules, each in the order of the settings.
+
+    ``regions``: names by region code.
+    """
+    counts = _counts_of_gates(phase1, phase2, regions)
+    judged = (judge_gate(gate, *counts[gate.name]) for gate in gates)
+    return (*judged, *(_judge_rule(rule, phase1) for rule in rules))
 
 
-def _counts(phase1: Phase1Result, phase2: Phase2Result, regions: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """For each gate: the count, and of how many."""
-    records = sum(ledger.records for ledger in phase1.ledgers)
+def _counts_of_gates(phase1: Phase1Result, phase2: Phase2Result, regions: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """For each gate: (count, of how many)."""
+    records = _count_records(phase1)
     events: dict[str, int] = {}
     for bucket in phase2.buckets:
         for code, (_, number, _) in bucket.regions.items():
@@ -74,13 +78,11 @@ def _counts(phase1: Phase1Result, phase2: Phase2Result, regions: Sequence[str]) 
     }
 
 
-def _rule_results(
-    rules: Sequence[BoundRule], phase1: Phase1Result, counts: dict[str, tuple[int, int]]
-) -> list[QualityResult]:
-    _, records = counts["rejected"]
-    results = []
-    for bound in rules:
-        name = bound.rule.reason
-        count = sum((ledger.rejected_by_reason if bound.rejects else ledger.warned)[name] for ledger in phase1.ledgers)
-        results.append(QualityResult(name, count, records, bound.rule.action if count else "ok"))
-    return results
+def _judge_rule(bound: BoundRule, phase1: Phase1Result) -> QualityResult:
+    name = bound.rule.reason
+    count = sum((ledger.rejected_by_reason if bound.rejects else ledger.warned)[name] for ledger in phase1.ledgers)
+    return QualityResult(name, count, _count_records(phase1), bound.rule.action if count else "ok")
+
+
+def _count_records(phase1: Phase1Result) -> int:
+    return sum(ledger.records for ledger in phase1.ledgers)

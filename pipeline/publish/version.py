@@ -1,26 +1,29 @@
-"""A new version written whole, aside from the published ones; and the record of a run that publishes none."""
+"""Writes a new version whole before it is published, and the record of a run that publishes none."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline.engines import Engine, no_advance
+from pipeline.engines.choose import EngineChoice
+from pipeline.history.place import Place
 from pipeline.machine import display_name
 from pipeline.planning.run_settings import RunSettings
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.context import PublishContext
+from pipeline.publish.facts import RunFacts, make_result, nothing_counts_result
 from pipeline.publish.notes import make_notes
 from pipeline.publish.quarantine import EarlierRecords, write_quarantine
 from pipeline.publish.region_files import NOTHING_WRITTEN, write_output
 from pipeline.publish.report import write_report
 from pipeline.publish.report.observed import observe
-from pipeline.publish.result import RunFacts, RunResult, make_result
+from pipeline.publish.result import RunResult
 from pipeline.publish.run_record import write_geo, write_run_record
 from pipeline.timing import Watch, stage
 from pipeline.versions.folders import REPORT
 
 
 def publish_context(facts: RunFacts, version: str) -> PublishContext:
-    """What the kernels of publication need to know."""
+    """The context of the kernels that write the version of this name."""
     config = facts.settings.config
     return PublishContext(
         workspace=facts.place.workspace,
@@ -34,7 +37,7 @@ def publish_context(facts: RunFacts, version: str) -> PublishContext:
 
 
 def write_version(engine: Engine, folder: Path, facts: RunFacts, watch: Watch) -> RunResult:
-    """Write the version into ``folder``: data, quarantine, geo.json, run.json and report. Returns its result.
+    """Write data, quarantine, geo.json, run.json and report into ``folder``; returns the result that they show.
 
     Raises BalanceError where the files do not hold what was kept, or a record is missing in the quarantine.
     """
@@ -46,21 +49,30 @@ def write_version(engine: Engine, folder: Path, facts: RunFacts, watch: Watch) -
     return _write_record(folder, make_result(facts, written, make_notes(facts), watch), facts, watch)
 
 
-def record_stopped(engine: Engine, facts: RunFacts, stopped: str, watch: Watch) -> RunResult:
-    """What a quality gate stopped: quarantine, record and report beside the intermediate files, until the next run."""
+def record_stopped(engine: Engine, facts: RunFacts, watch: Watch) -> RunResult:
+    """Write quarantine, record and report of a run that a quality gate stopped; returns its result.
+
+    They stay in the folder ``stopped`` beside the run's intermediate files until the next run.
+    """
     folder = Path(facts.place.workspace.root) / "stopped"
     _write_quarantine(engine, publish_context(facts, watch.run_id), folder, facts)
     watch.lap("publish")
     result = make_result(facts, NOTHING_WRITTEN, make_notes(facts), watch)
     quarantine = display_name(str(folder / "quarantine")) if result.quarantine else None
     report = display_name(str(folder / REPORT))
-    result = replace(result, status="failed", error=stopped, quarantine=quarantine, report=report)
+    result = replace(result, status="failed", error=facts.verdict.stopped, quarantine=quarantine, report=report)
     return _write_record(folder, result, facts, watch)
 
 
-def record_failure(folder: Path, result: RunResult, phase1: Phase1Result, settings: RunSettings) -> RunResult:
-    """The record of a run without a file that counts, in ``folder`` beside its intermediate files."""
-    write_run_record(folder, result, phase1, settings.shown())
+def record_failure(
+    settings: RunSettings, choice: EngineChoice, place: Place, phase1: Phase1Result, watch: Watch
+) -> RunResult:
+    """Write the record of a run in which no file of the input counts; returns its result.
+
+    It stays beside the run's intermediate files until the next run.
+    """
+    result = nothing_counts_result(settings.config, choice, phase1, watch)
+    write_run_record(Path(place.workspace.root), result, phase1, settings.as_record())
     return result
 
 
@@ -70,10 +82,10 @@ def _write_quarantine(engine: Engine, context: PublishContext, folder: Path, fac
 
 
 def _write_record(folder: Path, result: RunResult, facts: RunFacts, watch: Watch) -> RunResult:
-    """``run.json``, with the profile until now, and the report; returns what the record holds."""
+    """Write ``run.json`` and the report; returns the result that they show, which has the profile until now."""
     result = replace(result, profile=watch.profile())
     phase1, phase2 = facts.counted.phase1, facts.added_up.result
-    record = write_run_record(folder, result, phase1, facts.settings.shown())
+    record = write_run_record(folder, result, phase1, facts.settings.as_record())
     with stage("report"):
         observed = observe(watch, phase1, phase2, facts.place.workspace, folder / "data")
         write_report(folder, record, observed, facts.settings.config.OUTPUT_DIR)

@@ -1,4 +1,4 @@
-"""The data of the report's charts: plain values for JSON, bounded whatever the size of the run."""
+"""The data of the report's charts: plain values for JSON, of limited size however large the run is."""
 
 import heapq
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.publish.report.observed import Observed
 
 Record = Mapping[str, Any]
-"""A run as ``run.json`` has it."""
+"""A run as ``run.json`` holds it."""
 MOST_SPANS = 4000
 MOST_REGIONS = 24
 MOST_REASONS = 24
@@ -20,19 +20,21 @@ STAGES = {
     "aggregate": "add up",
     "decide_cross_bucket": "settle copies",
     "find_affected_ids": "find changed ids",
+    "fetch_marks": "fetch contents",
+    "compare_copies": "compare contents",
     "pick_rows": "pick changed ids",
-    "collect": "add changes up",
     "decide_changes": "settle changed ids",
     "apply_changes": "apply changes",
     "correct": "settle copies",
+    "write_partition": "write totals",
     "write_files": "write result",
     "fetch_conflicts": "fetch conflicts",
 }
-"""What each kernel is called on the page; one without a name shows its own."""
+"""Names of the kernels on the page; a kernel that is not among them has its own name there."""
 
 
 def chart_data(record: Record, observed: Observed, earlier: Sequence[Record]) -> dict[str, Any]:
-    """Everything that the page draws, by the name of the chart."""
+    """The data of every chart, by the chart's name; ``earlier``: runs before this one, the oldest first."""
     return {
         "flow": flow(record),
         "timeline": timeline(record, observed),
@@ -44,7 +46,10 @@ def chart_data(record: Record, observed: Observed, earlier: Sequence[Record]) ->
 
 
 def flow(record: Record) -> list[list[Any]]:
-    """Records from node to node, [from, to, how many]; regions begin with @, because one may be named ``read``."""
+    """How many records go from node to node: [from, to, records].
+
+    Names of regions begin with @, because a region may be named like a node.
+    """
     steps = [
         ["read", "rejected", record["rejected"]],
         ["read", "duplicates, phase 1", record["duplicates_phase1"]],
@@ -58,7 +63,7 @@ def flow(record: Record) -> list[list[Any]]:
 
 
 def top_regions(record: Record) -> list[dict[str, Any]]:
-    """The most watched regions; where there are more than fit, one stands for the others."""
+    """The most watched regions; where there are more than ``MOST_REGIONS``, the last entry is the sum of the rest."""
     regions = list(record["regions"])
     if len(regions) <= MOST_REGIONS:
         return regions
@@ -68,12 +73,21 @@ def top_regions(record: Record) -> list[dict[str, Any]]:
 
 
 def reasons(record: Record) -> list[tuple[str, int]]:
-    """Why records were rejected, the most frequent reason first."""
+    """(reason, records) of the rejected records, the most frequent reason first."""
     return sorted(record["rejected_by_reason"].items(), key=lambda item: (-item[1], item[0]))
 
 
 def timeline(record: Record, observed: Observed) -> dict[str, Any]:
-    """The longest tasks as [worker, begin, end, stage], workers by number; and the phases as [name, begin, end]."""
+    """When the tasks and phases of the run were, in seconds from its begin.
+
+    ============  ==========================================================================
+    ``workers``   how many there were; they are numbered in the order of their first tasks
+    ``stages``    names of the kernels, in the order of the data path
+    ``phases``    [name, begin, end]
+    ``spans``     the longest tasks: [worker, begin, end, index in ``stages``]
+    ``left_out``  how many shorter tasks there were
+    ============  ==========================================================================
+    """
     workers: dict[str, int] = {}
     for span in sorted(observed.spans, key=lambda span: span.begin):
         workers.setdefault(span.worker, len(workers))
@@ -81,10 +95,11 @@ def timeline(record: Record, observed: Observed) -> dict[str, Any]:
     stages = [STAGES.get(span.stage, span.stage) for span in longest]
     names = list(dict.fromkeys([*STAGES.values(), *stages]))
     names = [name for name in names if name in stages]
-    phases, at = [], 0.0
+    phases, begin = [], 0.0
     for name, key in (("phase 1", "phase1"), ("phase 2", "phase2"), ("publish", "publish")):
-        phases.append([name, round(at, 3), round(at + record["seconds"][key], 3)])
-        at += record["seconds"][key]
+        end = begin + record["seconds"][key]
+        phases.append([name, round(begin, 3), round(end, 3)])
+        begin = end
     return {
         "workers": len(workers),
         "left_out": len(observed.spans) - len(longest),
@@ -103,7 +118,7 @@ def timeline(record: Record, observed: Observed) -> dict[str, Any]:
 
 
 def speed(record: Record, observed: Observed) -> dict[str, Any]:
-    """Memory as [second, bytes], and each phase's pace as [second, bytes or rows a second]."""
+    """Memory as [second, bytes]; the pace of each phase as [second, bytes or rows per second], in steps."""
     paces = []
     for phase in observed.phases:
         step = phase.done.step_seconds
@@ -114,7 +129,7 @@ def speed(record: Record, observed: Observed) -> dict[str, Any]:
             drawn.append([steps.stop * step, drawn[-1][1]])  # where the last step ends
             paces.append({"name": phase.name, "rows": phase.name.startswith("Phase 2"), "points": drawn})
     return {
-        "memory": [[round(at + observed.memory_begin, 2), value] for at, value in observed.memory.points()],
+        "memory": [[round(time + observed.memory_begin, 2), value] for time, value in observed.memory.points()],
         "limit": record["settings"]["MEMORY_LIMIT"],
         "paces": paces,
         "end": round(record["seconds"]["total"], 2),

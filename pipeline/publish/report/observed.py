@@ -1,4 +1,4 @@
-"""What was observed of a run besides its counts: when its tasks ran, how fast, in how much memory, in which sizes."""
+"""What is observed of a run besides its counts: times of tasks, pace, memory, sizes."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,17 @@ from utils.metrics import Series
 
 @dataclass(frozen=True)
 class Observed:
-    """``begin``: the run's, in epoch seconds; ``memory_begin``: where its series begins, in seconds after that."""
+    """Observations of one run.
+
+    ================  ==========================================================================
+    ``begin``         when the run began, in epoch seconds
+    ``spans``         its tasks, with their times in epoch seconds
+    ``phases``        its phases, with their pace
+    ``memory``        bytes of all processes over time
+    ``memory_begin``  when ``memory`` begins, in seconds from ``begin``
+    ``reached``       sizes that the plan foresaw, as they became: see ``_reached_sizes``
+    ================  ==========================================================================
+    """
 
     begin: float
     spans: Sequence[Span]
@@ -25,7 +35,7 @@ class Observed:
 
 
 def observe(watch: Watch, phase1: Phase1Result, phase2: Phase2Result, workspace: Workspace, data: Path) -> Observed:
-    """Bring together what was observed of the run until now; ``data``: where the result's files are, if any."""
+    """The observations of the run until now. ``data``: the folder of the output files, which need not be there."""
     begin = watch.progress.begin
     return Observed(
         begin=begin,
@@ -38,7 +48,10 @@ def observe(watch: Watch, phase1: Phase1Result, phase2: Phase2Result, workspace:
 
 
 def _reached_sizes(phase1: Phase1Result, phase2: Phase2Result, workspace: Workspace, data: Path) -> dict[str, int]:
-    """What the planned sizes became: splits and buckets, the largest of each, and the bytes of files."""
+    """How many splits and buckets there are, the largest of each, and the bytes of the files on disk.
+
+    Intermediate bytes are those of the run's own files (without expanded inputs) and of its splits in the store.
+    """
     splits = [split.result for split in phase1.splits]
     files = (
         workspace.path(kind, split_file(split.split.number, suffix))
@@ -57,4 +70,4 @@ def _reached_sizes(phase1: Phase1Result, phase2: Phase2Result, workspace: Worksp
 
 
 def _size_of(folder: Path) -> int:
-    return sum(os.stat(Path(place) / name).st_size for place, _, names in os.walk(folder) for name in names)
+    return sum(os.stat(Path(path) / name).st_size for path, _, names in os.walk(folder) for name in names)

@@ -1,13 +1,11 @@
-"""The sample against DuckDB's count of everything; predictions; the pace that a machine learns."""
+"""Predictions: more work takes more, and a machine learns its own pace."""
 
 import gzip
 from dataclasses import replace
 from pathlib import Path
 
-import duckdb
 import pytest
 
-from benchmarks.shapes import Shape, make_logs
 from pipeline.errors import FileRefused
 from pipeline.planning.pace import Pace, load_pace, save_pace
 from pipeline.planning.planner import Sizes
@@ -22,30 +20,6 @@ from tests.reference import ROLES
 WANTED = {role: (name,) for role, name in ROLES.items() if role != "timestamp"}
 PLAN = Sizes(2, 64 * 10**6, 16, 10**6, 10**6, 10**9, 10**7)
 WORK = Work(Sample(4, 10**9, 10**7, 10.0, 4.0, 10**6), 0, "polars", True, 2)
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [
-        Shape("usual", 3_000_000, files=3, users=5_000),
-        Shape("wide", 3_000_000, files=1, users=1_000, padding=700, user_bytes=36),
-        Shape("bot", 3_000_000, files=40, users=30_000, bot_share=0.3),
-    ],
-    ids=lambda shape: shape.name,
-)
-def test_the_sample_is_near_what_all_lines_say(shape: Shape, tmp_path: Path) -> None:
-    make_logs(shape, tmp_path / "logs")
-    names = sorted(map(str, (tmp_path / "logs").iterdir()))
-    sample = take_sample(read_headers(names, WANTED, 2**20)[0], GEO.load())
-    rows, users, pairs = duckdb.sql(
-        f"""select count(*), avg(length(user_id)), count(distinct (user_id, case when ip_address like '1.%' then 'Asia'
-              when ip_address like '2.%' then 'Europe' when ip_address like '10.%' then 'PRIVATE' end))
-            from read_csv('{tmp_path}/logs/*.csv', all_varchar = true)"""
-    ).fetchall()[0]
-    assert sample.rows == pytest.approx(rows, rel=0.05)
-    assert sample.user_bytes == pytest.approx(users, rel=0.05)
-    assert sample.result_rows == pytest.approx(pairs, rel=0.35)
-    assert sample.files == shape.files
 
 
 def test_nothing_is_expected_of_nothing(tmp_path: Path) -> None:
@@ -93,31 +67,6 @@ def test_a_small_run_tells_how_long_starting_takes() -> None:
     pace = learn(Pace(), PLAN, small, PhaseSeconds(0, 2.6, 5.0, 1.0))
     assert not pace.learned
     assert predict(PLAN, small, pace).phase1_seconds == pytest.approx(2.6)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "",
-        "[]",
-        "{}",
-        '{"start": 1}',
-        '{"start": ["x"]}',
-        '{"publish": []}',
-        '{"publish": [-1]}',
-        '{"publish": [NaN]}',
-        '{"start": [1e400]}',
-    ],
-)
-def test_a_pace_that_is_none_counts_for_nothing(content: str, tmp_path: Path) -> None:
-    (tmp_path / "pace.json").write_text(content)
-    assert load_pace(tmp_path) == Pace()
-
-
-def test_a_cache_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
-    (tmp_path / "cache").write_text("a file")
-    save_pace(Pace({"start": (1.0,)}), tmp_path / "cache")
-    assert load_pace(tmp_path / "cache") == Pace()
 
 
 def test_the_beginning_of_an_archive_tells_its_size(tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""What a run knows once its totals are there, and the results that are made of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TypedDict
+
+from config import Config
+from pipeline.aggregate.add_up import AddedUp
+from pipeline.engines.choose import EngineChoice
+from pipeline.geo.table import GeoTable
+from pipeline.history.carry_over import Counted, Intake
+from pipeline.history.place import Place
+from pipeline.machine import display_name
+from pipeline.planning.planner import Sizes
+from pipeline.planning.prediction import Forecast
+from pipeline.planning.run_settings import Library, RunSettings
+from pipeline.preprocess.ledger import Phase1Result
+from pipeline.privacy import mask_addresses
+from pipeline.publish.region_files import Written
+from pipeline.publish.result import RefusedFile, RunDelta, RunResult
+from pipeline.publish.verify import Verdict
+from pipeline.reading.input_files import FoundInput
+from pipeline.timing import Watch
+from pipeline.versions.folders import REPORT, RUN_RECORD
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """All that a run has decided and found once its totals are there.
+
+    ``begin_seconds``: what the run took before it compared the input with the history.
+    """
+
+    settings: RunSettings
+    engine: EngineChoice
+    sizes: Sizes
+    geo: GeoTable
+    library: Library
+    found: FoundInput
+    place: Place
+    intake: Intake
+    counted: Counted
+    added_up: AddedUp
+    verdict: Verdict
+    forecast: Forecast
+    begin_seconds: float
+
+
+def make_result(facts: RunFacts, written: Written, notes: Sequence[str], watch: Watch) -> RunResult:
+    """Make the result of a run with files that count: ``ok``, or ``partial`` where other files were refused."""
+    phase1, phase2, output = facts.counted.phase1, facts.added_up.result, facts.settings.config.OUTPUT_DIR
+    rejected = sum((ledger.rejected_by_reason for ledger in phase1.ledgers), Counter[str]())
+    seconds = watch.seconds()
+    result = RunResult(
+        run_id=watch.run_id,
+        status="partial" if phase1.refused else "ok",
+        engine=facts.engine.name,
+        output=output,
+        engine_note=facts.engine.note,
+        files=len(phase1.ledgers),
+        refused_files=_refused_files(phase1),
+        skipped_files=tuple(display_name(path) for path in facts.found.skipped),
+        bytes_read=sum(ledger.file.size for ledger in phase1.ledgers),
+        records_read=sum(ledger.records for ledger in phase1.ledgers),
+        handed_over=phase1.handed_over,
+        kept=phase2.kept,
+        duplicates_phase1=sum(ledger.duplicates for ledger in phase1.ledgers),
+        duplicates_phase2=phase2.duplicates,
+        conflicts=phase2.conflicts,
+        rejected=rejected.total(),
+        rejected_by_reason=dict(rejected),
+        blank_lines=sum(ledger.blank_lines for ledger in phase1.ledgers),
+        preamble_lines=sum(ledger.preamble_lines for ledger in phase1.ledgers),
+        output_rows=written.rows,
+        users=phase2.users,
+        total_micro_minutes=written.micro_minutes,
+        top_regions=written.regions,
+        seconds=seconds,
+        peak_memory_bytes=watch.peak_memory(),
+        workers=facts.sizes.workers,
+        plan=asdict(facts.sizes) | facts.forecast.prediction.as_numbers(),
+        geo_build=facts.geo.build,
+        geo_attribution=facts.geo.attribution,
+        notes=tuple(notes),
+        quality=facts.verdict.quality,
+        **_version_paths(output, watch.run_id, bool(rejected or phase2.conflicts or phase1.refused)),
+    )
+    delta = _delta(facts, result)
+    return replace(result, new=delta, throughput_bytes_per_second=delta.bytes_read / seconds.total)
+
+
+def _delta(facts: RunFacts, result: RunResult) -> RunDelta:
+    read, inventory, still_counted = facts.counted.read, facts.intake.inventory, facts.intake.still_counted
+    previous = facts.place.history.counts
+    return RunDelta(
+        files=len(read),
+        bytes_read=sum(ledger.file.size for ledger in read),
+        records_read=sum(ledger.records for ledger in read),
+        kept=result.kept - previous.get("kept", 0),
+        duplicates=result.duplicates - previous.get("all_duplicates", 0),
+        conflicts=result.conflicts - previous.get("conflicts", 0),
+        rejected=sum(ledger.rejected_by_reason.total() for ledger in read),
+        reused_files=len(inventory.reused),
+        reused_splits=facts.counted.phase1.resumed_splits + sum(len(file.splits) for file in inventory.reused.values()),
+        renamed_files=len(inventory.renamed),
+        replaced_files=len(inventory.replaced) - len(facts.counted.predecessors),
+        missing_files=sum(file in still_counted for file in inventory.missing),
+        pruned_files=sum(file not in still_counted for file in inventory.missing),
+    )
+
+
+def unchanged_result(result: RunResult, version: str) -> RunResult:
+    """Make the result of a run that would repeat the published ``version``, from that of its unpublished one."""
+    note = f"nothing has changed since version {version}, which stays the result: no new version"
+    paths = _version_paths(result.output, version, result.quarantine is not None)
+    return replace(result, notes=(*result.notes, note), **paths)
+
+
+class _VersionPaths(TypedDict):
+    version: str
+    report: str
+    quarantine: str | None
+
+
+def _version_paths(output: str, version: str, quarantine: bool) -> _VersionPaths:
+    folder = f"{output}.versions/{version}"
+    return {
+        "version": version,
+        "report": f"{folder}/{REPORT}",
+        "quarantine": f"{folder}/quarantine" if quarantine else None,
+    }
+
+
+def nothing_counts_result(config: Config, engine: EngineChoice, phase1: Phase1Result, watch: Watch) -> RunResult:
+    """Make the result of a run in which no file of the input counts."""
+    record = f"{config.INTERMEDIATE_DIR}/run-{watch.run_id}/{RUN_RECORD}"
+    return RunResult(
+        run_id=watch.run_id,
+        status="failed",
+        engine=engine.name,
+        output=config.OUTPUT_DIR,
+        error="every input file was refused; nothing was published. Mend the files named above and run again. Until "
+        f"then the record of this run is {display_name(record)}.",
+        refused_files=_refused_files(phase1),
+        seconds=watch.seconds(),
+    )
+
+
+def _refused_files(phase1: Phase1Result) -> tuple[RefusedFile, ...]:
+    """The refused files in order of their paths; addresses in the reasons are cut to their networks."""
+    return tuple(
+        RefusedFile(display_name(path), mask_addresses(reason)) for path, reason in sorted(phase1.refused.items())
+    )

@@ -1,0 +1,81 @@
+"""The last checks before publication, against sums by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.aggregate.tasks import Phase2Result
+from pipeline.errors import BalanceError
+from pipeline.preprocess.ledger import Phase1Result
+from pipeline.publish.verify import check_balance, check_quality, verify
+from pipeline.quality import GATES, Gate, QualityResult, Rule
+from pipeline.reading.record_rules import BoundRule
+from tests.pipeline.publish.runs import make_bucket, make_ledger
+
+REGIONS = ("INVALID", "UNKNOWN", "Asia")
+PHASE1 = Phase1Result(
+    (
+        make_ledger("a.csv", handed_over=60, duplicates=10, rejected_by_reason={"bad_quote": 4, "rule:tv": 6}),
+        make_ledger("b.csv", number=2, handed_over=15, warned={"rule:long": 3}, rejected_by_reason={"bad_quote": 5}),
+    )
+)
+PHASE2 = Phase2Result(
+    (make_bucket(0, {0: (1, 2, 10), 1: (2, 8, 10)}), make_bucket(1, {1: (1, 1, 5), 2: (9, 53, 500)})), 7, 4
+)
+"""75 rows: 64 events, 7 duplicates, 4 conflicts."""
+COUNTS = {
+    "rejected": (15, 100),
+    "duplicates": (17, 100),
+    "conflicts": (4, 100),
+    "unknown_region": (9, 64),
+    "invalid_region": (2, 64),
+}
+
+
+@given(handed_over=st.integers(0, 9), kept=st.integers(0, 9), dropped=st.integers(0, 9), conflicts=st.integers(0, 9))
+def test_every_row_that_is_handed_over_is_kept_or_dropped(
+    handed_over: int, kept: int, dropped: int, conflicts: int
+) -> None:
+    phase1 = Phase1Result((make_ledger("a.csv", handed_over=handed_over),))
+    phase2 = Phase2Result((make_bucket(0, {2: (1, kept, 0)}),), dropped, conflicts)
+    if handed_over == kept + dropped + conflicts:
+        check_balance(phase1, phase2)
+    else:
+        with pytest.raises(BalanceError, match=f"{handed_over} records handed over, {kept} kept, {dropped} duplicates"):
+            check_balance(phase1, phase2)
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_each_gate_has_its_count(gate: str) -> None:
+    found = check_quality([Gate(gate, warn=0.0)], (), PHASE1, PHASE2, REGIONS)
+    assert found == (QualityResult(gate, *COUNTS[gate], "warn", 0.0),)
+
+
+def test_gates_come_before_rules_in_the_order_of_the_settings() -> None:
+    rules = [
+        BoundRule(Rule("tv", "reject", "device", allowed=("tv",)), "rule:device", ("device",)),
+        BoundRule(Rule("long", "warn", max_minutes=5.0), "watch_time", ("watch_time(min)",)),
+        BoundRule(Rule("never", "reject", max_minutes=9.0), "watch_time", ("watch_time(min)",)),
+    ]
+    gates = [Gate("rejected", fail=0.15), Gate("duplicates", warn=0.1, fail=0.169)]
+    verdict = verify(gates, rules, PHASE1, PHASE2, REGIONS)
+    assert verdict.quality == (
+        QualityResult("rejected", 15, 100, "ok", 0.15),
+        QualityResult("duplicates", 17, 100, "fail", 0.169),
+        QualityResult("rule:tv", 6, 100, "reject"),
+        QualityResult("rule:long", 3, 100, "warn"),
+        QualityResult("rule:never", 0, 100, "ok"),
+    )
+    assert verdict.stopped
+    assert "duplicates: 17 of 100 records (17.0000%), limit 16.9000%" in verdict.stopped
+    assert "rejected:" not in verdict.stopped
+
+
+def test_only_a_gate_stops_a_run() -> None:
+    rule = BoundRule(Rule("tv", "reject", "device", allowed=("tv",)), "rule:device", ("device",))
+    assert verify([Gate("rejected", warn=0.01)], [rule], PHASE1, PHASE2, REGIONS).stopped is None
+
+
+def test_nothing_is_judged_of_a_run_that_does_not_balance() -> None:
+    with pytest.raises(BalanceError, match="75 records handed over"):
+        verify([], [], PHASE1, Phase2Result(PHASE2.buckets, 7, 3), REGIONS)
