@@ -79,8 +79,10 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
 
 def make_parser(command: str) -> argparse.ArgumentParser:
     """The parser of one command."""
+    program = f"python main.py {command}"
     parser = _Parser(
-        prog=f"python main.py {command}",
+        prog=program,
+        usage=" ".join([program, "[options]", *(option.usage for option in COMMANDS[command].options if option.usage)]),
         description=COMMANDS[command].description,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
