@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from cli.console import LOG, printable, say
 from pipeline.timing import Unit
-from utils.units import format_seconds, format_size
+from utils.units import format_amount, format_seconds
 
 LINE_EVERY_SECONDS = 5.0
 
@@ -140,7 +140,7 @@ class LineProgress(NullProgress):
         self._end_phase()
         self._name, self._unit, self._total, self._done = name, unit, total, 0
         self._started = self._last_line = self._clock()
-        self._write(f"{name}: {show_amount(total, unit)}")
+        self._write(f"{name}: {format_amount(total, unit)}")
 
     def advance(self, n: int) -> None:
         """Counts, and says so when the last line is some seconds old."""
@@ -151,8 +151,8 @@ class LineProgress(NullProgress):
             speed = self._done / (now - self._started)
             left = max(0, self._total - self._done) / speed if speed else 0.0
             self._write(
-                f"{self._name}: {show_amount(self._done, self._unit)} of {show_amount(self._total, self._unit)} "
-                f"({self._done / self._total:.0%}), {show_amount(speed, self._unit)}/s, {format_seconds(left)} left"
+                f"{self._name}: {format_amount(self._done, self._unit)} of {format_amount(self._total, self._unit)} "
+                f"({self._done / self._total:.0%}), {format_amount(speed, self._unit)}/s, {format_seconds(left)} left"
             )
 
     def note(self, message: str) -> None:
@@ -163,8 +163,3 @@ class LineProgress(NullProgress):
         if self._name:
             self._write(f"{self._name}: done in {format_seconds(self._clock() - self._started)}")
         self._name = ""
-
-
-def show_amount(number: float, unit: Unit) -> str:
-    """Bytes in their units, or a number of ``unit``."""
-    return format_size(number) if unit == "bytes" else f"{number:,.0f} {unit}"

@@ -8,8 +8,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from cli.console import printable
-from cli.progress import NullProgress, show_amount
 from pipeline.timing import Unit
+from utils.units import format_amount
 
 
 class PipeConsole(Console):
@@ -22,17 +22,17 @@ class PipeConsole(Console):
 
 class _Amount(ProgressColumn):
     def render(self, task: Task) -> Text:
-        done, total = (show_amount(number, task.fields["unit"]) for number in (task.completed, task.total or 0))
+        done, total = (format_amount(number, task.fields["unit"]) for number in (task.completed, task.total or 0))
         return Text(f"{done} of {total}", style="progress.download")
 
 
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{show_amount(speed, task.fields['unit'])}/s" if speed else "", style="progress.data.speed")
+        return Text(f"{format_amount(speed, task.fields['unit'])}/s" if speed else "", style="progress.data.speed")
 
 
-class BarProgress(NullProgress):
+class BarProgress:
     """A bar per phase with what is done, speed and time left."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -72,6 +72,9 @@ class BarProgress(NullProgress):
     def note(self, message: str) -> None:
         """Prints the message above the bars."""
         self._bars.console.print(Text(f"note: {printable(message)}", style="dim"))
+
+    def event(self, name: str, level: str = "info", **facts: object) -> None:
+        """Shows nothing: the summary repeats every event that a person has to know of."""
 
     def _end_phase(self) -> None:
         if self._task is not None:

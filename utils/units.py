@@ -1,4 +1,7 @@
-"""Sizes as people write and read them. Decimal units are powers of 1000 (GB), binary ones of 1024 (GiB)."""
+"""Sizes, amounts and times as people write and read them.
+
+Decimal units are powers of 1000 (GB), binary units are powers of 1024 (GiB).
+"""
 
 import re
 
@@ -32,6 +35,11 @@ def format_size(size: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:,.2f} TB"
+
+
+def format_amount(number: float, unit: str) -> str:
+    """``"1.50 GB"`` where ``unit`` is ``bytes``, else the number with its unit: ``"8,000,000 rows"``."""
+    return format_size(number) if unit == "bytes" else f"{number:,.0f} {unit}"
 
 
 def format_seconds(seconds: float) -> str:
