@@ -8,7 +8,7 @@ from cli.console import Answer
 from cli.progress import ShownProgress, open_progress
 from config import Config
 from data_generator.generator import generate
-from data_generator.settings import GeneratorSettings
+from data_generator.settings import DataSetSettings
 from data_generator.truth import TRUTH_FILE, Truth
 from pipeline.errors import ConfigError, EnvironmentFault
 from utils.units import format_size
@@ -36,7 +36,7 @@ def generate_command(arguments: Arguments, config: Config, answer: Answer) -> in
 def make_test_data(config: Config, folder: Path, progress: ShownProgress) -> Truth:
     """Generates by the ``GENERATOR_`` settings into ``folder``; errors as of ``generate_command``."""
     try:
-        settings = GeneratorSettings(
+        settings = DataSetSettings(
             files=config.GENERATOR_FILES,
             size_bytes=config.GENERATOR_SIZE,
             users=config.GENERATOR_USERS,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data_generator.events import PLACES_PER_USER
 from data_generator.randomness import Words, bits, random_words, stream_key
-from data_generator.settings import GeneratorSettings
+from data_generator.settings import DataSetSettings
 from data_generator.text import COLON, DOTTED_OCTETS, HEX_GROUPS, OCTETS, PAD, text_table, write_texts
 
 IPV4_WIDTH = 16
@@ -38,12 +38,12 @@ _SPECIAL_IPV6 = (
 )
 
 
-def address_width(settings: GeneratorSettings) -> int:
+def address_width(settings: DataSetSettings) -> int:
     """Bytes of the address column, padding included."""
     return IPV6_WIDTH if settings.ipv6 > 0 else IPV4_WIDTH
 
 
-def write_addresses(settings: GeneratorSettings, user: Words, place: Words, target: NDArray[np.uint8]) -> None:
+def write_addresses(settings: DataSetSettings, user: Words, place: Words, target: NDArray[np.uint8]) -> None:
     """Write the address of each user at each place into ``target`` (rows x ``address_width``), padded with PAD."""
     words = random_words(user * np.uint64(PLACES_PER_USER) + place, stream_key(settings.seed, _STREAM))
     is_ipv6 = bits(words, 0, 16) < np.uint64(round(settings.ipv6 * 65_536))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_generator.randomness import Words, bits, random_words, scale, stream_key
-from data_generator.settings import GeneratorSettings
+from data_generator.settings import DataSetSettings
 
 CATALOGUE_TITLES = 20_000
 PLAIN_DEVICES = (b"mobile", b"mobile", b"mobile", b"desktop", b"desktop", b"tablet", b"smart_tv", b"console")
@@ -45,7 +45,7 @@ class Kind(IntEnum):
 class Plan:
     """The settings and what follows from them: every file has ``rows_per_file`` records below its header."""
 
-    settings: GeneratorSettings
+    settings: DataSetSettings
     rows_per_file: int
 
     def words(self, numbers: Words, stream: int) -> Words:

@@ -19,10 +19,10 @@ from pathlib import Path
 from data_generator.blocks import BLOCK_ROWS, Tally, make_block, settle_conflicts
 from data_generator.events import Plan
 from data_generator.rows import FIRST_DAY, HEADER, RowLayout
-from data_generator.settings import GeneratorSettings
+from data_generator.settings import DataSetSettings
 from data_generator.truth import TRUTH_FILE, Truth, load_truth, write_truth
 
-__all__ = ["GeneratorSettings", "Truth", "generate", "load_truth"]
+__all__ = ["DataSetSettings", "Truth", "generate", "load_truth"]
 
 _OWN_FILE = re.compile(r"\.?activity_\d{4}_\d{4}-\d{2}-\d{2}\.csv(\.tmp)?")
 _FIRST_GUESS_ROW_BYTES = 115
@@ -34,7 +34,7 @@ _stop_worker: Event | None = None
 
 
 def generate(
-    settings: GeneratorSettings, output: Path, progress: Callable[[int], None] | None = None, workers: int = 1
+    settings: DataSetSettings, output: Path, progress: Callable[[int], None] | None = None, workers: int = 1
 ) -> Truth:
     """Write the CSV files and ``truth.json`` into a folder, in place of what the generator wrote there before.
 
@@ -77,12 +77,12 @@ def generate(
     return truth
 
 
-def file_names(settings: GeneratorSettings) -> tuple[str, ...]:
+def file_names(settings: DataSetSettings) -> tuple[str, ...]:
     """Names of the CSV files, in order."""
     return tuple(f"activity_{number + 1:04}_{FIRST_DAY + number}.csv" for number in range(settings.files))
 
 
-def make_plan(settings: GeneratorSettings) -> Plan:
+def make_plan(settings: DataSetSettings) -> Plan:
     """Find the number of rows per file that meets the size, by measuring samples."""
     file_bytes = settings.size_bytes / settings.files - len(HEADER)
     rows = max(1, round(file_bytes / _FIRST_GUESS_ROW_BYTES))

@@ -15,7 +15,7 @@ _RARE_SHARES = ("conflicts", "malformed")
 
 
 @dataclass(frozen=True)
-class GeneratorSettings:
+class DataSetSettings:
     """Settings of one generated data set; together with nothing else they decide every byte.
 
     Attributes:
@@ -72,7 +72,7 @@ class GeneratorSettings:
             )
 
 
-def _check_type(settings: GeneratorSettings) -> None:
+def _check_type(settings: DataSetSettings) -> None:
     for field in fields(settings):
         value = getattr(settings, field.name)
         wanted = (int, float) if field.name in _SHARES else (int,)

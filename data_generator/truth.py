@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from data_generator.settings import GeneratorSettings
+from data_generator.settings import DataSetSettings
 
 TRUTH_FILE = "truth.json"
 
@@ -40,7 +40,7 @@ class Truth:
     total_watch_time_min: float
     bytes: int
     file_names: tuple[str, ...]
-    settings: GeneratorSettings
+    settings: DataSetSettings
 
     @property
     def files(self) -> int:
@@ -83,7 +83,7 @@ def load_truth(folder: Path) -> Truth | None:
         raise ValueError(f"{path} is not JSON ({error}). Delete it or generate the data again.") from error
     try:
         values = {name: content[name] for name in Truth.__dataclass_fields__}
-        values["settings"] = GeneratorSettings(**values["settings"])
+        values["settings"] = DataSetSettings(**values["settings"])
         values["file_names"] = tuple(values["file_names"])
         return Truth(**values)
     except (KeyError, TypeError) as error:
