@@ -129,8 +129,6 @@ EXEMPT = {
     "_in_background.outcome": "a future",
     "_plan": "a section of the report page",
     "cache_folder.base": "the folder of all caches",
-    "check_spark_start.outcome": "how a thread ended",
-    "_start_and_count.outcome": "how a thread ended",
 }
 """Names that stay, by class or function, with the reason: they are stored, or name another thing."""
 

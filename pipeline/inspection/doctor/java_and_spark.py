@@ -11,7 +11,7 @@ from config import Config
 from pipeline.engines.java import Java, find_java
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.inspection.doctor.check import Check
-from pipeline.inspection.doctor.places import existing_parent, scratch_in
+from pipeline.inspection.doctor.folders import existing_parent, scratch_in
 from utils.units import format_seconds
 
 START_SECONDS = 90.0
@@ -20,7 +20,10 @@ _INSTALL = "Install Java 17 or 21 (Debian: apt install openjdk-17-jre-headless; 
 
 
 def check_java(config: Config, java: Java | None = None) -> Check:
-    """A Java that Spark can use; without one only those runs fail that insist on Spark."""
+    """Check that there is a Java that Spark can use; without one, only runs that insist on Spark fail.
+
+    ``java`` stands for the one of this machine in tests.
+    """
     java = java or find_java()
     if config.ENGINE == "polars":
         return Check("java", "ok", f"{java.description}; ENGINE is polars, which needs none")
@@ -32,28 +35,31 @@ def check_java(config: Config, java: Java | None = None) -> Check:
 
 
 def check_spark_start(config: Config, limit: float = START_SECONDS) -> Check:
-    """Start Spark as a run does, count two rows on its Python workers, and end it."""
+    """Start Spark as a run does, add two numbers on its Python workers, and end it.
+
+    ``limit``: seconds after which the start counts as failed.
+    """
     fix = "Check memory and disk, raise SPARK_DRIVER_MEMORY, or use --engine polars."
     begin = time.monotonic()
-    outcome: list[Exception | None] = []
+    answers: list[Exception | None] = []
     try:
         with scratch_in(existing_parent(Path(config.INTERMEDIATE_DIR))) as folder:
             before = set(psutil.Process().children(recursive=True))
             driver = SparkDriver(config, min(2, config.PREPROCESSING_WORKERS), folder)
-            starter = threading.Thread(target=_start_and_count, args=(driver, outcome), daemon=True)
+            starter = threading.Thread(target=_start_and_count, args=(driver, answers), daemon=True)
             starter.start()
             starter.join(limit)
             if starter.is_alive():
-                _end_children(but=before)  # stop knows no JVM that is still being launched
+                _end_children(but=before)  # driver.stop() does not reach a JVM that is still being launched
                 starter.join(_END_SECONDS)
-            driver.stop(at_once=outcome != [None])
+            driver.stop(at_once=answers != [None])
     except OSError as fault:
         return Check("spark", "fail", f"did not start: {fault}", fix)
     seconds = format_seconds(time.monotonic() - begin)
-    if outcome == [None]:
+    if answers == [None]:
         return Check("spark", "ok", f"started, counted and ended in {seconds}")
-    if outcome and time.monotonic() - begin < limit:
-        return Check("spark", "fail", str(outcome[0]), fix)
+    if answers and time.monotonic() - begin < limit:
+        return Check("spark", "fail", str(answers[0]), fix)
     return Check("spark", "fail", f"did not start within {format_seconds(limit)}", fix)
 
 
@@ -63,9 +69,9 @@ def _end_children(but: set[psutil.Process]) -> None:
             child.kill()
 
 
-def _start_and_count(driver: SparkDriver, outcome: list[Exception | None]) -> None:
+def _start_and_count(driver: SparkDriver, answers: list[Exception | None]) -> None:
     try:
         counted = driver.start().parallelize(range(2), 2).map(abs).sum()
-        outcome.append(None if counted == 1 else RuntimeError(f"Spark added 0 and 1 to {counted}"))
+        answers.append(None if counted == 1 else RuntimeError(f"Spark added 0 and 1 to {counted}"))
     except Exception as fault:
-        outcome.append(fault)
+        answers.append(fault)
