@@ -24,9 +24,9 @@ MAX_LISTED = 10
 
 def plan_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answers with tables or one JSON object; changes nothing. Raises LogmillError where a run could not begin."""
-    from pipeline.inspection.plan import plan_run
+    from pipeline.inspection.plan import make_run_plan
 
-    found = plan_run(config, arguments.options)
+    found = make_run_plan(config, arguments.options)
     if answer.as_json:
         answer.give(_as_json(found, config))
     elif not arguments.quiet:
@@ -51,7 +51,7 @@ def _as_json(found: "RunPlan", config: Config) -> dict[str, object]:
 
 
 def _states(found: "RunPlan") -> dict[str, int]:
-    return dict(sorted(Counter(state.state for state in found.stock.states).items()))
+    return dict(sorted(Counter(state.state for state in found.files.states).items()))
 
 
 def _print(found: "RunPlan", config: Config) -> None:

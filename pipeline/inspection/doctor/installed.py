@@ -39,8 +39,8 @@ def check_packages(requirements: Path = REQUIREMENTS) -> Check:
     wrong = {name: installed[name] for name, pin in pinned.items() if installed[name] != pin}
     if wrong:
         found = ", ".join(f"{name} {other or 'missing'} (not {pinned[name]})" for name, other in wrong.items())
-        status = "fail" if None in wrong.values() else "warn"
-        return Check("packages", status, found, f"Run: pip install -r {requirements}")
+        fix = f"Run: pip install -r {requirements}"
+        return Check("packages", "fail" if None in wrong.values() else "warn", found, fix)
     return Check("packages", "ok", f"{len(pinned)} packages as pinned")
 
 

@@ -1,4 +1,4 @@
-"""Rejected records with one log_id, from what Phase 1 left of each split."""
+"""Finds the rejected records with one log_id among those that Phase 1 wrote for each split."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,17 @@ from pipeline.reading.single_record import read_record
 
 @dataclass(frozen=True)
 class RejectedCopy:
-    """A record in the quarantine; addresses in ``value`` and ``raw`` are cut."""
+    """A rejected record.
+
+    Attributes:
+        file: the path of its file, as it is shown.
+        line: the physical line (from 1) at which the record begins.
+        byte_offset: the offset in the file at which the record begins.
+        reason: why the record was rejected.
+        column: the column that is at fault, where one is.
+        value: the value of this column; its addresses are cut.
+        raw: the whole record; its addresses are cut.
+    """
 
     file: str
     line: int
@@ -29,7 +39,10 @@ class RejectedCopy:
 
 
 def find_rejected(published: Published, file: KnownFile, log_id: str) -> Iterator[RejectedCopy]:
-    """The rejected records of a finished file whose log_id this is, as far as their bytes are kept."""
+    """Find the rejected records of a finished file that have this log_id.
+
+    Where the bytes of rejected records are not kept, a note says so, and none are found.
+    """
     if not file.finished:
         return
     for placed in ledger_of(file, file.path, at_hand=True).splits:
@@ -59,7 +72,7 @@ def find_rejected(published: Published, file: KnownFile, log_id: str) -> Iterato
 
 
 def rejected_offsets(published: Published, placed: PlacedSplit) -> set[int]:
-    """Where a split's rejected records begin, counted from its start."""
+    """The offsets from the start of a split at which its rejected records begin."""
     path = published.store.path("rejects", split_file(placed.result.split.number))
     if not placed.result.rejected:
         return set()
@@ -67,10 +80,10 @@ def rejected_offsets(published: Published, placed: PlacedSplit) -> set[int]:
 
 
 def _log_id(raw: bytes, header: Header, max_record: int) -> str | None:
-    """The value in the place of the log_id, also of a record that is malformed."""
+    """The value in the column of the log_id, also of a malformed record; None where the record is too short."""
     delimiter = header.delimiter.encode()
     values = read_record(raw + b"\n", 0, delimiter, header.fields, max_record).values or tuple(raw.split(delimiter))
-    place = header.columns["log_id"]
-    if place >= len(values):
+    number = header.columns["log_id"]
+    if number >= len(values):
         return None
-    return values[place].decode(errors="backslashreplace")
+    return values[number].decode(errors="backslashreplace")

@@ -1,7 +1,6 @@
 """Folders: what is fine, what is not, and that the checks leave nothing behind."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,9 +12,8 @@ from tests.pipeline.inspection.doctor.conftest import Settings
 
 
 @pytest.fixture(autouse=True)
-def _small_probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _small_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "PROBE_BYTES", 2**20)
-    yield
 
 
 def test_room_follows_from_the_input(settings: Settings, tmp_path: Path) -> None:
@@ -33,9 +31,7 @@ def test_room_follows_from_the_input(settings: Settings, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("free", "status"), [(10**9, "ok"), (10**9 - 1, "warn"), (0, "warn")])
-def test_little_room_is_a_warning(
-    free: int, status: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_little_room_is_a_warning(free: int, status: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     _, room, _ = check_output(settings())
     assert room.status == status
