@@ -36,9 +36,7 @@ def test_the_events_of_a_user_add_up(make: Make) -> None:
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 2, 1000])
-def test_the_number_of_passes_changes_nothing(
-    rows_at_once: int, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_number_of_passes_changes_nothing(rows_at_once: int, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     published = make().published
     expected = explain_user(published, Config(), "u1")
     monkeypatch.setattr(user_module, "_ROWS_AT_ONCE", rows_at_once)
@@ -114,5 +112,7 @@ def test_pseudonyms_are_taken_as_they_are_and_plain_ids_need_the_key(
     assert explain_user(made.published, Config(), pseudonym).agrees
     answer = explain_user(made.published, Config(PSEUDONYM_KEY_FILE=str(key)), "u1")
     assert (answer.user_id, answer.agrees) == (pseudonym, True)
-    with pytest.raises(ConfigError, match=r"users have pseudonyms here: name one \(64 hexadecimal digits\), or the key"):
+    with pytest.raises(
+        ConfigError, match=r"users have pseudonyms here: name one \(64 hexadecimal digits\), or the key"
+    ):
         explain_user(made.published, Config(), "u1")
