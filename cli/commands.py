@@ -8,7 +8,7 @@ from cli.options import JSON, PLACES, Option
 
 @dataclass(frozen=True)
 class Command:
-    """``description``: what ``--help`` says first; ``options``: those of this command, without the common ones."""
+    """A command: the first lines of its ``--help``, and its options without the common ones."""
 
     description: str
     options: tuple[Option, ...]

@@ -20,7 +20,7 @@ def doctor_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     from pipeline.inspection.doctor.check import Check
 
     checks: list[Check] = []
-    console = PipeConsole(markup=False, highlight=False, emoji=False)
+    console = PipeConsole()
     for check in examine(config, spark=arguments.spark):
         checks.append(check)
         if not answer.as_json and (check.status == "fail" or not arguments.quiet):

@@ -31,7 +31,7 @@ def regeo_command(arguments: Arguments, config: Config, answer: Answer) -> int:
         diff = compare_databases(config, progress)
     answer.give(asdict(diff))
     if not answer.as_json:
-        print_diff(diff, PipeConsole(markup=False, highlight=False, emoji=False))
+        print_diff(diff, PipeConsole())
     if diff.not_examined and arguments.quiet:
         say(f"{len(diff.not_examined):,} files could not be examined", level="warning", event="not_examined")
     return 0

@@ -1,4 +1,4 @@
-"""The performance summary: what came in, what became of it, how long it took, where it lies."""
+"""The summary of a run: records, times, regions, quality, paths."""
 
 import shlex
 
@@ -24,8 +24,11 @@ STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
 
 
 def print_summary(result: RunResult, check: TruthCheck | str | None = None, console: Console | None = None) -> None:
-    """Prints to stdout; ``check`` is the comparison with truth.json, where there was one."""
-    console = console or PipeConsole(markup=False, highlight=False, emoji=False)
+    """Print the summary, to stdout unless ``console`` is given.
+
+    ``check``: the comparison with truth.json, why it failed, or None where the input has no truth.json.
+    """
+    console = console or PipeConsole()
     if console.width > MAX_WIDTH:
         console.width = MAX_WIDTH
     console.print()
@@ -36,8 +39,8 @@ def print_summary(result: RunResult, check: TruthCheck | str | None = None, cons
         if console.measure(regions, options=console.options.update_width(10 * MAX_WIDTH)).maximum > console.width:
             regions = _regions(result, bars=False)
         console.print(regions)
-        left_out = len(result.top_regions) - MAX_REGIONS
-        console.print(f"and {left_out:,} more regions, in the report\n" if left_out > 0 else "")
+        more = len(result.top_regions) - MAX_REGIONS
+        console.print(f"and {more:,} more regions, in the report\n" if more > 0 else "")
     console.print(_facts(result, check))
     if result.status == "failed" or not result.output_rows:
         return
@@ -47,7 +50,7 @@ def print_summary(result: RunResult, check: TruthCheck | str | None = None, cons
 
 
 def query_command(output: str) -> str:
-    """A shell command: watch time by region from the published result."""
+    """A shell command that asks for the watch time by region of the published result."""
     sql = "SELECT geo_region, sum(total_watch_time_min) AS minutes FROM watch_time GROUP BY ALL ORDER BY minutes DESC"
     place = "" if output == Config().OUTPUT_DIR else f" --output {printable(shlex.quote(output))}"
     return f'python main.py query "{sql}"{place}'
@@ -66,16 +69,16 @@ def _headline(result: RunResult) -> Text:
 
 
 def new_table(*columns: tuple[str, bool]) -> Table:
-    """A light table; a column is its title and whether it holds numbers."""
+    """A table without frame; each column is its title and whether it holds numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     for title, numeric in columns:
         table.add_column(title, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     return table
 
 
-def _beside(left: RenderableType, right: RenderableType) -> Table:
+def _beside(*tables: RenderableType) -> Table:
     grid = Table.grid(padding=(0, 4))
-    grid.add_row(left, right)
+    grid.add_row(*tables)
     return grid
 
 
@@ -117,9 +120,9 @@ def _phases(result: RunResult) -> Group:
 def _regions(result: RunResult, bars: bool) -> Table:
     table = new_table(("region", False), ("users", True), ("events", True), ("minutes", True), ("", True), ("", False))
     total = result.total_minutes
-    most = max(region.minutes for region in result.top_regions)
+    longest = max(region.minutes for region in result.top_regions)
     for region in result.top_regions[:MAX_REGIONS]:
-        bar = "█" * max(1, round(BAR_CELLS * region.minutes / most)) if bars and region.minutes else ""
+        bar = "█" * max(1, round(BAR_CELLS * region.minutes / longest)) if bars and region.minutes else ""
         table.add_row(
             Text(printable(region.region)),
             f"{region.users:,}",
@@ -170,7 +173,7 @@ def _facts(result: RunResult, check: TruthCheck | str | None) -> Table:
 
 
 def _against_prediction(result: RunResult) -> str:
-    """Time and memory as the plan had them, and how far off that was."""
+    """Predicted time and memory, and by how much the prediction was off."""
     pairs = (
         (format_seconds, result.plan["seconds"], result.seconds.total),
         (format_size, result.plan["peak_memory_bytes"], result.peak_memory_bytes),
@@ -179,7 +182,7 @@ def _against_prediction(result: RunResult) -> str:
 
 
 def _notes(result: RunResult) -> list[str]:
-    """Everything else that a reader must be told: engine choice, skipped files and lines, fallbacks."""
+    """Notes of the run: choice of the engine, skipped files and lines, fallbacks."""
     notes = [result.engine_note] if result.engine_note else []
     if result.skipped_files:
         listed = ", ".join(result.skipped_files[:MAX_LISTED])

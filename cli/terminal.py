@@ -1,7 +1,7 @@
-"""What needs Rich: a console, and a bar for each phase. Loading it takes 40 ms, which other runs need not spend."""
+"""The parts that need Rich: a console, and progress bars. Loading Rich takes 40 ms, which other runs need not spend."""
 
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
@@ -13,10 +13,19 @@ from utils.units import format_amount
 
 
 class PipeConsole(Console):
-    """A console whose reader may go away."""
+    """A console that prints text as it is, without markup, and ends its output quietly where its reader has gone.
+
+    Args:
+        file: where it prints to, instead of stdout or stderr.
+        stderr: whether it prints to stderr.
+        width: characters of a line; by default, those of the terminal.
+    """
+
+    def __init__(self, file: IO[str] | None = None, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(file=file, stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
     def on_broken_pipe(self) -> None:
-        """Rich would end the program; a run is worth more than its progress bar."""
+        """Be quiet from then on: Rich would end the program, and the run with it."""
         self.quiet = True
 
 
@@ -33,10 +42,10 @@ class _Speed(ProgressColumn):
 
 
 class BarProgress:
-    """A bar per phase with what is done, speed and time left."""
+    """A bar for each phase with the amount done, the speed and the time left."""
 
     def __init__(self, console: Console | None = None) -> None:
-        console = console or PipeConsole(stderr=True, markup=False, highlight=False, emoji=False)
+        console = console or PipeConsole(stderr=True)
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None, complete_style="cyan", finished_style="green"),

@@ -78,12 +78,12 @@ _USER_TOTALS = """
 """Sums are taken in whole micro-minutes, so that the order of rows never changes a total."""
 
 
-def open_views(current: Version, kept: Sequence[Version], memory: int, threads: int) -> duckdb.DuckDBPyConnection:
+def open_views(current: Version, versions: Sequence[Version], memory: int, threads: int) -> duckdb.DuckDBPyConnection:
     """Open a database in memory that has the views, can open their files, and cannot open any other.
 
     Args:
         current: the published version, which all views but ``runs`` show.
-        kept: the versions that ``runs`` lists.
+        versions: the versions that ``runs`` lists.
         memory: bytes that the database may use.
         threads: threads that it may use.
 
@@ -103,7 +103,7 @@ def open_views(current: Version, kept: Sequence[Version], memory: int, threads: 
         },
     )
     try:
-        _make_views(database, current, kept)
+        _make_views(database, current, versions)
     except UnicodeEncodeError:
         database.close()
         raise ConfigError(
@@ -112,13 +112,13 @@ def open_views(current: Version, kept: Sequence[Version], memory: int, threads: 
     return database
 
 
-def _make_views(database: duckdb.DuckDBPyConnection, current: Version, kept: Sequence[Version]) -> None:
+def _make_views(database: duckdb.DuckDBPyConnection, current: Version, versions: Sequence[Version]) -> None:
     data, quarantine = current.data_files, current.quarantine_files
     columns = ", ".join(_WATCH_TIME_COLUMNS)
     hive = "hive_partitioning = true, hive_types_autocast = false"
     _define(database, "watch_time", f"select {columns} from read_parquet({_texts(data)}, {hive})" if data else None)
     _define(database, "user_totals", _USER_TOTALS)
-    _fill(database, "runs", _RUN_COLUMNS, [_run_row(version, current) for version in kept])
+    _fill(database, "runs", _RUN_COLUMNS, [_run_row(version, current) for version in versions])
     _fill(database, "ledger", _LEDGER_COLUMNS, [_ledger_row(entry) for entry in current.record.get("ledger", [])])
     rejected = f"from read_parquet({_texts(quarantine)})" if quarantine else None
     if not current.may_read_quarantine:

@@ -71,7 +71,7 @@ def _end_children(but: set[psutil.Process]) -> None:
 
 def _start_and_count(driver: SparkDriver, answers: list[Exception | None]) -> None:
     try:
-        counted = driver.start().parallelize(range(2), 2).map(abs).sum()
-        answers.append(None if counted == 1 else RuntimeError(f"Spark added 0 and 1 to {counted}"))
+        total = driver.start().parallelize(range(2), 2).map(abs).sum()
+        answers.append(None if total == 1 else RuntimeError(f"Spark added 0 and 1 to {total}"))
     except Exception as fault:
         answers.append(fault)

@@ -270,11 +270,11 @@ def _dropped(
     Each has the content of a copy that Phase 1 handed over (``handed_over``, by offset), which tells its region.
     """
     records = source.find(published.store, placed, log_id)
-    known = records.filter(pl.col("offset").is_in(list(handed_over)))
+    compared = records.filter(pl.col("offset").is_in(list(handed_over)))
     without = [*handed_over, *rejected_offsets(published, placed)]
     dropped = records.filter(~pl.col("offset").is_in(without)).sort("offset")
     like: dict[tuple[object, ...], list[Copy]] = {}
-    for row in known.to_dicts():
+    for row in compared.to_dicts():
         for key in _likeness(row):
             like.setdefault(key, []).append(handed_over[row["offset"]])
     copies = []
