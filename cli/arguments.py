@@ -68,7 +68,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     if command not in COMMANDS:
         close = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"Did you mean {close[0]}?" if close else "See: python main.py --help"
-        raise ConfigError(f"unknown command {command!r}: expected {' or '.join(COMMANDS)}. {hint}")
+        raise ConfigError(f"unknown command {command!r}: expected one of {', '.join(COMMANDS)}. {hint}")
     if SHOW_VERSION.name in takewhile(lambda word: word != "--", rest):  # whatever else the command requires
         return Arguments(command=command, settings={}, show_version=True)
     given = vars(make_parser(command).parse_args(rest))

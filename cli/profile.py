@@ -12,7 +12,7 @@ from utils.units import format_seconds, format_size
 
 
 def print_profile(result: RunResult, *, stderr: bool = False, console: Console | None = None) -> None:
-    """Print a table of the stages to stdout, or with ``stderr`` to stderr: there as an event where messages are JSON."""
+    """Print a table of the stages to stdout, or with ``stderr`` to stderr; there an event where messages are JSON."""
     if stderr and LOG.as_json:
         LOG.write("info", "profile", stages=[asdict(part) for part in result.profile])
         return

@@ -149,10 +149,10 @@ class LineProgress(NullProgress):
         if now - self._last_line >= LINE_EVERY_SECONDS and self._total:
             self._last_line = now
             speed = self._done / (now - self._started)
-            seconds = max(0, self._total - self._done) / speed if speed else 0.0
+            remaining = format_seconds(max(0, self._total - self._done) / speed if speed else 0.0)
             self._write(
                 f"{self._name}: {format_amount(self._done, self._unit)} of {format_amount(self._total, self._unit)} "
-                f"({self._done / self._total:.0%}), {format_amount(speed, self._unit)}/s, {format_seconds(seconds)} left"
+                f"({self._done / self._total:.0%}), {format_amount(speed, self._unit)}/s, {remaining} left"
             )
 
     def note(self, message: str) -> None:

@@ -1,6 +1,7 @@
 """The summary of a run: records, times, regions, quality, paths."""
 
 import shlex
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -19,6 +20,18 @@ MAX_WIDTH = 100
 MAX_LISTED = 10
 MAX_REGIONS = 20
 BAR_CELLS = 10
+REGION_COLUMNS = (
+    ("users", "events", "minutes", "share", "bar"),
+    ("users", "events", "minutes", "share"),
+    ("users", "events", "minutes"),
+    ("users", "minutes"),
+    ("minutes",),
+)
+"""Columns of the table of regions besides the region: the first set that fits the terminal is shown."""
+
+NAMED = ("users", "events", "minutes")
+"""Those of them that have a title."""
+
 QUALITY_STYLES = {"ok": "dim", "warn": "yellow", "reject": "yellow", "fail": "bold red"}
 STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
 
@@ -33,12 +46,11 @@ def print_summary(result: RunResult, check: TruthCheck | str | None = None, cons
         console.width = MAX_WIDTH
     console.print()
     console.print(_headline(result))
-    console.print(Padding(_beside(_records(result), _phases(result)), (1, 0)))
+    records, phases = _records(result), _phases(result)
+    tables = _first_that_fits(console, [_beside(records, phases), Group(records, "", phases)])
+    console.print(Padding(tables, (1, 0)))
     if result.top_regions:
-        regions = _regions(result, bars=True)
-        if console.measure(regions, options=console.options.update_width(10 * MAX_WIDTH)).maximum > console.width:
-            regions = _regions(result, bars=False)
-        console.print(regions)
+        console.print(_first_that_fits(console, [_regions(result, columns) for columns in REGION_COLUMNS]))
         more = len(result.top_regions) - MAX_REGIONS
         console.print(f"and {more:,} more regions, in the report\n" if more > 0 else "")
     console.print(_facts(result, check))
@@ -74,6 +86,13 @@ def new_table(*columns: tuple[str, bool]) -> Table:
     for title, numeric in columns:
         table.add_column(title, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     return table
+
+
+def _first_that_fits(console: Console, forms: Sequence[RenderableType]) -> RenderableType:
+    """The first of several forms that the console is wide enough for, or the last."""
+    unlimited = console.options.update_width(10 * MAX_WIDTH)
+    widths = (console.measure(form, options=unlimited).maximum for form in forms)
+    return next((form for form, width in zip(forms, widths, strict=True) if width <= console.width), forms[-1])
 
 
 def _beside(*tables: RenderableType) -> Table:
@@ -117,20 +136,20 @@ def _phases(result: RunResult) -> Group:
     return Group(table, "", machine)
 
 
-def _regions(result: RunResult, bars: bool) -> Table:
-    table = new_table(("region", False), ("users", True), ("events", True), ("minutes", True), ("", True), ("", False))
+def _regions(result: RunResult, columns: Sequence[str]) -> Table:
+    titles = [("region", False), *((name if name in NAMED else "", name != "bar") for name in columns)]
+    table = new_table(*titles)
     total = result.total_minutes
     longest = max(region.minutes for region in result.top_regions)
     for region in result.top_regions[:MAX_REGIONS]:
-        bar = "█" * max(1, round(BAR_CELLS * region.minutes / longest)) if bars and region.minutes else ""
-        table.add_row(
-            Text(printable(region.region)),
-            f"{region.users:,}",
-            f"{region.events:,}",
-            f"{region.minutes:,.0f}",
-            f"{region.minutes / total:.1%}" if total else "",
-            Text(bar, style="cyan"),
-        )
+        cells: dict[str, str | Text] = {
+            "users": f"{region.users:,}",
+            "events": f"{region.events:,}",
+            "minutes": f"{region.minutes:,.0f}",
+            "share": f"{region.minutes / total:.1%}" if total else "",
+            "bar": Text("█" * max(1, round(BAR_CELLS * region.minutes / longest)) if region.minutes else "", "cyan"),
+        }
+        table.add_row(Text(printable(region.region)), *(cells[name] for name in columns))
     return table
 
 
