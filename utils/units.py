@@ -6,9 +6,9 @@ Decimal units are powers of 1000 (GB), binary units are powers of 1024 (GiB).
 import re
 
 _FACTORS: dict[str, int] = {"": 1, "b": 1} | {
-    f"{letter}{suffix}": base**power
+    f"{letter}{suffix}": step**power
     for power, letter in enumerate("kmgt", start=1)
-    for suffix, base in (("b", 1000), ("ib", 1024))
+    for suffix, step in (("b", 1000), ("ib", 1024))
 }
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)", re.ASCII)
 

@@ -62,7 +62,8 @@ def check_golden(name: str, text: str) -> None:
     text = "".join(line.rstrip() + "\n" for line in text.splitlines())
     if RENEW:
         path.write_text(text, encoding="utf-8")
-    assert text.splitlines() == path.read_text(encoding="utf-8").splitlines()
+    renew = f"LOGMILLTEST_RENEW=yes python -m pytest {Path(__file__).name} writes {path.name} anew"
+    assert text.splitlines() == path.read_text(encoding="utf-8").splitlines(), renew
 
 
 def rendered(show: Callable[[PipeConsole], object], width: int = 100) -> str:
