@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_generator.addresses import address_width, write_addresses
-from data_generator.events import CATALOGUE_TITLES, ID_HIGH, ID_LOW, PLAIN_DEVICES, QUOTED_DEVICES, Events, Plan
+from data_generator.events import CATALOGUE_TITLES, ID_HIGH, ID_LOW, PLAIN_DEVICES, QUOTED_DEVICES, DataSet, Events
 from data_generator.text import FOUR_DIGITS, HEX_DIGITS, PAD, Texts, text_table, write_texts
 
 HEADER = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
@@ -28,9 +28,9 @@ _THOUSANDTHS = text_table([(b"%03d" % (row % 1000))[: row // 1000] for row in ra
 class RowLayout:
     """Where the columns lie in the byte matrix of one data set; the same for all its blocks."""
 
-    def __init__(self, plan: Plan) -> None:
-        settings = plan.settings
-        self._plan = plan
+    def __init__(self, data_set: DataSet) -> None:
+        settings = data_set.settings
+        self._data_set = data_set
         self._devices = _DEVICES if settings.quoted > 0 else _PLAIN_DEVICES
         widths = (
             *(_ID_WIDTH, _USER_WIDTH, _TIME_WIDTH, _TITLES.shape[1], self._devices.shape[1]),
@@ -57,7 +57,7 @@ class RowLayout:
         write_texts(time[:, 10:], _TIMES, events.second)
         write_texts(title, _TITLES, events.title)
         write_texts(device, self._devices, events.device)
-        write_addresses(self._plan.settings, events.user, events.place, address)
+        write_addresses(self._data_set.settings, events.user, events.place, address)
         _write_watch_times(events, watch)
         for column in self._columns[:-1]:
             lines[:, column.stop] = ord(",")
@@ -82,7 +82,7 @@ class RowLayout:
 
     def _write_ids(self, events: Events, target: NDArray[np.uint8]) -> None:
         """UUIDs of version 4 form, from two random words of the event's number."""
-        high, low = self._plan.words(events.number, ID_HIGH), self._plan.words(events.number, ID_LOW)
+        high, low = self._data_set.words(events.number, ID_HIGH), self._data_set.words(events.number, ID_LOW)
         version = (high & np.uint64(0x0FFF)) | np.uint64(0x4000)
         variant = (low & np.uint64(0x3FFF)) | np.uint64(0x8000)
         groups = {0: high >> np.uint64(48), 4: high >> np.uint64(32), 9: high >> np.uint64(16), 14: version}

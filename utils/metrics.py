@@ -68,7 +68,7 @@ def _read(path: Path) -> str:
 
 
 def memory_in_use(processes: Iterable[psutil.Process]) -> int:
-    """Bytes that processes use: the pages of each alone, and the largest shared part of one. Ended processes count 0."""
+    """Bytes that processes use: their own pages, and the largest shared part of one. Ended processes count 0."""
     own = shared_most = 0
     for process in processes:
         try:

@@ -152,9 +152,11 @@ def test_block_size_never_changes_the_bytes(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_memory_is_bounded_because_no_block_is_larger_than_its_share() -> None:
-    plan = generator.make_plan(DataSetSettings(size_bytes=50_000_000_000))
-    assert plan.rows_per_file > 1000 * BLOCK_ROWS
-    content, tally = make_block(plan, RowLayout(plan), 7, plan.rows_per_file - BLOCK_ROWS, plan.rows_per_file)
+    data_set = generator.size_data_set(DataSetSettings(size_bytes=50_000_000_000))
+    assert data_set.rows_per_file > 1000 * BLOCK_ROWS
+    content, tally = make_block(
+        data_set, RowLayout(data_set), 7, data_set.rows_per_file - BLOCK_ROWS, data_set.rows_per_file
+    )
     assert tally.records == BLOCK_ROWS
     assert len(content) == tally.bytes < 8_000_000
 
