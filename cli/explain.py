@@ -117,8 +117,8 @@ def _sums(user: "UserAnswer") -> Table:
 def _print_copy(copy: "Copy", console: Console) -> None:
     line = "" if copy.line is None else f" line {copy.line:,}"
     content = f"{_minutes(copy.minutes)} min, user {copy.user_id}, {copy.region or 'region not known'}"
-    outcome = Text(f"{copy.outcome:<{INDENT}}", style=STYLES[copy.outcome])
-    console.print(outcome + Text(printable(content)), soft_wrap=True)
+    label = Text(f"{copy.outcome:<{INDENT}}", style=STYLES[copy.outcome])
+    console.print(label + Text(printable(content)), soft_wrap=True)
     for text, style in ((copy.reason, ""), (f"{copy.file}{line}", "dim"), (copy.raw or "", "dim")):
         if text:
             _say(console, " " * INDENT + text, style)

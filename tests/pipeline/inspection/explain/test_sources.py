@@ -80,6 +80,18 @@ def test_records_are_found_in_every_chunk_with_their_lines(lines: list[bytes], l
     assert found == expected
 
 
+def test_only_the_chunks_with_the_log_id_are_parsed() -> None:
+    lines = [b"id-%02d,u,,,,8.8.8.8,1\n" % number for number in range(40)]
+    with Harness([HEADER + b"".join(lines)], chunk_bytes=64) as run:
+        (file,) = known_files(run)
+        ((_, placed),) = placed_splits(file).items()
+        with open_source(file, MAX_RECORD) as source:
+            assert isinstance(source, Source)
+            for number in range(40):
+                rows = source.find(run.workspace, placed, f"id-{number:02d}")
+                assert rows["offset"].to_list() == [number * len(lines[0])]
+
+
 def test_the_columns_of_records_that_are_found(make: Make) -> None:
     made = make()
     ((_, placed),) = placed_splits(made.files[1]).items()
