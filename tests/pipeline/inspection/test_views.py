@@ -20,8 +20,8 @@ COLUMNS = {
     "runs": [
         "version", "started", "is_current", "status", "engine", "files", "refused", "bytes_read", "records_read",
         "kept", "duplicates", "conflicts", "rejected", "rejected_by_reason", "output_rows", "users",
-        "total_watch_time_min", "seconds_total", "seconds_phase1", "seconds_phase2", "seconds_publish", "peak_memory_bytes",
-        "throughput_bytes_per_second", "geo_build",
+        "total_watch_time_min", "seconds_total", "seconds_phase1", "seconds_phase2", "seconds_publish",
+        "peak_memory_bytes", "throughput_bytes_per_second", "geo_build",
     ],
     "quarantine": ["file", "line", "byte_offset", "reason", "column", "value", "raw"],
     "ledger": [
