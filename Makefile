@@ -1,6 +1,7 @@
 # make run    the program on your logs, or on test data when there are none (ARGS="--input logs --engine polars")
 # make test   every check and the whole suite: ruff, mypy, import directions, pytest (PYTEST_ARGS="-k geo")
 # make check  the same: it is what CI runs
+# make test-fast   the tests of single functions alone, in a minute and a half on two cores (the others are marked slow)
 # make fuzz   reader, archives and whole runs against the reference over new bytes for FUZZ_MINUTES (60)
 # make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and compares the results
 # make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB,10GB --peers duckdb,clickhouse")
@@ -19,7 +20,7 @@ FUZZ_MINUTES ?= 60
 CHAOS_KILLS ?= 200
 CODE := main.py config.py cli pipeline data_generator utils scripts benchmarks tests
 
-.PHONY: help run test check lint fuzz chaos bench clean
+.PHONY: help run test test-fast check lint fuzz chaos bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -33,6 +34,9 @@ test: $(VENV)/.installed-dev
 	@$(MAKE) --no-print-directory lint; checks=$$?; $(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS) && exit $$checks
 
 check: test
+
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check $(CODE)

@@ -227,8 +227,8 @@ class SparkSettings(Group):
         meaning="Partitions of a Spark SQL shuffle; 0: chosen.",
         change="SPARK_PLAN is sql and its tasks are too large or too many.")
     SPARK_PLAN: SparkPlan = setting("auto", choice(*get_args(SparkPlan)), unit="name",
-        meaning="kernel: Polars on the executors; sql: Spark's own plan; auto: kernel, or sql where the rows of a "
-            "bucket fit no worker's memory. Equal values.",
+        meaning="kernel: the same kernels on the executors; sql: Spark's own plan; auto: kernel, or sql where the rows "
+            "of a bucket fit no worker's memory. Equal values.",
         change="You want Spark's spill.")
     SPARK_UI: bool = setting(False, flag(), unit="yes/no",
         meaning="Spark's web page on port 4040 while a run lasts.", change="You want to watch Spark's jobs.")

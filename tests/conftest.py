@@ -1,8 +1,14 @@
 """Settings of all tests: properties try the same examples on every run; HYPOTHESIS_PROFILE=explore tries new ones."""
 
 import os
+from collections.abc import Generator
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.left_out import explain
+from tests.pace import patient
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=_QUIET)
@@ -10,6 +16,9 @@ settings.register_profile("explore", deadline=None, max_examples=2000, suppress_
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _SHOWN_BYTES = 12
+_ROOT = Path(__file__).parents[1]
+_SLOW = ("tests/end_to_end/", "tests/pollution/", "tests/properties/", "tests/pipeline/engines/test_spark.py")
+"""Besides these, tests that take more than two seconds of a processor have the mark themselves."""
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -17,3 +26,27 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     if isinstance(val, bytes) and len(val) > _SHOWN_BYTES:
         return f"{argname} of {len(val):,} bytes"
     return None
+
+
+@pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whole programs and properties are slow. The time limit of each test follows the pace of the machine, unless
+    --timeout says otherwise."""
+    for item in items:
+        if os.path.relpath(item.path, _ROOT).startswith(_SLOW):
+            item.add_marker(pytest.mark.slow)
+    if config.option.collectonly or config.getoption("timeout") is not None:
+        return
+    limit = patient(float(config.getini("timeout")))
+    for item in items:
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(limit))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    """What was left out comes last, under the list of all tests that did not pass."""
+    yield
+    skipped = (report.longrepr for report in terminalreporter.stats.get("skipped", []))
+    for line in explain(place[2] for place in skipped if isinstance(place, tuple)):
+        terminalreporter.write_line(line, yellow=True)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import pytest_make_parametrize_id
 
 ROOT = Path(__file__).parents[1]
@@ -17,6 +19,7 @@ time.time_ns = lambda: nanoseconds() + shift * 10**9
 """
 
 
+@pytest.mark.slow
 def test_the_suite_is_the_same_under_another_clock_and_another_hash_seed(tmp_path: Path) -> None:
     (tmp_path / "other_clock.py").write_text(CLOCK)
     collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-p", "other_clock"]
@@ -35,3 +38,10 @@ def test_long_bytes_are_named_by_their_length() -> None:
     assert pytest_make_parametrize_id(b"\x1f\x8b" * 10, "data") == "data of 20 bytes"
     assert pytest_make_parametrize_id(b"\r\n", "end") is None
     assert pytest_make_parametrize_id("text" * 10, "data") is None
+
+
+def test_whole_programs_are_slow(request: pytest.FixtureRequest) -> None:
+    assert not request.node.get_closest_marker("slow")
+    for item in request.session.items:
+        if item.nodeid.startswith(("tests/end_to_end/", "tests/pollution/", "tests/properties/")):
+            assert item.get_closest_marker("slow"), item.nodeid

@@ -1,7 +1,7 @@
 // This header declares what Python and the library share: structures that Python fills and functions that Python calls.
 //
 // Every C file includes this header, so the compiler holds each definition to its prototype. A function without a
-// prototype here is not visible to Python. tests/pipeline/test_compiled_signatures.py holds the declarations in Python
+// prototype here is not visible to Python. tests/pipeline/native/test_library.py holds the declarations in Python
 // to this file.
 
 #pragma once

@@ -36,7 +36,7 @@ RECOVERED, NOT_REACHED = "killed, recovered", "not reached, fine"
 
 def points() -> list[str]:
     """Every named point in the program's source, but those of splits that end early: that takes a gigabyte of rows
-    (tests/pipeline/test_splits_that_end_early.py)."""
+    (tests/pipeline/preprocess/test_preprocessor.py)."""
     found = set()
     for path in sorted((ROOT / "pipeline").rglob("*.py")):
         source = path.read_text(encoding="utf-8")

@@ -13,10 +13,12 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from tests.pace import patient
+
 ROOT = Path(__file__).parents[2]
 HEADER = "log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
 LIMIT_SECONDS = 180
-"""A program that takes longer hangs, also beside another test; ten thousand files take 45 s on two free cores."""
+"""A program that takes longer on a quiet machine hangs; ten thousand files take 45 s on two free cores."""
 JSON_KEYS = [
     "run_id", "status", "error", "engine", "files", "refused_files", "bytes_read", "records_read", "kept",
     "duplicates", "conflicts", "rejected", "rejected_by_reason", "output_rows", "users", "total_watch_time_min",
@@ -72,8 +74,9 @@ def run(*arguments: object, cwd: Path, env: dict[str, str] | None = None, under:
 
 
 def finish(program: subprocess.Popen, seconds: float = LIMIT_SECONDS) -> Ended:
+    """Wait for its end. ``seconds``: when it hangs, on a quiet machine."""
     try:
-        out, err = program.communicate(timeout=seconds)
+        out, err = program.communicate(timeout=patient(seconds))
     except subprocess.TimeoutExpired:
         program.kill()
         program.communicate()  # or what is left of it fails a later test
@@ -106,7 +109,8 @@ def read_result(output: Path) -> Rows:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    until = time.monotonic() + seconds
+    """``seconds``: when it hangs, on a quiet machine."""
+    until = time.monotonic() + patient(seconds)
     while not condition():
         assert time.monotonic() < until, "what was waited for did not happen"
         time.sleep(0.01)

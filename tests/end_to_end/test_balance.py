@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.program import ROOT, environment, published, run_json
+from tests.pace import patient
 
 FALSIFIED = """
 import dataclasses, sys
@@ -38,7 +39,7 @@ def run_falsified(folder: Path, logs: Path, kernel: str, where: str, found: str)
     ended = subprocess.run(
         [sys.executable, "-c", program, "--input", str(logs), "--engine", "polars", "--json",
          "--full-refresh"],
-        cwd=folder, env=environment(), capture_output=True, text=True, timeout=90,
+        cwd=folder, env=environment(), capture_output=True, text=True, timeout=patient(90),
     )  # fmt: skip
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended.returncode, json.loads(ended.stdout)

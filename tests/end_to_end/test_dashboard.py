@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.end_to_end.program import HEADER, published, run, run_json, start, wait_for
+from tests.pace import patient
 
 EVIL = "![x](http://192.0.2.1/x.png)<img src=http://192.0.2.1/y.png>"
 
@@ -45,7 +46,7 @@ def address(folder: Path) -> Iterator[str]:
     wait_for(lambda: status(address) == 200, seconds=90)
     yield address
     program.send_signal(signal.SIGTERM)
-    _, errors = program.communicate(timeout=60)
+    _, errors = program.communicate(timeout=patient(60))
     assert errors == ""
     assert status(address) is None
 
@@ -60,7 +61,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     host = address.split("/")[2]
     page.on("request", lambda request: trouble.append(request.url) if foreign(request.url, host) else None)
     page.goto(address)
-    page.get_by_text("Users by watch time").wait_for(timeout=60_000)
+    page.get_by_text("Users by watch time").wait_for(timeout=patient(60_000))
     settle(page)
     yield page
     page.close()
@@ -73,12 +74,12 @@ def foreign(url: str, host: str) -> bool:
 
 def settle(page: Page) -> None:
     """Wait until the page's script has run."""
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000)
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=patient(60_000))
 
 
 def status(address: str) -> int | None:
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
+        with urllib.request.urlopen(address, timeout=patient(5)) as answer:
             return answer.status
     except urllib.error.HTTPError as fault:
         with fault:

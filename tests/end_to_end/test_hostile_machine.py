@@ -15,6 +15,7 @@ import pytest
 from pipeline.engines.java import find_java
 from tests.end_to_end.days import expected, settle, write_day
 from tests.end_to_end.program import environment, finish, published, read_result, run, run_json, start, wait_for
+from tests.pace import patient
 
 SPLITS = environment(SPLIT_BYTES=40_000)
 DAY = 24 * 3600
@@ -225,7 +226,7 @@ def test_spark_killed_in_the_middle(victim: str, logs: Path, tmp_path: Path) -> 
     if victim == "java":
         assert ended.code == 5, ended.err
         assert "Spark failed" in ended.answer["error"]
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=patient(10))
     assert not alive
     assert published(tmp_path) == before
     answer = run_json("--input", "logs", cwd=tmp_path, env=SPLITS)

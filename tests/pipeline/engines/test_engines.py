@@ -23,7 +23,7 @@ ENGINES: dict[str, Callable[[Path], LocalEngine | SparkEngine]] = {
 needs_java = pytest.mark.skipif(bool(find_java().problem), reason=f"Spark needs Java: {find_java().problem}")
 
 
-@pytest.fixture(scope="module", params=["pool", pytest.param("spark", marks=needs_java)])
+@pytest.fixture(scope="module", params=["pool", pytest.param("spark", marks=[needs_java, pytest.mark.slow])])
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """One engine for all tests that leave it whole."""
     with ENGINES[request.param](tmp_path_factory.mktemp(request.param)) as opened:

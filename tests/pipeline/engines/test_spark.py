@@ -27,6 +27,7 @@ from pipeline.errors import BalanceError, EnvironmentFault
 from pipeline.exchange.workspace import Workspace
 from pipeline.preprocess.ledger import Phase1Result, PlacedSplit
 from tests.harness import HEADER, Harness
+from tests.pace import patient
 
 WORKERS = 2
 pytestmark = pytest.mark.skipif(bool(find_java().problem), reason=f"Spark needs Java: {find_java().problem}")
@@ -193,5 +194,5 @@ def test_a_dead_jvm_is_an_environment_fault(spark: SparkEngine) -> None:
     with pytest.raises(EnvironmentFault, match=r"Spark failed in Phase 2 .*The end of .*spark\.log"):
         list(spark.map(kernel, None, [1, 2], no_advance))
     timer.join()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=patient(10))
     assert not alive

@@ -14,6 +14,7 @@ import pytest
 from pipeline.engines import no_advance, workers
 from pipeline.engines.local import LocalEngine
 from tests.end_to_end.program import ROOT
+from tests.pace import patient
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 
@@ -54,11 +55,13 @@ workers.close()
     assert blocked >> (signal.SIGINT - 1) & 1
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_server_and_others_take_over() -> None:
     with LocalEngine(2) as engine:
         workers, (server,) = ask(engine)
         os.kill(server, signal.SIGKILL)
-        _, alive = psutil.wait_procs([psutil.Process(worker) for worker in workers if psutil.pid_exists(worker)], 10)
+        left = [psutil.Process(worker) for worker in workers if psutil.pid_exists(worker)]
+        _, alive = psutil.wait_procs(left, timeout=patient(10))
         assert not alive
         others, (another,) = ask(engine)
         assert another != server

@@ -100,10 +100,12 @@ def assert_as_oracle(table, reader, version, numbers):
     assert not wrong[:10]
 
 
+@pytest.mark.slow
 def test_half_a_million_random_ipv4_addresses(countries, reader):
     assert_as_oracle(countries, reader, 4, np.random.default_rng(4).integers(0, 1 << 32, 500_000).tolist())
 
 
+@pytest.mark.slow
 def test_half_a_million_random_ipv6_addresses(countries, reader):
     random = np.random.default_rng(6)
     # A third anywhere, a third in the space in use, a third close to where ranges of the database begin.
@@ -126,6 +128,7 @@ def walk_networks(reader, version: int, number: int, end: int):
         number = last + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "begin", "end"), [(4, 0, 1 << 32), (6, 0, 1 << 25), (6, 1 << 32, 1 << 128)])
 def test_first_and_last_address_of_every_network(countries, reader, version, begin, end):
     firsts, lasts, expected = zip(*walk_networks(reader, version, begin, end), strict=True)
@@ -330,6 +333,7 @@ def test_a_pickled_table_is_small_and_equal(continents):
     assert (again.names, again.digest) == (continents.names, continents.digest)
 
 
+@pytest.mark.slow
 def test_the_cache_is_reused_and_mended(database, tmp_path, countries):
     cache = tmp_path / "new" / "cache"
     first = load_geo_table(database, "country", None, cache)

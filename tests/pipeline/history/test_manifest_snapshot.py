@@ -21,6 +21,7 @@ from pipeline.history import manifest_snapshot
 from pipeline.history.known_files import Hint
 from pipeline.history.manifest import MANIFEST_FILE, Manifest, NewFile
 from pipeline.history.manifest_snapshot import read_manifest
+from tests.pace import patient
 
 ROOT = Path(__file__).parents[3]
 HINT = Hint(1, 2, 3, 4, True)
@@ -61,7 +62,7 @@ def writer(place: Path, rounds: int = 20) -> Iterator[None]:
     """Another process, which commits until it is killed; ``rounds``: pairs of commits until it closes the manifest."""
     program = subprocess.Popen([sys.executable, "-c", WRITER, str(place), str(rounds)], cwd=ROOT)
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + patient(30)
         while not (place / f"{MANIFEST_FILE}-wal").exists():
             assert time.monotonic() < until
             time.sleep(0.01)

@@ -147,6 +147,7 @@ def test_time_and_memory_are_limited(asked: Ask) -> None:
         asked("select list(hash(range)) from range(400000000)", MEMORY_LIMIT=10**9, QUERY_SECONDS=60)
 
 
+@pytest.mark.slow
 def test_values_that_duckdb_does_not_count_are_limited_as_well(asked: Ask) -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     for sql in ("select repeat('x', 100000000) from range(1000)", "select repeat('x', 1000000) from range(5000)"):

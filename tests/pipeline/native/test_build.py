@@ -27,6 +27,7 @@ def test_a_library_that_is_there_is_used_again(cache: Path, monkeypatch) -> None
     assert compile_library(cache) == (cache / Path(library()).name, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"no library"])
 def test_a_damaged_library_is_made_anew(damage: bytes, cache: Path) -> None:
     damaged = cache / Path(library()).name
@@ -89,6 +90,7 @@ def test_every_reason_why_there_is_none(tmp_path: Path, monkeypatch) -> None:
     assert not os.listdir(tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_a_run_without_it_says_so_and_finds_the_same(tmp_path: Path) -> None:
     rows = "".join(f"i{n},u{n % 7},2026-01-01T00:00:00Z,v,tv,8.8.8.{n % 256},{n / 8}\n" for n in range(5000))
     (tmp_path / "log.csv").write_text(HEADER + rows)

@@ -84,6 +84,7 @@ def regions(texts: list[str], geo: GeoTable) -> np.ndarray:
 # Values
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     st.lists(
@@ -154,6 +155,7 @@ def is_address(text: str) -> bool:
     return "%" not in text  # a zone makes it no address
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(st.lists(addresses(), min_size=1, max_size=30))
 def test_addresses(world: GeoTable, texts: list[str]) -> None:
@@ -162,6 +164,7 @@ def test_addresses(world: GeoTable, texts: list[str]) -> None:
     assert found.tolist() == world.lookup(pl.Series(texts, dtype=pl.String)).tolist()
 
 
+@pytest.mark.slow
 def test_a_million_random_addresses(world: GeoTable) -> None:
     random = np.random.default_rng(7)
     quads = random.integers(0, 2**32, 500_000).tolist()
@@ -180,6 +183,7 @@ def v6_text(hi: int, lo: int) -> str:
     return ":".join(f"{half >> shift & 0xFFFF:x}" for half in (hi, lo) for shift in (48, 32, 16, 0))
 
 
+@pytest.mark.slow
 def test_the_first_and_last_address_of_every_range(world: GeoTable) -> None:
     arrays = world.arrays
     starts = arrays["v4_start"].tolist()
@@ -218,6 +222,7 @@ def test_moments_that_are_good(moments: list[datetime], between: str) -> None:
     assert_equals_the_rules({"timestamp": texts}, GEO.load())
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     st.lists(
@@ -240,6 +245,7 @@ def test_moments_of_any_kind(texts: list[str]) -> None:
     assert_equals_the_rules({"timestamp": texts}, GEO.load())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["log_id", "user_id"])
 def test_ids_of_every_single_character(role: str) -> None:
     """Nothing that is white space is taken, and whatever is taken is right; empty fields too."""

@@ -13,6 +13,7 @@ import pytest
 from pipeline.errors import EnvironmentFault
 from pipeline.versions.lock import LOCK_FILE, Lock
 from tests.end_to_end.program import wait_for
+from tests.pace import patient
 
 ROUNDS = 40
 TAKE = f"""
@@ -47,13 +48,13 @@ def test_one_of_many_takes_over_from_the_dead(tmp_path: Path) -> None:
         for number in range(ROUNDS):
             folder = tmp_path / str(number)
             (folder / "go").touch()
-            until = time.monotonic() + 20
+            until = time.monotonic() + patient(20)
             while len([*folder.glob("won-*"), *folder.glob("lost-*")]) < len(rivals):
                 assert time.monotonic() < until, "a rival has died"
             winners = [path.name for path in folder.glob("won-*")]
             (folder / "end").touch()
             assert len(winners) == 1, f"round {number}: {winners}"
-        assert [rival.wait(20) for rival in rivals] == [0] * len(rivals)
+        assert [rival.wait(patient(20)) for rival in rivals] == [0] * len(rivals)
     finally:
         for rival in rivals:
             rival.kill()
