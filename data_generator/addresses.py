@@ -1,4 +1,4 @@
-"""IP addresses as a pure function of user and place, written as fixed-width text with padding.
+"""IP addresses as a pure function of a user and a place (home or another), written as padded text of fixed width.
 
 Every user has one home address. Most look like addresses of real access networks; a share is private, reserved, or no
 address at all (one in four of them).
@@ -68,7 +68,7 @@ def _write_ipv4(words: Words, target: NDArray[np.uint8]) -> None:
 
 
 def _ipv6_texts(words: Words, seed: int) -> NDArray[np.uint8]:
-    """Text of ``prefix:g:g::h`` (about half) or all eight groups."""
+    """Texts of IPv6 addresses: about half have all eight groups, half the form ``prefix:g:g::h``."""
     more = random_words(words, stream_key(seed, _STREAM + 1))
     texts = np.full((len(words), IPV6_WIDTH), PAD, dtype=np.uint8)
     prefixes = text_table([text.encode() + b":" for text in _IPV6_PREFIXES], 10)

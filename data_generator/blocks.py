@@ -45,7 +45,7 @@ class Tally:
     bytes: int = 0
 
     def add(self, other: "Tally") -> None:
-        """Add another part's counts."""
+        """Add the counts of another part."""
         self.records += other.records
         self.originals += other.originals
         self.original_micro += other.original_micro
@@ -55,7 +55,7 @@ class Tally:
 
 
 def make_block(data_set: DataSet, layout: RowLayout, file: int, start: int, stop: int) -> tuple[bytes, Tally]:
-    """Rows ``start`` to ``stop`` (exclusive) of one file: their CSV lines and counts."""
+    """Make the rows ``start`` to ``stop`` (exclusive) of one file: (their CSV lines, their counts)."""
     first = file * data_set.rows_per_file
     numbers = np.arange(first + start, first + stop, dtype=np.uint64)
     kind = kinds(data_set, numbers)
@@ -104,7 +104,7 @@ def decide_conflicts(data_set: DataSet, contents: list[NDArray[np.int64]]) -> tu
 
 
 def _named_numbers(data_set: DataSet, numbers: NDArray[np.uint64], kind: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """The event that each row tells of: its own, or the original that it repeats."""
+    """The number of each row's event: the row's own number, or that of the original which the row repeats."""
     named = numbers.copy()
     copies = np.flatnonzero(kind >= Kind.CONFLICT)
     other_file = kind[copies] == Kind.CROSS_FILE_DUPLICATE

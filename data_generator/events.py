@@ -102,7 +102,7 @@ def kinds(data_set: DataSet, numbers: Words) -> NDArray[np.uint8]:
 
 
 def copied_numbers(data_set: DataSet, numbers: Words, other_file: NDArray[np.bool_]) -> Words:
-    """The original that each of these rows repeats: an earlier one of its own file, or any one of another file."""
+    """The number of the original that each row repeats: an earlier row of its own file, or any row of another file."""
     rows = np.uint64(data_set.rows_per_file)
     file, slot = numbers // rows, numbers % rows
     files = data_set.settings.files

@@ -21,12 +21,12 @@ _TIMES = text_table([b"T%02d:%02d:%02dZ" % (s // 3600, s // 60 % 60, s % 60) for
 _MINUTES = text_table([b"%d." % minute for minute in range(241)], 4)
 _WATCH_WIDTH = 10
 _SPARE_WIDTH = 12
-# Row 1000 d + f: the first three decimals of f thousandths when d decimals (at most three) are written.
 _THOUSANDTHS = text_table([(b"%03d" % (row % 1000))[: row // 1000] for row in range(4000)], 3)
+"""Row 1000 d + f: the first three decimals of f thousandths when d decimals (at most three) are written."""
 
 
 class RowLayout:
-    """Where the columns lie in the byte matrix of one data set; the same for all its blocks."""
+    """Positions of the columns in the byte matrices of a data set; all blocks have the same."""
 
     def __init__(self, data_set: DataSet) -> None:
         settings = data_set.settings
@@ -46,7 +46,7 @@ class RowLayout:
         self._days = text_table([str(day).encode() for day in days], 10)
 
     def write(self, events: Events) -> Texts:
-        """Lines of these events: a matrix (events x width) that still holds its padding."""
+        """Write the lines of events: a matrix (events x width) with its padding."""
         lines = np.empty((len(events.number), self._width), dtype=np.uint8)
         log_id, user, time, title, device, address, watch = (lines[:, column] for column in self._columns)
         self._write_ids(events, log_id)

@@ -1,4 +1,4 @@
-"""What a generated data set holds, known from its making, and its file ``truth.json``."""
+"""The truth about a generated data set, counted while it was made, and its file ``truth.json``."""
 
 import json
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ TRUTH_FILE = "truth.json"
 
 @dataclass(frozen=True)
 class Truth:
-    """The right answers about one data set, for ``DEDUPE_KEEP = "longest"``.
+    """The right counts of one data set, for ``DEDUPE_KEEP = "longest"``.
 
     ``records = distinct_ids + duplicates + conflicts + rejected``.
 
@@ -24,7 +24,7 @@ class Truth:
         rejected: malformed records.
         rejected_by_reason: malformed records per reason; reasons that do not occur are left out.
         total_micro_minutes: sum of the winners' watch times, in millionths of a minute, exact.
-        total_watch_time_min: the same in minutes.
+        total_watch_time_min: this sum in minutes.
         bytes: size of all files together.
         file_names: the CSV files, in order.
         settings: what was asked for.
