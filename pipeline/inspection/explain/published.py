@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,7 +34,6 @@ class Published:
         max_record: MAX_RECORD_BYTES.
         hidden: whether users have pseudonyms.
         names: by the fingerprint of files, the regions by code of their rows.
-        notes: what a question could not find out, collected while it is answered.
     """
 
     output: str
@@ -45,7 +44,6 @@ class Published:
     max_record: int
     hidden: bool
     names: Mapping[str, tuple[str, ...]]
-    notes: list[str] = field(default_factory=list)
 
     @property
     def counted(self) -> list[KnownFile]:

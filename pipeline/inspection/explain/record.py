@@ -121,6 +121,15 @@ class _Verdicts:
     winner: dict[str, Any] | None
 
 
+@dataclass(frozen=True)
+class _FileCopies:
+    """Copies of one file, how many it has, and what could not be found out (or an empty text)."""
+
+    copies: list[Copy]
+    found: int
+    note: str
+
+
 def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswer:
     """Find and judge all copies of ``log_id``, and list at most ``limit`` of them.
 
@@ -129,10 +138,12 @@ def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswe
     """
     files = _distinct_files(published)
     rows = _rows_by_file(published, files, log_id)
-    found_rejected = (record for file in files for record in find_rejected(published, file, log_id))
+    searched = [find_rejected(published, file, log_id) for file in files]
+    found_rejected = (record for records, _ in searched for record in records)
     rejected = tuple(sorted(found_rejected, key=lambda record: (record.file, record.byte_offset)))
+    notes = [note for _, note in searched if note]
     if not rejected and not rows:
-        unsearched = "".join(f" But {note}." for note in dict.fromkeys(published.notes))
+        unsearched = "".join(f" But {note}." for note in dict.fromkeys(notes))
         raise InputError(
             f"no record with the log_id {log_id!r} was read for version {published.version.name}, nor is one in its "
             f"quarantine. Check the id: values are never trimmed, and capitals matter.{unsearched}"
@@ -144,9 +155,10 @@ def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswe
     for file in files:
         if file.id in rows:
             judged = verdicts if file.id in counted else None
-            of_file, count = _copies(published, file, rows[file.id], log_id, judged, limit - len(copies))
-            copies += of_file
-            found += count
+            of_file = _copies(published, file, rows[file.id], log_id, judged, limit - len(copies))
+            copies += of_file.copies
+            found += of_file.found
+            notes += [of_file.note] if of_file.note else []
     copies.sort(key=lambda copy: (OUTCOMES.index(copy.outcome), copy.file, copy.byte_offset or 0))
     destination = _destination(published, verdicts.winner) if verdicts.winner else None
     return RecordAnswer(
@@ -158,7 +170,7 @@ def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswe
         tuple(copies[:limit]),
         len(rejected),
         rejected[:limit],
-        tuple(dict.fromkeys(published.notes)),
+        tuple(dict.fromkeys(notes)),
     )
 
 
@@ -225,9 +237,9 @@ def _why(loser: dict[str, Any], winner: dict[str, Any], published: Published) ->
 
 def _copies(
     published: Published, file: KnownFile, rows: pl.DataFrame, log_id: str, verdicts: _Verdicts | None, room: int
-) -> tuple[list[Copy], int]:
-    """(copies of one file, how many it has): the rows that Phase 1 handed over and, if the file can be read again,
-    the copies that Phase 1 dropped.
+) -> _FileCopies:
+    """Find the copies of one file: the rows that Phase 1 handed over and, if the file can be read again, the copies
+    that Phase 1 dropped.
 
     At most ``room`` copies are returned, besides the one that counts. ``verdicts``: None where the file does not count.
     """
@@ -236,10 +248,11 @@ def _copies(
     placed = placed_splits(file) if file.finished else {}
     copies: list[Copy] = []
     count = len(rows)
+    note = ""
     with open_source(file, published.max_record) as source:
         if isinstance(source, str):
             dropped_copies = "; copies that phase 1 dropped in it cannot be shown" if placed else ""
-            published.notes.append(f"{file.shown}: {source}: no lines and no raw records{dropped_copies}")
+            note = f"{file.shown}: {source}: no lines and no raw records{dropped_copies}"
         for (number,), rows_of_split in rows.group_by(pl.col("place") // PLACE_UNIT, maintain_order=True):
             split = placed.get(int(str(number)))
             handed_over = {}
@@ -254,7 +267,7 @@ def _copies(
                 found, dropped = _dropped(published, source, split, log_id, handed_over, room - len(copies))
                 copies += found
                 count += dropped
-    return copies, count
+    return _FileCopies(copies, count, note)
 
 
 def _dropped(

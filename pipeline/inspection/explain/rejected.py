@@ -1,14 +1,14 @@
 """Finds the rejected records with one log_id among those that Phase 1 wrote for each split."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from pipeline.exchange.workspace import split_file
-from pipeline.history.journal import ledger_of
 from pipeline.history.known_files import KnownFile
 from pipeline.inspection.explain.published import Published
+from pipeline.inspection.explain.sources import placed_splits
 from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.privacy import mask_addresses
 from pipeline.reading.header import Header
@@ -38,37 +38,27 @@ class RejectedCopy:
     raw: str
 
 
-def find_rejected(published: Published, file: KnownFile, log_id: str) -> Iterator[RejectedCopy]:
+def find_rejected(published: Published, file: KnownFile, log_id: str) -> tuple[list[RejectedCopy], str | None]:
     """Find the rejected records of a finished file that have this log_id.
 
-    Where the bytes of rejected records are not kept, a note says so, and none are found.
+    Returns (the records, None), or (those of the first splits, why the others cannot be searched).
     """
-    if not file.finished:
-        return
-    for placed in ledger_of(file, file.path, at_hand=True).splits:
+    copies: list[RejectedCopy] = []
+    for placed in placed_splits(file).values() if file.finished else ():
         path = published.store.path("rejects", split_file(placed.result.split.number))
         if not placed.result.rejected or not path.exists():
             continue
         rows = pl.scan_parquet(path, glob=False)
         if published.hidden or rows.select(pl.col("raw").null_count() == pl.len()).collect().item():
-            published.notes.append(
+            return copies, (
                 "some rejected records cannot be searched by log_id: their bytes are not kept "
                 "(QUARANTINE_RAW, PSEUDONYMIZE_USERS, QUARANTINE_RETENTION_DAYS)"
             )
-            return
         needle = log_id.encode().replace(b'"', b'""')
-        for row in rows.filter(pl.col("raw").bin.contains(needle)).collect().to_dicts():
-            if _log_id(row["raw"], placed.result.split.header, published.max_record) == log_id:
-                value = row["value"] and mask_addresses(row["value"])
-                yield RejectedCopy(
-                    file.shown,
-                    placed.first_line + row["line"],
-                    placed.result.start + row["byte_offset"],
-                    row["reason"],
-                    row["column"],
-                    value,
-                    mask_addresses(row["raw"].decode(errors="backslashreplace")),
-                )
+        header, max_record = placed.result.split.header, published.max_record
+        found = rows.filter(pl.col("raw").bin.contains(needle)).collect().to_dicts()
+        copies += [_describe(file, placed, row) for row in found if _log_id(row["raw"], header, max_record) == log_id]
+    return copies, None
 
 
 def rejected_offsets(published: Published, placed: PlacedSplit) -> set[int]:
@@ -87,3 +77,15 @@ def _log_id(raw: bytes, header: Header, max_record: int) -> str | None:
     if number >= len(values):
         return None
     return values[number].decode(errors="backslashreplace")
+
+
+def _describe(file: KnownFile, placed: PlacedSplit, row: dict[str, Any]) -> RejectedCopy:
+    return RejectedCopy(
+        file.shown,
+        placed.first_line + row["line"],
+        placed.result.start + row["byte_offset"],
+        row["reason"],
+        row["column"],
+        row["value"] and mask_addresses(row["value"]),
+        mask_addresses(row["raw"].decode(errors="backslashreplace")),
+    )

@@ -136,6 +136,7 @@ def explain_user(published: Published, config: Config, user: str) -> UserAnswer:
         _compare(published, region, *found.sums.get(region, (0, 0)), *totals.get(region, (None, None)))
         for region in sorted(found.sums.keys() | totals.keys())
     )
+    events, notes = _describe(published, found.longest, published.counted_names)
     return UserAnswer(
         user,
         published.version.name,
@@ -146,8 +147,8 @@ def explain_user(published: Published, config: Config, user: str) -> UserAnswer:
         found.duplicates,
         found.conflicts,
         regions,
-        _describe(published, found.longest, published.counted_names),
-        tuple(dict.fromkeys(published.notes)),
+        events,
+        notes,
     )
 
 
@@ -221,9 +222,15 @@ def _compare(
     return RegionSum(region, published.partition(region), events, total, count, minutes, agrees)
 
 
-def _describe(published: Published, events: pl.DataFrame, names: Sequence[str]) -> tuple[Event, ...]:
-    """Events (place, region, micro_minutes) with their log_ids where the files can be read; in the order given."""
+def _describe(
+    published: Published, events: pl.DataFrame, names: Sequence[str]
+) -> tuple[tuple[Event, ...], tuple[str, ...]]:
+    """(the events in their order, notes about files that cannot be read again).
+
+    ``events``: place, region, micro_minutes. An event has its log_id where its file can be read again.
+    """
     found: dict[int, Event] = {}
+    notes = []
     by_split = {split.number: file for file in published.counted for split in file.splits}
     by_file: dict[int, tuple[KnownFile, list[tuple[int, int, int]]]] = {}
     for place, region, micro in events.rows():
@@ -233,12 +240,12 @@ def _describe(published: Published, events: pl.DataFrame, names: Sequence[str]) 
         splits = placed_splits(file)
         with open_source(file, published.max_record) as source:
             if isinstance(source, str):
-                published.notes.append(f"{file.shown}: {source}: its log_ids cannot be shown")
+                notes.append(f"{file.shown}: {source}: its log_ids cannot be shown")
             for place, region, micro in sorted(events_of_file):
                 split, offset = splits[place // PLACE_UNIT], place % PLACE_UNIT
                 log_id = None if isinstance(source, str) else _read_log_id(source, split, offset)
                 found[place] = Event(log_id, file.shown, split.result.start + offset, names[region], micro / MICRO)
-    return tuple(found[place] for place in events["place"])
+    return tuple(found[place] for place in events["place"]), tuple(dict.fromkeys(notes))
 
 
 def _read_log_id(source: Source, split: PlacedSplit, offset: int) -> str | None:

@@ -137,3 +137,11 @@ def test_pseudonyms_hide_the_record(make: Make) -> None:
 def test_a_log_id_that_was_never_read(make: Make) -> None:
     with pytest.raises(InputError, match=rf"no record with the log_id 'A' was read for version {VERSION}.*capitals"):
         explain_record(make().published, "A", 20)
+
+
+def test_a_log_id_that_may_be_among_records_that_cannot_be_searched(make: Make) -> None:
+    published = make(hidden=True).published
+    with pytest.raises(InputError, match=r"capitals matter\. But some rejected records cannot be searched by log_id"):
+        explain_record(published, "A", 20)
+    notes = explain_record(published, "a", 20).notes
+    assert [note.partition(" cannot")[0] for note in notes] == ["some rejected records"]
