@@ -86,4 +86,4 @@ COMMANDS: dict[str, Command] = {
     ),
     **_OTHERS,
 }
-"""By name. ``python main.py NAME`` runs ``NAME_command`` of ``cli/NAME.py``."""
+"""The commands by name. ``python main.py NAME`` runs ``NAME_command`` of ``cli/NAME.py``."""

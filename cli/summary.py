@@ -30,7 +30,7 @@ REGION_COLUMNS = (
 """Columns of the table of regions besides the region: the first set that fits the terminal is shown."""
 
 NAMED = ("users", "events", "minutes")
-"""Those of them that have a title."""
+"""Columns of the table of regions that have a title."""
 
 QUALITY_STYLES = {"ok": "dim", "warn": "yellow", "reject": "yellow", "fail": "bold red"}
 STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}

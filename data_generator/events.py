@@ -34,7 +34,7 @@ Number = TypeVar("Number", np.int64, np.uint64)
 
 
 class Kind(IntEnum):
-    """What a row of a file is."""
+    """The kinds of rows of a file."""
 
     ORIGINAL = 0
     MALFORMED = 1

@@ -1,4 +1,4 @@
-"""What one check of ``doctor`` found. Every check returns it, and the command prints it."""
+"""The result that every check of ``doctor`` returns, and that the command prints."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -143,7 +143,8 @@ def open_published(config: Config) -> Iterator[Published]:
 
 
 def _region_names(output: str, version: Version, history: History) -> dict[str, tuple[str, ...]]:
-    """By the fingerprint of files, the regions by code of their rows: each kept version tells those of its files."""
+    """The regions by code in the rows of files, by the fingerprint of the files: each kept version has those of its
+    own files."""
     names: dict[str, tuple[str, ...]] = {}
     for kept in kept_versions(output):
         known = history.versions.get(kept.name)

@@ -76,7 +76,7 @@ class Event:
 
 @dataclass(frozen=True)
 class UserAnswer:
-    """How the published total of a user comes about.
+    """The published total of a user, and the events that make it up.
 
     Attributes:
         user_id: the user; the pseudonym where users have pseudonyms.

@@ -37,7 +37,7 @@ _LISTED = 3
 
 @dataclass(frozen=True)
 class _Comparison:
-    """What both phases of a comparison need; ``pairs``: the table that joins the ``old`` and the new one."""
+    """The settings and resources of a comparison; ``pairs``: the table that joins the ``old`` and the new one."""
 
     settings: RunSettings
     published: Published
