@@ -310,7 +310,7 @@ class Config(
     """The validated settings of one run. Making one with a value that is not allowed raises ConfigError."""
 
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Where each value came from that is no default, as ``environment, LOGMILL_INPUT_DIR``."""
+    """The origin of each value that is not the default, such as ``environment, LOGMILL_INPUT_DIR``."""
 
     def __post_init__(self) -> None:
         try:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 MISSING = "the package {0} is missing. Run: pip install -r requirements.txt (or start with make run)."
 
-if __name__ != "__mp_main__":  # the name under which workers import this file: they need nothing of it
+if __name__ != "__mp_main__":  # workers import this file under that name, and need nothing of it
     try:
         from cli.arguments import Arguments, parse_arguments
         from cli.console import LOG, Answer, say
@@ -29,7 +29,7 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs one command line (without the program's name) and returns the exit code. Never raises but for ``--help``."""
+    """Run one command line (without the program's name) and return the exit code. Raises SystemExit for ``--help``."""
     answer = Answer(as_json="--json" in argv)
     with answer.reserved():
         return _run_guarded(argv, answer)
@@ -59,8 +59,8 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
     except Exception as error:
         code, trace = 1, traceback.format_exc()
         # Other libraries' messages may quote records, which a log must not keep.
-        shown = type(error).__name__ if LOG.as_json else f"{type(error).__name__}: {error}"[:1000]
-        message = f"a fault in the program: {shown}. Run again with --debug to see where, and report it."
+        fault = type(error).__name__ if LOG.as_json else f"{type(error).__name__}: {error}"[:1000]
+        message = f"a fault in the program: {fault}. Run again with --debug to see where, and report it."
     if "--debug" in argv and trace:
         say(trace, event="traceback")
     say(message, level="error", event="failed", exit_code=code)
@@ -69,7 +69,7 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
 
 
 def _asks_for_json(argv: Sequence[str]) -> bool:
-    """Whether messages are JSON as far as is known before the settings are read: these may be what is wrong."""
+    """Whether messages are JSON by the command line and the environment: reading the settings may fail."""
     asked = [value for word, value in pairwise([*argv, ""]) if word == "--log-format"]
     asked += [word.partition("=")[2] for word in argv if word.startswith("--log-format=")]
     return (asked or [os.environ.get("LOGMILL_LOG_FORMAT", "")])[-1].lower() == "json"
@@ -80,5 +80,5 @@ def _interrupt(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)  # a container that is stopped ends as after Ctrl-C
+    signal.signal(signal.SIGTERM, _interrupt)  # stopping a container ends a run as Ctrl-C does
     sys.exit(main(sys.argv[1:]))

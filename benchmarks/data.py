@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from data_generator.generator import generate
-from data_generator.settings import GeneratorSettings
+from data_generator.settings import DataSetSettings
 from data_generator.truth import load_truth
 from pipeline.geo.ranges import load_ranges
 from pipeline.geo.special import private_intervals
@@ -20,9 +20,9 @@ WORK_SHARE = 1.5
 """Most that a run writes, intermediate files or spill and result, for each byte of input."""
 
 
-def job_settings(size: int) -> GeneratorSettings:
+def job_settings(size: int) -> DataSetSettings:
     """Only what every peer can read: no conflicts, malformed records, quotes, IPv6 or special addresses."""
-    return GeneratorSettings(
+    return DataSetSettings(
         files=FILES,
         size_bytes=size,
         users=1_000_000,

@@ -16,26 +16,27 @@ from cli.console import printable
 from pipeline.inspection.query import Found, Value
 
 WIDEST = 10_000
-"""Columns of a table that no terminal limits."""
+"""Characters of a line where no terminal limits it."""
+
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""OWASP, CSV Injection: how a cell begins that a spreadsheet would compute; the last four are full-width forms."""
+"""How a cell begins that a spreadsheet would compute (OWASP, "CSV Injection"); the last four are full-width forms."""
 
 
 def as_table(found: Found, width: int | None = None) -> str:
-    """Aligned columns, numbers to the right; ``width`` in characters, or None where lines may be long."""
+    """A table of aligned columns, numbers to the right; ``width``: characters of a line, None for no limit."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for place, title in enumerate(found.columns):
-        numeric = all(_is_number(row[place]) or row[place] is None for row in found.rows)
+    for number, title in enumerate(found.columns):
+        numeric = all(_is_number(row[number]) or row[number] is None for row in found.rows)
         table.add_column(Text(printable(title)), justify="right" if numeric and found.rows else "left", overflow="fold")
     for row in found.rows:
-        table.add_row(*(Text(_shown(value)) for value in row))
+        table.add_row(*(Text(_as_cell(value)) for value in row))
     stream = io.StringIO()
     Console(file=stream, width=width or WIDEST, markup=False, emoji=False, color_system=None).print(table)
     return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())
 
 
 def as_csv(found: Found) -> str:
-    """RFC 4180 with a header. Null is empty; text that a spreadsheet would take for a formula gets a quote."""
+    """CSV (RFC 4180) with a header. Null is empty; text that a spreadsheet would take for a formula gets a quote."""
     stream = io.StringIO()
     writer = csv.writer(stream)
     writer.writerow(_inert(name) for name in found.columns)
@@ -45,7 +46,7 @@ def as_csv(found: Found) -> str:
 
 
 def as_json(found: Found) -> str:
-    """One array with an object for each row. Not-a-number and infinity, which JSON lacks, are null."""
+    """A JSON array with an object for each row. Not-a-number and infinity, which JSON lacks, become null."""
     rows = [
         {
             name: json.loads(value) if nested and isinstance(value, str) else _plain(value)
@@ -64,7 +65,7 @@ def _is_number(value: Value) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def _shown(value: Value) -> str:
+def _as_cell(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None else printable(str(value))

@@ -27,8 +27,11 @@ settings: every other tunable is in config.py; also LOGMILL_<NAME>=... or the TO
 
 @dataclass(frozen=True)
 class Arguments:
-    """A parsed command line. ``settings`` holds raw text by setting name, only for options that were given; each other
-    option that was given has the field of its name."""
+    """A parsed command line.
+
+    ``settings``: raw text by the name of the setting, for the options that were given. Every other option has the field
+    of its name.
+    """
 
     command: str
     settings: dict[str, str]
@@ -55,7 +58,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:
-    """Reads the command line without the program's name; ``run`` is the command when none is named.
+    """Parse the command line without the program's name; ``run`` is the command when none is named.
 
     Raises:
         ConfigError: an unknown command or option, or an option without its value.
@@ -65,8 +68,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     if command not in COMMANDS:
         close = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"Did you mean {close[0]}?" if close else "See: python main.py --help"
-        raise ConfigError(f"unknown command {command!r}: expected {' or '.join(COMMANDS)}. {hint}")
-    if SHOW_VERSION.name in takewhile(lambda word: word != "--", rest):  # needs nothing else that the command requires
+        raise ConfigError(f"unknown command {command!r}: expected one of {', '.join(COMMANDS)}. {hint}")
+    if SHOW_VERSION.name in takewhile(lambda word: word != "--", rest):  # whatever else the command requires
         return Arguments(command=command, settings={}, show_version=True)
     given = vars(make_parser(command).parse_args(rest))
     asked = {field.name: given.pop(field.name) for field in fields(RunOptions) if field.name in given}
@@ -79,8 +82,10 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
 
 def make_parser(command: str) -> argparse.ArgumentParser:
     """The parser of one command."""
+    program = f"python main.py {command}"
     parser = _Parser(
-        prog=f"python main.py {command}",
+        prog=program,
+        usage=" ".join([program, "[options]", *(option.usage for option in COMMANDS[command].options if option.usage)]),
         description=COMMANDS[command].description,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

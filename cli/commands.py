@@ -8,7 +8,7 @@ from cli.options import JSON, PLACES, Option
 
 @dataclass(frozen=True)
 class Command:
-    """``description``: what ``--help`` says first; ``options``: those of this command, without the common ones."""
+    """A command: the first lines of its ``--help``, and its options without the common ones."""
 
     description: str
     options: tuple[Option, ...]
@@ -48,9 +48,9 @@ _OTHERS = {
         "reads the addresses again from the files that count, publishes nothing, and keeps nothing. Give the\n"
         "options of the run itself; a run with the new database then makes the new result.",
         (
-            options.GEO_DB.told("the new MMDB file; without it, the table that is shipped"),
-            options.GEO_LEVEL.told("region or country, as in the published result"),
-            options.DRY_RUN.told("needed: only a run changes regions"),
+            options.GEO_DB.with_help("the new MMDB file; without it, the table that is shipped"),
+            options.GEO_LEVEL.with_help("region or country, as in the published result"),
+            options.DRY_RUN.with_help("needed: only a run changes regions"),
             *(*PLACES, options.WORKERS, options.MEMORY_LIMIT, JSON),
         ),
     ),
@@ -63,7 +63,7 @@ _OTHERS = {
         "Checks whether this machine and these settings are fit for a run: Python, memory, disks, links,\n"
         "open files, geo data, Java and Spark. Each line is ok, warn or fail, with what to do.",
         (
-            options.INPUT.told("the logs that a run would read"),
+            options.INPUT.with_help("the logs that a run would read"),
             *(*PLACES, options.ENGINE, options.GEO_DB, options.NO_SPARK, JSON),
         ),
     ),
@@ -80,11 +80,10 @@ _OTHERS = {
 COMMANDS: dict[str, Command] = {
     "run": Command(
         "Activity-log CSVs to watch time per user and region. This is the command when none is named;\n"
-        "without any input it makes test data first. Other commands:\n"
-        f"{', '.join(_OTHERS)}\n"
-        "(see query --help).",
+        "without any input it makes test data first. Other commands (see query --help):\n"
+        f"{', '.join(_OTHERS)}.",
         (*options.RUN, options.DRY_RUN, options.PROFILE),
     ),
     **_OTHERS,
 }
-"""By name. ``python main.py NAME`` runs ``NAME_command`` of ``cli/NAME.py``."""
+"""The commands by name. ``python main.py NAME`` runs ``NAME_command`` of ``cli/NAME.py``."""

@@ -1,4 +1,4 @@
-"""Where the program speaks: the answer on stdout, everything else on stderr."""
+"""Output of the program: the answer on stdout, messages on stderr."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ from typing import IO
 
 
 def printable(text: str) -> str:
-    """``text`` with control characters and lone surrogates escaped: a file name cannot garble a terminal."""
+    """Escape control characters and lone surrogates, so that a file name cannot garble a terminal."""
     if text.isprintable():
         return text
     return "".join(
@@ -21,21 +21,22 @@ def printable(text: str) -> str:
 
 
 class Log:
-    """Stderr. Lines of text, or with ``as_json`` one JSON object each; ``known`` is added to every object.
+    """Writes messages to stderr: lines of text, or with ``as_json`` one JSON object for each.
 
-    There is one for the process, as there is one stderr; workers write none.
+    The process has one ``LOG``, as it has one stderr; workers write no messages. ``known``: facts (run id, phase) that
+    are added to every object.
     """
 
     def __init__(self) -> None:
         self.begin(as_json=False)
 
     def begin(self, *, as_json: bool) -> None:
-        """A new command line: its format, and nothing known yet."""
+        """Begin a new command line: set the format, and forget the facts of the one before."""
         self.as_json = as_json
         self.known: dict[str, object] = {}
 
     def write(self, level: str, event: str, **facts: object) -> None:
-        """One JSON object with time (UTC), level, event, what is known (run id, phase) and the facts."""
+        """Write one JSON object with time (UTC), level, event, the known facts, and ``facts``."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         _print(json.dumps({"time": time, "level": level, "event": event, **self.known, **facts}))
 
@@ -44,7 +45,7 @@ LOG = Log()
 
 
 def say(message: str, *, level: str = "info", event: str = "message", **facts: object) -> None:
-    """One message on stderr: as text, after its level unless that is ``info``, or as JSON with the facts."""
+    """Write one message to stderr: as text, after its level unless this is ``info``, or as JSON with the facts."""
     if LOG.as_json:
         LOG.write(level, event, message=message, **facts)
     else:
@@ -52,13 +53,16 @@ def say(message: str, *, level: str = "info", event: str = "message", **facts: o
 
 
 def _print(line: str) -> None:
-    """Print to stderr; a closed stderr is no reason to fail."""
+    """Print to stderr. A closed stderr fails nothing."""
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
 
 
 class Answer:
-    """Stdout. As JSON it is kept for one object: all else that is printed, also by child processes, goes to stderr."""
+    """Writes the answer to stdout.
+
+    ``as_json``: stdout gets exactly one JSON object; other prints, also those of child processes, go to stderr.
+    """
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
@@ -67,7 +71,7 @@ class Answer:
 
     @contextlib.contextmanager
     def reserved(self) -> Iterator[None]:
-        """While this lasts, prints and the output of child processes go to stderr (with ``json`` only)."""
+        """Send prints and the output of child processes to stderr within the ``with`` block (with ``as_json`` only)."""
         if not self.as_json:
             yield
             return
@@ -78,13 +82,13 @@ class Answer:
             yield
 
     def give(self, content: Mapping[str, object]) -> None:
-        """Prints the object; a second one is dropped, because a program that reads stdout expects exactly one."""
+        """Print the object. A second one is dropped, because a program that reads stdout expects exactly one."""
         if self.as_json and not self._given:
             self._given = True
             self.write(json.dumps(content) + "\n")
 
     def write(self, text: str) -> None:
-        """Writes text to stdout; a reader that went away (``| head``) ends the output quietly."""
+        """Write text to stdout; where its reader has gone (``| head``), output ends without an error."""
         try:
             self._stdout.write(text)
             self._stdout.flush()
@@ -97,7 +101,7 @@ class Answer:
         number = sys.stdout.fileno()
         error_number = sys.stderr.fileno()
         sys.stdout.flush()
-        kept = os.dup(number)
-        self._stdout = stack.enter_context(os.fdopen(kept, "w", encoding="utf-8", errors="backslashreplace"))
+        stdout = os.dup(number)
+        self._stdout = stack.enter_context(os.fdopen(stdout, "w", encoding="utf-8", errors="backslashreplace"))
         os.dup2(error_number, number)
-        stack.callback(os.dup2, kept, number)
+        stack.callback(os.dup2, stdout, number)

@@ -19,7 +19,7 @@ PAGE = Path(__file__).parent / "web" / "page.py"
 
 
 def dashboard_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Becomes Streamlit's process, so that nothing is left behind however it ends.
+    """Replace this process by Streamlit's, so that no process remains however the dashboard ends.
 
     Raises:
         InputError: nothing is published.
@@ -43,7 +43,7 @@ def dashboard_command(arguments: Arguments, config: Config, answer: Answer) -> i
 
 
 def _streamlit_settings(port: int, secret: str) -> dict[str, str]:
-    """By environment: the secret part of the address must not show in the list of processes."""
+    """Settings as environment variables: arguments, which any user can list, would tell the secret of the address."""
     settings = {
         "SERVER_ADDRESS": ADDRESS,
         "SERVER_PORT": str(port),
@@ -64,7 +64,7 @@ def _streamlit_settings(port: int, secret: str) -> dict[str, str]:
 
 
 def _free_port(wanted: int) -> int:
-    """``wanted``, or any free port for 0. Raises EnvironmentFault where it is taken."""
+    """The port ``wanted``, or any free port for 0. Raises EnvironmentFault where the port is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Streamlit: a port just left is free
         try:

@@ -1,4 +1,4 @@
-"""``doctor``: a line for each check, ok, warn or fail, with what to do."""
+"""``doctor``: prints a line for each check, ok, warn or fail, with what to do."""
 
 import sys
 
@@ -15,12 +15,12 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Shows each check as it ends; 5 where one failed, else 0. ``--quiet`` shows only what failed."""
+    """Print each check when it has ended; with ``--quiet`` only the failed ones. Returns 5 where one failed, else 0."""
     from pipeline.inspection.doctor import examine
     from pipeline.inspection.doctor.check import Check
 
     checks: list[Check] = []
-    console = PipeConsole(markup=False, highlight=False, emoji=False)
+    console = PipeConsole()
     for check in examine(config, spark=arguments.spark):
         checks.append(check)
         if not answer.as_json and (check.status == "fail" or not arguments.quiet):
@@ -34,7 +34,7 @@ def doctor_command(arguments: Arguments, config: Config, answer: Answer) -> int:
 
 
 def show_check(console: Console, status: str, name: str, found: str, fix: str) -> None:
-    """One line, and the remedy below it where there is something to do."""
+    """Print one line for a check, and what to do below it."""
     line = Text.assemble((f"{status:<4}", STYLES[status]), f"  {name:<18} ", _lines(found))
     console.print(line, soft_wrap=True)
     if fix:
@@ -43,5 +43,5 @@ def show_check(console: Console, status: str, name: str, found: str, fix: str) -
 
 
 def _lines(found: str) -> str:
-    """Several lines (the end of Spark's log) go below each other."""
+    """Align several lines, such as the end of Spark's log, below each other."""
     return ("\n" + " " * 25).join(printable(line) for line in found.splitlines())

@@ -19,19 +19,20 @@ if TYPE_CHECKING:
     from pipeline.inspection.explain.user import UserAnswer
 
 INDENT = 13
-"""Of what is said of a copy, so that outcomes stand out."""
+"""Width of the first column, which holds the outcome of each copy."""
+
 STYLES = {"counts": "green", "conflict": "yellow", "duplicate": "dim", "not counted": "dim"}
 
 
 def explain_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Answers with tables or one JSON object; 1 where a user's events do not add up to what is published."""
+    """Answer with tables or one JSON object; returns 1 where a user's events do not add up to what is published."""
     from pipeline.inspection.explain.published import answer as ask
     from pipeline.inspection.explain.record import explain_record
     from pipeline.inspection.explain.user import explain_user
 
     if (arguments.log_id is None) == (arguments.user is None):
         raise ConfigError("explain takes a log_id or --user with a user_id: expected one of them.")
-    console = PipeConsole(markup=False, highlight=False, emoji=False)
+    console = PipeConsole()
     log_id = arguments.log_id
     if log_id is not None:
         record = ask(config, lambda published: explain_record(published, log_id, config.EXPLAIN_ROWS))
@@ -54,7 +55,7 @@ def explain_command(arguments: Arguments, config: Config, answer: Answer) -> int
 
 
 def print_record(record: "RecordAnswer", console: Console) -> None:
-    """The copies, then where the minutes went."""
+    """Print the copies of a record, then the published row that has its minutes."""
     _say(console, f"log_id {record.log_id} in version {record.version} (DEDUPE_KEEP {record.keep})")
     _say(console)
     for copy in record.copies:
@@ -67,22 +68,22 @@ def print_record(record: "RecordAnswer", console: Console) -> None:
         _say(console, f"rejected: {rejected.file} line {rejected.line:,}: {rejected.reason} {rejected.column or ''}")
         _say(console, f"  {rejected.raw}")
     if record.rejected_found > len(record.rejected):
-        shown = f"{len(record.rejected):,} of {record.rejected_found:,} rejected records"
-        _say(console, f"{shown}; --limit-rows shows more")
+        listed = f"{len(record.rejected):,} of {record.rejected_found:,} rejected records"
+        _say(console, f"{listed}; --limit-rows shows more")
     if record.destination:
-        went = record.destination
+        row = record.destination
         _say(console)
-        _say(console, f"{_minutes(went.minutes)} minutes of user {went.user_id} went to {went.partition}")
-        if went.total_watch_time_min is not None:
+        _say(console, f"{_minutes(row.minutes)} minutes of user {row.user_id} went to {row.partition}")
+        if row.total_watch_time_min is not None:
             _say(
                 console,
-                f"they are part of {_minutes(went.total_watch_time_min)} minutes in {went.event_count:,} events",
+                f"they are part of {_minutes(row.total_watch_time_min)} minutes in {row.event_count:,} events",
             )
     _print_notes(console, record.notes)
 
 
 def print_user(user: "UserAnswer", console: Console) -> None:
-    """The events, then the sums beside what is published."""
+    """Print the longest events of a user, then the sums beside what is published."""
     _say(console, f"user {user.user_id} in version {user.version} (DEDUPE_KEEP {user.keep})")
     _say(console)
     for event in user.events:
@@ -106,18 +107,18 @@ def _sums(user: "UserAnswer") -> Table:
     sums = new_table(("region", False), ("events", True), ("minutes", True), ("published", True), ("", False))
     for region in user.regions:
         published = region.published_total_watch_time_min
-        shown = "none" if published is None else _minutes(published)
+        published_minutes = "none" if published is None else _minutes(published)
         verdict = Text("agrees", style="green") if region.agrees else Text("differs", style="bold red")
-        counts = f"{region.event_count:,}", _minutes(region.total_watch_time_min), shown
+        counts = f"{region.event_count:,}", _minutes(region.total_watch_time_min), published_minutes
         sums.add_row(Text(printable(region.region)), *counts, verdict)
     return sums
 
 
 def _print_copy(copy: "Copy", console: Console) -> None:
     line = "" if copy.line is None else f" line {copy.line:,}"
-    what = f"{_minutes(copy.minutes)} min, user {copy.user_id}, {copy.region or 'region not known'}"
-    outcome = Text(f"{copy.outcome:<{INDENT}}", style=STYLES[copy.outcome])
-    console.print(outcome + Text(printable(what)), soft_wrap=True)
+    content = f"{_minutes(copy.minutes)} min, user {copy.user_id}, {copy.region or 'region not known'}"
+    label = Text(f"{copy.outcome:<{INDENT}}", style=STYLES[copy.outcome])
+    console.print(label + Text(printable(content)), soft_wrap=True)
     for text, style in ((copy.reason, ""), (f"{copy.file}{line}", "dim"), (copy.raw or "", "dim")):
         if text:
             _say(console, " " * INDENT + text, style)
@@ -133,5 +134,5 @@ def _minutes(minutes: float) -> str:
 
 
 def _say(console: Console, text: str = "", style: str = "") -> None:
-    """One line as it is, unwrapped, so that it can be copied."""
+    """Print one line unwrapped, so that it can be copied."""
     console.print(Text(printable(text), style=style), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``generate``: realistic test data, and what a run must find in it."""
+"""``generate``: makes realistic test data, and truth.json with what a run must find in it."""
 
 import shutil
 from pathlib import Path
@@ -8,14 +8,14 @@ from cli.console import Answer
 from cli.progress import ShownProgress, open_progress
 from config import Config
 from data_generator.generator import generate
-from data_generator.settings import GeneratorSettings
+from data_generator.settings import DataSetSettings
 from data_generator.truth import TRUTH_FILE, Truth
 from pipeline.errors import ConfigError, EnvironmentFault
 from utils.units import format_size
 
 
 def generate_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Fills a folder and says what is in it.
+    """Fill a folder with test data, and print what is in it.
 
     Raises:
         ConfigError: settings that do not go together.
@@ -34,9 +34,9 @@ def generate_command(arguments: Arguments, config: Config, answer: Answer) -> in
 
 
 def make_test_data(config: Config, folder: Path, progress: ShownProgress) -> Truth:
-    """Generates by the ``GENERATOR_`` settings into ``folder``; errors as of ``generate_command``."""
+    """Generate data into ``folder`` by the ``GENERATOR_`` settings. Raises what ``generate_command`` raises."""
     try:
-        settings = GeneratorSettings(
+        settings = DataSetSettings(
             files=config.GENERATOR_FILES,
             size_bytes=config.GENERATOR_SIZE,
             users=config.GENERATOR_USERS,

@@ -8,8 +8,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Option:
-    """``metavar``: how help names the value; a flag has none. ``setting``: what it overrides in ``config.py``;
-    ``more``: further keywords of ``argparse.ArgumentParser.add_argument``."""
+    """An option or an argument of the command line.
+
+    Attributes:
+        name: as it is typed; the name of an argument has no leading ``--``.
+        help: what ``--help`` and docs/commands.md say of it.
+        metavar: how help names the value; a flag has none.
+        setting: the setting in ``config.py`` that the option overrides.
+        more: further keywords of ``argparse.ArgumentParser.add_argument``.
+    """
 
     name: str
     help: str
@@ -18,14 +25,22 @@ class Option:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def usage(self) -> str:
+        """How the first line of ``--help`` names an argument, such as ``[ID]``; an option is not named there."""
+        if self.name.startswith("-") or self.metavar is None:
+            return ""
+        forms = {"?": f"[{self.metavar}]", "+": f"{self.metavar} [{self.metavar} ...]"}
+        return forms.get(self.more.get("nargs", ""), self.metavar)
+
+    @property
     def keywords(self) -> dict[str, Any]:
-        """What ``argparse.ArgumentParser.add_argument`` takes besides the name; a setting is stored under its name."""
+        """Keywords of ``argparse.ArgumentParser.add_argument``; the value of a setting is stored under its name."""
         takes = {"metavar": self.metavar} if self.metavar else {"action": "store_true"}
         stored = {"dest": self.setting} if self.setting else {}
         return {"help": self.help, **takes, **stored, **self.more}
 
-    def told(self, text: str) -> "Option":
-        """The same option with another help, where a command gives it a narrower meaning."""
+    def with_help(self, text: str) -> "Option":
+        """A copy with another help text, for a command that gives the option a narrower meaning."""
         return replace(self, help=text)
 
 
@@ -73,7 +88,7 @@ SQL = Option("sql", "one query, such as 'FROM runs'", "SQL")
 FORMAT = Option("--format", "table, csv or json", "NAME", more={"default": "table"})
 LIMIT_ROWS = Option("--limit-rows", "rows that are shown at most (1000)", "N", "QUERY_ROWS")
 TIMEOUT = Option("--timeout", "time that a query may take (10)", "SECONDS", "QUERY_SECONDS")
-QUERY_LIMITS = LIMIT_ROWS, TIMEOUT, *PLACES, MEMORY_LIMIT.told("memory that a query may take")
+QUERY_LIMITS = LIMIT_ROWS, TIMEOUT, *PLACES, MEMORY_LIMIT.with_help("memory that a query may take")
 PORT = Option("--port", "port of the page (8501); 0: any that is free", "N", "DASHBOARD_PORT")
 
 NO_SPARK = Option("--no-spark", "do not try to start Spark", more={"dest": "spark", "action": "store_false"})

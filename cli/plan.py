@@ -1,4 +1,4 @@
-"""``plan``: what a run with these options would do, and what it would take of time, memory and disk."""
+"""``plan``: what a run with these options would do, and the time, memory and disk that it would need."""
 
 import shutil
 from collections import Counter
@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.text import Text
 
 from cli.arguments import Arguments
@@ -23,57 +24,57 @@ MAX_LISTED = 10
 
 
 def plan_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Answers with tables or one JSON object; changes nothing. Raises LogmillError where a run could not begin."""
-    from pipeline.inspection.plan import plan_run
+    """Answer with tables or one JSON object; nothing is changed. Raises LogmillError where a run could not begin."""
+    from pipeline.inspection.plan import make_run_plan
 
-    found = plan_run(config, arguments.options)
+    plan = make_run_plan(config, arguments.options)
     if answer.as_json:
-        answer.give(_as_json(found, config))
+        answer.give(_as_json(plan, config))
     elif not arguments.quiet:
-        _print(found, config)
+        print_plan(plan, config, PipeConsole())
     return 0
 
 
-def _as_json(found: "RunPlan", config: Config) -> dict[str, object]:
+def _as_json(plan: "RunPlan", config: Config) -> dict[str, object]:
     return {
-        "engine": found.engine,
-        "files": _states(found),
+        "engine": plan.engine,
+        "files": _states(plan),
         "refused_files": [
-            {"file": display_name(path), "reason": reason} for path, reason in sorted(found.refused.items())
+            {"file": display_name(path), "reason": reason} for path, reason in sorted(plan.refused.items())
         ],
-        "bytes": found.sample.text_bytes,
-        "records": found.sample.rows,
-        "result_rows": found.sample.result_rows,
-        "plan": asdict(found.sizes) | {"memory_limit": config.MEMORY_LIMIT},
-        "prediction": found.prediction.as_numbers(),
-        "learned": found.learned,
+        "bytes": plan.sample.text_bytes,
+        "records": plan.sample.rows,
+        "result_rows": plan.sample.result_rows,
+        "plan": asdict(plan.sizes) | {"memory_limit": config.MEMORY_LIMIT},
+        "prediction": plan.prediction.as_numbers(),
+        "learned": plan.learned,
     }
 
 
-def _states(found: "RunPlan") -> dict[str, int]:
-    return dict(sorted(Counter(state.state for state in found.stock.states).items()))
+def _states(plan: "RunPlan") -> dict[str, int]:
+    return dict(sorted(Counter(state.state for state in plan.files.states).items()))
 
 
-def _print(found: "RunPlan", config: Config) -> None:
-    console = PipeConsole(markup=False, highlight=False, emoji=False)
-    sizes, predicted, sample = found.sizes, found.prediction, found.sample
-    files = ", ".join(f"{count:,} {state}" for state, count in _states(found).items()) or "none"
+def print_plan(plan: "RunPlan", config: Config, console: Console) -> None:
+    """Print the files, the sizes, the prediction, and the files that a run would refuse."""
+    sizes, predicted, sample = plan.sizes, plan.prediction, plan.sample
+    files = ", ".join(f"{count:,} {state}" for state, count in _states(plan).items()) or "none"
     input_rows = [
         ("files", files),
         ("to read", f"{format_size(sample.text_bytes)}, about {sample.rows:,} records"),
         ("result", f"about {sample.result_rows:,} rows of the files that are read"),
     ]
     plan_rows = [
-        ("engine", found.engine),
+        ("engine", plan.engine),
         ("workers", f"{sizes.workers:,}"),
         ("splits", f"of {format_size(sizes.split_bytes)}, rows of at most {format_size(sizes.held_bytes)} at once"),
         ("buckets", f"{sizes.buckets:,}, at most {sizes.bucket_rows:,} rows at once"),
     ]
-    pace = "by earlier runs on this machine" if found.learned else "by the shipped figures: nothing has run here yet"
+    pace = "by earlier runs on this machine" if plan.learned else "by the shipped figures: nothing has run here yet"
     phases = (predicted.phase1_seconds, predicted.phase2_seconds, predicted.publish_seconds)
-    shown = " + ".join(format_seconds(seconds) for seconds in phases)
+    seconds_of_phases = " + ".join(format_seconds(seconds) for seconds in phases)
     prediction_rows = [
-        ("time", f"{format_seconds(predicted.seconds)} (phase 1, phase 2, publish: {shown}), {pace}"),
+        ("time", f"{format_seconds(predicted.seconds)} (phase 1, phase 2, publish: {seconds_of_phases}), {pace}"),
         ("memory", f"{format_size(predicted.peak_memory_bytes)} of {format_size(config.MEMORY_LIMIT)}"),
         ("intermediate", f"{format_size(predicted.intermediate_bytes)}{_free(config.INTERMEDIATE_DIR)}"),
         ("output", f"{format_size(predicted.output_bytes)}{_free(config.OUTPUT_DIR)}"),
@@ -84,13 +85,14 @@ def _print(found: "RunPlan", config: Config) -> None:
             table.add_row(name, Text(value))
         console.print(table)
         console.print()
-    for path, reason in sorted(found.refused.items())[:MAX_LISTED]:
+    for path, reason in sorted(plan.refused.items())[:MAX_LISTED]:
         console.print(Text(f"would be refused: {printable(display_name(path))}: {printable(reason)}"))
-    if len(found.refused) > MAX_LISTED:
-        console.print(f"and {len(found.refused) - MAX_LISTED:,} more that would be refused")
+    if len(plan.refused) > MAX_LISTED:
+        console.print(f"and {len(plan.refused) - MAX_LISTED:,} more that would be refused")
 
 
-def _free(place: str) -> str:
-    """What the disk has on which ``place`` is or would be."""
-    there = next(folder for folder in (Path(place).absolute(), *Path(place).absolute().parents) if folder.exists())
-    return f", {format_size(shutil.disk_usage(there).free)} free there"
+def _free(folder: str) -> str:
+    """The free room of the disk on which a folder is or would be made."""
+    path = Path(folder).absolute()
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    return f", {format_size(shutil.disk_usage(existing).free)} free there"

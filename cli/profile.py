@@ -12,11 +12,11 @@ from utils.units import format_seconds, format_size
 
 
 def print_profile(result: RunResult, *, stderr: bool = False, console: Console | None = None) -> None:
-    """Prints the stages to stdout, or to stderr: there as an event where messages are JSON."""
+    """Print a table of the stages to stdout, or with ``stderr`` to stderr; there an event where messages are JSON."""
     if stderr and LOG.as_json:
         LOG.write("info", "profile", stages=[asdict(part) for part in result.profile])
         return
-    console = console or PipeConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
+    console = console or PipeConsole(stderr=stderr)
     table = new_table(("stage", False), ("wall", True), ("cpu", True), ("share", True), ("amount", True), ("", True))
     for part in result.profile:
         amount, rate = _amounts(part.amount, part.amount / part.wall_seconds if part.wall_seconds else 0.0, part.unit)

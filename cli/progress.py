@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from cli.console import LOG, printable, say
 from pipeline.timing import Unit
-from utils.units import format_seconds, format_size
+from utils.units import format_amount, format_seconds
 
 LINE_EVERY_SECONDS = 5.0
 
@@ -32,7 +32,7 @@ class ShownProgress(Protocol):
 
 
 def open_progress(quiet: bool) -> ShownProgress:
-    """The progress that suits stderr."""
+    """Choose the progress for stderr: JSON objects, nothing, lines, or bars on a terminal."""
     if LOG.as_json:
         return JsonProgress(quiet)
     if quiet:
@@ -53,23 +53,23 @@ class NullProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to end."""
+        """Has nothing to end."""
 
     def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
-        """Nothing to show."""
+        """Shows nothing."""
 
     def advance(self, n: int) -> None:
-        """Nothing to show."""
+        """Shows nothing."""
 
     def note(self, message: str) -> None:
-        """Nothing to show."""
+        """Shows nothing."""
 
     def event(self, name: str, level: str = "info", **facts: object) -> None:
-        """Nothing to show: what a person must hear comes with the summary."""
+        """Shows nothing: the summary repeats every event that a person has to know of."""
 
 
 class JsonProgress(NullProgress):
-    """JSON objects for a log collector; ``quiet``: only what went wrong. Run id and phase are added to all."""
+    """JSON objects for a log collector, each with run id and phase; ``quiet``: only warnings and errors."""
 
     def __init__(self, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._quiet = quiet
@@ -80,12 +80,12 @@ class JsonProgress(NullProgress):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the phase; a run that failed in one keeps its name for the error."""
+        """Ends the phase. After a failure the phase stays known, so that the error names it."""
         if kind is None:
             self._end_phase()
 
     def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
-        """A phase begins."""
+        """Begins a phase."""
         self._end_phase()
         LOG.known["phase"] = name.partition(":")[0].lower()
         self._total, self._done = total, 0
@@ -93,7 +93,7 @@ class JsonProgress(NullProgress):
         self.event("phase_started", total=total, unit=unit)
 
     def advance(self, n: int) -> None:
-        """Counts, and says so when the last time is some seconds ago."""
+        """Adds to what is done; writes an object where the last one is LINE_EVERY_SECONDS old."""
         self._done += n
         now = self._clock()
         if now - self._last_line >= LINE_EVERY_SECONDS:
@@ -101,7 +101,7 @@ class JsonProgress(NullProgress):
             self.event("progress", done=self._done, total=self._total)
 
     def note(self, message: str) -> None:
-        """Says the message."""
+        """Writes the message."""
         self.event("note", message=message)
 
     def event(self, name: str, level: str = "info", **facts: object) -> None:
@@ -118,7 +118,7 @@ class JsonProgress(NullProgress):
 
 
 class LineProgress(NullProgress):
-    """A line per phase, and one every few seconds while it lasts: for logs."""
+    """A line at the begin and end of each phase, and one every few seconds in between."""
 
     def __init__(self, write: Callable[[str], None] = say, clock: Callable[[], float] = time.monotonic) -> None:
         self._write = write
@@ -136,35 +136,30 @@ class LineProgress(NullProgress):
             self._end_phase()
 
     def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
-        """Says that a phase begins."""
+        """Writes that a phase begins."""
         self._end_phase()
         self._name, self._unit, self._total, self._done = name, unit, total, 0
         self._started = self._last_line = self._clock()
-        self._write(f"{name}: {show_amount(total, unit)}")
+        self._write(f"{name}: {format_amount(total, unit)}")
 
     def advance(self, n: int) -> None:
-        """Counts, and says so when the last line is some seconds old."""
+        """Adds to what is done; writes a line where the last one is LINE_EVERY_SECONDS old."""
         self._done += n
         now = self._clock()
         if now - self._last_line >= LINE_EVERY_SECONDS and self._total:
             self._last_line = now
             speed = self._done / (now - self._started)
-            left = max(0, self._total - self._done) / speed if speed else 0.0
+            remaining = format_seconds(max(0, self._total - self._done) / speed if speed else 0.0)
             self._write(
-                f"{self._name}: {show_amount(self._done, self._unit)} of {show_amount(self._total, self._unit)} "
-                f"({self._done / self._total:.0%}), {show_amount(speed, self._unit)}/s, {format_seconds(left)} left"
+                f"{self._name}: {format_amount(self._done, self._unit)} of {format_amount(self._total, self._unit)} "
+                f"({self._done / self._total:.0%}), {format_amount(speed, self._unit)}/s, {remaining} left"
             )
 
     def note(self, message: str) -> None:
-        """Says the message."""
+        """Writes the message."""
         self._write(f"note: {printable(message)}")
 
     def _end_phase(self) -> None:
         if self._name:
             self._write(f"{self._name}: done in {format_seconds(self._clock() - self._started)}")
         self._name = ""
-
-
-def show_amount(number: float, unit: Unit) -> str:
-    """Bytes in their units, or a number of ``unit``."""
-    return format_size(number) if unit == "bytes" else f"{number:,.0f} {unit}"

@@ -1,4 +1,4 @@
-"""``query``: one SQL question about the published result, answered as a table, CSV or JSON."""
+"""``query``: answers one SQL query over the published result as a table, CSV or JSON."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ from pipeline.inspection.query import ask
 
 
 def query_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Answers on stdout; says on stderr where rows were left out. Raises as of ``ask``."""
+    """Print the answer to stdout, and a warning to stderr where rows were left out. Raises what ``ask`` raises."""
     if arguments.format not in FORMATS:
         raise ConfigError(f"--format is {arguments.format!r}: expected {', '.join(FORMATS)}.")
     found = ask(config, arguments.sql)

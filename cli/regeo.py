@@ -1,4 +1,4 @@
-"""``regeo``: what another geo database would move between regions."""
+"""``regeo``: prints what another geo database would move between regions."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def regeo_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Answers with tables or one JSON object; publishes nothing. Raises as of ``compare_databases``."""
+    """Answer with tables or one JSON object; nothing is published. Raises what ``compare_databases`` raises."""
     if not arguments.dry_run:
         raise ConfigError(
             "regeo only says what would move: expected --dry-run. To publish a result with the new database, run: "
@@ -31,14 +31,14 @@ def regeo_command(arguments: Arguments, config: Config, answer: Answer) -> int:
         diff = compare_databases(config, progress)
     answer.give(asdict(diff))
     if not answer.as_json:
-        print_diff(diff, PipeConsole(markup=False, highlight=False, emoji=False))
+        print_diff(diff, PipeConsole())
     if diff.not_examined and arguments.quiet:
         say(f"{len(diff.not_examined):,} files could not be examined", level="warning", event="not_examined")
     return 0
 
 
 def print_diff(diff: "GeoDiff", console: Console) -> None:
-    """The moves, then each region before and after."""
+    """Print the moves, then each region before and after."""
     builds = f"{printable(diff.old_build)} → {printable(diff.new_build)}"
     console.print(f"version {diff.version}: {builds}", soft_wrap=True)
     moved = f"{diff.moved_users:,} users, {diff.moved_events:,} events and {diff.moved_minutes:,.2f} minutes would move"

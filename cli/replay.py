@@ -1,4 +1,4 @@
-"""``replay``: a run in which mended records count besides the input."""
+"""``replay``: runs the pipeline over the input and files of mended records."""
 
 from cli.arguments import Arguments
 from cli.console import Answer
@@ -7,5 +7,5 @@ from config import Config
 
 
 def replay_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Runs the pipeline over the input and the named files; answers and returns as ``run_command`` does."""
+    """Run the pipeline over the input and the named files; answers and returns as ``run_command`` does."""
     return process(arguments, config, answer)

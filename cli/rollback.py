@@ -1,4 +1,4 @@
-"""``rollback``: an earlier version becomes the result again."""
+"""``rollback``: makes an earlier version the published result again."""
 
 from cli.arguments import Arguments
 from cli.console import Answer
@@ -6,7 +6,7 @@ from config import Config
 
 
 def rollback_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Answers with both versions. Raises as of ``roll_back``."""
+    """Show an earlier version again, and answer with both versions. Raises what ``roll_back`` raises."""
     from pipeline.versions.output_link import roll_back
 
     before, now = roll_back(config.OUTPUT_DIR, arguments.version)

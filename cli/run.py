@@ -1,4 +1,4 @@
-"""``run``: the data path, with test data on the very first run.
+"""``run``: runs the pipeline; the very first run makes test data for itself.
 
 This module imports nothing heavy, so that the workers begin to load their libraries at once.
 """
@@ -15,7 +15,7 @@ from pipeline.engines.workers import Workers
 
 
 def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Runs the pipeline and answers; returns the exit code. Raises LogmillError where the run cannot go on."""
+    """Run the pipeline and answer; returns the exit code. Raises LogmillError where the run cannot go on."""
     if arguments.dry_run:
         return show_plan(arguments, config, answer)
     if lacks_input(config):
@@ -24,11 +24,11 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
 
 
 def process(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """``orchestrator.run``, with workers that load their libraries while this process loads its own, and its answer."""
+    """Run the pipeline and answer. The workers load their libraries while this process loads its own."""
     with Workers(config.PREPROCESSING_WORKERS) as workers:
-        gc.disable()  # modules are no garbage, and many objects: a tenth of the time
-        from cli.outcome import answer_result
+        gc.disable()  # looking for garbage among the many objects of new modules takes a tenth of the start-up
         from cli.progress import open_progress
+        from cli.result import answer_result
         from pipeline.orchestrator import run
 
         gc.freeze()
@@ -39,20 +39,21 @@ def process(arguments: Arguments, config: Config, answer: Answer) -> int:
 
 
 def show_plan(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Answers with what a run would do with every file; changes nothing."""
+    """Answer with what a run would do with every file; nothing is changed."""
     from cli.status import print_files
+    from cli.terminal import PipeConsole
     from pipeline.inspection.plan import list_file_states
 
     files = list_file_states(config, arguments.options)
     if answer.as_json:
         answer.give({"files": [asdict(file) for file in files]})
     elif not arguments.quiet:
-        print_files(files, "no file is there, and none counts")
+        print_files(files, "no file is there, and none counts", PipeConsole())
     return 0
 
 
 def lacks_input(config: Config) -> bool:
-    """Whether nobody named an input and the default folder is missing or empty (hidden files and old truths aside)."""
+    """Whether nobody named an input and the default folder is missing, or has only hidden files and truth.json."""
     folder = Path(config.INPUT_DIR)
     if "INPUT_DIR" in config.origins:
         return False
@@ -62,7 +63,7 @@ def lacks_input(config: Config) -> bool:
 
 
 def make_first_input(arguments: Arguments, config: Config) -> None:
-    """Test data for someone who has just arrived."""
+    """Make test data in the default input folder, after the checks that any run must pass."""
     from cli.generate import make_test_data
     from cli.progress import open_progress
     from pipeline.inspection.plan import check_before_work

@@ -1,6 +1,7 @@
-"""The performance summary: what came in, what became of it, how long it took, where it lies."""
+"""The summary of a run: records, times, regions, quality, paths."""
 
 import shlex
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -19,25 +20,39 @@ MAX_WIDTH = 100
 MAX_LISTED = 10
 MAX_REGIONS = 20
 BAR_CELLS = 10
+REGION_COLUMNS = (
+    ("users", "events", "minutes", "share", "bar"),
+    ("users", "events", "minutes", "share"),
+    ("users", "events", "minutes"),
+    ("users", "minutes"),
+    ("minutes",),
+)
+"""Columns of the table of regions besides the region: the first set that fits the terminal is shown."""
+
+NAMED = ("users", "events", "minutes")
+"""Columns of the table of regions that have a title."""
+
 QUALITY_STYLES = {"ok": "dim", "warn": "yellow", "reject": "yellow", "fail": "bold red"}
 STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
 
 
 def print_summary(result: RunResult, check: TruthCheck | str | None = None, console: Console | None = None) -> None:
-    """Prints to stdout; ``check`` is the comparison with truth.json, where there was one."""
-    console = console or PipeConsole(markup=False, highlight=False, emoji=False)
+    """Print the summary, to stdout unless ``console`` is given.
+
+    ``check``: the comparison with truth.json, why it failed, or None where the input has no truth.json.
+    """
+    console = console or PipeConsole()
     if console.width > MAX_WIDTH:
         console.width = MAX_WIDTH
     console.print()
     console.print(_headline(result))
-    console.print(Padding(_beside(_records(result), _phases(result)), (1, 0)))
+    records, phases = _records(result), _phases(result)
+    tables = _first_that_fits(console, [_beside(records, phases), Group(records, "", phases)])
+    console.print(Padding(tables, (1, 0)))
     if result.top_regions:
-        regions = _regions(result, bars=True)
-        if console.measure(regions, options=console.options.update_width(10 * MAX_WIDTH)).maximum > console.width:
-            regions = _regions(result, bars=False)
-        console.print(regions)
-        left_out = len(result.top_regions) - MAX_REGIONS
-        console.print(f"and {left_out:,} more regions, in the report\n" if left_out > 0 else "")
+        console.print(_first_that_fits(console, [_regions(result, columns) for columns in REGION_COLUMNS]))
+        more = len(result.top_regions) - MAX_REGIONS
+        console.print(f"and {more:,} more regions, in the report\n" if more > 0 else "")
     console.print(_facts(result, check))
     if result.status == "failed" or not result.output_rows:
         return
@@ -47,7 +62,7 @@ def print_summary(result: RunResult, check: TruthCheck | str | None = None, cons
 
 
 def query_command(output: str) -> str:
-    """A shell command: watch time by region from the published result."""
+    """A shell command that asks for the watch time by region of the published result."""
     sql = "SELECT geo_region, sum(total_watch_time_min) AS minutes FROM watch_time GROUP BY ALL ORDER BY minutes DESC"
     place = "" if output == Config().OUTPUT_DIR else f" --output {printable(shlex.quote(output))}"
     return f'python main.py query "{sql}"{place}'
@@ -66,16 +81,23 @@ def _headline(result: RunResult) -> Text:
 
 
 def new_table(*columns: tuple[str, bool]) -> Table:
-    """A light table; a column is its title and whether it holds numbers."""
+    """A table without frame; each column is its title and whether it holds numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     for title, numeric in columns:
         table.add_column(title, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     return table
 
 
-def _beside(left: RenderableType, right: RenderableType) -> Table:
+def _first_that_fits(console: Console, forms: Sequence[RenderableType]) -> RenderableType:
+    """The first of several forms that the console is wide enough for, or the last."""
+    unlimited = console.options.update_width(10 * MAX_WIDTH)
+    widths = (console.measure(form, options=unlimited).maximum for form in forms)
+    return next((form for form, width in zip(forms, widths, strict=True) if width <= console.width), forms[-1])
+
+
+def _beside(*tables: RenderableType) -> Table:
     grid = Table.grid(padding=(0, 4))
-    grid.add_row(left, right)
+    grid.add_row(*tables)
     return grid
 
 
@@ -114,20 +136,20 @@ def _phases(result: RunResult) -> Group:
     return Group(table, "", machine)
 
 
-def _regions(result: RunResult, bars: bool) -> Table:
-    table = new_table(("region", False), ("users", True), ("events", True), ("minutes", True), ("", True), ("", False))
+def _regions(result: RunResult, columns: Sequence[str]) -> Table:
+    titles = [("region", False), *((name if name in NAMED else "", name != "bar") for name in columns)]
+    table = new_table(*titles)
     total = result.total_minutes
-    most = max(region.minutes for region in result.top_regions)
+    longest = max(region.minutes for region in result.top_regions)
     for region in result.top_regions[:MAX_REGIONS]:
-        bar = "█" * max(1, round(BAR_CELLS * region.minutes / most)) if bars and region.minutes else ""
-        table.add_row(
-            Text(printable(region.region)),
-            f"{region.users:,}",
-            f"{region.events:,}",
-            f"{region.minutes:,.0f}",
-            f"{region.minutes / total:.1%}" if total else "",
-            Text(bar, style="cyan"),
-        )
+        cells: dict[str, str | Text] = {
+            "users": f"{region.users:,}",
+            "events": f"{region.events:,}",
+            "minutes": f"{region.minutes:,.0f}",
+            "share": f"{region.minutes / total:.1%}" if total else "",
+            "bar": Text("█" * max(1, round(BAR_CELLS * region.minutes / longest)) if region.minutes else "", "cyan"),
+        }
+        table.add_row(Text(printable(region.region)), *(cells[name] for name in columns))
     return table
 
 
@@ -170,7 +192,7 @@ def _facts(result: RunResult, check: TruthCheck | str | None) -> Table:
 
 
 def _against_prediction(result: RunResult) -> str:
-    """Time and memory as the plan had them, and how far off that was."""
+    """Predicted time and memory, and by how much the prediction was off."""
     pairs = (
         (format_seconds, result.plan["seconds"], result.seconds.total),
         (format_size, result.plan["peak_memory_bytes"], result.peak_memory_bytes),
@@ -179,7 +201,7 @@ def _against_prediction(result: RunResult) -> str:
 
 
 def _notes(result: RunResult) -> list[str]:
-    """Everything else that a reader must be told: engine choice, skipped files and lines, fallbacks."""
+    """Notes of the run: choice of the engine, skipped files and lines, fallbacks."""
     notes = [result.engine_note] if result.engine_note else []
     if result.skipped_files:
         listed = ", ".join(result.skipped_files[:MAX_LISTED])

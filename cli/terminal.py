@@ -1,42 +1,51 @@
-"""What needs Rich: a console, and a bar for each phase. Loading it takes 40 ms, which other runs need not spend."""
+"""The parts that need Rich: a console, and progress bars. Loading Rich takes 40 ms, which other runs need not spend."""
 
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from cli.console import printable
-from cli.progress import NullProgress, show_amount
 from pipeline.timing import Unit
+from utils.units import format_amount
 
 
 class PipeConsole(Console):
-    """A console whose reader may go away."""
+    """A console that prints text as it is, without markup, and ends its output quietly where its reader has gone.
+
+    Args:
+        file: where it prints to, instead of stdout or stderr.
+        stderr: whether it prints to stderr.
+        width: characters of a line; by default, those of the terminal.
+    """
+
+    def __init__(self, file: IO[str] | None = None, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(file=file, stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
     def on_broken_pipe(self) -> None:
-        """Rich would end the program; a run is worth more than its progress bar."""
+        """Be quiet from then on: Rich would end the program, and the run with it."""
         self.quiet = True
 
 
 class _Amount(ProgressColumn):
     def render(self, task: Task) -> Text:
-        done, total = (show_amount(number, task.fields["unit"]) for number in (task.completed, task.total or 0))
+        done, total = (format_amount(number, task.fields["unit"]) for number in (task.completed, task.total or 0))
         return Text(f"{done} of {total}", style="progress.download")
 
 
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{show_amount(speed, task.fields['unit'])}/s" if speed else "", style="progress.data.speed")
+        return Text(f"{format_amount(speed, task.fields['unit'])}/s" if speed else "", style="progress.data.speed")
 
 
-class BarProgress(NullProgress):
-    """A bar per phase with what is done, speed and time left."""
+class BarProgress:
+    """A bar for each phase with the amount done, the speed and the time left."""
 
     def __init__(self, console: Console | None = None) -> None:
-        console = console or PipeConsole(stderr=True, markup=False, highlight=False, emoji=False)
+        console = console or PipeConsole(stderr=True)
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None, complete_style="cyan", finished_style="green"),
@@ -72,6 +81,9 @@ class BarProgress(NullProgress):
     def note(self, message: str) -> None:
         """Prints the message above the bars."""
         self._bars.console.print(Text(f"note: {printable(message)}", style="dim"))
+
+    def event(self, name: str, level: str = "info", **facts: object) -> None:
+        """Shows nothing: the summary repeats every event that a person has to know of."""
 
     def _end_phase(self) -> None:
         if self._task is not None:

@@ -12,7 +12,7 @@ INPUT_SUFFIXES = (".csv", ".tsv")
 
 @dataclass(frozen=True)
 class TruthCheck:
-    """The outcome: how many counts were compared, and those that differ, in words."""
+    """How many counts were compared, and a sentence for each that differs."""
 
     compared: int
     differences: tuple[str, ...]
@@ -29,7 +29,9 @@ class TruthCheck:
 
 
 def check_truth(config: Config, result: RunResult) -> TruthCheck | None:
-    """Checks a complete run over exactly the generated files; None for any other input, or with rules that reject.
+    """Compare a complete run over exactly the generated files with their truth.
+
+    Returns None for any other input, for a run that is not complete, and where rules reject records.
 
     Raises:
         ValueError: the input's truth.json cannot be read.
@@ -55,7 +57,10 @@ def input_files(folder: Path) -> list[Path]:
 
 
 def compare_with_truth(truth: Truth, result: RunResult, *, totals: bool) -> TruthCheck:
-    """``totals`` is false for a rule of deduplication whose winners the generator does not know."""
+    """Compare the counts of a run with those of the truth.
+
+    ``totals``: also compare the watch time, which the generator knows for ``DEDUPE_KEEP = "longest"`` only.
+    """
     reasons = {reason: count for reason, count in result.rejected_by_reason.items() if count}
     pairs: list[tuple[str, object, object]] = [
         ("records", truth.records, result.records_read),

@@ -1,4 +1,4 @@
-"""``--version``: of Logmill, of Python and of the engines, and the commit."""
+"""``--version``: the versions of Logmill, Python and the engines, and the commit."""
 
 import os
 import platform
@@ -11,13 +11,14 @@ from cli.console import Answer
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT_FILE = "COMMIT"
-"""Beside ``main.py`` where there is no repository: the build of the container image may write it."""
+"""File beside ``main.py`` that names the commit where there is no repository: the image build may write it."""
+
 _GIT_SECONDS = 5
 _ENGINES = {"Polars": "polars", "PySpark": "pyspark"}
 
 
 def show_version(answer: Answer) -> int:
-    """Answers with the versions and returns 0. No engine is loaded, and no setting read: either may be at fault."""
+    """Answer with the versions and return 0, without loading an engine or reading a setting: either may be at fault."""
     program, commit = program_version(), find_commit()
     others = {"Python": platform.python_version()} | {name: _installed(name) for name in _ENGINES}
     if answer.as_json:
@@ -39,7 +40,7 @@ def program_version(root: Path = ROOT) -> str:
 
 
 def find_commit(root: Path = ROOT) -> str | None:
-    """The abbreviated commit of the repository in ``root``, or what the file ``COMMIT`` says, or None."""
+    """The abbreviated commit of the repository in ``root``, or the text of the file ``COMMIT``, or None."""
     if (root / ".git").exists():
         return _commit_of_repository(root)
     try:

@@ -1,4 +1,4 @@
-"""IP addresses as a pure function of user and place, written as fixed-width text with padding.
+"""IP addresses as a pure function of a user and a place (home or another), written as padded text of fixed width.
 
 Every user has one home address. Most look like addresses of real access networks; a share is private, reserved, or no
 address at all (one in four of them).
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data_generator.events import PLACES_PER_USER
 from data_generator.randomness import Words, bits, random_words, stream_key
-from data_generator.settings import GeneratorSettings
+from data_generator.settings import DataSetSettings
 from data_generator.text import COLON, DOTTED_OCTETS, HEX_GROUPS, OCTETS, PAD, text_table, write_texts
 
 IPV4_WIDTH = 16
@@ -38,12 +38,12 @@ _SPECIAL_IPV6 = (
 )
 
 
-def address_width(settings: GeneratorSettings) -> int:
+def address_width(settings: DataSetSettings) -> int:
     """Bytes of the address column, padding included."""
     return IPV6_WIDTH if settings.ipv6 > 0 else IPV4_WIDTH
 
 
-def write_addresses(settings: GeneratorSettings, user: Words, place: Words, target: NDArray[np.uint8]) -> None:
+def write_addresses(settings: DataSetSettings, user: Words, place: Words, target: NDArray[np.uint8]) -> None:
     """Write the address of each user at each place into ``target`` (rows x ``address_width``), padded with PAD."""
     words = random_words(user * np.uint64(PLACES_PER_USER) + place, stream_key(settings.seed, _STREAM))
     is_ipv6 = bits(words, 0, 16) < np.uint64(round(settings.ipv6 * 65_536))
@@ -68,7 +68,7 @@ def _write_ipv4(words: Words, target: NDArray[np.uint8]) -> None:
 
 
 def _ipv6_texts(words: Words, seed: int) -> NDArray[np.uint8]:
-    """Text of ``prefix:g:g::h`` (about half) or all eight groups."""
+    """Texts of IPv6 addresses: about half have all eight groups, half the form ``prefix:g:g::h``."""
     more = random_words(words, stream_key(seed, _STREAM + 1))
     texts = np.full((len(words), IPV6_WIDTH), PAD, dtype=np.uint8)
     prefixes = text_table([text.encode() + b":" for text in _IPV6_PREFIXES], 10)

@@ -1,4 +1,4 @@
-"""One block of a file: its bytes and its part of the truth."""
+"""Makes one block of a file: its bytes and its part of the truth."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from data_generator.events import (
     CONFLICT,
     DAMAGE,
+    DataSet,
     Events,
     Kind,
-    Plan,
-    apply_conflicts,
     copied_numbers,
     kinds,
     make_events,
+    with_conflicts,
 )
 from data_generator.malformed import damage
 from data_generator.randomness import bits
@@ -45,7 +45,7 @@ class Tally:
     bytes: int = 0
 
     def add(self, other: "Tally") -> None:
-        """Add another part's counts."""
+        """Add the counts of another part."""
         self.records += other.records
         self.originals += other.originals
         self.original_micro += other.original_micro
@@ -54,18 +54,18 @@ class Tally:
         self.bytes += other.bytes
 
 
-def make_block(plan: Plan, layout: RowLayout, file: int, start: int, stop: int) -> tuple[bytes, Tally]:
-    """Rows ``start`` to ``stop`` (exclusive) of one file: their CSV lines and counts."""
-    first = file * plan.rows_per_file
+def make_block(data_set: DataSet, layout: RowLayout, file: int, start: int, stop: int) -> tuple[bytes, Tally]:
+    """Make the rows ``start`` to ``stop`` (exclusive) of one file: (their CSV lines, their counts)."""
+    first = file * data_set.rows_per_file
     numbers = np.arange(first + start, first + stop, dtype=np.uint64)
-    kind = kinds(plan, numbers)
-    events = make_events(plan, _named_numbers(plan, numbers, kind))
+    kind = kinds(data_set, numbers)
+    events = make_events(data_set, _named_numbers(data_set, numbers, kind))
     conflicts = np.flatnonzero(kind == Kind.CONFLICT)
-    apply_conflicts(plan, events, conflicts, numbers[conflicts])
+    events = with_conflicts(data_set, events, conflicts, numbers[conflicts])
     lines = layout.write(events)
     rejected: Counter[str] = Counter()
     malformed = np.flatnonzero(kind == Kind.MALFORMED)
-    for index, word in zip(malformed.tolist(), plan.words(numbers[malformed], DAMAGE).tolist(), strict=True):
+    for index, word in zip(malformed.tolist(), data_set.words(numbers[malformed], DAMAGE).tolist(), strict=True):
         reason, raw = damage(layout.fields(lines[index]), word)
         rejected[reason] += 1
         layout.replace(lines, index, raw)
@@ -81,11 +81,11 @@ def make_block(plan: Plan, layout: RowLayout, file: int, start: int, stop: int) 
     )
 
 
-def settle_conflicts(plan: Plan, contents: list[NDArray[np.int64]]) -> tuple[int, int]:
+def decide_conflicts(data_set: DataSet, contents: list[NDArray[np.int64]]) -> tuple[int, int]:
     """Decide all conflicts by the rule "longest": of the distinct contents of one ``log_id`` the greatest watch time.
 
     Args:
-        plan: the plan of the data set.
+        data_set: the data set.
         contents: rows (event number, user, micro-minutes) of all conflicting records.
 
     Returns:
@@ -95,7 +95,7 @@ def settle_conflicts(plan: Plan, contents: list[NDArray[np.int64]]) -> tuple[int
         return 0, 0
     sent = np.concatenate(contents)
     numbers = np.unique(sent[:, 0])
-    originals = make_events(plan, numbers.astype(np.uint64))
+    originals = make_events(data_set, numbers.astype(np.uint64))
     original_micro = originals.micro
     distinct = np.unique(np.concatenate([_contents(originals, np.arange(len(numbers))), sent]), axis=0)
     starts = np.searchsorted(distinct[:, 0], numbers)
@@ -103,15 +103,15 @@ def settle_conflicts(plan: Plan, contents: list[NDArray[np.int64]]) -> tuple[int
     return len(distinct) - len(numbers), int((winners - original_micro).sum())
 
 
-def _named_numbers(plan: Plan, numbers: NDArray[np.uint64], kind: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """The event that each row tells of: its own, or the original that it repeats."""
+def _named_numbers(data_set: DataSet, numbers: NDArray[np.uint64], kind: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """The number of each row's event: the row's own number, or that of the original which the row repeats."""
     named = numbers.copy()
     copies = np.flatnonzero(kind >= Kind.CONFLICT)
     other_file = kind[copies] == Kind.CROSS_FILE_DUPLICATE
-    if plan.settings.files > 1:
-        elsewhere = bits(plan.words(numbers[copies], CONFLICT), 32, 1) == 1
+    if data_set.settings.files > 1:
+        elsewhere = bits(data_set.words(numbers[copies], CONFLICT), 32, 1) == 1
         other_file |= (kind[copies] == Kind.CONFLICT) & elsewhere
-    named[copies] = copied_numbers(plan, numbers[copies], other_file)
+    named[copies] = copied_numbers(data_set, numbers[copies], other_file)
     return named
 
 

@@ -4,14 +4,15 @@ Row ``slot`` of file ``file`` has the number ``file * rows_per_file + slot``. Mo
 their own number. A copy names the number of an original, so that nothing has to be remembered to repeat it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_generator.randomness import Words, bits, random_words, scale, stream_key
-from data_generator.settings import GeneratorSettings
+from data_generator.settings import DataSetSettings
 
 CATALOGUE_TITLES = 20_000
 PLAIN_DEVICES = (b"mobile", b"mobile", b"mobile", b"desktop", b"desktop", b"tablet", b"smart_tv", b"console")
@@ -29,10 +30,11 @@ _SPREAD_PRIME = 2_654_435_761
 KIND, PERSON, SCENE, WATCH, TARGET, CONFLICT, ID_HIGH, ID_LOW, DAMAGE = range(9)
 
 Integers = NDArray[np.int64]
+Number = TypeVar("Number", np.int64, np.uint64)
 
 
 class Kind(IntEnum):
-    """What a row of a file is."""
+    """The kinds of rows of a file."""
 
     ORIGINAL = 0
     MALFORMED = 1
@@ -42,10 +44,10 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The settings and what follows from them: every file has ``rows_per_file`` records below its header."""
+class DataSet:
+    """The settings of a data set, and how many records each of its files has below the header."""
 
-    settings: GeneratorSettings
+    settings: DataSetSettings
     rows_per_file: int
 
     def words(self, numbers: Words, stream: int) -> Words:
@@ -53,7 +55,7 @@ class Plan:
         return random_words(numbers, stream_key(self.settings.seed, stream))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Events:
     """Columns of events, one element per record.
 
@@ -80,11 +82,11 @@ class Events:
     decimals: Integers
 
 
-def kinds(plan: Plan, numbers: Words) -> NDArray[np.uint8]:
+def kinds(data_set: DataSet, numbers: Words) -> NDArray[np.uint8]:
     """The kind of each row; the first row of a file is always an original, so that copies find one."""
-    settings = plan.settings
+    settings = data_set.settings
     cross = settings.cross_file_duplicates if settings.files > 1 else 0.0
-    draw = (plan.words(numbers, KIND) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    draw = (data_set.words(numbers, KIND) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     result = np.zeros(len(numbers), dtype=np.uint8)
     start = 0.0
     for kind, share in (
@@ -95,26 +97,26 @@ def kinds(plan: Plan, numbers: Words) -> NDArray[np.uint8]:
     ):
         result[(draw >= start) & (draw < start + share)] = kind
         start += share
-    result[numbers % np.uint64(plan.rows_per_file) == 0] = Kind.ORIGINAL
+    result[numbers % np.uint64(data_set.rows_per_file) == 0] = Kind.ORIGINAL
     return result
 
 
-def copied_numbers(plan: Plan, numbers: Words, other_file: NDArray[np.bool_]) -> Words:
-    """The original that each of these rows repeats: an earlier one of its own file, or any one of another file."""
-    rows = np.uint64(plan.rows_per_file)
+def copied_numbers(data_set: DataSet, numbers: Words, other_file: NDArray[np.bool_]) -> Words:
+    """The number of the original that each row repeats: an earlier row of its own file, or any row of another file."""
+    rows = np.uint64(data_set.rows_per_file)
     file, slot = numbers // rows, numbers % rows
-    files = plan.settings.files
+    files = data_set.settings.files
     if files > 1:
-        step = np.uint64(1) + scale(plan.words(numbers, TARGET), files - 1)
+        step = np.uint64(1) + scale(data_set.words(numbers, TARGET), files - 1)
         file = np.where(other_file, (file + step) % np.uint64(files), file)
     limit = np.where(other_file, rows, slot)
     result = file * rows
     open_rows = np.arange(len(numbers))
-    words = plan.words(numbers, TARGET)
+    words = data_set.words(numbers, TARGET)
     for _ in range(_TARGET_ATTEMPTS):
-        words = plan.words(words, TARGET)
+        words = data_set.words(words, TARGET)
         wanted = file[open_rows] * rows + scale(words, limit[open_rows])
-        found = kinds(plan, wanted) == Kind.ORIGINAL
+        found = kinds(data_set, wanted) == Kind.ORIGINAL
         result[open_rows[found]] = wanted[found]
         open_rows, words = open_rows[~found], words[~found]
         if not len(open_rows):
@@ -122,16 +124,16 @@ def copied_numbers(plan: Plan, numbers: Words, other_file: NDArray[np.bool_]) ->
     return result
 
 
-def make_events(plan: Plan, numbers: Words) -> Events:
-    """The events of these numbers."""
-    settings = plan.settings
-    person, scene = plan.words(numbers, PERSON), plan.words(numbers, SCENE)
+def make_events(data_set: DataSet, numbers: Words) -> Events:
+    """Make the events with these numbers."""
+    settings = data_set.settings
+    person, scene = data_set.words(numbers, PERSON), data_set.words(numbers, SCENE)
     roams = bits(person, 0, 10) < np.uint64(_ROAMING_IN_1024)
-    rows = np.uint64(plan.rows_per_file)
+    rows = np.uint64(data_set.rows_per_file)
     day, slot = numbers // rows, numbers % rows
     second = slot * np.uint64(SECONDS_PER_DAY) // rows + bits(scene, 0, 16) % np.uint64(_JITTER_SECONDS)
     quoted = bits(person, 16, 16) < np.uint64(round(settings.quoted * 65_536))
-    micro, decimals = _watch_times(plan.words(numbers, WATCH))
+    micro, decimals = _watch_times(data_set.words(numbers, WATCH))
     return Events(
         number=numbers,
         user=_zipf(person, settings.users, 4) * np.uint64(_SPREAD_PRIME) % np.uint64(settings.users),
@@ -145,25 +147,36 @@ def make_events(plan: Plan, numbers: Words) -> Events:
     )
 
 
-def apply_conflicts(plan: Plan, events: Events, at: Integers, numbers: Words) -> None:
-    """Turn the events at these positions into contradicting re-sends, sent at the time of their own row number.
+def with_conflicts(data_set: DataSet, events: Events, at: Integers, numbers: Words) -> Events:
+    """A copy of ``events`` in which those at positions ``at`` contradict the events that they re-send.
 
-    The watch time or the user always changes, and the address is a function of event and user. So contents differ
-    exactly where (user, watch time) differs, whatever the geo database says.
+    ``numbers``: the row numbers of these events; each gets the time of its own row. The watch time or the user always
+    changes, and the address is a function of event and user. So contents differ exactly where (user, watch time)
+    differs, whatever the geo database says.
     """
-    words = plan.words(numbers, CONFLICT)
-    users = plan.settings.users
+    words = data_set.words(numbers, CONFLICT)
+    users = data_set.settings.users
     other_user = (bits(words, 0, 3) == 0) & (users > 1)
     step = np.uint64(1) + scale(words, max(users - 1, 1))
-    events.user[at] = np.where(other_user, (events.user[at] + step) % np.uint64(users), events.user[at])
-    events.place[at] = np.where(other_user, np.uint64(0), events.place[at])
     before = events.micro[at]
     delta = ((np.uint64(1) + bits(words, 3, 16) % np.uint64(600)) * np.uint64(MICRO // 10)).astype(np.int64)
     longer = bits(words, 19, 2) > 0
     longer = np.where(longer, before + delta <= MAX_WATCH_MICRO, before - delta < 0)
-    events.micro[at] = np.where(other_user, before, np.where(longer, before + delta, before - delta))
-    own = make_events(plan, numbers)
-    events.day[at], events.second[at] = own.day, own.second
+    own = make_events(data_set, numbers)
+    return replace(
+        events,
+        user=_put(events.user, at, np.where(other_user, (events.user[at] + step) % np.uint64(users), events.user[at])),
+        place=_put(events.place, at, np.where(other_user, np.uint64(0), events.place[at])),
+        micro=_put(events.micro, at, np.where(other_user, before, np.where(longer, before + delta, before - delta))),
+        day=_put(events.day, at, own.day),
+        second=_put(events.second, at, own.second),
+    )
+
+
+def _put(column: NDArray[Number], at: Integers, values: NDArray[Number]) -> NDArray[Number]:
+    changed = column.copy()
+    changed[at] = values
+    return changed
 
 
 def _zipf(words: Words, count: int, power: int) -> Words:

@@ -1,7 +1,7 @@
-"""Realistic activity logs of any size, streamed to disk in bounded memory, and the truth about them.
+"""Generates activity logs of any size in bounded memory, and the truth about them.
 
-Every row is a pure function of the settings and its number, so that the bytes do not depend on the number of workers
-and a copy of a record costs no memory. The truth is counted while the rows are made.
+Every row is a pure function of the settings and the number of the row. Therefore the bytes do not depend on the number
+of workers, and a copy of a record takes no memory. The truth is counted while the rows are made.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from data_generator.blocks import BLOCK_ROWS, Tally, make_block, settle_conflicts
-from data_generator.events import Plan
+from data_generator.blocks import BLOCK_ROWS, Tally, decide_conflicts, make_block
+from data_generator.events import DataSet
 from data_generator.rows import FIRST_DAY, HEADER, RowLayout
-from data_generator.settings import GeneratorSettings
+from data_generator.settings import DataSetSettings
 from data_generator.truth import TRUTH_FILE, Truth, load_truth, write_truth
 
-__all__ = ["GeneratorSettings", "Truth", "generate", "load_truth"]
+__all__ = ["DataSetSettings", "Truth", "generate", "load_truth"]
 
 _OWN_FILE = re.compile(r"\.?activity_\d{4}_\d{4}-\d{2}-\d{2}\.csv(\.tmp)?")
 _FIRST_GUESS_ROW_BYTES = 115
@@ -34,7 +34,7 @@ _stop_worker: Event | None = None
 
 
 def generate(
-    settings: GeneratorSettings, output: Path, progress: Callable[[int], None] | None = None, workers: int = 1
+    settings: DataSetSettings, output: Path, progress: Callable[[int], None] | None = None, workers: int = 1
 ) -> Truth:
     """Write the CSV files and ``truth.json`` into a folder, in place of what the generator wrote there before.
 
@@ -58,61 +58,61 @@ def generate(
         raise ValueError(f"workers is {workers}; expected a whole number from 1 on.")
     output.mkdir(parents=True, exist_ok=True)
     _remove_earlier(output)
-    plan = make_plan(settings)
+    data_set = size_data_set(settings)
     names = file_names(settings)
     temporary = [output / f".{name}.tmp" for name in names]
-    report = progress or _ignore
+    advance = progress or _ignore
     tally = Tally()
     try:
         parts = _files_in_turn if min(workers, len(names)) == 1 else _files_in_parallel
-        for part in parts(plan, temporary, report, workers):
+        for part in parts(data_set, temporary, advance, workers):
             tally.add(part)
         for path, name in zip(temporary, names, strict=True):
             path.replace(output / name)
     finally:
         for path in temporary:
             path.unlink(missing_ok=True)
-    truth = _truth(plan, tally)
+    truth = _truth(data_set, tally)
     write_truth(truth, output)
     return truth
 
 
-def file_names(settings: GeneratorSettings) -> tuple[str, ...]:
+def file_names(settings: DataSetSettings) -> tuple[str, ...]:
     """Names of the CSV files, in order."""
     return tuple(f"activity_{number + 1:04}_{FIRST_DAY + number}.csv" for number in range(settings.files))
 
 
-def make_plan(settings: GeneratorSettings) -> Plan:
-    """Find the number of rows per file that meets the size, by measuring samples."""
+def size_data_set(settings: DataSetSettings) -> DataSet:
+    """Find the number of rows for each file that meets the size, by measuring samples."""
     file_bytes = settings.size_bytes / settings.files - len(HEADER)
     rows = max(1, round(file_bytes / _FIRST_GUESS_ROW_BYTES))
     for _ in range(_SAMPLE_ROUNDS):
-        plan = Plan(settings, rows)
+        data_set = DataSet(settings, rows)
         sampled = min(rows, _SAMPLE_ROWS)
-        content, _ = make_block(plan, RowLayout(plan), 0, 0, sampled)
+        content, _ = make_block(data_set, RowLayout(data_set), 0, 0, sampled)
         rows = max(1, round(file_bytes * sampled / len(content)))
-    return Plan(settings, rows)
+    return DataSet(settings, rows)
 
 
-def write_file(plan: Plan, file: int, path: Path, report: Callable[[int], None]) -> Tally:
-    """Write one file block by block and count what is in it."""
-    layout = RowLayout(plan)
+def write_file(data_set: DataSet, file: int, path: Path, advance: Callable[[int], None]) -> Tally:
+    """Write one file block by block, and count its records. ``advance`` is called with the bytes of each block."""
+    layout = RowLayout(data_set)
     tally = Tally(bytes=len(HEADER))
     with path.open("wb") as target:
         target.write(HEADER)
-        report(len(HEADER))
-        for start in range(0, plan.rows_per_file, BLOCK_ROWS):
+        advance(len(HEADER))
+        for start in range(0, data_set.rows_per_file, BLOCK_ROWS):
             if _stop_worker is not None and _stop_worker.is_set():
                 break
-            content, part = make_block(plan, layout, file, start, min(start + BLOCK_ROWS, plan.rows_per_file))
+            content, part = make_block(data_set, layout, file, start, min(start + BLOCK_ROWS, data_set.rows_per_file))
             target.write(content)
             tally.add(part)
-            report(len(content))
+            advance(len(content))
     return tally
 
 
-def _truth(plan: Plan, tally: Tally) -> Truth:
-    conflicts, gained_micro = settle_conflicts(plan, tally.conflicts)
+def _truth(data_set: DataSet, tally: Tally) -> Truth:
+    conflicts, gained_micro = decide_conflicts(data_set, tally.conflicts)
     rejected = sum(tally.rejected.values())
     micro = tally.original_micro + gained_micro
     return Truth(
@@ -125,8 +125,8 @@ def _truth(plan: Plan, tally: Tally) -> Truth:
         total_micro_minutes=micro,
         total_watch_time_min=micro / 1_000_000,
         bytes=tally.bytes,
-        file_names=file_names(plan.settings),
-        settings=plan.settings,
+        file_names=file_names(data_set.settings),
+        settings=data_set.settings,
     )
 
 
@@ -136,9 +136,9 @@ def _remove_earlier(folder: Path) -> None:
     Raises ValueError where a file has one of the generator's names but is not in the truth: it may be somebody's.
     """
     truth = load_truth(folder)
-    ours = set(truth.file_names) if truth else set()
+    own = set(truth.file_names) if truth else set()
     found = sorted(path for path in folder.iterdir() if _OWN_FILE.fullmatch(path.name))
-    strange = [path.name for path in found if path.name not in ours and not path.name.endswith(".tmp")]
+    strange = [path.name for path in found if path.name not in own and not path.name.endswith(".tmp")]
     if strange:
         raise ValueError(
             f"{folder} holds {strange[0]}, which is not in its {TRUTH_FILE}: it may be a log of yours. Move it away, "
@@ -149,12 +149,16 @@ def _remove_earlier(folder: Path) -> None:
     (folder / TRUTH_FILE).unlink(missing_ok=True)
 
 
-def _files_in_turn(plan: Plan, paths: list[Path], report: Callable[[int], None], _workers: int) -> Iterator[Tally]:
+def _files_in_turn(
+    data_set: DataSet, paths: list[Path], advance: Callable[[int], None], _workers: int
+) -> Iterator[Tally]:
     for file, path in enumerate(paths):
-        yield write_file(plan, file, path, report)
+        yield write_file(data_set, file, path, advance)
 
 
-def _files_in_parallel(plan: Plan, paths: list[Path], report: Callable[[int], None], workers: int) -> Iterator[Tally]:
+def _files_in_parallel(
+    data_set: DataSet, paths: list[Path], advance: Callable[[int], None], workers: int
+) -> Iterator[Tally]:
     """Write files on a process pool; progress is what the growing files show."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
@@ -162,12 +166,12 @@ def _files_in_parallel(plan: Plan, paths: list[Path], report: Callable[[int], No
     with ProcessPoolExecutor(min(workers, len(paths)), context, _start_worker, (stop,)) as pool:
         try:
             waiting: set[Future[Tally]] = {
-                pool.submit(write_file, plan, file, path, _ignore) for file, path in enumerate(paths)
+                pool.submit(write_file, data_set, file, path, _ignore) for file, path in enumerate(paths)
             }
             while waiting:
                 done, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
                 written = sum(path.stat().st_size for path in paths if path.exists())
-                report(written - reported)
+                advance(written - reported)
                 reported = written
                 yield from (future.result() for future in done)
         except BaseException:
@@ -193,4 +197,4 @@ def _exit_with(sentinel: int) -> None:
 
 
 def _ignore(_written: int) -> None:
-    """Report to nobody."""
+    """Ignore progress."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_generator.addresses import address_width, write_addresses
-from data_generator.events import CATALOGUE_TITLES, ID_HIGH, ID_LOW, PLAIN_DEVICES, QUOTED_DEVICES, Events, Plan
+from data_generator.events import CATALOGUE_TITLES, ID_HIGH, ID_LOW, PLAIN_DEVICES, QUOTED_DEVICES, DataSet, Events
 from data_generator.text import FOUR_DIGITS, HEX_DIGITS, PAD, Texts, text_table, write_texts
 
 HEADER = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
@@ -21,16 +21,16 @@ _TIMES = text_table([b"T%02d:%02d:%02dZ" % (s // 3600, s // 60 % 60, s % 60) for
 _MINUTES = text_table([b"%d." % minute for minute in range(241)], 4)
 _WATCH_WIDTH = 10
 _SPARE_WIDTH = 12
-# Row 1000 d + f: the first three decimals of f thousandths when d decimals (at most three) are written.
 _THOUSANDTHS = text_table([(b"%03d" % (row % 1000))[: row // 1000] for row in range(4000)], 3)
+"""Row 1000 d + f: the first three decimals of f thousandths when d decimals (at most three) are written."""
 
 
 class RowLayout:
-    """Where the columns lie in the byte matrix of one data set; the same for all its blocks."""
+    """Positions of the columns in the byte matrices of a data set; all blocks have the same."""
 
-    def __init__(self, plan: Plan) -> None:
-        settings = plan.settings
-        self._plan = plan
+    def __init__(self, data_set: DataSet) -> None:
+        settings = data_set.settings
+        self._data_set = data_set
         self._devices = _DEVICES if settings.quoted > 0 else _PLAIN_DEVICES
         widths = (
             *(_ID_WIDTH, _USER_WIDTH, _TIME_WIDTH, _TITLES.shape[1], self._devices.shape[1]),
@@ -46,7 +46,7 @@ class RowLayout:
         self._days = text_table([str(day).encode() for day in days], 10)
 
     def write(self, events: Events) -> Texts:
-        """Lines of these events: a matrix (events x width) that still holds its padding."""
+        """Write the lines of events: a matrix (events x width) with its padding."""
         lines = np.empty((len(events.number), self._width), dtype=np.uint8)
         log_id, user, time, title, device, address, watch = (lines[:, column] for column in self._columns)
         self._write_ids(events, log_id)
@@ -57,7 +57,7 @@ class RowLayout:
         write_texts(time[:, 10:], _TIMES, events.second)
         write_texts(title, _TITLES, events.title)
         write_texts(device, self._devices, events.device)
-        write_addresses(self._plan.settings, events.user, events.place, address)
+        write_addresses(self._data_set.settings, events.user, events.place, address)
         _write_watch_times(events, watch)
         for column in self._columns[:-1]:
             lines[:, column.stop] = ord(",")
@@ -82,7 +82,7 @@ class RowLayout:
 
     def _write_ids(self, events: Events, target: NDArray[np.uint8]) -> None:
         """UUIDs of version 4 form, from two random words of the event's number."""
-        high, low = self._plan.words(events.number, ID_HIGH), self._plan.words(events.number, ID_LOW)
+        high, low = self._data_set.words(events.number, ID_HIGH), self._data_set.words(events.number, ID_LOW)
         version = (high & np.uint64(0x0FFF)) | np.uint64(0x4000)
         variant = (low & np.uint64(0x3FFF)) | np.uint64(0x8000)
         groups = {0: high >> np.uint64(48), 4: high >> np.uint64(32), 9: high >> np.uint64(16), 14: version}

@@ -1,4 +1,4 @@
-"""What to generate: every setting with its unit, its range, and one message per violation."""
+"""Settings of a generated data set: ranges, and a message for each violation."""
 
 import math
 from dataclasses import dataclass, fields
@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields
 MAX_FILES = 9_999
 MAX_USERS = 100_000_000
 MIN_FILE_BYTES = 2_000
-# Row numbers within a file are drawn from 32 random bits.
 MAX_FILE_BYTES = 400_000_000_000
+"""Row numbers within a file are drawn from 32 random bits."""
+
 MAX_UNORIGINAL_SHARE = 0.9
 MAX_RARE_SHARE = 0.05
 _SHARES = ("duplicates", "cross_file_duplicates", "conflicts", "malformed", "ipv6", "quoted", "special_addresses")
@@ -15,8 +16,8 @@ _RARE_SHARES = ("conflicts", "malformed")
 
 
 @dataclass(frozen=True)
-class GeneratorSettings:
-    """Settings of one generated data set; together with nothing else they decide every byte.
+class DataSetSettings:
+    """Settings of one generated data set. They alone decide every byte.
 
     Attributes:
         files: number of CSV files, one day of log each.
@@ -72,7 +73,7 @@ class GeneratorSettings:
             )
 
 
-def _check_type(settings: GeneratorSettings) -> None:
+def _check_type(settings: DataSetSettings) -> None:
     for field in fields(settings):
         value = getattr(settings, field.name)
         wanted = (int, float) if field.name in _SHARES else (int,)

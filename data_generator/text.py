@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 Texts = NDArray[np.uint8]
 
-# 0xFF occurs in no UTF-8 text, so that deleting it can never touch what was written.
 PAD = 0xFF
+"""The padding byte: it occurs in no UTF-8 text, so that deleting it never changes a value."""
+
 COLON = ord(":")
 
 
@@ -31,7 +32,7 @@ def write_texts(target: Texts, table: Texts, rows: NDArray[np.unsignedinteger | 
 
 
 def _whole_item(width: int) -> np.dtype:
-    """A text as one item: copying 8 bytes as a number is several times as fast as copying 8 numbers."""
+    """The type of a whole text as one item: copying 8 bytes as one number is several times as fast as one by one."""
     return np.dtype(f"u{width}") if width in (2, 4, 8) else np.dtype(f"V{width}")
 
 

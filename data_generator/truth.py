@@ -1,18 +1,18 @@
-"""What a generated data set holds, known from its making, and its file ``truth.json``."""
+"""The truth about a generated data set, counted while it was made, and its file ``truth.json``."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from data_generator.settings import GeneratorSettings
+from data_generator.settings import DataSetSettings
 
 TRUTH_FILE = "truth.json"
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The right answers about one data set, for ``DEDUPE_KEEP = "longest"``.
+    """The right counts of one data set, for ``DEDUPE_KEEP = "longest"``.
 
     ``records = distinct_ids + duplicates + conflicts + rejected``.
 
@@ -24,7 +24,7 @@ class Truth:
         rejected: malformed records.
         rejected_by_reason: malformed records per reason; reasons that do not occur are left out.
         total_micro_minutes: sum of the winners' watch times, in millionths of a minute, exact.
-        total_watch_time_min: the same in minutes.
+        total_watch_time_min: this sum in minutes.
         bytes: size of all files together.
         file_names: the CSV files, in order.
         settings: what was asked for.
@@ -40,7 +40,7 @@ class Truth:
     total_watch_time_min: float
     bytes: int
     file_names: tuple[str, ...]
-    settings: GeneratorSettings
+    settings: DataSetSettings
 
     @property
     def files(self) -> int:
@@ -83,7 +83,7 @@ def load_truth(folder: Path) -> Truth | None:
         raise ValueError(f"{path} is not JSON ({error}). Delete it or generate the data again.") from error
     try:
         values = {name: content[name] for name in Truth.__dataclass_fields__}
-        values["settings"] = GeneratorSettings(**values["settings"])
+        values["settings"] = DataSetSettings(**values["settings"])
         values["file_names"] = tuple(values["file_names"])
         return Truth(**values)
     except (KeyError, TypeError) as error:

@@ -40,11 +40,11 @@ def visit(page: Page, address: str) -> float:
                 raise
             page.wait_for_timeout(_REFUSED_MS)
     page.get_by_text("Users by watch time").wait_for()
-    settle(page)
+    wait_until_drawn(page)
     return time.monotonic() - begun
 
 
-def settle(page: Page) -> None:
-    """Wait until the page's script has run and nothing is stale."""
+def wait_until_drawn(page: Page) -> None:
+    """Wait until the page's script has run and no part of the page is stale."""
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
     page.wait_for_function("document.querySelectorAll('[data-stale=true]').length === 0")

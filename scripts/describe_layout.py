@@ -8,6 +8,9 @@ never imported. The terms:
 - circle: units, or files, that import each other, directly or over others. Imports inside functions count; those under
   ``TYPE_CHECKING`` are added in a figure of their own.
 - floors: the longest chain of imports, in units and in files. A circle is one floor.
+- layers: the lines of the contract in ``.importlinter`` whose container is ``pipeline``.
+- module without a test: one that has functions, but no ``tests/pipeline/<package>/test_<module>.py``. Modules that only
+  hold types need none: ``context.py``, ``tasks.py``, and those without any function or method.
 - attribute: ``self.x = ...``. It is born late if neither ``__init__`` nor ``__post_init__`` of the class, or of a base
   class in the same file, assigns it, and no field declares it.
 - old words: ``scripts/layout_words.py``.
@@ -39,9 +42,10 @@ from scripts.layout_graph import (
 from scripts.layout_words import BY_MEANING, WORDS, Binding, bindings, count_words, unused_exemptions
 
 ROOT = Path(__file__).resolve().parent.parent
-CONTRACT = "importlinter:contract:data-path"
+CONTRACT = "importlinter:contract:packages"
 SHORT, LONG = 40, 350
 BIRTH = {"__init__", "__post_init__"}
+TYPES_ONLY = ("context", "tasks")
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def describe(root: Path) -> dict[str, object]:
     units, units_with_types = by_unit(at_run_time), by_unit(with_types)
     classes = [found for path in sorted((root / PIPELINE).rglob("*.py")) for found in attributes_of_classes(path, root)]
     contract = layers(root / ".importlinter")
-    untested = sorted(name for name in modules if not mirror(root, name).exists())
+    untested = sorted(n for n, file in modules.items() if needs_test(file) and not mirror(root, n).exists())
     return {
         "modules": len(modules),
         "flat_modules": sum(unit(name) == name for name in modules),
@@ -98,7 +102,7 @@ def describe(root: Path) -> dict[str, object]:
 
 
 def layers(path: Path) -> list[str]:
-    """The lines of the contract that orders the data path, from the top."""
+    """The lines of the contract that orders the packages of the pipeline, from the top."""
     settings = configparser.ConfigParser()
     settings.read(path, encoding="utf-8")
     return settings.get(CONTRACT, "layers", fallback="").split("\n")[1:]  # the first line is empty
@@ -117,8 +121,13 @@ def attributes_of_classes(path: Path, root: Path) -> list[Attributes]:
     return found
 
 
+def needs_test(file: File) -> bool:
+    """Whether a module holds more than types."""
+    return file.functions > 0 and file.name.rpartition(".")[2] not in TYPES_ONLY
+
+
 def mirror(root: Path, name: str) -> Path:
-    """Where the test of a module of the pipeline belongs."""
+    """The path at which the test of a module of the pipeline belongs."""
     *packages, module = name.split(".")
     return root.joinpath("tests", *packages, f"test_{module}.py")
 
@@ -222,7 +231,7 @@ def _figures(found: dict[str, Any]) -> list[tuple[str, int, str]]:
         ("  under 40 lines", len(found["short_modules"]), ""),
         ("  over 350 lines", len(found["long_modules"]), ""),
         ("  without a test at its mirror", len(found["modules_without_test"]), ""),
-        ("layers of the data path", found["layers"], f"{found['names_in_layers']} names"),
+        ("layers of packages", found["layers"], f"{found['names_in_layers']} names"),
         ("circles of units", len(found["circles_of_units"]), _circles(found["circles_of_units"])),
         ("  with imports for types", len(found["circles_of_units_with_types"]), types),
         ("circles of files", len(found["circles_of_files"]), _circles(found["circles_of_files"])),

@@ -60,7 +60,7 @@ def missing(path: Path) -> list[str]:
 
 
 def describe(line: str) -> str | None:
-    """What a line of pip's means to somebody who waits; None for lines that tell little, such as small downloads."""
+    """The progress in a line of pip's output; None for lines without any, such as small downloads."""
     if found := _DOWNLOAD.match(line):
         return f"downloading {found[1].replace('_', '-')} {found[2]}, {found[3]}"
     if found := _BUILD.match(line):

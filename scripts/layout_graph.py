@@ -21,12 +21,18 @@ Graph = Mapping[str, set[str]]
 class File:
     """A Python file of the program.
 
-    ``imports``: files that it imports at run time, also inside functions; ``for_types``: files that it imports under
-    ``TYPE_CHECKING`` only; ``is_face``: whether it is an ``__init__.py``.
+    Attributes:
+        name: the dotted name by which the file is imported.
+        lines: how many lines it has.
+        functions: how many functions and methods it defines.
+        imports: the files that it imports at run time, also inside functions.
+        for_types: the files that it imports under ``TYPE_CHECKING`` only.
+        is_face: whether it is an ``__init__.py``.
     """
 
     name: str
     lines: int
+    functions: int
     imports: set[str]
     for_types: set[str]
     is_face: bool
@@ -124,6 +130,7 @@ def _read(name: str, path: Path, known: set[str]) -> File:
     return File(
         name,
         len(path.read_text(encoding="utf-8").splitlines()),
+        sum(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree)),
         found[False],
         found[True] - found[False],
         path.name == "__init__.py",

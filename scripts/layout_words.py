@@ -109,7 +109,6 @@ BY_MEANING = (
 """Words that stay for one meaning and go for others, which only a reader can tell apart: not in the sum."""
 
 EXEMPT = {
-    "KnownFile.content_hash": "a column of the manifest",
     "KnownFile.shown": "a column of the manifest",
     "KnownVersion.base": "a column of the manifest",
     "NewFile.shown": "a column of the manifest",
@@ -122,7 +121,6 @@ EXEMPT = {
     "PlainParser._add_rows.base": "an offset in bytes",
     "PlainParser._take_sample.base": "an offset in bytes",
     "SplitReader._make_batch.base": "an offset in bytes",
-    "SparkEngine._run.outcome": "a future",
     "_MARKS": "colours of the report page",
     "_Compiler._left": "the left child of a node",
     "_decode_nodes.left": "the left child of a node",
@@ -131,8 +129,6 @@ EXEMPT = {
     "_in_background.outcome": "a future",
     "_plan": "a section of the report page",
     "cache_folder.base": "the folder of all caches",
-    "check_spark_start.outcome": "how a thread ended",
-    "_start_and_count.outcome": "how a thread ended",
 }
 """Names that stay, by class or function, with the reason: they are stored, or name another thing."""
 

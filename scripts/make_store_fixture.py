@@ -28,12 +28,12 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parent.parent
 STORES = ROOT / "tests" / "end_to_end" / "stores"
 PLACEHOLDER = "/where/it/was/made"
-"""Stands for the folder in which the program ran."""
+"""The placeholder for the folder in which the program ran."""
 
 OPTIONS = ("--input", "logs", "--engine", "polars", "--workers", "2", "--memory-limit", "4GB")
-"""Of every run, so that its settings do not depend on the machine."""
+"""Settings of every run, so that they do not depend on the machine."""
 LASTING = {"QUARANTINE_RETENTION_DAYS": 36_500}
-"""An archive grows old."""
+"""Settings that keep what an old archive holds."""
 RULES = {
     "day": {"max_minutes": 1440, "action": "reject"},
     "device": {"column": "device_type", "allowed": ["tv", "phone"], "action": "warn"},
@@ -53,16 +53,18 @@ SETTINGS: dict[str, dict[str, object]] = {
         "SPLIT_BYTES": 6000,
     },
 }
-"""By the name of the archive: all that the fingerprint holds as it is by default, and all of it otherwise."""
+"""Settings by the name of the archive: everything in the fingerprint has its default value, or another one."""
 
 SECOND_DAY = "2026-01-02.csv"
-"""The log that is there in the second run only."""
+"""The log that only the second run finds."""
+
 CONTESTED = "the-id"
-"""A record that came in both days' logs with different contents, and once too long."""
+"""The log_id of records in both days' logs with different contents, one of them too long."""
+
 _HEADER = "log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
 _ADDRESSES = ["8.8.8.8", "133.11.0.1", "2001:4860:4860::8888", "2a00:1450:4001::1", "10.0.0.1", "4000::1", "none"]
 _WRITTEN_AT = 1_767_500_000
-"""When the logs seem to be from, in epoch seconds."""
+"""The time of modification that the logs get, in epoch seconds."""
 
 
 def main() -> None:
@@ -119,14 +121,14 @@ def make_logs() -> dict[str, bytes]:
 
 
 def write_log(path: Path, content: bytes) -> None:
-    """Write a log that seems to have been there for a while."""
+    """Write a log with an old time of modification, so that its hint counts as settled."""
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     os.utime(path, (_WRITTEN_AT, _WRITTEN_AT))
 
 
 def make_day(seed: int, rows: int, day: int) -> bytes:
-    """A log of a later day, whose ids meet those of the logs before."""
+    """A log of a later day, with ids of the logs before."""
     return _text(_HEADER, _records(random.Random(seed), rows, day))
 
 
@@ -171,7 +173,7 @@ def move_manifest(manifest: Path, old: str, new: str) -> None:
 
 
 def _records(dice: random.Random, rows: int, day: int) -> list[str]:
-    """Of few ids, so that many are there again: with equal content, or longer and later, or of another user."""
+    """Records of few ids, so that many repeat: with equal content, longer and later, or of another user."""
     lines = []
     for _ in range(rows):
         id_, grown, other = dice.randrange(420), dice.random() < 0.15, dice.random() < 0.04
@@ -199,7 +201,7 @@ def _run_twice(place: Path, settings: dict[str, object]) -> None:
 
 
 def _neutralize(place: Path) -> None:
-    """Take out what is of this machine."""
+    """Remove everything that tells of this machine."""
     move_manifest(place / "pipeline_data" / "intermediate" / "manifest.sqlite", str(place), PLACEHOLDER)
     for version in (place / "pipeline_data" / "output.versions").glob("2*"):
         times = version.stat()
@@ -213,7 +215,7 @@ def _neutralize(place: Path) -> None:
 
 
 def _refuse_traces(place: Path) -> None:
-    """Stop where a file names a folder of this machine, or the machine itself."""
+    """Raise where a file names a folder of this machine, or the machine itself."""
     names = {str(place), str(ROOT), str(Path.home()), tempfile.gettempdir(), socket.gethostname()}
     for path in place.rglob("*"):
         for text in _texts(path) if path.is_file() else ():

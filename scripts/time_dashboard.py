@@ -14,7 +14,7 @@ from statistics import median
 from playwright.sync_api import Browser, Page
 
 from scripts.browser import open_browser
-from scripts.dashboard import open_dashboard, settle, visit
+from scripts.dashboard import open_dashboard, visit, wait_until_drawn
 
 ROUNDS = 5
 SQL = "select geo_region, count(*) as users, max(total_watch_time_min) from watch_time group by all"
@@ -56,7 +56,7 @@ def _timed(page: Page, act: Callable[[], None]) -> float:
     begun = time.monotonic()
     act()
     page.wait_for_timeout(100)  # until the browser has asked the server
-    settle(page)
+    wait_until_drawn(page)
     return time.monotonic() - begun
 
 

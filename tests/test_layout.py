@@ -5,6 +5,8 @@ import re
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+from scripts.layout_graph import circles, read_files
+
 ROOT = Path(__file__).parents[1]
 OWN = {"cli", "config", "data_generator", "main", "pipeline", "utils"}
 
@@ -24,6 +26,12 @@ def test_settings_import_nothing_of_the_data_path() -> None:
     own = {name for name in imported(ROOT / "config.py") if name.partition(".")[0] in OWN}
     declarations = {"errors", "privacy", "quality", "versions.folders"}
     assert own <= {f"pipeline.{name}" for name in declarations} | {"utils.metrics", "utils.settings", "utils.units"}
+
+
+def test_no_files_import_each_other_even_inside_functions() -> None:
+    files = read_files(ROOT)
+    assert len(files) > 100
+    assert circles({name: file.imports | file.for_types for name, file in files.items()}) == []
 
 
 def test_nobody_imports_main() -> None:

@@ -1,4 +1,4 @@
-"""What the machine offers (cores, memory, also inside a container) and what a run takes of it."""
+"""Cores and memory that this process may use, also inside a container, and the memory that a run uses."""
 
 import math
 import os
@@ -68,7 +68,7 @@ def _read(path: Path) -> str:
 
 
 def memory_in_use(processes: Iterable[psutil.Process]) -> int:
-    """Bytes: each process's own pages, and the greatest shared part of any one of them; ended ones count 0."""
+    """Bytes that processes use: their own pages, and the largest shared part of one. Ended processes count 0."""
     own = shared_most = 0
     for process in processes:
         try:
@@ -82,41 +82,45 @@ def memory_in_use(processes: Iterable[psutil.Process]) -> int:
 
 
 class Series:
-    """Values over time in equal steps, in bounded room: where more than ``most`` steps would be needed, they double.
+    """Values over time in equal steps, in bounded room: the steps double where there would be more than ``max_steps``.
 
-    ``combine`` makes one value of those that fall into one step: ``max`` of a level, ``add`` of amounts.
+    ``combine`` makes one value of the values of one step: ``max`` for a level, ``add`` for amounts.
     """
 
-    def __init__(self, combine: Callable[[float, float], float], step_seconds: float, most: int = 600) -> None:
+    def __init__(self, combine: Callable[[float, float], float], step_seconds: float, max_steps: int = 600) -> None:
         self.step_seconds = step_seconds
         self._combine = combine
-        self._most = most
+        self._max_steps = max_steps
         self._values: dict[int, float] = {}
 
     def add(self, seconds: float, value: float) -> None:
-        """Take a value at ``seconds`` since the series' begin."""
-        while seconds >= self._most * self.step_seconds:
+        """Add a value at ``seconds`` since the begin of the series."""
+        while seconds >= self._max_steps * self.step_seconds:
             self.step_seconds *= 2
             finer, self._values = self._values, {}
-            for place, earlier in finer.items():
-                self._put(place // 2, earlier)
+            for step, earlier in finer.items():
+                self._put(step // 2, earlier)
         self._put(int(max(seconds, 0.0) / self.step_seconds), value)
 
-    def _put(self, place: int, value: float) -> None:
-        self._values[place] = self._combine(self._values[place], value) if place in self._values else value
+    def _put(self, step: int, value: float) -> None:
+        self._values[step] = self._combine(self._values[step], value) if step in self._values else value
 
     def points(self) -> list[tuple[float, float]]:
-        """(begin of the step in seconds, its value) of every step that has one, in order."""
-        return [(place * self.step_seconds, value) for place, value in sorted(self._values.items())]
+        """(begin in seconds, value) of every step that has a value, in order."""
+        return [(step * self.step_seconds, value) for step, value in sorted(self._values.items())]
 
 
 class PeakMemory:
     """Samples the memory of this process and all its descendants while the ``with`` block runs.
 
-    ``peak_bytes`` is the greatest sum of each process's own pages (resident less shared, where the system tells) plus
-    the greatest shared part of any one of them: pages of libraries are counted once, not once per worker. This is
-    close to the sum of proportional set sizes, which costs milliseconds per process to read. ``samples``: the greatest
-    such sum over time, from ``begin`` (epoch seconds).
+    A sample is ``memory_in_use``: the pages of each process alone (resident less shared, where the system tells) and
+    the largest shared part of one process, so that pages of libraries count once, not once per worker. The sum is close
+    to that of the proportional set sizes, which take milliseconds per process to read.
+
+    Attributes:
+        peak_bytes: the largest sample.
+        samples: the largest sample of each step of time.
+        begin: when the samples begin (epoch seconds).
     """
 
     def __init__(self, interval_seconds: float = 0.1) -> None:
@@ -143,7 +147,7 @@ class PeakMemory:
         self.sample()
 
     def sample(self) -> int:
-        """Measures once and returns the bytes in use now."""
+        """Measure once, and return the bytes in use."""
         self._find_processes()
         in_use = memory_in_use(self._processes)
         self.peak_bytes = max(self.peak_bytes, in_use)
@@ -151,7 +155,7 @@ class PeakMemory:
         return in_use
 
     def _find_processes(self) -> None:
-        """Searching the process table costs milliseconds of work, so it happens about once a second at most."""
+        """Look for new processes, at most about once a second: a search of the process table takes milliseconds."""
         if time.monotonic() < self._next_search:
             return
         started = time.thread_time()  # waiting for a busy machine costs nothing, and must not put off the next search

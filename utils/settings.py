@@ -1,4 +1,4 @@
-"""Declared settings: a dataclass field that knows its unit, meaning and allowed values, and how to read them as text.
+"""Declared settings: dataclass fields with a unit, a meaning and allowed values, and readers of their raw values.
 
 Every reader takes a string (command line, environment) or a plain value (TOML, Python) and raises ValueError for
 anything it does not allow; it never guesses and never falls back.
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class SettingFault(ValueError):
-    """What exactly is wrong with a value that has parts; its text goes into the message."""
+    """A fault within a value that has parts. Its text says what is wrong, and goes into the message."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def setting(default: T, kind: Kind, *, unit: str, meaning: str, change: str, opt
 def setting_from(
     default: Callable[[], T], kind: Kind, *, unit: str, meaning: str, change: str, option: str | None = None
 ) -> T:
-    """As ``setting``, with a default that is worked out when the object is made."""
+    """A ``setting`` whose default is computed when the object is made."""
     return dataclasses.field(default_factory=default, metadata=_about(kind, unit, meaning, change, option))
 
 
@@ -47,10 +47,10 @@ def _about(kind: Kind, unit: str, meaning: str, change: str, option: str | None)
 
 @dataclass(frozen=True)
 class Group:
-    """Settings of one owner, or several groups that a class joins by inheritance. A value that is not allowed raises
-    ValueError.
+    """Settings of one owner, or several groups that a class joins by inheritance.
 
-    The first line of a group's docstring is its title; the rest says who changes its settings, and when.
+    The first line of a group's docstring is its title; the rest says who changes its settings, and when. Raises
+    ValueError for a value that is not allowed.
     """
 
     def __post_init__(self) -> None:
@@ -59,15 +59,17 @@ class Group:
 
 
 def groups(owner: Group | type[Group]) -> tuple[type[Group], ...]:
-    """The groups that a class joins, in the order of its bases; of a single group, the group."""
+    """The groups that a class joins, in the order of its bases. A single group is its own only group."""
     group = owner if isinstance(owner, type) else type(owner)
-    joined = tuple(base for base in group.__bases__ if issubclass(base, Group) and base is not Group)
+    joined = tuple(kind for kind in group.__bases__ if issubclass(kind, Group) and kind is not Group)
     return joined or (group,)
 
 
 def declared(owner: Group | type[Group]) -> dict[str, dataclasses.Field[Any]]:
-    """The settings of a class (or an instance) by name, group by group. (Of joined groups, dataclasses have the last
-    group's fields first.)"""
+    """The settings of a class (or an instance) by name, group by group.
+
+    (``dataclasses.fields`` of joined groups begins with the last group.)
+    """
     return {
         field.name: field for group in groups(owner) for field in dataclasses.fields(group) if "kind" in field.metadata
     }
@@ -93,7 +95,7 @@ def describe(settings: Group) -> str:
 
 
 def read_setting(field: dataclasses.Field[Any], raw: object, origin: str) -> Any:
-    """The value of ``raw``, which came from ``origin``; ValueError names setting, origin, found and expected."""
+    """Read the value of ``raw``, which came from ``origin``. A ValueError names setting, origin, found and expected."""
     kind: Kind = field.metadata["kind"]
     try:
         return kind.read(raw)
@@ -101,14 +103,14 @@ def read_setting(field: dataclasses.Field[Any], raw: object, origin: str) -> Any
         raise ValueError(f"{field.name} ({origin}): {fault}. Correct it there.") from None
     except (ValueError, TypeError):
         found = repr(raw)
-        shown = found if len(found) <= 80 else found[:77] + "..."
-        raise ValueError(f"{field.name} is {shown} ({origin}): expected {kind.expected}. Correct it there.") from None
+        excerpt = found if len(found) <= 80 else found[:77] + "..."
+        raise ValueError(f"{field.name} is {excerpt} ({origin}): expected {kind.expected}. Correct it there.") from None
 
 
 def read_sources(
     owner: type[Group], cli: Mapping[str, object], environ: Mapping[str, str], prefix: str, toml: Path | None
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """(values by setting, where each came from): the command line wins over the environment, and that over the file.
+    """(values by setting, origin of each): the command line wins over the environment, and both win over the file.
 
     Args:
         owner: the class that declares the settings.
@@ -131,10 +133,10 @@ def read_sources(
     ]
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for raw, preposition, places in sources:
+    for raw, preposition, origins_of_source in sources:
         for name, value in raw.items():
-            values[name] = _read_named(fields, name, value, f"{preposition} {places[name]}")
-        origins |= places
+            values[name] = _read_named(fields, name, value, f"{preposition} {origins_of_source[name]}")
+        origins |= origins_of_source
     return values, origins
 
 
@@ -147,7 +149,10 @@ def _read_named(fields: Mapping[str, dataclasses.Field[Any]], name: str, raw: ob
 
 
 def read_toml(path: Path) -> dict[str, object]:
-    """Values by setting; ``ENGINE`` and ``engine`` are the same setting. ValueError for a file that is not valid."""
+    """Read the values of a TOML file by setting; ``engine`` and ``ENGINE`` are the same setting.
+
+    Raises ValueError for a file that cannot be read, is not valid, or has a setting twice.
+    """
     import tomllib  # most runs have no such file
 
     try:
@@ -202,8 +207,8 @@ def size(low: int, high: int = 10**18, zero: bool = False) -> Kind:
         return number
 
     limits = f"a size like 8GB (10^9 bytes each) or 512MiB (2^20), at least {format_size(low)}"
-    most = f", at most {format_size(high)}" if high < 10**18 else ""
-    return Kind(limits + most + (", or 0" if zero else ""), read)
+    upper = f", at most {format_size(high)}" if high < 10**18 else ""
+    return Kind(limits + upper + (", or 0" if zero else ""), read)
 
 
 def share(high: float = 1.0) -> Kind:

@@ -1,11 +1,14 @@
-"""Sizes as people write and read them. Decimal units are powers of 1000 (GB), binary ones of 1024 (GiB)."""
+"""Sizes, amounts and times as people write and read them.
+
+Decimal units are powers of 1000 (GB), binary units are powers of 1024 (GiB).
+"""
 
 import re
 
 _FACTORS: dict[str, int] = {"": 1, "b": 1} | {
-    f"{letter}{suffix}": base**power
+    f"{letter}{suffix}": step**power
     for power, letter in enumerate("kmgt", start=1)
-    for suffix, base in (("b", 1000), ("ib", 1024))
+    for suffix, step in (("b", 1000), ("ib", 1024))
 }
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)", re.ASCII)
 
@@ -32,6 +35,11 @@ def format_size(size: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:,.2f} TB"
+
+
+def format_amount(number: float, unit: str) -> str:
+    """``"1.50 GB"`` where ``unit`` is ``bytes``, else the number with its unit: ``"8,000,000 rows"``."""
+    return format_size(number) if unit == "bytes" else f"{number:,.0f} {unit}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Answers about a version, each asked once: a version never changes. They outlive a rerun of the page."""
+"""Answers about a version, each asked once, because a version never changes. Reruns of the page keep them."""
 
 import json
 import os
@@ -9,17 +9,18 @@ from threading import Lock
 from config import Config, load_config
 from pipeline.inspection.query import Found, ask
 
-_LOCK = Lock()  # DuckDB has all cores for one question; the same question twice at once would take twice as long
+_LOCK = Lock()
+"""One question at a time: DuckDB uses all cores for one, and the second asker of the same question finds its answer."""
 
 
 def read_config(given: str) -> Config:
-    """Settings as the command hands them over: JSON of those of the command line, and of the file of ``--config``."""
+    """Read the settings that ``dashboard_command`` hands over: JSON of its command line and its ``--config`` file."""
     words = json.loads(given)
     return load_config(words["settings"], os.environ, Path(words["config"]) if words["config"] else None)
 
 
 def answer(config: Config, version: str, sql: str) -> Found:
-    """What ``ask`` answers, remembered by version. Raises as ``ask`` does."""
+    """What ``ask`` answers, remembered by version. Raises what ``ask`` raises."""
     with _LOCK:
         return _answer(config, version, sql)
 

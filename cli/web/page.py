@@ -33,7 +33,7 @@ def main(given: str) -> None:
         show(config, version.name)
         st.caption(f"{version.record['geo_attribution']} ({version.record['geo_build']})")
     except LogmillError as fault:
-        st.text(f"error: {fault}")  # as text: Markdown in a value could fetch a picture from elsewhere
+        st.text(f"error: {fault}")  # not as Markdown: a value in it could load a picture from another host
 
 
 def show(config: Config, version: str) -> None:
@@ -56,17 +56,17 @@ def show_totals(config: Config, version: str) -> None:
     st.header("Logmill")
     st.text(f"Version {run['version']}, run {run['status']}, engine {run['engine']}")
     names = ("minutes", "users", "kept", "records_read", "rejected")
-    for place, name in zip(st.columns(len(names)), names, strict=True):
-        place.metric(name.replace("_", " "), f"{run[name]:,.0f}")
+    for column, name in zip(st.columns(len(names)), names, strict=True):
+        column.metric(name.replace("_", " "), f"{run[name]:,.0f}")
 
 
 def show_watch_time(config: Config, version: str, regions: Found) -> None:
     """Watch time by region, then the users."""
-    left, right = st.columns(2)
-    with left:
+    first, second = st.columns(2)
+    with first:
         st.subheader("Regions")
         st.bar_chart(as_table(regions), x="region", y="minutes", horizontal=True, sort=False)
-    with right:
+    with second:
         st.subheader("Regions in numbers")
         show_table(regions, "regions")
     show_users(config, version, [str(row[0]) for row in regions.rows])
@@ -78,11 +78,11 @@ def show_users(config: Config, version: str, regions: Sequence[str]) -> None:
     names = [EVERYWHERE, *regions]
     chosen = st.selectbox("Users of", range(len(names)), format_func=names.__getitem__)
     found = answer(config, version, questions.users(names[chosen] if chosen else None))
-    left, right = st.columns(2)
-    with left:
+    first, second = st.columns(2)
+    with first:
         st.subheader("Top users")
         show_table(part_of(found, "top", ("user_id", "minutes", "events")), "top-users")
-    with right:
+    with second:
         st.subheader("Users by watch time")
         classes = part_of(found, "class", ("below", "users"))
         labels = [f"< {below:,}" for below, _ in classes.rows]
@@ -91,10 +91,10 @@ def show_users(config: Config, version: str, regions: Sequence[str]) -> None:
 
 
 def part_of(found: Found, kind: str, columns: Sequence[str]) -> Found:
-    """The rows of one kind, with the columns that are theirs."""
-    places = [found.columns.index(name) for name in columns]
-    rows = tuple(tuple(row[place] for place in places) for row in found.rows if row[0] == kind)
-    return Found(tuple(columns), tuple(found.nested[place] for place in places), rows, cut=False)
+    """The rows of one kind, with the columns of this kind."""
+    numbers = [found.columns.index(name) for name in columns]
+    rows = tuple(tuple(row[number] for number in numbers) for row in found.rows if row[0] == kind)
+    return Found(tuple(columns), tuple(found.nested[number] for number in numbers), rows, cut=False)
 
 
 @st.fragment
@@ -116,11 +116,11 @@ def show_sql(config: Config) -> None:
 def show_runs(config: Config, version: str) -> None:
     """The kept runs, how fast they were, and what they rejected."""
     runs = answer(config, version, questions.RUNS)
-    left, right = st.columns(2)
-    with left:
+    first, second = st.columns(2)
+    with first:
         st.subheader("Throughput, MB/s")
         st.bar_chart(as_table(runs), x="started", y="mb_per_second", sort=False)
-    with right:
+    with second:
         st.subheader("Rejected and conflicts, %")
         st.line_chart(as_table(answer(config, version, questions.QUALITY)), x="started")
     st.subheader("Runs")
@@ -147,7 +147,7 @@ def as_table(found: Found) -> pa.Table:
     """Columns as Arrow; numbers that are wider than 64 bits as text."""
     values = list(zip(*found.rows, strict=True)) or [()] * len(found.columns)
     names = [
-        name if name not in found.columns[:place] else f"{name}_{place}" for place, name in enumerate(found.columns)
+        name if name not in found.columns[:number] else f"{name}_{number}" for number, name in enumerate(found.columns)
     ]
     return pa.Table.from_arrays([_as_array(column) for column in values], names)
 

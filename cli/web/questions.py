@@ -1,4 +1,4 @@
-"""What the dashboard asks: SQL over the views of ``query``, which does all the computing."""
+"""The queries of the dashboard: SQL over the views of ``query``, so that DuckDB does all the computing."""
 
 TOP_USERS = 20
 REGIONS = """

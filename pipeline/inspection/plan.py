@@ -1,4 +1,4 @@
-"""What a run would do and take, and whether it could begin: nothing is changed."""
+"""What a run would do with each file, and its time, memory and disk. Nothing is changed."""
 
 import tempfile
 from collections.abc import Sequence
@@ -8,12 +8,11 @@ from pathlib import Path
 from config import Config
 from pipeline.engines.choose import choose_engine
 from pipeline.errors import FileRefused
-from pipeline.geo.table import GeoTable
-from pipeline.inspection.status import FileState, Stock, take_stock
+from pipeline.inspection.status import FileState, FileStates, find_file_states
 from pipeline.planning.planner import Sizes, choose_sizes
 from pipeline.planning.prediction import Prediction, forecast_run
 from pipeline.planning.run_options import RunOptions
-from pipeline.planning.run_settings import RunSettings, read_settings
+from pipeline.planning.run_settings import read_settings
 from pipeline.planning.sample import Sample
 from pipeline.privacy import mask_addresses
 from pipeline.reading.archives import Expanded, expand_beginning, is_archive
@@ -22,27 +21,38 @@ from pipeline.reading.open_inputs import HeaderRules, OpenedInputs, read_headers
 from pipeline.versions.output_link import Output
 
 _GLANCE_BYTES = 512 * 2**10
+"""How much of a compressed file is expanded to predict the whole."""
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run would do and take.
+    """What a run would do, and the time, memory and disk that it would need.
 
-    ``stock``: what would happen to every file; ``refused``: reasons of files that could not be read, by path;
-    ``learned``: whether times are by the pace of earlier runs on this machine.
+    Attributes:
+        sizes: how the run would divide the work.
+        prediction: seconds of each phase, and bytes of memory and disk.
+        sample: bytes and records to read and rows of the result, estimated from lines of the files.
+        files: what the run would do with each file.
+        refused: the reason for each file that the run would refuse, by path.
+        engine: the engine of Phase 2.
+        learned: whether the times follow from earlier runs on this machine.
     """
 
     sizes: Sizes
     prediction: Prediction
     sample: Sample
-    stock: Stock
+    files: FileStates
     refused: dict[str, str]
     engine: str
     learned: bool
 
 
 def check_before_work(config: Config) -> None:
-    """Find early what would stop a run whatever its input: the output's place, Java, rules, the key, the geo table."""
+    """Raise what would stop a run whatever its input: the place of the output, Java, rules, the key, the geo table.
+
+    Raises:
+        LogmillError: what would stop the run, and what to do.
+    """
     settings = read_settings(config)
     Output(config.OUTPUT_DIR).check()
     choose_engine(config)
@@ -50,31 +60,27 @@ def check_before_work(config: Config) -> None:
 
 
 def list_file_states(config: Config, options: RunOptions) -> list[FileState]:
-    """What a run would do with every file. Changes nothing; raises as a run would where it could not begin."""
+    """Find what a run would do with each file. Raises LogmillError where a run could not begin."""
     settings = read_settings(config)
-    return _take_stock(settings, options, settings.load_geo()).states
+    return find_file_states(config, options, settings.fingerprint(settings.load_geo())).states
 
 
-def plan_run(config: Config, options: RunOptions) -> RunPlan:
-    """What a run would do and take. Changes nothing; raises as a run would where it could not begin."""
+def make_run_plan(config: Config, options: RunOptions) -> RunPlan:
+    """Find what a run would do, and predict what it would need. Raises LogmillError where a run could not begin."""
     settings = read_settings(config)
     adder, geo = choose_engine(config).adder(config), settings.load_geo()
-    stock = _take_stock(settings, options, geo)
+    files = find_file_states(config, options, settings.fingerprint(geo))
     with tempfile.TemporaryDirectory(prefix="logmill-") as folder:
-        logs = _glance(stock.paths, settings.headers, Path(folder))
+        logs = _read_beginnings(files.to_read, settings.headers, Path(folder))
         sizes = choose_sizes(config, logs.files, spark=adder != "polars")
-        forecast = forecast_run(sizes, logs.files, stock.known_rows, geo, adder, compiled=settings.compilable)
-    hide = without_fields if config.PSEUDONYMIZE_USERS else mask_addresses  # the line shown may be a record
+        forecast = forecast_run(sizes, logs.files, files.known_rows, geo, adder, compiled=settings.compilable)
+    hide = without_fields if config.PSEUDONYMIZE_USERS else mask_addresses  # a reason may quote a record
     refused = {path: hide(reason) for path, reason in logs.refused.items()}
-    return RunPlan(sizes, forecast.prediction, forecast.work.sample, stock, refused, adder, forecast.pace.learned)
+    return RunPlan(sizes, forecast.prediction, forecast.work.sample, files, refused, adder, forecast.pace.learned)
 
 
-def _take_stock(settings: RunSettings, options: RunOptions, geo: GeoTable) -> Stock:
-    return take_stock(settings.config, options, settings.fingerprint(geo))
-
-
-def _glance(paths: Sequence[str], rules: HeaderRules, folder: Path) -> OpenedInputs:
-    """Headers of all files; of a compressed one only the beginning is expanded, into ``folder``."""
+def _read_beginnings(paths: Sequence[str], rules: HeaderRules, folder: Path) -> OpenedInputs:
+    """Read the headers of all files. Of each compressed file only the beginning is expanded, into ``folder``."""
     expanded: dict[str, Expanded] = {}
     refused: dict[str, str] = {}
     for number, path in enumerate(path for path in paths if is_archive(path)):

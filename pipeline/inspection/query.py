@@ -24,23 +24,30 @@ if sys.platform == "linux":
 
 
 Value = bool | int | float | Decimal | str | None
+
 _SIGNED = ("tinyint", "smallint", "integer", "bigint", "hugeint")
-
-
 _PLAIN = {"boolean", "double", "float", "decimal", "null", *_SIGNED, *(f"u{kind}" for kind in _SIGNED)}
-
+"""DuckDB types whose values come as Python values."""
 
 _NESTED = {"list", "array", "struct", "map", "union"}
-
+"""DuckDB types whose values come as JSON text; values of all other types come as DuckDB's text."""
 
 _MEMORY_SHARE = 0.8
-"""Of MEMORY_LIMIT for DuckDB; the rest is for this process and for what DuckDB does not count."""
+"""DuckDB's share of MEMORY_LIMIT; the rest is for this process and for what DuckDB does not count."""
+
 _INTERRUPT_EVERY_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Found:
-    """The answer to a query. ``nested``: which columns hold JSON text; ``cut``: whether there are more rows."""
+    """The answer to a query.
+
+    Attributes:
+        columns: names of the columns; names may repeat.
+        nested: for each column, whether its values are JSON text.
+        rows: at most as many rows as the limit allows.
+        cut: whether the query has more rows than the limit.
+    """
 
     columns: tuple[str, ...]
     nested: tuple[bool, ...]
@@ -49,14 +56,14 @@ class Found:
 
 
 def ask(config: Config, sql: str) -> Found:
-    """Answer one query over the version that OUTPUT_DIR shows, with at most QUERY_ROWS rows in QUERY_SECONDS; over the
-    next version where a run has published that and removed the first meanwhile.
+    """Answer one query over the published version, with at most QUERY_ROWS rows within QUERY_SECONDS.
 
-    Numbers and truth values come as such, lists and structs as JSON text, all else as DuckDB's text.
+    Where a run publishes a new version and removes the one that is being read, the query is asked again over the new
+    one.
 
     Raises:
-        InputError: nothing is published, or the version was removed meanwhile.
-        ConfigError: wrong SQL, more than one statement, one that is no query, or a limit that was reached.
+        InputError: nothing is published, or the version was removed and no other took its place.
+        ConfigError: the SQL is wrong, has several statements or is no query, or the query reached a limit.
     """
     while True:
         current = current_version(config.OUTPUT_DIR)
@@ -90,11 +97,11 @@ def _ask(config: Config, sql: str, current: Version) -> Found:
             f"the query needs more than {format_size(memory)} of memory. Ask for less, or raise --memory-limit."
         ) from None
     except duckdb.Error as fault:
-        raise ConfigError(f"{_in_short(fault)} The views are {', '.join(VIEWS)}; DESCRIBE shows one.") from None
+        raise ConfigError(f"{_shorten(fault)} The views are {', '.join(VIEWS)}; DESCRIBE shows one.") from None
 
 
 def _as_subquery(database: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """The query as a subquery. DuckDB lets a WITH clause write tables and files, but only at the top level."""
+    """Make the query a subquery: DuckDB lets a WITH clause write tables and files, but only at the top level."""
     statements = database.extract_statements(sql)
     if len(statements) != 1:
         raise ConfigError(f"expected one SQL query, found {len(statements)} statements. Ask one at a time.")
@@ -107,34 +114,36 @@ def _as_subquery(database: duckdb.DuckDBPyConnection, sql: str) -> str:
 def _read(database: duckdb.DuckDBPyConnection, source: str, limit: int) -> Found:
     described = database.execute(f"{source} limit 0").description or []
     kinds = [kind.id for _, kind, *_ in described]
-    chosen = ", ".join(_column(place, kind) for place, kind in enumerate(kinds, start=1))
+    chosen = ", ".join(_column(number, kind) for number, kind in enumerate(kinds, start=1))
     rows: list[tuple[Any, ...]] = database.execute(f"select {chosen} {source} limit {limit + 1}").fetchall()
     nested = tuple(kind in _NESTED or str(column[1]) == "JSON" for kind, column in zip(kinds, described, strict=True))
     return Found(tuple(column[0] for column in described), nested, tuple(rows[:limit]), cut=len(rows) > limit)
 
 
-def _column(place: int, kind: str) -> str:
+def _column(number: int, kind: str) -> str:
     if kind in _PLAIN:
-        return f"#{place}"
-    return f"to_json(#{place})::varchar" if kind in _NESTED else f"#{place}::varchar"
+        return f"#{number}"
+    return f"to_json(#{number})::varchar" if kind in _NESTED else f"#{number}::varchar"
 
 
-def _in_short(fault: duckdb.Error) -> str:
-    """DuckDB's message without its picture of the place, which shows the query as it was rewritten."""
+def _shorten(fault: duckdb.Error) -> str:
+    """DuckDB's message without the excerpt of the query, which would show the query as it was rewritten."""
     text = " ".join(str(fault).partition("\n\n")[0].split())
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 @cache
 def _usual_limit() -> tuple[int, int]:
-    """The limit of this process, whatever several questions at once make of it meanwhile."""
+    """The data limit (soft, hard) that this process began with, also while queries at the same time lower it."""
     return resource.getrlimit(resource.RLIMIT_DATA)
 
 
 @contextmanager
 def _bounded(more: int) -> Iterator[None]:
-    """Lets this process take so many more bytes of memory at most: DuckDB does not count the text that functions make,
-    and one batch of long texts fills any machine."""
+    """Limit the memory of this process to what it has and ``more`` bytes, within the ``with`` block.
+
+    DuckDB does not count the text that functions make, and one batch of long texts can fill any machine.
+    """
     if sys.platform != "linux":
         yield
         return
@@ -149,7 +158,10 @@ def _bounded(more: int) -> Iterator[None]:
 
 @contextmanager
 def _deadline(database: duckdb.DuckDBPyConnection, seconds: int) -> Iterator[None]:
-    """Interrupts the database from then on until the block ends: an interrupt between two statements is forgotten."""
+    """Interrupt the database after ``seconds``, again and again until the ``with`` block ends.
+
+    DuckDB forgets an interrupt that comes between two statements.
+    """
     ended = threading.Event()
 
     def watch() -> None:

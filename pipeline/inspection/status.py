@@ -1,4 +1,4 @@
-"""What is known and what a run would do, found without changing anything: for ``status`` and ``run --dry-run``."""
+"""The states of files and versions, found without changing anything: for ``status`` and ``run --dry-run``."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,17 @@ from pipeline.versions.output_link import Output
 
 @dataclass(frozen=True)
 class FileState:
-    """A file that was or would be read; its counts are known once it was read. ``bytes``: on disk."""
+    """A file that was read or would be read.
+
+    Attributes:
+        file: the path as it is shown.
+        state: one of the states that ``list_files`` or ``find_file_states`` names.
+        bytes: size on disk.
+        records: records of the file, header and blank lines left out; None until the file was read, as below.
+        rejected: records that were rejected.
+        handed_over: rows that Phase 1 handed to Phase 2.
+        splits: how many splits the file was read in.
+    """
 
     file: str
     state: str
@@ -37,7 +47,13 @@ class FileState:
 
 @dataclass(frozen=True)
 class VersionState:
-    """A version that is kept. ``files``: how many count in it; None where another intermediate folder knows."""
+    """A version that is kept.
+
+    Attributes:
+        version: its name.
+        current: whether OUTPUT_DIR shows it.
+        files: how many files count in it; None where the manifest of this intermediate folder does not know it.
+    """
 
     version: str
     current: bool
@@ -46,16 +62,20 @@ class VersionState:
 
 @contextmanager
 def look_at_history(config: Config, output: Output) -> Iterator[History | None]:
-    """The history as a copy; None where there is none. A run may be publishing meanwhile: manifest and link agree, and
-    a file is missing only where a second look finds that too, because runs forget files before they remove them."""
-    place = Path(config.INTERMEDIATE_DIR)
+    """Open a copy of the history; None where there is none.
+
+    A run may publish at the same time. The manifest therefore is read again until it agrees with the link, and a file
+    of the store counts as missing only if a second reading finds it missing too: a run removes files from the manifest
+    before it removes them from the store.
+    """
+    folder = Path(config.INTERMEDIATE_DIR)
     missing_before: set[int] = set()
     while True:
-        shown = output.current()
-        with read_manifest(place) as manifest:
-            history = History(manifest, Store(place), output) if manifest else None
+        current = output.current()
+        with read_manifest(folder) as manifest:
+            history = History(manifest, Store(folder), output) if manifest else None
             missing = history.lacking_files() if history else set()
-            if output.current() != shown or missing != missing_before:
+            if output.current() != current or missing != missing_before:
                 missing_before = missing
                 continue
             if history:
@@ -65,15 +85,21 @@ def look_at_history(config: Config, output: Output) -> Iterator[History | None]:
 
 
 def list_versions(output: Output, history: History | None) -> list[VersionState]:
-    """All versions that are kept, the oldest first."""
+    """List the versions that are kept, the oldest first."""
     current = history.shown_version if history else output.current()
     files = {name: len(version.files) for name, version in history.versions.items()} if history else {}
     return [VersionState(name, name == current, files.get(name)) for name in output.version_names()]
 
 
 def list_files(history: History | None) -> list[FileState]:
-    """Every file of the manifest: ``counted`` or ``counted, has left`` in the current version, ``read`` (and not
-    published), ``superseded`` (counts in an older version only), ``interrupted``."""
+    """List the files of the manifest by path, each with one of these states:
+
+    - ``counted``: it counts in the current version.
+    - ``counted, has left``: it counts there, but is no longer at its path.
+    - ``read``: it was read, and no version was published with it.
+    - ``superseded``: it counts in an older version only.
+    - ``interrupted``: it was not read to its end.
+    """
     if history is None:
         return []
     states = [_describe(file, state_of(file, history)) for file in history.known]
@@ -81,7 +107,7 @@ def list_files(history: History | None) -> list[FileState]:
 
 
 def state_of(file: KnownFile, history: History) -> str:
-    """One of the states that ``list_files`` tells."""
+    """The state of a file of the manifest: one that ``list_files`` names."""
     if not file.finished:
         return "interrupted"
     if history.current and file.id in history.current.files:
@@ -90,18 +116,30 @@ def state_of(file: KnownFile, history: History) -> str:
 
 
 @dataclass(frozen=True)
-class Stock:
-    """What a run would find: the state of every file; the ``paths`` that it would read; the rows of files that it would
-    not read again."""
+class FileStates:
+    """What a run would do with its files.
+
+    Attributes:
+        states: every file and what would become of it, by path.
+        to_read: paths of the files that the run would read.
+        known_rows: rows of the files that count and would not be read again.
+    """
 
     states: list[FileState]
-    paths: list[str]
+    to_read: list[str]
     known_rows: int
 
 
-def take_stock(config: Config, options: RunOptions, fingerprint: str) -> Stock:
-    """What a run would do with every file: ``read``, ``resume``, ``reuse``, ``read again``, ``refuse``, ``keep``
-    (has left), ``take out``. Raises as a run would where it could not begin."""
+def find_file_states(config: Config, options: RunOptions, fingerprint: str) -> FileStates:
+    """Find what a run would do with each file.
+
+    - ``read``, ``read again`` (it changed, or settings did), ``resume`` (it was interrupted), ``reuse`` (it is known).
+    - ``refuse``: a link leads out of the input.
+    - ``keep``: it is missing and still counts.
+    - ``take out``: it is missing and would no longer count.
+
+    ``fingerprint``: that of the settings of the run. Raises LogmillError where a run could not begin.
+    """
     output = Output(config.OUTPUT_DIR)
     output.check_place()
     paths, _ = find_inputs(config.INPUT_DIR)
@@ -127,7 +165,7 @@ def take_stock(config: Config, options: RunOptions, fingerprint: str) -> Stock:
     ]
     states += [_describe(file, "keep") for file in still_counted]
     states += [_describe(file, "take out") for file in inventory.missing if file not in still_counted]
-    return Stock(sorted(states, key=lambda state: state.file), inventory.to_read, intake.known_rows)
+    return FileStates(sorted(states, key=lambda state: state.file), inventory.to_read, intake.known_rows)
 
 
 def _describe(file: KnownFile, state: str, path: str = "") -> FileState:

@@ -1,5 +1,7 @@
-"""The views that SQL may ask: the published version and the records of the kept runs, in a DuckDB that is closed
-around exactly their files."""
+"""The views that a query may read: the published version and the records of the kept runs.
+
+They are in a DuckDB database that can open the files of these views, and no others.
+"""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +14,6 @@ from pipeline.errors import ConfigError
 from pipeline.versions.catalog import Version
 
 VIEWS = ("watch_time", "user_totals", "runs", "quarantine", "ledger")
-
 
 _RUN_COLUMNS = {
     "version": "VARCHAR",
@@ -41,7 +42,6 @@ _RUN_COLUMNS = {
     "geo_build": "VARCHAR",
 }
 
-
 _LEDGER_COLUMNS = {
     "file": "VARCHAR",
     "bytes": "BIGINT",
@@ -54,14 +54,12 @@ _LEDGER_COLUMNS = {
     "preamble_lines": "BIGINT",
 }
 
-
 _WATCH_TIME_COLUMNS = {
     "geo_region": "VARCHAR",
     "user_id": "VARCHAR",
     "total_watch_time_min": "DOUBLE",
     "event_count": "BIGINT",
 }
-
 
 _QUARANTINE_COLUMNS = {
     "file": "VARCHAR",
@@ -73,18 +71,24 @@ _QUARANTINE_COLUMNS = {
     "raw": "BLOB",
 }
 
-
-# Added up in whole micro-minutes, so that the order of rows never changes a total.
 _USER_TOTALS = """
     select user_id, sum(round(total_watch_time_min * 1000000)::hugeint) / 1000000 as total_watch_time_min,
         sum(event_count)::bigint as event_count, count(*) as regions
     from watch_time group by user_id"""
+"""Sums are taken in whole micro-minutes, so that the order of rows never changes a total."""
 
 
-def open_views(current: Version, kept: Sequence[Version], memory: int, threads: int) -> duckdb.DuckDBPyConnection:
-    """An empty database in memory with the views; it can open their files, and nothing else.
+def open_views(current: Version, versions: Sequence[Version], memory: int, threads: int) -> duckdb.DuckDBPyConnection:
+    """Open a database in memory that has the views, can open their files, and cannot open any other.
 
-    ``memory``: bytes that it may use. Raises ConfigError where a path is no UTF-8, which DuckDB cannot open.
+    Args:
+        current: the published version, which all views but ``runs`` show.
+        versions: the versions that ``runs`` lists.
+        memory: bytes that the database may use.
+        threads: threads that it may use.
+
+    Raises:
+        ConfigError: the path of the version is not UTF-8, so that DuckDB cannot open its files.
     """
     database = duckdb.connect(
         ":memory:",
@@ -99,7 +103,7 @@ def open_views(current: Version, kept: Sequence[Version], memory: int, threads: 
         },
     )
     try:
-        _make_views(database, current, kept)
+        _make_views(database, current, versions)
     except UnicodeEncodeError:
         database.close()
         raise ConfigError(
@@ -108,19 +112,19 @@ def open_views(current: Version, kept: Sequence[Version], memory: int, threads: 
     return database
 
 
-def _make_views(database: duckdb.DuckDBPyConnection, current: Version, kept: Sequence[Version]) -> None:
+def _make_views(database: duckdb.DuckDBPyConnection, current: Version, versions: Sequence[Version]) -> None:
     data, quarantine = current.data_files, current.quarantine_files
     columns = ", ".join(_WATCH_TIME_COLUMNS)
     hive = "hive_partitioning = true, hive_types_autocast = false"
     _define(database, "watch_time", f"select {columns} from read_parquet({_texts(data)}, {hive})" if data else None)
     _define(database, "user_totals", _USER_TOTALS)
-    _fill(database, "runs", _RUN_COLUMNS, [_run_row(version, current) for version in kept])
+    _fill(database, "runs", _RUN_COLUMNS, [_run_row(version, current) for version in versions])
     _fill(database, "ledger", _LEDGER_COLUMNS, [_ledger_row(entry) for entry in current.record.get("ledger", [])])
-    rows = f"from read_parquet({_texts(quarantine)})" if quarantine else None
+    rejected = f"from read_parquet({_texts(quarantine)})" if quarantine else None
     if not current.may_read_quarantine:
         refusal = _text(f"only the owner of {current.quarantine} may read the quarantine: ask as that user")
-        rows = f"{_nothing(_QUARANTINE_COLUMNS)} or error({refusal}) is null"
-    _define(database, "quarantine", rows)
+        rejected = f"{_no_rows(_QUARANTINE_COLUMNS)} or error({refusal}) is null"
+    _define(database, "quarantine", rejected)
     database.execute(f"set allowed_paths = {_texts([*data, *quarantine])}")
     database.execute("set enable_external_access = false")
     database.execute("set lock_configuration = true")
@@ -128,12 +132,12 @@ def _make_views(database: duckdb.DuckDBPyConnection, current: Version, kept: Seq
 
 def _define(database: duckdb.DuckDBPyConnection, name: str, query: str | None) -> None:
     empty = {"watch_time": _WATCH_TIME_COLUMNS, "quarantine": _QUARANTINE_COLUMNS}
-    database.execute(f"create view {name} as {query or _nothing(empty[name])}")
+    database.execute(f"create view {name} as {query or _no_rows(empty[name])}")
 
 
-def _nothing(columns: dict[str, str]) -> str:
-    shown = ", ".join(f'null::{kind} as "{name}"' for name, kind in columns.items())
-    return f"select {shown} where false"
+def _no_rows(columns: dict[str, str]) -> str:
+    selected = ", ".join(f'null::{kind} as "{name}"' for name, kind in columns.items())
+    return f"select {selected} where false"
 
 
 def _fill(database: duckdb.DuckDBPyConnection, name: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> None:
@@ -163,5 +167,6 @@ def _texts(paths: Sequence[Path]) -> str:
 
 
 def _text(value: str) -> str:
+    """A string of SQL. Raises UnicodeEncodeError where the value is not UTF-8."""
     value.encode("utf-8")
     return "'" + value.replace("'", "''") + "'"

@@ -8,12 +8,12 @@ from types import ModuleType
 
 import pytest
 
-from config import Config
 from pipeline.publish.result import RefusedFile, RunDelta, RunResult
 from pipeline.publish.tasks import RegionTotal
-from pipeline.timing import PhaseSeconds, Progress
+from pipeline.timing import PhaseSeconds
 
-Run = Callable[[Config, Progress], RunResult]
+Run = Callable[..., RunResult]
+Install = Callable[[Run], None]
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def result() -> RunResult:
 
 
 @pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Run], None]:
+def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
     """Puts a function in the place of ``pipeline.orchestrator.run``, in an empty folder and a clean environment."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("LOGMILL_")]:

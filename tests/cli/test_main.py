@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from cli.console import Answer
+from config import Config
 from main import main
 from pipeline import errors
 from pipeline.publish.result import RunResult, failed_result
+from pipeline.timing import Progress
+from tests.cli.conftest import Install
 
 ROOT = Path(__file__).parents[2]
 KEYS = [
@@ -43,8 +46,10 @@ def only_object(capsys: pytest.CaptureFixture[str]) -> tuple[dict, str]:
 
 
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("partial", 3)])
-def test_json_of_a_run(status, code, install, result, capsys) -> None:
-    def run(_config, progress, *_: object) -> RunResult:
+def test_json_of_a_run(
+    status: str, code: int, install: Install, result: RunResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_config: Config, progress: Progress, *_: object) -> RunResult:
         print("noise of a library")
         progress.phase("Phase 1", 100)
         progress.advance(100)
@@ -77,7 +82,9 @@ def test_json_of_a_run(status, code, install, result, capsys) -> None:
         (KeyboardInterrupt(), 130),
     ],
 )
-def test_every_failure_has_its_code_message_and_object(error, code, install, capsys) -> None:
+def test_every_failure_has_its_code_message_and_object(
+    error: BaseException, code: int, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
     install(raise_(error))
     assert main(["--json", "--quiet", "--input", "x", "--engine", "polars", "--output", "o"]) == code
     found, err = only_object(capsys)
@@ -93,7 +100,7 @@ def test_every_failure_has_its_code_message_and_object(error, code, install, cap
 
 
 @pytest.mark.usefixtures("install")
-def test_a_usage_error_is_an_object_too(capsys) -> None:
+def test_a_usage_error_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--json", "--nonsense"]) == 2
     found, _ = only_object(capsys)
     assert "--nonsense" in found["error"]
@@ -102,13 +109,15 @@ def test_a_usage_error_is_an_object_too(capsys) -> None:
     assert "--workers" in only_object(capsys)[0]["error"]
 
 
-def test_debug_shows_the_traceback(install, capsys) -> None:
+def test_debug_shows_the_traceback(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
     install(raise_(RuntimeError("deep")))
     assert main(["--input", "x", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_quiet_says_only_what_went_wrong(install, result, capsys) -> None:
+def test_quiet_says_only_what_went_wrong(
+    install: Install, result: RunResult, capsys: pytest.CaptureFixture[str]
+) -> None:
     install(lambda _config, progress, *_: progress.note("hidden") or replace(result, status="ok", refused_files=()))
     assert main(["--quiet", "--input", "x"]) == 0
     assert capsys.readouterr() == ("", "")
@@ -124,7 +133,7 @@ def test_a_failed_result_without_counts_has_every_key() -> None:
     assert json.dumps(failed_result("why").to_json())
 
 
-def test_a_result_crosses_processes(result) -> None:
+def test_a_result_crosses_processes(result: RunResult) -> None:
     assert pickle.loads(pickle.dumps(result)) == result
 
 
@@ -177,7 +186,7 @@ def test_help_needs_no_heavy_import() -> None:
     assert "exit codes" in done.stdout
 
 
-def test_an_answer_in_words_leaves_stdout_alone(capsys) -> None:
+def test_an_answer_in_words_leaves_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
     answer = Answer(False)
     with answer.reserved():
         print("summary")

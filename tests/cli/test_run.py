@@ -12,6 +12,7 @@ from config import Config
 from data_generator.truth import Truth, load_truth
 from main import main
 from pipeline.publish.result import RunResult
+from tests.cli.conftest import Install
 
 SMALL = ["LOGMILL_GENERATOR_SIZE=200kB", "LOGMILL_GENERATOR_FILES=2", "LOGMILL_PREPROCESSING_WORKERS=1"]
 
@@ -46,7 +47,9 @@ def honest_run(config: Config, *_: object) -> RunResult:
 
 
 @pytest.mark.usefixtures("small")
-def test_the_first_run_makes_its_own_data_and_checks_the_result(install, monkeypatch, capsys) -> None:
+def test_the_first_run_makes_its_own_data_and_checks_the_result(
+    install: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     install(honest_run)
     for _ in range(2):
         assert main([]) == 0
@@ -59,14 +62,14 @@ def test_the_first_run_makes_its_own_data_and_checks_the_result(install, monkeyp
 
 
 @pytest.mark.usefixtures("small")
-def test_a_wrong_result_is_said_aloud(install, capsys) -> None:
+def test_a_wrong_result_is_said_aloud(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
     install(lambda *given: replace(honest_run(*given), kept=1))
     assert main(["--quiet"]) == 0
     assert "warning: DIFFERS from truth.json: kept: expected" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("small")
-def test_other_input_is_not_compared(install, tmp_path: Path) -> None:
+def test_other_input_is_not_compared(install: Install, tmp_path: Path) -> None:
     install(honest_run)
     assert main(["generate", "--output", "logs", "--quiet"]) == 0
     config = Config(INPUT_DIR="logs")
@@ -82,7 +85,9 @@ def test_other_input_is_not_compared(install, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_truth_that_cannot_be_read_costs_a_line_not_the_run(install, tmp_path: Path, result, capsys) -> None:
+def test_a_truth_that_cannot_be_read_costs_a_line_not_the_run(
+    install: Install, tmp_path: Path, result: RunResult, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/truth.json").write_text("{")
     install(lambda *_: replace(result, status="ok"))
@@ -105,7 +110,9 @@ def test_only_an_unnamed_empty_input_is_filled(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("install")
-def test_generate_says_what_it_made_and_what_is_wrong(monkeypatch, tmp_path: Path, capsys) -> None:
+def test_generate_says_what_it_made_and_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["generate", "--size", "100kB", "--files", "2", "--output", "d", "--seed", "1"]) == 0
     out, err = capsys.readouterr()
     assert "2 files" in out

@@ -1,14 +1,11 @@
-"""The summary at 80 columns, with hostile names; progress as bars and as lines."""
+"""The summary at 80 columns, with hostile names."""
 
 import io
 import shlex
 from dataclasses import replace
 
-from rich.console import Console
-
-from cli.progress import LineProgress, NullProgress, open_progress
 from cli.summary import print_summary, query_command
-from cli.terminal import BarProgress
+from cli.terminal import PipeConsole
 from cli.truth import TruthCheck
 from pipeline.publish.result import RunResult
 from pipeline.publish.tasks import RegionTotal
@@ -16,11 +13,11 @@ from pipeline.publish.tasks import RegionTotal
 
 def render(result: RunResult, check: TruthCheck | str | None = None, width: int = 80) -> str:
     stream = io.StringIO()
-    print_summary(result, check, Console(file=stream, width=width, markup=False, highlight=False, emoji=False))
+    print_summary(result, check, PipeConsole(stream, width=width))
     return stream.getvalue()
 
 
-def test_everything_is_readable_at_80_columns(result) -> None:
+def test_everything_is_readable_at_80_columns(result: RunResult) -> None:
     shown = render(result, TruthCheck(7, ()))
     body, query = shown.split("Ask it in SQL:\n")
     assert max(len(line) for line in body.splitlines()) <= 80
@@ -35,14 +32,14 @@ def test_everything_is_readable_at_80_columns(result) -> None:
     assert query.strip() == query_command(result.output)
 
 
-def test_hostile_names_stay_text(result) -> None:
+def test_hostile_names_stay_text(result: RunResult) -> None:
     shown = render(result)
     assert "\x1b" not in shown
     assert "[red]\\x1b[0m" in shown
     assert "bad\\n[red]name.csv" in shown
 
 
-def test_an_empty_run_and_many_refusals_render(result) -> None:
+def test_an_empty_run_and_many_refusals_render(result: RunResult) -> None:
     empty = RunResult(run_id="1", status="ok", engine="polars", output="o")
     assert "Done: 0 files" in render(empty)
     assert "Ask it" not in render(empty)
@@ -53,7 +50,7 @@ def test_an_empty_run_and_many_refusals_render(result) -> None:
     assert max(len(line) for line in render(many, width=200).split("Ask it")[0].splitlines()) <= 100
 
 
-def test_many_regions_do_not_fill_the_screen(result) -> None:
+def test_many_regions_do_not_fill_the_screen(result: RunResult) -> None:
     regions = tuple(RegionTotal(f"country-{number:03}", 1, 1, 300.0 - number) for number in range(240))
     shown = render(replace(result, top_regions=regions))
     assert "country-019" in shown
@@ -61,7 +58,7 @@ def test_many_regions_do_not_fill_the_screen(result) -> None:
     assert "and 220 more regions, in the report" in shown
 
 
-def test_a_failed_run_names_no_result(result) -> None:
+def test_a_failed_run_names_no_result(result: RunResult) -> None:
     shown = render(replace(result, status="failed", output="the-output", error="every input file was refused"))
     assert "every input file was refused" in shown
     assert "the-output" not in shown
@@ -75,61 +72,3 @@ def test_the_query_names_an_output_of_ones_own() -> None:
     assert len(usual) == 4
     for output in ("a/b", "it's", "$HOME/a b"):
         assert shlex.split(query_command(output)) == [*usual, "--output", output]
-
-
-def test_lines_come_every_few_seconds() -> None:
-    lines: list[str] = []
-    now = [0.0]
-    with LineProgress(lines.append, lambda: now[0]) as progress:
-        progress.phase("Phase 1", 10 * 10**9)
-        for _ in range(4):
-            now[0] += 2.5
-            progress.advance(10**9)
-        progress.note("odd\x07")
-        progress.phase("Phase 2", 8_000_000, "rows")
-        now[0] += 5
-        progress.advance(2_000_000)
-        progress.phase("Phase 3", 0)
-        now[0] += 6
-        progress.advance(0)
-    assert lines == [
-        "Phase 1: 10 GB",
-        "Phase 1: 2 GB of 10 GB (20%), 400 MB/s, 20.0 s left",
-        "Phase 1: 4 GB of 10 GB (40%), 400 MB/s, 15.0 s left",
-        "note: odd\\x07",
-        "Phase 1: done in 10.0 s",
-        "Phase 2: 8,000,000 rows",
-        "Phase 2: 2,000,000 rows of 8,000,000 rows (25%), 400,000 rows/s, 15.0 s left",
-        "Phase 2: done in 5.00 s",
-        "Phase 3: 0 B",
-        "Phase 3: done in 6.00 s",
-    ]
-
-
-def test_a_failed_phase_is_not_called_done() -> None:
-    lines: list[str] = []
-    progress = LineProgress(lines.append)
-    progress.phase("Phase 1", 5)
-    progress.__exit__(RuntimeError, RuntimeError(), None)
-    assert lines == ["Phase 1: 5 B"]
-
-
-def test_bars_on_a_terminal() -> None:
-    stream = io.StringIO()
-    console = Console(file=stream, width=80, force_terminal=True, color_system=None)
-    with BarProgress(console) as progress:
-        progress.advance(1)
-        progress.phase("Phase 1", 2 * 10**9)
-        progress.advance(10**9)
-        progress.note("[red]a note")
-        progress.phase("Phase 2", 70_000, "rows")
-    shown = stream.getvalue()
-    assert "70,000 rows of 70,000 rows" in shown
-    assert "2 GB of 2 GB" in shown
-    assert "note: [red]a note" in shown
-
-
-def test_the_progress_that_suits(monkeypatch) -> None:
-    assert type(open_progress(quiet=True)) is NullProgress
-    monkeypatch.setattr("sys.stderr", io.StringIO())
-    assert type(open_progress(quiet=False)) is LineProgress

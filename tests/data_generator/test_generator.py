@@ -11,12 +11,12 @@ import pytest
 
 from data_generator import generator
 from data_generator.blocks import BLOCK_ROWS, make_block
-from data_generator.generator import GeneratorSettings, Truth, generate, load_truth
+from data_generator.generator import DataSetSettings, Truth, generate, load_truth
 from data_generator.malformed import REASONS
 from data_generator.rows import HEADER, RowLayout
 
 COLUMNS = HEADER.decode().rstrip("\n").split(",")
-SMALL = GeneratorSettings(files=3, size_bytes=600_000, users=500)
+SMALL = DataSetSettings(files=3, size_bytes=600_000, users=500)
 DIRTY = replace(
     SMALL,
     size_bytes=3_000_000,
@@ -152,9 +152,11 @@ def test_block_size_never_changes_the_bytes(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_memory_is_bounded_because_no_block_is_larger_than_its_share() -> None:
-    plan = generator.make_plan(GeneratorSettings(size_bytes=50_000_000_000))
-    assert plan.rows_per_file > 1000 * BLOCK_ROWS
-    content, tally = make_block(plan, RowLayout(plan), 7, plan.rows_per_file - BLOCK_ROWS, plan.rows_per_file)
+    data_set = generator.size_data_set(DataSetSettings(size_bytes=50_000_000_000))
+    assert data_set.rows_per_file > 1000 * BLOCK_ROWS
+    content, tally = make_block(
+        data_set, RowLayout(data_set), 7, data_set.rows_per_file - BLOCK_ROWS, data_set.rows_per_file
+    )
     assert tally.records == BLOCK_ROWS
     assert len(content) == tally.bytes < 8_000_000
 
@@ -162,13 +164,13 @@ def test_memory_is_bounded_because_no_block_is_larger_than_its_share() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        GeneratorSettings(files=2, size_bytes=4_000_000),
-        GeneratorSettings(files=40, size_bytes=1_000_000),
-        GeneratorSettings(files=1, size_bytes=1_000_000, malformed=0.05, quoted=1.0, ipv6=1.0),
-        GeneratorSettings(files=4, size_bytes=2_000_000, **NO_OPTIONS),
+        DataSetSettings(files=2, size_bytes=4_000_000),
+        DataSetSettings(files=40, size_bytes=1_000_000),
+        DataSetSettings(files=1, size_bytes=1_000_000, malformed=0.05, quoted=1.0, ipv6=1.0),
+        DataSetSettings(files=4, size_bytes=2_000_000, **NO_OPTIONS),
     ],
 )
-def test_the_size_is_met_within_two_percent(tmp_path: Path, settings: GeneratorSettings) -> None:
+def test_the_size_is_met_within_two_percent(tmp_path: Path, settings: DataSetSettings) -> None:
     truth = generate(settings, tmp_path)
     assert len(list(tmp_path.glob("*.csv"))) == truth.files == settings.files
     assert truth.bytes == pytest.approx(settings.size_bytes, rel=0.02)
@@ -287,7 +289,7 @@ def test_an_interrupted_run_leaves_neither_files_nor_truth(tmp_path: Path) -> No
 )
 def test_a_setting_out_of_range_is_named(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        GeneratorSettings(**{**asdict(SMALL), **changes})
+        DataSetSettings(**{**asdict(SMALL), **changes})
 
 
 def test_fewer_workers_than_one_is_an_error(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_watching_costs_under_one_percent_of_a_core() -> None:
 
 
 def test_a_series_keeps_sums_and_levels_in_bounded_room() -> None:
-    amounts, levels = Series(operator.add, 0.5, most=4), Series(max, 0.5, most=4)
+    amounts, levels = Series(operator.add, 0.5, max_steps=4), Series(max, 0.5, max_steps=4)
     for second in range(10):
         amounts.add(second, 1)
         levels.add(second, second)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from utils.units import format_seconds, format_size, parse_size
+from utils.units import format_amount, format_seconds, format_size, parse_size
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,11 @@ def test_sizes_are_shown(size: float, text: str) -> None:
 )
 def test_times_are_shown(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "text"),
+    [(1.5e9, "bytes", "1.5 GB"), (8e6, "rows", "8,000,000 rows"), (0.6, "files", "1 files"), (0, "rows", "0 rows")],
+)
+def test_amounts_are_shown_in_their_unit(number: float, unit: str, text: str) -> None:
+    assert format_amount(number, unit) == text

@@ -1,19 +1,22 @@
-"""``doctor``: whether this machine and these settings are fit for a run, found out without changing anything."""
+"""``doctor``: whether this machine and these settings are fit for a run. The checks leave nothing behind."""
 
 from collections.abc import Iterator
 
 from config import Config
 from pipeline.inspection.doctor.check import Check
+from pipeline.inspection.doctor.folders import check_input_and_intermediate, check_output
+from pipeline.inspection.doctor.installed import check_geo, check_packages, check_python
 from pipeline.inspection.doctor.java_and_spark import check_java, check_spark_start
-from pipeline.inspection.doctor.machine import check_cores, check_memory, check_open_files, check_packages, check_python
-from pipeline.inspection.doctor.places import check_input_and_intermediate, check_output
-from pipeline.inspection.doctor.tables import check_geo
+from pipeline.inspection.doctor.machine import check_cores, check_memory, check_open_files
 
 __all__ = ["Check", "examine"]
 
 
 def examine(config: Config, *, spark: bool) -> Iterator[Check]:
-    """The checks one after the other, the slow ones last; ``spark``: also start Spark where a run would use it."""
+    """Run the checks one after the other, the slow ones last.
+
+    ``spark``: also start Spark, if a run with these settings would use it.
+    """
     yield check_python()
     yield check_packages()
     yield check_cores(config)

@@ -1,4 +1,4 @@
-"""The outcome of one check."""
+"""The result that every check of ``doctor`` returns, and that the command prints."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,14 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Check:
-    """What was found; ``warn`` lets a run work, but not well, ``fail`` would stop it. ``fix`` says what to do then."""
+    """The result of one check.
+
+    Attributes:
+        name: what was checked.
+        status: ``ok``; ``warn`` where a run works, but not well; ``fail`` where a run would stop.
+        found: what the check found.
+        fix: what to do; empty for ``ok``.
+    """
 
     name: str
     status: Literal["ok", "warn", "fail"]

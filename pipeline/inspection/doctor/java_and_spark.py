@@ -11,7 +11,7 @@ from config import Config
 from pipeline.engines.java import Java, find_java
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.inspection.doctor.check import Check
-from pipeline.inspection.doctor.places import existing_parent, scratch_in
+from pipeline.inspection.doctor.folders import existing_parent, scratch_in
 from utils.units import format_seconds
 
 START_SECONDS = 90.0
@@ -21,7 +21,10 @@ _INSTALL = "Install Java 17 or 21 (Debian: apt install openjdk-17-jre-headless; 
 
 
 def check_java(config: Config, java: Java | None = None) -> Check:
-    """A Java that Spark can use; without one only those runs fail that insist on Spark."""
+    """Check that there is a Java that Spark can use; without one, only runs that insist on Spark fail.
+
+    ``java`` stands for the one of this machine in tests.
+    """
     java = java or find_java()
     if config.ENGINE == "polars":
         return Check("java", "ok", f"{java.description}; ENGINE is polars, which needs none")
@@ -33,31 +36,34 @@ def check_java(config: Config, java: Java | None = None) -> Check:
 
 
 def check_spark_start(config: Config, limit: float = START_SECONDS) -> Check:
-    """Start Spark as a run does, count two rows on its Python workers, and end it."""
+    """Start Spark as a run does, add two numbers on its Python workers, and end it.
+
+    ``limit``: seconds after which the start counts as failed.
+    """
     fix = "Check memory and disk, raise SPARK_DRIVER_MEMORY, or use --engine polars."
     begin = time.monotonic()
-    outcome: list[Exception | None] = []
+    answers: list[Exception | None] = []
     try:
         with scratch_in(existing_parent(Path(config.INTERMEDIATE_DIR))) as folder:
             before = set(psutil.Process().children(recursive=True))
             driver = SparkDriver(config, min(2, config.PREPROCESSING_WORKERS), folder)
-            starter = threading.Thread(target=_start_and_count, args=(driver, outcome), daemon=True)
+            starter = threading.Thread(target=_start_and_count, args=(driver, answers), daemon=True)
             starter.start()
             starter.join(limit)
             late = starter.is_alive()
             until = time.monotonic() + _END_SECONDS
             while starter.is_alive() and time.monotonic() < until:
-                _end_children(but=before)  # stop knows no JVM that is still being launched, or only about to be
+                _end_children(but=before)  # driver.stop() does not reach a JVM that is about to be launched
                 starter.join(_PAUSE_SECONDS)
-            driver.stop(at_once=late or outcome != [None])
+            driver.stop(at_once=late or answers != [None])
     except OSError as fault:
         return Check("spark", "fail", f"did not start: {fault}", fix)
     seconds = format_seconds(time.monotonic() - begin)
-    if late or not outcome:
+    if late or not answers:
         return Check("spark", "fail", f"did not start within {format_seconds(limit)}", fix)
-    if outcome == [None]:
+    if answers == [None]:
         return Check("spark", "ok", f"started, counted and ended in {seconds}")
-    return Check("spark", "fail", str(outcome[0]), fix)
+    return Check("spark", "fail", str(answers[0]), fix)
 
 
 def _end_children(but: set[psutil.Process]) -> None:
@@ -66,9 +72,9 @@ def _end_children(but: set[psutil.Process]) -> None:
             child.kill()
 
 
-def _start_and_count(driver: SparkDriver, outcome: list[Exception | None]) -> None:
+def _start_and_count(driver: SparkDriver, answers: list[Exception | None]) -> None:
     try:
-        counted = driver.start().parallelize(range(2), 2).map(abs).sum()
-        outcome.append(None if counted == 1 else RuntimeError(f"Spark added 0 and 1 to {counted}"))
+        total = driver.start().parallelize(range(2), 2).map(abs).sum()
+        answers.append(None if total == 1 else RuntimeError(f"Spark added 0 and 1 to {total}"))
     except Exception as fault:
-        outcome.append(fault)
+        answers.append(fault)

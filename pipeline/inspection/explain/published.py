@@ -1,8 +1,8 @@
-"""What a question about records needs to know: the published version, the files that are known, and where they lie."""
+"""The published version, its files and its history, opened for one question."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,10 +23,17 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Published:
-    """The version that OUTPUT_DIR shows, what its manifest knows, and the settings that it was made with.
+    """The version that OUTPUT_DIR shows, with its history and the settings that it was made with.
 
-    ``keep``: DEDUPE_KEEP; ``hidden``: whether users have pseudonyms; ``names``: regions by code, by the fingerprint of
-    the files that were read so. ``notes`` collects what a question could not find out.
+    Attributes:
+        output: OUTPUT_DIR.
+        version: the version that it shows.
+        history: what the manifest knows.
+        store: the folder of the rows, indexes and rejected records of all known files.
+        keep: DEDUPE_KEEP.
+        max_record: MAX_RECORD_BYTES.
+        hidden: whether users have pseudonyms.
+        names: by the fingerprint of files, the regions by code of their rows.
     """
 
     output: str
@@ -37,11 +44,10 @@ class Published:
     max_record: int
     hidden: bool
     names: Mapping[str, tuple[str, ...]]
-    notes: list[str] = field(default_factory=list)
 
     @property
     def counted(self) -> list[KnownFile]:
-        """The files that count. Raises InputError where one lost what was made of it."""
+        """The files that count. Raises InputError where files of the store are missing for one of them."""
         for file in self.history.counted:
             if file.fingerprint not in self.names:
                 raise InputError(
@@ -52,32 +58,36 @@ class Published:
 
     @property
     def counted_names(self) -> tuple[str, ...]:
-        """The regions by code of the files that count."""
+        """The regions by code in the rows of the files that count."""
         return self.names[self.counted[0].fingerprint] if self.counted else ()
 
     def partition(self, region: str) -> str:
-        """Where a region's rows are published."""
+        """The folder in which a region's rows are published."""
         return f"{self.output}/{partition_folder(region)}"
 
     def find_totals(self, user: str) -> dict[str, tuple[float, int]]:
-        """A user's published (minutes, events) by region."""
-        found = {}
+        """Read a user's published (minutes, events) by region."""
+        totals = {}
         for region in self.counted_names:
             files = sorted((self.version.folder / "data" / partition_folder(region)).glob("*.parquet"))
             if files:
                 rows = pl.scan_parquet(files, glob=False, hive_partitioning=False).filter(pl.col("user_id") == user)
                 for minutes, events in rows.select("total_watch_time_min", "event_count").collect().rows():
-                    found[region] = (minutes, events)
-        return found
+                    totals[region] = (minutes, events)
+        return totals
 
 
 class Removed(InputError):
-    """A run has removed what was being read."""
+    """A run removed files while they were read."""
 
 
 def answer(config: Config, question: Callable[[Published], Answer]) -> Answer:
-    """The answer of ``question`` about what is published; asked again where a run removed what was being read, because
-    it forgets files, and replaces versions, before that. Raises as ``open_published`` does."""
+    """Open what is published and answer a question about it.
+
+    The question is asked again where a run removed files while they were read. A run removes files from the manifest,
+    or replaces the version, before that; where neither changed, no run did it, and ``Removed`` is raised. Raises
+    InputError as ``open_published`` does.
+    """
     failed: tuple[str, list[KnownFile]] | None = None
     while True:
         state = None
@@ -86,17 +96,18 @@ def answer(config: Config, question: Callable[[Published], Answer]) -> Answer:
                 state = published.version.name, published.history.known
                 return question(published)
         except Removed:
-            if state and state == failed:  # no run did that
+            if state and state == failed:
                 raise
             failed = state
 
 
 @contextmanager
 def open_published(config: Config) -> Iterator[Published]:
-    """Look at what is published, changing nothing.
+    """Open what is published, changing nothing.
 
-    Raises InputError where nothing was processed, or where the intermediate folder is not that of the published
-    version, or where a run removed meanwhile what was being read.
+    Raises:
+        InputError: nothing is published, or the intermediate folder is not that of the published version.
+        Removed: a run removed files within the ``with`` block.
     """
     version = current_version(config.OUTPUT_DIR)
     with look_at_history(config, Output(config.OUTPUT_DIR)) as history:
@@ -108,27 +119,15 @@ def open_published(config: Config) -> Iterator[Published]:
                 f"{config.INTERMEDIATE_DIR!r}, or that was deleted: expected its manifest there. Name the right folder "
                 "with --intermediate."
             )
-        place = Path(config.INTERMEDIATE_DIR).absolute()
-        names: dict[str, tuple[str, ...]] = {}
-        for kept in kept_versions(config.OUTPUT_DIR):
-            known = history.versions.get(kept.name)
-            if known is None or (kept.name != version.name and not kept.has_geo):
-                continue
-            try:
-                regions = tuple(kept.geo["names"])
-            except InputError:
-                if kept.folder.exists():
-                    raise
-                continue
-            names |= {file.fingerprint: regions for file in history.known if file.id in known.files}
-        names.pop(DAMAGED, None)
+        folder = Path(config.INTERMEDIATE_DIR).absolute()
+        names = _region_names(config.OUTPUT_DIR, version, history)
         settings = version.record["settings"]
         try:
             yield Published(
                 config.OUTPUT_DIR,
                 version,
                 history,
-                Workspace(str(place), str(place / "store")),
+                Workspace(str(folder), str(folder / "store")),
                 settings["DEDUPE_KEEP"],
                 settings["MAX_RECORD_BYTES"],
                 settings["PSEUDONYMIZE_USERS"],
@@ -141,3 +140,22 @@ def open_published(config: Config) -> Iterator[Published]:
                 raise
         if not version.folder.exists():
             raise Removed(f"version {version.name} was removed while it was read, by a run. Ask again.")
+
+
+def _region_names(output: str, version: Version, history: History) -> dict[str, tuple[str, ...]]:
+    """The regions by code in the rows of files, by the fingerprint of the files: each kept version has those of its
+    own files."""
+    names: dict[str, tuple[str, ...]] = {}
+    for kept in kept_versions(output):
+        known = history.versions.get(kept.name)
+        if known is None or (kept.name != version.name and not kept.has_geo):
+            continue
+        try:
+            regions = tuple(kept.geo["names"])
+        except InputError:
+            if kept.folder.exists():
+                raise
+            continue
+        names |= {file.fingerprint: regions for file in history.known if file.id in known.files}
+    names.pop(DAMAGED, None)
+    return names

@@ -1,4 +1,4 @@
-"""Every copy of one log_id that was ever seen: where it stands, and whether it counts, by which rule."""
+"""Finds every copy of one log_id: where it stands, whether it counts, and by which rule."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,26 +23,36 @@ from pipeline.quality import MICRO
 
 OUTCOMES = COUNTS, CONFLICT, DUPLICATE, NOT_COUNTED = "counts", "conflict", "duplicate", "not counted"
 
-
 CAPTIONS = {
     "longest": "the longest watch time counts",
     "first": "the earliest timestamp counts",
     "last": "the latest timestamp counts",
 }
-
+"""Why a copy counts, by DEDUPE_KEEP."""
 
 UNCOUNTED = {
     "superseded": "its file counts in another version only",
     "interrupted": "its file was not read to its end",
     "read": "its file was read, but counts in no version",
 }
-"""Why copies of a file do not count, by its state (``outlook.state_of``)."""
+"""Why the copies of a file do not count, by its state (``status.state_of``)."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One copy. ``line`` and ``raw`` (addresses cut) are None where the source is not at hand, ``region`` where it is
-    not known; ``outcome``: counts, duplicate, conflict or not counted; ``reason``: the rule."""
+    """One copy of a record.
+
+    Attributes:
+        file: the path of its file, as it is shown.
+        line: the physical line (from 1) at which it begins; None where the file cannot be read again.
+        byte_offset: the offset in the file at which it begins; None where its split is not known.
+        user_id: its user.
+        region: the region of its address; None where it is not known.
+        minutes: its watch time.
+        outcome: one of ``OUTCOMES``.
+        reason: the rule that decided so.
+        raw: its bytes as text, addresses cut; None where the file cannot be read again or users have pseudonyms.
+    """
 
     file: str
     line: int | None
@@ -57,7 +67,16 @@ class Copy:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where the minutes of the copy that counts went: a published row, of which they are a part."""
+    """The published row to which the copy that counts contributes.
+
+    Attributes:
+        user_id: the user of the row.
+        region: the region of the row.
+        minutes: the minutes of the copy.
+        partition: the folder in which the row is published.
+        total_watch_time_min: all minutes of the row; None where it is not found.
+        event_count: all events of the row; None where it is not found.
+    """
 
     user_id: str
     region: str
@@ -69,8 +88,19 @@ class Destination:
 
 @dataclass(frozen=True)
 class RecordAnswer:
-    """All that is known of a log_id in the published ``version``; ``found``: how many copies there are, and
-    ``rejected_found``: how many rejected records; of both some are listed."""
+    """What is known of a log_id.
+
+    Attributes:
+        log_id: the log_id.
+        version: the published version.
+        keep: DEDUPE_KEEP.
+        destination: the published row of the copy that counts; None where no copy counts.
+        found: how many copies there are.
+        copies: at most EXPLAIN_ROWS of them, the one that counts first.
+        rejected_found: how many rejected records have this log_id.
+        rejected: at most EXPLAIN_ROWS of them.
+        notes: what could not be found out.
+    """
 
     log_id: str
     version: str
@@ -85,37 +115,50 @@ class RecordAnswer:
 
 @dataclass(frozen=True)
 class _Verdicts:
-    """What became of the rows that count: for each place (outcome, reason)."""
+    """What became of the rows of the files that count: (outcome, reason) by place; ``winner``: the row that counts."""
 
     by_place: dict[int, tuple[str, str]]
     winner: dict[str, Any] | None
 
 
+@dataclass(frozen=True)
+class _FileCopies:
+    """Copies of one file, how many it has, and what could not be found out (or an empty text)."""
+
+    copies: list[Copy]
+    found: int
+    note: str
+
+
 def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswer:
-    """Find and judge all copies of ``log_id``, and show ``limit`` of them. Raises InputError where there is none, not
-    even a rejected one."""
-    high, low = id_halves(log_id)
-    prefix = np.array([high], np.int64).view(np.uint64) & ~FINE_MASK
-    mine = (pl.col("id_hi") == high) & (pl.col("id_lo") == low)
+    """Find and judge all copies of ``log_id``, and list at most ``limit`` of them.
+
+    Raises:
+        InputError: there is neither a copy nor a rejected record with this log_id.
+    """
     files = _distinct_files(published)
-    rows = {file.id: rows_of_ids(published.store, file.splits, prefix).filter(mine) for file in files}
-    found_rejected = (record for file in files for record in find_rejected(published, file, log_id))
+    rows = _rows_by_file(published, files, log_id)
+    searched = [find_rejected(published, file, log_id) for file in files]
+    found_rejected = (record for records, _ in searched for record in records)
     rejected = tuple(sorted(found_rejected, key=lambda record: (record.file, record.byte_offset)))
-    if not rejected and not any(map(len, rows.values())):
+    notes = [note for _, note in searched if note]
+    if not rejected and not rows:
+        unsearched = "".join(f" But {note}." for note in dict.fromkeys(notes))
         raise InputError(
             f"no record with the log_id {log_id!r} was read for version {published.version.name}, nor is one in its "
-            f"quarantine. Check the id: values are never trimmed, and capitals matter.{_but(published)}"
+            f"quarantine. Check the id: values are never trimmed, and capitals matter.{unsearched}"
         )
     counted = {file.id for file in published.counted}
-    verdicts = _judge(published, [frame for id_, frame in rows.items() if id_ in counted and len(frame)])
+    verdicts = _judge(published, [frame for id_, frame in rows.items() if id_ in counted])
     copies: list[Copy] = []
     found = 0
     for file in files:
-        if len(rows[file.id]):
+        if file.id in rows:
             judged = verdicts if file.id in counted else None
-            some, count = _copies(published, file, rows[file.id], log_id, judged, limit - len(copies))
-            copies += some
-            found += count
+            of_file = _copies(published, file, rows[file.id], log_id, judged, limit - len(copies))
+            copies += of_file.copies
+            found += of_file.found
+            notes += [of_file.note] if of_file.note else []
     copies.sort(key=lambda copy: (OUTCOMES.index(copy.outcome), copy.file, copy.byte_offset or 0))
     destination = _destination(published, verdicts.winner) if verdicts.winner else None
     return RecordAnswer(
@@ -127,25 +170,29 @@ def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswe
         tuple(copies[:limit]),
         len(rejected),
         rejected[:limit],
-        tuple(dict.fromkeys(published.notes)),
+        tuple(dict.fromkeys(notes)),
     )
 
 
-def _but(published: Published) -> str:
-    """What could not be searched."""
-    return "".join(f" But {note}." for note in dict.fromkeys(published.notes))
+def _rows_by_file(published: Published, files: Sequence[KnownFile], log_id: str) -> dict[int, pl.DataFrame]:
+    """The rows with this log_id of each file that has any, by the file's id."""
+    high, low = id_halves(log_id)
+    prefix = np.array([high], np.int64).view(np.uint64) & ~FINE_MASK
+    same_id = (pl.col("id_hi") == high) & (pl.col("id_lo") == low)
+    rows = {file.id: rows_of_ids(published.store, file.splits, prefix).filter(same_id) for file in files}
+    return {id_: frame for id_, frame in rows.items() if len(frame)}
 
 
 def _distinct_files(published: Published) -> list[KnownFile]:
-    """The files that count, and all others that are known but the same bytes read another time."""
+    """The files that count, and the other known files, without those that are a counted file read another time."""
     counted = published.counted
-    ids, contents = {file.id for file in counted}, {(file.path, file.file_hash) for file in counted}
+    ids, versions = {file.id for file in counted}, {(file.path, file.file_hash) for file in counted}
     others = (file for file in published.history.known if file.id not in ids)
-    return [*counted, *(file for file in others if (file.path, file.file_hash) not in contents)]
+    return [*counted, *(file for file in others if (file.path, file.file_hash) not in versions)]
 
 
 def _judge(published: Published, frames: Sequence[pl.DataFrame]) -> _Verdicts:
-    """Decide among the rows that count as the run did."""
+    """Decide among the rows of the files that count by the rule of the run."""
     if not frames:
         return _Verdicts({}, None)
     rows = pl.concat(frames)
@@ -174,7 +221,7 @@ def _unrivalled(rows: pl.DataFrame) -> str:
 
 
 def _why(loser: dict[str, Any], winner: dict[str, Any], published: Published) -> str:
-    """By which part of the rule a content lost."""
+    """The part of the rule by which the content of ``loser`` lost."""
     if published.keep != "longest" and loser["timestamp"] != winner["timestamp"]:
         if loser["timestamp"] is None:
             return "it has no timestamp"
@@ -190,49 +237,61 @@ def _why(loser: dict[str, Any], winner: dict[str, Any], published: Published) ->
 
 def _copies(
     published: Published, file: KnownFile, rows: pl.DataFrame, log_id: str, verdicts: _Verdicts | None, room: int
-) -> tuple[list[Copy], int]:
-    """The copies of one file, those that Phase 1 handed over and, if the file is at hand, those that it dropped: at
-    most ``room`` and the one that counts; and how many there are."""
+) -> _FileCopies:
+    """Find the copies of one file: the rows that Phase 1 handed over and, if the file can be read again, the copies
+    that Phase 1 dropped.
+
+    At most ``room`` copies are returned, besides the one that counts. ``verdicts``: None where the file does not count.
+    """
     state = state_of(file, published.history)
     names = published.names.get(file.fingerprint)
     placed = placed_splits(file) if file.finished else {}
     copies: list[Copy] = []
     count = len(rows)
+    note = ""
     with open_source(file, published.max_record) as source:
         if isinstance(source, str):
-            lost = "; copies that phase 1 dropped in it cannot be shown" if placed else ""
-            published.notes.append(f"{file.shown}: {source}: no lines and no raw records{lost}")
-        for (number,), part in rows.group_by(pl.col("place") // PLACE_UNIT, maintain_order=True):
+            dropped_copies = "; copies that phase 1 dropped in it cannot be shown" if placed else ""
+            note = f"{file.shown}: {source}: no lines and no raw records{dropped_copies}"
+        for (number,), rows_of_split in rows.group_by(pl.col("place") // PLACE_UNIT, maintain_order=True):
             split = placed.get(int(str(number)))
-            kept = {}
-            for row in part.to_dicts():
+            handed_over = {}
+            for row in rows_of_split.to_dicts():
                 verdict = verdicts.by_place[row["place"]] if verdicts else (NOT_COUNTED, UNCOUNTED[state])
                 region = names[row["region"]] if names else None
                 copy = Copy(file.shown, None, None, row["user_id"], region, row["micro_minutes"] / MICRO, *verdict)
-                kept[row["offset"]] = copy
+                handed_over[row["offset"]] = copy
                 if copy.outcome == COUNTS or len(copies) < room:
                     copies.append(_located(published, source, split, row["offset"], copy))
             if split and isinstance(source, Source) and split.result.duplicates:
-                found, dropped = _dropped(published, source, split, log_id, kept, room - len(copies))
+                found, dropped = _dropped(published, source, split, log_id, handed_over, room - len(copies))
                 copies += found
                 count += dropped
-    return copies, count
+    return _FileCopies(copies, count, note)
 
 
 def _dropped(
-    published: Published, source: Source, placed: PlacedSplit, log_id: str, kept: Mapping[int, Copy], room: int
+    published: Published,
+    source: Source,
+    placed: PlacedSplit,
+    log_id: str,
+    handed_over: Mapping[int, Copy],
+    room: int,
 ) -> tuple[list[Copy], int]:
-    """At most ``room`` of the copies of a split that Phase 1 dropped, and how many there are. Each has the content of
-    one that it handed over (``kept``, by offset)."""
+    """(at most ``room`` of the copies of a split that Phase 1 dropped, how many there are).
+
+    Each has the content of a copy that Phase 1 handed over (``handed_over``, by offset), which tells its region.
+    """
     records = source.find(published.store, placed, log_id)
-    handed_over = records.filter(pl.col("offset").is_in(list(kept)))
-    rest = records.filter(~pl.col("offset").is_in([*kept, *rejected_offsets(published, placed)])).sort("offset")
+    compared = records.filter(pl.col("offset").is_in(list(handed_over)))
+    without = [*handed_over, *rejected_offsets(published, placed)]
+    dropped = records.filter(~pl.col("offset").is_in(without)).sort("offset")
     like: dict[tuple[object, ...], list[Copy]] = {}
-    for row in handed_over.to_dicts():
+    for row in compared.to_dicts():
         for key in _likeness(row):
-            like.setdefault(key, []).append(kept[row["offset"]])
+            like.setdefault(key, []).append(handed_over[row["offset"]])
     copies = []
-    for row in rest.head(max(0, room)).to_dicts():
+    for row in dropped.head(max(0, room)).to_dicts():
         narrow, wide = _likeness(row)
         same = like.get(narrow) or like[wide]
         region = same[0].region if len({copy.region for copy in same}) == 1 else None
@@ -241,17 +300,18 @@ def _dropped(
             verdict = NOT_COUNTED, same[0].reason
         copy = replace(same[0], region=region, outcome=verdict[0], reason=verdict[1])
         copies.append(_located(published, source, placed, row["offset"], copy))
-    return copies, len(rest)
+    return copies, len(dropped)
 
 
 def _likeness(row: dict[str, Any]) -> tuple[tuple[object, ...], tuple[object, ...]]:
-    """What tells the content of a record without the geo table: an equal address has an equal region."""
+    """Two keys of a record's content that need no geo table: with its address, which decides the region, and
+    without."""
     wide = row["user_id"], row["micro_minutes"]
     return (*wide, row["ip_address"]), wide
 
 
 def _located(published: Published, source: Source | str, placed: PlacedSplit | None, offset: int, copy: Copy) -> Copy:
-    """``copy`` with its place in the file, and its bytes unless they would tell a user that has a pseudonym."""
+    """``copy`` with its line and offset, and with its bytes unless users have pseudonyms."""
     if placed is None:
         return copy
     copy = replace(copy, byte_offset=placed.result.start + offset)

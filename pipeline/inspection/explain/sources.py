@@ -1,4 +1,4 @@
-"""Records as they stand in the files that they came from, while these are still there and unchanged."""
+"""Reads records again from the input files that they came from, as long as the files are unchanged."""
 
 import os
 import tempfile
@@ -24,11 +24,11 @@ from pipeline.reading.input_files import hash_file
 from pipeline.reading.single_record import record_at
 
 _MAX_RATIO = 1_000_000
-"""Expansion was within its limit when the same bytes were read before."""
+"""In effect no limit of expansion: the run that read the same bytes kept MAX_EXPANSION_RATIO."""
 
 
 def find_difference(file: KnownFile) -> str | None:
-    """None where the file at its path has the bytes that were read; else what became of it."""
+    """Compare the file at its path with the bytes that were read: None if they are equal, else how they differ."""
     try:
         hint = take_hint(file.path, time.time_ns())
         if file.hint.proves_same(hint):
@@ -41,35 +41,42 @@ def find_difference(file: KnownFile) -> str | None:
 
 @dataclass(frozen=True)
 class Source:
-    """The text of a file that is at hand."""
+    """The text of an unchanged file, expanded if the file is compressed.
+
+    Attributes:
+        stream: the text.
+        file: the file, as the manifest knows it.
+        max_record: MAX_RECORD_BYTES.
+    """
 
     stream: BinaryIO
     file: KnownFile
     max_record: int
 
     def record(self, placed: PlacedSplit, offset: int) -> bytes:
-        """The bytes of the record at ``offset`` of a split, without its line end."""
+        """Read the bytes of the record at ``offset`` of a split, without the line end."""
         self.stream.seek(placed.result.start + offset)
         header = placed.result.split.header
         return record_at(self.stream, header.delimiter.encode(), header.fields, self.max_record).raw
 
     def line(self, store: Workspace, placed: PlacedSplit, offset: int) -> int:
         """The physical line (from 1) of the record at ``offset`` of a split."""
-        marks = _marks(store, placed)
-        at, line = marks[int(np.searchsorted(marks[:, 0], offset, side="right")) - 1].tolist()
-        self.stream.seek(placed.result.start + at)
-        before: int = placed.first_line + line
-        return before + self.stream.read(offset - at).count(b"\n")
+        starts = _chunk_starts(store, placed)
+        start, line = starts[int(np.searchsorted(starts[:, 0], offset, side="right")) - 1].tolist()
+        self.stream.seek(placed.result.start + start)
+        first: int = placed.first_line + line
+        return first + self.stream.read(offset - start).count(b"\n")
 
     def find(self, store: Workspace, placed: PlacedSplit, log_id: str) -> pl.DataFrame:
-        """All good records of a split with this log_id: log_id, user_id, ip_address, micro_minutes, offset.
+        """Find the well-formed records of a split with this log_id; those that a rule rejected are among them.
 
-        Only chunks that hold the longest piece of it between quotes are parsed. Records that a rule rejected are among
-        them.
+        Only chunks with the longest piece of the log_id between quotes are parsed. Columns: log_id, user_id,
+        ip_address (String), micro_minutes, offset (Int64, from the start of the split); no columns where no chunk has
+        the piece.
         """
         needle = max(log_id.encode().split(b'"'), key=len) or b'"'
         result = placed.result
-        bounds = [*_marks(store, placed)[:, 0].tolist(), result.stop - result.start]
+        bounds = [*_chunk_starts(store, placed)[:, 0].tolist(), result.stop - result.start]
         frames = []
         for first, last in pairwise(bounds):
             self.stream.seek(result.start + first)
@@ -84,24 +91,26 @@ class Source:
         return pl.concat([frame.select(columns) for frame in frames]) if frames else pl.DataFrame()
 
 
-def _marks(store: Workspace, placed: PlacedSplit) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    marks: np.ndarray[tuple[int, int], np.dtype[np.int64]] = np.load(
+def _chunk_starts(store: Workspace, placed: PlacedSplit) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """A row for each chunk of a split: its offset and its first line, from those of the split."""
+    starts: np.ndarray[tuple[int, int], np.dtype[np.int64]] = np.load(
         store.path("lines", split_file(placed.result.split.number, "npy"))
     )
-    return marks
+    return starts
 
 
 @contextmanager
 def open_source(file: KnownFile, max_record: int) -> Iterator[Source | str]:
-    """The text of a file, a compressed one expanded for the time being; or why it is not at hand."""
+    """Open the text of a file, or tell why it cannot be read again. A compressed file is expanded into a temporary
+    folder until the ``with`` block ends."""
     reason = find_difference(file)
     if reason:
         yield reason
         return
-    with ExitStack() as held:
+    with ExitStack() as stack:
         text = file.path
         if is_archive(text):
-            scratch = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="logmill-")))
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="logmill-")))
             try:
                 text = expand_file(text, scratch / "text", _MAX_RATIO, lambda _: None).spool
             except FileRefused as fault:
@@ -110,7 +119,7 @@ def open_source(file: KnownFile, max_record: int) -> Iterator[Source | str]:
         if os.path.getsize(text) != file.text_size:
             yield "it has changed since it was read"
             return
-        yield Source(held.enter_context(open(text, "rb")), file, max_record)
+        yield Source(stack.enter_context(open(text, "rb")), file, max_record)
 
 
 def placed_splits(file: KnownFile) -> dict[int, PlacedSplit]:

@@ -13,25 +13,38 @@ from pipeline.exchange.row_files import PLACE_UNIT
 from pipeline.history.known_files import KnownFile, KnownSplit
 from pipeline.inspection.explain.copies import (
     NO_ROWS,
+    count_rows_beside_user,
     fine_bucket,
-    most_rows_of_user,
     prefixes_of,
     rows_beside_user,
     rows_of_ids,
 )
 from pipeline.inspection.explain.published import Published
 from pipeline.inspection.explain.sources import Source, open_source, placed_splits
+from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.privacy import find_key, pseudonym_of
 from pipeline.quality import MICRO
 from pipeline.reading.single_record import read_record
 
 _ROWS_AT_ONCE = 2_000_000
+"""Rows that one pass over a user's buckets takes into memory, about."""
+
 _EVENT = ["place", "region", "micro_minutes"]
 
 
 @dataclass(frozen=True)
 class RegionSum:
-    """A user's events in one region, added up, and what is published; ``agrees``: they are equal to the last bit."""
+    """A user's events in one region, added up, beside what is published.
+
+    Attributes:
+        region: the region.
+        partition: the folder in which its rows are published.
+        event_count: events that count.
+        total_watch_time_min: their minutes.
+        published_event_count: events in the published row; None where there is no row.
+        published_total_watch_time_min: minutes in the published row; None where there is no row.
+        agrees: whether the sums and the published row are equal to the last bit.
+    """
 
     region: str
     partition: str
@@ -44,7 +57,15 @@ class RegionSum:
 
 @dataclass(frozen=True)
 class Event:
-    """An event that counts. ``log_id`` is None where its file is not at hand: only its hash is stored."""
+    """An event that counts.
+
+    Attributes:
+        log_id: None where the file has changed or is missing: the store has only the hash of a log_id.
+        file: the path of its file, as it is shown.
+        byte_offset: the offset in the file at which the record begins.
+        region: the region of its address.
+        minutes: its watch time.
+    """
 
     log_id: str | None
     file: str
@@ -55,10 +76,20 @@ class Event:
 
 @dataclass(frozen=True)
 class UserAnswer:
-    """How the total of ``user_id`` (a pseudonym, where users have any) comes about.
+    """The published total of a user, and the events that make it up.
 
-    ``rows``: copies that Phase 1 handed over; of these ``duplicates`` repeat one, ``conflicts`` lost to another
-    content, and the rest count. ``events``: some of these, the longest first.
+    Attributes:
+        user_id: the user; the pseudonym where users have pseudonyms.
+        version: the published version.
+        keep: DEDUPE_KEEP.
+        agrees: whether the sums of all regions agree with what is published.
+        rows: rows of the user that Phase 1 handed over: ``event_count + duplicates + conflicts``.
+        event_count: rows that count.
+        duplicates: rows with the content of another row of their log_id.
+        conflicts: rows whose content lost to another content of their log_id.
+        regions: the sums by region.
+        events: the longest events that count, at most EXPLAIN_ROWS of them.
+        notes: what could not be found out.
     """
 
     user_id: str
@@ -74,57 +105,79 @@ class UserAnswer:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _UserEvents:
+    """The rows of a user: how many there are of each kind, (micro-minutes, events) by region, the longest events."""
+
+    rows: int
+    duplicates: int
+    conflicts: int
+    sums: dict[str, tuple[int, int]]
+    longest: pl.DataFrame
+
+
 def explain_user(published: Published, config: Config, user: str) -> UserAnswer:
-    """Add up a user's events. Raises InputError where no record of the user was handed over and nothing is published,
-    ConfigError where users have pseudonyms and there is no key."""
-    user = _known_as(published, config, user)
-    splits = [part for file in published.counted for part in file.splits]
-    names = published.counted_names
-    passes = 1 << max(0, (most_rows_of_user(splits, user) - 1) // _ROWS_AT_ONCE).bit_length()
-    sums: dict[str, list[int]] = {}
-    events: list[pl.DataFrame] = []
-    count = duplicates = conflicts = 0
-    for number in range(passes):
-        beside = rows_beside_user(published.store, splits, user, passes, number)
-        rows = beside.filter(pl.col("user_id") == user)
-        if not len(rows):
-            continue
-        count += len(rows)
-        winners, lost = _winners(published, splits, rows, beside, user)
-        duplicates, conflicts = duplicates + len(rows) - len(winners) - lost, conflicts + lost
-        for region, micro, found in winners.group_by("region").agg(pl.col("micro_minutes").sum(), pl.len()).rows():
-            total = sums.setdefault(names[region], [0, 0])
-            sums[names[region]] = [total[0] + micro, total[1] + found]
-        events.append(_longest(winners, config.EXPLAIN_ROWS))
+    """Add up a user's events and compare the sums with what is published.
+
+    Raises:
+        InputError: no record of the user was handed over, and nothing of the user is published.
+        ConfigError: users have pseudonyms, ``user`` is none, and there is no key.
+    """
+    user = _stored_name(published, config, user)
+    found = _find_events(published, user, config.EXPLAIN_ROWS)
     totals = published.find_totals(user)
-    if not count and not totals:
+    if not found.rows and not totals:
         raise InputError(
             f"no event of the user {user!r} was handed over for version {published.version.name}: none was read, or "
             "all were rejected, which `python main.py query 'FROM quarantine'` shows. Check the id: values are never "
             "trimmed, and capitals matter."
         )
     regions = tuple(
-        _compare(published, region, *sums.get(region, (0, 0)), *totals.get(region, (None, None)))
-        for region in sorted(sums.keys() | totals.keys())
+        _compare(published, region, *found.sums.get(region, (0, 0)), *totals.get(region, (None, None)))
+        for region in sorted(found.sums.keys() | totals.keys())
     )
-    shown = _longest(pl.concat(events), config.EXPLAIN_ROWS) if events else NO_ROWS.select(_EVENT)
+    events, notes = _describe(published, found.longest, published.counted_names)
     return UserAnswer(
         user,
         published.version.name,
         published.keep,
         all(region.agrees for region in regions),
-        count,
+        found.rows,
         sum(region.event_count for region in regions),
-        duplicates,
-        conflicts,
+        found.duplicates,
+        found.conflicts,
         regions,
-        _describe(published, shown, names),
-        tuple(dict.fromkeys(published.notes)),
+        events,
+        notes,
     )
 
 
-def _known_as(published: Published, config: Config, user: str) -> str:
-    """The user as the rows name them: a pseudonym is taken as it is, a plain id needs the key."""
+def _find_events(published: Published, user: str, limit: int) -> _UserEvents:
+    """Decide which rows of a user count, in as many passes as memory needs; ``limit``: how many events to list."""
+    splits = [split for file in published.counted for split in file.splits]
+    names = published.counted_names
+    passes = 1 << max(0, (count_rows_beside_user(splits, user) - 1) // _ROWS_AT_ONCE).bit_length()
+    sums: dict[str, tuple[int, int]] = {}
+    events = [NO_ROWS.select(_EVENT)]
+    count = duplicates = conflicts = 0
+    for number in range(passes):
+        beside = rows_beside_user(published.store, splits, user, passes, number)
+        rows = beside.filter(pl.col("user_id") == user)
+        if not len(rows):
+            continue
+        winners, losers = _winners(published, splits, rows, beside, user)
+        count += len(rows)
+        duplicates += len(rows) - len(winners) - losers
+        conflicts += losers
+        for region, micro, wins in winners.group_by("region").agg(pl.col("micro_minutes").sum(), pl.len()).rows():
+            before = sums.get(names[region], (0, 0))
+            sums[names[region]] = before[0] + micro, before[1] + wins
+        events.append(_longest(winners, limit))
+    return _UserEvents(count, duplicates, conflicts, sums, _longest(pl.concat(events), limit))
+
+
+def _stored_name(published: Published, config: Config, user: str) -> str:
+    """The user_id in the rows: where users have pseudonyms, one is taken as it is, and a plain id needs the key."""
     if not published.hidden:
         return user
     if len(user) == 64 and not set(user) - set("0123456789abcdef"):
@@ -145,10 +198,10 @@ def _longest(events: pl.DataFrame, count: int) -> pl.DataFrame:
 def _winners(
     published: Published, splits: Sequence[KnownSplit], rows: pl.DataFrame, beside: pl.DataFrame, user: str
 ) -> tuple[pl.DataFrame, int]:
-    """(the user's rows that count, contents that lost) of the user's ``rows``.
+    """(the rows of the user that count, how many contents of the user lost).
 
-    Copies of the same ids by other users may beat them: those in the same buckets are ``beside`` them, and the index
-    finds the others.
+    A copy of the same id by another user may win. Such copies lie in the same buckets, so that they are in ``beside``,
+    or in others, where the index finds them.
     """
     prefixes = np.sort(prefixes_of(rows))
     prefixes = prefixes[np.append(True, prefixes[1:] != prefixes[:-1])]
@@ -157,8 +210,8 @@ def _winners(
     rivals = pl.concat([frame for frame in (near, far) if len(frame)] or [NO_ROWS])
     rivals = rivals.join(rows.select(ID), on=ID, how="semi")
     found = resolve(pl.concat([rows, rivals]) if len(rivals) else rows, published.keep, published.counted_names)
-    mine = pl.col("user_id") == user
-    return found.winners.filter(mine).select(_EVENT), len(found.losers.filter(mine))
+    of_user = pl.col("user_id") == user
+    return found.winners.filter(of_user).select(_EVENT), len(found.losers.filter(of_user))
 
 
 def _compare(
@@ -169,27 +222,34 @@ def _compare(
     return RegionSum(region, published.partition(region), events, total, count, minutes, agrees)
 
 
-def _describe(published: Published, events: pl.DataFrame, names: Sequence[str]) -> tuple[Event, ...]:
-    """Events with their log_ids, as far as the files are at hand; in the order given."""
+def _describe(
+    published: Published, events: pl.DataFrame, names: Sequence[str]
+) -> tuple[tuple[Event, ...], tuple[str, ...]]:
+    """(the events in their order, notes about files that cannot be read again).
+
+    ``events``: place, region, micro_minutes. An event has its log_id where its file can be read again.
+    """
     found: dict[int, Event] = {}
-    by_split = {part.number: file for file in published.counted for part in file.splits}
+    notes = []
+    by_split = {split.number: file for file in published.counted for split in file.splits}
     by_file: dict[int, tuple[KnownFile, list[tuple[int, int, int]]]] = {}
     for place, region, micro in events.rows():
         file = by_split[place // PLACE_UNIT]
         by_file.setdefault(file.id, (file, []))[1].append((place, region, micro))
-    for file, some in by_file.values():
-        placed = placed_splits(file)
+    for file, events_of_file in by_file.values():
+        splits = placed_splits(file)
         with open_source(file, published.max_record) as source:
             if isinstance(source, str):
-                published.notes.append(f"{file.shown}: {source}: its log_ids cannot be shown")
-            for place, region, micro in sorted(some):
-                split, offset = placed[place // PLACE_UNIT], place % PLACE_UNIT
-                log_id = None
-                if isinstance(source, Source):
-                    header = split.result.split.header
-                    raw = source.record(split, offset) + b"\n"
-                    values = read_record(raw, 0, header.delimiter.encode(), header.fields, published.max_record).values
-                    log_id = values[header.columns["log_id"]].decode() if values else None
-                where = file.shown, split.result.start + offset
-                found[place] = Event(log_id, *where, names[region], micro / MICRO)
-    return tuple(found[place] for place in events["place"])
+                notes.append(f"{file.shown}: {source}: its log_ids cannot be shown")
+            for place, region, micro in sorted(events_of_file):
+                split, offset = splits[place // PLACE_UNIT], place % PLACE_UNIT
+                log_id = None if isinstance(source, str) else _read_log_id(source, split, offset)
+                found[place] = Event(log_id, file.shown, split.result.start + offset, names[region], micro / MICRO)
+    return tuple(found[place] for place in events["place"]), tuple(dict.fromkeys(notes))
+
+
+def _read_log_id(source: Source, split: PlacedSplit, offset: int) -> str | None:
+    header = split.result.split.header
+    raw = source.record(split, offset) + b"\n"
+    values = read_record(raw, 0, header.delimiter.encode(), header.fields, source.max_record).values
+    return values[header.columns["log_id"]].decode() if values else None

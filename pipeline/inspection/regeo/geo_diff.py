@@ -1,12 +1,12 @@
-"""The answer of ``regeo``: what moves, added up over buckets, checked against what is published, and put in words."""
+"""The answer of ``regeo``: what moves, added up over buckets and checked against what is published."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pipeline.errors import BalanceError
-from pipeline.inspection.regeo.pairs import NOT_EXAMINED
+from pipeline.inspection.regeo.pairs import UNREAD
 from pipeline.inspection.regeo.relocation import Relocation, Sums
 from pipeline.publish.tasks import RegionTotal
 from pipeline.quality import MICRO
@@ -17,7 +17,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Move:
-    """What would move from one region to another; a user counts in each of its moves."""
+    """What would move from one region to another. A user with several moves counts in each of them."""
 
     from_region: str
     to_region: str
@@ -28,7 +28,7 @@ class Move:
 
 @dataclass(frozen=True)
 class RegionChange:
-    """A region before and after; users, events, minutes."""
+    """The users, events and minutes of a region by the old database and by the new one."""
 
     region: str
     before: RegionTotal
@@ -37,7 +37,7 @@ class RegionChange:
 
 @dataclass(frozen=True)
 class UnreadFile:
-    """A file whose addresses could not be read again."""
+    """A file that could not be read again, and why."""
 
     file: str
     reason: str
@@ -45,10 +45,22 @@ class UnreadFile:
 
 @dataclass(frozen=True)
 class GeoDiff:
-    """The published ``version`` by its geo database and by another.
+    """The published version by its geo database and by another one.
 
-    ``moves``: the largest first. Events of files in ``not_examined`` are in ``before`` and in no ``after``:
-    ``unknown_events`` with ``unknown_minutes``.
+    Attributes:
+        version: its name.
+        old_build: the build of its database.
+        new_build: the build of the other database.
+        moved_users: users with an event that moves.
+        moved_events: events that move.
+        moved_minutes: their minutes.
+        moves: what moves, by pair of regions; the most minutes first.
+        regions: each region before and after.
+        examined_files: how many files were read again.
+        not_examined: the files that could not be read again. Their events are in ``before``, but in no ``after``.
+        unknown_events: the events of these files.
+        unknown_minutes: their minutes.
+        seconds: how long the comparison took.
     """
 
     version: str
@@ -66,24 +78,27 @@ class GeoDiff:
     seconds: float
 
 
-def add_up(parts: Sequence[Relocation]) -> Relocation:
-    """The sums over buckets; each user is in one."""
-    found = Relocation({}, {}, {}, sum(part.moved_users for part in parts))
-    for part in parts:
-        _merge(found.pairs, part.pairs)
-        _merge(found.before, part.before)
-        _merge(found.after, part.after)
-    return found
+def add_up(buckets: Sequence[Relocation]) -> Relocation:
+    """Add up the sums of all buckets. Each user is in one bucket, so that users are not counted twice."""
+    return Relocation(
+        _sum_by_key([bucket.pairs for bucket in buckets]),
+        _sum_by_key([bucket.before for bucket in buckets]),
+        _sum_by_key([bucket.after for bucket in buckets]),
+        sum(bucket.moved_users for bucket in buckets),
+    )
 
 
-def _merge(into: dict[Key, Sums], more: dict[Key, Sums]) -> None:
-    for key, (users, events, micro) in more.items():
-        before = into.get(key, (0, 0, 0))
-        into[key] = before[0] + users, before[1] + events, before[2] + micro
+def _sum_by_key(buckets: Sequence[Mapping[Key, Sums]]) -> dict[Key, Sums]:
+    total: dict[Key, Sums] = {}
+    for bucket in buckets:
+        for key, (users, events, micro) in bucket.items():
+            before = total.get(key, (0, 0, 0))
+            total[key] = before[0] + users, before[1] + events, before[2] + micro
+    return total
 
 
 def check_before(version: Version, found: Relocation) -> None:
-    """By the old table the comparison must find what is published. Raises BalanceError where it does not."""
+    """Check that the sums by the old table are those that are published. Raises BalanceError where they are not."""
     published = {
         region["region"]: (region["users"], region["events"], region["minutes"]) for region in version.record["regions"]
     }
@@ -100,22 +115,31 @@ def make_diff(
     builds: tuple[str, str],
     found: Relocation,
     files: int,
-    not_examined: Sequence[UnreadFile],
+    unread: Sequence[UnreadFile],
     seconds: float,
 ) -> GeoDiff:
-    """What was ``found`` in all buckets as the answer; ``builds``: of the old and the new database."""
+    """Make the answer from the sums over all buckets.
+
+    Args:
+        version: the published version.
+        builds: the builds of the old and of the new database.
+        found: the sums.
+        files: how many files count.
+        unread: those among them that could not be read again.
+        seconds: how long the comparison took.
+    """
     moves = [
         Move(old, new, users, events, micro / MICRO)
         for (old, new), (users, events, micro) in found.pairs.items()
-        if new not in (old, NOT_EXAMINED)
+        if new not in (old, UNREAD)
     ]
     moves.sort(key=lambda move: (-move.minutes, move.from_region, move.to_region))
-    _, unknown_events, unknown_micro = found.after.get(NOT_EXAMINED, (0, 0, 0))
+    _, unknown_events, unknown_micro = found.after.get(UNREAD, (0, 0, 0))
     changes = [
         RegionChange(region, _total(region, found.before), _total(region, found.after))
-        for region in sorted((found.before.keys() | found.after.keys()) - {NOT_EXAMINED})
+        for region in sorted((found.before.keys() | found.after.keys()) - {UNREAD})
     ]
-    moved = [sums for (old, new), sums in found.pairs.items() if new not in (old, NOT_EXAMINED)]
+    moved = [sums for (old, new), sums in found.pairs.items() if new not in (old, UNREAD)]
     return GeoDiff(
         version.name,
         *builds,
@@ -124,8 +148,8 @@ def make_diff(
         sum(micro for _, _, micro in moved) / MICRO,
         tuple(moves),
         tuple(changes),
-        files - len(not_examined),
-        tuple(not_examined),
+        files - len(unread),
+        tuple(unread),
         unknown_events,
         unknown_micro / MICRO,
         seconds,

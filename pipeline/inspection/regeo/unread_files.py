@@ -1,4 +1,4 @@
-"""Files that ``regeo`` cannot read again take part with the rows that earlier runs made of them."""
+"""Copies the rows of files that ``regeo`` cannot read again from the store into its workspace."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from pipeline.exchange.workspace import Workspace, split_file
 from pipeline.geo.ranges import U16
 from pipeline.history.journal import ledger_of
 from pipeline.inspection.explain.published import Published
-from pipeline.inspection.regeo.pairs import NOT_EXAMINED, split_pair
+from pipeline.inspection.regeo.pairs import UNREAD, split_pair
 from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit
 
 
-def take_unread(
+def copy_unread(
     published: Published,
     workspace: Workspace,
     old_names: Sequence[str],
@@ -25,10 +25,21 @@ def take_unread(
     phase1: Phase1Result,
     unread: Mapping[int, str],
 ) -> list[FileLedger]:
-    """What earlier runs made of the files ``unread`` (reasons by id), copied into the workspace, each region as a pair
-    of which half is known: their records still decide which of the others count."""
+    """Copy the rows of the unread files into the workspace: they still decide which rows of other files count.
+
+    Args:
+        published: the version, whose store has the rows.
+        workspace: where the rows of this comparison lie.
+        old_names: regions by code of the rows in the store.
+        pair_names: names of pairs by code of the rows in the workspace; an unread row has the pair (old, ``UNREAD``).
+        phase1: the splits that were read again; the copied splits get the numbers after theirs.
+        unread: the reason for each file that cannot be read again, by the file's id.
+
+    Returns:
+        the ledgers of the unread files, with the new numbers of their splits.
+    """
     codes = {split_pair(name): code for code, name in enumerate(pair_names)}
-    pair_of = np.array([codes[name, NOT_EXAMINED] for name in old_names], np.uint16)
+    pair_of = np.array([codes[name, UNREAD] for name in old_names], np.uint16)
     number = max((split.result.split.number for split in phase1.splits), default=0)
     ledgers = []
     for file in published.counted:
@@ -47,13 +58,13 @@ def take_unread(
 
 
 def _copy_rows(store: Workspace, number: int, target: Workspace, new_number: int, pair_of: U16) -> None:
-    """A split's rows with other region codes, row group by row group, and its index as it is."""
+    """Copy a split's index, and its rows with other region codes, row group by row group."""
     shutil.copyfile(store.path("index", split_file(number, "npy")), target.path("index", split_file(new_number, "npy")))
     source = pq.ParquetFile(store.path("rows", split_file(number)))
     with rows_writer(target.path("rows", split_file(new_number)), source.schema_arrow) as writer:
-        place = source.schema_arrow.get_field_index("region")
+        number_of_region = source.schema_arrow.get_field_index("region")
         for group in range(source.num_row_groups):
             rows = source.read_row_group(group)
             codes = pa.array(pair_of[rows["region"].to_numpy()])
-            rows = rows.set_column(place, source.schema_arrow.field(place), codes)
+            rows = rows.set_column(number_of_region, source.schema_arrow.field(number_of_region), codes)
             writer.write_table(rows, row_group_size=max(1, len(rows)))

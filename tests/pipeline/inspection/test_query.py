@@ -250,6 +250,25 @@ def test_a_version_that_is_removed_while_it_is_read(output: Path, asked: Ask, mo
         asked("from watch_time")
 
 
+def test_a_query_is_asked_again_over_the_version_that_replaced_the_removed_one(
+    output: Path, asked: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = query.open_views
+    names: list[str] = []
+
+    def open_and_replace(version: catalog.Version, *more: object) -> object:
+        names.append(version.name)
+        database = opened(version, *more)
+        if len(names) == 1:
+            publish(output, "20261103T000000Z-00000c", {"Asia": [("later", 1.0, 1)]}, status="ok")
+            version.folder.rename(output.parent / "gone")
+        return database
+
+    monkeypatch.setattr(query, "open_views", open_and_replace)
+    assert asked("select user_id from watch_time").rows == (("later",),)
+    assert names == [NEW, "20261103T000000Z-00000c"]
+
+
 def test_nothing_published(tmp_path: Path, output: Path) -> None:
     with pytest.raises(InputError, match=r"nothing is published.*main\.py run"):
         current_version(str(tmp_path / "nowhere"))

@@ -1,9 +1,10 @@
-"""A look at history and versions while a run forgets and removes what it saw."""
+"""The states of files and versions, also while a run forgets and removes what a look has seen."""
 
 import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,15 @@ from pipeline.history.known_files import Hint
 from pipeline.history.manifest import Manifest, NewFile
 from pipeline.history.split_store import Store
 from pipeline.history.state import DAMAGED
-from pipeline.inspection.status import list_versions, look_at_history
+from pipeline.inspection.status import (
+    FileState,
+    VersionState,
+    find_file_states,
+    list_files,
+    list_versions,
+    look_at_history,
+)
+from pipeline.planning.run_options import NO_OPTIONS
 from pipeline.versions import output_link as output_module
 from pipeline.versions.output_link import Output
 
@@ -100,3 +109,75 @@ def test_a_version_goes_at_one_instant(output: Output, monkeypatch: pytest.Monke
     output.discard()
     assert [path.name for path in output.versions.iterdir()] == [NAMES[1]]
     output.remove(NAMES[0])
+
+
+@pytest.fixture
+def files(config: Config, output: Output, tmp_path: Path) -> dict[str, int]:
+    """Ids of six finished files without rows and one that is not, by path: the first two count in the current
+    version, the third in the one before."""
+    paths = [str(tmp_path / f"{name}.csv") for name in ("here", "left", "before", "never", "partial")]
+    (tmp_path / "here.csv").touch()
+    with Manifest(Path(config.INTERMEDIATE_DIR)) as manifest:
+        manifest.forget_files([1, 2])
+        new = [NewFile(path, path, Hint(7, 2, 3, 4, True), "mark", 1, "", ()) for path in paths]
+        ids = [file for file, _ in manifest.begin_files(new)]
+        manifest.finish_files([(file, "hash") for file in ids[:-1]])
+        for name, counted in ((NAMES[0], ids[2:3]), (NAMES[1], ids[:2])):
+            manifest.prepare_version(output.link, name, (), counted, "")
+            manifest.confirm_version(output.link, name)
+    return dict(zip(paths, ids, strict=True))
+
+
+def test_every_known_file_has_its_state(config: Config, output: Output, files: dict[str, int]) -> None:
+    with look_at_history(config, output) as history:
+        states = list_files(history)
+    assert [(Path(state.file).stem, state.state) for state in states] == [
+        ("before", "superseded"),
+        ("here", "counted"),
+        ("left", "counted, has left"),
+        ("never", "read"),
+        ("partial", "interrupted"),
+    ]
+    here, partial = states[1], states[-1]
+    assert here == FileState(here.file, "counted", 7, records=0, rejected=0, handed_over=0, splits=0)
+    assert (partial.bytes, partial.records, partial.splits) == (7, None, None)
+    assert sorted(files) == [state.file for state in states]
+
+
+@pytest.mark.usefixtures("files")
+def test_versions_tell_how_many_files_count_in_them(config: Config, output: Output) -> None:
+    with look_at_history(config, output) as history:
+        assert list_versions(output, history) == [VersionState(NAMES[0], False, 1), VersionState(NAMES[1], True, 2)]
+
+
+def test_without_a_history_versions_are_listed_all_the_same(config: Config, output: Output, tmp_path: Path) -> None:
+    elsewhere = replace(config, INTERMEDIATE_DIR=str(tmp_path / "elsewhere"))
+    with look_at_history(elsewhere, output) as history:
+        assert history is None
+        assert list_files(history) == []
+        assert list_versions(output, history) == [
+            VersionState(NAMES[0], False, None),
+            VersionState(NAMES[1], True, None),
+        ]
+
+
+def test_what_a_run_would_do_with_every_file(config: Config, output: Output, files: dict[str, int]) -> None:
+    folder = Path(config.OUTPUT_DIR).parent
+    (folder / "new.csv").write_bytes(b"x" * 5)
+    (folder / "partial.csv").write_bytes(b"x" * 3)
+    (folder / "work" / "outside.csv").touch()
+    (folder / "link.csv").symlink_to("/etc/hostname")
+    with Manifest(Path(config.INTERMEDIATE_DIR)) as manifest:
+        manifest.drop_versions(output.link, [NAMES[1]])
+        manifest.prepare_version(
+            output.link, NAMES[1], (os.path.realpath(folder / "*.csv"),), list(files.values())[:2], ""
+        )
+    options = replace(NO_OPTIONS, prune_missing=True)
+    found = find_file_states(replace(config, INPUT_DIR=str(folder / "*.csv")), options, "mark")
+    assert [(Path(state.file).stem, state.state) for state in found.states] == [
+        ("here", "read again"),
+        ("left", "take out"),
+        ("link", "refuse"),
+        ("new", "read"),
+        ("partial", "read"),
+    ]

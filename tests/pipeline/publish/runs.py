@@ -108,7 +108,7 @@ def make_facts(tmp_path: Path, phase1: Phase1Result, phase2: Phase2Result, **cha
         "workspace": SimpleNamespace(root=str(tmp_path / "between" / "run-now"), store=""),
     }  # fmt: skip
     intake: dict[str, Any] = {"inventory": make_inventory(), "still_counted": ()}
-    counted: dict[str, Any] = {"phase1": phase1, "read": phase1.ledgers, "retained": {}, "ids": (1,)}
+    counted: dict[str, Any] = {"phase1": phase1, "read": phase1.ledgers, "predecessors": {}, "ids": (1,)}
     added_up: dict[str, Any] = {"result": phase2, "way": "kernels", "buckets": 16, "why_anew": ""}
     for values in (history, place, intake, counted, added_up):
         values.update({name: changes.pop(name) for name in list(changes) if name in values})

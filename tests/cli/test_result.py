@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.outcome import exit_code
+from cli.result import exit_code
 from pipeline.publish.result import RefusedFile, RunResult
 from pipeline.quality import QualityResult
 

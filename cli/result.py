@@ -1,4 +1,4 @@
-"""How a run ended, for people and programs: its summary or JSON object, its exit code."""
+"""Answers with the result of a run: its summary or JSON object, and its exit code."""
 
 from cli.arguments import Arguments
 from cli.console import LOG, Answer, printable, say
@@ -10,7 +10,7 @@ from pipeline.publish.result import RunResult
 
 
 def answer_result(arguments: Arguments, config: Config, answer: Answer, result: RunResult) -> int:
-    """Gives the JSON object or the summary of a run; returns the exit code."""
+    """Print the summary or give the JSON object of a run; returns the exit code."""
     check = _check(config, result)
     if LOG.as_json:
         _log_end(result)
@@ -38,7 +38,7 @@ def exit_code(result: RunResult) -> int:
 
 
 def _check(config: Config, result: RunResult) -> TruthCheck | str | None:
-    """The comparison with truth.json; its failure is worth a line, never the run."""
+    """Compare with truth.json. A truth that cannot be read becomes a line of the summary and never fails the run."""
     try:
         return check_truth(config, result)
     except (OSError, ValueError) as error:
@@ -46,16 +46,16 @@ def _check(config: Config, result: RunResult) -> TruthCheck | str | None:
 
 
 def _log_end(result: RunResult) -> None:
-    """The counts and times of the run; its files have events of their own."""
+    """Log the counts and times of the run; refused files have events of their own."""
     level = {"ok": "info", "partial": "warning", "failed": "error"}[result.status]
     counts = {name: value for name, value in result.to_json().items() if name not in ("run_id", "refused_files")}
     LOG.write(level, "run_finished", **counts, refused=len(result.refused_files))
 
 
 def _report_trouble(result: RunResult, check: TruthCheck | str | None) -> None:
-    """What a person must hear even if the summary is not printed."""
+    """Say what went wrong, for a person who gets no summary."""
     for refused in result.refused_files:
-        if not LOG.as_json:  # which has its own event of it
+        if not LOG.as_json:  # the log has an event for it already
             say(f"refused: {printable(refused.file)}: {printable(refused.reason)}")
     if result.error:
         say(printable(result.error), level="error", event="failed")

@@ -1,0 +1,112 @@
+"""Checks of the folders that a run reads and writes: permission, room, speed, links. They remove what they write."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from config import MachineSettings
+from pipeline.errors import ConfigError, InputError
+from pipeline.inspection.doctor.check import Check
+from pipeline.machine import display_name
+from pipeline.planning.planner import INTERMEDIATE_SHARE
+from pipeline.reading.input_files import find_inputs
+from pipeline.versions.output_link import Output
+from utils.units import format_size
+
+_NAME_INPUT = "Name your logs with --input; without any, the first run makes test data."
+LITTLE_ROOM = 10**9
+PROBE_BYTES = 64 * 2**20
+SLOW_BYTES_PER_SECOND = 100e6
+
+
+def check_input_and_intermediate(config: MachineSettings) -> Iterator[Check]:
+    """Check the input, the room for its intermediate files, and the speed of their disk."""
+    size = 0
+    try:
+        paths, skipped = find_inputs(config.INPUT_DIR)
+        size = sum(os.path.getsize(path) for path in paths)
+        others = f", {len(skipped)} other files skipped" if skipped else ""
+        found = f"{len(paths):,} files, {format_size(size)} in {display_name(config.INPUT_DIR)}{others}"
+        yield Check("input", "ok", found) if paths else Check("input", "warn", found, _NAME_INPUT)
+    except (InputError, OSError) as fault:
+        yield Check("input", "warn", str(fault), _NAME_INPUT)
+    folder = existing_parent(Path(config.INTERMEDIATE_DIR))
+    yield _check_room("intermediate room", folder, int(size * INTERMEDIATE_SHARE), "--intermediate")
+    yield _check_speed("intermediate speed", folder, "--intermediate")
+
+
+def check_output(config: MachineSettings) -> Iterator[Check]:
+    """Check the place of OUTPUT_DIR, whether links can be made and replaced beside it, and the room and speed of its
+    disk."""
+    output = Output(config.OUTPUT_DIR)
+    folder = existing_parent(output.link.parent)
+    yield _check_link(output, folder)
+    yield _check_room("output room", folder, 0, "--output")
+    yield _check_speed("output speed", folder, "--output")
+
+
+def existing_parent(path: Path) -> Path:
+    """The folder, or the nearest folder above it that exists: a run would make the rest there."""
+    whole = path.absolute()
+    return next(folder for folder in (whole, *whole.parents) if folder.is_dir())
+
+
+@contextmanager
+def scratch_in(parent: Path) -> Iterator[Path]:
+    """A hidden folder in ``parent`` that is removed at the end. Raises OSError where it cannot be made."""
+    with tempfile.TemporaryDirectory(prefix=".logmill-doctor-", dir=parent, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _check_room(name: str, folder: Path, need: int, option: str) -> Check:
+    free = shutil.disk_usage(folder).free
+    found = f"{format_size(free)} free in {folder}" + (f", about {format_size(need)} needed" if need else "")
+    fix = f"Free some room, or name a folder on another disk with {option}."
+    if free < need:
+        return Check(name, "fail", found, fix)
+    return Check(name, "warn", found, fix) if free < LITTLE_ROOM else Check(name, "ok", found)
+
+
+def _check_speed(name: str, folder: Path, option: str) -> Check:
+    """Write PROBE_BYTES to the disk: where that fails, a run would fail too."""
+    block = os.urandom(2**20)
+    try:
+        with scratch_in(folder) as scratch:
+            begin = time.monotonic()
+            with (scratch / "probe").open("wb") as stream:
+                for _ in range(PROBE_BYTES // len(block)):
+                    stream.write(block)
+                stream.flush()
+                os.fsync(stream.fileno())
+            speed = PROBE_BYTES / (time.monotonic() - begin)
+    except OSError as fault:
+        fix = f"Mend the permission or free some room, or name another folder with {option}."
+        return Check(name, "fail", f"cannot write in {folder}: {fault.strerror or fault}", fix)
+    found = f"{format_size(speed)}/s written in {folder}"
+    if speed < SLOW_BYTES_PER_SECOND:
+        return Check(name, "warn", found, f"The disk will hold a run up: name a faster one with {option}.")
+    return Check(name, "ok", found)
+
+
+def _check_link(output: Output, folder: Path) -> Check:
+    try:
+        output.check_place()
+    except ConfigError as fault:
+        return Check("output link", "fail", str(fault), "Choose another --output.")
+    try:
+        with scratch_in(folder) as scratch:
+            (scratch / "old").symlink_to("first")
+            (scratch / "new").symlink_to("second")
+            (scratch / "new").replace(scratch / "old")
+            replaced = os.readlink(scratch / "old") == "second"
+    except OSError as fault:
+        fix = "Choose an --output on a file system that has symbolic links and where you may write."
+        return Check("output link", "fail", f"cannot make a link in {folder}: {fault.strerror or fault}", fix)
+    if not replaced:
+        return Check("output link", "fail", f"a link in {folder} is not replaced by rename", "Choose another --output.")
+    state = "is published" if output.link.is_symlink() else "is free"
+    return Check("output link", "ok", f"{display_name(str(output.link))} {state}; links can be made and replaced")
