@@ -37,9 +37,22 @@ from pipeline.publish.verify import check_balance
 from pipeline.reading.csv_reader import SplitReader
 from pipeline.reading.open_inputs import read_headers
 from pipeline.reading.splits import Split
+from pipeline.timing import Unit
 from tests.reference import ROLES
 
 HEADER = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
+
+
+class Silent:
+    """A progress that shows nothing."""
+
+    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None: ...
+
+    def advance(self, n: int) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+    def event(self, name: str, level: str = "info", **facts: object) -> None: ...
 
 
 @dataclass(frozen=True)
