@@ -63,6 +63,7 @@ class Journal:
         self._flushed = time.monotonic()
         self._thread = ThreadPoolExecutor(1, "journal")
         self._noted: list[Future[None]] = []
+        self._failed = False
 
     def __enter__(self) -> "Journal":
         return self
@@ -134,12 +135,17 @@ class Journal:
             self._noted.pop(0).result()
 
     def _note(self, splits: list[SplitResult], files: list[tuple[int, str]]) -> None:
-        """Bring the files of finished splits to the disk, then say so."""
+        """Bring the files of finished splits to the disk, then note them. After a failure nothing more is noted: a file
+        must not be finished whose splits are not."""
+        if self._failed:
+            return
+        self._failed = True
         if splits:
             self._store.sync({r.split.number: files_of(bool(r.handed_over), bool(r.rejected)) for r in splits})
             self._manifest.finish_splits((r.split.number, result_to_json(r)) for r in splits)
         if files:
             self._manifest.finish_files(files)
+        self._failed = False
 
 
 def _resume(file: InputFile, part: KnownSplit) -> tuple[Split, SplitResult | None]:

@@ -23,10 +23,12 @@ from pipeline.engines.spark import SparkEngine
 from pipeline.engines.task_run import run_task
 from pipeline.errors import EnvironmentFault
 from pipeline.exchange.workspace import Workspace
+from pipeline.history import journal
 from pipeline.history.journal import Journal
 from pipeline.history.manifest import Manifest
 from pipeline.history.place import Place
 from pipeline.history.replays import Replays
+from pipeline.history.split_store import Store
 from pipeline.machine import cache_folder
 from pipeline.orchestrator import run
 from pipeline.planning import prediction, sample
@@ -104,10 +106,10 @@ def wait_for_whoever_wants_the_journal(patch: pytest.MonkeyPatch, calls: Calls) 
     asked = threading.Event()
     wait, finish_files = Journal.wait, Manifest.finish_files
 
-    def ask(journal: Journal) -> None:
+    def ask(noted: Journal) -> None:
         if "Journal.finish_file" in calls.names:
             asked.set()
-        wait(journal)
+        wait(noted)
 
     def finish_slowly(manifest: Manifest, hashes: Any) -> None:
         asked.wait(PATIENCE_SECONDS)
@@ -363,6 +365,18 @@ def test_the_pace_is_not_learned_from_a_run_that_was_resumed(site: Site, monkeyp
     assert "an interrupted run had finished 1 splits, which were not read again" in resumed.notes
     assert resumed.kept == 400
     assert pace() == before
+
+
+def test_after_a_full_disk_no_file_is_noted_as_read_whose_splits_are_not(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Splits and the end of their file are noted in turn: the first fails, the second must not succeed."""
+    with monkeypatch.context() as inner:
+        inner.setattr(journal, "_FLUSH_SECONDS", -1)
+        inner.setattr(Store, "sync", has_disk_fault)
+        with pytest.raises(EnvironmentFault, match="Nothing was published"):
+            site.run()
+    assert site.run().kept == 400
 
 
 def test_a_run_that_a_gate_stops_leaves_its_record_and_the_version_before(site: Site) -> None:
