@@ -139,13 +139,15 @@ class Journal:
         must not be finished whose splits are not."""
         if self._failed:
             return
-        self._failed = True
-        if splits:
-            self._store.sync({r.split.number: files_of(bool(r.handed_over), bool(r.rejected)) for r in splits})
-            self._manifest.finish_splits((r.split.number, result_to_json(r)) for r in splits)
-        if files:
-            self._manifest.finish_files(files)
-        self._failed = False
+        try:
+            if splits:
+                self._store.sync({r.split.number: files_of(bool(r.handed_over), bool(r.rejected)) for r in splits})
+                self._manifest.finish_splits((r.split.number, result_to_json(r)) for r in splits)
+            if files:
+                self._manifest.finish_files(files)
+        except BaseException:
+            self._failed = True
+            raise
 
 
 def _resume(file: InputFile, part: KnownSplit) -> tuple[Split, SplitResult | None]:

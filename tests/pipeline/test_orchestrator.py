@@ -17,10 +17,8 @@ from typing import Any
 import pytest
 
 from config import Config
-from pipeline.engines import Advance, Kernel
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
-from pipeline.engines.task_run import run_task
 from pipeline.errors import EnvironmentFault
 from pipeline.exchange.workspace import Workspace
 from pipeline.history import journal
@@ -36,7 +34,7 @@ from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 from pipeline.publish.result import RunResult
 from pipeline.versions.lock import Lock
 from pipeline.versions.output_link import Output
-from tests.harness import HEADER, Silent
+from tests.harness import HEADER, Silent, working_here
 
 ONE_HOUR_AGO = time.time() - 3600
 PATIENCE_SECONDS = 10
@@ -80,25 +78,6 @@ class Calls:
         assert later in self.names, f"{later} never came: {self.names}"
         last = len(self.names) - 1 - self.names[::-1].index(earlier)
         assert last < self.names.index(later), f"{later} came before {earlier}: {self.names}"
-
-
-def work_here(patch: pytest.MonkeyPatch, engine: type, end: str) -> None:
-    """An engine starts nothing, runs its kernels in this process, and has nothing to do in its method ``end``."""
-
-    def begin(self: Any, *_: object, **__: object) -> None:
-        self.spans, self.workers = [], 1
-
-    def run_tasks(
-        self: Any, kernel: Kernel[Any, Any, Any], context: object, tasks: Sequence[Any], advance: Advance
-    ) -> Iterator[tuple[Any, Any]]:
-        for task in tasks:
-            result, span = run_task(kernel, context, task, advance)
-            self.spans.append(span)
-            yield task, result
-
-    patch.setattr(engine, "__init__", begin)
-    patch.setattr(engine, "map", run_tasks)
-    patch.setattr(engine, end, lambda *_: None)
 
 
 def wait_for_whoever_wants_the_journal(patch: pytest.MonkeyPatch, calls: Calls) -> None:
@@ -186,12 +165,11 @@ def patch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPat
     cache.mkdir()
     for path in cache_folder().glob("*-*"):  # tables and libraries, which would take seconds to make; not the pace
         (cache / path.name).symlink_to(path)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, working_here(LocalEngine, "close"):
         for name in [name for name in os.environ if name.startswith("LOGMILL_")]:
             patch.delenv(name)
         patch.setenv("XDG_CACHE_HOME", str(cache.parent))
         patch.delenv("LOCALAPPDATA", raising=False)
-        work_here(patch, LocalEngine, "close")
         yield patch
 
 
@@ -239,9 +217,8 @@ def watched(
     java.parent.mkdir(parents=True)
     java.write_text("#!/bin/sh\necho 'openjdk version \"17.0.1\"' >&2\n")
     java.chmod(0o755)
-    with patch.context() as inner:
+    with patch.context() as inner, working_here(SparkEngine, "__exit__"):
         inner.setenv("JAVA_HOME", str(java.parents[1]))
-        work_here(inner, SparkEngine, "__exit__")
         wait_for_whoever_wants_the_journal(inner, calls)
         meet_in_phase_1(inner, calls)
         show = Output.show
