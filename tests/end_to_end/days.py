@@ -19,10 +19,10 @@ def write_day(path: Path, dice: random.Random, rows: int = 300, ids: int = 4000)
         for _ in range(rows)
     ]
     path.write_text(HEADER + "".join(lines))
-    settle(path)
+    make_old(path)
 
 
-def settle(path: Path) -> None:
+def make_old(path: Path) -> None:
     """Make a file look as if it had been written a while ago, as logs are when a run meets them."""
     before = path.stat().st_mtime - ONE_HOUR_AGO
     os.utime(path, (before, before))

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.end_to_end.program import HEADER, published, run, run_json, start, wait_for
+from tests.end_to_end.program import HEADER, published, run, start, wait_for
+from tests.harness import run_here
 
 EVIL = "![x](http://192.0.2.1/x.png)<img src=http://192.0.2.1/y.png>"
 
@@ -27,11 +28,11 @@ def folder(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "in").mkdir()
     for path in logs.glob("*.csv"):
         shutil.copy(path, folder / "in")
-    run_json("--input", "in", cwd=folder)
+    run_here(folder, "in")
     row = f"id-evil,{EVIL},2026-01-01T00:00:00Z,v,tv,8.8.8.8,999999999\n"
     (folder / "in" / "evil.csv").write_text(HEADER + row)
     (folder / "in" / "refused.csv").write_text("no header\n")
-    run_json("--input", "in", cwd=folder, code=3)
+    assert run_here(folder, "in").status == "partial"
     return folder
 
 

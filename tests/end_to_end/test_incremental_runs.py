@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from pipeline.faults import VARIABLE
-from tests.end_to_end.days import expected, settle, write_day
+from tests.end_to_end.days import expected, make_old, write_day
 from tests.end_to_end.program import HEADER, environment, finish, published, read_result, run, run_json, start, wait_for
+from tests.harness import run_here
 
 DAYS = int(os.environ.get("LOGMILLTEST_DAYS", "6"))
 REBUILD_EVERY = 1 if DAYS >= 30 else 5
@@ -25,7 +26,7 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "logs").mkdir()
     for number in range(4):
         write_day(tmp_path / "logs" / f"{number}.csv", random.Random(number))
-    run_json("--input", "logs", cwd=tmp_path)
+    run_here(tmp_path)
     return tmp_path
 
 
@@ -84,10 +85,10 @@ def test_thirty_days(tmp_path: Path) -> None:
         elif event == "corrected":
             write_day(dice.choice(present), dice, rows=120)
         else:
-            gone = dice.choice([path for path in present if path.name in counted])
-            shutil.copy2(gone, away / gone.name)
-            counted[gone.name] = away / gone.name
-            gone.unlink()
+            withdrawn = dice.choice([path for path in present if path.name in counted])
+            shutil.copy2(withdrawn, away / withdrawn.name)
+            counted[withdrawn.name] = away / withdrawn.name
+            withdrawn.unlink()
         answer = run_json("--input", "logs", *(["--prune-missing"] if prune else []), cwd=tmp_path)
         if prune:
             counted = {name: path for name, path in counted.items() if path.parent == logs}
@@ -99,7 +100,8 @@ def test_thirty_days(tmp_path: Path) -> None:
             anew.mkdir()
             for name, path in counted.items():
                 shutil.copy2(path, anew / name)
-            full = run_json("--input", "anew", "--output", f"full-{day}", "--intermediate", "other", cwd=tmp_path)
+            folders = {"OUTPUT_DIR": f"full-{day}", "INTERMEDIATE_DIR": "other"}
+            full = run_here(tmp_path, "anew", **folders).to_json()
             assert read_result(tmp_path / f"full-{day}") == published(tmp_path)
             same = ("records_read", "kept", "duplicates", "conflicts", "rejected", "users", "files", "bytes_read")
             assert {name: full[name] for name in same} == {name: answer[name] for name in same}
@@ -201,17 +203,17 @@ def test_rollback_and_the_run_after_it(place: Path) -> None:
 def test_the_version_that_readers_are_in_is_the_last_to_go(place: Path) -> None:
     """After a rollback the oldest version is the one that was shown until now."""
     two = environment(KEEP_VERSIONS=2)
-    shown = (place / "pipeline_data" / "output").resolve()
+    current = (place / "pipeline_data" / "output").resolve()
     write_day(place / "logs" / "4.csv", random.Random(4))
     run_json("--input", "logs", cwd=place, env=two)
     assert run("rollback", cwd=place).code == 0
-    before = read_result(shown)
+    before = read_result(current)
     run_json("--input", "logs", cwd=place, env=two)
-    assert read_result(shown) == before
-    assert len(list(shown.parents[1].glob("2*"))) == 2
+    assert read_result(current) == before
+    assert len(list(current.parents[1].glob("2*"))) == 2
 
 
-def test_status_and_dry_run_touch_nothing(place: Path) -> None:
+def test_status_and_dry_run_change_nothing(place: Path) -> None:
     write_day(place / "logs" / "4.csv", random.Random(4))
     (place / "logs" / "0.csv").unlink()
     before = picture(place)
@@ -236,14 +238,14 @@ def picture(place: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (found.st_mtime_ns, found.st_size) for path, found in status.items()}
 
 
-@pytest.mark.parametrize(("point", "said"), [("manifest.splits", "1 interrupted"), ("publish.link.done", "5 counted")])
-def test_a_look_after_a_killed_run_touches_nothing(point: str, said: str, place: Path) -> None:
+@pytest.mark.parametrize(("point", "state"), [("manifest.splits", "1 interrupted"), ("publish.link.done", "5 counted")])
+def test_a_look_after_a_killed_run_changes_nothing(point: str, state: str, place: Path) -> None:
     """SQLite's journal is still there then."""
     write_day(place / "logs" / "4.csv", random.Random(4))
     killed = run("--input", "logs", "--engine", "polars", cwd=place, env=environment() | {VARIABLE: f"{point}:1"})
     assert killed.code == -signal.SIGKILL
     before = picture(place)
-    assert said in run("status", cwd=place).out
+    assert state in run("status", cwd=place).out
     assert run("--input", "logs", "--dry-run", cwd=place).code == 0
     assert picture(place) == before
 
@@ -277,8 +279,8 @@ def test_conflicts_of_a_file_that_left_are_kept(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
     (logs / "a.csv").write_text(HEADER + "1,ann,,v,tv,8.8.8.8,1\n1,ann,,v,tv,8.8.8.8,2\n2,bob,,v,tv,8.8.8.8,3\n")
-    settle(logs / "a.csv")
-    run_json("--input", "logs", cwd=tmp_path)
+    make_old(logs / "a.csv")
+    run_here(tmp_path)
     (logs / "a.csv").unlink()
     (logs / "b.csv").write_text(HEADER + "2,bob,,v,tv,8.8.8.8,4\n")
     answer = run_json("--input", "logs", cwd=tmp_path)

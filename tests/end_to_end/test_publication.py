@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from tests.end_to_end.program import environment, published, read_result, run_json
+from tests.harness import run_here
 
 COLUMNS = {"user_id": pl.String, "total_watch_time_min": pl.Float64, "event_count": pl.Int64, "geo_region": pl.String}
 
@@ -55,7 +56,7 @@ def test_old_versions_go(logs: Path, tmp_path: Path) -> None:
 def test_a_reader_never_sees_a_mixture(logs: Path, tmp_path: Path) -> None:
     """Someone resolves the link and reads it again and again while other data replaces it."""
     output = tmp_path / "pipeline_data" / "output"
-    run_json("--input", logs, cwd=tmp_path)
+    run_here(tmp_path, logs)
     before = read_result(output)
     seen: list[bool] = []
     faults: list[Exception] = []

@@ -10,6 +10,7 @@ import duckdb
 import polars as pl
 
 from tests.end_to_end.program import HEADER, environment, run, run_json
+from tests.harness import run_here
 
 COLUMNS = ["file", "line", "byte_offset", "reason", "column", "value", "raw"]
 GOOD = "a1,ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1.5\n"
@@ -32,8 +33,8 @@ def texts_below(folder: Path) -> set[str]:
     for path in folder.rglob("*.parquet"):
         frame = pl.read_parquet(path)
         if "raw" in frame.columns:
-            held = frame.filter(pl.col("value").is_not_null() | pl.col("raw").is_not_null())
-            kept |= {(raw or b"?")[:2].decode() for raw in held["raw"]}
+            with_text = frame.filter(pl.col("value").is_not_null() | pl.col("raw").is_not_null())
+            kept |= {(raw or b"?")[:2].decode() for raw in with_text["raw"]}
     return kept
 
 
@@ -71,9 +72,9 @@ def test_addresses_leave_only_in_raw(tmp_path: Path) -> None:
     logs_with_trouble(tmp_path)
     ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path)
     assert ended.code == 3
-    shown = ended.out + ended.err + next((tmp_path / "pipeline_data").glob("output.versions/*/run.json")).read_text()
-    assert "203.0.113.0/24" in shown, "the first line of the file without a header is shown"
-    assert "203.0.113.77" not in shown
+    texts = ended.out + ended.err + next((tmp_path / "pipeline_data").glob("output.versions/*/run.json")).read_text()
+    assert "203.0.113.0/24" in texts, "the first line of the file without a header is shown"
+    assert "203.0.113.77" not in texts
     planned = run("plan", "--input", "logs", "--full-refresh", "--engine", "polars", cwd=tmp_path)
     assert "203.0.113.0/24" in planned.out
     assert "203.0.113.77" not in planned.out + planned.err
@@ -100,11 +101,11 @@ def test_raw_can_be_left_out_everywhere(tmp_path: Path) -> None:
 def test_what_is_older_than_the_retention_goes_with_the_next_run(tmp_path: Path) -> None:
     logs_with_trouble(tmp_path)
     versions = tmp_path / "pipeline_data" / "output.versions"
-    first = quarantine_of(tmp_path, run_json("--input", "logs", cwd=tmp_path, code=3)).parent
+    first = tmp_path / "pipeline_data" / "output.versions" / run_here(tmp_path).run_id
     old = first.rename(versions / "20260101T000000Z-abcdef")
     (tmp_path / "pipeline_data" / "output").unlink()
     (tmp_path / "pipeline_data" / "output").symlink_to(f"output.versions/{old.name}/data")
-    run_json("--input", "logs", cwd=tmp_path, code=3, env=environment(QUARANTINE_RETENTION_DAYS=36_500))
+    run_here(tmp_path, QUARANTINE_RETENTION_DAYS=36_500)
     assert (old / "quarantine").exists()
     ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path)
     assert "QUARANTINE_RETENTION_DAYS" in ended.out
@@ -119,9 +120,9 @@ def test_what_records_held_does_not_outlive_the_retention(tmp_path: Path) -> Non
     """Later runs go on from files that were read once: neither what they left nor later quarantines may keep texts."""
     logs = logs_with_trouble(tmp_path)
     (logs / "headless.csv").unlink()
-    run_json("--input", "logs", cwd=tmp_path)
+    run_here(tmp_path)
     (logs / "b.csv").write_text(HEADER + SHIFTED.replace("a2", "b2"))
-    run_json("--input", "logs", cwd=tmp_path)
+    run_here(tmp_path)
     work = tmp_path / "pipeline_data" / "intermediate"
     assert texts_below(work) == {"a2", "a3", "b2"}, "the loser is in the quarantine alone"
     with closing(sqlite3.connect(work / "manifest.sqlite")) as manifest:

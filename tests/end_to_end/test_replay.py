@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.program import HEADER, Rows, environment, published, read_result, run, run_json
+from tests.harness import run_here
 
 GOOD = "a1,ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1.5\n"
 BROKEN = 'a2,ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,"2,5"\n'
@@ -21,7 +22,7 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "a.csv").write_text(HEADER + GOOD + BROKEN)
     (tmp_path / "mend.csv").write_text(HEADER + MENDED)
-    run_json("--input", "logs", cwd=tmp_path)
+    run_here(tmp_path)
     assert published(tmp_path) == BEFORE
     return tmp_path
 
@@ -70,7 +71,7 @@ def test_other_columns_delimiters_and_names(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (MENDED.encode(), "no header"),
         (b"PAR1\0\0", "Parquet"),
@@ -79,12 +80,12 @@ def test_other_columns_delimiters_and_names(place: Path) -> None:
         (None, "no file"),
     ],
 )
-def test_a_file_that_cannot_be_replayed_changes_nothing(place: Path, content: bytes | None, said: str) -> None:
+def test_a_file_that_cannot_be_replayed_changes_nothing(place: Path, content: bytes | None, message: str) -> None:
     (place / "mend.csv").unlink()
     if content is not None:
         (place / "mend.csv").write_bytes(content)
     error = replay(place, "mend.csv", code=3)["error"]
-    assert said in error
+    assert message in error
     assert "8.8.8.8" not in error
     assert "ann" not in error
     assert published(place) == BEFORE
@@ -109,7 +110,7 @@ def test_replays_alone_are_no_result(place: Path) -> None:
     assert not list((place / "pipeline_data").glob("output.versions/replayed/*/*.csv"))
 
 
-def test_other_inputs_and_outputs_are_not_touched(place: Path) -> None:
+def test_other_inputs_and_outputs_stay_as_they_are(place: Path) -> None:
     replay(place, "mend.csv")
     shutil.copytree(place / "logs", place / "december")
     ended = run("--input", "december", "--full-refresh", "--engine", "polars", cwd=place)

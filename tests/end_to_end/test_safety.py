@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.end_to_end.program import HEADER, environment, published, read_result, run, run_json
+from tests.harness import run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,7 +67,7 @@ def test_brackets_in_paths_and_ids_in_several_buckets(tmp_path: Path) -> None:
 
 
 def test_more_splits_than_open_files(logs: Path, tmp_path: Path) -> None:
-    run_json("--input", logs, cwd=tmp_path, env=environment(OUTPUT_DIR="whole"))
+    run_here(tmp_path, logs, OUTPUT_DIR="whole")
     cut = environment(OUTPUT_DIR="cut", SPLIT_BYTES=15_000)
 
     def few_files() -> None:

@@ -11,6 +11,7 @@ from pipeline.geo.table import load_geo_table
 from tests import reference
 from tests.end_to_end import dirty
 from tests.end_to_end.program import HEADER, compute_independently, environment, published, read_result, run, run_json
+from tests.harness import run_here
 
 LONGEST_RECORD = 2**20
 
@@ -35,7 +36,7 @@ def test_values_are_those_of_an_independent_computation(logs: Path, region_of, t
 
 def test_small_parts_change_nothing(logs: Path, tmp_path: Path) -> None:
     """Splits inside files, many buckets and one worker, against the plan for this machine."""
-    whole = run_json("--input", logs, cwd=tmp_path, env=environment(OUTPUT_DIR="whole"))
+    whole = run_here(tmp_path, logs, OUTPUT_DIR="whole").to_json()
     cut = environment(OUTPUT_DIR="cut", SPLIT_BYTES=300_000, CHUNK_BYTES=40_000, BUCKETS=64)
     parts = run_json("--input", logs, "--workers", 1, cwd=tmp_path, env=cut)
     assert read_result(tmp_path / "cut") == read_result(tmp_path / "whole")
@@ -72,7 +73,7 @@ def test_dirty_files_by_the_reference(tmp_path: Path, keep: str) -> None:
 def test_a_file_that_was_delivered_twice_counts_once(logs: Path, tmp_path: Path) -> None:
     twice = tmp_path / "twice"
     shutil.copytree(logs, twice)
-    once = run_json("--input", logs, cwd=tmp_path, env=environment(OUTPUT_DIR="once"))
+    once = run_here(tmp_path, logs, OUTPUT_DIR="once").to_json()
     shutil.copy(min(twice.glob("*.csv")), twice / "again.csv")
     answer = run_json("--input", twice, cwd=tmp_path, env=environment(OUTPUT_DIR="again"))
     assert read_result(tmp_path / "again") == read_result(tmp_path / "once")
