@@ -27,7 +27,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one process took; ``failure`` is the limit that it passed, or the end of what it said, where it did not
+    """What one process took; ``failure`` is the limit that it passed, or the end of what it printed, where it did not
     exit with 0."""
 
     seconds: float
@@ -38,10 +38,10 @@ class Measurement:
 def measure(command: Sequence[str], environment: Mapping[str, str], limits: Limits | None = None) -> Measurement:
     """Run a command to its end. Memory is sampled: each process's own pages, and the shared ones once."""
     limits = limits or Limits()
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as printed:
         start = time.perf_counter()
         child = subprocess.Popen(
-            command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+            command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
         )
         tree = psutil.Process(child.pid)
         peak, found, family, passed = 0, 0.0, [tree], None
@@ -58,9 +58,9 @@ def measure(command: Sequence[str], environment: Mapping[str, str], limits: Limi
         if passed:
             _end(_family(tree))
             child.wait()
-        said.seek(0)
+        printed.seek(0)
         if child.returncode and not passed:
-            passed = f"exit {child.returncode}: {said.read()[-_TAIL_CHARACTERS:]}"
+            passed = f"exit {child.returncode}: {printed.read()[-_TAIL_CHARACTERS:]}"
     return Measurement(seconds, peak, passed)
 
 

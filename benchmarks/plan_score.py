@@ -114,7 +114,7 @@ def render(scores: Sequence[Score], command: str) -> str:
 
 
 def _size_of(folder: Path) -> int:
-    return sum((Path(place) / name).stat().st_size for place, _, names in os.walk(folder) for name in names)
+    return sum((Path(root) / name).stat().st_size for root, _, names in os.walk(folder) for name in names)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -157,7 +157,7 @@ class InProcessEngine:
 
 
 @dataclass
-class Outcome:
+class Found:
     """What a run in one process found: totals as in ``reference.RunTruth``, and counts."""
 
     totals: dict[tuple[str, str], tuple[int, int]]
@@ -245,10 +245,10 @@ class Harness:
         files, refused = read_headers(self.paths, wanted, self.read_context.max_record)
         return read_files(self.engine, self.read_context, files, self.split_bytes, no_advance).refusing(refused)
 
-    def accepted(self, outcome: Phase1Result) -> list[list[tuple[int, tuple]]]:
+    def accepted(self, phase1: Phase1Result) -> list[list[tuple[int, tuple]]]:
         """For each file that counts: (byte offset, ``enriched``) of all its good records, in order."""
         files = []
-        for ledger in outcome.ledgers:
+        for ledger in phase1.ledgers:
             found = []
             for placed in ledger.splits:
                 rows = self.engine.rows.get(placed.result.split.number)
@@ -259,10 +259,10 @@ class Harness:
             files.append(sorted(found, key=lambda pair: pair[0]))
         return files
 
-    def rejects(self, outcome: Phase1Result) -> list[list[tuple[int, int, str, bytes]]]:
+    def rejects(self, phase1: Phase1Result) -> list[list[tuple[int, int, str, bytes]]]:
         """For each file that counts: (line, byte offset, reason, raw bytes) of its rejected records, in order."""
         files = []
-        for ledger in outcome.ledgers:
+        for ledger in phase1.ledgers:
             found = []
             for placed in ledger.splits:
                 path = reject_file(self.workspace, placed.result.split.number)
@@ -272,17 +272,17 @@ class Harness:
             files.append(sorted(found))
         return files
 
-    def run(self) -> Outcome:
+    def run(self) -> Found:
         """Both phases and the quarantine."""
-        outcome = self.read()
-        assert not outcome.refused, outcome.refused
-        totals = aggregate_all(self.engine, self.aggregate_context, outcome.splits, self.workers, no_advance)
-        check_balance(outcome, totals)
+        phase1 = self.read()
+        assert not phase1.refused, phase1.refused
+        totals = aggregate_all(self.engine, self.aggregate_context, phase1.splits, self.workers, no_advance)
+        check_balance(phase1, totals)
         folder = self.root / "version"
-        write_quarantine(self.engine, self.publish_context, folder, outcome, totals)
-        return self.finish(outcome, totals, folder)
+        write_quarantine(self.engine, self.publish_context, folder, phase1, totals)
+        return self.finish(phase1, totals, folder)
 
-    def finish(self, outcome: Phase1Result, totals: Phase2Result, folder: Path) -> Outcome:
+    def finish(self, phase1: Phase1Result, totals: Phase2Result, folder: Path) -> Found:
         """What was found, once both phases and the quarantine are done."""
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for bucket in totals.buckets:
@@ -293,8 +293,8 @@ class Harness:
                 key = (self.names[region], user)
                 assert key not in found, "a user's region is in two rows"
                 found[key] = (micro, events)
-        ledgers = outcome.ledgers
-        return Outcome(
+        ledgers = phase1.ledgers
+        return Found(
             totals=found,
             records=sum(ledger.records for ledger in ledgers),
             kept=totals.kept,

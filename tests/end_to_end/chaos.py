@@ -67,8 +67,8 @@ class Reader:
     def _read(self) -> None:
         while not self._end.is_set():
             try:
-                place = self._output.resolve(strict=True)
-                if not (place / "_SUCCESS").exists() or read_result(place) not in self._allowed:
+                data = self._output.resolve(strict=True)
+                if not (data / "_SUCCESS").exists() or read_result(data) not in self._allowed:
                     self.faults.append("a mixture")
                 self.reads += 1
             except Exception as fault:
@@ -157,16 +157,16 @@ class Sweep:
             f"{self.kills} {point}:{passing}: {problem or 'fine'} ({self.seconds:.1f} s)", file=sys.stderr, flush=True
         )
 
-    def report(self) -> str:
+    def table(self) -> str:
         """Points, runs and outcomes as Markdown."""
-        lines = [f"| {point} | {count} | {outcome} |" for (point, outcome), count in sorted(self.outcomes.items())]
-        told = f"{self.kills} kills; {self.reads:,} reads meanwhile; {self.resumed} restarts used what was there."
-        return "\n".join(["| point | runs | outcome |", "|---|---:|---|", *lines, "", told])
+        lines = [f"| {point} | {count} | {ending} |" for (point, ending), count in sorted(self.outcomes.items())]
+        summary = f"{self.kills} kills; {self.reads:,} reads meanwhile; {self.resumed} restarts used what was there."
+        return "\n".join(["| point | runs | outcome |", "|---|---:|---|", *lines, "", summary])
 
     @property
     def failed(self) -> bool:
         """Whether any round went wrong."""
-        return any(not outcome.endswith(("recovered", "fine")) for _, outcome in self.outcomes)
+        return any(not ending.endswith(("recovered", "fine")) for _, ending in self.outcomes)
 
 
 def rounds(kills: int) -> Iterator[tuple[str, int]]:
@@ -192,10 +192,10 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    place = Path(tempfile.mkdtemp(prefix="logmill-chaos-"))
+    folder = Path(tempfile.mkdtemp(prefix="logmill-chaos-"))
     try:
-        result = sweep(given.kills, given.seed, place)
+        result = sweep(given.kills, given.seed, folder)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
-    print(result.report())
+        shutil.rmtree(folder, ignore_errors=True)
+    print(result.table())
     sys.exit(result.failed or result.kills < given.kills)

@@ -21,8 +21,8 @@ def test_killed_runs_recover(tmp_path: Path) -> None:
     for point in SAMPLE:
         sweep.kill_once(point)
     sweep.kill_once(RANDOM_TIME)
-    assert not sweep.failed, sweep.report()
-    assert sweep.kills >= len(SAMPLE), sweep.report()
+    assert not sweep.failed, sweep.table()
+    assert sweep.kills >= len(SAMPLE), sweep.table()
 
 
 @pytest.mark.parametrize("point", ["rows.write", "output.write", "publish.link", "store.sync"])

@@ -62,7 +62,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     page.on("request", lambda request: trouble.append(request.url) if foreign(request.url, host) else None)
     page.goto(address)
     page.get_by_text("Users by watch time").wait_for(timeout=60_000)
-    settle(page)
+    wait_for_script(page)
     yield page
     page.close()
     assert trouble == []
@@ -72,7 +72,7 @@ def foreign(url: str, host: str) -> bool:
     return not url.startswith((f"http://{host}/", f"ws://{host}/", "data:", "blob:"))
 
 
-def settle(page: Page) -> None:
+def wait_for_script(page: Page) -> None:
     """Wait until the page's script has run."""
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000)
 
@@ -113,7 +113,7 @@ def test_users_of_one_region(page: Page, folder: Path) -> None:
     page.get_by_role("combobox").first.click()
     page.get_by_role("option", name="Asia", exact=True).click()
     page.wait_for_timeout(500)
-    settle(page)
+    wait_for_script(page)
     expected = sorted((row for row in published(folder) if row[0] == "Asia"), key=lambda row: (-row[2], row[1]))[:20]
     assert [(row[0], float(row[1])) for row in download(page, "top-users")[1:]] == [(r[1], r[2]) for r in expected]
 
@@ -124,7 +124,7 @@ def test_sql_within_the_limits_of_query(page: Page) -> None:
         page.get_by_role("textbox").fill(sql)
         page.get_by_role("button", name="Ask").click()
         page.wait_for_timeout(500)
-        settle(page)
+        wait_for_script(page)
         return page.inner_text("[data-testid=stMain]")
 
     assert "Only the first 50 rows are shown" in ask("select user_id, event_count from watch_time order by all")
@@ -167,6 +167,6 @@ def test_what_is_missing_is_said(tmp_path: Path, folder: Path, address: str) -> 
 
 
 def test_no_process_tells_the_secret(address: str) -> None:
-    shown = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True).stdout
-    assert "cli.web.serve" in shown
-    assert address.split("/")[3] not in shown
+    commands = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True).stdout
+    assert "cli.web.serve" in commands
+    assert address.split("/")[3] not in commands

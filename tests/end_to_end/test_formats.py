@@ -152,8 +152,8 @@ def test_bad_archives_among_good_files(tmp_path: Path) -> None:
     assert answer["status"] == "partial"
     reasons = {Path(refused["file"]).name: refused["reason"] for refused in answer["refused_files"]}
     assert set(reasons) == set(bad)
-    for name, (_, said) in bad.items():
-        assert said in reasons[name], name
+    for name, (_, message) in bad.items():
+        assert message in reasons[name], name
         assert "/spool" not in reasons[name], name
     assert published(tmp_path) == [("North America", "ann", 2.0, 1)]
     assert answer["peak_memory_bytes"] < 10**9

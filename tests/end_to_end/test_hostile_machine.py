@@ -25,13 +25,13 @@ _DROPPED = "-dac_override,-dac_read_search,-fowner"
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MB in memory."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
+    mount_point = tmp_path / "disk"
+    mount_point.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mount_point)]
     if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this user or container may not mount file systems")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    yield mount_point
+    subprocess.run(["umount", "-l", str(mount_point)], check=True)
 
 
 def obeying() -> list[str]:
@@ -114,13 +114,13 @@ def test_permission_denied(what: str, logs: Path, tmp_path: Path) -> None:
     before = published(tmp_path)
     write_day(logs / "new.csv", random.Random(9))
     name, code = CLOSED[what]
-    place = tmp_path / name
-    mode = place.stat().st_mode
-    place.chmod(0o000 if "logs" in name or place.is_file() else 0o500)
+    path = tmp_path / name
+    mode = path.stat().st_mode
+    path.chmod(0o000 if "logs" in name or path.is_file() else 0o500)
     try:
         answer = run_json("--input", "logs", cwd=tmp_path, code=code, under=under)
     finally:
-        place.chmod(mode)
+        path.chmod(mode)
     reason = answer["error"] or answer["refused_files"][0]["reason"]
     assert "ermission denied" in reason or "unable to open database" in reason or "readonly" in reason, reason
     assert "--full-refresh" not in reason, "nothing is damaged"
@@ -179,9 +179,9 @@ def test_more_splits_than_files_may_be_open(logs: Path, tmp_path: Path) -> None:
 
 def test_a_temporary_folder_whose_path_is_too_long_for_a_socket(logs: Path, tmp_path: Path) -> None:
     """The server that forks workers listens there; without one they are spawned."""
-    place = tmp_path / "long" / ("x" * 100)
-    place.mkdir(parents=True)
-    run_json("--input", logs, cwd=tmp_path, env=environment() | {"TMPDIR": str(place)})
+    temporary = tmp_path / "long" / ("x" * 100)
+    temporary.mkdir(parents=True)
+    run_json("--input", logs, cwd=tmp_path, env=environment() | {"TMPDIR": str(temporary)})
     assert published(tmp_path) == expected(sorted(logs.glob("*.csv")))[0]
 
 

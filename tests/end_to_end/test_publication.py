@@ -65,8 +65,8 @@ def test_a_reader_never_sees_a_mixture(logs: Path, tmp_path: Path) -> None:
     def read_again_and_again() -> None:
         while not done.is_set():
             try:
-                place = output.resolve(strict=True)
-                seen.append((place / "_SUCCESS").exists() and read_result(place) == before)
+                data = output.resolve(strict=True)
+                seen.append((data / "_SUCCESS").exists() and read_result(data) == before)
             except Exception as fault:
                 faults.append(fault)
 

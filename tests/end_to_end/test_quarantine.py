@@ -45,9 +45,9 @@ def quarantine_of(folder: Path, answer: dict) -> Path:
 def test_polars_and_duckdb_read_it_and_nobody_else_may(tmp_path: Path) -> None:
     logs = logs_with_trouble(tmp_path)
     answer = run_json("--input", "logs", cwd=tmp_path, code=3)
-    place = quarantine_of(tmp_path, answer)
+    quarantine = quarantine_of(tmp_path, answer)
     whole = (logs / "a.csv").read_bytes()
-    rejected = pl.read_parquet(place / "rejected.parquet").sort("line")
+    rejected = pl.read_parquet(quarantine / "rejected.parquet").sort("line")
     assert rejected.columns == COLUMNS
     assert rejected.rows() == [
         ("logs/a.csv", line, whole.index(raw), "watch_time_not_a_number", "watch_time(min)", value, raw)
@@ -57,15 +57,17 @@ def test_polars_and_duckdb_read_it_and_nobody_else_may(tmp_path: Path) -> None:
         )
     ]
     with duckdb.connect() as database:
-        every = database.execute(f"select * exclude reason, reason from '{place}/*.parquet' order by line").fetchall()
+        every = database.execute(
+            f"select * exclude reason, reason from '{quarantine}/*.parquet' order by line"
+        ).fetchall()
     assert [(row[0], row[1], row[5], row[6]) for row in every] == [
         ("logs/a.csv", 3, SHIFTED.strip().encode(), "watch_time_not_a_number"),
         ("logs/a.csv", 4, SHIFTED6.strip().encode(), "watch_time_not_a_number"),
         ("logs/a.csv", 5, LOSER.strip().encode(), "conflict"),
         ("logs/headless.csv", None, None, answer["refused_files"][0]["reason"]),
     ]
-    assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in place.iterdir()} == {0o600}
+    assert stat.S_IMODE(quarantine.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in quarantine.iterdir()} == {0o600}
 
 
 def test_addresses_leave_only_in_raw(tmp_path: Path) -> None:
@@ -129,21 +131,21 @@ def test_what_records_held_does_not_outlive_the_retention(tmp_path: Path) -> Non
         manifest.execute("UPDATE files SET read_at = read_at - ? WHERE shown = 'logs/a.csv'", (7 * 86_400 + 60,))
         manifest.commit()
     env = environment(QUARANTINE_RETENTION_DAYS=8)
-    place = quarantine_of(tmp_path, run_json("--input", "logs", cwd=tmp_path, env=env))
-    assert texts_below(place) == {"a1", "a2", "a3", "b2"}
+    quarantine = quarantine_of(tmp_path, run_json("--input", "logs", cwd=tmp_path, env=env))
+    assert texts_below(quarantine) == {"a1", "a2", "a3", "b2"}
 
     env = environment(QUARANTINE_RETENTION_DAYS=7) | {"COLUMNS": "1000"}
     ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path, env=env)
     assert "texts of rejected records of 1 files" in " ".join(ended.out.split())
-    place = max(
+    quarantine = max(
         (tmp_path / "pipeline_data").glob("output.versions/*/quarantine"), key=lambda path: path.stat().st_mtime
     )
-    assert texts_below(work) == texts_below(place) == {"b2"}
-    rejected = pl.read_parquet(place / "rejected.parquet").sort("file", "line")
+    assert texts_below(work) == texts_below(quarantine) == {"b2"}
+    rejected = pl.read_parquet(quarantine / "rejected.parquet").sort("file", "line")
     assert rejected.select("line", "reason", "column").rows() == [
         (line, "watch_time_not_a_number", "watch_time(min)") for line in (3, 4, 2)
     ]
-    conflict = pl.read_parquet(place / "conflicts.parquet")
+    conflict = pl.read_parquet(quarantine / "conflicts.parquet")
     assert conflict.select("line", "reason", "value", "raw").rows() == [(5, "conflict", None, None)]
     ended = run("explain", "a2", cwd=tmp_path)
     assert (ended.code, "203.0.113" in ended.out + ended.err) == (3, False)

@@ -57,7 +57,7 @@ def test_dirty_files_by_the_reference(tmp_path: Path, keep: str) -> None:
     expected = reference.run([path.read_bytes() for path in sorted(logs.iterdir())], LONGEST_RECORD, keep, region)
     answer = run_json("--input", logs, cwd=tmp_path, env=environment(DEDUPE_KEEP=keep))
     assert published(tmp_path) == sorted(
-        (place, user, micro / 1e6, events) for (place, user), (micro, events) in expected.totals.items()
+        (region, user, micro / 1e6, events) for (region, user), (micro, events) in expected.totals.items()
     )
     assert counts(answer) == {
         "kept": expected.kept, "duplicates": expected.duplicates, "conflicts": expected.conflicts

@@ -34,8 +34,8 @@ def archives(draw: st.DrawFn) -> tuple[str, bytes, bytes, str]:
     elif damage == "tail":
         archive += draw(st.sampled_from([b"\0" * 8, b"garbage", b"\x1f\x8b", b"\x28\xb5"]))
     elif damage == "flipped":
-        place = draw(st.integers(0, len(archive) - 1))
-        archive = archive[:place] + bytes([archive[place] ^ 1 << draw(st.integers(0, 7))]) + archive[place + 1 :]
+        at = draw(st.integers(0, len(archive) - 1))
+        archive = archive[:at] + bytes([archive[at] ^ 1 << draw(st.integers(0, 7))]) + archive[at + 1 :]
     return suffix, archive, data, damage
 
 

@@ -56,8 +56,8 @@ soup = st.lists(st.sampled_from(TOKENS), max_size=14).map(b"".join)
 def torn_records(draw, delimiter=b",", columns=COLUMNS):
     """A record into which tokens were thrown."""
     line = draw(records(delimiter, columns))
-    place = draw(st.integers(0, len(line)))
-    return line[:place] + draw(soup) + line[place + draw(st.integers(0, 3)) :]
+    at = draw(st.integers(0, len(line)))
+    return line[:at] + draw(soup) + line[at + draw(st.integers(0, 3)) :]
 
 
 @st.composite

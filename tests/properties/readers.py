@@ -130,6 +130,6 @@ def fuzzed_files(draw: st.DrawFn) -> bytes:
         first, second = sorted(draw(st.tuples(st.integers(0, len(body)), st.integers(0, len(body)))))
         return header + body[:first] + draw(soup) + body[second:] + body[first:second]
     mutated = bytearray(body)
-    for place in draw(st.lists(st.integers(0, len(body) - 1), max_size=6)):
-        mutated[place] = draw(st.sampled_from(b'"",;\t|\n\n\r\x00\xff\x80 19.-eE'))
+    for at in draw(st.lists(st.integers(0, len(body) - 1), max_size=6)):
+        mutated[at] = draw(st.sampled_from(b'"",;\t|\n\n\r\x00\xff\x80 19.-eE'))
     return header + bytes(mutated)

@@ -15,7 +15,7 @@ from pipeline.exchange.workspace import Workspace
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.quarantine import write_quarantine
 from pipeline.publish.verify import check_balance
-from tests.harness import HEADER, Harness, InProcessEngine, Outcome, region_of
+from tests.harness import HEADER, Found, Harness, InProcessEngine, region_of
 from tests.properties.nasty import MAX_RECORD, keeps, records, sizes
 from tests.reference import run
 
@@ -31,7 +31,7 @@ class Versions:
         self.store = harness.workspace.root
         self.previous = None
 
-    def make(self, paths: list[str], number: int) -> Outcome:
+    def make(self, paths: list[str], number: int) -> Found:
         harness = self.harness
         phase1 = Phase1Result(tuple(self.ledgers[path] for path in paths))
         workspace = Workspace(str(harness.root / f"run-{number}"), self.store)

@@ -14,11 +14,11 @@ def assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep="longes
     truth = read_file(data, MAX_RECORD, timestamps=keep != "longest")
     sizes = {"chunk_bytes": chunk_bytes, "split_bytes": split_bytes}
     with Harness([data], **sizes, max_record=MAX_RECORD, keep=keep, compiled=compiled) as run:
-        outcome = run.read()
-        assert outcome.refused == {}
-        (ledger,) = outcome.ledgers
-        (accepted,) = run.accepted(outcome)
-        (rejects,) = run.rejects(outcome)
+        phase1 = run.read()
+        assert phase1.refused == {}
+        (ledger,) = phase1.ledgers
+        (accepted,) = run.accepted(phase1)
+        (rejects,) = run.rejects(phase1)
     width = 4 if keep == "longest" else 5
     assert accepted == [
         (offset, enriched(*(e.log_id, e.user_id, e.ip_address, e.micro, e.timestamp)[:width]))

@@ -69,7 +69,7 @@ def test_two_columns_of_a_rule_are_refused_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted", "said"),
+    ("there", "wanted", "message"),
     [
         (
             "Event ID",
@@ -86,9 +86,9 @@ def test_two_columns_of_a_rule_are_refused_too() -> None:
         ("shoe size", "watch_time", r"missing 'watch_time\(min\)' under"),
     ],
 )
-def test_a_renamed_column_is_guessed_for_the_user_and_never_taken(there, wanted, said) -> None:
+def test_a_renamed_column_is_guessed_for_the_user_and_never_taken(there, wanted, message) -> None:
     names = [there if role == wanted else aliases[0] for role, aliases in WANTED.items()]
-    with pytest.raises(FileRefused, match=said) as refused:
+    with pytest.raises(FileRefused, match=message) as refused:
         find("made by x; y\n\n" + ",".join(["video_id", *names]))
     assert f"Line 3 has: video_id, {', '.join(names)}." in str(refused.value)
 
@@ -110,7 +110,7 @@ def test_a_run_over_drifting_files_equals_one_over_plain_files(data, files) -> N
         order = data.draw(st.permutations(range(len(names))))
         delimiter = data.draw(st.sampled_from(DELIMITERS))
         lines = [names, *([*row, *("?" for _ in surplus)] for row in rows)]
-        drifting.append("".join(delimiter.join(line[place] for place in order) + "\n" for line in lines).encode())
+        drifting.append("".join(delimiter.join(line[column] for column in order) + "\n" for line in lines).encode())
     with Harness(plain) as harness:
         expected = harness.run()
     with Harness(drifting) as harness:
