@@ -333,10 +333,10 @@ def run_here(folder: Path, source: object = "logs", options: RunOptions = NO_OPT
     It publishes what a program would, in a sixth of the time, and learns no pace.
     """
     environment = {f"LOGMILL_{name}": str(value) for name, value in settings.items()}
-    config = load_config({"INPUT_DIR": str(source), "ENGINE": "polars"}, environment, None)
     with (
         chdir(folder),
         working_here(LocalEngine, "close"),
         mock.patch.object(pace, "_FILE", "pace-of-tests.json"),
     ):
+        config = load_config({"INPUT_DIR": str(source), "ENGINE": "polars"}, environment, None)
         return run(config, Silent(), options)

@@ -188,10 +188,7 @@ def test_a_temporary_folder_whose_path_is_too_long_for_a_socket(logs: Path, tmp_
 def test_a_clock_that_was_set_back(logs: Path, tmp_path: Path) -> None:
     """All that there is seems to be of tomorrow. What is newest stays so, and changes are seen."""
     env = environment(KEEP_VERSIONS=2)
-    first, second = (
-        run_json("--input", "logs", cwd=tmp_path, env=env | {"LOGMILL_COMPRESSION": codec})["run_id"]
-        for codec in ("lz4", "zstd")
-    )
+    first, second = (run_here(tmp_path, KEEP_VERSIONS=2, COMPRESSION=codec).run_id for codec in ("lz4", "zstd"))
     versions = tmp_path / "pipeline_data" / "output.versions"
     for path in [*logs.iterdir(), *(tmp_path / "pipeline_data").rglob("*")]:
         if not path.is_symlink():

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from pipeline.faults import VARIABLE
+from pipeline.planning.run_options import RunOptions
 from tests.end_to_end.days import expected, make_old, write_day
 from tests.end_to_end.program import HEADER, environment, finish, published, read_result, run, run_json, start, wait_for
 from tests.harness import run_here
@@ -152,7 +153,8 @@ def test_another_input_is_refused_added_or_started_over(folder: Path) -> None:
     answer = run_json("--input", "more", cwd=folder, code=2)
     assert "--full-refresh" in answer["error"]
     assert published(folder) == before
-    check(folder, run_json("--input", "more", "--add", cwd=folder), [*logs_of(folder), folder / "more" / "x.csv"])
+    added = run_here(folder, "more", RunOptions(add=True)).to_json()
+    check(folder, added, [*logs_of(folder), folder / "more" / "x.csv"])
     check(folder, run_json("--input", "logs", cwd=folder), [*logs_of(folder), folder / "more" / "x.csv"])
     check(folder, run_json("--input", "more", "--full-refresh", cwd=folder), [folder / "more" / "x.csv"])
 
@@ -189,7 +191,7 @@ def test_a_damaged_manifest_is_named(folder: Path) -> None:
 def test_rollback_and_the_run_after_it(folder: Path) -> None:
     first = published(folder)
     write_day(folder / "logs" / "4.csv", random.Random(4))
-    run_json("--input", "logs", cwd=folder)
+    run_here(folder)
     second = published(folder)
     assert second != first
     assert run("rollback", cwd=folder).code == 0
@@ -202,13 +204,12 @@ def test_rollback_and_the_run_after_it(folder: Path) -> None:
 
 def test_the_version_that_readers_are_in_is_the_last_to_go(folder: Path) -> None:
     """After a rollback the oldest version is the one that was shown until now."""
-    two = environment(KEEP_VERSIONS=2)
     current = (folder / "pipeline_data" / "output").resolve()
     write_day(folder / "logs" / "4.csv", random.Random(4))
-    run_json("--input", "logs", cwd=folder, env=two)
+    run_here(folder, KEEP_VERSIONS=2)
     assert run("rollback", cwd=folder).code == 0
     before = read_result(current)
-    run_json("--input", "logs", cwd=folder, env=two)
+    run_json("--input", "logs", cwd=folder, env=environment(KEEP_VERSIONS=2))
     assert read_result(current) == before
     assert len(list(current.parents[1].glob("2*"))) == 2
 

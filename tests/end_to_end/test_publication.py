@@ -36,17 +36,14 @@ def test_polars_and_duckdb_read_it_as_a_hive_data_set(logs: Path, tmp_path: Path
 
 
 def test_codecs(logs: Path, tmp_path: Path) -> None:
-    run_json("--input", logs, cwd=tmp_path, env=environment(COMPRESSION="snappy"))
+    run_here(tmp_path, logs, COMPRESSION="snappy")
     path = next((tmp_path / "pipeline_data" / "output").glob("geo_region=Europe/*.parquet"))
     assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "SNAPPY"
 
 
 def test_old_versions_go(logs: Path, tmp_path: Path) -> None:
     versions = tmp_path / "pipeline_data" / "output.versions"
-    ids = [
-        run_json("--input", logs, cwd=tmp_path, env=environment(KEEP_VERSIONS=2, COMPRESSION=codec))["run_id"]
-        for codec in ("zstd", "lz4")
-    ]
+    ids = [run_here(tmp_path, logs, KEEP_VERSIONS=2, COMPRESSION=codec).run_id for codec in ("zstd", "lz4")]
     assert {path.name for path in versions.iterdir() if path.is_dir()} == set(ids)
     ids.append(run_json("--input", logs, cwd=tmp_path, env=environment(KEEP_VERSIONS=1))["run_id"])
     assert [path.name for path in versions.iterdir() if path.is_dir()] == ids[-1:]

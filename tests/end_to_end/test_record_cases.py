@@ -7,21 +7,9 @@ import pytest
 
 from config import Config
 from pipeline import orchestrator
-from tests.harness import HEADER
+from tests.harness import HEADER, Silent
 
 GOOD = "{id},u-{id},2026-01-01T00:00:00Z,v,tv,1.1.1.1,{minutes}\n"
-
-
-class Silent:
-    """No progress."""
-
-    def phase(self, name, total, unit="bytes"): ...
-
-    def advance(self, n): ...
-
-    def note(self, message): ...
-
-    def event(self, name, level="info", **facts): ...
 
 
 @dataclass

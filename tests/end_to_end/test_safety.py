@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.planning.run_options import RunOptions
 from tests.end_to_end.program import HEADER, environment, published, read_result, run, run_json
 from tests.harness import run_here
 
@@ -24,9 +25,11 @@ def test_folders_that_only_look_like_ours_survive(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "note").write_text("mine")
     (between / "run-x.txt").write_text("mine")
-    for _ in range(3):
-        run_json("--input", log, "--output", "out", "--intermediate", "between", "--full-refresh", cwd=tmp_path,
-                 env=environment(KEEP_VERSIONS=1))  # fmt: skip
+    for _ in range(2):
+        anew = RunOptions(full_refresh=True)
+        run_here(tmp_path, log, anew, OUTPUT_DIR="out", INTERMEDIATE_DIR="between", KEEP_VERSIONS=1)
+    run_json("--input", log, "--output", "out", "--intermediate", "between", "--full-refresh", cwd=tmp_path,
+             env=environment(KEEP_VERSIONS=1))  # fmt: skip
     assert (between / "run-x.txt").exists()
     assert all((f / "note").exists() for f in (between / "run-notes", versions / "aaa-mine", versions / ".new-plan"))
     assert len([path for path in versions.iterdir() if path.name.startswith("2")]) == 1

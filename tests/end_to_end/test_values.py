@@ -86,7 +86,7 @@ def test_a_second_run_and_other_names_change_nothing(logs: Path, tmp_path: Path)
     renamed.mkdir()
     for number, path in enumerate(sorted(logs.glob("*.csv"))):
         shutil.copy(path, renamed / f"{9 - number} [a] b.csv")
-    first = run_json("--input", renamed, cwd=tmp_path)
+    first = run_here(tmp_path, renamed).to_json()
     rows = published(tmp_path)
     second = run_json("--input", renamed, cwd=tmp_path)
     assert published(tmp_path) == rows
@@ -98,7 +98,7 @@ def test_a_second_run_and_other_names_change_nothing(logs: Path, tmp_path: Path)
 
 def test_a_glob_and_a_single_file(logs: Path, tmp_path: Path) -> None:
     name = min(path.name for path in logs.glob("*.csv"))
-    of_glob = run_json("--input", f"{logs}/{name[:13]}*.csv", cwd=tmp_path)
+    of_glob = run_here(tmp_path, f"{logs}/{name[:13]}*.csv").to_json()
     rows = published(tmp_path)
     of_file = run_json("--input", logs / name, "--full-refresh", cwd=tmp_path)
     assert of_glob["files"] == of_file["files"] == 1
