@@ -11,7 +11,7 @@ _SLACK = 1e-9
 
 @dataclass(frozen=True)
 class Digest:
-    """A result in short."""
+    """Counts and the sum of minutes of a result."""
 
     rows: int
     users: int

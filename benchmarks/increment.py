@@ -1,4 +1,4 @@
-"""``python -m benchmarks.increment``: what a further day costs, against a full rebuild of the same 30 days."""
+"""``python -m benchmarks.increment``: the cost of one further day, against a full rebuild of the same 30 days."""
 
 import argparse
 import os
@@ -39,7 +39,7 @@ class Comparison:
 
     @property
     def share(self) -> float:
-        """Time of a further day in that of a rebuild, of the medians."""
+        """Median time of a further day, divided by the median time of a rebuild."""
         return median(ran.seconds for ran in self.days) / median(ran.seconds for ran in self.rebuilds)
 
 

@@ -19,7 +19,7 @@ _TAIL_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may take before it is ended: bytes of its whole process tree, and seconds."""
+    """Most memory (bytes, of the whole process tree) and time (seconds) of a run; a run that takes more is ended."""
 
     memory: float = float("inf")
     seconds: float = float("inf")
@@ -27,8 +27,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one process took; ``failure`` is the limit that it passed, or the end of what it printed, where it did not
-    exit with 0."""
+    """Time and memory of one process. ``failure``: the limit that the process passed or, where it did not exit with 0,
+    the end of its output; None after a success."""
 
     seconds: float
     peak_bytes: int
@@ -73,7 +73,7 @@ def _passed(limits: Limits, seconds: float, peak: int) -> str | None:
 
 
 def _family(tree: psutil.Process) -> list[psutil.Process]:
-    """The process and all below it; to search the table of processes for them takes milliseconds."""
+    """The process and its descendants. The search takes milliseconds, so callers keep the result for a while."""
     try:
         return [tree, *tree.children(recursive=True)]
     except psutil.Error:

@@ -16,12 +16,12 @@ from utils.units import format_seconds, format_size, parse_size
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_TIMES = 1.5
-"""The time of the uniform case that a skewed one may take."""
+"""Most time of a skewed case, as a multiple of the uniform case."""
 
 
 @dataclass
 class Case:
-    """A shape with its logs and the truth about them, its runs, and what any of them found otherwise."""
+    """A shape with its logs, their truth, its runs, and the differences of the runs' results from the truth."""
 
     shape: Shape
     truth: Truth

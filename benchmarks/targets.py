@@ -1,4 +1,4 @@
-"""The targets: what Logmill must reach against its peers and itself, and whether a run of the benchmark did."""
+"""The targets: ratios that Logmill must reach against its peers and itself, and whether a run of the benchmark did."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

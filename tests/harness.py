@@ -1,4 +1,5 @@
-"""The data path in one process: the real kernels on an engine without a pool, and a geo table of a few lines."""
+"""The data path in one process: the real kernels on an engine without a pool, and a geo table of a few lines; and
+whole runs for what tests start from."""
 
 import os
 import shutil
@@ -92,7 +93,7 @@ GEO = SmallGeoSource("", "region", (("CN", "Asia"), ("FR", "Europe")), False, ""
 
 
 def region_of(address: str) -> str:
-    """The same rule for the reference."""
+    """The region of an address by ``SmallGeoSource``, for the reference."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -127,7 +128,7 @@ def library() -> str:
 
 @dataclass
 class InProcessEngine:
-    """Keeps the contract of ``LocalEngine.map`` in this process; remembers the rows of each split, all of them."""
+    """Keeps the contract of ``LocalEngine.map`` in this process, and remembers all rows of each split by its number."""
 
     rows: dict[int, SplitRows] = field(default_factory=dict)
     name = "polars"
@@ -158,7 +159,7 @@ class InProcessEngine:
 
 @dataclass
 class Found:
-    """What a run in one process found: totals as in ``reference.RunTruth``, and counts."""
+    """The totals (as in ``reference.RunTruth``) and counts of a run in one process."""
 
     totals: dict[tuple[str, str], tuple[int, int]]
     records: int
@@ -283,7 +284,7 @@ class Harness:
         return self.finish(phase1, totals, folder)
 
     def finish(self, phase1: Phase1Result, totals: Phase2Result, folder: Path) -> Found:
-        """What was found, once both phases and the quarantine are done."""
+        """Read the totals and the quarantine that both phases have written."""
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for bucket in totals.buckets:
             frame = pl.read_parquet(self.workspace.path("totals", f"bucket-{bucket.bucket:04d}.parquet"))
@@ -323,7 +324,8 @@ def working_here(engine: type, end: str) -> Iterator[None]:
             self.spans.append(span)
             yield task, result
 
-    with mock.patch.multiple(engine, **{"__init__": begin, "map": run_tasks, end: lambda *_: None}):
+    replaced: dict[str, Any] = {"__init__": begin, "map": run_tasks, end: lambda *_: None}
+    with mock.patch.multiple(engine, **replaced):
         yield
 
 
@@ -336,7 +338,7 @@ def run_here(folder: Path, source: object = "logs", options: RunOptions = NO_OPT
     with (
         chdir(folder),
         working_here(LocalEngine, "close"),
-        mock.patch.object(pace, "_FILE", "pace-of-tests.json"),
+        mock.patch.object(pace, "_FILE", "no-folder/pace.json"),  # neither found nor left
     ):
         config = load_config({"INPUT_DIR": str(source), "ENGINE": "polars"}, environment, None)
         return run(config, Silent(), options)

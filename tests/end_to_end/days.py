@@ -1,4 +1,4 @@
-"""Logs of made-up days, and what must come out of them: the base of the simulation and of the kill sweep."""
+"""Logs of made-up days and their results, for the simulation and the kill sweep."""
 
 import os
 import random
@@ -29,5 +29,5 @@ def make_old(path: Path) -> None:
 
 
 def expected(logs: Sequence[Path]) -> tuple[Rows, dict[str, int]]:
-    """What DuckDB makes of the logs: rows and counts; one that is listed twice counts twice."""
+    """The rows of the result and the counts, by DuckDB. A log that is listed twice counts twice."""
     return compute_independently(logs, REGION_OF)

@@ -38,7 +38,7 @@ def folder(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    """Where the dashboard is; it ends with the tests, and leaves nothing behind."""
+    """The address of a dashboard, which ends with the tests and leaves no process."""
     program = start("dashboard", "--port", 0, "--limit-rows", 50, cwd=folder)
     assert program.stdout is not None
     line = program.stdout.readline()
@@ -53,7 +53,7 @@ def address(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page when it is complete; at its end there were no errors, and no requests to anywhere else."""
+    """The complete page. Afterwards, checks that it had no errors and sent no request to another host."""
     page = browser.new_page(viewport={"width": 1200, "height": 1000}, accept_downloads=True)
     trouble: list[str] = []
     page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)

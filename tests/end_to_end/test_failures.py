@@ -83,7 +83,7 @@ def test_spark_without_java(logs: Path, tmp_path: Path) -> None:
 
 
 def test_two_runs_at_once(logs: Path, tmp_path: Path) -> None:
-    """The first is stopped in the middle, so that the second surely meets it."""
+    """The first run is halted (SIGSTOP) while it holds the lock, so that the second meets the lock."""
     first = start("--input", logs, "--engine", "polars", "--json", cwd=tmp_path)
     try:
         lock = tmp_path / "pipeline_data" / "intermediate" / ".logmill.lock"
@@ -99,7 +99,7 @@ def test_two_runs_at_once(logs: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_end_in_the_middle(logs: Path, tmp_path: Path, how: signal.Signals) -> None:
-    """The previous output still stands, and the next run is not in the way of what is left."""
+    """The previous output still stands, and what the run left does not disturb the next one."""
     run_here(tmp_path, logs)
     rows = published(tmp_path)
     work = tmp_path / "pipeline_data" / "intermediate"

@@ -186,7 +186,7 @@ def test_a_temporary_folder_whose_path_is_too_long_for_a_socket(logs: Path, tmp_
 
 
 def test_a_clock_that_was_set_back(logs: Path, tmp_path: Path) -> None:
-    """All that there is seems to be of tomorrow. What is newest stays so, and changes are seen."""
+    """All files have times of tomorrow. The newest version is still the last to go; a changed log is noticed."""
     env = environment(KEEP_VERSIONS=2)
     first, second = (run_here(tmp_path, KEEP_VERSIONS=2, COMPRESSION=codec).run_id for codec in ("lz4", "zstd"))
     versions = tmp_path / "pipeline_data" / "output.versions"
@@ -211,7 +211,7 @@ def test_a_clock_that_was_set_back(logs: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(bool(find_java().problem), reason=f"Spark needs Java: {find_java().problem}")
 @pytest.mark.parametrize("victim", ["java", "main"])
 def test_spark_killed_in_the_middle(victim: str, logs: Path, tmp_path: Path) -> None:
-    """Whichever is killed, the other ends too, and what Phase 1 did is used by the next run."""
+    """Whether the JVM or the main process is killed, the other ends too, and the next run uses the work of Phase 1."""
     run_here(tmp_path)
     before = published(tmp_path)
     write_day(logs / "new.csv", random.Random(9), rows=30_000)

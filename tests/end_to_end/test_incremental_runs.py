@@ -276,7 +276,7 @@ def noted(manifest: Path) -> int:
 
 
 def test_conflicts_of_a_file_that_left_are_kept(tmp_path: Path) -> None:
-    """What lost before it left keeps its bytes; what loses afterwards is kept as its content."""
+    """A record that lost before its file was removed keeps its bytes; one that loses afterwards, only its content."""
     logs = tmp_path / "logs"
     logs.mkdir()
     (logs / "a.csv").write_text(HEADER + "1,ann,,v,tv,8.8.8.8,1\n1,ann,,v,tv,8.8.8.8,2\n2,bob,,v,tv,8.8.8.8,3\n")

@@ -1,4 +1,4 @@
-"""``plan`` changes nothing, and what it says is what a run does; a run says how far off it was."""
+"""``plan`` changes nothing and predicts what a run does; a run reports the error of its prediction."""
 
 import gzip
 import json

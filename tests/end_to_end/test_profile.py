@@ -10,6 +10,7 @@ from tests.end_to_end.program import environment, run
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with generated logs in ``logs``, 2 MB in two files."""
     folder = tmp_path_factory.mktemp("profile")
     assert run("generate", "--size", "2MB", "--files", "2", "--output", folder / "logs", cwd=folder).code == 0
     return folder

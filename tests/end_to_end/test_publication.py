@@ -1,4 +1,4 @@
-"""The output folder as its readers see it: a hive data set, one version at a time, whatever happens meanwhile."""
+"""The output folder as its readers see it: a hive data set, one version at a time, also while runs publish."""
 
 import os
 import threading
@@ -51,7 +51,7 @@ def test_old_versions_go(logs: Path, tmp_path: Path) -> None:
 
 
 def test_a_reader_never_sees_a_mixture(logs: Path, tmp_path: Path) -> None:
-    """Someone resolves the link and reads it again and again while other data replaces it."""
+    """A reader resolves the link and reads the result again and again while another run replaces it."""
     output = tmp_path / "pipeline_data" / "output"
     run_here(tmp_path, logs)
     before = read_result(output)

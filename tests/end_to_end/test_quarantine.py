@@ -28,7 +28,7 @@ def logs_with_trouble(folder: Path) -> Path:
 
 
 def texts_below(folder: Path) -> set[str]:
-    """log_ids of all records in quarantines, and in what the next run goes on from, of which the texts are kept."""
+    """log_ids of the records below ``folder``, in quarantines and in the store, whose texts are kept."""
     kept = set()
     for path in folder.rglob("*.parquet"):
         frame = pl.read_parquet(path)

@@ -19,6 +19,7 @@ AFTER: Rows = [("North America", "ann", 4.0, 2)]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    """A published run over a log with a broken record, and the mended record in a file."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "a.csv").write_text(HEADER + GOOD + BROKEN)
     (tmp_path / "mend.csv").write_text(HEADER + MENDED)

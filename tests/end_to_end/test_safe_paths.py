@@ -33,7 +33,7 @@ def cache_in(folder: Path) -> None:
 
 
 def picture(root: Path, *but: str) -> dict[str, object]:
-    """Everything below ``root`` but what lies in the folders ``but``: kind and hash of the content by path."""
+    """By path below ``root``, without the folders ``but``: hash of a file, target of a link, None for a folder."""
     found: dict[str, object] = {}
     for place, folders, files in os.walk(root):
         inside = os.path.relpath(place, root)

@@ -36,7 +36,7 @@ sys.exit(code)
 
 
 def processor_seconds(contender: Contender, logs: Path, results: Path) -> float:
-    """Of one run and of all processes below it."""
+    """Processor time of one run and of all processes that it starts."""
     clean(results)
     command = [sys.executable, "-c", _WITH_ALL_BELOW, *contender.command(logs, results, results)]
     ended = subprocess.run(command, cwd=ROOT, env=environment(results), stdout=subprocess.PIPE, text=True, check=True)

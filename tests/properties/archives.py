@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import FileRefused
 from pipeline.reading.archives import expand_file
+from tests.harness import IN_MEMORY
 from tests.properties.readers import fuzzed_files
 
 if sys.version_info >= (3, 14):
@@ -41,7 +42,7 @@ def archives(draw: st.DrawFn) -> tuple[str, bytes, bytes, str]:
 
 def assert_archive_is_whole_or_refused(suffix: str, archive: bytes, data: bytes, damage: str) -> None:
     """All of the text, or FileRefused with nothing left; a flipped bit may lie where nothing depends on it."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         source, spool = Path(folder) / f"a.csv{suffix}", Path(folder) / "spool"
         source.write_bytes(archive)
         try:
