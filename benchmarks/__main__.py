@@ -27,14 +27,14 @@ def main(argv: Sequence[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     contenders, notes = _choose(options.engines, options.peers)
     limits = Limits(options.memory_limit, options.time_limit)
-    geo, place = export_geo(folder), folder / "result"
+    geo, results = export_geo(folder), folder / "result"
     if options.runs > 1:
-        _warm_up(contenders, prepare_logs(folder, WARM_UP_BYTES, usable_cores()), geo, place)
+        _warm_up(contenders, prepare_logs(folder, WARM_UP_BYTES, usable_cores()), geo, results)
     rounds = []
     for size in options.sizes:
         make_room(folder, size)
         logs = prepare_logs(folder, size, usable_cores())
-        rounds.append(run_round(contenders, logs, geo, place, options.runs, limits))
+        rounds.append(run_round(contenders, logs, geo, results, options.runs, limits))
     for contender, reason in ((c, reason) for each in rounds for c, reason in each.wrong.items()):
         print(f"error: {contender.title}: {reason}", file=sys.stderr)
     if any(each.wrong for each in rounds):
@@ -44,28 +44,28 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _write(rounds: Sequence[Round], notes: Sequence[str], command: str, report: Path) -> None:
+def _write(rounds: Sequence[Round], notes: Sequence[str], command: str, page: Path) -> None:
     """Write the page, and the chart in ``images`` beside it where it can be drawn."""
-    picture = report.parent / "images" / f"{report.stem}.svg"
+    picture = page.parent / "images" / f"{page.stem}.svg"
     undrawn = chart.absence()
     if undrawn:
         notes = [*notes, undrawn]
     else:
         chart.write_chart(rounds, picture)
-    text = render(rounds, notes, command, None if undrawn else picture.relative_to(report.parent).as_posix())
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(text, encoding="utf-8")
-    print(f"\n{text}\nwritten to {report}")
+    text = render(rounds, notes, command, None if undrawn else picture.relative_to(page.parent).as_posix())
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(text, encoding="utf-8")
+    print(f"\n{text}\nwritten to {page}")
 
 
-def _warm_up(contenders: Sequence[Contender], logs: Path, geo: Path, place: Path) -> None:
+def _warm_up(contenders: Sequence[Contender], logs: Path, geo: Path, results: Path) -> None:
     """Run everybody once over next to nothing: programs come into the page cache, and what each compiles or archives
     for later runs is there."""
     for contender in contenders:
         print(f"warming up {contender.name}", flush=True)
-        clean(place)
-        measure(contender.command(logs, geo, place), environment(place))
-    clean(place)
+        clean(results)
+        measure(contender.command(logs, geo, results), environment(results))
+    clean(results)
 
 
 def _choose(engines: Sequence[str], peers: Sequence[str]) -> tuple[list[Contender], list[str]]:

@@ -6,12 +6,12 @@ from pathlib import Path
 import duckdb
 
 _SLACK = 1e-9
-"""RunDelta of a total by which floating-point sums of up to a million numbers, in any order, may differ."""
+"""Share of a total by which floating-point sums of up to a million numbers, in any order, may differ."""
 
 
 @dataclass(frozen=True)
 class Digest:
-    """A result in short."""
+    """Counts and the sum of minutes of a result."""
 
     rows: int
     users: int
@@ -56,14 +56,14 @@ def difference(kept: Path, folder: Path, exact: bool) -> str | None:
                 from '{kept}' a full join ({rows}) b on (a.region, a."user") = (b.region, b."user")"""
         ).fetchone()
     assert found, "an aggregate has a row"
-    total, ours, theirs, same, most = found
-    if not theirs:
+    total, kept_rows, new_rows, same, largest = found
+    if not new_rows:
         raise ValueError(f"{folder} holds no rows")
     if total == same:
         return None
     return (
-        f"{total - same:,} of {total:,} rows; {total - theirs:,} are missing, {total - ours:,} are new, and minutes "
-        f"differ by up to {most or 0:g}"
+        f"{total - same:,} of {total:,} rows; {total - new_rows:,} are missing, {total - kept_rows:,} are new, "
+        f"and minutes differ by up to {largest or 0:g}"
     )
 
 

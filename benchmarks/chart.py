@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.rounds import Round
 
-OURS, THEIRS = "#2f7fd6", "#8b97a6"
+LOGMILL_COLOUR, PEER_COLOUR = "#2f7fd6", "#8b97a6"
 WIDTH, BAR, NAMES = 300, 24, 190
 """In pixels; fonts differ, so that names get room whatever they are measured to be."""
 DARK = """<style>
@@ -54,11 +54,11 @@ def _rows(each: Round) -> list[dict[str, Any]]:
         rows.append(
             {
                 "who": contender.label,
-                "ours": contender.engine is not None,
+                "logmill": contender.engine is not None,
                 "size": each.bytes_read / 1e9,
                 "least": min(seconds),
                 "median": median(seconds),
-                "most": max(seconds),
+                "longest": max(seconds),
                 "peak": max(run.peak_bytes for run in runs) / 1e9,
             }
         )
@@ -69,7 +69,7 @@ def _bars(alt: Any, each: Round) -> Any:
     """Two panels of bars in the order of the medians: time, with its spread, and memory."""
     rows = _rows(each)
     axis = alt.Axis(labelLimit=NAMES, minExtent=NAMES, ticks=False, domain=False)
-    time = _panel(alt, rows, ("least", "median", "most"), "s", axis)
+    time = _panel(alt, rows, ("least", "median", "longest"), "s", axis)
     time = time.properties(title=f"{each.bytes_read / 1e9:.3g} GB: seconds, median and spread")
     memory = _panel(alt, rows, ("peak", "peak", "peak"), "GB", None)
     return alt.hconcat(time, memory.properties(title="peak memory of all processes, GB"), spacing=70)
@@ -84,17 +84,19 @@ def _panel(alt: Any, rows: list[dict[str, Any]], fields: tuple[str, str, str], u
     end = min(tops[-1], 2 * tops[-2]) if len(tops) > 1 else tops[0]
     drawn = []
     for row in rows:
-        least, middle, most = (min(row[field], end) for field in fields)
+        least, middle, longest = (min(row[field], end) for field in fields)
         words = f"{row[fields[1]]:.2f} {unit}{' →' if row[fields[2]] > end else ''}"
-        drawn.append({"who": row["who"], "ours": row["ours"], "a": least, "b": middle, "c": most, "words": words})
-    base = alt.Chart(alt.Data(values=drawn))
+        drawn.append(
+            {"who": row["who"], "logmill": row["logmill"], "a": least, "b": middle, "c": longest, "words": words}
+        )
+    chart = alt.Chart(alt.Data(values=drawn))
     scale = alt.Scale(domain=[0, end], nice=True)
     y = alt.Y("who:N", sort=[row["who"] for row in rows], title=None, axis=axis)
-    colour = alt.condition("datum.ours", alt.value(OURS), alt.value(THEIRS))
+    colour = alt.condition("datum.logmill", alt.value(LOGMILL_COLOUR), alt.value(PEER_COLOUR))
     layers = [
-        base.mark_bar(height=15).encode(x=alt.X("b:Q", title=None, scale=scale), y=y, color=colour),
-        base.mark_rule(strokeWidth=1.5).encode(x="a:Q", x2="c:Q", y=y),
-        base.mark_text(align="left", dx=6).encode(x="c:Q", y=y, text="words:N"),
+        chart.mark_bar(height=15).encode(x=alt.X("b:Q", title=None, scale=scale), y=y, color=colour),
+        chart.mark_rule(strokeWidth=1.5).encode(x="a:Q", x2="c:Q", y=y),
+        chart.mark_text(align="left", dx=6).encode(x="c:Q", y=y, text="words:N"),
     ]
     return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(BAR))
 
@@ -102,15 +104,15 @@ def _panel(alt: Any, rows: list[dict[str, Any]], fields: tuple[str, str, str], u
 def _curves(alt: Any, rounds: Sequence[Round]) -> Any:
     """Time and memory over the size of the input, a line for each contender; in logarithms."""
     rows = [row for each in rounds for row in _rows(each)]
-    who = list(dict.fromkeys(row["who"] for row in sorted(rows, key=lambda row: not row["ours"])))
-    base = alt.Chart(alt.Data(values=rows)).mark_line(point=True).properties(width=WIDTH, height=240)
+    who = list(dict.fromkeys(row["who"] for row in sorted(rows, key=lambda row: not row["logmill"])))
+    chart = alt.Chart(alt.Data(values=rows)).mark_line(point=True).properties(width=WIDTH, height=240)
     log = alt.Scale(type="log", nice=False)
     x = alt.X("size:Q", title="input, GB", scale=log)
-    width = alt.condition("datum.ours", alt.value(3), alt.value(1.5))
+    width = alt.condition("datum.logmill", alt.value(3), alt.value(1.5))
     legend = alt.Legend(orient="bottom", columns=3, columnPadding=60, labelLimit=NAMES)
     colour = alt.Color("who:N", sort=who, title=None, legend=legend)
     return alt.hconcat(
-        base.encode(x=x, y=alt.Y("median:Q", title="seconds (median)", scale=log), color=colour, strokeWidth=width),
-        base.encode(x=x, y=alt.Y("peak:Q", title="peak memory, GB", scale=log), color=colour, strokeWidth=width),
+        chart.encode(x=x, y=alt.Y("median:Q", title="seconds (median)", scale=log), color=colour, strokeWidth=width),
+        chart.encode(x=x, y=alt.Y("peak:Q", title="peak memory, GB", scale=log), color=colour, strokeWidth=width),
         spacing=40,
     )

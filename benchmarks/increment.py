@@ -1,4 +1,4 @@
-"""``python -m benchmarks.increment``: what a further day costs, against a full rebuild of the same 30 days."""
+"""``python -m benchmarks.increment``: the cost of one further day, against a full rebuild of the same 30 days."""
 
 import argparse
 import os
@@ -23,12 +23,13 @@ ROOT = Path(__file__).resolve().parent.parent
 DAYS = 30
 MOST_SHARE = 0.15
 """The share of a full rebuild's time that a further day may take (of 10 GB)."""
-_SETTLED_SECONDS = 3
+_SECONDS_UNTIL_PROVEN = 3
+"""A file whose times are older than this is known by them, without reading it."""
 _COUNTS = ("files", "bytes_read", "records_read", "kept", "duplicates", "conflicts", "rejected", "users", "output_rows")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Comparison:
     """Seconds and peaks of further days and of full rebuilds, and how their last results differ, if they do."""
 
     size: int
@@ -38,7 +39,7 @@ class Outcome:
 
     @property
     def share(self) -> float:
-        """Time of a further day in that of a rebuild, of the medians."""
+        """Median time of a further day, divided by the median time of a rebuild."""
         return median(ran.seconds for ran in self.days) / median(ran.seconds for ran in self.rebuilds)
 
 
@@ -53,7 +54,7 @@ def prepare(folder: Path, size: int) -> list[Path]:
     return sorted(logs.glob("*.csv"))
 
 
-def compare_runs(folder: Path, size: int, runs: int, options: Sequence[str]) -> Outcome:
+def compare_runs(folder: Path, size: int, runs: int, options: Sequence[str]) -> Comparison:
     """Let the last ``runs`` days arrive one by one; then rebuild all as often, and compare."""
     logs = prepare(folder, size)
     growing = folder / "growing"
@@ -61,19 +62,19 @@ def compare_runs(folder: Path, size: int, runs: int, options: Sequence[str]) -> 
     growing.mkdir()
     for path in logs[: DAYS - runs]:
         os.link(path, growing / path.name)
-    time.sleep(_SETTLED_SECONDS)  # a link changes a file's times; later ones are known without reading
+    time.sleep(_SECONDS_UNTIL_PROVEN)  # a link changes the times of its file
     run_program(folder / "further", growing, options)
     days = []
     for path in logs[DAYS - runs :]:
         os.link(path, growing / path.name)
-        time.sleep(_SETTLED_SECONDS)
+        time.sleep(_SECONDS_UNTIL_PROVEN)
         days.append(run_program(folder / "further", growing, options, anew=False))
         print(f"a further day: {days[-1].seconds:.2f} s {days[-1].answer['seconds']}", flush=True)
     rebuilds = []
     for _ in range(runs):
         rebuilds.append(run_program(folder / "rebuilt", growing, options))
         print(f"a full rebuild: {rebuilds[-1].seconds:.2f} s {rebuilds[-1].answer['seconds']}", flush=True)
-    return Outcome(size, days, rebuilds, differences(days[-1], rebuilds[-1]))
+    return Comparison(size, days, rebuilds, differences(days[-1], rebuilds[-1]))
 
 
 def differences(day: Ran, rebuild: Ran) -> list[str]:
@@ -91,20 +92,20 @@ def differences(day: Ran, rebuild: Ran) -> list[str]:
     return wrong
 
 
-def render(outcomes: Sequence[Outcome]) -> str:
+def render(comparisons: Sequence[Comparison]) -> str:
     """A Markdown table."""
     lines = [
         "| history | a further day (1/30) | peak | full rebuild | peak | share | same values |",
         "|---:|---:|---:|---:|---:|---:|---|",
     ]
-    for found in outcomes:
-        cells = [format_size(found.size)]
-        for runs in (found.days, found.rebuilds):
+    for comparison in comparisons:
+        cells = [format_size(comparison.size)]
+        for runs in (comparison.days, comparison.rebuilds):
             cells += [
                 format_seconds(median(ran.seconds for ran in runs)),
                 format_size(max(ran.peak_bytes for ran in runs)),
             ]
-        cells += [f"{found.share:.1%}", "; ".join(found.wrong) or "yes"]
+        cells += [f"{comparison.share:.1%}", "; ".join(comparison.wrong) or "yes"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -119,15 +120,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--keep", action="store_true", help="keep logs and results")
     options = parser.parse_args(argv)
     options.data.mkdir(parents=True, exist_ok=True)
-    outcomes = []
+    comparisons = []
     for size in options.size or [parse_size("2GB")]:
-        outcomes.append(compare_runs(options.data, size, options.runs, ["--engine", options.engine]))
+        comparisons.append(compare_runs(options.data, size, options.runs, ["--engine", options.engine]))
         if not options.keep:
             shutil.rmtree(options.data)
             options.data.mkdir()
-    print(render(outcomes))
-    too_slow = any(found.share > MOST_SHARE for found in outcomes if found.size >= 10**10)
-    return int(too_slow or any(found.wrong for found in outcomes))
+    print(render(comparisons))
+    too_slow = any(comparison.share > MOST_SHARE for comparison in comparisons if comparison.size >= 10**10)
+    return int(too_slow or any(comparison.wrong for comparison in comparisons))
 
 
 if __name__ == "__main__":

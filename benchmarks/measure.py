@@ -19,7 +19,7 @@ _TAIL_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may take before it is ended: bytes of its whole process tree, and seconds."""
+    """Most memory (bytes, of the whole process tree) and time (seconds) of a run; a run that takes more is ended."""
 
     memory: float = float("inf")
     seconds: float = float("inf")
@@ -27,8 +27,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one process took; ``failure`` is the limit that it passed, or the end of what it said, where it did not
-    exit with 0."""
+    """Time and memory of one process. ``failure``: the limit that the process passed or, where it did not exit with 0,
+    the end of its output; None after a success."""
 
     seconds: float
     peak_bytes: int
@@ -38,10 +38,10 @@ class Measurement:
 def measure(command: Sequence[str], environment: Mapping[str, str], limits: Limits | None = None) -> Measurement:
     """Run a command to its end. Memory is sampled: each process's own pages, and the shared ones once."""
     limits = limits or Limits()
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as printed:
         start = time.perf_counter()
         child = subprocess.Popen(
-            command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+            command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
         )
         tree = psutil.Process(child.pid)
         peak, found, family, passed = 0, 0.0, [tree], None
@@ -58,9 +58,9 @@ def measure(command: Sequence[str], environment: Mapping[str, str], limits: Limi
         if passed:
             _end(_family(tree))
             child.wait()
-        said.seek(0)
+        printed.seek(0)
         if child.returncode and not passed:
-            passed = f"exit {child.returncode}: {said.read()[-_TAIL_CHARACTERS:]}"
+            passed = f"exit {child.returncode}: {printed.read()[-_TAIL_CHARACTERS:]}"
     return Measurement(seconds, peak, passed)
 
 
@@ -73,7 +73,7 @@ def _passed(limits: Limits, seconds: float, peak: int) -> str | None:
 
 
 def _family(tree: psutil.Process) -> list[psutil.Process]:
-    """The process and all below it; to search the table of processes for them takes milliseconds."""
+    """The process and its descendants. The search takes milliseconds, so callers keep the result for a while."""
     try:
         return [tree, *tree.children(recursive=True)]
     except psutil.Error:

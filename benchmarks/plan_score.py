@@ -42,17 +42,17 @@ class Score:
 
 
 def error(pair: Pair) -> float:
-    """By which share of what was found the prediction is above it."""
+    """Relative error of a prediction: 0.1 where it is 10 % above the measured value."""
     return pair[0] / pair[1] - 1
 
 
 def calibrating(size: int) -> Shape:
-    """What the machine's pace is learned from."""
+    """The shape from which the program learns the pace of the machine."""
     return Shape("calibration", size)
 
 
 def shapes(size: int) -> list[Shape]:
-    """Unlike the calibrating one in row width, users, ids, files or size, and in every value."""
+    """Shapes that differ from the calibrating one in row width, users, ids, files or size, and in every value."""
     return [
         Shape("rows 60 bytes wider", size, padding=60, seed=1),
         Shape("rows of 1.5 kB", size, padding=1400, seed=2),
@@ -114,7 +114,7 @@ def render(scores: Sequence[Score], command: str) -> str:
 
 
 def _size_of(folder: Path) -> int:
-    return sum((Path(place) / name).stat().st_size for place, _, names in os.walk(folder) for name in names)
+    return sum((Path(root) / name).stat().st_size for root, _, names in os.walk(folder) for name in names)
 
 
 def main(argv: Sequence[str]) -> int:

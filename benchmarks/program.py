@@ -35,7 +35,7 @@ def run_program(
 ) -> Ran:
     """Run over ``logs``, with results below ``folder``: ``anew``, or going on from the run before. Raises RuntimeError
     where the run fails."""
-    output, intermediate, said = folder / "output", folder / "intermediate", folder / "answer.json"
+    output, intermediate, answer_file = folder / "output", folder / "intermediate", folder / "answer.json"
     if anew:
         output.unlink(missing_ok=True)
         for old in (Path(f"{output}.versions"), intermediate):
@@ -44,11 +44,11 @@ def run_program(
     program += ["--intermediate", str(intermediate), *options]
     # The answer is on stdout, which ``measure`` keeps for failures: a shell puts it into a file of its own.
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["/bin/sh", "-c", 'said="$1"; shift; exec "$@" > "$said"', "sh", str(said), *program]
+    command = ["/bin/sh", "-c", 'answer="$1"; shift; exec "$@" > "$answer"', "sh", str(answer_file), *program]
     settings = {name: value for name, value in os.environ.items() if not name.startswith("LOGMILL_")}
-    taken = measure(command, settings | dict(environment or {}))
-    if taken.failure:
-        raise RuntimeError(f"{' '.join(program)} failed: {taken.failure}")
+    measured = measure(command, settings | dict(environment or {}))
+    if measured.failure:
+        raise RuntimeError(f"{' '.join(program)} failed: {measured.failure}")
     record = json.loads((output.resolve().parent / "run.json").read_text(encoding="utf-8"))
-    answer = json.loads(said.read_text(encoding="utf-8"))
-    return Ran(taken.seconds, taken.peak_bytes, answer, record, output, intermediate)
+    answer = json.loads(answer_file.read_text(encoding="utf-8"))
+    return Ran(measured.seconds, measured.peak_bytes, answer, record, output, intermediate)

@@ -33,45 +33,49 @@ class Round:
         return min((max(run.peak_bytes for run in self.runs[c]) for c in self.runs if c.name in names), default=None)
 
 
-def run_round(contenders: Sequence[Contender], logs: Path, geo: Path, place: Path, runs: int, limits: Limits) -> Round:
+def run_round(
+    contenders: Sequence[Contender], logs: Path, geo: Path, results: Path, runs: int, limits: Limits
+) -> Round:
     """All contenders ``runs`` times each in alternating order; who fails or disagrees with the first takes no further
-    part. ``place`` holds what a run writes, and nothing of the run before."""
+    part. ``results`` holds what a run writes, and nothing of the run before."""
     files = sorted(logs.glob("*.csv"))
     _warm(files)
     found: dict[Contender, list[Measurement]] = {contender: [] for contender in contenders}
     failed: dict[Contender, str] = {}
     wrong: dict[Contender, str] = {}
     digest: Digest | None = None
-    first, agreed = "", place.with_name("agreed.parquet")
+    first, agreed = "", results.with_name("agreed.parquet")
     for number in range(runs):
         # Turned by one each time, so that nobody always follows the same neighbour.
         turn = number % len(contenders)
         for contender in [*contenders[turn:], *contenders[:turn]]:
             if contender in failed or contender in wrong:
                 continue
-            clean(place)
-            taken = measure(contender.command(logs, geo, place), environment(place), limits)
-            _say(contender, taken)
-            if taken.failure:
-                (wrong if contender.engine else failed)[contender] = taken.failure
+            clean(results)
+            measured = measure(contender.command(logs, geo, results), environment(results), limits)
+            _say(contender, measured)
+            if measured.failure:
+                (wrong if contender.engine else failed)[contender] = measured.failure
                 continue
-            found[contender].append(taken)
+            found[contender].append(measured)
             if not contender.has_result:
                 continue
             if digest is None:
-                first, digest = contender.title, keep_result(place / "data", agreed)
-            elif differs := difference(agreed, place / "data", exact=bool(contender.engine)):
+                first, digest = contender.title, keep_result(results / "data", agreed)
+            elif differs := difference(agreed, results / "data", exact=bool(contender.engine)):
                 wrong[contender] = f"its result differs from that of {first}: {differs}"
-    clean(place)
+    clean(results)
     agreed.unlink(missing_ok=True)
-    kept = {contender: taken for contender, taken in found.items() if taken and contender not in failed | wrong}
+    kept = {
+        contender: measured for contender, measured in found.items() if measured and contender not in failed | wrong
+    }
     size = sum(path.stat().st_size for path in files)
     return Round(size, kept, digest, failed, wrong)
 
 
-def _say(contender: Contender, taken: Measurement) -> None:
-    outcome = taken.failure or f"{format_seconds(taken.seconds)}, {format_size(taken.peak_bytes)}"
-    print(f"{contender.name}: {outcome}", flush=True)
+def _say(contender: Contender, measured: Measurement) -> None:
+    result = measured.failure or f"{format_seconds(measured.seconds)}, {format_size(measured.peak_bytes)}"
+    print(f"{contender.name}: {result}", flush=True)
 
 
 def _warm(files: Sequence[Path]) -> None:

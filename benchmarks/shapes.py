@@ -69,9 +69,12 @@ def make_logs(shape: Shape, folder: Path) -> Truth:
     for number in range(shape.files):
         with (folder / f"day-{number + 1:04d}.csv").open("wb") as stream:
             stream.write(HEADER.encode())
-            for place in _blocks(bounds[number], bounds[number + 1]):
-                users, tenths = _draw(shape, random, len(place))
-                copied, claimed = _every(place, shape.copies, shape.rows, 0), _every(place, shape.shared, shape.rows, 1)
+            for positions in _blocks(bounds[number], bounds[number + 1]):
+                users, tenths = _draw(shape, random, len(positions))
+                copied, claimed = (
+                    _every(positions, shape.copies, shape.rows, 0),
+                    _every(positions, shape.shared, shape.rows, 1),
+                )
                 users[copied], tenths[copied] = 0, 77
                 rank = np.arange(shared, shared + claimed.sum())
                 users[claimed], tenths[claimed] = rank % shape.users, rank + 1
@@ -79,7 +82,7 @@ def make_logs(shape: Shape, folder: Path) -> Truth:
                 alone = ~(copied | claimed)
                 micro += np.bincount(users[alone], tenths[alone], shape.users).astype(np.int64) * _UNIT
                 events += np.bincount(users[alone], minlength=shape.users)
-                _frame(shape, random, place, users, tenths, copied, claimed).write_csv(stream, include_header=False)
+                _frame(shape, random, positions, users, tenths, copied, claimed).write_csv(stream, include_header=False)
     if copies:
         micro[0] += 77 * _UNIT
         events[0] += 1
@@ -120,34 +123,41 @@ def _draw(shape: Shape, random: np.random.Generator, rows: int) -> tuple[NDArray
     return users, random.integers(0, 1200, rows)
 
 
-def _every(place: NDArray[np.int64], wanted: int, rows: int, offset: int) -> NDArray[np.bool_]:
+def _every(positions: NDArray[np.int64], wanted: int, rows: int, offset: int) -> NDArray[np.bool_]:
     """The rows that are special, spread evenly over all."""
     if not wanted:
-        return np.zeros(len(place), bool)
+        return np.zeros(len(positions), bool)
     step = rows // wanted
-    return np.asarray((place % step == offset % step) & (place // step < wanted))
+    return np.asarray((positions % step == offset % step) & (positions // step < wanted))
 
 
 def _frame(
     shape: Shape,
     random: np.random.Generator,
-    place: NDArray[np.int64],
+    positions: NDArray[np.int64],
     users: NDArray[np.int64],
     tenths: NDArray[np.int64],
     copied: NDArray[np.bool_],
     claimed: NDArray[np.bool_],
 ) -> pl.DataFrame:
-    addresses = random.integers(0, 2**16, len(place))
+    addresses = random.integers(0, 2**16, len(positions))
     frame = pl.DataFrame(
-        {"place": place, "user": users, "tenths": tenths, "copied": copied, "claimed": claimed, "address": addresses}
+        {
+            "position": positions,
+            "user": users,
+            "tenths": tenths,
+            "copied": copied,
+            "claimed": claimed,
+            "address": addresses,
+        }
     )
-    log_id = pl.format("{}-event", (pl.col("place") + 10**11).cast(pl.String))
-    moment = pl.from_epoch(pl.col("place") // 50 + 1_780_000_000).dt.to_string("%Y-%m-%dT%H:%M:%SZ")
+    log_id = pl.format("{}-event", (pl.col("position") + 10**11).cast(pl.String))
+    moment = pl.from_epoch(pl.col("position") // 50 + 1_780_000_000).dt.to_string("%Y-%m-%dT%H:%M:%SZ")
     fields = frame.select(
         log_id=pl.when("copied").then(pl.lit(_COPIED)).when("claimed").then(pl.lit(_SHARED)).otherwise(log_id),
         user_id="u" + pl.col("user").cast(pl.String).str.zfill(shape.user_bytes - 1),
         timestamp=moment,
-        video_id="v" + (pl.col("place") % 50_000).cast(pl.String).str.zfill(6 + shape.padding),
+        video_id="v" + (pl.col("position") % 50_000).cast(pl.String).str.zfill(6 + shape.padding),
         device_type=pl.lit("mobile"),
         ip_address=pl.format("{}.{}.{}.7", pl.col("address") % 200 + 11, pl.col("address") % 251, pl.lit(20)),
         watch=pl.format("{}.{}", pl.col("tenths") // 10, pl.col("tenths") % 10),

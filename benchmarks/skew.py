@@ -16,12 +16,12 @@ from utils.units import format_seconds, format_size, parse_size
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_TIMES = 1.5
-"""The time of the uniform case that a skewed one may take."""
+"""Most time of a skewed case, as a multiple of the uniform case."""
 
 
 @dataclass
-class Outcome:
-    """A shape with its logs and the truth about them, its runs, and what any of them found otherwise."""
+class Case:
+    """A shape with its logs, their truth, its runs, and the differences of the runs' results from the truth."""
 
     shape: Shape
     truth: Truth
@@ -62,16 +62,16 @@ def shapes(size: int) -> list[Shape]:
     ]
 
 
-def prepare(shape: Shape, folder: Path) -> Outcome:
+def prepare(shape: Shape, folder: Path) -> Case:
     """Make the logs of ``shape`` in ``folder``."""
     truth = make_logs(shape, folder / "logs")
     os.sync()  # or the system writes them while runs are timed
-    return Outcome(shape, truth, folder)
+    return Case(shape, truth, folder)
 
 
-def render(outcomes: Sequence[Outcome], limit: int, command: str) -> str:
+def render(cases: Sequence[Case], limit: int, command: str) -> str:
     """The table as Markdown; each is compared with the uniform case before it."""
-    uniform = outcomes[0]
+    uniform = cases[0]
     lines = [
         "# Skewed input",
         "",
@@ -84,15 +84,15 @@ def render(outcomes: Sequence[Outcome], limit: int, command: str) -> str:
         "| input | size | time | times uniform | peak memory | kept |",
         "|---|---|---|---|---|---|",
     ]
-    for outcome in outcomes:
-        uniform = outcome if outcome.shape.name.startswith("uniform") else uniform
-        ratio = outcome.seconds / uniform.seconds
+    for case in cases:
+        uniform = case if case.shape.name.startswith("uniform") else uniform
+        ratio = case.seconds / uniform.seconds
         late = " (missed)" if ratio > MOST_TIMES else ""
-        over = " (missed)" if outcome.peak_bytes > limit else ""
+        over = " (missed)" if case.peak_bytes > limit else ""
         lines.append(
-            f"| {outcome.shape.name} | {format_size(outcome.ran[0].answer['bytes_read'])} "
-            f"| {format_seconds(outcome.seconds)} | {ratio:.2f}{late} | {format_size(outcome.peak_bytes)}{over} "
-            f"| {outcome.ran[0].answer['kept']:,} |"
+            f"| {case.shape.name} | {format_size(case.ran[0].answer['bytes_read'])} "
+            f"| {format_seconds(case.seconds)} | {ratio:.2f}{late} | {format_size(case.peak_bytes)}{over} "
+            f"| {case.ran[0].answer['kept']:,} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -109,18 +109,18 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     flags = ["--engine", options.engine, "--memory-limit", str(options.memory_limit)]
     shutil.rmtree(options.data, ignore_errors=True)
-    outcomes = [prepare(shape, options.data / str(number)) for number, shape in enumerate(shapes(options.size))]
+    cases = [prepare(shape, options.data / str(number)) for number, shape in enumerate(shapes(options.size))]
     for _ in range(options.runs):  # in turn, so that a busy moment of the machine is not one shape's alone
-        for outcome in outcomes:
-            outcome.run(flags)
-            taken = outcome.ran[-1]
-            print(f"{outcome.shape.name}: {format_seconds(taken.seconds)}, {format_size(taken.peak_bytes)}", flush=True)
+        for case in cases:
+            case.run(flags)
+            ran = case.ran[-1]
+            print(f"{case.shape.name}: {format_seconds(ran.seconds)}, {format_size(ran.peak_bytes)}", flush=True)
     shutil.rmtree(options.data)
-    for outcome in outcomes:
-        for line in outcome.wrong:
-            print(f"WRONG: {outcome.shape.name}: {line}", file=sys.stderr)
-    text = render(outcomes, options.memory_limit, " ".join(["python -m benchmarks.skew", *argv]))
-    if any(outcome.wrong for outcome in outcomes):
+    for case in cases:
+        for line in case.wrong:
+            print(f"WRONG: {case.shape.name}: {line}", file=sys.stderr)
+    text = render(cases, options.memory_limit, " ".join(["python -m benchmarks.skew", *argv]))
+    if any(case.wrong for case in cases):
         print("error: a result is wrong; no report was written", file=sys.stderr)
         return 1
     options.report.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The targets: what Logmill must reach against its peers and itself, and whether a run of the benchmark did."""
+"""The targets: ratios that Logmill must reach against its peers and itself, and whether a run of the benchmark did."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ def _divided(part: float | None, whole: float | None) -> float | None:
     return part / whole if part is not None and whole else None
 
 
-def _time(ours: str, *theirs: str) -> Ratio:
-    return lambda each: _divided(each.seconds(ours), each.seconds(*theirs))
+def _time(engine: str, *peers: str) -> Ratio:
+    return lambda each: _divided(each.seconds(engine), each.seconds(*peers))
 
 
 TARGETS = (
@@ -78,8 +78,8 @@ def scaling_table(rounds: Sequence[Round]) -> list[str]:
 
 def _line(title: str, must: float, aim: float | None, found: float | None) -> str:
     limits = [f"{must:.2f}", *([f"{aim:.2f}"] if aim else [])]
-    shown = "" if found is None else f"{found:.2f}"
-    return f"| {title} | {' | '.join(limits)} | {shown} | {_verdict(must, aim, found)} |"
+    figure = "" if found is None else f"{found:.2f}"
+    return f"| {title} | {' | '.join(limits)} | {figure} | {_verdict(must, aim, found)} |"
 
 
 def _verdict(must: float, aim: float | None, found: float | None) -> str:

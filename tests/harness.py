@@ -1,14 +1,18 @@
-"""The data path in one process: the real kernels on an engine without a pool, and a geo table of a few lines."""
+"""The data path in one process: the real kernels on an engine without a pool, and a geo table of a few lines; and
+whole runs for what tests start from."""
 
+import os
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -16,16 +20,22 @@ import polars as pl
 import pyarrow.parquet as pq
 import xxhash
 
+from config import load_config
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.driver import aggregate_all
 from pipeline.aggregate.tasks import Phase2Result
-from pipeline.engines import no_advance
+from pipeline.engines import Advance, Kernel, no_advance
+from pipeline.engines.local import LocalEngine
+from pipeline.engines.task_run import run_task
 from pipeline.exchange.split_rows import SplitRows
 from pipeline.exchange.workspace import Workspace
 from pipeline.geo.ranges import CountryRanges
 from pipeline.geo.table import GeoSource, GeoTable, prepare
 from pipeline.machine import cache_folder
 from pipeline.native.build import compile_library
+from pipeline.orchestrator import run
+from pipeline.planning import pace
+from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 from pipeline.preprocess import preprocessor
 from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.driver import read_files
@@ -33,13 +43,30 @@ from pipeline.preprocess.ledger import Phase1Result
 from pipeline.preprocess.reject_writer import reject_file
 from pipeline.publish.context import PublishContext
 from pipeline.publish.quarantine import write_quarantine
+from pipeline.publish.result import RunResult
 from pipeline.publish.verify import check_balance
 from pipeline.reading.csv_reader import SplitReader
 from pipeline.reading.open_inputs import read_headers
 from pipeline.reading.splits import Split
+from pipeline.timing import Unit
 from tests.reference import ROLES
 
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Parent of temporary folders with a few small files: on a disk, making and removing them takes longer than the data
+path does."""
 HEADER = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
+
+
+class Silent:
+    """A progress that shows nothing."""
+
+    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None: ...
+
+    def advance(self, n: int) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+    def event(self, name: str, level: str = "info", **facts: object) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -66,7 +93,7 @@ GEO = SmallGeoSource("", "region", (("CN", "Asia"), ("FR", "Europe")), False, ""
 
 
 def region_of(address: str) -> str:
-    """The same rule for the reference."""
+    """The region of an address by ``SmallGeoSource``, for the reference."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -101,7 +128,7 @@ def library() -> str:
 
 @dataclass
 class InProcessEngine:
-    """Keeps the contract of ``Engine.map`` in this process; remembers the rows of each split, all of them."""
+    """Keeps the contract of ``LocalEngine.map`` in this process, and remembers all rows of each split by its number."""
 
     rows: dict[int, SplitRows] = field(default_factory=dict)
     name = "polars"
@@ -132,8 +159,8 @@ class InProcessEngine:
 
 
 @dataclass
-class Outcome:
-    """What a run in one process found: totals as in ``reference.RunTruth``, and counts."""
+class Found:
+    """The totals (as in ``reference.RunTruth``) and counts of a run in one process."""
 
     totals: dict[tuple[str, str], tuple[int, int]]
     records: int
@@ -163,7 +190,7 @@ class Harness:
         compiled: bool = True,
         held_bytes: int = 1 << 40,
     ) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="logmill-test-"))
+        self.root = Path(tempfile.mkdtemp(prefix="logmill-test-", dir=IN_MEMORY))
         self.paths = []
         for number, data in enumerate(files):
             path = self.root / f"f{number}.csv"
@@ -220,10 +247,10 @@ class Harness:
         files, refused = read_headers(self.paths, wanted, self.read_context.max_record)
         return read_files(self.engine, self.read_context, files, self.split_bytes, no_advance).refusing(refused)
 
-    def accepted(self, outcome: Phase1Result) -> list[list[tuple[int, tuple]]]:
+    def accepted(self, phase1: Phase1Result) -> list[list[tuple[int, tuple]]]:
         """For each file that counts: (byte offset, ``enriched``) of all its good records, in order."""
         files = []
-        for ledger in outcome.ledgers:
+        for ledger in phase1.ledgers:
             found = []
             for placed in ledger.splits:
                 rows = self.engine.rows.get(placed.result.split.number)
@@ -234,10 +261,10 @@ class Harness:
             files.append(sorted(found, key=lambda pair: pair[0]))
         return files
 
-    def rejects(self, outcome: Phase1Result) -> list[list[tuple[int, int, str, bytes]]]:
+    def rejects(self, phase1: Phase1Result) -> list[list[tuple[int, int, str, bytes]]]:
         """For each file that counts: (line, byte offset, reason, raw bytes) of its rejected records, in order."""
         files = []
-        for ledger in outcome.ledgers:
+        for ledger in phase1.ledgers:
             found = []
             for placed in ledger.splits:
                 path = reject_file(self.workspace, placed.result.split.number)
@@ -247,18 +274,18 @@ class Harness:
             files.append(sorted(found))
         return files
 
-    def run(self) -> Outcome:
+    def run(self) -> Found:
         """Both phases and the quarantine."""
-        outcome = self.read()
-        assert not outcome.refused, outcome.refused
-        totals = aggregate_all(self.engine, self.aggregate_context, outcome.splits, self.workers, no_advance)
-        check_balance(outcome, totals)
+        phase1 = self.read()
+        assert not phase1.refused, phase1.refused
+        totals = aggregate_all(self.engine, self.aggregate_context, phase1.splits, self.workers, no_advance)
+        check_balance(phase1, totals)
         folder = self.root / "version"
-        write_quarantine(self.engine, self.publish_context, folder, outcome, totals)
-        return self.finish(outcome, totals, folder)
+        write_quarantine(self.engine, self.publish_context, folder, phase1, totals)
+        return self.finish(phase1, totals, folder)
 
-    def finish(self, outcome: Phase1Result, totals: Phase2Result, folder: Path) -> Outcome:
-        """What was found, once both phases and the quarantine are done."""
+    def finish(self, phase1: Phase1Result, totals: Phase2Result, folder: Path) -> Found:
+        """Read the totals and the quarantine that both phases have written."""
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for bucket in totals.buckets:
             frame = pl.read_parquet(self.workspace.path("totals", f"bucket-{bucket.bucket:04d}.parquet"))
@@ -268,8 +295,8 @@ class Harness:
                 key = (self.names[region], user)
                 assert key not in found, "a user's region is in two rows"
                 found[key] = (micro, events)
-        ledgers = outcome.ledgers
-        return Outcome(
+        ledgers = phase1.ledgers
+        return Found(
             totals=found,
             records=sum(ledger.records for ledger in ledgers),
             kept=totals.kept,
@@ -280,3 +307,39 @@ class Harness:
             users=totals.users,
             conflict_raws=pq.read_table(folder / "quarantine" / "conflicts.parquet")["raw"].to_pylist(),
         )
+
+
+@contextmanager
+def working_here(engine: type, end: str) -> Iterator[None]:
+    """An engine class whose objects start nothing and run their kernels in this process; ``end`` names the method that
+    ends what they would have started."""
+
+    def begin(self: Any, *_: object, **__: object) -> None:
+        self.spans, self.workers = [], 1
+
+    def run_tasks(
+        self: Any, kernel: Kernel[Any, Any, Any], context: object, tasks: Sequence[Any], advance: Advance
+    ) -> Iterator[tuple[Any, Any]]:
+        for task in tasks:
+            result, span = run_task(kernel, context, task, advance)
+            self.spans.append(span)
+            yield task, result
+
+    replaced: dict[str, Any] = {"__init__": begin, "map": run_tasks, end: lambda *_: None}
+    with mock.patch.multiple(engine, **replaced):
+        yield
+
+
+def run_here(folder: Path, source: object = "logs", options: RunOptions = NO_OPTIONS, **settings: object) -> RunResult:
+    """What a test starts from: a run over ``source`` in ``folder`` as the command line makes it, but in this process.
+
+    It publishes what a program would, in a sixth of the time, and learns no pace.
+    """
+    environment = {f"LOGMILL_{name}": str(value) for name, value in settings.items()}
+    with (
+        chdir(folder),
+        working_here(LocalEngine, "close"),
+        mock.patch.object(pace, "_FILE", "no-folder/pace.json"),  # neither found nor left
+    ):
+        config = load_config({"INPUT_DIR": str(source), "ENGINE": "polars"}, environment, None)
+        return run(config, Silent(), options)

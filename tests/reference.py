@@ -75,7 +75,7 @@ def read_file(data: bytes, max_record: int, *, timestamps: bool = False) -> File
     if names is None:
         return None
     truth.preamble_lines = line - 2
-    places = {role: names.index(name) for role, name in ROLES.items() if timestamps or role != "timestamp"}
+    columns = {role: names.index(name) for role, name in ROLES.items() if timestamps or role != "timestamp"}
     while position < len(data):
         end = _line_end(data, position)
         if end == position:
@@ -92,7 +92,7 @@ def read_file(data: bytes, max_record: int, *, timestamps: bool = False) -> File
         except ValueError:
             reason = "record_too_long" if len(raw) > max_record else _byte_fault(raw) or MALFORMED
         if reason is None:
-            texts = {role: values[place].decode() for role, place in places.items()}
+            texts = {role: values[column].decode() for role, column in columns.items()}
             reason = _value_fault(texts)
         if reason is None:
             when = epoch_micros(texts["timestamp"]) if timestamps else None

@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -22,7 +23,7 @@ from itertools import repeat
 from pathlib import Path
 
 from tests.end_to_end.days import expected, write_day
-from tests.end_to_end.program import HEADER, ROOT, Rows, environment, finish, published, read_result, start
+from tests.end_to_end.program import HEADER, ROOT, Ended, Rows, environment, finish, published, read_result, start
 
 SETTINGS = {"SPLIT_BYTES": 5_000, "BUCKETS": 4}
 PASSED_OFTEN = ("intermediate.rename", "output.write", "publish.sync", "rows.write", "store.remove", "store.sync",
@@ -30,13 +31,13 @@ PASSED_OFTEN = ("intermediate.rename", "output.write", "publish.sync", "rows.wri
 """Points that a run passes several times; here the second and a later passing kill too."""
 RANDOM_TIME = "random time"
 LIMIT_SECONDS = 900
-"""Of one run: a sweep of an hour shares its machine with other work, which may hold it up."""
+"""Limit for one run. It is generous, because other work on the machine may slow down a sweep of an hour."""
 RECOVERED, NOT_REACHED = "killed, recovered", "not reached, fine"
 
 
 def points() -> list[str]:
-    """Every named point in the program's source, but those of splits that end early: that takes a gigabyte of rows
-    (tests/pipeline/preprocess/test_preprocessor.py)."""
+    """Every named point in the program's source, but those of splits that end early: such a split takes a gigabyte of
+    rows (tests/pipeline/preprocess/test_preprocessor.py covers it)."""
     found = set()
     for path in sorted((ROOT / "pipeline").rglob("*.py")):
         source = path.read_text(encoding="utf-8")
@@ -47,7 +48,7 @@ def points() -> list[str]:
 
 
 class Reader:
-    """Resolves the link and reads what it names, again and again, while the ``with`` block lasts."""
+    """Resolves the link and reads the version that it names, again and again, while the ``with`` block lasts."""
 
     def __init__(self, output: Path, allowed: list[Rows]) -> None:
         self.reads = 0
@@ -67,8 +68,8 @@ class Reader:
     def _read(self) -> None:
         while not self._end.is_set():
             try:
-                place = self._output.resolve(strict=True)
-                if not (place / "_SUCCESS").exists() or read_result(place) not in self._allowed:
+                data = self._output.resolve(strict=True)
+                if not (data / "_SUCCESS").exists() or read_result(data) not in self._allowed:
                     self.faults.append("a mixture")
                 self.reads += 1
             except Exception as fault:
@@ -90,11 +91,11 @@ class Sweep:
             write_day(self.logs / f"{number}.csv", self.dice)
         self._run({})
 
-    def _start(self, fault: dict[str, str]):
+    def _start(self, fault: dict[str, str]) -> subprocess.Popen[str]:
         words = ("--input", "logs", "--engine", "polars", "--prune-missing", "--json")
         return start(*words, cwd=self.folder, env=environment(**SETTINGS) | fault)
 
-    def _run(self, fault: dict[str, str]):
+    def _run(self, fault: dict[str, str]) -> Ended:
         return finish(self._start(fault), LIMIT_SECONDS)
 
     def change_input(self) -> None:
@@ -110,7 +111,7 @@ class Sweep:
             files[-1 if what == 2 else 0].unlink(missing_ok=True)
 
     def lead_to(self, point: str) -> None:
-        """What makes a run pass a point that most runs do not."""
+        """Change the folder so that the next run passes a point that most runs do not pass."""
         name = point.removesuffix(".done")
         if name == "manifest.create":
             shutil.rmtree(self.folder / "pipeline_data" / "intermediate")
@@ -157,20 +158,21 @@ class Sweep:
             f"{self.kills} {point}:{passing}: {problem or 'fine'} ({self.seconds:.1f} s)", file=sys.stderr, flush=True
         )
 
-    def report(self) -> str:
+    def table(self) -> str:
         """Points, runs and outcomes as Markdown."""
-        lines = [f"| {point} | {count} | {outcome} |" for (point, outcome), count in sorted(self.outcomes.items())]
-        told = f"{self.kills} kills; {self.reads:,} reads meanwhile; {self.resumed} restarts used what was there."
-        return "\n".join(["| point | runs | outcome |", "|---|---:|---|", *lines, "", told])
+        lines = [f"| {point} | {count} | {ending} |" for (point, ending), count in sorted(self.outcomes.items())]
+        summary = f"{self.kills} kills; {self.reads:,} reads meanwhile; {self.resumed} restarts used what was there."
+        return "\n".join(["| point | runs | outcome |", "|---|---:|---|", *lines, "", summary])
 
     @property
     def failed(self) -> bool:
         """Whether any round went wrong."""
-        return any(not outcome.endswith(("recovered", "fine")) for _, outcome in self.outcomes)
+        return any(not ending.endswith(("recovered", "fine")) for _, ending in self.outcomes)
 
 
 def rounds(kills: int) -> Iterator[tuple[str, int]]:
-    """Every point, those that are passed often also at later passings, up to half of the kills; then random times."""
+    """(point, passing) for up to half of the kills: every point, and later passings of points that a run passes often.
+    Then random times."""
     named = [(point, 1) for point in points()]
     named += [(point, passing) for passing in (2, 5) for point in PASSED_OFTEN]
     yield from (named * (1 + kills // len(named)))[: max(kills // 2, min(kills, len(points())))]
@@ -192,10 +194,10 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    place = Path(tempfile.mkdtemp(prefix="logmill-chaos-"))
+    folder = Path(tempfile.mkdtemp(prefix="logmill-chaos-"))
     try:
-        result = sweep(given.kills, given.seed, place)
+        result = sweep(given.kills, given.seed, folder)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
-    print(result.report())
+        shutil.rmtree(folder, ignore_errors=True)
+    print(result.table())
     sys.exit(result.failed or result.kills < given.kills)

@@ -1,4 +1,4 @@
-"""Logs of made-up days, and what must come out of them: the base of the simulation and of the kill sweep."""
+"""Logs of made-up days and their results, for the simulation and the kill sweep."""
 
 import os
 import random
@@ -19,15 +19,15 @@ def write_day(path: Path, dice: random.Random, rows: int = 300, ids: int = 4000)
         for _ in range(rows)
     ]
     path.write_text(HEADER + "".join(lines))
-    settle(path)
+    make_old(path)
 
 
-def settle(path: Path) -> None:
+def make_old(path: Path) -> None:
     """Make a file look as if it had been written a while ago, as logs are when a run meets them."""
     before = path.stat().st_mtime - ONE_HOUR_AGO
     os.utime(path, (before, before))
 
 
 def expected(logs: Sequence[Path]) -> tuple[Rows, dict[str, int]]:
-    """What DuckDB makes of the logs: rows and counts; one that is listed twice counts twice."""
+    """The rows of the result and the counts, by DuckDB. A log that is listed twice counts twice."""
     return compute_independently(logs, REGION_OF)

@@ -1,4 +1,4 @@
-"""Two logs with most of what is wrong with real ones; what must come of them is computed by tests/reference.py."""
+"""Two logs with most faults of real logs. tests/reference.py computes their results."""
 
 HEADER = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
 

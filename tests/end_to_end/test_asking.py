@@ -87,10 +87,10 @@ def test_query_shows_the_run_its_files_and_its_quarantine(folder: Path, logged: 
         return json.loads(ended.out)
 
     answer = logged.answer
-    (shown,) = ask("from runs")
+    (recorded,) = ask("from runs")
     for name in ("kept", "duplicates", "conflicts", "rejected", "records_read", "users", "rejected_by_reason"):
-        assert shown[name] == answer[name]
-    assert (shown["version"], shown["refused"], shown["status"]) == (answer["run_id"], 1, "partial")
+        assert recorded[name] == answer[name]
+    assert (recorded["version"], recorded["refused"], recorded["status"]) == (answer["run_id"], 1, "partial")
     assert ask("select sum(records) n from ledger") == [{"n": answer["records_read"]}]
     by_reason = "select reason, count(*) n from quarantine where line is not null group by all"
     counts = {row["reason"]: row["n"] for row in ask(by_reason)}

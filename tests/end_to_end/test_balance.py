@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.program import ROOT, environment, published, run_json
+from tests.end_to_end.program import ROOT, environment, published
+from tests.harness import run_here
 from tests.pace import patient
 
 FALSIFIED = """
@@ -51,7 +52,7 @@ def test_a_file_that_does_not_balance_is_refused(count: str, logs: Path, tmp_pat
     (tmp_path / "others").mkdir()
     for path in others:
         shutil.copy(path, tmp_path / "others")
-    run_json("--input", "others/*.csv", cwd=tmp_path)
+    run_here(tmp_path, "others/*.csv")
     expected = published(tmp_path)
     code, answer = run_falsified(
         tmp_path, logs, "read_parts", "True",
@@ -86,7 +87,7 @@ def test_a_file_that_does_not_balance_is_refused(count: str, logs: Path, tmp_pat
 def test_a_run_that_does_not_balance_publishes_nothing(
     kernel: str, where: str, found: str, logs: Path, tmp_path: Path
 ) -> None:
-    run_json("--input", min(logs.glob("*.csv")), cwd=tmp_path)
+    run_here(tmp_path, min(logs.glob("*.csv")))
     before = published(tmp_path)
     versions = set((tmp_path / "pipeline_data" / "output.versions").iterdir())
     code, answer = run_falsified(tmp_path, logs, kernel, where, found)

@@ -96,23 +96,30 @@ def test_a_run_beyond_its_limits_is_ended_with_all_its_processes(limits: Limits,
         f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}], stdin=-1); time.sleep(99)"
     )
     begin = time.monotonic()
-    taken = measure([sys.executable, "-c", parent], environment(), limits)
-    assert reason in (taken.failure or "")
+    measured = measure([sys.executable, "-c", parent], environment(), limits)
+    assert reason in (measured.failure or "")
     assert time.monotonic() - begin < 30
     if note.exists() and (child_id := note.read_text()):
         assert not psutil.pid_exists(int(child_id)) or psutil.Process(int(child_id)).status() == psutil.STATUS_ZOMBIE
 
 
-def round_of(size: float, taken: dict[str, tuple[float, float]]) -> Round:
+def round_of(size: float, measured: dict[str, tuple[float, float]]) -> Round:
     """A round of one run each: seconds and GB by the name of the contender."""
     everybody = {contender.name: contender for contender in (*ENGINES.values(), *PEERS.values())}
-    runs = {everybody[name]: [Measurement(seconds, int(peak * 1e9), None)] for name, (seconds, peak) in taken.items()}
+    runs = {
+        everybody[name]: [Measurement(seconds, int(peak * 1e9), None)] for name, (seconds, peak) in measured.items()
+    }
     return Round(int(size * 1e9), runs, None, {}, {})
 
 
 def test_targets_are_held_or_missed_by_size() -> None:
-    taken = {"logmill-polars": (6.0, 1.0), "clickhouse": (10.0, 2.0), "duckdb": (20.0, 4.0), "duckdb_plain": (9.0, 4.0)}
-    small, large = target_table(round_of(2, taken)), target_table(round_of(10, taken))
+    measured = {
+        "logmill-polars": (6.0, 1.0),
+        "clickhouse": (10.0, 2.0),
+        "duckdb": (20.0, 4.0),
+        "duckdb_plain": (9.0, 4.0),
+    }
+    small, large = target_table(round_of(2, measured)), target_table(round_of(10, measured))
     assert small[2] == "| time: embedded engine / ClickHouse | 0.85 | 0.50 | 0.60 | held |"
     assert large[2] == "| time: embedded engine / ClickHouse | 0.60 | 0.50 | 0.60 | held |"
     assert small[3].endswith("| 0.67 | **missed** |")  # of the fastest of DuckDB's statements
@@ -129,12 +136,12 @@ def test_growth_is_measured_from_the_smallest_to_the_largest_input() -> None:
 
 
 def test_logs_of_other_sizes_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = tmp_path / "logs-of-mine"
-    mine.mkdir()
+    others = tmp_path / "logs-of-others"
+    others.mkdir()
     kept = data.prepare_logs(tmp_path, 100_000, 1)
     monkeypatch.setattr(data.shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
     data.make_room(tmp_path, 1_000_000)
     assert kept.exists()  # there is room enough
     data.make_room(tmp_path, 2_000_000)
     assert not kept.exists()
-    assert mine.exists()
+    assert others.exists()

@@ -67,11 +67,11 @@ class World:
 
     def check(self, number: int) -> None:
         """Everything that ``test_record_cases`` expects of the files of a case."""
-        mine = {name: case for name, case in CASES.items() if name.split()[0] == str(number)}
-        assert mine
+        cases = {name: case for name, case in CASES.items() if name.split()[0] == str(number)}
+        assert cases
         refusals = {Path(file["file"]).stem: file["reason"] for file in self.answer["refused_files"]}
         everyone = {user: minutes for _, user, minutes, _ in self.rows}
-        for name, case in mine.items():
+        for name, case in cases.items():
             found = self.rejected.filter(pl.col("file") == str(self.logs / f"{name}.csv")).sort("line")
             assert found.select("line", "reason", "raw").rows() == case.rejected, name
             assert {user: everyone.get(user) for user in case.kept} == case.kept, name
@@ -243,7 +243,7 @@ CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_case_15_a_file_that_changes_while_it_is_read(tmp_path: Path, change: str) -> None:
     """It changes after it was found and before a worker opens it; the other file counts."""
-    logs, (happen, said) = tmp_path / "in", CHANGES[change]
+    logs, (happen, message) = tmp_path / "in", CHANGES[change]
     logs.mkdir()
     for name in ("old", "steady"):
         (logs / f"{name}.csv").write_bytes(HEADER.encode() + b"".join(row(f"{name}{n}") + b"\n" for n in range(50)))
@@ -259,7 +259,7 @@ def test_case_15_a_file_that_changes_while_it_is_read(tmp_path: Path, change: st
     assert result.status == "partial"
     ((refused),) = result.refused_files
     assert Path(refused.file).name == "old.csv"
-    assert said in refused.reason
+    assert message in refused.reason
     assert {user for _, user, _, _ in read_result(tmp_path / "out")} == {f"u-steady{n}" for n in range(50)}
     assert result.records_read == result.kept == 50
 

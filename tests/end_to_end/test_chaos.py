@@ -8,6 +8,7 @@ import pytest
 from tests.end_to_end.chaos import RANDOM_TIME, Sweep, points
 from tests.end_to_end.days import expected, write_day
 from tests.end_to_end.program import environment, published, run_json
+from tests.harness import run_here
 
 SAMPLE = ["manifest.splits", "manifest.prepare.done", "publish.rename", "publish.link", "publish.link.done",
           "manifest.forget.done", "manifest.create.done", "manifest.names", "manifest.reopen.done",
@@ -20,15 +21,15 @@ def test_killed_runs_recover(tmp_path: Path) -> None:
     for point in SAMPLE:
         sweep.kill_once(point)
     sweep.kill_once(RANDOM_TIME)
-    assert not sweep.failed, sweep.report()
-    assert sweep.kills >= len(SAMPLE), sweep.report()
+    assert not sweep.failed, sweep.table()
+    assert sweep.kills >= len(SAMPLE), sweep.table()
 
 
 @pytest.mark.parametrize("point", ["rows.write", "output.write", "publish.link", "store.sync"])
 def test_a_full_disk_changes_nothing(point: str, tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     write_day(tmp_path / "logs" / "0.csv", random.Random(0))
-    run_json("--input", "logs", cwd=tmp_path)
+    run_here(tmp_path)
     before = published(tmp_path)
     write_day(tmp_path / "logs" / "1.csv", random.Random(1))
     answer = run_json(

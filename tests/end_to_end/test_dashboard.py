@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.end_to_end.program import HEADER, published, run, run_json, start, wait_for
+from tests.end_to_end.program import HEADER, published, run, start, wait_for
+from tests.harness import run_here
 from tests.pace import patient
 
 EVIL = "![x](http://192.0.2.1/x.png)<img src=http://192.0.2.1/y.png>"
@@ -28,17 +29,17 @@ def folder(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "in").mkdir()
     for path in logs.glob("*.csv"):
         shutil.copy(path, folder / "in")
-    run_json("--input", "in", cwd=folder)
+    run_here(folder, "in")
     row = f"id-evil,{EVIL},2026-01-01T00:00:00Z,v,tv,8.8.8.8,999999999\n"
     (folder / "in" / "evil.csv").write_text(HEADER + row)
     (folder / "in" / "refused.csv").write_text("no header\n")
-    run_json("--input", "in", cwd=folder, code=3)
+    assert run_here(folder, "in").status == "partial"
     return folder
 
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    """Where the dashboard is; it ends with the tests, and leaves nothing behind."""
+    """The address of a dashboard, which ends with the tests and leaves no process."""
     program = start("dashboard", "--port", 0, "--limit-rows", 50, cwd=folder)
     assert program.stdout is not None
     line = program.stdout.readline()
@@ -53,7 +54,7 @@ def address(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page when it is complete; at its end there were no errors, and no requests to anywhere else."""
+    """The complete page. Afterwards, checks that it had no errors and sent no request to another host."""
     page = browser.new_page(viewport={"width": 1200, "height": 1000}, accept_downloads=True)
     trouble: list[str] = []
     page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
@@ -62,7 +63,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     page.on("request", lambda request: trouble.append(request.url) if foreign(request.url, host) else None)
     page.goto(address)
     page.get_by_text("Users by watch time").wait_for(timeout=patient(60_000))
-    settle(page)
+    wait_for_script(page)
     yield page
     page.close()
     assert trouble == []
@@ -72,7 +73,7 @@ def foreign(url: str, host: str) -> bool:
     return not url.startswith((f"http://{host}/", f"ws://{host}/", "data:", "blob:"))
 
 
-def settle(page: Page) -> None:
+def wait_for_script(page: Page) -> None:
     """Wait until the page's script has run."""
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=patient(60_000))
 
@@ -113,7 +114,7 @@ def test_users_of_one_region(page: Page, folder: Path) -> None:
     page.get_by_role("combobox").first.click()
     page.get_by_role("option", name="Asia", exact=True).click()
     page.wait_for_timeout(500)
-    settle(page)
+    wait_for_script(page)
     expected = sorted((row for row in published(folder) if row[0] == "Asia"), key=lambda row: (-row[2], row[1]))[:20]
     assert [(row[0], float(row[1])) for row in download(page, "top-users")[1:]] == [(r[1], r[2]) for r in expected]
 
@@ -124,7 +125,7 @@ def test_sql_within_the_limits_of_query(page: Page) -> None:
         page.get_by_role("textbox").fill(sql)
         page.get_by_role("button", name="Ask").click()
         page.wait_for_timeout(500)
-        settle(page)
+        wait_for_script(page)
         return page.inner_text("[data-testid=stMain]")
 
     assert "Only the first 50 rows are shown" in ask("select user_id, event_count from watch_time order by all")
@@ -167,6 +168,6 @@ def test_what_is_missing_is_said(tmp_path: Path, folder: Path, address: str) -> 
 
 
 def test_no_process_tells_the_secret(address: str) -> None:
-    shown = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True).stdout
-    assert "cli.web.serve" in shown
-    assert address.split("/")[3] not in shown
+    commands = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True).stdout
+    assert "cli.web.serve" in commands
+    assert address.split("/")[3] not in commands

@@ -13,6 +13,7 @@ from pipeline.inspection.explain.published import open_published
 from pipeline.inspection.explain.record import explain_record
 from pipeline.inspection.explain.user import explain_user
 from tests.end_to_end.program import HEADER, environment, run, run_json
+from tests.harness import run_here
 
 KEY = "a key of more than sixteen bytes"
 TAIL = "2026-01-01T00:00:00Z,v,tv,8.8.8.8"
@@ -45,7 +46,7 @@ def make_run(folder: Path) -> Path:
     (folder / "in" / "a.csv").write_text(f"made by hand\n{HEADER}{quoted}{other}{win}{again}")
     (folder / "in" / "b.csv").write_text(HEADER + short + win + f"the-id,ann,{TAIL},minus\n" + f"the-id,x,{TAIL}\n")
     (folder / "in" / "c.csv.gz").write_bytes(gzip.compress((HEADER + other.replace("user", "u") + short).encode()))
-    run_json("--input", "in", cwd=folder, env=environment(CHUNK_BYTES=64, BUCKETS=64, MAX_RECORD_BYTES=1024))
+    run_here(folder, "in", CHUNK_BYTES=64, BUCKETS=64, MAX_RECORD_BYTES=1024)
     return folder
 
 
@@ -116,21 +117,21 @@ def test_ids_and_records_stand_on_one_line_to_be_copied_whatever_they_hold(tmp_p
     name = f"{'0123456789' * 20}\nnote: forged"
     bad = f'"{name}",bob,{TAIL},minus\nre-sent,bob,{TAIL},minus\nre-sent,bob,{TAIL}\n'
     (tmp_path / "a.csv").write_text(f'{HEADER}"{name}",ann,{TAIL},1\n{bad}')
-    run_json("--input", "a.csv", cwd=tmp_path)
-    shown = name.replace("\n", "\\n")
+    run_here(tmp_path, "a.csv")
+    on_one_line = name.replace("\n", "\\n")
     for arguments in (name,), ("--user", "ann"):
         lines = run("explain", *arguments, cwd=tmp_path).out.splitlines()
-        assert sum(shown in line for line in lines) >= 1, lines
+        assert sum(on_one_line in line for line in lines) >= 1, lines
         assert not [line for line in lines if line.startswith("note: forged")]
     assert [record["line"] for record in explain(tmp_path, "re-sent")["rejected"]] == [6, 7]
-    assert f'  "{shown}",bob,2026-01-01T00:00:00Z,v,tv,8.8.8.0/24,minus' in run("explain", name, cwd=tmp_path).out
+    assert f'  "{on_one_line}",bob,2026-01-01T00:00:00Z,v,tv,8.8.8.0/24,minus' in run("explain", name, cwd=tmp_path).out
 
 
 def test_a_log_id_with_quotes_and_line_ends_is_found(tmp_path: Path) -> None:
     ids = ['say "hi"', '"', "two\nlines", 'in"side', "ü,ä"]
     rows = [f'"{name.replace(chr(34), chr(34) * 2)}",u{n},{TAIL},{n}\n' for n, name in enumerate(ids)]
     (tmp_path / "a.csv").write_text(HEADER + "".join(rows) + f'in"side,u3,{TAIL},3\n' + rows[0] + rows[1] + rows[2])
-    run_json("--input", "a.csv", cwd=tmp_path)
+    run_here(tmp_path, "a.csv")
     config = load_config({"OUTPUT_DIR": str(tmp_path / "pipeline_data/output"),
                           "INTERMEDIATE_DIR": str(tmp_path / "pipeline_data/intermediate")}, {}, None)  # fmt: skip
     for name, copies in zip(ids, [2, 2, 2, 2, 1], strict=True):
@@ -141,11 +142,10 @@ def test_a_log_id_with_quotes_and_line_ends_is_found(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module", params=["longest", "last"])
 def generated(request: pytest.FixtureRequest, logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run over generated logs, in splits of 16 kB."""
+    """A run over generated logs, in splits of 300 kB."""
     folder = tmp_path_factory.mktemp("generated")
     (folder / "keep").write_text(request.param)
-    env = environment(DEDUPE_KEEP=request.param, SPLIT_BYTES=300_000, CHUNK_BYTES=32_768, BUCKETS=32)
-    run_json("--input", logs, cwd=folder, env=env)
+    run_here(folder, logs, DEDUPE_KEEP=request.param, SPLIT_BYTES=300_000, CHUNK_BYTES=32_768, BUCKETS=32)
     return folder
 
 
@@ -174,8 +174,8 @@ def test_ids_and_users_are_explained_as_duckdb_sees_them(generated: Path, logs: 
             assert answer.found == len(answer.copies) == copies
             counts = [copy for copy in answer.copies if copy.outcome == "counts"]
             assert [(copy.user_id, copy.minutes) for copy in counts] == [winners[name]]
-            lost = [copy for copy in answer.copies if copy.outcome == "conflict"]
-            assert len(lost) >= contents - 1  # the region is content as well
+            losers = [copy for copy in answer.copies if copy.outcome == "conflict"]
+            assert len(losers) >= contents - 1  # the region is content as well
             for copy in answer.copies:
                 assert copy.raw is not None
                 assert copy.raw.startswith(name)
@@ -226,7 +226,7 @@ def test_copies_of_files_that_no_longer_count_are_listed_as_such(tmp_path: Path)
     log = tmp_path / "in" / "a.csv"
     log.parent.mkdir()
     log.write_text(f"{HEADER}one,ann,{TAIL},30\n")
-    run_json("--input", "in", cwd=tmp_path)
+    run_here(tmp_path, "in")
     log.write_text(f"{HEADER}one,ann,{TAIL},5\ntwo,ann,{TAIL},1\n")
     run_json("--input", "in", cwd=tmp_path)
     answer = explain(tmp_path, "one")

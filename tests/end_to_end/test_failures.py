@@ -8,10 +8,11 @@ import pytest
 
 from tests.end_to_end.program import environment, finish, published, run, run_json, start, wait_for
 from tests.end_to_end.test_first_run import without_java
+from tests.harness import run_here
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "said"),
+    ("arguments", "settings", "message"),
     [
         (["--input", "x", "--nonsense"], {}, "--nonsense"),
         (["run", "--workers", "many"], {}, "--workers"),
@@ -23,10 +24,12 @@ from tests.end_to_end.test_first_run import without_java
         ([], {"GEO_LEVEL": "city"}, "LOGMILL_GEO_LEVEL"),
     ],
 )
-def test_usage_and_configuration(arguments, settings, said, tmp_path: Path) -> None:
+def test_usage_and_configuration(
+    arguments: list[str], settings: dict[str, object], message: str, tmp_path: Path
+) -> None:
     ended = run(*arguments, "--json", cwd=tmp_path, env=environment(**settings))
     assert ended.code == 2
-    assert said in ended.answer["error"]
+    assert message in ended.answer["error"]
     assert ended.answer["status"] == "failed"
     assert ended.answer["error"] in ended.err
 
@@ -48,7 +51,7 @@ def test_nothing_to_process(given: str, tmp_path: Path) -> None:
 
 
 def test_a_refused_file_among_good_ones(logs: Path, tmp_path: Path) -> None:
-    run_json("--input", logs, cwd=tmp_path)
+    run_here(tmp_path, logs)
     rows = published(tmp_path)
     mixed = tmp_path / "mixed"
     shutil.copytree(logs, mixed)
@@ -80,7 +83,7 @@ def test_spark_without_java(logs: Path, tmp_path: Path) -> None:
 
 
 def test_two_runs_at_once(logs: Path, tmp_path: Path) -> None:
-    """The first is stopped in the middle, so that the second surely meets it."""
+    """The first run is halted (SIGSTOP) while it holds the lock, so that the second meets the lock."""
     first = start("--input", logs, "--engine", "polars", "--json", cwd=tmp_path)
     try:
         lock = tmp_path / "pipeline_data" / "intermediate" / ".logmill.lock"
@@ -96,8 +99,8 @@ def test_two_runs_at_once(logs: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_end_in_the_middle(logs: Path, tmp_path: Path, how: signal.Signals) -> None:
-    """The previous output still stands, and the next run is not in the way of what is left."""
-    run_json("--input", logs, cwd=tmp_path)
+    """The previous output still stands, and what the run left does not disturb the next one."""
+    run_here(tmp_path, logs)
     rows = published(tmp_path)
     work = tmp_path / "pipeline_data" / "intermediate"
     before = set(work.glob("store/rows/*"))

@@ -1,4 +1,4 @@
-"""What someone sees who has just arrived: no input, no Java, no arguments."""
+"""The first run of a new user: no input, no Java, no arguments."""
 
 import json
 import os

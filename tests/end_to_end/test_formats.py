@@ -13,6 +13,7 @@ import xxhash
 from pipeline.exchange.workspace import Workspace
 from pipeline.reading.archives import zstd
 from tests.end_to_end.program import HEADER, environment, published, read_result, run, run_json
+from tests.harness import run_here
 
 PACK = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
 ROW = "{},ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,{}\n"
@@ -48,7 +49,7 @@ def packed(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_packing_changes_no_value(engine: str, logs: Path, packed: Path, tmp_path: Path) -> None:
     if engine == "spark" and not shutil.which("java"):
         pytest.skip("this machine has no Java")
-    plain = run_json("--input", logs, "--output", "plain", cwd=tmp_path)
+    plain = run_here(tmp_path, logs, OUTPUT_DIR="plain").to_json()
     answer = run_json("--input", packed, "--engine", engine, cwd=tmp_path, env=environment(SPLIT_BYTES="300kB"))
     assert published(tmp_path) == read_result(tmp_path / "plain")
     for name in ("files", "records_read", "bytes_read", "kept", "duplicates", "conflicts", "rejected", "output_rows"):
@@ -151,8 +152,8 @@ def test_bad_archives_among_good_files(tmp_path: Path) -> None:
     assert answer["status"] == "partial"
     reasons = {Path(refused["file"]).name: refused["reason"] for refused in answer["refused_files"]}
     assert set(reasons) == set(bad)
-    for name, (_, said) in bad.items():
-        assert said in reasons[name], name
+    for name, (_, message) in bad.items():
+        assert message in reasons[name], name
         assert "/spool" not in reasons[name], name
     assert published(tmp_path) == [("North America", "ann", 2.0, 1)]
     assert answer["peak_memory_bytes"] < 10**9

@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from pipeline.engines.java import find_java
-from tests.end_to_end.days import expected, settle, write_day
+from tests.end_to_end.days import expected, make_old, write_day
 from tests.end_to_end.program import environment, finish, published, read_result, run, run_json, start, wait_for
+from tests.harness import run_here
 from tests.pace import patient
 
 SPLITS = environment(SPLIT_BYTES=40_000)
@@ -25,13 +26,13 @@ _DROPPED = "-dac_override,-dac_read_search,-fowner"
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MB in memory."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
+    mount_point = tmp_path / "disk"
+    mount_point.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mount_point)]
     if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this user or container may not mount file systems")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    yield mount_point
+    subprocess.run(["umount", "-l", str(mount_point)], check=True)
 
 
 def obeying() -> list[str]:
@@ -63,14 +64,16 @@ def test_a_disk_that_is_full(full: str, free: list[int], disk: Path, logs: Path,
     """``free``: kB that are left; the more, the later the run meets the end."""
     folders = {"out": tmp_path / "out", "work": tmp_path / "work"} | {full: disk / full}
     words = ("--input", logs, "--output", folders["out"], "--intermediate", folders["work"])
-    run_json(*words, cwd=tmp_path, env=SPLITS)
-    for number, left in enumerate(free):
+    run_here(tmp_path, logs, OUTPUT_DIR=folders["out"], INTERMEDIATE_DIR=folders["work"], SPLIT_BYTES=40_000)
+    for number, kilobytes in enumerate(free):
         before = read_result(folders["out"])
-        write_day(logs / f"new-{number}.csv", random.Random(left), rows=3000)
+        write_day(logs / f"new-{number}.csv", random.Random(kilobytes), rows=3000)
         status = os.statvfs(disk)
-        (disk / "filler").write_bytes(bytes(status.f_bavail * status.f_frsize - left * 1024))
+        (disk / "filler").write_bytes(bytes(status.f_bavail * status.f_frsize - kilobytes * 1024))
         error = run_json(*words, cwd=tmp_path, env=SPLITS, code=5)["error"]
-        assert any(said in error for said in ("No space left", "disk I/O error", "disk is full", " free; this")), error
+        assert any(reason in error for reason in ("No space left", "disk I/O error", "disk is full", " free; this")), (
+            error
+        )
         assert "--full-refresh" not in error, "nothing is damaged"
         assert read_result(folders["out"]) == before
         (disk / "filler").unlink()
@@ -82,7 +85,7 @@ def test_a_disk_that_is_full(full: str, free: list[int], disk: Path, logs: Path,
 def test_a_read_only_file_system(closed: str, disk: Path, logs: Path, tmp_path: Path) -> None:
     folders = {"out": tmp_path / "out", "work": tmp_path / "work"} | {closed: disk / closed}
     words = ("--input", logs, "--output", folders["out"], "--intermediate", folders["work"])
-    run_json(*words, cwd=tmp_path)
+    run_here(tmp_path, logs, OUTPUT_DIR=folders["out"], INTERMEDIATE_DIR=folders["work"])
     before = read_result(folders["out"])
     write_day(logs / "new.csv", random.Random(9))
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
@@ -108,20 +111,20 @@ CLOSED = {
 @pytest.mark.parametrize("what", CLOSED)
 def test_permission_denied(what: str, logs: Path, tmp_path: Path) -> None:
     under = obeying()
-    run_json("--input", "logs", cwd=tmp_path, under=under)
+    run_here(tmp_path)
     before = published(tmp_path)
     write_day(logs / "new.csv", random.Random(9))
     name, code = CLOSED[what]
-    place = tmp_path / name
-    mode = place.stat().st_mode
-    place.chmod(0o000 if "logs" in name or place.is_file() else 0o500)
+    path = tmp_path / name
+    mode = path.stat().st_mode
+    path.chmod(0o000 if "logs" in name or path.is_file() else 0o500)
     try:
         answer = run_json("--input", "logs", cwd=tmp_path, code=code, under=under)
     finally:
-        place.chmod(mode)
-    told = answer["error"] or answer["refused_files"][0]["reason"]
-    assert "ermission denied" in told or "unable to open database" in told or "readonly" in told, told
-    assert "--full-refresh" not in told, "nothing is damaged"
+        path.chmod(mode)
+    reason = answer["error"] or answer["refused_files"][0]["reason"]
+    assert "ermission denied" in reason or "unable to open database" in reason or "readonly" in reason, reason
+    assert "--full-refresh" not in reason, "nothing is damaged"
     assert published(tmp_path) == before
     run_json("--input", "logs", cwd=tmp_path, under=under)
     assert published(tmp_path) == all_of(logs)
@@ -132,11 +135,13 @@ def _append(path: Path) -> None:
         stream.write("late,u,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1\n")
 
 
-@pytest.mark.parametrize(("change", "said"), [(_append, "changed while it was read"), (Path.unlink, "cannot be read")])
+@pytest.mark.parametrize(
+    ("change", "message"), [(_append, "changed while it was read"), (Path.unlink, "cannot be read")]
+)
 def test_a_log_that_changes_or_vanishes_while_it_is_read(
-    change: Callable[[Path], None], said: str, logs: Path, tmp_path: Path
+    change: Callable[[Path], None], message: str, logs: Path, tmp_path: Path
 ) -> None:
-    run_json("--input", "logs", cwd=tmp_path)
+    run_here(tmp_path)
     before = published(tmp_path)
     large = logs / "large.csv"
     write_day(large, random.Random(5), rows=60_000, ids=10**6)
@@ -150,11 +155,11 @@ def test_a_log_that_changes_or_vanishes_while_it_is_read(
     assert (ended.code, ended.answer["status"]) == (3, "partial"), ended.err
     ((refused),) = ended.answer["refused_files"]
     assert refused["file"] == "logs/large.csv"
-    assert said in refused["reason"]
+    assert message in refused["reason"]
     assert published(tmp_path) == before
     if not large.exists():
         write_day(large, random.Random(5), rows=60_000, ids=10**6)
-    settle(large)
+    make_old(large)
     run_json("--input", "logs", cwd=tmp_path)
     assert published(tmp_path) == all_of(logs)
 
@@ -166,7 +171,7 @@ def test_more_splits_than_files_may_be_open(logs: Path, tmp_path: Path) -> None:
     first = run("--input", "logs", "--engine", "polars", "--json", cwd=tmp_path, env=small, under=few)
     assert first.code == 0, first.err
     write_day(logs / "2.csv", random.Random(2), rows=300)
-    settle(logs / "2.csv")
+    make_old(logs / "2.csv")
     second = run("--input", "logs", "--engine", "polars", "--json", cwd=tmp_path, env=small, under=few)
     assert second.code == 0, second.err
     assert second.answer["new"]["files"] == 1
@@ -175,19 +180,16 @@ def test_more_splits_than_files_may_be_open(logs: Path, tmp_path: Path) -> None:
 
 def test_a_temporary_folder_whose_path_is_too_long_for_a_socket(logs: Path, tmp_path: Path) -> None:
     """The server that forks workers listens there; without one they are spawned."""
-    place = tmp_path / "long" / ("x" * 100)
-    place.mkdir(parents=True)
-    run_json("--input", logs, cwd=tmp_path, env=environment() | {"TMPDIR": str(place)})
+    temporary = tmp_path / "long" / ("x" * 100)
+    temporary.mkdir(parents=True)
+    run_json("--input", logs, cwd=tmp_path, env=environment() | {"TMPDIR": str(temporary)})
     assert published(tmp_path) == expected(sorted(logs.glob("*.csv")))[0]
 
 
 def test_a_clock_that_was_set_back(logs: Path, tmp_path: Path) -> None:
-    """All that there is seems to be of tomorrow. What is newest stays so, and changes are seen."""
+    """All files have times of tomorrow. The newest version is still the last to go; a changed log is noticed."""
     env = environment(KEEP_VERSIONS=2)
-    first, second = (
-        run_json("--input", "logs", cwd=tmp_path, env=env | {"LOGMILL_COMPRESSION": codec})["run_id"]
-        for codec in ("lz4", "zstd")
-    )
+    first, second = (run_here(tmp_path, KEEP_VERSIONS=2, COMPRESSION=codec).run_id for codec in ("lz4", "zstd"))
     versions = tmp_path / "pipeline_data" / "output.versions"
     for path in [*logs.iterdir(), *(tmp_path / "pipeline_data").rglob("*")]:
         if not path.is_symlink():
@@ -210,8 +212,8 @@ def test_a_clock_that_was_set_back(logs: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(bool(find_java().problem), reason=f"Spark needs Java: {find_java().problem}")
 @pytest.mark.parametrize("victim", ["java", "main"])
 def test_spark_killed_in_the_middle(victim: str, logs: Path, tmp_path: Path) -> None:
-    """Whichever is killed, the other ends too, and what Phase 1 did is used by the next run."""
-    run_json("--input", "logs", cwd=tmp_path)
+    """Whether the JVM or the main process is killed, the other ends too, and the next run uses the work of Phase 1."""
+    run_here(tmp_path)
     before = published(tmp_path)
     write_day(logs / "new.csv", random.Random(9), rows=30_000)
     work = tmp_path / "pipeline_data" / "intermediate"

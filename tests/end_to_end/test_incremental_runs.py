@@ -11,8 +11,10 @@ import polars as pl
 import pytest
 
 from pipeline.faults import VARIABLE
-from tests.end_to_end.days import expected, settle, write_day
+from pipeline.planning.run_options import RunOptions
+from tests.end_to_end.days import expected, make_old, write_day
 from tests.end_to_end.program import HEADER, environment, finish, published, read_result, run, run_json, start, wait_for
+from tests.harness import run_here
 
 DAYS = int(os.environ.get("LOGMILLTEST_DAYS", "6"))
 REBUILD_EVERY = 1 if DAYS >= 30 else 5
@@ -20,43 +22,43 @@ REBUILD_EVERY = 1 if DAYS >= 30 else 5
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """Four logs, which a run has read."""
     (tmp_path / "logs").mkdir()
     for number in range(4):
         write_day(tmp_path / "logs" / f"{number}.csv", random.Random(number))
-    run_json("--input", "logs", cwd=tmp_path)
+    run_here(tmp_path)
     return tmp_path
 
 
-def check(place: Path, answer: dict, logs: list[Path]) -> None:
+def check(folder: Path, answer: dict, logs: list[Path]) -> None:
     rows, counts = expected(logs)
-    assert published(place) == rows
+    assert published(folder) == rows
     assert {name: answer[name] for name in counts} == counts
 
 
-def logs_of(place: Path) -> list[Path]:
-    return sorted((place / "logs").glob("*.csv"))
+def logs_of(folder: Path) -> list[Path]:
+    return sorted((folder / "logs").glob("*.csv"))
 
 
-def test_a_second_run_reads_nothing_and_changes_nothing(place: Path) -> None:
-    answer = run_json("--input", place / "logs", cwd=place)
-    check(place, answer, logs_of(place))
+def test_a_second_run_reads_nothing_and_changes_nothing(folder: Path) -> None:
+    answer = run_json("--input", folder / "logs", cwd=folder)
+    check(folder, answer, logs_of(folder))
     new = answer["new"]
     assert (new["files"], new["bytes_read"], new["kept"], new["duplicates"]) == (0, 0, 0, 0)
     assert (new["reused_files"], answer["files"]) == (4, 4)
 
 
-def test_where_much_changed_all_is_added_up_anew_and_the_summary_says_so(place: Path) -> None:
-    write_day(place / "logs" / "5.csv", random.Random(5), rows=20)
-    few = run("--input", "logs", cwd=place)
-    write_day(place / "logs" / "6.csv", random.Random(6), rows=3000)
-    many = run("--input", "logs", cwd=place)
+def test_where_much_changed_all_is_added_up_anew_and_the_summary_says_so(folder: Path) -> None:
+    write_day(folder / "logs" / "5.csv", random.Random(5), rows=20)
+    few = run("--input", "logs", "--engine", "polars", cwd=folder)
+    write_day(folder / "logs" / "6.csv", random.Random(6), rows=3000)
+    many = run("--input", "logs", "--engine", "polars", cwd=folder)
     assert "added up anew" not in few.out
     assert "all rows were added up anew, not only what changed: more than 25% of them changed" in " ".join(
         many.out.split()
     )
-    assert published(place) == expected(logs_of(place))[0]
+    assert published(folder) == expected(logs_of(folder))[0]
 
 
 def test_thirty_days(tmp_path: Path) -> None:
@@ -84,10 +86,10 @@ def test_thirty_days(tmp_path: Path) -> None:
         elif event == "corrected":
             write_day(dice.choice(present), dice, rows=120)
         else:
-            gone = dice.choice([path for path in present if path.name in counted])
-            shutil.copy2(gone, away / gone.name)
-            counted[gone.name] = away / gone.name
-            gone.unlink()
+            withdrawn = dice.choice([path for path in present if path.name in counted])
+            shutil.copy2(withdrawn, away / withdrawn.name)
+            counted[withdrawn.name] = away / withdrawn.name
+            withdrawn.unlink()
         answer = run_json("--input", "logs", *(["--prune-missing"] if prune else []), cwd=tmp_path)
         if prune:
             counted = {name: path for name, path in counted.items() if path.parent == logs}
@@ -99,153 +101,154 @@ def test_thirty_days(tmp_path: Path) -> None:
             anew.mkdir()
             for name, path in counted.items():
                 shutil.copy2(path, anew / name)
-            full = run_json("--input", "anew", "--output", f"full-{day}", "--intermediate", "other", cwd=tmp_path)
+            folders = {"OUTPUT_DIR": f"full-{day}", "INTERMEDIATE_DIR": "other"}
+            full = run_here(tmp_path, "anew", **folders).to_json()
             assert read_result(tmp_path / f"full-{day}") == published(tmp_path)
             same = ("records_read", "kept", "duplicates", "conflicts", "rejected", "users", "files", "bytes_read")
             assert {name: full[name] for name in same} == {name: answer[name] for name in same}
 
 
-def test_a_renamed_file_is_not_read_and_a_corrected_one_replaces_the_old(place: Path) -> None:
-    (place / "logs" / "0.csv").rename(place / "logs" / "first.csv")
-    answer = run_json("--input", "logs", cwd=place)
+def test_a_renamed_file_is_not_read_and_a_corrected_one_replaces_the_old(folder: Path) -> None:
+    (folder / "logs" / "0.csv").rename(folder / "logs" / "first.csv")
+    answer = run_json("--input", "logs", cwd=folder)
     assert (answer["new"]["files"], answer["new"]["renamed_files"]) == (0, 1)
-    check(place, answer, logs_of(place))
-    write_day(place / "logs" / "first.csv", random.Random(99), rows=50)
-    answer = run_json("--input", "logs", cwd=place)
+    check(folder, answer, logs_of(folder))
+    write_day(folder / "logs" / "first.csv", random.Random(99), rows=50)
+    answer = run_json("--input", "logs", cwd=folder)
     assert (answer["new"]["files"], answer["new"]["replaced_files"]) == (1, 1)
-    check(place, answer, logs_of(place))
+    check(folder, answer, logs_of(folder))
 
 
-def test_a_change_within_the_same_size_and_time_is_noticed(place: Path) -> None:
-    path = place / "logs" / "0.csv"
+def test_a_change_within_the_same_size_and_time_is_noticed(folder: Path) -> None:
+    path = folder / "logs" / "0.csv"
     status = path.stat()
     path.write_text(path.read_text().replace(",2.5\n", ",9.5\n"))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    check(place, run_json("--input", "logs", cwd=place), logs_of(place))
+    check(folder, run_json("--input", "logs", cwd=folder), logs_of(folder))
 
 
-def test_a_refused_successor_leaves_what_counted(place: Path) -> None:
-    before = published(place)
-    (place / "logs" / "0.csv").write_text("torn")
-    answer = run_json("--input", "logs", cwd=place, code=3)
+def test_a_refused_successor_leaves_what_counted(folder: Path) -> None:
+    before = published(folder)
+    (folder / "logs" / "0.csv").write_text("torn")
+    answer = run_json("--input", "logs", cwd=folder, code=3)
     assert answer["status"] == "partial"
-    assert published(place) == before
+    assert published(folder) == before
 
 
-def test_what_has_left_stays_until_it_is_pruned(place: Path) -> None:
-    before, logs = published(place), logs_of(place)
+def test_what_has_left_stays_until_it_is_pruned(folder: Path) -> None:
+    before, logs = published(folder), logs_of(folder)
     logs[0].unlink()
-    answer = run_json("--input", "logs", cwd=place)
+    answer = run_json("--input", "logs", cwd=folder)
     assert (answer["files"], answer["new"]["missing_files"]) == (4, 1)
-    assert published(place) == before
-    ended = run("--input", "logs", "--engine", "polars", "--prune-missing", cwd=place)
+    assert published(folder) == before
+    ended = run("--input", "logs", "--engine", "polars", "--prune-missing", cwd=folder)
     assert "0.csv" in ended.out
-    assert published(place) == expected(logs[1:])[0]
+    assert published(folder) == expected(logs[1:])[0]
 
 
-def test_another_input_is_refused_added_or_started_over(place: Path) -> None:
-    (place / "more").mkdir()
-    write_day(place / "more" / "x.csv", random.Random(7))
-    before = published(place)
-    answer = run_json("--input", "more", cwd=place, code=2)
+def test_another_input_is_refused_added_or_started_over(folder: Path) -> None:
+    (folder / "more").mkdir()
+    write_day(folder / "more" / "x.csv", random.Random(7))
+    before = published(folder)
+    answer = run_json("--input", "more", cwd=folder, code=2)
     assert "--full-refresh" in answer["error"]
-    assert published(place) == before
-    check(place, run_json("--input", "more", "--add", cwd=place), [*logs_of(place), place / "more" / "x.csv"])
-    check(place, run_json("--input", "logs", cwd=place), [*logs_of(place), place / "more" / "x.csv"])
-    check(place, run_json("--input", "more", "--full-refresh", cwd=place), [place / "more" / "x.csv"])
+    assert published(folder) == before
+    added = run_here(folder, "more", RunOptions(add=True)).to_json()
+    check(folder, added, [*logs_of(folder), folder / "more" / "x.csv"])
+    check(folder, run_json("--input", "logs", cwd=folder), [*logs_of(folder), folder / "more" / "x.csv"])
+    check(folder, run_json("--input", "more", "--full-refresh", cwd=folder), [folder / "more" / "x.csv"])
 
 
-def test_other_settings_are_not_mixed_in(place: Path) -> None:
-    answer = run_json("--input", "logs", "--geo-level", "country", cwd=place)
+def test_other_settings_are_not_mixed_in(folder: Path) -> None:
+    answer = run_json("--input", "logs", "--geo-level", "country", cwd=folder)
     assert answer["new"]["files"] == 4
-    assert {row[0] for row in published(place)} == {"US", "PRIVATE", "INVALID"}
-    (place / "logs" / "0.csv").unlink()
-    answer = run_json("--input", "logs", cwd=place, code=3)
+    assert {row[0] for row in published(folder)} == {"US", "PRIVATE", "INVALID"}
+    (folder / "logs" / "0.csv").unlink()
+    answer = run_json("--input", "logs", cwd=folder, code=3)
     assert "0.csv" in answer["error"]
-    assert {row[0] for row in published(place)} == {"US", "PRIVATE", "INVALID"}
+    assert {row[0] for row in published(folder)} == {"US", "PRIVATE", "INVALID"}
 
 
-def test_a_lost_file_of_the_store_is_made_anew(place: Path) -> None:
-    next((place / "pipeline_data" / "intermediate" / "store" / "rows").iterdir()).unlink()
-    answer = run_json("--input", "logs", cwd=place)
+def test_a_lost_file_of_the_store_is_made_anew(folder: Path) -> None:
+    next((folder / "pipeline_data" / "intermediate" / "store" / "rows").iterdir()).unlink()
+    answer = run_json("--input", "logs", cwd=folder)
     assert answer["new"]["files"] == 1
-    check(place, answer, logs_of(place))
+    check(folder, answer, logs_of(folder))
 
 
-def test_a_lost_intermediate_folder_costs_time_alone(place: Path) -> None:
-    shutil.rmtree(place / "pipeline_data" / "intermediate")
-    check(place, run_json("--input", "logs", cwd=place), logs_of(place))
+def test_a_lost_intermediate_folder_costs_time_alone(folder: Path) -> None:
+    shutil.rmtree(folder / "pipeline_data" / "intermediate")
+    check(folder, run_json("--input", "logs", cwd=folder), logs_of(folder))
 
 
-def test_a_damaged_manifest_is_named(place: Path) -> None:
-    (place / "pipeline_data" / "intermediate" / "manifest.sqlite").write_bytes(b"no database" * 1000)
-    answer = run_json("--input", "logs", cwd=place, code=5)
+def test_a_damaged_manifest_is_named(folder: Path) -> None:
+    (folder / "pipeline_data" / "intermediate" / "manifest.sqlite").write_bytes(b"no database" * 1000)
+    answer = run_json("--input", "logs", cwd=folder, code=5)
     assert "--full-refresh" in answer["error"]
-    check(place, run_json("--input", "logs", "--full-refresh", cwd=place), logs_of(place))
+    check(folder, run_json("--input", "logs", "--full-refresh", cwd=folder), logs_of(folder))
 
 
-def test_rollback_and_the_run_after_it(place: Path) -> None:
-    first = published(place)
-    write_day(place / "logs" / "4.csv", random.Random(4))
-    run_json("--input", "logs", cwd=place)
-    second = published(place)
+def test_rollback_and_the_run_after_it(folder: Path) -> None:
+    first = published(folder)
+    write_day(folder / "logs" / "4.csv", random.Random(4))
+    run_here(folder)
+    second = published(folder)
     assert second != first
-    assert run("rollback", cwd=place).code == 0
-    assert published(place) == first
-    assert run("rollback", cwd=place).code == 3, "there is none before"
-    assert run("rollback", "20260101T000000Z-abcdef", cwd=place).code == 3
-    check(place, run_json("--input", "logs", cwd=place), logs_of(place))
-    assert published(place) == second
+    assert run("rollback", cwd=folder).code == 0
+    assert published(folder) == first
+    assert run("rollback", cwd=folder).code == 3, "there is none before"
+    assert run("rollback", "20260101T000000Z-abcdef", cwd=folder).code == 3
+    check(folder, run_json("--input", "logs", cwd=folder), logs_of(folder))
+    assert published(folder) == second
 
 
-def test_the_version_that_readers_are_in_is_the_last_to_go(place: Path) -> None:
+def test_the_version_that_readers_are_in_is_the_last_to_go(folder: Path) -> None:
     """After a rollback the oldest version is the one that was shown until now."""
-    two = environment(KEEP_VERSIONS=2)
-    shown = (place / "pipeline_data" / "output").resolve()
-    write_day(place / "logs" / "4.csv", random.Random(4))
-    run_json("--input", "logs", cwd=place, env=two)
-    assert run("rollback", cwd=place).code == 0
-    before = read_result(shown)
-    run_json("--input", "logs", cwd=place, env=two)
-    assert read_result(shown) == before
-    assert len(list(shown.parents[1].glob("2*"))) == 2
+    current = (folder / "pipeline_data" / "output").resolve()
+    write_day(folder / "logs" / "4.csv", random.Random(4))
+    run_here(folder, KEEP_VERSIONS=2)
+    assert run("rollback", cwd=folder).code == 0
+    before = read_result(current)
+    run_json("--input", "logs", cwd=folder, env=environment(KEEP_VERSIONS=2))
+    assert read_result(current) == before
+    assert len(list(current.parents[1].glob("2*"))) == 2
 
 
-def test_status_and_dry_run_touch_nothing(place: Path) -> None:
-    write_day(place / "logs" / "4.csv", random.Random(4))
-    (place / "logs" / "0.csv").unlink()
-    before = picture(place)
-    dry = run("--input", "logs", "--dry-run", cwd=place)
+def test_status_and_dry_run_change_nothing(folder: Path) -> None:
+    write_day(folder / "logs" / "4.csv", random.Random(4))
+    (folder / "logs" / "0.csv").unlink()
+    before = picture(folder)
+    dry = run("--input", "logs", "--dry-run", cwd=folder)
     assert dry.code == 0
     assert "3 reuse" in dry.out
     assert "1 read" in dry.out
     assert "1 keep" in dry.out
-    status = run("status", cwd=place)
+    status = run("status", cwd=folder)
     assert "3 counted, 1 counted, has left" in status.out
     assert "current" in status.out
-    assert picture(place) == before
-    empty = place / "empty"
+    assert picture(folder) == before
+    empty = folder / "empty"
     empty.mkdir()
-    assert run("--input", place / "logs", "--dry-run", cwd=empty).code == 0
+    assert run("--input", folder / "logs", "--dry-run", cwd=empty).code == 0
     assert run("status", cwd=empty).code == 0
     assert not list(empty.iterdir())
 
 
-def picture(place: Path) -> dict[str, tuple[int, int]]:
-    status = {path: path.lstat() for path in [place, *place.rglob("*")]}
+def picture(folder: Path) -> dict[str, tuple[int, int]]:
+    status = {path: path.lstat() for path in [folder, *folder.rglob("*")]}
     return {str(path): (found.st_mtime_ns, found.st_size) for path, found in status.items()}
 
 
-@pytest.mark.parametrize(("point", "said"), [("manifest.splits", "1 interrupted"), ("publish.link.done", "5 counted")])
-def test_a_look_after_a_killed_run_touches_nothing(point: str, said: str, place: Path) -> None:
+@pytest.mark.parametrize(("point", "state"), [("manifest.splits", "1 interrupted"), ("publish.link.done", "5 counted")])
+def test_a_look_after_a_killed_run_changes_nothing(point: str, state: str, folder: Path) -> None:
     """SQLite's journal is still there then."""
-    write_day(place / "logs" / "4.csv", random.Random(4))
-    killed = run("--input", "logs", "--engine", "polars", cwd=place, env=environment() | {VARIABLE: f"{point}:1"})
+    write_day(folder / "logs" / "4.csv", random.Random(4))
+    killed = run("--input", "logs", "--engine", "polars", cwd=folder, env=environment() | {VARIABLE: f"{point}:1"})
     assert killed.code == -signal.SIGKILL
-    before = picture(place)
-    assert said in run("status", cwd=place).out
-    assert run("--input", "logs", "--dry-run", cwd=place).code == 0
-    assert picture(place) == before
+    before = picture(folder)
+    assert state in run("status", cwd=folder).out
+    assert run("--input", "logs", "--dry-run", cwd=folder).code == 0
+    assert picture(folder) == before
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
@@ -273,12 +276,12 @@ def noted(manifest: Path) -> int:
 
 
 def test_conflicts_of_a_file_that_left_are_kept(tmp_path: Path) -> None:
-    """What lost before it left keeps its bytes; what loses afterwards is kept as its content."""
+    """A record that lost before its file was removed keeps its bytes; one that loses afterwards, only its content."""
     logs = tmp_path / "logs"
     logs.mkdir()
     (logs / "a.csv").write_text(HEADER + "1,ann,,v,tv,8.8.8.8,1\n1,ann,,v,tv,8.8.8.8,2\n2,bob,,v,tv,8.8.8.8,3\n")
-    settle(logs / "a.csv")
-    run_json("--input", "logs", cwd=tmp_path)
+    make_old(logs / "a.csv")
+    run_here(tmp_path)
     (logs / "a.csv").unlink()
     (logs / "b.csv").write_text(HEADER + "2,bob,,v,tv,8.8.8.8,4\n")
     answer = run_json("--input", "logs", cwd=tmp_path)

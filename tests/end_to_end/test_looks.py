@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from main import main
-from tests.end_to_end.program import HEADER, ROOT, environment, run_json, wait_for
+from tests.end_to_end.program import HEADER, ROOT, environment, wait_for
+from tests.harness import run_here
 
 TAIL = "2026-01-01T00:00:00Z,v,tv,8.8.8.8"
 PUBLISHER = """
@@ -24,24 +25,32 @@ while True:
 PUBLICATIONS = 6
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "in").mkdir()
+@dataclass(frozen=True)
+class Publisher:
+    """A program that publishes one version after another in ``folder``; what it prints goes to the file ``log``."""
+
+    program: subprocess.Popen
+    folder: Path
+    log: Path
+
+    def assert_at_work(self) -> None:
+        assert self.program.poll() is None, self.log.read_text()[-2000:]
+
+
+@pytest.fixture(scope="module")
+def publisher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
+    """It publishes until the last look is over."""
+    folder = tmp_path_factory.mktemp("looks")
+    (folder / "in").mkdir()
     for number in range(3):
         rows = "".join(f"id-{number}-{n},ann,{TAIL},1.5\n" for n in range(50))
-        (tmp_path / "in" / f"{number}.csv").write_text(HEADER + rows)
-    run_json("--input", "in", cwd=tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@contextmanager
-def publisher(place: Path) -> Iterator[subprocess.Popen]:
+        (folder / "in" / f"{number}.csv").write_text(HEADER + rows)
+    run_here(folder, "in")
     env = environment(KEEP_VERSIONS=1) | {"PYTHONPATH": str(ROOT)}
-    with open(place / "said", "w") as said:
-        program = subprocess.Popen([sys.executable, "-c", PUBLISHER], cwd=place, env=env, stdout=said, stderr=said)
+    with open(folder / "log", "w") as log:
+        program = subprocess.Popen([sys.executable, "-c", PUBLISHER], cwd=folder, env=env, stdout=log, stderr=log)
     try:
-        yield program
+        yield Publisher(program, folder, folder / "log")
     finally:
         program.terminate()
         program.wait()
@@ -60,21 +69,24 @@ def publisher(place: Path) -> Iterator[subprocess.Popen]:
     ids=lambda command: " ".join(command[:2] if command[0] != "--input" else command[4:]),
 )
 def test_a_look_beside_runs_sees_one_version(
-    place: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    publisher: Publisher,
+    command: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    versions = place / "pipeline_data" / "output.versions"
+    monkeypatch.chdir(publisher.folder)
+    versions = publisher.folder / "pipeline_data" / "output.versions"
     as_json = () if command[0] == "query" else ("--json",)
     seen, looks = set(), 0
-    with publisher(place) as program:
-        wait_for(lambda: len(list(versions.glob("2*"))) and (place / "said").stat().st_size > 0, 60)
-        while len(seen) < PUBLICATIONS:
-            seen.add((place / "pipeline_data" / "output").resolve().parent.name)
-            assert program.poll() is None, (place / "said").read_text()[-2000:]
-            code = main([*command, *as_json])
-            looks += 1
-            said = capsys.readouterr()
-            assert code == 0, said.err
-            check(command[0], json.loads(said.out))
+    wait_for(lambda: len(list(versions.glob("2*"))) and publisher.log.stat().st_size > 0, 60)
+    while len(seen) < PUBLICATIONS:
+        seen.add((publisher.folder / "pipeline_data" / "output").resolve().parent.name)
+        publisher.assert_at_work()
+        code = main([*command, *as_json])
+        looks += 1
+        printed = capsys.readouterr()
+        assert code == 0, printed.err
+        check(command[0], json.loads(printed.out))
     assert looks >= PUBLICATIONS
 
 

@@ -1,4 +1,4 @@
-"""``plan`` changes nothing, and what it says is what a run does; a run says how far off it was."""
+"""``plan`` changes nothing and predicts what a run does; a run reports the error of its prediction."""
 
 import gzip
 import json
@@ -15,8 +15,8 @@ SIZES = ("workers", "split_bytes", "buckets", "bucket_rows")
 
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
     return {
-        os.path.join(place, name): (os.stat(os.path.join(place, name)).st_mtime_ns, os.stat(place).st_mtime_ns)
-        for place, folders, files in os.walk(folder)
+        os.path.join(root, name): (os.stat(os.path.join(root, name)).st_mtime_ns, os.stat(root).st_mtime_ns)
+        for root, folders, files in os.walk(folder)
         for name in (*folders, *files)
     }
 

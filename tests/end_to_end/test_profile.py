@@ -10,6 +10,7 @@ from tests.end_to_end.program import environment, run
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with generated logs in ``logs``, 2 MB in two files."""
     folder = tmp_path_factory.mktemp("profile")
     assert run("generate", "--size", "2MB", "--files", "2", "--output", folder / "logs", cwd=folder).code == 0
     return folder
@@ -42,8 +43,8 @@ def test_amounts_are_what_the_run_counted(logs: Path, tmp_path: Path, compiled: 
 
 def test_it_is_printed_after_the_summary_and_is_an_event_of_the_log(logs: Path, tmp_path: Path) -> None:
     options = ["--input", logs / "logs", "--engine", "polars", "--profile"]
-    shown = run(*options, cwd=tmp_path).out
-    assert shown.index("Ask it in SQL") < shown.index("checksum")
+    printed = run(*options, cwd=tmp_path).out
+    assert printed.index("Ask it in SQL") < printed.index("checksum")
     logged = run(*options, "--json", "--log-format", "json", "--full-refresh", cwd=tmp_path)
     events = [json.loads(line) for line in logged.err.splitlines()]
     started = [(event["phase"], event["total"]) for event in events if event["event"] == "phase_started"]

@@ -97,18 +97,18 @@ def test_no_file_holds_a_user_or_the_key_and_sums_stay(watched: Path) -> None:
     assert [lines[line - 1][0] for line, *_ in rejected] == ["x", "p", "y", ",", "z"]
     assert rejected[0][1:] == ("watch_time_not_a_number", "watch_time(min)", None, None)
     assert rejected[-1][1:] == ("rule:user", "user_id", pseudonym("Person-xyz"), None)
-    for shown in (ended.out, ended.err):
-        assert KEY not in shown
-        assert "person" not in shown.lower()
+    for printed in (ended.out, ended.err):
+        assert KEY not in printed
+        assert "person" not in printed.lower()
 
 
 def test_the_key_is_in_no_command_line_and_no_message(watched: Path) -> None:
     program = start("--input", "in", "--engine", "polars", "--debug", cwd=watched, env=hidden(CHUNK_BYTES=64))
     work = watched / "pipeline_data" / "intermediate"
     wait_for(lambda: any(work.glob("store/rows/*")))
-    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert "main.py" in shown
-    assert KEY not in shown
+    commands = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert "main.py" in commands
+    assert KEY not in commands
     ended = finish(program)
     assert ended.code == 0
     assert KEY not in ended.out + ended.err
@@ -122,7 +122,7 @@ def test_a_key_from_a_file_gives_the_same_pseudonyms(watched: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({}, "found none"),
         ({"PSEUDONYM_KEY": "too short a key"}, "15 bytes"),
@@ -131,10 +131,10 @@ def test_a_key_from_a_file_gives_the_same_pseudonyms(watched: Path) -> None:
         ({"PSEUDONYM_KEYS": KEY}, "unknown setting 'PSEUDONYM_KEYS'"),
     ],
 )
-def test_without_a_good_key_there_is_no_run(settings: dict[str, str], said: str, watched: Path) -> None:
+def test_without_a_good_key_there_is_no_run(settings: dict[str, str], message: str, watched: Path) -> None:
     ended = run("--input", "in", cwd=watched, env=environment(PSEUDONYMIZE_USERS=1, **settings))
     assert ended.code == 2
-    assert said in ended.err
+    assert message in ended.err
     assert not re.search(f"{KEY}|too short a key", ended.out + ended.err)
     assert not (watched / "pipeline_data").exists()
 

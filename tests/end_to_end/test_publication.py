@@ -1,4 +1,4 @@
-"""The output folder as its readers see it: a hive data set, one version at a time, whatever happens meanwhile."""
+"""The output folder as its readers see it: a hive data set, one version at a time, also while runs publish."""
 
 import os
 import threading
@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from tests.end_to_end.program import environment, published, read_result, run_json
+from tests.harness import run_here
 
 COLUMNS = {"user_id": pl.String, "total_watch_time_min": pl.Float64, "event_count": pl.Int64, "geo_region": pl.String}
 
@@ -35,17 +36,14 @@ def test_polars_and_duckdb_read_it_as_a_hive_data_set(logs: Path, tmp_path: Path
 
 
 def test_codecs(logs: Path, tmp_path: Path) -> None:
-    run_json("--input", logs, cwd=tmp_path, env=environment(COMPRESSION="snappy"))
+    run_here(tmp_path, logs, COMPRESSION="snappy")
     path = next((tmp_path / "pipeline_data" / "output").glob("geo_region=Europe/*.parquet"))
     assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "SNAPPY"
 
 
 def test_old_versions_go(logs: Path, tmp_path: Path) -> None:
     versions = tmp_path / "pipeline_data" / "output.versions"
-    ids = [
-        run_json("--input", logs, cwd=tmp_path, env=environment(KEEP_VERSIONS=2, COMPRESSION=codec))["run_id"]
-        for codec in ("zstd", "lz4")
-    ]
+    ids = [run_here(tmp_path, logs, KEEP_VERSIONS=2, COMPRESSION=codec).run_id for codec in ("zstd", "lz4")]
     assert {path.name for path in versions.iterdir() if path.is_dir()} == set(ids)
     ids.append(run_json("--input", logs, cwd=tmp_path, env=environment(KEEP_VERSIONS=1))["run_id"])
     assert [path.name for path in versions.iterdir() if path.is_dir()] == ids[-1:]
@@ -53,9 +51,9 @@ def test_old_versions_go(logs: Path, tmp_path: Path) -> None:
 
 
 def test_a_reader_never_sees_a_mixture(logs: Path, tmp_path: Path) -> None:
-    """Someone resolves the link and reads it again and again while other data replaces it."""
+    """A reader resolves the link and reads the result again and again while another run replaces it."""
     output = tmp_path / "pipeline_data" / "output"
-    run_json("--input", logs, cwd=tmp_path)
+    run_here(tmp_path, logs)
     before = read_result(output)
     seen: list[bool] = []
     faults: list[Exception] = []
@@ -64,8 +62,8 @@ def test_a_reader_never_sees_a_mixture(logs: Path, tmp_path: Path) -> None:
     def read_again_and_again() -> None:
         while not done.is_set():
             try:
-                place = output.resolve(strict=True)
-                seen.append((place / "_SUCCESS").exists() and read_result(place) == before)
+                data = output.resolve(strict=True)
+                seen.append((data / "_SUCCESS").exists() and read_result(data) == before)
             except Exception as fault:
                 faults.append(fault)
 

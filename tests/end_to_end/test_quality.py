@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from tests.end_to_end.program import HEADER, environment, published, run, run_json
+from tests.harness import run_here
 
 COUNTS = {
     "rejected": (4, 100),
@@ -62,7 +63,7 @@ def test_every_gate_counts_what_it_says(counted: Path, cut: dict[str, int]) -> N
 @pytest.mark.parametrize("name", ["rejected", "invalid_region"])
 def test_a_share_above_the_limit_fails_and_one_equal_to_it_does_not(name: str, counted: Path) -> None:
     count, of = COUNTS[name]
-    run_json("--input", "logs.csv", cwd=counted, env=gates(**{name: {"fail": count / of}}))
+    assert run_here(counted, "logs.csv", QUALITY_GATES=json.dumps({name: {"fail": count / of}})).status == "ok"
     before = published(counted)
     link = (counted / "pipeline_data" / "output").readlink()
     answer = run_json("--input", "logs.csv", cwd=counted, env=gates(**{name: {"fail": 0.001}}), code=4)
@@ -151,10 +152,10 @@ def test_a_file_without_a_rule_column(ruled: Path) -> None:
     env = environment(RECORD_RULES=json.dumps(warning))
     ended = run("--input", "in", "--engine", "polars", cwd=ruled, env=env | {"COLUMNS": "1000"})
     assert ended.code == 0, ended.err
-    said = " ".join(ended.out.split())
-    assert "rule:device was not applied to files without the column 'device_type': in/c.csv" in said
-    assert "warn: rule:device: 3 of 30 records" in said
-    assert "the headers differ: 3 layouts of columns in 3 files" in said
+    summary = " ".join(ended.out.split())
+    assert "rule:device was not applied to files without the column 'device_type': in/c.csv" in summary
+    assert "warn: rule:device: 3 of 30 records" in summary
+    assert "the headers differ: 3 layouts of columns in 3 files" in summary
     assert "less" in {user for _, user, _, _ in published(ruled)}
 
 
@@ -164,13 +165,13 @@ def test_without_rules_nothing_is_rejected_that_was_not_before(ruled: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"QUALITY_GATES": '{"rejectd": {"fail": 0.1}}'}, "rejectd"),
         ({"RECORD_RULES": '{"x": {"column": "device_type", "pattern": "(", "action": "warn"}}'}, "unclosed group"),
     ],
 )
-def test_a_mistake_in_them_is_found_before_work(settings: dict[str, str], said: str, ruled: Path) -> None:
+def test_a_mistake_in_them_is_found_before_work(settings: dict[str, str], message: str, ruled: Path) -> None:
     answer = run_json("--input", "in", cwd=ruled, env=environment(**settings), code=2)
-    assert said in answer["error"]
+    assert message in answer["error"]
     assert not (ruled / "pipeline_data").exists()

@@ -10,6 +10,7 @@ import duckdb
 import polars as pl
 
 from tests.end_to_end.program import HEADER, environment, run, run_json
+from tests.harness import run_here
 
 COLUMNS = ["file", "line", "byte_offset", "reason", "column", "value", "raw"]
 GOOD = "a1,ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1.5\n"
@@ -27,13 +28,13 @@ def logs_with_trouble(folder: Path) -> Path:
 
 
 def texts_below(folder: Path) -> set[str]:
-    """log_ids of all records in quarantines, and in what the next run goes on from, of which the texts are kept."""
+    """log_ids of the records below ``folder``, in quarantines and in the store, whose texts are kept."""
     kept = set()
     for path in folder.rglob("*.parquet"):
         frame = pl.read_parquet(path)
         if "raw" in frame.columns:
-            held = frame.filter(pl.col("value").is_not_null() | pl.col("raw").is_not_null())
-            kept |= {(raw or b"?")[:2].decode() for raw in held["raw"]}
+            with_text = frame.filter(pl.col("value").is_not_null() | pl.col("raw").is_not_null())
+            kept |= {(raw or b"?")[:2].decode() for raw in with_text["raw"]}
     return kept
 
 
@@ -44,9 +45,9 @@ def quarantine_of(folder: Path, answer: dict) -> Path:
 def test_polars_and_duckdb_read_it_and_nobody_else_may(tmp_path: Path) -> None:
     logs = logs_with_trouble(tmp_path)
     answer = run_json("--input", "logs", cwd=tmp_path, code=3)
-    place = quarantine_of(tmp_path, answer)
+    quarantine = quarantine_of(tmp_path, answer)
     whole = (logs / "a.csv").read_bytes()
-    rejected = pl.read_parquet(place / "rejected.parquet").sort("line")
+    rejected = pl.read_parquet(quarantine / "rejected.parquet").sort("line")
     assert rejected.columns == COLUMNS
     assert rejected.rows() == [
         ("logs/a.csv", line, whole.index(raw), "watch_time_not_a_number", "watch_time(min)", value, raw)
@@ -56,24 +57,26 @@ def test_polars_and_duckdb_read_it_and_nobody_else_may(tmp_path: Path) -> None:
         )
     ]
     with duckdb.connect() as database:
-        every = database.execute(f"select * exclude reason, reason from '{place}/*.parquet' order by line").fetchall()
+        every = database.execute(
+            f"select * exclude reason, reason from '{quarantine}/*.parquet' order by line"
+        ).fetchall()
     assert [(row[0], row[1], row[5], row[6]) for row in every] == [
         ("logs/a.csv", 3, SHIFTED.strip().encode(), "watch_time_not_a_number"),
         ("logs/a.csv", 4, SHIFTED6.strip().encode(), "watch_time_not_a_number"),
         ("logs/a.csv", 5, LOSER.strip().encode(), "conflict"),
         ("logs/headless.csv", None, None, answer["refused_files"][0]["reason"]),
     ]
-    assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in place.iterdir()} == {0o600}
+    assert stat.S_IMODE(quarantine.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in quarantine.iterdir()} == {0o600}
 
 
 def test_addresses_leave_only_in_raw(tmp_path: Path) -> None:
     logs_with_trouble(tmp_path)
     ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path)
     assert ended.code == 3
-    shown = ended.out + ended.err + next((tmp_path / "pipeline_data").glob("output.versions/*/run.json")).read_text()
-    assert "203.0.113.0/24" in shown, "the first line of the file without a header is shown"
-    assert "203.0.113.77" not in shown
+    texts = ended.out + ended.err + next((tmp_path / "pipeline_data").glob("output.versions/*/run.json")).read_text()
+    assert "203.0.113.0/24" in texts, "the first line of the file without a header is shown"
+    assert "203.0.113.77" not in texts
     planned = run("plan", "--input", "logs", "--full-refresh", "--engine", "polars", cwd=tmp_path)
     assert "203.0.113.0/24" in planned.out
     assert "203.0.113.77" not in planned.out + planned.err
@@ -100,11 +103,11 @@ def test_raw_can_be_left_out_everywhere(tmp_path: Path) -> None:
 def test_what_is_older_than_the_retention_goes_with_the_next_run(tmp_path: Path) -> None:
     logs_with_trouble(tmp_path)
     versions = tmp_path / "pipeline_data" / "output.versions"
-    first = quarantine_of(tmp_path, run_json("--input", "logs", cwd=tmp_path, code=3)).parent
+    first = tmp_path / "pipeline_data" / "output.versions" / run_here(tmp_path).run_id
     old = first.rename(versions / "20260101T000000Z-abcdef")
     (tmp_path / "pipeline_data" / "output").unlink()
     (tmp_path / "pipeline_data" / "output").symlink_to(f"output.versions/{old.name}/data")
-    run_json("--input", "logs", cwd=tmp_path, code=3, env=environment(QUARANTINE_RETENTION_DAYS=36_500))
+    run_here(tmp_path, QUARANTINE_RETENTION_DAYS=36_500)
     assert (old / "quarantine").exists()
     ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path)
     assert "QUARANTINE_RETENTION_DAYS" in ended.out
@@ -119,30 +122,30 @@ def test_what_records_held_does_not_outlive_the_retention(tmp_path: Path) -> Non
     """Later runs go on from files that were read once: neither what they left nor later quarantines may keep texts."""
     logs = logs_with_trouble(tmp_path)
     (logs / "headless.csv").unlink()
-    run_json("--input", "logs", cwd=tmp_path)
+    run_here(tmp_path)
     (logs / "b.csv").write_text(HEADER + SHIFTED.replace("a2", "b2"))
-    run_json("--input", "logs", cwd=tmp_path)
+    run_here(tmp_path)
     work = tmp_path / "pipeline_data" / "intermediate"
     assert texts_below(work) == {"a2", "a3", "b2"}, "the loser is in the quarantine alone"
     with closing(sqlite3.connect(work / "manifest.sqlite")) as manifest:
         manifest.execute("UPDATE files SET read_at = read_at - ? WHERE shown = 'logs/a.csv'", (7 * 86_400 + 60,))
         manifest.commit()
     env = environment(QUARANTINE_RETENTION_DAYS=8)
-    place = quarantine_of(tmp_path, run_json("--input", "logs", cwd=tmp_path, env=env))
-    assert texts_below(place) == {"a1", "a2", "a3", "b2"}
+    quarantine = quarantine_of(tmp_path, run_json("--input", "logs", cwd=tmp_path, env=env))
+    assert texts_below(quarantine) == {"a1", "a2", "a3", "b2"}
 
     env = environment(QUARANTINE_RETENTION_DAYS=7) | {"COLUMNS": "1000"}
     ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path, env=env)
     assert "texts of rejected records of 1 files" in " ".join(ended.out.split())
-    place = max(
+    quarantine = max(
         (tmp_path / "pipeline_data").glob("output.versions/*/quarantine"), key=lambda path: path.stat().st_mtime
     )
-    assert texts_below(work) == texts_below(place) == {"b2"}
-    rejected = pl.read_parquet(place / "rejected.parquet").sort("file", "line")
+    assert texts_below(work) == texts_below(quarantine) == {"b2"}
+    rejected = pl.read_parquet(quarantine / "rejected.parquet").sort("file", "line")
     assert rejected.select("line", "reason", "column").rows() == [
         (line, "watch_time_not_a_number", "watch_time(min)") for line in (3, 4, 2)
     ]
-    conflict = pl.read_parquet(place / "conflicts.parquet")
+    conflict = pl.read_parquet(quarantine / "conflicts.parquet")
     assert conflict.select("line", "reason", "value", "raw").rows() == [(5, "conflict", None, None)]
     ended = run("explain", "a2", cwd=tmp_path)
     assert (ended.code, "203.0.113" in ended.out + ended.err) == (3, False)

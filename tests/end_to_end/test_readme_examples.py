@@ -15,12 +15,12 @@ def test_examples_run(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
     assert len(examples) == 2
-    shown = [
+    printed = [
         subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
         for code in examples
     ]
-    assert "geo_region" in shown[0]
-    assert "reason" in shown[1]
+    assert "geo_region" in printed[0]
+    assert "reason" in printed[1]
     mend = (tmp_path / "mend.csv").read_bytes()
     rejected = pl.read_parquet(tmp_path / "pipeline_data" / "output.versions" / "*" / "quarantine" / "rejected.parquet")
     assert mend.startswith(HEADER.encode())

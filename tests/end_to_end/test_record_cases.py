@@ -1,27 +1,18 @@
 """What production throws at the reader, each as one file of one real run: the counts, the quarantine and the values."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
 
 from config import Config
 from pipeline import orchestrator
-from tests.harness import HEADER
+from pipeline.publish.result import RunResult
+from tests.harness import HEADER, Silent
 
 GOOD = "{id},u-{id},2026-01-01T00:00:00Z,v,tv,1.1.1.1,{minutes}\n"
-
-
-class Silent:
-    """No progress."""
-
-    def phase(self, name, total, unit="bytes"): ...
-
-    def advance(self, n): ...
-
-    def note(self, message): ...
-
-    def event(self, name, level="info", **facts): ...
 
 
 @dataclass
@@ -34,7 +25,7 @@ class Case:
     refused: str = ""
 
 
-def row(name, minutes="1", **changes):
+def row(name: str, minutes: str = "1", **changes: str) -> bytes:
     """One good record; ``changes`` replaces fields."""
     fields = {"user": f"u-{name}", "when": "2026-01-01T00:00:00Z", "video": "v", "device": "tv", "ip": "1.1.1.1"}
     fields |= changes
@@ -43,7 +34,7 @@ def row(name, minutes="1", **changes):
     ).encode()
 
 
-def bad(prefix, reason, lines):
+def bad(prefix: str, reason: str, lines: list[bytes]) -> Case:
     """Rejected lines from line 2 on, all for one reason."""
     return Case(
         HEADER + b"".join(line + b"\n" for line in lines) + row(prefix) + b"\n",
@@ -115,9 +106,18 @@ CASES = {
 }
 
 
+class Published(NamedTuple):
+    """The folder of all cases, and the result of one run over them, its totals and its rejected records."""
+
+    folder: Path
+    result: RunResult
+    totals: pl.DataFrame
+    rejected: pl.DataFrame
+
+
 @pytest.fixture(scope="module", params=[(8 * 2**20, 0), (64, 101)], ids=["whole", "cut to pieces"])
-def published(request, tmp_path_factory):
-    """One run over all cases: (result, totals, rejected records)."""
+def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """One run over all cases: whole files, and files that are cut into small chunks and splits."""
     root = tmp_path_factory.mktemp("cases")
     (root / "in").mkdir()
     for name, case in CASES.items():
@@ -135,10 +135,10 @@ def published(request, tmp_path_factory):
     result = orchestrator.run(config, Silent())
     totals = pl.read_parquet(root / "out" / "*" / "*.parquet")
     rejected = pl.read_parquet(f"{result.quarantine}/rejected.parquet")
-    return root / "in", result, totals, rejected
+    return Published(root / "in", result, totals, rejected)
 
 
-def test_the_run_balances(published):
+def test_the_run_balances(published: Published) -> None:
     _, result, totals, rejected = published
     assert result.status == "partial"
     assert result.records_read == result.kept + result.duplicates + result.conflicts + result.rejected
@@ -148,13 +148,13 @@ def test_the_run_balances(published):
     assert (result.blank_lines, result.preamble_lines) == (2, 2)
 
 
-def test_the_totals_are_right(published):
-    totals = dict(published[2].select("user_id", "total_watch_time_min").iter_rows())
+def test_the_totals_are_right(published: Published) -> None:
+    totals = dict(published.totals.select("user_id", "total_watch_time_min").iter_rows())
     assert totals == {user: minutes for case in CASES.values() for user, minutes in case.kept.items()}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_bad_record_is_kept_byte_exact_and_each_bad_file_refused(published, name):
+def test_each_bad_record_is_kept_byte_exact_and_each_bad_file_refused(published: Published, name: str) -> None:
     folder, result, _, rejected = published
     path, case = str(folder / f"{name}.csv"), CASES[name]
     found = rejected.filter(pl.col("file") == path).select("line", "reason", "raw", "byte_offset").sort("line").rows()

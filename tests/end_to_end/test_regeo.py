@@ -10,8 +10,9 @@ import maxminddb
 import polars as pl
 import pytest
 
-from tests.end_to_end.days import settle
+from tests.end_to_end.days import make_old
 from tests.end_to_end.program import HEADER, environment, run, run_json
+from tests.harness import run_here
 from tests.pipeline.geo.test_mmdb import write_mmdb
 
 REGION = {"JP": "Asia", "FR": "Europe", "US": "North America", "BR": "South America"}
@@ -50,7 +51,7 @@ def write_logs(folder: Path, seed: int) -> list[Path]:
         one_user = [row.replace(row.split(",")[1], "solo") for row in rows[::3]]
         paths.append(folder / f"{number}.csv")
         paths[-1].write_text(HEADER + "".join(rows + one_user))
-        settle(paths[-1])
+        make_old(paths[-1])
     return paths
 
 
@@ -112,7 +113,7 @@ def test_moves_are_those_of_a_run_with_the_new_database(tmp_path: Path, keep: st
     old = region_by(database)
     sizes = {"BUCKETS": 16, "SPLIT_BYTES": 20_000, "CHUNK_BYTES": 4096}
     env = environment(DEDUPE_KEEP=keep, COMPILED_PARSER=compiled, **sizes)
-    run_json("--input", "in", "--geo-db", database, cwd=tmp_path, env=env)
+    run_here(tmp_path, "in", GEO_DATABASE=database, DEDUPE_KEEP=keep, COMPILED_PARSER=compiled, **sizes)
     before = published_totals(tmp_path)
 
     write_database(database, NEW)  # in the old one's place, as updates are delivered
@@ -143,7 +144,7 @@ def test_other_regions_of_one_database_are_told_apart(tmp_path: Path) -> None:
     regions = tmp_path / "regions.csv"
     regions.write_text("country,region\n" + "".join(f"{country},{region}\n" for country, region in REGION.items()))
     env = environment(GEO_REGIONS=regions)
-    run_json("--input", "in", "--geo-db", "geo.mmdb", cwd=tmp_path, env=env)
+    run_here(tmp_path, "in", GEO_DATABASE="geo.mmdb", GEO_REGIONS=regions)
     regions.write_text(regions.read_text().replace("FR,Europe", "FR,Gaul").replace("US,North America\n", ""))
     ended = run("regeo", "--dry-run", "--geo-db", "geo.mmdb", cwd=tmp_path, env=env)
     assert ended.code == 0, ended.err
@@ -156,7 +157,7 @@ def test_files_that_have_left_are_named_and_their_records_still_decide(tmp_path:
     logs = write_logs(tmp_path / "in", seed=7)
     write_database(tmp_path / "old.mmdb", OLD)
     write_database(tmp_path / "new.mmdb", NEW)
-    run_json("--input", "in", "--geo-db", "old.mmdb", cwd=tmp_path, env=environment(BUCKETS=4))
+    run_here(tmp_path, "in", GEO_DATABASE="old.mmdb", BUCKETS=4)
     before = published_totals(tmp_path)
     logs[0].unlink()
     logs[1].write_text(logs[1].read_text() + "more\n")

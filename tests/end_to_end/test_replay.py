@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.program import HEADER, Rows, environment, published, read_result, run, run_json
+from tests.harness import run_here
 
 GOOD = "a1,ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1.5\n"
 BROKEN = 'a2,ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,"2,5"\n'
@@ -17,18 +18,19 @@ AFTER: Rows = [("North America", "ann", 4.0, 2)]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
+    """A published run over a log with a broken record, and the mended record in a file."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "a.csv").write_text(HEADER + GOOD + BROKEN)
     (tmp_path / "mend.csv").write_text(HEADER + MENDED)
-    run_json("--input", "logs", cwd=tmp_path)
+    run_here(tmp_path)
     assert published(tmp_path) == BEFORE
     return tmp_path
 
 
-def replay(place: Path, *arguments: object, code: int = 0, **settings: object) -> dict:
+def replay(folder: Path, *arguments: object, code: int = 0, **settings: object) -> dict:
     """The command ``replay``; options of ``run`` follow the files."""
-    ended = run("replay", *arguments, "--input", "logs", "--engine", "polars", "--json", cwd=place,
+    ended = run("replay", *arguments, "--input", "logs", "--engine", "polars", "--json", cwd=folder,
                 env=environment(**settings))  # fmt: skip
     assert ended.code == code, ended.err
     return ended.answer
@@ -38,39 +40,39 @@ def counts(answer: dict) -> tuple[int, ...]:
     return tuple(answer[name] for name in ("records_read", "kept", "duplicates", "conflicts", "rejected"))
 
 
-def test_a_mended_record_counts_from_now_on(place: Path) -> None:
-    assert counts(replay(place, "mend.csv")) == (3, 2, 0, 0, 1)
-    assert published(place) == AFTER
-    assert counts(replay(place, "mend.csv")) == (3, 2, 0, 0, 1), "the same file is there once"
-    (place / "mend.csv").unlink()
-    shutil.rmtree(place / "pipeline_data" / "intermediate")
-    assert counts(run_json("--input", "logs", cwd=place)) == (3, 2, 0, 0, 1)
-    assert counts(run_json("--input", place / "logs", cwd=place)) == (3, 2, 0, 0, 1)
-    assert published(place) == AFTER
-    (stored,) = (place / "pipeline_data").glob("output.versions/replayed/*/*.csv")
+def test_a_mended_record_counts_from_now_on(folder: Path) -> None:
+    assert counts(replay(folder, "mend.csv")) == (3, 2, 0, 0, 1)
+    assert published(folder) == AFTER
+    assert counts(replay(folder, "mend.csv")) == (3, 2, 0, 0, 1), "the same file is there once"
+    (folder / "mend.csv").unlink()
+    shutil.rmtree(folder / "pipeline_data" / "intermediate")
+    assert counts(run_json("--input", "logs", cwd=folder)) == (3, 2, 0, 0, 1)
+    assert counts(run_json("--input", folder / "logs", cwd=folder)) == (3, 2, 0, 0, 1)
+    assert published(folder) == AFTER
+    (stored,) = (folder / "pipeline_data").glob("output.versions/replayed/*/*.csv")
     assert stored.read_text() == HEADER + MENDED
     assert stat.S_IMODE(stored.stat().st_mode) == 0o600
     assert stat.S_IMODE(stored.parent.stat().st_mode) == 0o700
     stored.unlink()
-    assert counts(run_json("--input", "logs", cwd=place)) == (2, 1, 0, 0, 1), "who deletes it, takes it back"
-    assert published(place) == BEFORE
+    assert counts(run_json("--input", "logs", cwd=folder)) == (2, 1, 0, 0, 1), "who deletes it, takes it back"
+    assert published(folder) == BEFORE
 
 
-def test_what_counted_already_is_a_duplicate(place: Path) -> None:
-    (place / "more.csv").write_text(HEADER + GOOD + MENDED + MENDED)
-    assert counts(replay(place, "mend.csv", "more.csv")) == (6, 2, 3, 0, 1)
-    assert published(place) == AFTER
+def test_what_counted_already_is_a_duplicate(folder: Path) -> None:
+    (folder / "more.csv").write_text(HEADER + GOOD + MENDED + MENDED)
+    assert counts(replay(folder, "mend.csv", "more.csv")) == (6, 2, 3, 0, 1)
+    assert published(folder) == AFTER
 
 
-def test_other_columns_delimiters_and_names(place: Path) -> None:
-    odd = place / "-mended [1] .txt"
+def test_other_columns_delimiters_and_names(folder: Path) -> None:
+    odd = folder / "-mended [1] .txt"
     odd.write_text("watch_time(min)\tip_address\tuser_id\tlog_id\n2.5\t8.8.8.8\tann\ta2\n")
-    assert counts(replay(place, odd)) == (3, 2, 0, 0, 1)
-    assert published(place) == AFTER
+    assert counts(replay(folder, odd)) == (3, 2, 0, 0, 1)
+    assert published(folder) == AFTER
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (MENDED.encode(), "no header"),
         (b"PAR1\0\0", "Parquet"),
@@ -79,48 +81,48 @@ def test_other_columns_delimiters_and_names(place: Path) -> None:
         (None, "no file"),
     ],
 )
-def test_a_file_that_cannot_be_replayed_changes_nothing(place: Path, content: bytes | None, said: str) -> None:
-    (place / "mend.csv").unlink()
+def test_a_file_that_cannot_be_replayed_changes_nothing(folder: Path, content: bytes | None, message: str) -> None:
+    (folder / "mend.csv").unlink()
     if content is not None:
-        (place / "mend.csv").write_bytes(content)
-    error = replay(place, "mend.csv", code=3)["error"]
-    assert said in error
+        (folder / "mend.csv").write_bytes(content)
+    error = replay(folder, "mend.csv", code=3)["error"]
+    assert message in error
     assert "8.8.8.8" not in error
     assert "ann" not in error
-    assert published(place) == BEFORE
-    assert not list((place / "pipeline_data").glob("output.versions/replayed/*/*.csv"))
-    assert not list((place / "pipeline_data").glob("output.versions/replayed/*/.*"))
-    assert counts(run_json("--input", "logs", cwd=place)) == (2, 1, 0, 0, 1)
+    assert published(folder) == BEFORE
+    assert not list((folder / "pipeline_data").glob("output.versions/replayed/*/*.csv"))
+    assert not list((folder / "pipeline_data").glob("output.versions/replayed/*/.*"))
+    assert counts(run_json("--input", "logs", cwd=folder)) == (2, 1, 0, 0, 1)
 
 
-def test_a_replay_that_fails_is_not_kept(place: Path) -> None:
+def test_a_replay_that_fails_is_not_kept(folder: Path) -> None:
     rows = "".join(f"{n},ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1000000000\n" for n in range(9_300))
-    (place / "mend.csv").write_text(HEADER + rows)
-    replay(place, "mend.csv", code=1)
-    assert published(place) == BEFORE
-    assert counts(run_json("--input", "logs", cwd=place)) == (2, 1, 0, 0, 1)
+    (folder / "mend.csv").write_text(HEADER + rows)
+    replay(folder, "mend.csv", code=1)
+    assert published(folder) == BEFORE
+    assert counts(run_json("--input", "logs", cwd=folder)) == (2, 1, 0, 0, 1)
 
 
-def test_replays_alone_are_no_result(place: Path) -> None:
-    (place / "logs" / "a.csv").write_text("nothing\n")
-    answer = replay(place, "mend.csv", "--full-refresh", code=3)
+def test_replays_alone_are_no_result(folder: Path) -> None:
+    (folder / "logs" / "a.csv").write_text("nothing\n")
+    answer = replay(folder, "mend.csv", "--full-refresh", code=3)
     assert answer["status"] == "failed"
-    assert published(place) == BEFORE
-    assert not list((place / "pipeline_data").glob("output.versions/replayed/*/*.csv"))
+    assert published(folder) == BEFORE
+    assert not list((folder / "pipeline_data").glob("output.versions/replayed/*/*.csv"))
 
 
-def test_other_inputs_and_outputs_are_not_touched(place: Path) -> None:
-    replay(place, "mend.csv")
-    shutil.copytree(place / "logs", place / "december")
-    ended = run("--input", "december", "--full-refresh", "--engine", "polars", cwd=place)
+def test_other_inputs_and_outputs_stay_as_they_are(folder: Path) -> None:
+    replay(folder, "mend.csv")
+    shutil.copytree(folder / "logs", folder / "december")
+    ended = run("--input", "december", "--full-refresh", "--engine", "polars", cwd=folder)
     assert ended.code == 0
     assert "replayed files of other inputs do not count here: 1" in ended.out
-    assert published(place) == BEFORE
-    run_json("--input", "logs", "--output", "elsewhere", cwd=place)
-    assert read_result(place / "elsewhere") == BEFORE
-    ended = run("--input", "logs", "--full-refresh", "--engine", "polars", cwd=place)
+    assert published(folder) == BEFORE
+    run_json("--input", "logs", "--output", "elsewhere", cwd=folder)
+    assert read_result(folder / "elsewhere") == BEFORE
+    ended = run("--input", "logs", "--full-refresh", "--engine", "polars", cwd=folder)
     assert "1 replayed file counts besides the input" in ended.out
-    assert published(place) == AFTER
-    ended = run("--input", "december", "--add", "--engine", "polars", cwd=place)
-    assert published(place) == AFTER
+    assert published(folder) == AFTER
+    ended = run("--input", "december", "--add", "--engine", "polars", cwd=folder)
+    assert published(folder) == AFTER
     assert "do not count" not in ended.out, "what counts with the input that was there before counts on"

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.end_to_end.program import HEADER, environment, run_json
+from tests.harness import run_here
 
 EVIL = "<img src=x onerror=alert(1)>"
 ROWS = [
@@ -27,7 +28,7 @@ def folder(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.mkdir()
     for path in logs.glob("*.csv"):
         shutil.copy(path, source)
-    run_json("--input", "in", cwd=folder)
+    run_here(folder, "in")
     (source / f"{EVIL.replace('/', '')}.csv").write_text(HEADER + "".join(ROWS))
     (source / "headless.csv").write_text("id-1,secret_user,2026-01-01,v,tv,203.0.113.77,1.5\n")
     (folder / "gates.toml").write_text("[quality_gates]\nrejected = { warn = 0.0000001 }\n")

@@ -33,17 +33,17 @@ def cache_in(folder: Path) -> None:
 
 
 def picture(root: Path, *but: str) -> dict[str, object]:
-    """Everything below ``root`` but what lies in the folders ``but``: kind and hash of the content by path."""
+    """By path below ``root``, without the folders ``but``: hash of a file, target of a link, None for a folder."""
     found: dict[str, object] = {}
     for place, folders, files in os.walk(root):
         inside = os.path.relpath(place, root)
         folders[:] = [name for name in folders if os.path.normpath(os.path.join(inside, name)) not in but]
         for name in [*folders, *files]:
             path = os.path.join(place, name)
-            shown = os.path.relpath(path, root)
-            if shown in but:
+            inner = os.path.relpath(path, root)
+            if inner in but:
                 continue
-            found[shown] = (
+            found[inner] = (
                 os.readlink(path)
                 if os.path.islink(path)
                 else hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -71,8 +71,8 @@ def test_case_22_and_23_names_of_files_and_regions_stay_inside(tmp_path: Path, e
     }  # fmt: skip
     env.pop("XDG_CACHE_HOME", None)
     cache_in(root / "home")
-    mine = {"here/o", "here/w", "home/.cache"}  # where Spark leaves its archive, once
-    before = picture(root, *mine)
+    own = {"here/o", "here/w", "home/.cache"}  # where Spark leaves its archive, once
+    before = picture(root, *own)
     ended = run("--input", "logs", "--output", "o/out", "--intermediate", "w", "--engine", engine, "--json",
                 cwd=root / "here", env=env)  # fmt: skip
     assert ended.code == 3, ended.err
@@ -80,7 +80,7 @@ def test_case_22_and_23_names_of_files_and_regions_stay_inside(tmp_path: Path, e
     assert [Path(refused["file"]).name for refused in answer["refused_files"]] == ["way out.csv"]
     assert str(root / "secret" / "c.csv") in answer["refused_files"][0]["reason"]
     assert answer["files"] == answer["kept"] == len(NAMES) + len(ADDRESSES)
-    assert picture(root, *mine) == before
+    assert picture(root, *own) == before
     output = root / "here" / "o" / "out"
     assert {path.parent for path in output.glob("*/*.parquet")} == {path for path in output.iterdir() if path.is_dir()}
     rows = read_result(output)

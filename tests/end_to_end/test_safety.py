@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.planning.run_options import RunOptions
 from tests.end_to_end.program import HEADER, environment, published, read_result, run, run_json
+from tests.harness import run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,9 +25,11 @@ def test_folders_that_only_look_like_ours_survive(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "note").write_text("mine")
     (between / "run-x.txt").write_text("mine")
-    for _ in range(3):
-        run_json("--input", log, "--output", "out", "--intermediate", "between", "--full-refresh", cwd=tmp_path,
-                 env=environment(KEEP_VERSIONS=1))  # fmt: skip
+    for _ in range(2):
+        anew = RunOptions(full_refresh=True)
+        run_here(tmp_path, log, anew, OUTPUT_DIR="out", INTERMEDIATE_DIR="between", KEEP_VERSIONS=1)
+    run_json("--input", log, "--output", "out", "--intermediate", "between", "--full-refresh", cwd=tmp_path,
+             env=environment(KEEP_VERSIONS=1))  # fmt: skip
     assert (between / "run-x.txt").exists()
     assert all((f / "note").exists() for f in (between / "run-notes", versions / "aaa-mine", versions / ".new-plan"))
     assert len([path for path in versions.iterdir() if path.name.startswith("2")]) == 1
@@ -66,7 +70,7 @@ def test_brackets_in_paths_and_ids_in_several_buckets(tmp_path: Path) -> None:
 
 
 def test_more_splits_than_open_files(logs: Path, tmp_path: Path) -> None:
-    run_json("--input", logs, cwd=tmp_path, env=environment(OUTPUT_DIR="whole"))
+    run_here(tmp_path, logs, OUTPUT_DIR="whole")
     cut = environment(OUTPUT_DIR="cut", SPLIT_BYTES=15_000)
 
     def few_files() -> None:

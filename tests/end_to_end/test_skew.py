@@ -19,10 +19,10 @@ SMALL = {shape.name: shape for shape in shapes(4_000_000) if "uniform" not in sh
 
 @pytest.mark.parametrize("name", SMALL)
 def test_skew_changes_no_value_and_stays_within_the_limit(name: str, tmp_path: Path) -> None:
-    outcome = prepare(SMALL[name], tmp_path)
-    outcome.run(["--engine", "polars", "--memory-limit", str(LIMIT)])
-    assert outcome.wrong == []
-    assert 10**8 < outcome.peak_bytes < LIMIT
+    case = prepare(SMALL[name], tmp_path)
+    case.run(["--engine", "polars", "--memory-limit", str(LIMIT)])
+    assert case.wrong == []
+    assert 10**8 < case.peak_bytes < LIMIT
 
 
 def test_a_bucket_of_one_user_and_one_id_goes_in_passes(tmp_path: Path) -> None:

@@ -35,30 +35,32 @@ sys.exit(code)
 """Runs a command, waits also for processes that outlive those which started them, and prints what all have taken."""
 
 
-def processor_seconds(contender: Contender, logs: Path, place: Path) -> float:
-    """Of one run and of all processes below it."""
-    clean(place)
-    command = [sys.executable, "-c", _WITH_ALL_BELOW, *contender.command(logs, place, place)]
-    ended = subprocess.run(command, cwd=ROOT, env=environment(place), stdout=subprocess.PIPE, text=True, check=True)
+def processor_seconds(contender: Contender, logs: Path, results: Path) -> float:
+    """Processor time of one run and of all processes that it starts."""
+    clean(results)
+    command = [sys.executable, "-c", _WITH_ALL_BELOW, *contender.command(logs, results, results)]
+    ended = subprocess.run(command, cwd=ROOT, env=environment(results), stdout=subprocess.PIPE, text=True, check=True)
     return float(ended.stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="tells the processor time of a process tree on Linux only")
 def test_start_and_work_stay_near_the_floor(tmp_path: Path) -> None:
     logs = {size: prepare_logs(tmp_path, size, 2) for size in (SMALL, LARGE)}
-    taken: dict[tuple[str, int], float] = {}
+    seconds_of: dict[tuple[str, int], float] = {}
     for _ in range(ROUNDS):  # least times: noise only adds, and goes with more rounds; what has become slow stays slow
         for contender in (ENGINES["polars"], PEERS["floor"]):
             for size in logs:
                 seconds = processor_seconds(contender, logs[size], tmp_path / "result")
-                taken[contender.name, size] = min(seconds, taken.get((contender.name, size), seconds))
-        start = taken["logmill-polars", SMALL] / taken["floor", SMALL]
-        work = (taken["logmill-polars", LARGE] - taken["logmill-polars", SMALL]) / (
-            taken["floor", LARGE] - taken["floor", SMALL]
+                seconds_of[contender.name, size] = min(seconds, seconds_of.get((contender.name, size), seconds))
+        start = seconds_of["logmill-polars", SMALL] / seconds_of["floor", SMALL]
+        work = (seconds_of["logmill-polars", LARGE] - seconds_of["logmill-polars", SMALL]) / (
+            seconds_of["floor", LARGE] - seconds_of["floor", SMALL]
         )
         if start < MOST_START and work < MOST_WORK:
             return
-    pytest.fail(f"start {start:.1f} (at most {MOST_START}) and work {work:.1f} (at most {MOST_WORK}) floors: {taken}")
+    pytest.fail(
+        f"start {start:.1f} (at most {MOST_START}) and work {work:.1f} (at most {MOST_WORK}) floors: {seconds_of}"
+    )
 
 
 def test_a_run_loads_neither_pandas_nor_the_functions_of_pyarrow(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_questions_are_answered_as_they_are_about_a_store_of_today(pair: Pair) -
         assert before == now
 
 
-def test_every_copy_of_a_contested_record_is_found(pair: Pair) -> None:
+def test_every_copy_of_a_record_with_conflicts_is_found(pair: Pair) -> None:
     answer, plain = pair[0].ask("explain", CONTESTED, "--json"), pair[0].name == "defaults"
     assert len(answer["rejected"]) == plain, "without raw bytes it cannot be found"
     assert all(copy["line"] and bool(copy["raw"]) == plain for copy in answer["copies"])
@@ -238,8 +238,8 @@ def test_a_run_goes_on_after_a_rollback(store: Store) -> None:
     answer = store.ask("rollback", "--json")
     assert (answer["before"], answer["current"]) == ("version 2", "version 1")
     assert published(store.place) == read_result(first / "data") != rows
-    shown = store.ask("status", "--json")["versions"]
-    assert [(version["current"], version["files"]) for version in shown] == [(True, 3), (False, 4)]
+    versions = store.ask("status", "--json")["versions"]
+    assert [(version["current"], version["files"]) for version in versions] == [(True, 3), (False, 4)]
     answer = store.run()
     assert (answer["new"]["files"], answer["new"]["records_read"], answer["new"]["reused_files"]) == (0, 0, 4)
     assert result_of(answer) == answered(second)
@@ -262,7 +262,7 @@ def test_the_manifest_is_written_as_before(pair: Pair) -> None:
         assert before == now
 
 
-def test_no_setting_that_was_not_touched_has_another_fingerprint(tmp_path: Path) -> None:
+def test_no_setting_that_was_not_changed_has_another_fingerprint(tmp_path: Path) -> None:
     """Else whoever has never set anything would have to read everything again."""
     before, now = Store("defaults", tmp_path / "before"), Store("defaults", tmp_path / "now")
     unpack(before.name, before.place)

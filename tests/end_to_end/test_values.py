@@ -11,6 +11,7 @@ from pipeline.geo.table import load_geo_table
 from tests import reference
 from tests.end_to_end import dirty
 from tests.end_to_end.program import HEADER, compute_independently, environment, published, read_result, run, run_json
+from tests.harness import run_here
 
 LONGEST_RECORD = 2**20
 
@@ -35,7 +36,7 @@ def test_values_are_those_of_an_independent_computation(logs: Path, region_of, t
 
 def test_small_parts_change_nothing(logs: Path, tmp_path: Path) -> None:
     """Splits inside files, many buckets and one worker, against the plan for this machine."""
-    whole = run_json("--input", logs, cwd=tmp_path, env=environment(OUTPUT_DIR="whole"))
+    whole = run_here(tmp_path, logs, OUTPUT_DIR="whole").to_json()
     cut = environment(OUTPUT_DIR="cut", SPLIT_BYTES=300_000, CHUNK_BYTES=40_000, BUCKETS=64)
     parts = run_json("--input", logs, "--workers", 1, cwd=tmp_path, env=cut)
     assert read_result(tmp_path / "cut") == read_result(tmp_path / "whole")
@@ -56,7 +57,7 @@ def test_dirty_files_by_the_reference(tmp_path: Path, keep: str) -> None:
     expected = reference.run([path.read_bytes() for path in sorted(logs.iterdir())], LONGEST_RECORD, keep, region)
     answer = run_json("--input", logs, cwd=tmp_path, env=environment(DEDUPE_KEEP=keep))
     assert published(tmp_path) == sorted(
-        (place, user, micro / 1e6, events) for (place, user), (micro, events) in expected.totals.items()
+        (region, user, micro / 1e6, events) for (region, user), (micro, events) in expected.totals.items()
     )
     assert counts(answer) == {
         "kept": expected.kept, "duplicates": expected.duplicates, "conflicts": expected.conflicts
@@ -72,7 +73,7 @@ def test_dirty_files_by_the_reference(tmp_path: Path, keep: str) -> None:
 def test_a_file_that_was_delivered_twice_counts_once(logs: Path, tmp_path: Path) -> None:
     twice = tmp_path / "twice"
     shutil.copytree(logs, twice)
-    once = run_json("--input", logs, cwd=tmp_path, env=environment(OUTPUT_DIR="once"))
+    once = run_here(tmp_path, logs, OUTPUT_DIR="once").to_json()
     shutil.copy(min(twice.glob("*.csv")), twice / "again.csv")
     answer = run_json("--input", twice, cwd=tmp_path, env=environment(OUTPUT_DIR="again"))
     assert read_result(tmp_path / "again") == read_result(tmp_path / "once")
@@ -85,7 +86,7 @@ def test_a_second_run_and_other_names_change_nothing(logs: Path, tmp_path: Path)
     renamed.mkdir()
     for number, path in enumerate(sorted(logs.glob("*.csv"))):
         shutil.copy(path, renamed / f"{9 - number} [a] b.csv")
-    first = run_json("--input", renamed, cwd=tmp_path)
+    first = run_here(tmp_path, renamed).to_json()
     rows = published(tmp_path)
     second = run_json("--input", renamed, cwd=tmp_path)
     assert published(tmp_path) == rows
@@ -97,7 +98,7 @@ def test_a_second_run_and_other_names_change_nothing(logs: Path, tmp_path: Path)
 
 def test_a_glob_and_a_single_file(logs: Path, tmp_path: Path) -> None:
     name = min(path.name for path in logs.glob("*.csv"))
-    of_glob = run_json("--input", f"{logs}/{name[:13]}*.csv", cwd=tmp_path)
+    of_glob = run_here(tmp_path, f"{logs}/{name[:13]}*.csv").to_json()
     rows = published(tmp_path)
     of_file = run_json("--input", logs / name, "--full-refresh", cwd=tmp_path)
     assert of_glob["files"] == of_file["files"] == 1

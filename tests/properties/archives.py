@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import FileRefused
 from pipeline.reading.archives import expand_file
+from tests.harness import IN_MEMORY
 from tests.properties.readers import fuzzed_files
 
 if sys.version_info >= (3, 14):
@@ -34,14 +35,14 @@ def archives(draw: st.DrawFn) -> tuple[str, bytes, bytes, str]:
     elif damage == "tail":
         archive += draw(st.sampled_from([b"\0" * 8, b"garbage", b"\x1f\x8b", b"\x28\xb5"]))
     elif damage == "flipped":
-        place = draw(st.integers(0, len(archive) - 1))
-        archive = archive[:place] + bytes([archive[place] ^ 1 << draw(st.integers(0, 7))]) + archive[place + 1 :]
+        at = draw(st.integers(0, len(archive) - 1))
+        archive = archive[:at] + bytes([archive[at] ^ 1 << draw(st.integers(0, 7))]) + archive[at + 1 :]
     return suffix, archive, data, damage
 
 
 def assert_archive_is_whole_or_refused(suffix: str, archive: bytes, data: bytes, damage: str) -> None:
     """All of the text, or FileRefused with nothing left; a flipped bit may lie where nothing depends on it."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         source, spool = Path(folder) / f"a.csv{suffix}", Path(folder) / "spool"
         source.write_bytes(archive)
         try:

@@ -20,7 +20,7 @@ from tests.properties.archives import archives, assert_archive_is_whole_or_refus
 from tests.properties.nasty import keeps, sizes
 from tests.properties.readers import assert_reader_equals_reference, fuzzed_files, narrow_limits
 from tests.properties.replays import files_and_replay
-from tests.properties.test_laws import assert_equals_reference, jobs
+from tests.properties.test_laws import assert_equals_reference, run_sizes
 
 SECONDS = 20
 _OPTIONS = {
@@ -50,12 +50,12 @@ def expand(archive: tuple[str, bytes, bytes, str]) -> None:
 
 
 @settings(max_examples=100, **_OPTIONS)
-@given(files_and_replay(), keeps, jobs, st.booleans())
-def run(files: list[bytes], keep: str, job: dict[str, int], narrow: bool) -> None:
+@given(files_and_replay(), keeps, run_sizes, st.booleans())
+def run(files: list[bytes], keep: str, chosen: dict[str, int], narrow: bool) -> None:
     """The whole job."""
     _begin()
     with narrow_limits(narrow):
-        assert_equals_reference(files, keep, job)
+        assert_equals_reference(files, keep, chosen)
 
 
 ATTEMPTS: list[Callable[[], None]] = [read, read, expand, run]

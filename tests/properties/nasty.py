@@ -1,5 +1,7 @@
 """Strategies for hostile files: the alphabet that breaks CSV readers, and rows that collide."""
 
+from collections.abc import Sequence
+
 from hypothesis import strategies as st
 
 MAX_RECORD = 256
@@ -27,7 +29,7 @@ LAYOUTS = [COLUMNS, [*COLUMNS, b"extra"], COLUMNS[::-1]]
 
 
 @st.composite
-def fields(draw, columns=COLUMNS, broken=0.1):
+def fields(draw: st.DrawFn, columns: Sequence[bytes] = COLUMNS, broken: float = 0.1) -> list[bytes]:
     """The fields of a record, in the order of ``columns``."""
     wrong = draw(st.integers(0, 9)) < broken * 10
     values = {
@@ -43,7 +45,7 @@ def fields(draw, columns=COLUMNS, broken=0.1):
 
 
 @st.composite
-def records(draw, delimiter=b",", columns=COLUMNS, broken=0.1):
+def records(draw: st.DrawFn, delimiter: bytes = b",", columns: Sequence[bytes] = COLUMNS, broken: float = 0.1) -> bytes:
     """The bytes of one record that is good or has a bad value, with its line end."""
     line = delimiter.join(draw(fields(columns, broken)))
     return line + draw(st.sampled_from([b"\n", b"\n", b"\r\n"]))
@@ -53,15 +55,15 @@ soup = st.lists(st.sampled_from(TOKENS), max_size=14).map(b"".join)
 
 
 @st.composite
-def torn_records(draw, delimiter=b",", columns=COLUMNS):
+def torn_records(draw: st.DrawFn, delimiter: bytes = b",", columns: Sequence[bytes] = COLUMNS) -> bytes:
     """A record into which tokens were thrown."""
     line = draw(records(delimiter, columns))
-    place = draw(st.integers(0, len(line)))
-    return line[:place] + draw(soup) + line[place + draw(st.integers(0, 3)) :]
+    at = draw(st.integers(0, len(line)))
+    return line[:at] + draw(soup) + line[at + draw(st.integers(0, 3)) :]
 
 
 @st.composite
-def hostile_files(draw):
+def hostile_files(draw: st.DrawFn) -> bytes:
     """A file with a header in its first lines, and anything after it."""
     delimiter = draw(st.sampled_from([b",", b",", b",", b";", b"\t", b"|"]))
     columns = draw(st.sampled_from(LAYOUTS))

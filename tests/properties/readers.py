@@ -19,13 +19,13 @@ from pipeline.reading.compiled_parser import PlainParser
 from pipeline.reading.csv_reader import Batch, SplitReader
 from pipeline.reading.header import Header, read_header
 from pipeline.reading.splits import Split
-from tests.harness import GEO, accepted_rows, enriched, library
+from tests.harness import GEO, IN_MEMORY, accepted_rows, enriched, library
 from tests.properties.nasty import COLUMNS, MAX_RECORD, hostile_files, records, soup
 from tests.reference import MALFORMED, MALFORMED_REASONS, ROLES, read_file
 
 
 def plain(reason: str, raw: bytes) -> str:
-    """The reason as far as the contract says: why a record of several lines is malformed is for people only."""
+    """The reason as the contract defines it. The contract does not say why a record of several lines is malformed."""
     if reason in MALFORMED_REASONS or (reason == "record_too_long" and len(raw) < MAX_RECORD):
         return MALFORMED
     return reason
@@ -33,16 +33,16 @@ def plain(reason: str, raw: bytes) -> str:
 
 @contextmanager
 def narrow_limits(narrow: bool) -> Iterator[None]:
-    """Where ``narrow``, small files pass the limits that only large ones reach: lines of a batch, quotes of a line."""
+    """Where ``narrow``, lower the limits on lines of a batch and quotes of a line, so that small files pass them."""
     lines, rounds = (3, 2) if narrow else (csv_reader._MOST_LINES, quoted_lines._ROUNDS)
     with mock.patch.object(csv_reader, "_MOST_LINES", lines), mock.patch.object(quoted_lines, "_ROUNDS", rounds):
         yield
 
 
 def header_of(data: bytes, *, timestamps: bool) -> Header | None:
-    """The header, by a file, because that is where the program looks for it."""
+    """The header of ``data``, read from a file as the program reads it; None for an empty file."""
     wanted = {role: (name,) for role, name in ROLES.items() if timestamps or role != "timestamp"}
-    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+    with tempfile.NamedTemporaryFile(suffix=".csv", dir=IN_MEMORY) as file:
         file.write(data)
         file.flush()
         return read_header(Path(file.name), wanted, MAX_RECORD)
@@ -130,6 +130,6 @@ def fuzzed_files(draw: st.DrawFn) -> bytes:
         first, second = sorted(draw(st.tuples(st.integers(0, len(body)), st.integers(0, len(body)))))
         return header + body[:first] + draw(soup) + body[second:] + body[first:second]
     mutated = bytearray(body)
-    for place in draw(st.lists(st.integers(0, len(body) - 1), max_size=6)):
-        mutated[place] = draw(st.sampled_from(b'"",;\t|\n\n\r\x00\xff\x80 19.-eE'))
+    for at in draw(st.lists(st.integers(0, len(body) - 1), max_size=6)):
+        mutated[at] = draw(st.sampled_from(b'"",;\t|\n\n\r\x00\xff\x80 19.-eE'))
     return header + bytes(mutated)

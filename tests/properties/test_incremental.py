@@ -1,5 +1,6 @@
 """Totals of the version before plus what changed equal those of everything added up anew, for any files whatever."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -15,7 +16,7 @@ from pipeline.exchange.workspace import Workspace
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.quarantine import write_quarantine
 from pipeline.publish.verify import check_balance
-from tests.harness import HEADER, Harness, InProcessEngine, Outcome, region_of
+from tests.harness import HEADER, Found, Harness, InProcessEngine, region_of
 from tests.properties.nasty import MAX_RECORD, keeps, records, sizes
 from tests.reference import run
 
@@ -31,7 +32,7 @@ class Versions:
         self.store = harness.workspace.root
         self.previous = None
 
-    def make(self, paths: list[str], number: int) -> Outcome:
+    def make(self, paths: list[str], number: int) -> Found:
         harness = self.harness
         phase1 = Phase1Result(tuple(self.ledgers[path] for path in paths))
         workspace = Workspace(str(harness.root / f"run-{number}"), self.store)
@@ -58,7 +59,15 @@ class Versions:
 
 @settings(max_examples=25)
 @given(st.data(), files, keeps, sizes, st.sampled_from([1, 2, 8, 1024]), st.sampled_from([1, 3]), st.integers(1, 100))
-def test_each_version_equals_the_reference(data, contents, keep, split_bytes, buckets, workers, keys_at_once):
+def test_each_version_equals_the_reference(
+    data: st.DataObject,
+    contents: list[bytes],
+    keep: str,
+    split_bytes: int,
+    buckets: int,
+    workers: int,
+    keys_at_once: int,
+) -> None:
     compiled, page_bytes = data.draw(st.booleans()), data.draw(st.sampled_from([1, 1 << 22]))
     with (
         patch.object(affected_ids, "_KEYS_AT_ONCE", keys_at_once),
@@ -80,7 +89,7 @@ def test_each_version_equals_the_reference(data, contents, keep, split_bytes, bu
             assert len(found.conflict_raws) == found.conflicts
 
 
-def test_rows_are_fetched_of_ids_whose_copies_differ_alone():
+def test_rows_are_fetched_of_ids_whose_copies_differ_alone() -> None:
     def line(number: int, user: str, minutes: str) -> bytes:
         return b"id-%d,%s,2026-01-01T00:00:00Z,v,tv,8.8.8.8,%s\n" % (number, user.encode(), minutes.encode())
 
@@ -90,11 +99,11 @@ def test_rows_are_fetched_of_ids_whose_copies_differ_alone():
     contents = [HEADER + b"".join(history), HEADER + b"".join(day)]
     take, fetched = affected_ids.take_rows, []
 
-    def counted(rows, places):
-        fetched.append(len(places))
-        return take(rows, places)
+    def count_and_take(rows: object, positions: Sequence[int]) -> object:
+        fetched.append(len(positions))
+        return take(rows, positions)
 
-    with Harness(contents, max_record=MAX_RECORD) as harness, patch.object(affected_ids, "take_rows", counted):
+    with Harness(contents, max_record=MAX_RECORD) as harness, patch.object(affected_ids, "take_rows", count_and_take):
         versions = Versions(harness)
         versions.make(harness.paths[:1], 0)
         found = versions.make(harness.paths, 1)

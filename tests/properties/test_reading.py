@@ -10,15 +10,20 @@ from tests.properties.readers import assert_reader_equals_reference, fuzzed_file
 from tests.reference import read_file
 
 
-def assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep="longest", *, compiled=True):
+def assert_reads_like_the_reference(
+    data: bytes, chunk_bytes: int, split_bytes: int, keep: str, *, compiled: bool
+) -> None:
+    """Phase 1 finds the events, rejects and counts of the reference."""
     truth = read_file(data, MAX_RECORD, timestamps=keep != "longest")
-    sizes = {"chunk_bytes": chunk_bytes, "split_bytes": split_bytes}
-    with Harness([data], **sizes, max_record=MAX_RECORD, keep=keep, compiled=compiled) as run:
-        outcome = run.read()
-        assert outcome.refused == {}
-        (ledger,) = outcome.ledgers
-        (accepted,) = run.accepted(outcome)
-        (rejects,) = run.rejects(outcome)
+    assert truth
+    with Harness(
+        [data], chunk_bytes=chunk_bytes, split_bytes=split_bytes, max_record=MAX_RECORD, keep=keep, compiled=compiled
+    ) as run:
+        phase1 = run.read()
+        assert phase1.refused == {}
+        (ledger,) = phase1.ledgers
+        (accepted,) = run.accepted(phase1)
+        (rejects,) = run.rejects(phase1)
     width = 4 if keep == "longest" else 5
     assert accepted == [
         (offset, enriched(*(e.log_id, e.user_id, e.ip_address, e.micro, e.timestamp)[:width]))
@@ -34,13 +39,15 @@ def assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep="longes
 
 @settings(max_examples=200)
 @given(hostile_files(), sizes, sizes, keeps, st.booleans())
-def test_reader_equals_reference(data, chunk_bytes, split_bytes, keep, compiled):
+def test_reader_equals_reference(data: bytes, chunk_bytes: int, split_bytes: int, keep: str, compiled: bool) -> None:
     assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep, compiled=compiled)
 
 
 @settings(max_examples=500)
 @given(fuzzed_files(), sizes, sizes, st.booleans(), st.booleans(), st.booleans())
-def test_any_bytes_are_read_like_the_reference(data, chunk_bytes, split_bytes, timestamps, compiled, narrow):
+def test_any_bytes_are_read_like_the_reference(
+    data: bytes, chunk_bytes: int, split_bytes: int, timestamps: bool, compiled: bool, narrow: bool
+) -> None:
     """``make fuzz`` goes on where this ends."""
     with narrow_limits(narrow):
         assert_reader_equals_reference(data, chunk_bytes, split_bytes, timestamps=timestamps, compiled=compiled)
@@ -48,5 +55,5 @@ def test_any_bytes_are_read_like_the_reference(data, chunk_bytes, split_bytes, t
 
 @settings(max_examples=200)
 @given(archives())
-def test_an_archive_is_read_whole_or_refused(archive):
+def test_an_archive_is_read_whole_or_refused(archive: tuple[str, bytes, bytes, str]) -> None:
     assert_archive_is_whole_or_refused(*archive)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import FileRefused
-from pipeline.reading.header import DELIMITERS, NO_NAMES, read_header
-from tests.harness import HEADER, Harness
+from pipeline.reading.header import DELIMITERS, NO_NAMES, Header, Names, read_header
+from tests.harness import HEADER, IN_MEMORY, Harness
 
 NAMES = HEADER.decode().strip().split(",")
 WANTED = {
@@ -30,15 +30,18 @@ events = st.lists(
 )  # fmt: skip
 
 
-def find(header: str, optional=NO_NAMES, wanted=WANTED):
-    with tempfile.TemporaryDirectory() as folder:
+def find(header: str, optional: Names = NO_NAMES, wanted: Names = WANTED) -> Header:
+    """The header of a file whose first line is ``header``."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         path = Path(folder) / "a.csv"
         path.write_text(header + "\n")
-        return read_header(path, wanted, 4096, optional)
+        found = read_header(path, wanted, 4096, optional)
+    assert found
+    return found
 
 
 @given(st.data(), st.sampled_from(DELIMITERS))
-def test_every_order_alias_and_surplus_is_understood(data, delimiter) -> None:
+def test_every_order_alias_and_surplus_is_understood(data: st.DataObject, delimiter: str) -> None:
     chosen = {role: data.draw(st.sampled_from(names)) for role, names in WANTED.items()}
     names = data.draw(st.permutations([*chosen.values(), "device_type", *data.draw(extras)]))
     header = find(delimiter.join(names), OPTIONAL)
@@ -49,7 +52,7 @@ def test_every_order_alias_and_surplus_is_understood(data, delimiter) -> None:
 
 
 @given(st.data())
-def test_two_columns_for_one_role_are_refused_whatever_their_order(data) -> None:
+def test_two_columns_for_one_role_are_refused_whatever_their_order(data: st.DataObject) -> None:
     role, (own, other) = data.draw(st.sampled_from(list(WANTED.items())))
     twice = data.draw(st.sampled_from([own, other]))
     names = data.draw(st.permutations([*(aliases[0] for aliases in WANTED.values()), twice]))
@@ -69,7 +72,7 @@ def test_two_columns_of_a_rule_are_refused_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted", "said"),
+    ("there", "wanted", "message"),
     [
         (
             "Event ID",
@@ -86,9 +89,9 @@ def test_two_columns_of_a_rule_are_refused_too() -> None:
         ("shoe size", "watch_time", r"missing 'watch_time\(min\)' under"),
     ],
 )
-def test_a_renamed_column_is_guessed_for_the_user_and_never_taken(there, wanted, said) -> None:
+def test_a_renamed_column_is_guessed_for_the_user_and_never_taken(there: str, wanted: str, message: str) -> None:
     names = [there if role == wanted else aliases[0] for role, aliases in WANTED.items()]
-    with pytest.raises(FileRefused, match=said) as refused:
+    with pytest.raises(FileRefused, match=message) as refused:
         find("made by x; y\n\n" + ",".join(["video_id", *names]))
     assert f"Line 3 has: video_id, {', '.join(names)}." in str(refused.value)
 
@@ -101,7 +104,9 @@ def test_a_rule_without_its_column_names_the_setting() -> None:
 
 @settings(max_examples=60)
 @given(st.data(), st.lists(events, min_size=1, max_size=3))
-def test_a_run_over_drifting_files_equals_one_over_plain_files(data, files) -> None:
+def test_a_run_over_drifting_files_equals_one_over_plain_files(
+    data: st.DataObject, files: list[list[tuple[str, ...]]]
+) -> None:
     plain, drifting = [], []
     for rows in files:
         plain.append(HEADER + "".join(",".join(row) + "\n" for row in rows).encode())
@@ -110,7 +115,7 @@ def test_a_run_over_drifting_files_equals_one_over_plain_files(data, files) -> N
         order = data.draw(st.permutations(range(len(names))))
         delimiter = data.draw(st.sampled_from(DELIMITERS))
         lines = [names, *([*row, *("?" for _ in surplus)] for row in rows)]
-        drifting.append("".join(delimiter.join(line[place] for place in order) + "\n" for line in lines).encode())
+        drifting.append("".join(delimiter.join(line[column] for column in order) + "\n" for line in lines).encode())
     with Harness(plain) as harness:
         expected = harness.run()
     with Harness(drifting) as harness:
