@@ -145,18 +145,20 @@ def test_only_rows_that_repeat_a_content_go(compiled: bool, keep: str) -> None:
         ("e1", "v", "2026-01-01T00:00:00Z", "1"),
         ("e1", "u", "", "1.0"),
         ("e1", "u", "2026-01-03T00:00:00Z", "2"),
+        ("e3", "u", "2026-01-03T00:00:00Z", "3"),
+        ("e3", "u", "2026-01-03T00:00:00Z", "3.0"),
     ]
     text = "".join(f"{id_},{user},{stamp},,,1.2.3.4,{minutes}\n" for id_, user, stamp, minutes in lines)
     with Harness([HEADER + text.encode()], keep=keep, compiled=compiled) as run:
         (result,) = (placed.result for placed in run.read().ledgers[0].splits)
-        assert (result.records, result.duplicates, result.handed_over) == (6, 2, 4)
+        assert (result.records, result.duplicates, result.handed_over) == (8, 3, 5)
         rows = run.engine.rows[result.split.number]
         found = find_duplicates(rows, run.read_context)
         offsets = rows["offset"].tolist()  # of lines in order, which rows need not be in
         starts = sorted(offsets)
-        assert sorted(starts.index(offsets[position]) for position in found.dropped) == [2, 4]
+        assert sorted(starts.index(offsets[position]) for position in found.dropped) == [2, 4, 7]
         keys = (rows["id_hi"] & ~FINE_MASK) | rows["user_hash"] >> np.uint64(54)
-        stay = np.setdiff1d(np.arange(6), found.dropped)
+        stay = np.setdiff1d(np.arange(8), found.dropped)
         assert found.index.tolist() == sorted(keys[stay].tolist())
         dated = dict(zip(found.dated.tolist(), found.timestamps.tolist(), strict=True))
         if keep == "longest":
@@ -165,10 +167,13 @@ def test_only_rows_that_repeat_a_content_go(compiled: bool, keep: str) -> None:
             january = 1_767_225_600_000_000
             assert dated[0] == january if keep == "first" else january + 86_400_000_000
         written = pl.read_parquet(run.workspace.path("rows", split_file(result.split.number)))
-        assert sorted(written["user_id"]) == ["u", "u", "u", "v"]
+        assert sorted(written["user_id"]) == ["u", "u", "u", "u", "v"]
         assert written.height == sum(result.bucket_rows)
-        if keep == "first":
-            assert january in written["timestamp"].to_list()
+        if keep != "longest":
+            day = 86_400_000_000
+            of_u = written.filter((pl.col("user_id") == "u") & (pl.col("micro_minutes") == 10**6))
+            days = [0, 4] if keep == "first" else [1, 4]
+            assert sorted(of_u["timestamp"]) == [january + number * day for number in days]
 
 
 @pytest.mark.parametrize("compiled", [True, False])
