@@ -55,7 +55,7 @@ def test_arrays_are_files_of_numpy(tmp_path: Path, array: np.ndarray) -> None:
     assert found.tolist() == array.tolist()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this is a device of Linux only")
 def test_a_full_disk_is_told_as_such() -> None:
     """``/dev/full`` takes no byte."""
     with pytest.raises(OSError, match="No space left on device"):
