@@ -121,7 +121,7 @@ def make_logs() -> dict[str, bytes]:
 
 
 def write_log(path: Path, content: bytes) -> None:
-    """Write a log with an old time of modification, so that its hint counts as settled."""
+    """Write a log with an old time of modification, so that its hint counts as stable."""
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     os.utime(path, (_WRITTEN_AT, _WRITTEN_AT))

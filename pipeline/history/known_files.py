@@ -11,7 +11,7 @@ from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
 
-_SETTLED_NS = 2 * 10**9
+_STABLE_NS = 2 * 10**9
 """A file that was written less than so many ns ago may change again and keep its time: file systems count coarsely."""
 
 
@@ -24,7 +24,7 @@ class Hint:
     ``mtime_ns``  when its bytes were last written (epoch, ns)
     ``ctime_ns``  when its inode was last changed (epoch, ns)
     ``inode``     its number in the file system
-    ``settled``   whether its last write was so long ago that a further one would have given it another time
+    ``stable``   whether its last write was so long ago that a further one would have given it another time
     ============  ========================================================================================
     """
 
@@ -32,18 +32,18 @@ class Hint:
     mtime_ns: int
     ctime_ns: int
     inode: int
-    settled: bool
+    stable: bool
 
     def proves_same(self, later: "Hint") -> bool:
         """Whether a file whose hint is ``later`` surely has the bytes that it had when this hint was taken."""
-        return self.settled and replace(later, settled=True) == self
+        return self.stable and replace(later, stable=True) == self
 
 
 def take_hint(path: str, now_ns: int) -> Hint:
     """Take the hint of a file at the time ``now_ns`` (epoch, ns). Raises OSError where there is no such file."""
     status = os.stat(path)
-    settled = now_ns - status.st_mtime_ns > _SETTLED_NS
-    return Hint(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, settled)
+    stable = now_ns - status.st_mtime_ns > _STABLE_NS
+    return Hint(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, stable)
 
 
 def files_of(has_rows: bool, has_rejects: bool) -> frozenset[str]:

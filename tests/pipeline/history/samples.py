@@ -40,7 +40,7 @@ def known_file(
     *,
     size: int = 100,
     mtime: int = 1,
-    settled: bool = True,
+    stable: bool = True,
     fingerprint: str = "settings",
     file_hash: str = "hash",
     shown: str = "",
@@ -48,7 +48,7 @@ def known_file(
     read_at: float = 0.0,
 ) -> KnownFile:
     """A file of the manifest; it is finished unless ``file_hash`` is empty."""
-    hint = Hint(size, mtime, mtime, 7, settled)
+    hint = Hint(size, mtime, mtime, 7, stable)
     return KnownFile(
         id_, str(path), shown or str(path), hint, fingerprint, file_hash, size, HEADER_JSON, read_at, splits
     )

@@ -44,9 +44,9 @@ def test_an_unchanged_file_is_used_again_and_not_hashed(logs: tuple[str, str]) -
     assert (found.to_read, found.moved, found.replaced, found.missing) == ([], (), {}, ())
 
 
-@pytest.mark.parametrize("settled", [True, False])
-def test_the_same_bytes_under_another_time_are_used_again(settled: bool, logs: tuple[str, str]) -> None:
-    file = known_file(1, logs[0], mtime=1 if not settled else 2, settled=settled)
+@pytest.mark.parametrize("stable", [True, False])
+def test_the_same_bytes_under_another_time_are_used_again(stable: bool, logs: tuple[str, str]) -> None:
+    file = known_file(1, logs[0], mtime=1 if not stable else 2, stable=stable)
     found = compare({logs[0]: hint(1)}, [file], hashes(a="hash"))
     assert found.reused == {logs[0]: file}
     assert found.moved == ((file, logs[0]),)

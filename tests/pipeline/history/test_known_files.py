@@ -40,20 +40,20 @@ def test_a_hint_has_size_times_and_inode(tmp_path: Path) -> None:
         take_hint(str(path), 60 * SECOND)
 
 
-@pytest.mark.parametrize(("age", "settled"), [(0, False), (2 * SECOND, False), (2 * SECOND + 1, True)])
-def test_a_file_settles_two_seconds_after_it_was_written(age: int, settled: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("age", "stable"), [(0, False), (2 * SECOND, False), (2 * SECOND + 1, True)])
+def test_a_file_settles_two_seconds_after_it_was_written(age: int, stable: bool, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.touch()
     os.utime(path, ns=(0, 50 * SECOND))
-    assert take_hint(str(path), 50 * SECOND + age).settled == settled
+    assert take_hint(str(path), 50 * SECOND + age).stable == stable
 
 
 @pytest.mark.parametrize("change", [{"size": 9}, {"mtime_ns": 9}, {"ctime_ns": 9}, {"inode": 9}])
 def test_a_hint_proves_nothing_once_one_fact_differs(change: dict[str, int]) -> None:
     hint = Hint(1, 2, 3, 4, True)
     assert hint.proves_same(hint)
-    assert hint.proves_same(replace(hint, settled=False)), "only the file that was read must have settled"
-    assert not replace(hint, settled=False).proves_same(hint)
+    assert hint.proves_same(replace(hint, stable=False)), "only the file that was read must have stable"
+    assert not replace(hint, stable=False).proves_same(hint)
     assert not hint.proves_same(replace(hint, **change))
 
 
