@@ -15,7 +15,7 @@ from pipeline.history.state import History, open_history
 from pipeline.versions.folders import is_run_folder
 from pipeline.versions.lock import Lock
 from pipeline.versions.output_link import Output
-from pipeline.versions.retention import oldest_kept, remove_expired
+from pipeline.versions.quarantine_retention import oldest_kept, remove_expired
 
 
 @dataclass(frozen=True)

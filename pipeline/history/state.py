@@ -18,7 +18,7 @@ from pipeline.history.split_store import Store
 from pipeline.machine import display_name
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.versions.output_link import Output
-from pipeline.versions.retention import forget_texts
+from pipeline.versions.quarantine_retention import forget_texts
 
 DAMAGED = "damaged"
 """The fingerprint of files that lack a file in the store. No run has it, so that they are read again."""

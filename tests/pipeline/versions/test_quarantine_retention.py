@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.native.arrow import to_table
 from pipeline.preprocess.reject_writer import SCHEMA
-from pipeline.versions.retention import forget_texts, remove_expired
+from pipeline.versions.quarantine_retention import forget_texts, remove_expired
 
 NOON = calendar.timegm((2026, 11, 21, 12, 0, 0))
 
