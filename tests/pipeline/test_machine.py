@@ -40,9 +40,9 @@ OF_THE_MACHINE = ["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "EACCES", "EPERM"
 def test_a_full_disk_and_the_like_are_explained_with_the_file(name: str) -> None:
     code = getattr(errno, name)
     with pytest.raises(EnvironmentFault) as raised, os_errors_explained():
-        raise OSError(code, os.strerror(code), "/work/rows")
+        raise OSError(code, os.strerror(code), "/disk/rows")
     message = str(raised.value)
-    assert message.startswith(f"{os.strerror(code)} (/work/rows). Nothing was published")
+    assert message.startswith(f"{os.strerror(code)} (/disk/rows). Nothing was published")
     assert "--intermediate" in message
     assert isinstance(raised.value.__cause__, OSError)
 
