@@ -11,6 +11,7 @@ from cli.arguments import Arguments
 from cli.console import Answer
 from config import Config
 from data_generator.truth import TRUTH_FILE
+from pipeline import KERNEL_MODULES
 from pipeline.engines.workers import Workers
 
 
@@ -25,7 +26,7 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
 
 def process(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Run the pipeline and answer. The workers load their libraries while this process loads its own."""
-    with Workers(config.PREPROCESSING_WORKERS) as workers:
+    with Workers(config.PREPROCESSING_WORKERS, KERNEL_MODULES) as workers:
         gc.disable()  # looking for garbage among the many objects of new modules takes a tenth of the start-up
         from cli.progress import open_progress
         from cli.result import answer_result

@@ -5,12 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from config import Config
+from pipeline import KERNEL_MODULES
 from pipeline.aggregate.add_up import add_up, plan_phase2
 from pipeline.aggregate.incremental.driver import previous_version
 from pipeline.engines.choose import choose_engine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
-from pipeline.engines.workers import KERNEL_MODULES, Workers
+from pipeline.engines.workers import Workers
 from pipeline.history.carry_over import carry_over
 from pipeline.history.place import compare_with_history, open_place
 from pipeline.machine import os_errors_explained
@@ -60,7 +61,7 @@ def run(
         )
         history = place.history
         # The pool opens after the workspace, so that no worker still writes there when the workspace is closed.
-        pool = resources.enter_context(LocalEngine(choose_workers(config, spark=choice.spark), started))
+        pool = resources.enter_context(LocalEngine(choose_workers(config, spark=choice.spark), KERNEL_MODULES, started))
         watch.follow(pool)
         geo, library = settings.load_geo(), settings.find_library()
         begin_seconds = watch.seconds().total

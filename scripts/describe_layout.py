@@ -20,10 +20,14 @@ import argparse
 import ast
 import configparser
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+if not __package__:  # run as a file
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from scripts.layout_graph import (
     BESIDE,

@@ -24,12 +24,13 @@ class LocalEngine:
 
     name = "polars"
 
-    def __init__(self, workers: int, started: Workers | None = None) -> None:
+    def __init__(self, workers: int, modules: Sequence[str] = (), started: Workers | None = None) -> None:
         self.spans: list[Span] = []
+        self._modules = tuple(modules)
         self._ahead = _TASKS_AHEAD * workers
         if started and started.count != workers:
             started.close()
-        self._workers = started if started and started.count == workers else Workers(workers)
+        self._workers = started if started and started.count == workers else Workers(workers, modules)
 
     def __enter__(self) -> "LocalEngine":
         return self
@@ -64,11 +65,15 @@ class LocalEngine:
                 lost += work.take_lost()
                 yield from work.judge(lost, running=self._workers.running)
                 self.close()
-                self._workers = Workers(self._workers.count)
+                self._workers = Workers(self._workers.count, self._modules)
                 advanced = 0
                 continue
             for future in finished:
                 task = work.waiting.pop(future).task
+                fault = future.exception()
+                if isinstance(fault, Exception):  # outside the kernel: its result does not pickle, or memory is short
+                    yield task, fault
+                    continue
                 result, span = future.result()
                 self.spans.append(span)
                 yield task, result

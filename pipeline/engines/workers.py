@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -44,9 +44,6 @@ _SHARED_LIBRARIES = (
     *("numpy", "pyarrow.parquet"),
 )
 """Libraries that start no thread: the server loads them once, before it forks workers."""
-
-KERNEL_MODULES = ("pipeline.preprocess.preprocessor", "pipeline.aggregate.aggregator", "pipeline.publish.region_files")
-"""The modules with the kernels of a run, which workers load before their first task."""
 
 
 class _Shared(NamedTuple):
@@ -79,8 +76,9 @@ _own: _Own | None = None
 class Workers:
     """``count`` worker processes, which start at once and load their libraries while the parent goes on."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, modules: Sequence[str] = ()) -> None:
         self.count = count
+        self._modules = tuple(modules)
         os.environ.update(WORKER_ENVIRONMENT)  # inherited by the workers, which read it when they import Polars
         server = _start_server()
         context = server or multiprocessing.get_context("spawn")
@@ -96,7 +94,7 @@ class Workers:
     def _start_all(self) -> None:
         with suppress(BrokenProcessPool, EOFError, OSError), _interrupts_blocked():  # the first task raises it again
             for _ in range(self.count):
-                self._pool.submit(_load_libraries)
+                self._pool.submit(_load, self._modules)
 
     def __enter__(self) -> "Workers":
         return self
@@ -202,9 +200,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _load_libraries() -> None:
+def _load(modules: Sequence[str]) -> None:
     gc.disable()  # modules are many objects and no garbage: this saves a tenth of the time
-    for name in KERNEL_MODULES:
+    for name in modules:
         importlib.import_module(name)
     gc.freeze()
     gc.enable()

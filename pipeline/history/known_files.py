@@ -24,7 +24,7 @@ class Hint:
     ``mtime_ns``  when its bytes were last written (epoch, ns)
     ``ctime_ns``  when its inode was last changed (epoch, ns)
     ``inode``     its number in the file system
-    ``stable``   whether its last write was so long ago that a further one would have given it another time
+    ``stable``    whether its last write was so long ago that a further one would have given it another time
     ============  ========================================================================================
     """
 

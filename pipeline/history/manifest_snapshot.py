@@ -138,13 +138,20 @@ def _read(path: Path, main: BinaryIO) -> sqlite3.Connection:
     if not journal.exists():
         return _into_memory(f"{path.absolute().as_uri()}?immutable=1", lambda: _refuse(journal.exists()))
     generation = _generation(journal)
-    with tempfile.TemporaryDirectory(prefix="logmill-") as folder:
+    with _temporary_folder() as folder:
         copied = Path(folder) / path.name
         with open(copied, "wb") as target:
             shutil.copyfileobj(main, target)  # from this handle: closing another one would end the lock
         shutil.copyfile(journal, copied.with_name(journal.name))
         _refuse(_generation(journal) != generation)
         return _into_memory(f"{copied.as_uri()}?mode=rw")
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="logmill-")
+    except FileNotFoundError as fault:  # of tempfile: it has tried all the usual ones
+        raise EnvironmentFault(f"{fault.strerror}. Let TMPDIR name a folder that can be written.") from fault
 
 
 def _generation(journal: Path) -> bytes:

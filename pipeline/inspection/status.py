@@ -1,17 +1,19 @@
 """The states of files and versions, found without changing anything: for ``status`` and ``run --dry-run``."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from config import Config
+from pipeline.errors import EnvironmentFault
 from pipeline.history.carry_over import Intake
 from pipeline.history.inventory import Inventory
 from pipeline.history.journal import ledger_of
 from pipeline.history.known_files import KnownFile
-from pipeline.history.manifest_snapshot import read_manifest
+from pipeline.history.manifest_snapshot import PATIENCE, read_manifest
 from pipeline.history.place import compare_with_known
 from pipeline.history.replays import Replays
 from pipeline.history.split_store import Store
@@ -66,16 +68,22 @@ def look_at_history(config: Config, output: Output) -> Iterator[History | None]:
 
     A run may publish at the same time. The manifest therefore is read again until it agrees with the link, and a file
     of the store counts as missing only if a second reading finds it missing too: a run removes files from the manifest
-    before it removes them from the store.
+    before it removes them from the store. Raises EnvironmentFault where runs change it for half a minute.
     """
     folder = Path(config.INTERMEDIATE_DIR)
     missing_before: set[int] = set()
+    until = time.monotonic() + PATIENCE
     while True:
         current = output.current()
         with read_manifest(folder) as manifest:
             history = History(manifest, Store(folder), output) if manifest else None
             missing = history.lacking_files() if history else set()
             if output.current() != current or missing != missing_before:
+                if time.monotonic() > until:
+                    raise EnvironmentFault(
+                        f"the history in {str(folder)!r} changed whenever it was read. Wait until the run that holds "
+                        "it has ended."
+                    )
                 missing_before = missing
                 continue
             if history:

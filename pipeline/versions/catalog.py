@@ -76,13 +76,9 @@ def current_version(output_dir: str) -> Version:
     """
     output = Output(output_dir)
     while True:
-        name = output.current()
-        try:
-            folder = output.link.resolve(strict=True).parent
-        except (OSError, RuntimeError):
-            folder = None
+        before, folder = _shown(output)
         version = read_version(folder) if folder and is_run_folder(folder) else None
-        if version or name == output.current():
+        if version or before == _shown(output)[0]:
             break  # otherwise a run has published, and may have removed the version that was shown
     if version is None:
         raise InputError(
@@ -90,6 +86,14 @@ def current_version(output_dir: str) -> Version:
             "`python main.py run` first, or name the right place with --output."
         )
     return version
+
+
+def _shown(output: Output) -> tuple[str | None, Path | None]:
+    """The name and the folder of the version that the link shows; None where it leads nowhere that we may look."""
+    try:
+        return output.current(), output.link.resolve(strict=True).parent
+    except (OSError, RuntimeError):
+        return None, None
 
 
 def kept_versions(output_dir: str) -> list[Version]:

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from pipeline import KERNEL_MODULES
 from pipeline.engines import Advance, no_advance
 from pipeline.engines.task_run import run_task
-from pipeline.engines.workers import KERNEL_MODULES
 from pipeline.publish.result import RunResult
 from pipeline.timing import (
     STAGES,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config import Config
+from pipeline import KERNEL_MODULES
 from pipeline.aggregate.driver import aggregate_all, fewest_buckets
 from pipeline.engines import no_advance, run_all
 from pipeline.engines.local import LocalEngine
@@ -21,7 +22,7 @@ from pipeline.inspection.regeo.pairs import pair_tables
 from pipeline.inspection.regeo.relocation import Relocation, RelocationTask, relocate
 from pipeline.inspection.regeo.unread_files import copy_unread
 from pipeline.machine import cache_folder, os_errors_explained
-from pipeline.planning.planner import Sizes, check_disk, choose_sizes
+from pipeline.planning.planner import Sizes, check_disk, choose_sizes, choose_workers
 from pipeline.planning.run_settings import Library, RunSettings, read_settings
 from pipeline.preprocess.driver import read_files
 from pipeline.preprocess.ledger import Phase1Result
@@ -84,7 +85,7 @@ def compare_databases(config: Config, progress: Progress) -> GeoDiff:
         _check_settings(published, settings.fingerprint(old))
         workspace = stack.enter_context(_workspace(config, run_id))
         pairs = pair_tables(old, new, Path(workspace.root) / "pairs.npz")
-        pool = stack.enter_context(LocalEngine(choose_sizes(config, (), spark=False).workers))
+        pool = stack.enter_context(LocalEngine(choose_workers(config, spark=False), KERNEL_MODULES))
         library = settings.find_library()
         comparison = _Comparison(settings, published, workspace, pool, old, pairs, library, progress)
         files = _read_again(comparison)

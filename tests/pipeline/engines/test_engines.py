@@ -155,3 +155,14 @@ def test_pool_others_finish_and_the_third_death_is_the_end(tmp_path: Path) -> No
     assert isinstance(found.pop(7), WorkerDied)
     assert found == {task: 2 * task for task in range(40) if task != 7}
     assert again == {1: 2, 2: 4}
+
+
+def give_function(_: object, task: int, __: Advance) -> object:
+    return (lambda: task) if task == 1 else task
+
+
+def test_pool_a_result_that_does_not_pickle_is_the_fault_of_its_task() -> None:
+    with LocalEngine(WORKERS) as pool:
+        found = dict(pool.map(give_function, None, [0, 1, 2], no_advance))
+    assert isinstance(found.pop(1), Exception)
+    assert found == {0: 0, 2: 2}

@@ -1,7 +1,7 @@
 """The pool's loop with workers made by hand: what is advanced, and that a broken pool is replaced. Real processes are
 in ``test_engines`` and ``test_workers``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ def pools(monkeypatch: pytest.MonkeyPatch) -> list[FakeWorkers]:
     planned: list[FakeWorkers] = []
     used: list[FakeWorkers] = []
 
-    def give(count: int) -> FakeWorkers:
+    def give(count: int, _: Sequence[str]) -> FakeWorkers:
         used.append(planned.pop(0) if planned else FakeWorkers(count))
         return used[-1]
 
@@ -113,7 +113,7 @@ def test_workers_that_never_begin_are_no_endless_loop(pools: list[FakeWorkers]) 
 def test_started_workers_are_used_where_they_are_as_many(count: int, used: bool, pools: list[FakeWorkers]) -> None:
     assert pools == []
     started = FakeWorkers(count)
-    engine = LocalEngine(2, started)  # type: ignore[arg-type]
+    engine = LocalEngine(2, (), started)  # type: ignore[arg-type]
     assert (engine._workers is started) == used
     assert started.closed == (not used)
     assert engine._workers.count == 2

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from config import Config
+from pipeline import KERNEL_MODULES
 from pipeline.aggregate.driver import aggregate_all, conflict_places
 from pipeline.aggregate.incremental.driver import aggregate_changes, find_change, previous_version
 from pipeline.aggregate.spark_plan import aggregate_by_sql
@@ -23,7 +24,6 @@ from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines import Advance, no_advance
 from pipeline.engines.java import find_java
 from pipeline.engines.spark import SparkEngine
-from pipeline.engines.workers import KERNEL_MODULES
 from pipeline.errors import BalanceError, EnvironmentFault
 from pipeline.exchange.workspace import Workspace
 from pipeline.preprocess.ledger import Phase1Result, PlacedSplit

@@ -45,7 +45,7 @@ def test_an_interrupt_reaches_neither_the_server_nor_a_worker_that_begins() -> N
     starts = """
 from multiprocessing import forkserver
 from pipeline.engines.workers import Workers
-workers = Workers(1)
+workers = Workers(1, ("pipeline.aggregate.aggregator",))
 print(open(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read())
 workers.close()
 """

@@ -101,7 +101,9 @@ def test_a_look_after_a_writer_died_touches_nothing(tmp_path: Path) -> None:
     journal, index = tmp_path / f"{MANIFEST_FILE}-wal", tmp_path / f"{MANIFEST_FILE}-shm"
     while not (journal.exists() and index.exists()):  # a writer that dies between closing and opening leaves none
         with writer(tmp_path):
-            time.sleep(0.3)
+            until = time.monotonic() + patient(30)
+            while not check(tmp_path):
+                assert time.monotonic() < until
     before = picture(tmp_path)
     assert str(journal) in before
     found = check(tmp_path)
@@ -264,3 +266,14 @@ def assert_empty(place: Path) -> None:
     with read_manifest(place) as manifest:
         assert manifest
         assert manifest.files() == []
+
+
+def test_a_machine_without_a_temporary_folder_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_none(**_: str) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    with Manifest(tmp_path) as manifest:
+        manifest.begin_files([new_file()])
+        monkeypatch.setattr(manifest_snapshot.tempfile, "TemporaryDirectory", find_none)
+        with pytest.raises(EnvironmentFault, match=r"No usable temporary directory.*TMPDIR"), read_manifest(tmp_path):
+            pass

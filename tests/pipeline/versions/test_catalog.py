@@ -169,3 +169,9 @@ def test_a_damaged_version_is_not_repeated_but_replaced(harm: Callable[[Path], N
     assert repeats(new, old)
     harm(old)
     assert not repeats(new, old)
+
+
+def test_where_nothing_can_be_looked_at_nothing_is_published(tmp_path: Path) -> None:
+    """A name that is too long raises from ``is_symlink`` as a folder does that may not be entered."""
+    with pytest.raises(InputError, match="nothing is published at"):
+        current_version(str(tmp_path / ("a" * 300)))
