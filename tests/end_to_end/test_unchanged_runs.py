@@ -26,7 +26,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def versions(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / "pipeline_data" / "output.versions").glob("2*"))
+    """In the order in which they were published; names of one second are in no order."""
+    folders = (folder / "pipeline_data" / "output.versions").glob("2*")
+    return [path.name for path in sorted(folders, key=lambda path: path.stat().st_mtime_ns)]
 
 
 def logs_of(folder: Path) -> list[Path]:

@@ -217,7 +217,8 @@ def watched(
     java.parent.mkdir(parents=True)
     java.write_text("#!/bin/sh\necho 'openjdk version \"17.0.1\"' >&2\n")
     java.chmod(0o755)
-    with patch.context() as inner, working_here(SparkEngine, "__exit__"):
+    begin = SparkEngine.__init__
+    with working_here(SparkEngine, "__exit__"), patch.context() as inner:  # spies go before what they spy on
         inner.setenv("JAVA_HOME", str(java.parents[1]))
         wait_for_whoever_wants_the_journal(inner, calls)
         meet_in_phase_1(inner, calls)
@@ -232,6 +233,7 @@ def watched(
             for method in methods:
                 calls.watch(inner, owner, method)
         result = site.run(RunOptions(replay=(str(mended),)), ENGINE=request.param)
+    assert SparkEngine.__init__ is begin, "tests after these have the real engine"
     return Watched(calls, before, folders, site, result)
 
 
