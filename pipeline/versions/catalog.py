@@ -76,9 +76,9 @@ def current_version(output_dir: str) -> Version:
     """
     output = Output(output_dir)
     while True:
-        before, folder = _shown(output)
+        before, folder = _linked(output)
         version = read_version(folder) if folder and is_run_folder(folder) else None
-        if version or before == _shown(output)[0]:
+        if version or before == _linked(output)[0]:
             break  # otherwise a run has published, and may have removed the version that was shown
     if version is None:
         raise InputError(
@@ -88,7 +88,7 @@ def current_version(output_dir: str) -> Version:
     return version
 
 
-def _shown(output: Output) -> tuple[str | None, Path | None]:
+def _linked(output: Output) -> tuple[str | None, Path | None]:
     """The name and the folder of the version that the link shows; None where it leads nowhere that we may look."""
     try:
         return output.current(), output.link.resolve(strict=True).parent
