@@ -59,6 +59,8 @@ def compile_mmdb(database: Path) -> CountryRanges:
     # The package's decoder raises almost anything for a damaged file.
     except Exception as fault:
         found = str(fault)[:200] or type(fault).__name__
+        if "BytesIO" in found:  # the package takes the bytes for a file name when it finds no metadata in them
+            found = "it has no metadata of that format"
         raise ConfigError(f"GEO_DATABASE: {database} is not a usable MMDB file: {found}. {_NEXT_STEP}") from fault
     if not any(_CODE.fullmatch(label) for label in ranges.labels):
         raise ConfigError(f"GEO_DATABASE: {database} ({ranges.build}) has no country in any record. {_NEXT_STEP}")
