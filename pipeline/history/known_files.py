@@ -101,8 +101,12 @@ class KnownFile:
 
     @property
     def finished(self) -> bool:
-        """Whether the whole file was read and its counts balance."""
-        return bool(self.file_hash)
+        """Whether the whole file was read and its counts balance.
+
+        Not so where a split has no result, whatever the manifest says of the file: an earlier release could note a
+        file and lose the note of its last splits to a full disk.
+        """
+        return bool(self.file_hash) and all(split.result for split in self.splits)
 
     @property
     def handed_over(self) -> int:

@@ -77,9 +77,10 @@ class History:
     def counted_splits(self, fingerprint: str) -> dict[int, SplitResult] | None:
         """The splits that count in the current version, by number.
 
-        None where there is no version, or where a file of it was read with settings of another ``fingerprint``.
+        None where there is no version, or where a file of it was read with settings of another ``fingerprint`` or is
+        not finished.
         """
-        if not self.current or any(file.fingerprint != fingerprint for file in self.counted):
+        if not self.current or any(file.fingerprint != fingerprint or not file.finished for file in self.counted):
             return None
         ledgers = [ledger_of(file, file.path, at_hand=False) for file in self.counted]
         return {placed.result.split.number: placed.result for ledger in ledgers for placed in ledger.splits}

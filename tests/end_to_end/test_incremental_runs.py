@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -186,6 +187,21 @@ def test_a_damaged_manifest_is_named(folder: Path) -> None:
     answer = run_json("--input", "logs", cwd=folder, code=5)
     assert "--full-refresh" in answer["error"]
     check(folder, run_json("--input", "logs", "--full-refresh", cwd=folder), logs_of(folder))
+
+
+@pytest.mark.parametrize("counts", [True, False], ids=["counted", "never published"])
+def test_what_the_manifest_contradicts_is_read_again(counts: bool, folder: Path) -> None:
+    """As an earlier release left it after a full disk: a file is finished, a split of it is not."""
+    if not counts:
+        write_day(folder / "logs" / "4.csv", random.Random(4))
+        run_here(folder)
+        shutil.rmtree(folder / "pipeline_data" / "output.versions")
+        (folder / "pipeline_data" / "output").unlink()
+    with closing(sqlite3.connect(folder / "pipeline_data" / "intermediate" / "manifest.sqlite")) as manifest, manifest:
+        manifest.execute("UPDATE splits SET result = NULL WHERE number = (SELECT max(number) FROM splits)")
+    assert run("status", cwd=folder).code == 0
+    assert run("--input", "logs", "--dry-run", cwd=folder).code == 0
+    check(folder, run_json("--input", "logs", cwd=folder), logs_of(folder))
 
 
 def test_rollback_and_the_run_after_it(folder: Path) -> None:
