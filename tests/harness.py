@@ -150,11 +150,8 @@ class InProcessEngine:
 
         assert isinstance(sum(getattr(task, "rows", 1) for task in tasks), int), "Spark adds them up for the progress"
         for task in tasks:
-            try:
-                with mock.patch.multiple(preprocessor, find_duplicates=spy, SplitReader=note):
-                    result = kernel(context, task, advance)
-            except Exception as fault:
-                result = fault
+            with mock.patch.multiple(preprocessor, find_duplicates=spy, SplitReader=note):
+                result, _ = run_task(kernel, context, task, advance)
             yield task, result
 
 

@@ -18,12 +18,11 @@ import pytest
 
 from config import Config
 from pipeline import orchestrator
-from pipeline.engines.java import find_java
 from tests.end_to_end.program import HEADER, environment, finish, published, read_result, run, run_json, start
 from tests.end_to_end.test_memory import memory_of
 from tests.end_to_end.test_record_cases import CASES, Silent, row
+from tests.needs import needs_java
 
-NO_JAVA = pytest.mark.skipif(bool(find_java().problem), reason=f"Spark needs Java: {find_java().problem}")
 ENGINES = {
     "embedded": ("polars", {}),
     "spark kernel": ("spark", {"SPARK_PLAN": "kernel"}),
@@ -114,7 +113,7 @@ def whole_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Wor
     return find
 
 
-@pytest.fixture(params=[pytest.param(e, marks=[NO_JAVA] if "spark" in e else []) for e in ENGINES])
+@pytest.fixture(params=[pytest.param(e, marks=[needs_java] if "spark" in e else []) for e in ENGINES])
 def engine(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -265,7 +264,7 @@ def test_case_15_a_file_that_changes_while_it_is_read(tmp_path: Path, change: st
 
 
 @pytest.mark.parametrize(
-    ("engine", "limit"), [("polars", 1_000_000_000), pytest.param("spark", 3_000_000_000, marks=NO_JAVA)]
+    ("engine", "limit"), [("polars", 1_000_000_000), pytest.param("spark", 3_000_000_000, marks=needs_java)]
 )
 def test_case_21_skew(tmp_path: Path, engine: str, limit: int) -> None:
     """A user with 30 % of all events, and an id a million times, with three contents."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.engines.java import find_java
 from tests.end_to_end.days import expected, make_old, write_day
 from tests.end_to_end.program import environment, finish, published, read_result, run, run_json, start, wait_for
 from tests.harness import run_here
+from tests.needs import needs_java
 from tests.pace import patient
 
 SPLITS = environment(SPLIT_BYTES=40_000)
@@ -209,7 +209,7 @@ def test_a_clock_that_was_set_back(logs: Path, tmp_path: Path) -> None:
     assert first not in {path.name for path in versions.iterdir()}
 
 
-@pytest.mark.skipif(bool(find_java().problem), reason=f"Spark needs Java: {find_java().problem}")
+@needs_java
 @pytest.mark.parametrize("victim", ["java", "main"])
 def test_spark_killed_in_the_middle(victim: str, logs: Path, tmp_path: Path) -> None:
     """Whether the JVM or the main process is killed, the other ends too, and the next run uses the work of Phase 1."""

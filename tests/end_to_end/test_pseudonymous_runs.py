@@ -11,8 +11,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline.engines.java import find_java
 from tests.end_to_end.program import HEADER, environment, finish, published, read_result, run, run_json, start, wait_for
+from tests.needs import needs_java
 
 KEY = "f3b2c1-a key that nobody may see"
 USERS = [f"person-{number:03d}@example.org" for number in range(40)]
@@ -139,7 +139,7 @@ def test_without_a_good_key_there_is_no_run(settings: dict[str, str], message: s
     assert not (watched / "pipeline_data").exists()
 
 
-@pytest.mark.skipif(bool(find_java().problem), reason="Spark needs Java")
+@needs_java
 @pytest.mark.parametrize("plan", ["kernel", "sql"])
 def test_spark_sees_pseudonyms_alone(plan: str, watched: Path) -> None:
     run_json("--input", "in", "--output", "local", "--intermediate", "between", cwd=watched, env=hidden())

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.program import run_program
 from benchmarks.shapes import Shape, differences, make_logs
 from benchmarks.skew import prepare, shapes
-from pipeline.engines.java import find_java
 from tests.end_to_end.program import run_json
+from tests.needs import needs_java
 
 LIMIT = 10**9
 SMALL = {shape.name: shape for shape in shapes(4_000_000) if "uniform" not in shape.name}
@@ -36,7 +36,7 @@ def test_a_bucket_of_one_user_and_one_id_goes_in_passes(tmp_path: Path) -> None:
     assert (truth.duplicates, truth.conflicts) == (19_999, 4_999)
 
 
-@pytest.mark.skipif(bool(find_java().problem), reason="Spark needs Java")
+@needs_java
 @pytest.mark.parametrize("rows", [340_000, 200_000])
 def test_spark_takes_its_own_plan_where_a_bucket_fits_no_worker(rows: int, tmp_path: Path) -> None:
     """A worker's share holds about 295,000 rows here, and one bucket has them all."""

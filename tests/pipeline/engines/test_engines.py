@@ -10,17 +10,16 @@ import pytest
 
 from config import Config
 from pipeline.engines import Advance, Engine, no_advance, run_all
-from pipeline.engines.java import find_java
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import FileRefused, WorkerDied
+from tests.needs import needs_java
 
 WORKERS = 2
 ENGINES: dict[str, Callable[[Path], LocalEngine | SparkEngine]] = {
     "pool": lambda _: LocalEngine(WORKERS),
     "spark": lambda folder: SparkEngine(Config(), folder, WORKERS, (__name__,)),
 }
-needs_java = pytest.mark.skipif(bool(find_java().problem), reason=f"Spark needs Java: {find_java().problem}")
 
 
 @pytest.fixture(scope="module", params=["pool", pytest.param("spark", marks=[needs_java, pytest.mark.slow])])

@@ -22,16 +22,16 @@ from pipeline.aggregate.incremental.driver import aggregate_changes, find_change
 from pipeline.aggregate.spark_plan import aggregate_by_sql
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines import Advance, no_advance
-from pipeline.engines.java import find_java
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import BalanceError, EnvironmentFault
 from pipeline.exchange.workspace import Workspace
 from pipeline.preprocess.ledger import Phase1Result, PlacedSplit
 from tests.harness import HEADER, Harness
+from tests.needs import needs_java
 from tests.pace import patient
 
 WORKERS = 2
-pytestmark = pytest.mark.skipif(bool(find_java().problem), reason=f"Spark needs Java: {find_java().problem}")
+pytestmark = needs_java
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,14 @@
 """Predictions: more work takes more, and a machine learns its own pace."""
 
-import gzip
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import FileRefused
 from pipeline.planning.pace import Pace, load_pace, save_pace
 from pipeline.planning.planner import Sizes
 from pipeline.planning.prediction import Work, learn, predict, reading_seconds
 from pipeline.planning.sample import Sample, take_sample
-from pipeline.reading.archives import expand_beginning
 from pipeline.reading.open_inputs import read_headers
 from pipeline.timing import PhaseSeconds
 from tests.harness import GEO
@@ -67,18 +64,3 @@ def test_a_small_run_tells_how_long_starting_takes() -> None:
     pace = learn(Pace(), PLAN, small, PhaseSeconds(0, 2.6, 5.0, 1.0))
     assert not pace.learned
     assert predict(PLAN, small, pace).phase1_seconds == pytest.approx(2.6)
-
-
-def test_the_beginning_of_an_archive_tells_its_size(tmp_path: Path) -> None:
-    text = b"".join(b"%d,%d\n" % (n, n * n % 1013) for n in range(300_000))
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text))
-    found = expand_beginning(str(tmp_path / "a.csv.gz"), tmp_path / "x", 10**6)
-    assert found.size == pytest.approx(len(text), rel=0.2)
-    spooled = (tmp_path / "x").read_bytes()
-    assert text.startswith(spooled)
-    assert 10**6 <= len(spooled) < len(text)
-    whole = expand_beginning(str(tmp_path / "a.csv.gz"), tmp_path / "y", 10**8)
-    assert whole.size == len(text)
-    (tmp_path / "b.csv.gz").write_bytes(b"no archive")
-    with pytest.raises(FileRefused, match="no gzip archive"):
-        expand_beginning(str(tmp_path / "b.csv.gz"), tmp_path / "z", 10**6)

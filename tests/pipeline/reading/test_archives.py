@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.errors import FileRefused
 from pipeline.reading import archives
-from pipeline.reading.archives import SMALL_BYTES, expand_file, is_archive, zstd
+from pipeline.reading.archives import SMALL_BYTES, expand_beginning, expand_file, is_archive, zstd
 from pipeline.reading.input_files import stamp
 
 TEXT = b"".join(b"%d,user %d,8.8.8.8,%d\n" % (n, n * n % 7919, n % 60) for n in range(40))
@@ -187,3 +187,18 @@ def test_a_file_that_vanished_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileRefused, match="cannot be read"):
         expand_file(str(tmp_path / "gone.csv.gz"), tmp_path / "spool", 10, print)
     assert not (tmp_path / "spool").exists()
+
+
+def test_the_beginning_of_an_archive_tells_its_size(tmp_path: Path) -> None:
+    text = b"".join(b"%d,%d\n" % (n, n * n % 1013) for n in range(300_000))
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text))
+    found = expand_beginning(str(tmp_path / "a.csv.gz"), tmp_path / "x", 10**6)
+    assert found.size == pytest.approx(len(text), rel=0.2)
+    spooled = (tmp_path / "x").read_bytes()
+    assert text.startswith(spooled)
+    assert 10**6 <= len(spooled) < len(text)
+    whole = expand_beginning(str(tmp_path / "a.csv.gz"), tmp_path / "y", 10**8)
+    assert whole.size == len(text)
+    (tmp_path / "b.csv.gz").write_bytes(b"no archive")
+    with pytest.raises(FileRefused, match="no gzip archive"):
+        expand_beginning(str(tmp_path / "b.csv.gz"), tmp_path / "z", 10**6)
