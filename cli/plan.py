@@ -14,7 +14,7 @@ from cli.console import Answer, printable
 from cli.summary import new_table
 from cli.terminal import PipeConsole
 from config import Config
-from pipeline.machine import display_name
+from pipeline.machine import display_name, existing_parent
 from utils.units import format_seconds, format_size
 
 if TYPE_CHECKING:
@@ -93,6 +93,4 @@ def print_plan(plan: "RunPlan", config: Config, console: Console) -> None:
 
 def _free(folder: str) -> str:
     """The free room of the disk on which a folder is or would be made."""
-    path = Path(folder).absolute()
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    return f", {format_size(shutil.disk_usage(existing).free)} free there"
+    return f", {format_size(shutil.disk_usage(existing_parent(Path(folder))).free)} free there"

@@ -68,11 +68,10 @@ class NullProgress:
         """Shows nothing: the summary repeats every event that a person has to know of."""
 
 
-class JsonProgress(NullProgress):
-    """JSON objects for a log collector, each with run id and phase; ``quiet``: only warnings and errors."""
+class _PeriodicProgress(NullProgress):
+    """Shows the begin and end of each phase, and how far it is every LINE_EVERY_SECONDS."""
 
-    def __init__(self, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
-        self._quiet = quiet
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._total = self._done = 0
         self._started = self._last_line = 0.0
@@ -80,25 +79,48 @@ class JsonProgress(NullProgress):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the phase. After a failure the phase stays known, so that the error names it."""
+        """Ends the phase, unless the run failed in it."""
         if kind is None:
             self._end_phase()
+
+    def advance(self, n: int) -> None:
+        """Adds to what is done, and shows it where the last time is LINE_EVERY_SECONDS ago."""
+        self._done += n
+        now = self._clock()
+        if now - self._last_line >= LINE_EVERY_SECONDS:
+            self._last_line = now
+            self._show_done(now - self._started)
+
+    def _begin_phase(self, total: int) -> None:
+        self._total, self._done = total, 0
+        self._started = self._last_line = self._clock()
+
+    def _show_done(self, seconds: float) -> None:
+        raise NotImplementedError
+
+    def _end_phase(self) -> None:
+        raise NotImplementedError
+
+
+class JsonProgress(_PeriodicProgress):
+    """JSON objects for a log collector, each with run id and phase; ``quiet``: only warnings and errors.
+
+    After a failure the phase stays known, so that the error names it.
+    """
+
+    def __init__(self, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
+        self._quiet = quiet
 
     def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
         """Begins a phase."""
         self._end_phase()
         LOG.known["phase"] = name.partition(":")[0].lower()
-        self._total, self._done = total, 0
-        self._started = self._last_line = self._clock()
+        self._begin_phase(total)
         self.event("phase_started", total=total, unit=unit)
 
-    def advance(self, n: int) -> None:
-        """Adds to what is done; writes an object where the last one is LINE_EVERY_SECONDS old."""
-        self._done += n
-        now = self._clock()
-        if now - self._last_line >= LINE_EVERY_SECONDS:
-            self._last_line = now
-            self.event("progress", done=self._done, total=self._total)
+    def _show_done(self, _: float) -> None:
+        self.event("progress", done=self._done, total=self._total)
 
     def note(self, message: str) -> None:
         """Writes the message."""
@@ -117,43 +139,31 @@ class JsonProgress(NullProgress):
             del LOG.known["phase"]
 
 
-class LineProgress(NullProgress):
+class LineProgress(_PeriodicProgress):
     """A line at the begin and end of each phase, and one every few seconds in between."""
 
     def __init__(self, write: Callable[[str], None] = say, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
         self._write = write
-        self._clock = clock
         self._name = ""
         self._unit: Unit = "bytes"
-        self._total = self._done = 0
-        self._started = self._last_line = 0.0
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Ends the phase, unless the run failed in it."""
-        if kind is None:
-            self._end_phase()
 
     def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
         """Writes that a phase begins."""
         self._end_phase()
-        self._name, self._unit, self._total, self._done = name, unit, total, 0
-        self._started = self._last_line = self._clock()
+        self._name, self._unit = name, unit
+        self._begin_phase(total)
         self._write(f"{name}: {format_amount(total, unit)}")
 
-    def advance(self, n: int) -> None:
-        """Adds to what is done; writes a line where the last one is LINE_EVERY_SECONDS old."""
-        self._done += n
-        now = self._clock()
-        if now - self._last_line >= LINE_EVERY_SECONDS and self._total:
-            self._last_line = now
-            speed = self._done / (now - self._started)
-            remaining = format_seconds(max(0, self._total - self._done) / speed if speed else 0.0)
-            self._write(
-                f"{self._name}: {format_amount(self._done, self._unit)} of {format_amount(self._total, self._unit)} "
-                f"({self._done / self._total:.0%}), {format_amount(speed, self._unit)}/s, {remaining} left"
-            )
+    def _show_done(self, seconds: float) -> None:
+        if not self._total:
+            return
+        speed = self._done / seconds
+        remaining = format_seconds(max(0, self._total - self._done) / speed if speed else 0.0)
+        self._write(
+            f"{self._name}: {format_amount(self._done, self._unit)} of {format_amount(self._total, self._unit)} "
+            f"({self._done / self._total:.0%}), {format_amount(speed, self._unit)}/s, {remaining} left"
+        )
 
     def note(self, message: str) -> None:
         """Writes the message."""

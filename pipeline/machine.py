@@ -53,6 +53,12 @@ def _error_number(fault: Exception) -> int | None:
     return int(named[1]) if named else None
 
 
+def existing_parent(path: Path) -> Path:
+    """The folder, or the nearest folder above it that exists: a run would make the rest there."""
+    whole = path.absolute()
+    return next(folder for folder in (whole, *whole.parents) if folder.is_dir())
+
+
 def sync(path: Path) -> None:
     """Bring the bytes of a file, or the entries of a folder, to the disk. Does nothing for a folder on Windows."""
     if path.is_dir() and os.name == "nt":

@@ -15,7 +15,7 @@ from pipeline.aggregate.tasks import (
     Phase2Result,
     sum_buckets,
 )
-from pipeline.engines import Advance, Engine, no_advance, run_all
+from pipeline.engines import Advance, Engine, no_advance, run_all, run_tasks
 from pipeline.errors import BalanceError
 from pipeline.exchange.row_files import PLACE_UNIT, coarser
 from pipeline.exchange.workspace import Workspace, read_frame
@@ -70,13 +70,8 @@ def _find_all_cross_bucket(
     ranges = 1 << max(workers - 1, rows // (2 * context.bucket_rows)).bit_length()
     width = (1 << 64) // ranges
     tasks = [FindCrossBucketTask(n, n * width, (n + 1) * width - 1, splits) for n in range(ranges)]
-    found = []
-    for task, count in engine.map(find_cross_bucket_ids, context, tasks, no_advance):
-        if isinstance(count, Exception):
-            raise count
-        if count:
-            found.append(task.number)
-    return tuple(sorted(found))
+    counts = run_tasks(engine, find_cross_bucket_ids, context, tasks, no_advance)
+    return tuple(sorted(task.number for task, count in counts if count))
 
 
 def _decide_all(engine: Engine, context: AggregateContext, results: list[BucketResult]) -> list[BucketResult]:
@@ -87,12 +82,8 @@ def _decide_all(engine: Engine, context: AggregateContext, results: list[BucketR
     buckets = tuple(result.bucket for result in results if result.pending)
     ranges = 1 << (pending // context.bucket_rows).bit_length()
     tasks = [DecideTask(number, ranges, buckets) for number in range(ranges)]
-    losers = {}
-    for task, count in engine.map(decide_cross_bucket, context, tasks, no_advance):
-        if isinstance(count, Exception):
-            raise count
-        losers[task.number] = count
-    corrections = tuple(sorted(number for number, count in losers.items() if count))
+    losers = run_tasks(engine, decide_cross_bucket, context, tasks, no_advance)
+    corrections = tuple(sorted(task.number for task, count in losers if count))
     if not corrections:
         return results
     wrong = [CorrectTask(result, corrections) for result in results if result.pending]

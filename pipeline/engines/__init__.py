@@ -40,6 +40,20 @@ class Engine(Protocol):
         """
 
 
+def run_tasks(
+    engine: Engine,
+    kernel: Kernel[Context, Task, Result],
+    context: Context,
+    tasks: Sequence[Task],
+    advance: Advance,
+) -> Iterator[tuple[Task, Result]]:
+    """Yields (task, its result) for every task, in any order. Raises the first exception that a kernel raised."""
+    for task, result in engine.map(kernel, context, tasks, advance):
+        if isinstance(result, Exception):
+            raise result
+        yield task, result
+
+
 def run_all(
     engine: Engine,
     kernel: Kernel[Context, Task, Result],
@@ -48,12 +62,7 @@ def run_all(
     advance: Advance,
 ) -> list[Result]:
     """Run a kernel on all tasks. Returns the results in any order; raises the first exception that a kernel raised."""
-    results = []
-    for _, result in engine.map(kernel, context, tasks, advance):
-        if isinstance(result, Exception):
-            raise result
-        results.append(result)
-    return results
+    return [result for _, result in run_tasks(engine, kernel, context, tasks, advance)]
 
 
 def no_advance(_: int) -> None:

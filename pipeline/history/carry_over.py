@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.history.inventory import Inventory
-from pipeline.history.journal import ledger_of
-from pipeline.history.known_files import KnownFile
+from pipeline.history.known_files import KnownFile, ledger_of
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
 
 
@@ -15,6 +14,20 @@ class Intake:
 
     inventory: Inventory
     still_counted: tuple[KnownFile, ...]
+
+    @property
+    def missing(self) -> tuple[KnownFile, ...]:
+        """The files that no longer exist and still count."""
+        return self._missing(counted=True)
+
+    @property
+    def pruned(self) -> tuple[KnownFile, ...]:
+        """The files that no longer exist and no longer count."""
+        return self._missing(counted=False)
+
+    def _missing(self, *, counted: bool) -> tuple[KnownFile, ...]:
+        ids = {file.id for file in self.still_counted}
+        return tuple(file for file in self.inventory.missing if (file.id in ids) == counted)
 
     @property
     def known_rows(self) -> int:

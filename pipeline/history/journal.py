@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from pipeline.history.inventory import Inventory, identity
 from pipeline.history.known_files import (
-    KnownFile,
     KnownSplit,
     files_of,
     header_to_json,
@@ -17,31 +16,13 @@ from pipeline.history.known_files import (
 from pipeline.history.manifest import Manifest, NewFile
 from pipeline.history.split_store import Store
 from pipeline.machine import display_name
-from pipeline.preprocess.ledger import FileLedger, PlacedSplit, StartingPoint
+from pipeline.preprocess.ledger import FileLedger, StartingPoint
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
 
 _FLUSH_SECONDS = 0.5
 """Least time between two writes. After a power cut, splits that were finished since the last write are read again."""
-
-
-def ledger_of(file: KnownFile, path: str, at_hand: bool) -> FileLedger:
-    """The ledger of a finished file that is not read again.
-
-    ``path``: its present name. ``at_hand``: whether its bytes lie there. The ledger of a compressed file says that they
-    do not, because they would have to be expanded before a record could be read.
-    """
-    placed = []
-    found = file.input_file(path)
-    line = found.header.first_line if found.header else 1
-    for split in file.splits:
-        assert split.result, "all splits of a finished file are finished"
-        result = result_from_json(file.split(split, path), split.result)
-        placed.append(PlacedSplit(result, line))
-        line += result.lines
-    at_hand = at_hand and not found.expanded
-    return FileLedger(found, tuple(placed), file.file_hash, at_hand, file.shown, file.read_at)
 
 
 class Journal:

@@ -5,6 +5,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pipeline.preprocess.ledger import FileLedger, PlacedSplit
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.archives import Expanded, is_archive
 from pipeline.reading.header import Header
@@ -149,3 +150,21 @@ def result_from_json(split: Split, text: str) -> SplitResult:
     """Read what ``result_to_json`` wrote for ``split``."""
     values: dict[str, Any] = json.loads(text)
     return SplitResult(split, **(values | {"bucket_rows": tuple(values["bucket_rows"])}))
+
+
+def ledger_of(file: KnownFile, path: str, at_hand: bool) -> FileLedger:
+    """The ledger of a finished file that is not read again.
+
+    ``path``: its present name. ``at_hand``: whether its bytes lie there. The ledger of a compressed file says that they
+    do not, because they would have to be expanded before a record could be read.
+    """
+    placed = []
+    found = file.input_file(path)
+    line = found.header.first_line if found.header else 1
+    for split in file.splits:
+        assert split.result, "all splits of a finished file are finished"
+        result = result_from_json(file.split(split, path), split.result)
+        placed.append(PlacedSplit(result, line))
+        line += result.lines
+    at_hand = at_hand and not found.expanded
+    return FileLedger(found, tuple(placed), file.file_hash, at_hand, file.shown, file.read_at)

@@ -76,12 +76,15 @@ def _copy(path: Path) -> sqlite3.Connection | None:
                     raise
         except (_Moved, FileNotFoundError, BlockingIOError) as fault:
             if late:
-                raise EnvironmentFault(
-                    f"{str(path)!r} changed whenever it was read. Wait until the run that holds it has ended."
-                ) from fault
+                raise always_changing(path) from fault
         time.sleep(pause)
         pause = min(2 * pause, longest)
     return None
+
+
+def always_changing(path: Path) -> EnvironmentFault:
+    """The failure of a look that found runs at work for as long as it tried."""
+    return EnvironmentFault(f"{str(path)!r} changed whenever it was read. Wait until the run that holds it has ended.")
 
 
 def _attempt(path: Path) -> sqlite3.Connection:

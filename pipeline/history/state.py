@@ -11,8 +11,8 @@ from pathlib import Path
 from pipeline.errors import ConfigError, InputError
 from pipeline.exchange.workspace import split_file
 from pipeline.history.inventory import Inventory, identity, take_inventory
-from pipeline.history.journal import Journal, ledger_of
-from pipeline.history.known_files import KnownFile, take_hint
+from pipeline.history.journal import Journal
+from pipeline.history.known_files import KnownFile, ledger_of, take_hint
 from pipeline.history.manifest import KnownVersion, Manifest, UnusableManifest, remove_manifest
 from pipeline.history.split_store import Store
 from pipeline.machine import display_name

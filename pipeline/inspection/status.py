@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import Config
-from pipeline.errors import EnvironmentFault
 from pipeline.history.carry_over import Intake
 from pipeline.history.inventory import Inventory
-from pipeline.history.journal import ledger_of
-from pipeline.history.known_files import KnownFile
-from pipeline.history.manifest_snapshot import PATIENCE, read_manifest
+from pipeline.history.known_files import KnownFile, ledger_of
+from pipeline.history.manifest_snapshot import PATIENCE, always_changing, read_manifest
 from pipeline.history.place import compare_with_known
 from pipeline.history.replays import Replays
 from pipeline.history.split_store import Store
@@ -80,10 +78,7 @@ def look_at_history(config: Config, output: Output) -> Iterator[History | None]:
             missing = history.lacking_files() if history else set()
             if output.current() != current or missing != missing_before:
                 if time.monotonic() > until:
-                    raise EnvironmentFault(
-                        f"the history in {str(folder)!r} changed whenever it was read. Wait until the run that holds "
-                        "it has ended."
-                    )
+                    raise always_changing(folder)
                 missing_before = missing
                 continue
             if history:
@@ -163,7 +158,7 @@ def find_file_states(config: Config, options: RunOptions, fingerprint: str) -> F
             intake = compare_with_known(
                 history, [*paths, *replays.paths], fingerprint, replays.folder, options.prune_missing
             )
-    inventory, still_counted = intake.inventory, intake.still_counted
+    inventory = intake.inventory
     states = [FileState(display_name(path), "refuse", file_size(path)) for path in outside]
     states += [_describe(file, "reuse", path) for path, file in inventory.reused.items()]
     states += [FileState(display_name(path), "resume", file_size(path)) for path in inventory.resumed]
@@ -171,8 +166,8 @@ def find_file_states(config: Config, options: RunOptions, fingerprint: str) -> F
         FileState(display_name(path), "read again" if path in inventory.replaced else "read", file_size(path))
         for path in inventory.fresh
     ]
-    states += [_describe(file, "keep") for file in still_counted]
-    states += [_describe(file, "take out") for file in inventory.missing if file not in still_counted]
+    states += [_describe(file, "keep") for file in intake.still_counted]
+    states += [_describe(file, "take out") for file in intake.pruned]
     return FileStates(sorted(states, key=lambda state: state.file), inventory.to_read, intake.known_rows)
 
 

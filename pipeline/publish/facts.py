@@ -91,7 +91,7 @@ def make_result(facts: RunFacts, written: Written, notes: Sequence[str], watch: 
 
 
 def _delta(facts: RunFacts, result: RunResult) -> RunDelta:
-    read, inventory, still_counted = facts.counted.read, facts.intake.inventory, facts.intake.still_counted
+    read, intake, inventory = facts.counted.read, facts.intake, facts.intake.inventory
     previous = facts.place.history.counts
     return RunDelta(
         files=len(read),
@@ -105,8 +105,8 @@ def _delta(facts: RunFacts, result: RunResult) -> RunDelta:
         reused_splits=facts.counted.phase1.resumed_splits + sum(len(file.splits) for file in inventory.reused.values()),
         renamed_files=len(inventory.renamed),
         replaced_files=len(inventory.replaced) - len(facts.counted.predecessors),
-        missing_files=sum(file in still_counted for file in inventory.missing),
-        pruned_files=sum(file not in still_counted for file in inventory.missing),
+        missing_files=len(intake.missing),
+        pruned_files=len(intake.pruned),
     )
 
 

@@ -68,14 +68,13 @@ def _carried_over(facts: RunFacts) -> Iterator[str]:
         yield f"changed, the new contents count instead: {_listed(changed)}"
     if counted.predecessors:
         yield f"refused, the contents that were read before still count: {_listed(list(counted.predecessors))}"
-    missing = [file.path for file in inventory.missing if file in facts.intake.still_counted]
-    if missing:
-        yield f"no longer there, but still counted (--prune-missing takes them out): {_listed(missing)}"
+    if missing := facts.intake.missing:
+        listed = _listed([file.path for file in missing])
+        yield f"no longer there, but still counted (--prune-missing takes them out): {listed}"
     if inventory.elsewhere:
         yield f"counted, outside this input: {_listed([file.path for file in inventory.elsewhere])}"
-    pruned = [file.path for file in inventory.missing if file not in facts.intake.still_counted]
-    if pruned:
-        yield f"no longer there and taken out: {_listed(pruned)}"
+    if pruned := facts.intake.pruned:
+        yield f"no longer there and taken out: {_listed([file.path for file in pruned])}"
 
 
 def _added_up_anew(facts: RunFacts) -> Iterator[str]:

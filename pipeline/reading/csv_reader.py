@@ -39,7 +39,7 @@ _NEAR = 32
 """The first look beyond a chunk, for the end of its last record, takes the chunk's size divided by this number."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Batch:
     """The records of one chunk.
 

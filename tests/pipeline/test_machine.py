@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, EnvironmentFault, FileRefused
-from pipeline.machine import cache_folder, display_name, os_errors_explained, sync
+from pipeline.machine import cache_folder, display_name, existing_parent, os_errors_explained, sync
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,11 @@ def test_every_name_is_valid_text_and_utf_8_stays(name: bytes) -> None:
         assert shown == name.decode()
     except UnicodeDecodeError:
         assert r"\x" in shown
+
+
+def test_the_nearest_folder_that_exists(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert existing_parent(tmp_path) == tmp_path
+    assert existing_parent(tmp_path / "file" / "a") == tmp_path
+    assert existing_parent(tmp_path / "a" / "b") == tmp_path
+    assert existing_parent(Path("no such folder/b")) == Path.cwd()

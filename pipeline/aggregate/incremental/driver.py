@@ -25,7 +25,7 @@ from pipeline.aggregate.incremental.tasks import (
     PickTask,
 )
 from pipeline.aggregate.tasks import Phase2Result
-from pipeline.engines import Advance, Engine, no_advance, run_all
+from pipeline.engines import Advance, Engine, no_advance, run_all, run_tasks
 from pipeline.errors import BalanceError
 from pipeline.exchange.row_files import coarser
 from pipeline.exchange.workspace import Workspace, bucket_file, count_rows, read_frame, split_file, write_frame
@@ -160,9 +160,7 @@ def _find_all_affected(engine: Engine, context: AggregateContext, change: Change
     )
     numbers: list[int] = []
     rows: Counter[int] = Counter()
-    for task, result in engine.map(find_affected_ids, context, tasks, no_advance):
-        if isinstance(result, Exception):
-            raise result
+    for task, result in run_tasks(engine, find_affected_ids, context, tasks, no_advance):
         if result:
             numbers.append(task.number)
             rows.update(result)
@@ -246,12 +244,7 @@ def _decide_all(
         return {}
     ranges = 1 << max(workers - 1, rows // context.bucket_rows).bit_length()
     tasks = [DecideTask(number, ranges, picked) for number in range(ranges)]
-    decided = {}
-    for task, result in engine.map(decide_changes, context, tasks, no_advance):
-        if isinstance(result, Exception):
-            raise result
-        decided[task.number] = result
-    return decided
+    return {task.number: found for task, found in run_tasks(engine, decide_changes, context, tasks, no_advance)}
 
 
 def _write_losers(context: AggregateContext, previous: PreviousVersion, ranges: tuple[int, ...]) -> int:

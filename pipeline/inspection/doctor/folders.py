@@ -11,7 +11,7 @@ from pathlib import Path
 from config import MachineSettings
 from pipeline.errors import ConfigError, InputError
 from pipeline.inspection.doctor.check import Check
-from pipeline.machine import display_name
+from pipeline.machine import display_name, existing_parent
 from pipeline.planning.planner import INTERMEDIATE_SHARE
 from pipeline.reading.input_files import find_inputs
 from pipeline.versions.output_link import Output
@@ -47,12 +47,6 @@ def check_output(config: MachineSettings) -> Iterator[Check]:
     yield _check_link(output, folder)
     yield _check_room("output room", folder, 0, "--output")
     yield _check_speed("output speed", folder, "--output")
-
-
-def existing_parent(path: Path) -> Path:
-    """The folder, or the nearest folder above it that exists: a run would make the rest there."""
-    whole = path.absolute()
-    return next(folder for folder in (whole, *whole.parents) if folder.is_dir())
 
 
 @contextmanager

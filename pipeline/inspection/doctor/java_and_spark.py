@@ -11,7 +11,8 @@ from config import Config
 from pipeline.engines.java import Java, find_java
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.inspection.doctor.check import Check
-from pipeline.inspection.doctor.folders import existing_parent, scratch_in
+from pipeline.inspection.doctor.folders import scratch_in
+from pipeline.machine import existing_parent
 from utils.units import format_seconds
 
 START_SECONDS = 90.0

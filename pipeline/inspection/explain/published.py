@@ -110,8 +110,9 @@ def open_published(config: Config) -> Iterator[Published]:
         Removed: a run removed files within the ``with`` block.
     """
     version = current_version(config.OUTPUT_DIR)
-    with look_at_history(config, Output(config.OUTPUT_DIR)) as history:
-        if Output(config.OUTPUT_DIR).current() != version.name:
+    output = Output(config.OUTPUT_DIR)
+    with look_at_history(config, output) as history:
+        if output.current() != version.name:
             raise Removed(f"version {version.name} was replaced while it was read, by a run. Ask again.")
         if history is None or history.current is None or history.current.name != version.name:
             raise InputError(

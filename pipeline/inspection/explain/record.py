@@ -245,7 +245,7 @@ def _copies(
     """
     state = state_of(file, published.history)
     names = published.names.get(file.fingerprint)
-    placed = placed_splits(file) if file.finished else {}
+    placed = placed_splits(file)
     copies: list[Copy] = []
     count = len(rows)
     note = ""

@@ -39,12 +39,12 @@ class RejectedCopy:
 
 
 def find_rejected(published: Published, file: KnownFile, log_id: str) -> tuple[list[RejectedCopy], str | None]:
-    """Find the rejected records of a finished file that have this log_id.
+    """Find the rejected records of a file that have this log_id.
 
     Returns (the records, None), or (those of the first splits, why the others cannot be searched).
     """
     copies: list[RejectedCopy] = []
-    for placed in placed_splits(file).values() if file.finished else ():
+    for placed in placed_splits(file).values():
         path = published.store.path("rejects", split_file(placed.result.split.number))
         if not placed.result.rejected or not path.exists():
             continue

@@ -15,8 +15,7 @@ import polars as pl
 
 from pipeline.errors import FileRefused
 from pipeline.exchange.workspace import Workspace, split_file
-from pipeline.history.journal import ledger_of
-from pipeline.history.known_files import KnownFile, take_hint
+from pipeline.history.known_files import KnownFile, ledger_of, take_hint
 from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.reading.archives import expand_file, is_archive
 from pipeline.reading.csv_reader import SplitReader
@@ -123,5 +122,7 @@ def open_source(file: KnownFile, max_record: int) -> Iterator[Source | str]:
 
 
 def placed_splits(file: KnownFile) -> dict[int, PlacedSplit]:
-    """The splits of a finished file by number."""
+    """The splits of a file by number; none where it is not finished."""
+    if not file.finished:
+        return {}
     return {placed.result.split.number: placed for placed in ledger_of(file, file.path, at_hand=True).splits}

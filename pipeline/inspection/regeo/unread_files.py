@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pipeline.exchange.row_files import rows_writer
 from pipeline.exchange.workspace import Workspace, split_file
 from pipeline.geo.ranges import U16
-from pipeline.history.journal import ledger_of
+from pipeline.history.known_files import ledger_of
 from pipeline.inspection.explain.published import Published
 from pipeline.inspection.regeo.pairs import UNREAD, split_pair
 from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.history.inventory import Inventory
-from pipeline.history.journal import Journal, ledger_of
-from pipeline.history.known_files import Hint, KnownSplit
+from pipeline.history.journal import Journal
+from pipeline.history.known_files import Hint
 from pipeline.history.manifest import Manifest
 from pipeline.history.split_store import Store
 from pipeline.preprocess.ledger import FileLedger
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
-from tests.pipeline.history.samples import HEADER, counts, known_file, query, split_result
+from tests.pipeline.history.samples import HEADER, counts, query, split_result
 
 HINT = Hint(100, 1, 1, 7, True)
 
@@ -215,22 +215,6 @@ def test_the_rest_of_a_split_has_numbers_of_its_own(manifest: Manifest, store: S
         (13, 5, 60, 80, 1),
         (14, 5, 80, 100, 0),
     ]
-
-
-@pytest.mark.parametrize(("name", "at_hand"), [("a.csv", True), ("a.csv", False), ("a.csv.gz", True)])
-def test_the_ledger_of_a_known_file_counts_lines_from_its_header(name: str, at_hand: bool) -> None:
-    splits = (
-        KnownSplit(11, 16, 50, True, counts(lines=7, handed_over=5, rejected=2)),
-        KnownSplit(12, 50, 100, False, counts(lines=4, handed_over=4, rejected=0)),
-    )
-    file = known_file(3, f"/logs/{name}", splits=splits, shown="old name", read_at=12.5)
-    ledger = ledger_of(file, f"/moved/{name}", at_hand)
-    assert [placed.first_line for placed in ledger.splits] == [2, 2 + 7]
-    assert [placed.result.split.number for placed in ledger.splits] == [11, 12]
-    assert (ledger.records, ledger.handed_over, ledger.rejected_by_reason.total()) == (11, 9, 2)
-    assert (ledger.file.path, ledger.listed_as, ledger.file_hash) == (f"/moved/{name}", "old name", "hash")
-    assert (ledger.file.header, ledger.read_at) == (HEADER, 12.5)
-    assert ledger.at_hand == (at_hand and name == "a.csv"), "a record of a compressed file has no place on the disk"
 
 
 def test_splits_are_noted_while_others_are_read(

@@ -15,6 +15,7 @@ from pipeline.history.known_files import (
     files_of,
     header_from_json,
     header_to_json,
+    ledger_of,
     result_from_json,
     result_to_json,
     take_hint,
@@ -129,3 +130,19 @@ def test_a_compressed_file_has_the_size_of_its_text(name: str, size_on_disk: int
     assert found.header == HEADER
     split = file.split(KnownSplit(11, 16, 50, True, None), "/moved/a")
     assert split == Split(11, "/moved/a", 100, 16, 50, True, HEADER)
+
+
+@pytest.mark.parametrize(("name", "at_hand"), [("a.csv", True), ("a.csv", False), ("a.csv.gz", True)])
+def test_the_ledger_of_a_known_file_counts_lines_from_its_header(name: str, at_hand: bool) -> None:
+    splits = (
+        KnownSplit(11, 16, 50, True, counts(lines=7, handed_over=5, rejected=2)),
+        KnownSplit(12, 50, 100, False, counts(lines=4, handed_over=4, rejected=0)),
+    )
+    file = known_file(3, f"/logs/{name}", splits=splits, shown="old name", read_at=12.5)
+    ledger = ledger_of(file, f"/moved/{name}", at_hand)
+    assert [placed.first_line for placed in ledger.splits] == [2, 2 + 7]
+    assert [placed.result.split.number for placed in ledger.splits] == [11, 12]
+    assert (ledger.records, ledger.handed_over, ledger.rejected_by_reason.total()) == (11, 9, 2)
+    assert (ledger.file.path, ledger.listed_as, ledger.file_hash) == (f"/moved/{name}", "old name", "hash")
+    assert (ledger.file.header, ledger.read_at) == (HEADER, 12.5)
+    assert ledger.at_hand == (at_hand and name == "a.csv"), "a record of a compressed file has no place on the disk"

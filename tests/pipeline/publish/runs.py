@@ -9,6 +9,8 @@ from typing import Any
 from config import Config
 from pipeline.aggregate.tasks import BucketResult, Phase2Result
 from pipeline.engines.choose import EngineChoice
+from pipeline.history.carry_over import Intake
+from pipeline.history.inventory import Inventory
 from pipeline.planning.pace import Pace
 from pipeline.planning.planner import Sizes
 from pipeline.planning.prediction import Forecast, Work, predict
@@ -80,16 +82,9 @@ def make_bucket(bucket: int, regions: dict[int, tuple[int, int, int]], **counts:
     return BucketResult(bucket, **(usual | counts), regions=regions)
 
 
-def make_inventory(**lists: Any) -> SimpleNamespace:
-    """What ``take_inventory`` found: nothing but ``lists``."""
-    usual: dict[str, Any] = {"reused": {}, "replaced": {}}
-    usual |= dict.fromkeys(("renamed", "missing", "elsewhere", "outdated"), ())
-    return SimpleNamespace(**(usual | lists))
-
-
 def known_file(path: str, splits: int = 1) -> SimpleNamespace:
     """A file of the manifest."""
-    return SimpleNamespace(path=path, splits=tuple(range(splits)))
+    return SimpleNamespace(id=path, path=path, splits=tuple(range(splits)))
 
 
 def make_facts(tmp_path: Path, phase1: Phase1Result, phase2: Phase2Result, **changes: Any) -> RunFacts:
@@ -107,7 +102,7 @@ def make_facts(tmp_path: Path, phase1: Phase1Result, phase2: Phase2Result, **cha
         "output": SimpleNamespace(versions=tmp_path / "output.versions"),
         "workspace": SimpleNamespace(root=str(tmp_path / "between" / "run-now"), store=""),
     }  # fmt: skip
-    intake: dict[str, Any] = {"inventory": make_inventory(), "still_counted": ()}
+    intake: dict[str, Any] = {"inventory": Inventory(), "still_counted": ()}
     counted: dict[str, Any] = {"phase1": phase1, "read": phase1.ledgers, "predecessors": {}, "ids": (1,)}
     added_up: dict[str, Any] = {"result": phase2, "way": "kernels", "buckets": 16, "why_anew": ""}
     for values in (history, place, intake, counted, added_up):
@@ -122,7 +117,7 @@ def make_facts(tmp_path: Path, phase1: Phase1Result, phase2: Phase2Result, **cha
         "library": Library(Path("library.so")),
         "found": FoundInput([], {}, ["README.md"]),
         "place": SimpleNamespace(**place, history=SimpleNamespace(**history)),
-        "intake": SimpleNamespace(**intake),
+        "intake": Intake(**intake),
         "counted": SimpleNamespace(**counted),
         "added_up": SimpleNamespace(**added_up),
         "verdict": Verdict((), None),

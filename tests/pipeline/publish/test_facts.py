@@ -8,6 +8,7 @@ import pytest
 from config import Config
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines.choose import EngineChoice
+from pipeline.history.inventory import Inventory
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.facts import make_result, nothing_counts_result, unchanged_result
 from pipeline.publish.region_files import NOTHING_WRITTEN, Written
@@ -15,7 +16,7 @@ from pipeline.publish.result import RefusedFile, RunDelta, RunResult
 from pipeline.publish.tasks import RegionTotal
 from pipeline.publish.verify import Verdict
 from pipeline.quality import QualityResult
-from tests.pipeline.publish.runs import StoppedWatch, known_file, make_bucket, make_facts, make_inventory, make_ledger
+from tests.pipeline.publish.runs import StoppedWatch, known_file, make_bucket, make_facts, make_ledger
 
 NEW = make_ledger("new.csv", handed_over=60, duplicates=10, rejected_by_reason={"bad_quote": 5}, blank_lines=3)
 OLD = make_ledger("old.csv", number=2, handed_over=20, rejected_by_reason={"bad_quote": 2, "nul_byte": 3})
@@ -27,7 +28,7 @@ WATCH = StoppedWatch()
 
 def test_a_result_has_the_sums_of_all_files_and_the_delta_those_that_were_read(tmp_path: Path) -> None:
     left, pruned = known_file("left.csv"), known_file("pruned.csv")
-    inventory = make_inventory(
+    inventory = Inventory(
         reused={"old.csv": known_file("old.csv", splits=7)},
         renamed=(("was.csv", "old.csv"),),
         replaced={"x.csv": known_file("x.csv"), "y.csv": known_file("y.csv"), "b.csv": known_file("b.csv")},

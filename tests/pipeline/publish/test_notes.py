@@ -8,13 +8,14 @@ import pytest
 
 from config import Config
 from pipeline.aggregate.tasks import Phase2Result
+from pipeline.history.inventory import Inventory
 from pipeline.planning.run_settings import Library
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.notes import column_layouts, make_notes, missing_columns
 from pipeline.quality import Rule
 from pipeline.reading.header import Header
 from pipeline.reading.record_rules import BoundRule
-from tests.pipeline.publish.runs import HEADER, known_file, make_facts, make_inventory, make_ledger
+from tests.pipeline.publish.runs import HEADER, known_file, make_facts, make_ledger
 
 LEDGERS = (make_ledger("a.csv", handed_over=1),)
 OTHER = Header(";", ("log_id", "user_id"), {"log_id": 0, "user_id": 1}, 15, 2, 20.0)
@@ -53,14 +54,14 @@ REPLACED = {
         ({"unknown_version": "v7"},
          "version v7 was made with another intermediate folder: every file was read, and those that had left no longer "
          "count"),
-        ({"inventory": make_inventory(reused={"a": known_file("a", 2), "b": known_file("b", 3)})},
+        ({"inventory": Inventory(reused={"a": known_file("a", 2), "b": known_file("b", 3)})},
          "not read again: 2 files that were read before, in 5 splits"),
-        ({"inventory": make_inventory(renamed=(("a", "b"), ("c", "d")))}, "renamed: a is now b, c is now d"),
-        ({"inventory": make_inventory(elsewhere=(LEFT,))}, "counted, outside this input: left.csv"),
-        ({"inventory": make_inventory(missing=(LEFT,)), "still_counted": (LEFT,)},
+        ({"inventory": Inventory(renamed=(("a", "b"), ("c", "d")))}, "renamed: a is now b, c is now d"),
+        ({"inventory": Inventory(elsewhere=(LEFT,))}, "counted, outside this input: left.csv"),
+        ({"inventory": Inventory(missing=(LEFT,)), "still_counted": (LEFT,)},
          "no longer there, but still counted (--prune-missing takes them out): left.csv"),
-        ({"inventory": make_inventory(missing=(LEFT,))}, "no longer there and taken out: left.csv"),
-        ({"inventory": make_inventory(outdated=tuple(f"{n:02}" for n in range(12)))},
+        ({"inventory": Inventory(missing=(LEFT,))}, "no longer there and taken out: left.csv"),
+        ({"inventory": Inventory(outdated=tuple(f"{n:02}" for n in range(12)))},
          "read again, because settings, geo data or the program have changed: "
          "00, 01, 02, 03, 04, 05, 06, 07, 08, 09 and 2 more"),
     ],
@@ -76,7 +77,7 @@ def test_an_interrupted_run_that_is_continued(tmp_path: Path) -> None:
 
 def test_a_changed_file_is_in_one_note_alone(tmp_path: Path) -> None:
     """New contents count, or the old ones still do because the new ones were refused, or both are of older settings."""
-    inventory = make_inventory(replaced=REPLACED, outdated=("set.csv", "refused.csv"))
+    inventory = Inventory(replaced=REPLACED, outdated=("set.csv", "refused.csv"))
     phase1 = Phase1Result(LEDGERS, {"bad.csv": "why", "refused.csv": "why"})
     found = notes_of(tmp_path, phase1, inventory=inventory, predecessors={"bad.csv": REPLACED["bad.csv"]})
     assert found == [

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.inspection.doctor import folders
-from pipeline.inspection.doctor.folders import check_input_and_intermediate, check_output, existing_parent
+from pipeline.inspection.doctor.folders import check_input_and_intermediate, check_output
 from tests.pipeline.inspection.doctor.conftest import Settings
 
 
@@ -77,11 +77,3 @@ def test_checks_leave_nothing_behind(settings: Settings, tmp_path: Path) -> None
     assert [check.status for check in check_output(settings())] == ["ok"] * 3
     list(check_input_and_intermediate(settings()))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_nearest_folder_that_exists(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    assert existing_parent(tmp_path) == tmp_path
-    assert existing_parent(tmp_path / "file" / "a") == tmp_path
-    assert existing_parent(tmp_path / "a" / "b") == tmp_path
-    assert existing_parent(Path("no such folder/b")) == Path.cwd()
