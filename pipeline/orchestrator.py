@@ -124,4 +124,5 @@ def run(
         folder = output.begin(watch.run_id)
         resources.callback(output.discard)  # finds nothing there once the version is published
         result = write_version(engine, folder, facts, watch)
+        place.confirm_locks()
         return commit(folder, facts, journal, result, watch)

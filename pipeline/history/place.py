@@ -32,6 +32,7 @@ class Place:
     ``oldest_kept``  texts of records that were read before this time (epoch seconds) are removed
     ``expired``      names of the versions whose quarantines this run removed
     ``forgotten``    number of known files whose rejected records lost their texts in this run
+    ``locks``        the locks of both folders
     ===============  ===============================================================================
     """
 
@@ -44,6 +45,12 @@ class Place:
     oldest_kept: float
     expired: tuple[str, ...]
     forgotten: int
+    locks: tuple[Lock, ...]
+
+    def confirm_locks(self) -> None:
+        """Raise EnvironmentFault where this run no longer holds both folders."""
+        for lock in self.locks:
+            lock.confirm()
 
     def remove_runs(self, but: Path) -> None:
         """Remove the folders of all runs from the intermediate folder, except the folder ``but``."""
@@ -61,8 +68,7 @@ def open_place(
     """
     folder, output = Path(config.INTERMEDIATE_DIR), Output(config.OUTPUT_DIR)
     with ExitStack() as stack:
-        stack.enter_context(Lock(folder, run_id))
-        stack.enter_context(Lock(output.versions, run_id))
+        locks = tuple(stack.enter_context(Lock(locked, run_id)) for locked in (folder, output.versions))
         output.discard()
         now = time.time()
         oldest = oldest_kept(config.QUARANTINE_RETENTION_DAYS, now)
@@ -73,7 +79,7 @@ def open_place(
         sources = history.check_source(config.INPUT_DIR, add)
         replays.add(replay)
         workspace = stack.enter_context(_open_workspace(folder, run_id, history.totals_folder))
-        yield Place(folder, output, history, replays, workspace, sources, oldest, tuple(expired), forgotten)
+        yield Place(folder, output, history, replays, workspace, sources, oldest, tuple(expired), forgotten, locks)
 
 
 def compare_with_history(place: Place, paths: list[str], fingerprint: str, *, prune_missing: bool) -> Intake:

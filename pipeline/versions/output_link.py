@@ -142,12 +142,20 @@ def roll_back(output_dir: str, version: str | None) -> tuple[str, str]:
     """
     output = Output(output_dir)
     output.check_place()
-    current, names = output.current(), output.version_names()
-    if current is None:
+    if output.current() is None:
         raise InputError(
             f"nothing is published at {output_dir!r}: expected the link that a run makes. Name the right place "
             "with --output."
         )
+    with Lock(output.versions, f"rollback-{time.time_ns()}-{uuid.uuid4().hex[:6]}"):
+        return _show_other(output, version)
+
+
+def _show_other(output: Output, version: str | None) -> tuple[str, str]:
+    """``roll_back`` while nobody else publishes or removes versions."""
+    current, names = output.current(), output.version_names()
+    if current is None:
+        raise InputError(f"nothing is published at {str(output.link)!r} any more: the link was removed just now.")
     earlier = names[: names.index(current)] if current in names else names
     others = ", ".join(name for name in names if name != current) or "none"
     if version is None and not earlier:
@@ -155,6 +163,5 @@ def roll_back(output_dir: str, version: str | None) -> tuple[str, str]:
     target = version or earlier[-1]
     if target not in names:
         raise InputError(f"there is no version {target!r}. Kept besides {current}, which is shown: {others}.")
-    with Lock(output.versions, f"rollback-{time.time_ns()}-{uuid.uuid4().hex[:6]}"):
-        output.show(target)
+    output.show(target)
     return current, target

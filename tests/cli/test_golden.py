@@ -4,11 +4,12 @@ Renew the files after a change that is meant, and read their difference before i
 ``LOGMILLTEST_RENEW=yes python -m pytest tests/cli/test_golden.py``
 """
 
+import fcntl
 import io
 import json
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -248,7 +249,7 @@ WRONG = (
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder: files and folders that the command lines of WRONG name."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("LOGMILL_")]:
@@ -273,9 +274,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (version / "run.json").write_text("{}")
     Path("published/out").symlink_to(Path("out.versions") / NEW / "data")
     Path("held").mkdir()
-    holder = {"pid": 42, "host": "another-host", "birth": "x", "since": "2026-11-01 12:00:00 UTC", "run_id": OLD}
-    (Path("held") / LOCK_FILE).write_text(json.dumps(holder))
-    return tmp_path
+    holder = {"pid": 42, "host": "another-host", "since": "2026-11-01 12:00:00 UTC", "run_id": OLD}
+    with (Path("held") / LOCK_FILE).open("w") as held:
+        json.dump(holder, held)
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield tmp_path
 
 
 def test_errors(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

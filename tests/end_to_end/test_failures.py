@@ -4,6 +4,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.end_to_end.program import environment, finish, published, run, run_json, start, wait_for
@@ -95,6 +96,26 @@ def test_two_runs_at_once(logs: Path, tmp_path: Path) -> None:
     assert str(first.pid) in second["error"]
     assert finish(first).code == 0
     assert sum(row[3] for row in published(tmp_path)) == run_json("--input", logs, cwd=tmp_path)["kept"]
+
+
+def test_a_killed_run_whose_workers_still_live(logs: Path, tmp_path: Path) -> None:
+    """The workers are halted, so that they cannot notice the death: none of them holds a lock."""
+    program = start("--input", logs, "--engine", "polars", "--json", cwd=tmp_path)
+    rows = tmp_path / "pipeline_data" / "intermediate" / "store" / "rows"
+    wait_for(lambda: any(rows.glob("*")))
+    family = psutil.Process(program.pid).children(recursive=True)
+    try:
+        for member in family:
+            member.suspend()
+        program.kill()
+        program.wait()
+        assert all(member.status() == psutil.STATUS_STOPPED for member in family)
+        kept = run_json("--input", logs, cwd=tmp_path)["kept"]
+    finally:
+        for member in family:
+            member.kill()
+        program.communicate()
+    assert sum(row[3] for row in published(tmp_path)) == kept
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
