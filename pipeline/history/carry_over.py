@@ -62,9 +62,7 @@ def carry_over(intake: Intake, phase1: Phase1Result, read_ids: Mapping[str, int]
     """
     inventory = intake.inventory
     predecessors = {
-        path: file
-        for path, file in inventory.replaced.items()
-        if path in phase1.refused and file.fingerprint == fingerprint
+        path: file for path, file in inventory.replaced.items() if path in phase1.refused and file.usable(fingerprint)
     }
     not_in_input = (*intake.still_counted, *predecessors.values())
     ledgers = [

@@ -160,9 +160,8 @@ class _Notes:
         try:
             if splits:
                 self._store.sync({r.split.number: files_of(bool(r.handed_over), bool(r.rejected)) for r in splits})
-                self._manifest.finish_splits((r.split.number, result_to_json(r)) for r in splits)
-            if files:
-                self._manifest.finish_files(files)
+            if splits or files:
+                self._manifest.finish([(r.split.number, result_to_json(r)) for r in splits], files)
         except BaseException:
             self._failed = True
             raise

@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 from pipeline.preprocess.ledger import FileLedger, PlacedSplit
@@ -11,6 +12,10 @@ from pipeline.reading.archives import Expanded, is_archive
 from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
+
+DAMAGED = "damaged"
+"""The fingerprint of files that lack a file in the store, or whose rows in the manifest contradict each other. No run
+has it, so that they are read again."""
 
 _STABLE_NS = 2 * 10**9
 """A file that was written less than so many ns ago may change again and keep its time: file systems count coarsely."""
@@ -109,6 +114,10 @@ class KnownFile:
         """
         return bool(self.file_hash) and all(split.result for split in self.splits)
 
+    def usable(self, fingerprint: str) -> bool:
+        """Whether all of it was read with settings of this fingerprint, so that its splits can count."""
+        return self.finished and self.fingerprint == fingerprint
+
     @property
     def handed_over(self) -> int:
         """Rows that its finished splits hand over to Phase 2."""
@@ -125,6 +134,25 @@ class KnownFile:
         header = header_from_json(self.header)
         assert header, "only a file with a header has splits"
         return Split(known.number, path, self.text_size, known.start, known.stop, known.exact, header)
+
+
+_NO_HINT = Hint(-1, 0, 0, 0, False)
+"""The hint of no file."""
+
+
+def hint_to_json(hint: Hint) -> str:
+    """Write a hint as JSON."""
+    return json.dumps(astuple(hint))
+
+
+def hint_from_json(text: str) -> Hint:
+    """Read what ``hint_to_json`` wrote; a hint that proves nothing where it wrote something else."""
+    try:
+        size, mtime_ns, ctime_ns, inode, stable = json.loads(text)
+    except (ValueError, TypeError):
+        return _NO_HINT
+    numbers = (size, mtime_ns, ctime_ns, inode)
+    return Hint(*numbers, stable) if all(type(n) is int for n in numbers) and type(stable) is bool else _NO_HINT
 
 
 def header_to_json(header: Header | None) -> str:
@@ -150,6 +178,56 @@ def result_from_json(split: Split, text: str) -> SplitResult:
     """Read what ``result_to_json`` wrote for ``split``."""
     values: dict[str, Any] = json.loads(text)
     return SplitResult(split, **(values | {"bucket_rows": tuple(values["bucket_rows"])}))
+
+
+def find_contradictions(files: Iterable[KnownFile]) -> tuple[list[KnownFile], list[KnownFile]]:
+    """(All files, of which those that the manifest contradicts must be read again; these files alone).
+
+    A contradicted file was noted as read, and a split has no result, or its results are no counts, do not balance or do
+    not follow each other. Where splits have no result, the others can be used again; otherwise nothing of the file is.
+    """
+    kept: list[KnownFile] = []
+    contradicted: list[KnownFile] = []
+    for file in files:
+        sound = _is_sound(file)
+        if not sound or (file.file_hash and not file.finished):
+            contradicted.append(file)
+        if not sound:
+            nothing = tuple(replace(split, result=None) for split in file.splits)
+            file = replace(file, fingerprint=DAMAGED, file_hash="", header="", splits=nothing)
+        kept.append(file)
+    return kept, contradicted
+
+
+def _is_sound(file: KnownFile) -> bool:
+    """Whether what the manifest says of a file and its splits can be true; results that are missing aside."""
+    if not file.file_hash and not any(split.result for split in file.splits):
+        return True
+    try:
+        header = header_from_json(file.header)
+        if not header or not _is_sound_header(header):
+            return not file.splits and not file.header
+        results = [
+            result_from_json(file.split(split, file.path), split.result) for split in file.splits if split.result
+        ]
+        if not all(result.is_sound() for result in results):
+            return False
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+    if not file.finished or not results:
+        return True
+    bounds = [header.data_start, *(result.stop for result in results)]
+    return bounds[:-1] == [result.start for result in results] and bounds[-1] == file.text_size
+
+
+def _is_sound_header(header: Header) -> bool:
+    numbers = (header.data_start, header.first_line, *header.columns.values())
+    return (
+        all(type(number) is int and number >= 0 for number in numbers)
+        and all(index < header.fields for index in header.columns.values())
+        and type(header.delimiter) is str
+        and len(header.delimiter) == 1
+    )
 
 
 def ledger_of(file: KnownFile, path: str, at_hand: bool) -> FileLedger:

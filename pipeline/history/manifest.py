@@ -7,19 +7,22 @@ current.
 
 import json
 import os
+import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import EnvironmentFault
+from pipeline.errors import BalanceError, EnvironmentFault
 from pipeline.faults import point
-from pipeline.history.known_files import Hint, KnownFile, KnownSplit
+from pipeline.history.known_files import Hint, KnownFile, KnownSplit, hint_from_json, hint_to_json
 
 MANIFEST_FILE = "manifest.sqlite"
+UNUSABLE_FILE = f"{MANIFEST_FILE}.unusable"
+"""The name of a manifest that --full-refresh could not use. There is one at most, and the program never reads it."""
 _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE files (
@@ -39,6 +42,11 @@ CREATE TABLE counted (
     FOREIGN KEY (output, version) REFERENCES versions ON DELETE CASCADE) WITHOUT ROWID;
 """
 _NEW_SPLIT = "INSERT INTO splits (file, start, stop, exact) VALUES (?, ?, ?, ?)"
+_FINISH_FILE = (
+    "UPDATE files SET content_hash = ?, read_at = ? WHERE id = ? "
+    "AND NOT EXISTS (SELECT 1 FROM splits WHERE file = files.id AND result IS NULL)"
+)
+_REFERENCES = "PRAGMA foreign_key_check"
 _OF_THE_DISK = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -99,6 +107,11 @@ class Manifest:
     def __init__(self, folder: Path, copy: sqlite3.Connection | None = None) -> None:
         self.path = folder / MANIFEST_FILE
         self._lock = threading.Lock()  # transactions of different threads, one at a time
+        if not copy and os.path.lexists(self.path) and not self.path.is_file():
+            raise UnusableManifest(
+                f"{str(self.path)!r} is no file: expected the manifest of earlier runs. Run again with --full-refresh "
+                "to start over from the files that are there."
+            )
         with sqlite_errors_explained(self.path):
             self._db = copy or sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._db.executescript(
@@ -132,7 +145,7 @@ class Manifest:
 
     def files(self) -> list[KnownFile]:
         """Return all files in the order of their ids, each with its splits in the order of their bytes."""
-        with sqlite_errors_explained(self.path):
+        with sqlite_errors_explained(self.path), _values_explained(self.path):
             return self._files()
 
     def _files(self) -> list[KnownFile]:
@@ -149,7 +162,7 @@ class Manifest:
                 id=id_,
                 path=os.fsdecode(path),
                 shown=name,
-                hint=Hint(*json.loads(hint)),
+                hint=hint_from_json(hint),
                 fingerprint=fingerprint,
                 file_hash=file_hash,
                 text_size=text_size,
@@ -162,7 +175,7 @@ class Manifest:
 
     def versions(self, output: Path) -> dict[str, KnownVersion]:
         """Return the versions of an output, by name; ``output`` is its link."""
-        with sqlite_errors_explained(self.path):
+        with sqlite_errors_explained(self.path), _values_explained(self.path):
             return self._versions(output)
 
     def _versions(self, output: Path) -> dict[str, KnownVersion]:
@@ -187,7 +200,7 @@ class Manifest:
         row = (
             os.fsencode(file.path),
             file.shown,
-            json.dumps(astuple(file.hint)),
+            hint_to_json(file.hint),
             file.fingerprint,
             file.text_size,
             file.header,
@@ -204,11 +217,23 @@ class Manifest:
         assert number is not None
         return number
 
-    def finish_splits(self, results: Iterable[tuple[int, str]]) -> None:
-        """Note splits (number, JSON of the counts) whose files are on the disk."""
-        with self._transaction("manifest.splits"):
+    def finish(self, results: Iterable[tuple[int, str]], hashes: Iterable[tuple[int, str]]) -> None:
+        """Note splits (number, JSON of the counts) whose files are on the disk, and files (id, hash of their bytes)
+        that were read whole and balance.
+
+        Raises BalanceError, and notes nothing, where a split of such a file has no result.
+        """
+        with self._transaction("manifest.finish"):
             rows = [(result, number) for number, result in results]
             self._db.executemany("UPDATE splits SET result = ? WHERE number = ?", rows)
+            for id_, file_hash in hashes:
+                done = self._db.execute(_FINISH_FILE, (file_hash, time.time(), id_)).rowcount
+                if done != 1:
+                    raise BalanceError(
+                        f"file {id_} of {str(self.path)!r} has splits without a result, but was to be noted as read. "
+                        "Nothing was published; the previous output still stands. This is a fault in the program; "
+                        "please report it, and run again."
+                    )
 
     def reopen_split(self, number: int, start: int) -> None:
         """Forget a split's result, because it is read again from its true ``start``, and its files are overwritten."""
@@ -222,20 +247,12 @@ class Manifest:
             (file,) = self._db.execute("SELECT file FROM splits WHERE number = ?", (number,)).fetchone()
             return [self._insert(_NEW_SPLIT, (file, *cut)) for cut in rest]
 
-    def finish_files(self, hashes: Iterable[tuple[int, str]]) -> None:
-        """Note files (id, hash of their bytes) that were read whole and balance."""
-        with self._transaction("manifest.files"):
-            self._db.executemany(
-                "UPDATE files SET content_hash = ?, read_at = ? WHERE id = ?",
-                [(file_hash, time.time(), id_) for id_, file_hash in hashes],
-            )
-
     def note_names(self, files: Iterable[tuple[int, str, str, Hint]]) -> None:
         """Note the present path, listed name and hint of files (id, path, name, hint), whose bytes are the same."""
         with self._transaction("manifest.names"):
             self._db.executemany(
                 "UPDATE files SET path = ?, shown = ?, hint = ? WHERE id = ?",
-                [(os.fsencode(path), name, json.dumps(astuple(hint)), id_) for id_, path, name, hint in files],
+                [(os.fsencode(path), name, hint_to_json(hint), id_) for id_, path, name, hint in files],
             )
 
     def forget_files(self, ids: Iterable[int]) -> None:
@@ -294,6 +311,33 @@ class Manifest:
                 raise
             point(name + ".done")
 
+    def check(self) -> None:
+        """Raise UnusableManifest where the database itself is damaged: a page, an index, a reference to nothing.
+
+        The whole file is read. What single rows say is for ``known_files.find_contradictions``.
+        """
+        with sqlite_errors_explained(self.path):
+            found = [str(line) for (line,) in self._db.execute("PRAGMA quick_check(1)")]
+            found = [] if found == ["ok"] else found
+            found += [f"a row of {row[0]!r} without its {row[2]!r}" for row in self._db.execute(_REFERENCES)]
+        if found:
+            raise UnusableManifest(
+                f"{str(self.path)!r} is damaged ({found[0]}). Run again with --full-refresh to start over from the "
+                "files that are there."
+            )
+
+
+@contextmanager
+def _values_explained(path: Path) -> Iterator[None]:
+    """Turn a value that is no path, number or JSON, where one is expected, into UnusableManifest."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError) as fault:
+        raise UnusableManifest(
+            f"{str(path)!r} is damaged: a value in it is not what the program writes ({type(fault).__name__}). Run "
+            "again with --full-refresh to start over from the files that are there."
+        ) from fault
+
 
 @contextmanager
 def sqlite_errors_explained(path: Path) -> Iterator[None]:
@@ -312,7 +356,18 @@ def sqlite_errors_explained(path: Path) -> Iterator[None]:
         ) from fault
 
 
-def remove_manifest(folder: Path) -> None:
-    """Remove the manifest of an intermediate folder: the next run reads all files again."""
-    for suffix in ("", "-wal", "-shm"):
-        (folder / f"{MANIFEST_FILE}{suffix}").unlink(missing_ok=True)
+def set_aside(folder: Path) -> Path:
+    """Give the manifest of an intermediate folder the name ``UNUSABLE_FILE``; returns that path. What lies there of an
+    earlier time is removed. The next run reads all files again."""
+    for suffix in ("-wal", "-shm"):  # without its journal the database may be an older one; with it, it is unusable
+        place = folder / f"{UNUSABLE_FILE}{suffix}"
+        place.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            (folder / f"{MANIFEST_FILE}{suffix}").replace(place)
+    place = folder / UNUSABLE_FILE
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)  # a folder does not take the place of a file
+    (folder / MANIFEST_FILE).replace(place)
+    return place

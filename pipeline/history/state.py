@@ -12,16 +12,13 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.exchange.workspace import split_file
 from pipeline.history.inventory import Inventory, identity, take_inventory
 from pipeline.history.journal import Journal
-from pipeline.history.known_files import KnownFile, ledger_of, take_hint
-from pipeline.history.manifest import KnownVersion, Manifest, UnusableManifest, remove_manifest
+from pipeline.history.known_files import DAMAGED, KnownFile, find_contradictions, ledger_of, take_hint
+from pipeline.history.manifest import MANIFEST_FILE, KnownVersion, Manifest, UnusableManifest, set_aside
 from pipeline.history.split_store import Store
 from pipeline.machine import display_name
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.versions.output_link import Output
 from pipeline.versions.quarantine_retention import forget_texts
-
-DAMAGED = "damaged"
-"""The fingerprint of files that lack a file in the store. No run has it, so that they are read again."""
 
 
 class History:
@@ -34,6 +31,9 @@ class History:
     ``versions``         the output's versions that the manifest knows, by name
     ``current``          the version that the output's link shows; None where the manifest does not know it
     ``unknown_version``  the name of the version that the link shows, where the manifest does not know it
+    ``contradicted``     files that the manifest contradicts, which are therefore read again
+    ``lost``             how many files count in the current version without a row in the manifest
+    ``set_aside``        why and where the manifest of earlier runs was set aside; empty where it was not
     ===================  ====================================================================================
     """
 
@@ -41,11 +41,13 @@ class History:
         self._manifest = manifest
         self._store = store
         self._output = output
-        self.known = manifest.files()
+        self.set_aside = ""
+        self.known, self.contradicted = find_contradictions(manifest.files())
         self.versions = manifest.versions(output.link)
         name = output.current()
         self.current: KnownVersion | None = self.versions.get(name) if name else None
         self.unknown_version = name if name and not self.current else None
+        self.lost = len(self.current.files - {file.id for file in self.known}) if self.current else 0
 
     @property
     def shown_version(self) -> str | None:
@@ -61,8 +63,12 @@ class History:
     @property
     def counts(self) -> dict[str, int]:
         """The counts of the current version (``run_record.counts_for_the_next``); empty where there is none."""
-        counts: dict[str, int] = json.loads(self.current.base) if self.current else {}
-        return counts
+        try:
+            counts = json.loads(self.current.base) if self.current else {}
+        except ValueError:
+            return {}
+        sound = isinstance(counts, dict) and all(type(count) is int for count in counts.values())
+        return counts if sound else {}
 
     @property
     def quarantine(self) -> Path | None:
@@ -80,7 +86,7 @@ class History:
         None where there is no version, or where a file of it was read with settings of another ``fingerprint`` or is
         not finished.
         """
-        if not self.current or any(file.fingerprint != fingerprint or not file.finished for file in self.counted):
+        if not self.current or self.lost or not all(file.usable(fingerprint) for file in self.counted):
             return None
         ledgers = [ledger_of(file, file.path, at_hand=False) for file in self.counted]
         return {placed.result.split.number: placed.result for ledger in ledgers for placed in ledger.splits}
@@ -101,13 +107,15 @@ class History:
 
         Files that lack a file in the store are marked as damaged.
         """
+        there = set(self._output.version_names())
         for version in self.versions.values():
             if version.published:
                 continue
             if self.current and version.name == self.current.name:
                 self._manifest.confirm_version(self._output.link, version.name)
             else:
-                self._output.remove(version.name)
+                if version.name in there:
+                    self._output.remove(version.name)
                 self._manifest.drop_versions(self._output.link, [version.name])
         needed = _needed(self.known)
         self._store.open(needed)
@@ -172,12 +180,12 @@ class History:
         """
         missing = [file for file in inventory.missing if not Path(file.path).is_relative_to(replays)]
         still = [*([] if prune else missing), *inventory.elsewhere]
-        unusable = [file for file in still if file.fingerprint != fingerprint]
+        unusable = [file for file in still if not file.usable(fingerprint)]
         if unusable:
             names = ", ".join(display_name(file.path) for file in unusable[:5])
             raise InputError(
                 f"{len(unusable)} files that count are not in this input and were read with other settings, geo data "
-                f"or program format, or lost their intermediate files ({names}). They cannot be mixed in. Restore "
+                f"or program format, or lost intermediate files or notes ({names}). They cannot be mixed in. Restore "
                 "them, or the settings; or take them out with --prune-missing, or start over with --full-refresh."
             )
         return still
@@ -232,22 +240,33 @@ class History:
 def open_history(folder: Path, output: Output, full_refresh: bool) -> Iterator[History]:
     """Open the history of an output in the intermediate ``folder``, recovered from interrupted runs.
 
-    ``full_refresh``: it begins anew, even where the manifest cannot be read. Raises UnusableManifest where it cannot be
-    read otherwise.
+    ``full_refresh``: it begins anew, even where the manifest cannot be used, which is then set aside. Raises
+    UnusableManifest where it cannot be used otherwise.
     """
     with ExitStack() as stack:
+        empty = _is_empty(folder / MANIFEST_FILE)
         try:
-            history = History(stack.enter_context(Manifest(folder)), Store(folder), output)
-        except UnusableManifest:
+            manifest = stack.enter_context(Manifest(folder))
+            if full_refresh:
+                manifest.check()
+            history = History(manifest, Store(folder), output)
+        except UnusableManifest as fault:
             if not full_refresh:
                 raise
             stack.close()
-            remove_manifest(folder)
+            place = set_aside(folder)
             history = History(stack.enter_context(Manifest(folder)), Store(folder), output)
+            history.set_aside = f"{str(fault).partition('. ')[0]}; it lies in {display_name(str(place))} now"
+        if empty and history.unknown_version:
+            history.set_aside = f"{display_name(str(folder / MANIFEST_FILE))} was empty"
         history.recover()
         if full_refresh:
             history.start_over()
         yield history
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and not path.stat().st_size
 
 
 def _needed(files: Iterable[KnownFile]) -> dict[int, frozenset[str]]:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from config import Config
 from pipeline.history.carry_over import Intake
 from pipeline.history.inventory import Inventory
 from pipeline.history.known_files import KnownFile, ledger_of
+from pipeline.history.manifest import UnusableManifest
 from pipeline.history.manifest_snapshot import PATIENCE, always_changing, read_manifest
 from pipeline.history.place import compare_with_known
 from pipeline.history.replays import Replays
@@ -148,7 +149,7 @@ def find_file_states(config: Config, options: RunOptions, fingerprint: str) -> F
     paths, _ = find_inputs(config.INPUT_DIR)
     paths, outside = refuse_outside(config.INPUT_DIR, paths)
     replays = Replays(output.versions, config.INPUT_DIR)
-    with look_at_history(config, output) as history:
+    with _history_for(options, config, output) as history:
         if history is None:
             intake = Intake(Inventory(fresh=(*paths, *replays.paths)), ())
         else:
@@ -169,6 +170,19 @@ def find_file_states(config: Config, options: RunOptions, fingerprint: str) -> F
     states += [_describe(file, "keep") for file in intake.still_counted]
     states += [_describe(file, "take out") for file in intake.pruned]
     return FileStates(sorted(states, key=lambda state: state.file), inventory.to_read, intake.known_rows)
+
+
+@contextmanager
+def _history_for(options: RunOptions, config: Config, output: Output) -> Iterator[History | None]:
+    """The history that a run with these options begins with: none where --full-refresh could not use the manifest."""
+    with ExitStack() as stack:
+        try:
+            history = stack.enter_context(look_at_history(config, output))
+        except UnusableManifest:
+            if not options.full_refresh:
+                raise
+            history = None
+        yield history
 
 
 def _describe(file: KnownFile, state: str, path: str = "") -> FileState:

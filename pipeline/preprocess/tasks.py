@@ -45,6 +45,17 @@ class SplitResult:
         """Whether every record that the scanner counted is accounted for."""
         return self.records == self.rejected + self.duplicates + self.handed_over
 
+    def is_sound(self) -> bool:
+        """Whether the counts can be true: whole numbers that balance. Raises TypeError where some are no numbers."""
+        counts = (self.start, self.stop, self.records, self.blank_lines, self.lines, self.duplicates, self.handed_over)
+        counts = (*counts, *self.bucket_rows, *self.rejected_by_reason.values(), *self.warned.values())
+        return (
+            all(type(count) is int and count >= 0 for count in counts)
+            and self.start <= self.stop
+            and self.handed_over == sum(self.bucket_rows)
+            and self.balances()
+        )
+
 
 _GROUP_BYTES = 4 * 2**20
 _GROUP_SIZE = 16

@@ -10,6 +10,7 @@ from pipeline.aggregate.add_up import AddedUp
 from pipeline.engines.choose import EngineChoice
 from pipeline.geo.table import GeoTable
 from pipeline.history.carry_over import Counted, Intake
+from pipeline.history.inventory import identity
 from pipeline.history.place import Place
 from pipeline.machine import display_name
 from pipeline.planning.planner import Sizes
@@ -90,6 +91,12 @@ def make_result(facts: RunFacts, written: Written, notes: Sequence[str], watch: 
     return replace(result, new=delta, throughput_bytes_per_second=delta.bytes_read / seconds.total)
 
 
+def repaired(facts: RunFacts) -> list[str]:
+    """The listed names of the files that this run read because the manifest contradicted itself about them."""
+    names = {identity(ledger.file.path): display_name(ledger.file.path) for ledger in facts.counted.read}
+    return sorted({names[file.path] for file in facts.place.history.contradicted if file.path in names})
+
+
 def _delta(facts: RunFacts, result: RunResult) -> RunDelta:
     read, intake, inventory = facts.counted.read, facts.intake, facts.intake.inventory
     previous = facts.place.history.counts
@@ -107,6 +114,7 @@ def _delta(facts: RunFacts, result: RunResult) -> RunDelta:
         replaced_files=len(inventory.replaced) - len(facts.counted.predecessors),
         missing_files=len(intake.missing),
         pruned_files=len(intake.pruned),
+        repaired_files=len(repaired(facts)),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import Phase1Result
-from pipeline.publish.facts import RunFacts
+from pipeline.publish.facts import RunFacts, repaired
 from pipeline.reading.record_rules import BoundRule
 
 _FILES_OF_RULE = 5
@@ -48,11 +48,17 @@ def _carried_over(facts: RunFacts) -> Iterator[str]:
     """What became of the files that earlier runs read."""
     inventory, counted, history = facts.intake.inventory, facts.counted, facts.place.history
     phase1 = counted.phase1
-    if history.unknown_version:
+    if history.unknown_version and not history.set_aside:
         yield (
             f"version {history.unknown_version} was made with another intermediate folder: every file was read, and "
             "those that had left no longer count"
         )
+    if history.set_aside:
+        yield f"the manifest of earlier runs could not be used, and every file was read: {history.set_aside}"
+    if contradicted := repaired(facts):
+        yield f"read again, because the manifest contradicted itself about them: {_listed(contradicted)}"
+    if history.lost:
+        yield f"the manifest had lost {history.lost:,} files that counted: they count where they are in the input"
     if inventory.reused:
         splits = sum(len(file.splits) for file in inventory.reused.values())
         yield f"not read again: {len(inventory.reused):,} files that were read before, in {splits:,} splits"

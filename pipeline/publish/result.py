@@ -32,6 +32,7 @@ class RunDelta:
     ``replaced_files``                       files of which new contents count instead of the old
     ``missing_files``                        files that are no longer there and still counted
     ``pruned_files``                         files that are no longer there and no longer counted
+    ``repaired_files``                       files read again because the manifest contradicted itself about them
     =======================================  ==============================================================
 
     Where files were only added, ``records_read = kept + duplicates + conflicts + rejected``.
@@ -50,6 +51,7 @@ class RunDelta:
     replaced_files: int = 0
     missing_files: int = 0
     pruned_files: int = 0
+    repaired_files: int = 0
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from tests.end_to_end.program import HEADER, ROOT, Ended, Rows, environment, fin
 
 SETTINGS = {"SPLIT_BYTES": 5_000, "BUCKETS": 4}
 PASSED_OFTEN = ("intermediate.rename", "output.write", "publish.sync", "rows.write", "store.remove", "store.sync",
-                "manifest.splits", "manifest.splits.done")  # fmt: skip
+                "manifest.finish", "manifest.finish.done")  # fmt: skip
 """Points that a run passes several times; here the second and a later passing kill too."""
 RANDOM_TIME = "random time"
 LIMIT_SECONDS = 900

@@ -10,7 +10,7 @@ from tests.end_to_end.days import expected, write_day
 from tests.end_to_end.program import environment, published, run_json
 from tests.harness import run_here
 
-SAMPLE = ["manifest.splits", "manifest.prepare.done", "publish.rename", "publish.link", "publish.link.done",
+SAMPLE = ["manifest.finish", "manifest.prepare.done", "publish.rename", "publish.link", "publish.link.done",
           "manifest.forget.done", "manifest.create.done", "manifest.names", "manifest.reopen.done",
           "rows.write"]  # fmt: skip
 

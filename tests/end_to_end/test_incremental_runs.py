@@ -5,7 +5,6 @@ import random
 import shutil
 import signal
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -182,28 +181,6 @@ def test_a_lost_intermediate_folder_costs_time_alone(folder: Path) -> None:
     check(folder, run_json("--input", "logs", cwd=folder), logs_of(folder))
 
 
-def test_a_damaged_manifest_is_named(folder: Path) -> None:
-    (folder / "pipeline_data" / "intermediate" / "manifest.sqlite").write_bytes(b"no database" * 1000)
-    answer = run_json("--input", "logs", cwd=folder, code=5)
-    assert "--full-refresh" in answer["error"]
-    check(folder, run_json("--input", "logs", "--full-refresh", cwd=folder), logs_of(folder))
-
-
-@pytest.mark.parametrize("counts", [True, False], ids=["counted", "never published"])
-def test_what_the_manifest_contradicts_is_read_again(counts: bool, folder: Path) -> None:
-    """As an earlier release left it after a full disk: a file is finished, a split of it is not."""
-    if not counts:
-        write_day(folder / "logs" / "4.csv", random.Random(4))
-        run_here(folder)
-        shutil.rmtree(folder / "pipeline_data" / "output.versions")
-        (folder / "pipeline_data" / "output").unlink()
-    with closing(sqlite3.connect(folder / "pipeline_data" / "intermediate" / "manifest.sqlite")) as manifest, manifest:
-        manifest.execute("UPDATE splits SET result = NULL WHERE number = (SELECT max(number) FROM splits)")
-    assert run("status", cwd=folder).code == 0
-    assert run("--input", "logs", "--dry-run", cwd=folder).code == 0
-    check(folder, run_json("--input", "logs", cwd=folder), logs_of(folder))
-
-
 def test_rollback_and_the_run_after_it(folder: Path) -> None:
     first = published(folder)
     write_day(folder / "logs" / "4.csv", random.Random(4))
@@ -255,7 +232,7 @@ def picture(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (found.st_mtime_ns, found.st_size) for path, found in status.items()}
 
 
-@pytest.mark.parametrize(("point", "state"), [("manifest.splits", "1 interrupted"), ("publish.link.done", "5 counted")])
+@pytest.mark.parametrize(("point", "state"), [("manifest.finish", "1 interrupted"), ("publish.link.done", "5 counted")])
 def test_a_look_after_a_killed_run_changes_nothing(point: str, state: str, folder: Path) -> None:
     """SQLite's journal is still there then."""
     write_day(folder / "logs" / "4.csv", random.Random(4))

@@ -46,7 +46,7 @@ WATCHED: dict[type, Sequence[str]] = {
     LocalEngine: ["__init__", "map", "close"],
     SparkEngine: ["__init__", "map", "__exit__"],
     Journal: ["begin", "finish_file", "wait"],
-    Manifest: ["finish_files", "prepare_version", "confirm_version", "forget_files"],
+    Manifest: ["finish", "prepare_version", "confirm_version", "forget_files"],
     Output: ["show"],
     Place: ["remove_runs"],
     Replays: ["keep"],
@@ -83,19 +83,19 @@ class Calls:
 def wait_for_whoever_wants_the_journal(patch: pytest.MonkeyPatch, calls: Calls) -> None:
     """A slow disk: a file that was read is noted only when the main thread waits for it, or loses its patience."""
     asked = threading.Event()
-    wait, finish_files = Journal.wait, Manifest.finish_files
+    wait, finish = Journal.wait, Manifest.finish
 
     def ask(noted: Journal) -> None:
         if "Journal.finish_file" in calls.names:
             asked.set()
         wait(noted)
 
-    def finish_slowly(manifest: Manifest, hashes: Any) -> None:
+    def finish_slowly(manifest: Manifest, results: Any, hashes: Any) -> None:
         asked.wait(PATIENCE_SECONDS)
-        finish_files(manifest, hashes)
+        finish(manifest, results, hashes)
 
     patch.setattr(Journal, "wait", ask)
-    patch.setattr(Manifest, "finish_files", finish_slowly)
+    patch.setattr(Manifest, "finish", finish_slowly)
 
 
 def meet_in_phase_1(patch: pytest.MonkeyPatch, calls: Calls) -> None:
@@ -257,7 +257,7 @@ def test_the_prediction_is_made_beside_phase_1(watched: Watched) -> None:
 
 def test_the_journal_is_written_before_a_version_is_published(watched: Watched) -> None:
     """The manifest knows every file that counts before a version says so."""
-    watched.calls.assert_before("Manifest.finish_files ended", "Manifest.prepare_version")
+    watched.calls.assert_before("Manifest.finish ended", "Manifest.prepare_version")
 
 
 def test_the_manifest_prepares_a_version_the_link_shows_it_the_manifest_confirms_it(watched: Watched) -> None:

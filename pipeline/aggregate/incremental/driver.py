@@ -34,6 +34,7 @@ from pipeline.preprocess.tasks import SplitResult
 
 MOST_CHANGED = 0.25
 """Changed rows for each row that counts now, above which all rows are added up anew: that costs no more then."""
+_COUNTS = {"buckets", "kept", "duplicates", "conflicts"}
 _GROUPS_PER_WORKER = 4
 """Groups of buckets or splits for each worker, so that the last to finish is small."""
 
@@ -276,7 +277,7 @@ def previous_version(
     ``counts``: buckets, kept, duplicates and conflicts of the current version; buckets is missing where the SQL plan
     made its totals. ``splits``: those that it counted, by number; None where they cannot be used.
     """
-    if splits is None or "buckets" not in counts or not (folder / "totals").is_dir():
+    if splits is None or not counts.keys() >= _COUNTS or not (folder / "totals").is_dir():
         return None
     return PreviousVersion(
         str(folder), counts["buckets"], counts["kept"], counts["duplicates"], counts["conflicts"], splits

@@ -11,8 +11,8 @@ import polars as pl
 from config import Config
 from pipeline.errors import InputError
 from pipeline.exchange.workspace import Workspace
-from pipeline.history.known_files import KnownFile
-from pipeline.history.state import DAMAGED, History
+from pipeline.history.known_files import DAMAGED, KnownFile
+from pipeline.history.state import History
 from pipeline.inspection.status import look_at_history
 from pipeline.publish.region_files import partition_folder
 from pipeline.versions.catalog import Version, current_version, kept_versions
@@ -47,13 +47,18 @@ class Published:
 
     @property
     def counted(self) -> list[KnownFile]:
-        """The files that count. Raises InputError where files of the store are missing for one of them."""
+        """The files that count. Raises InputError where one lacks files in the store or notes in the manifest."""
         for file in self.history.counted:
-            if file.fingerprint not in self.names:
+            if file.fingerprint not in self.names or not file.finished:
                 raise InputError(
-                    f"files of {file.shown!r} are missing below {self.store.store!r}, so that it cannot be explained. "
-                    "Run again: it is then read anew."
+                    f"files or notes of {file.shown!r} are missing below {self.store.root!r}, so that it cannot be "
+                    "explained. Run again: it is then read anew."
                 )
+        if self.history.lost:
+            raise InputError(
+                f"notes of {self.history.lost:,} files that count are missing below {self.store.root!r}, so that the "
+                "version cannot be explained. Run again: they are then read anew."
+            )
         return self.history.counted
 
     @property

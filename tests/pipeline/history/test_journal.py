@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import BalanceError
 from pipeline.history.inventory import Inventory
 from pipeline.history.journal import Journal
 from pipeline.history.known_files import Hint
@@ -142,6 +143,26 @@ def test_after_a_failure_nothing_more_is_noted(manifest: Manifest, store: Synced
     assert query(tmp_path, "SELECT content_hash FROM files") == [("",)]
 
 
+def test_a_file_is_not_noted_while_a_split_of_it_has_no_result(
+    manifest: Manifest, store: SyncedStore, tmp_path: Path
+) -> None:
+    """Whatever went wrong before: the transaction itself refuses, and nothing of it is noted."""
+    file, other = input_file(tmp_path / "a.csv"), input_file(tmp_path / "b.csv")
+
+    def finish_both() -> None:
+        with Journal(manifest, store, inventory(file, other), "settings") as journal:
+            start = journal.begin([file, other], {path.path: cut_in_two(path) for path in (file, other)})
+            for split in [*start.splits[file.path], start.splits[other.path][0]]:
+                journal.finish_split(split_result(split))
+            journal.finish_file(FileLedger(file, (), "abc"))
+            journal.finish_file(FileLedger(other, (), "def"))
+
+    with pytest.raises(BalanceError, match="splits without a result"):
+        finish_both()
+    assert query(tmp_path, "SELECT content_hash FROM files") == [("",), ("",)]
+    assert query(tmp_path, "SELECT count(result) FROM splits") == [(0,)]
+
+
 def test_a_fault_of_the_run_is_not_hidden_by_one_of_the_disk(manifest: Manifest, store: SyncedStore) -> None:
     store.fault = OSError(28, "No space left on device")
 
@@ -164,6 +185,7 @@ def test_the_next_run_takes_up_finished_splits(manifest: Manifest, store: Synced
     given = {file.path: whole, other.path: cut_in_two(other)}
     with Journal(manifest, store, found, "settings") as journal:
         start = journal.begin([other, file], given)
+        journal.finish_split(split_result(second))
         journal.finish_file(FileLedger(file, (), "abc"))
     assert list(start.splits) == [other.path, file.path]
     assert start.splits[file.path] == [first, second]

@@ -13,11 +13,12 @@ from pipeline.errors import EnvironmentFault
 from pipeline.history.known_files import Hint, KnownFile, KnownSplit
 from pipeline.history.manifest import (
     MANIFEST_FILE,
+    UNUSABLE_FILE,
     KnownVersion,
     Manifest,
     NewFile,
     UnusableManifest,
-    remove_manifest,
+    set_aside,
     sqlite_errors_explained,
 )
 from tests.pipeline.history.samples import HEADER_JSON, query
@@ -46,13 +47,13 @@ def test_a_file_comes_back_as_it_was_noted(manifest: Manifest, monkeypatch: pyte
     monkeypatch.setattr("pipeline.history.manifest.time.time", lambda: 12.5)
     path = os.fsdecode(b"/logs/\xff \xe2\x82\xac.csv")
     ((id_, numbers),) = manifest.begin_files([new_file(path)])
-    manifest.finish_splits([(numbers[1], '{"handed_over": 3}')])
-    manifest.finish_files([(id_, "abc")])
+    manifest.finish([(numbers[0], "{}")], [])
+    manifest.finish([(numbers[1], '{"handed_over": 3}')], [(id_, "abc")])
     assert manifest.files() == [
         KnownFile(
             id_, path, "a.csv", HINT, "settings", "abc", 100, HEADER_JSON, 12.5,
             (
-                KnownSplit(numbers[0], 0, 10, True, None),
+                KnownSplit(numbers[0], 0, 10, True, "{}"),
                 KnownSplit(numbers[1], 10, 20, False, '{"handed_over": 3}'),
             ),
         )
@@ -126,7 +127,7 @@ def test_a_transaction_that_fails_leaves_nothing(manifest: Manifest, tmp_path: P
     acts: list[Callable[[], object]] = [
         lambda: manifest.begin_files(fail_after(new_file())),
         lambda: manifest.divide_split(first, 4, fail_after((4, 10, True))),
-        lambda: manifest.finish_splits(fail_after((first, "{}"))),
+        lambda: manifest.finish(fail_after((first, "{}")), []),
         lambda: manifest.forget_files(fail_after(1)),
     ]
     for act in acts:
@@ -149,9 +150,76 @@ def test_only_the_owner_may_read_it_and_one_file_is_left(tmp_path: Path) -> None
         manifest.begin_files([new_file()])
     assert [path.name for path in tmp_path.iterdir()] == [MANIFEST_FILE]
     assert stat.S_IMODE((tmp_path / MANIFEST_FILE).stat().st_mode) == 0o600
-    remove_manifest(tmp_path)
-    remove_manifest(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "file and journal", "folder"])
+def test_a_manifest_is_set_aside_in_the_place_of_the_one_before(kind: str, tmp_path: Path) -> None:
+    (tmp_path / UNUSABLE_FILE).write_text("of an earlier time")
+    (tmp_path / f"{UNUSABLE_FILE}-wal").write_text("of an earlier time")
+    if kind == "folder":
+        (tmp_path / MANIFEST_FILE).mkdir()
+    else:
+        (tmp_path / MANIFEST_FILE).write_text("this one")
+    if kind == "file and journal":
+        (tmp_path / f"{MANIFEST_FILE}-wal").write_text("its journal")
+    assert set_aside(tmp_path) == tmp_path / UNUSABLE_FILE
+    left = {path.name: path.read_text() if path.is_file() else "a folder" for path in tmp_path.iterdir()}
+    journal = {f"{UNUSABLE_FILE}-wal": "its journal"} if kind == "file and journal" else {}
+    assert left == {UNUSABLE_FILE: "a folder" if kind == "folder" else "this one"} | journal
+
+
+def test_what_is_no_file_is_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST_FILE).mkdir()
+    with pytest.raises(UnusableManifest, match=r"is no file.*--full-refresh"):
+        Manifest(tmp_path)
+
+
+DAMAGES = {
+    "a row without its file": "PRAGMA foreign_keys = OFF; DELETE FROM files",
+    "an index that lacks a row": (
+        "PRAGMA writable_schema = ON; UPDATE sqlite_master SET rootpage = "
+        "(SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_sequence') WHERE name = 'splits_of_file'"
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_check_finds_what_no_single_row_shows(damage: str, tmp_path: Path) -> None:
+    with Manifest(tmp_path) as manifest:
+        manifest.begin_files([new_file(), new_file()])
+        manifest.check()
+    database = sqlite3.connect(tmp_path / MANIFEST_FILE)
+    database.executescript(DAMAGES[damage])
+    database.close()
+    with Manifest(tmp_path) as manifest, pytest.raises(UnusableManifest, match="--full-refresh"):
+        manifest.check()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE files SET path = 7",
+        "UPDATE versions SET sources = 'no list'",
+        "UPDATE versions SET sources = '7'",
+        "DROP TABLE splits",
+        "UPDATE files SET shown = CAST(x'ff' AS TEXT)",
+    ],
+)
+def test_a_value_of_another_kind_is_named(statement: str, tmp_path: Path) -> None:
+    with Manifest(tmp_path) as manifest:
+        ((id_, _),) = manifest.begin_files([new_file()])
+        publish(manifest, OUTPUT, "v1", [id_])
+    database = sqlite3.connect(tmp_path / MANIFEST_FILE, isolation_level=None)
+    database.execute("PRAGMA foreign_keys = OFF")
+    database.execute(statement)
+    database.close()
+
+    def read_all(manifest: Manifest) -> None:
+        manifest.files()
+        manifest.versions(OUTPUT)
+
+    with Manifest(tmp_path) as manifest, pytest.raises(UnusableManifest, match="--full-refresh"):
+        read_all(manifest)
 
 
 def test_a_manifest_of_another_format_is_refused_and_left_alone(tmp_path: Path) -> None:

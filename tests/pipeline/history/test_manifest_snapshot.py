@@ -49,7 +49,7 @@ while True:
     with Manifest(Path(sys.argv[1])) as manifest:
         for _ in range(int(sys.argv[2])):
             ((file, splits),) = manifest.begin_files([new_file()])
-            manifest.finish_splits((split, "{}" + " " * 2000) for split in splits)
+            manifest.finish(((split, "{}" + " " * 2000) for split in splits), [])
             manifest.forget_files([file - 50])
 """
 

@@ -11,10 +11,10 @@ import pytest
 from pipeline.errors import ConfigError, InputError
 from pipeline.exchange.workspace import SPLIT_KINDS
 from pipeline.history.inventory import Inventory
-from pipeline.history.known_files import Hint
+from pipeline.history.known_files import DAMAGED, Hint
 from pipeline.history.manifest import MANIFEST_FILE, Manifest, NewFile, UnusableManifest
 from pipeline.history.split_store import Store
-from pipeline.history.state import DAMAGED, History, open_history
+from pipeline.history.state import History, open_history
 from pipeline.native.arrow import to_table
 from pipeline.preprocess.reject_writer import SCHEMA
 from pipeline.versions.output_link import Output
@@ -40,8 +40,8 @@ class Scene:
         new = NewFile(path, path, Hint(100, 1, 1, 7, True), fingerprint, 100, HEADER_JSON, ((16, 100, True),))
         ((id_, (number,)),) = self.manifest.begin_files([new])
         assert id_ == number
-        self.manifest.finish_splits([(number, counts())])
-        self.manifest.finish_files([(id_, f"hash of {path}")])
+        self.manifest.finish([(number, counts())], [])
+        self.manifest.finish([], [(id_, f"hash of {path}")])
         self.manifest._db.execute("UPDATE files SET read_at = ? WHERE id = ?", (read_at, id_))
         for kind, suffix in SPLIT_KINDS.items():
             (self.store.root / kind / f"split-{number:06d}.{suffix}").touch()

@@ -1,6 +1,5 @@
 """The states of files and versions, also while a run forgets and removes what a look has seen."""
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -10,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from config import Config, load_config
-from pipeline.history.known_files import Hint
+from pipeline.history.known_files import DAMAGED, Hint
 from pipeline.history.manifest import Manifest, NewFile
 from pipeline.history.split_store import Store
-from pipeline.history.state import DAMAGED
 from pipeline.inspection.status import (
     FileState,
     VersionState,
@@ -25,6 +23,7 @@ from pipeline.inspection.status import (
 from pipeline.planning.run_options import NO_OPTIONS
 from pipeline.versions import output_link as output_module
 from pipeline.versions.output_link import Output
+from tests.pipeline.history.samples import HEADER_JSON, counts
 
 NAMES = ["20261101T000000Z-00000a", "20261102T000000Z-00000b"]
 
@@ -35,9 +34,9 @@ def config(tmp_path: Path) -> Config:
     config = load_config({"INTERMEDIATE_DIR": str(tmp_path / "work"), "OUTPUT_DIR": str(tmp_path / "out")}, {}, None)
     (tmp_path / "work").mkdir()
     with Manifest(tmp_path / "work") as manifest:
-        new = NewFile("/a", "a", Hint(1, 2, 3, 4, True), "mark", 1, "", ((0, 1, True),))
+        new = NewFile("/a", "a", Hint(1, 2, 3, 4, True), "mark", 100, HEADER_JSON, ((16, 100, True),))
         (_, (first,)), (_, (second,)) = manifest.begin_files([new, new])
-        manifest.finish_splits([(first, "{}"), (second, json.dumps({"handed_over": 1}))])
+        manifest.finish([(first, counts(handed_over=0, rejected=0)), (second, counts(rejected=0))], [])
     (tmp_path / "work" / "store" / "lines").mkdir(parents=True)
     (tmp_path / "work" / "store" / "lines" / f"split-{first:06d}.npy").touch()
     return config
@@ -121,7 +120,7 @@ def files(config: Config, output: Output, tmp_path: Path) -> dict[str, int]:
         manifest.forget_files([1, 2])
         new = [NewFile(path, path, Hint(7, 2, 3, 4, True), "mark", 1, "", ()) for path in paths]
         ids = [file for file, _ in manifest.begin_files(new)]
-        manifest.finish_files([(file, "hash") for file in ids[:-1]])
+        manifest.finish([], [(file, "hash") for file in ids[:-1]])
         for name, counted in ((NAMES[0], ids[2:3]), (NAMES[1], ids[:2])):
             manifest.prepare_version(output.link, name, (), counted, "")
             manifest.confirm_version(output.link, name)

@@ -16,6 +16,7 @@ from pipeline.history.manifest import Manifest, NewFile
 from pipeline.inspection.explain import published as module
 from pipeline.inspection.explain.published import Published, Removed, answer, open_published
 from pipeline.versions.output_link import Output
+from tests.pipeline.history.samples import HEADER_JSON, counts
 from tests.pipeline.inspection.explain.conftest import write_totals
 
 OLD, NEW = "20261101T000000Z-00000a", "20261102T000000Z-00000b"
@@ -32,7 +33,7 @@ def config(tmp_path: Path) -> Config:
         for number, name in enumerate((OLD, NEW), start=1):
             new = NewFile(f"/{number}", f"{number}", Hint(1, 2, 3, 4, True), f"settings {number}", 1, "", ())
             ((file, _),) = manifest.begin_files([new])
-            manifest.finish_files([(file, "hash")])
+            manifest.finish([], [(file, "hash")])
             folder = output.versions / name
             (folder / "data").mkdir(parents=True)
             (folder / "run.json").write_text(json.dumps({"settings": SETTINGS}))
@@ -78,14 +79,17 @@ def test_an_old_version_without_regions_is_left_out_and_the_current_one_must_hav
 
 def test_a_counted_file_that_is_damaged_is_named(config: Config) -> None:
     with Manifest(Path(config.INTERMEDIATE_DIR)) as manifest:
-        new = NewFile("/3", "name of 3", Hint(1, 2, 3, 4, True), "settings 2", 1, "", ((0, 1, True),))
+        new = NewFile("/3", "name of 3", Hint(1, 2, 3, 4, True), "settings 2", 100, HEADER_JSON, ((16, 100, True),))
         ((file, (split,)),) = manifest.begin_files([new])
-        manifest.finish_splits([(split, json.dumps({"handed_over": 1}))])
-        manifest.finish_files([(file, "hash")])
+        manifest.finish([(split, counts())], [])
+        manifest.finish([], [(file, "hash")])
         link = Output(config.OUTPUT_DIR).link
         manifest.drop_versions(link, [NEW])
         manifest.prepare_version(link, NEW, (), [file], "")
-    with open_published(config) as published, pytest.raises(InputError, match=r"files of 'name of 3' are missing"):
+    with (
+        open_published(config) as published,
+        pytest.raises(InputError, match=r"notes of 'name of 3' are missing"),
+    ):
         _ = published.counted
 
 
