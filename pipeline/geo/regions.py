@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from pathlib import Path
 
 from pipeline.errors import ConfigError
@@ -17,6 +18,25 @@ MAX_NAME_LENGTH = 64
 
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 """The folder name that readers of hive data sets take for a null."""
+
+_WORDS = frozenset(("true", "false", "null", "none", "nan", "inf", "infinity", "epoch"))
+"""Texts without a digit that a reader takes for a value of another type."""
+
+_NUMBER = re.compile(
+    r"""(?: 0x[0-9a-f_.]* (?: p[+-]?\d+ )? | 0b[01_]+ | 0o[0-7_]+     # as in programs
+          | (?: \d[\d_,]* \.? [\d_]* | \.\d[\d_]* ) (?: e[+-]?[\d_]* )? )
+        [dfl]?                                                       # as in Java
+    """,
+    re.VERBOSE,
+)
+
+_DATE_OR_TIME = re.compile(
+    r"""\d+ ([-/.]) \d+ \1 \d       # 2026-11-29, 29/11/2026, 29.11.2026
+      | \d{4} -? w \d              # 2026-W48
+      | t? \d+ : \d                # 12:00
+    """,
+    re.VERBOSE,
+)
 
 CONTINENT_OF_CODE = {
     "AF": "Africa",
@@ -39,7 +59,8 @@ def read_regions(source: Path) -> dict[str, str]:
 
     ``source`` is a UTF-8 CSV with the header ``country,region``. Blank lines and lines that begin with ``#`` are left
     out. A name of a region has 1 to ``MAX_NAME_LENGTH`` printable characters, at least one letter, and no white space
-    at either end. The names become folders, so none may be reserved and no two may differ only in case.
+    at either end. The names become folders from which readers guess a type, so each must be text to all of them
+    (``is_text_to_readers``), none may be reserved, and no two may differ only in case.
 
     Raises ConfigError, which names the line, for the first row that breaks a rule, and where the file cannot be read.
     """
@@ -86,8 +107,12 @@ def _find_problem(row: list[str], regions: dict[str, str], spelling: dict[str, s
         return f"country {country} for the second time", "each country once"
     if not region or region != region.strip() or len(region) > MAX_NAME_LENGTH or not region.isprintable():
         return f"region {region[:80]!r}", f"1 to {MAX_NAME_LENGTH} printable characters without surrounding white space"
-    if not any(char.isalpha() for char in region) or region == _HIVE_NULL:
-        return f"region {region!r}", f"a name with a letter, other than {_HIVE_NULL}, so that every reader sees text"
+    if not is_text_to_readers(region):
+        return (
+            f"region {region!r}",
+            "a name with a letter that no reader of the result takes for a number, a truth value, a date, a time or "
+            "a null",
+        )
     if region.upper() in RESERVED:
         return (
             f"region {region!r}",
@@ -100,6 +125,20 @@ def _find_problem(row: list[str], regions: dict[str, str], spelling: dict[str, s
             "one spelling of a region: names that differ in case share a folder on some systems",
         )
     return None
+
+
+def is_text_to_readers(name: str) -> bool:
+    """Whether every reader of hive data sets takes the name of a folder for text.
+
+    Polars, PyArrow, DuckDB and Spark guess the type of a partition's column from its folders, each by other rules:
+    ``1e5``, ``0x10``, ``5F``, ``true``, ``inf``, ``epoch``, ``2026-11-29``, ``29/11/2026`` and ``12:00`` are text to
+    some of them only. What begins as a date or a time is none to all, whatever follows, because of zones and eras.
+    """
+    plain = unicodedata.normalize("NFKC", name).strip().casefold()
+    if not any(char.isalpha() for char in plain) or plain == _HIVE_NULL.casefold():
+        return False
+    unsigned = plain.lstrip("+-").lstrip()
+    return unsigned not in _WORDS and not _NUMBER.fullmatch(unsigned) and not _DATE_OR_TIME.match(unsigned)
 
 
 def _error(source: Path, line: int, found: str, expected: str) -> ConfigError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -17,7 +18,7 @@ from pipeline.geo.addresses import parse_addresses
 from pipeline.geo.archive import Unreadable, read_archive, readable, write_archive
 from pipeline.geo.lookup import IPv4Lookup, IPv6Lookup
 from pipeline.geo.ranges import FORMAT_VERSION, U16, CountryRanges, load_ranges, read_hash, save_ranges
-from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, RESERVED, read_regions
+from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, RESERVED, is_text_to_readers, read_regions
 from pipeline.geo.special import SPECIAL_PURPOSE_CSV, private_intervals
 
 PREPARED_VERSION = 1
@@ -181,7 +182,8 @@ def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | N
     ``cache_dir``    folder of compiled and prepared tables
     ===============  ==================================================================================================
 
-    Raises ConfigError for a file that cannot be used, EnvironmentFault where a compiled table cannot be written.
+    Raises ConfigError for a file that cannot be used or has a name that is no text to readers of the result,
+    EnvironmentFault where a compiled table cannot be written.
     """
     regions = read_regions(regions_csv or CONTINENTS_CSV)
     compiled = SHIPPED_TABLE if database is None else _compile_cached(database, cache_dir)
@@ -196,7 +198,22 @@ def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | N
         ready = prepare(load_ranges(compiled), source)
         with suppress(OSError):  # without the file, every process prepares the table for itself
             save_prepared(ready, digest, target)
+    _check_names(ready.names, database)
     return GeoTable(ready, source)
+
+
+def _check_names(names: Iterable[str], database: Path | None) -> None:
+    """Raise ConfigError where readers of the result would not take a name for text, such as the country ``1D``.
+
+    Only a database can have such names: a table of regions was checked line by line.
+    """
+    for name in names:
+        if not is_text_to_readers(name):
+            raise ConfigError(
+                f"GEO_DATABASE: {database} has the country {name!r}: expected an ISO 3166-1 code, which begins with a "
+                "letter. Readers of the result would take that folder for a number. Use GEO_LEVEL = region, or another "
+                "database (--geo-db)."
+            )
 
 
 def _compile_cached(database: Path, cache_dir: Path) -> Path:

@@ -1,6 +1,7 @@
 """The output files of a version: the totals of every region as Parquet.
 
-They lie in ``geo_region=<region>/part-<number>-<version>.parquet``, a layout that Hive, Spark, Polars and DuckDB read.
+They lie in ``geo_region=<region>/part-<number>-<version>.parquet``, a layout that Hive, Spark, Polars, PyArrow and
+DuckDB read.
 """
 
 from collections.abc import Sequence
@@ -33,6 +34,10 @@ SCHEMA = pa.schema(
 """Columns of an output file: a row for each user, watch time in minutes."""
 _ESCAPED = set("\"#%'*/:=?\\{}[]^|<>\x7f") | {chr(code) for code in range(32)}
 """As in Hive's FileUtils.escapePathName and Spark's ExternalCatalogUtils."""
+_REGION_OF_NOTHING = "UNKNOWN"
+"""The region in whose folder the one file of a result without rows lies. Every reader gets the columns from that file,
+``geo_region`` as text, and no row. Hive's own name of a null would not do: PyArrow finds no type in it, and Spark the
+type void."""
 _WRITE_TASKS = 16
 """Enough tasks that all workers end at about the same time."""
 
@@ -63,16 +68,19 @@ def write_files(context: PublishContext, task: WriteTask, advance: Advance) -> t
 
 
 def _write_file(context: PublishContext, folder: Path, file: RegionFile, totals: pa.Table) -> None:
-    folder = folder / partition_folder(file.region)
-    folder.mkdir(parents=True, exist_ok=True)
     # NumPy divides; Polars multiplies by the reciprocal, which is at times wrong by one unit in the last place.
     minutes = [to_arrow(to_numpy(chunk) / MICRO) for chunk in totals["micro_minutes"].chunks]
     columns = [totals["user_id"], pa.chunked_array(minutes), totals["event_count"]]
-    path = folder / f"part-{file.number:04d}-{context.version}.parquet"
+    _write_table(context, folder, file.region, file.number, pa.Table.from_arrays(columns, schema=SCHEMA))
+
+
+def _write_table(context: PublishContext, folder: Path, region: str, number: int, table: pa.Table) -> None:
+    folder = folder / partition_folder(region)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"part-{number:04d}-{context.version}.parquet"
     point("output.write")
     codec = None if context.compression == "none" else context.compression
     # Almost every value is unique: dictionaries would take three times as long to write, and more room.
-    table = pa.Table.from_arrays(columns, schema=SCHEMA)
     pq.write_table(table, path, compression=codec, row_group_size=1 << 18, use_dictionary=False)
     sync(path)
 
@@ -96,13 +104,15 @@ def write_output(
     phase2: Phase2Result,
     advance: Advance,
 ) -> Written:
-    """Write the files of every region into ``folder/data``.
+    """Write the files of every region into ``folder/data``; one file without rows where there is no total.
 
     Raises BalanceError where their events or watch time are not those of Phase 2.
     """
     files = list_region_files(phase2, context.region_names, context.file_rows)
     tasks = group_files(str(folder / "data"), files, context.file_rows)
     written = run_all(engine, write_files, context, tasks, advance)
+    if not files:
+        _write_table(context, folder / "data", _REGION_OF_NOTHING, 0, SCHEMA.empty_table())
     events = sum(events for _, events, _ in written)
     micro = sum(micro for _, _, micro in written)
     expected = sum(region[2] for bucket in phase2.buckets for region in bucket.regions.values())

@@ -211,6 +211,14 @@ def test_continents_stand_in_for_countries(tmp_path: Path) -> None:
         assert "MaxMind" in table.attribution
 
 
+def test_a_country_that_is_a_number_to_readers_is_refused_where_it_becomes_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a.mmdb"
+    write_mmdb(path, [("1.0.0.0/8", {"country_code": "DE"}), ("2.0.0.0/8", {"country_code": "1D"})])
+    with pytest.raises(ConfigError, match=r"a\.mmdb has the country '1D'.*GEO_LEVEL = region"):
+        load_geo_table(path, "country", None, tmp_path)
+    assert "1D" not in load_geo_table(path, "region", None, tmp_path).names
+
+
 def test_a_database_without_countries_is_refused(tmp_path: Path) -> None:
     write_mmdb(
         tmp_path / "asn.mmdb", [("8.0.0.0/8", {"autonomous_system_number": (15169, 4)})], database_type="GeoLite2-ASN"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, read_regions
+from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, is_text_to_readers, read_regions
+from tests.names_of_regions import OF_ANOTHER_TYPE, TEXTS
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ INVALID = {
     "digits": ("country,region\nDE,01\n", 2, "a name with a letter"),
     "a date": ("country,region\nDE,2026-01-01\n", 2, "a name with a letter"),
     "hive's null": ("country,region\nDE,__HIVE_DEFAULT_PARTITION__\n", 2, "a name with a letter"),
+    "a number to some readers": ("country,region\nFR,EMEA\nDE,1e5\n", 3, "takes for a number"),
     "a tabulator": ("country,region\nDE,E\tA\n", 2, "1 to 64 printable"),
     "65 characters": (f"country,region\nDE,{'x' * 65}\n", 2, "1 to 64 printable"),
     "reserved": ("country,region\nDE,PRIVATE\n", 2, "a name other than INVALID, PRIVATE, UNKNOWN"),
@@ -73,3 +75,17 @@ def test_the_shipped_table_is_of_continents() -> None:
         *("Asia", "Africa"),
     )
     assert set(regions.values()) == set(CONTINENT_OF_CODE.values())
+
+
+@pytest.mark.parametrize("name", OF_ANOTHER_TYPE)
+def test_a_name_that_a_reader_takes_for_a_value_of_another_type_is_refused(name: str, table: Path) -> None:
+    assert not is_text_to_readers(name)
+    table.write_text(f'country,region\nDE,"{name}"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"line 2: found region .*Mend that line"):
+        read_regions(table)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_name_that_is_text_to_every_reader_is_taken(name: str, table: Path) -> None:
+    table.write_text('country,region\nDE,"{}"\n'.format(name.replace('"', '""')), encoding="utf-8")
+    assert read_regions(table) == {"DE": name}

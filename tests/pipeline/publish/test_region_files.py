@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.aggregate.tasks import Phase2Result
@@ -20,6 +20,7 @@ from pipeline.engines import no_advance
 from pipeline.errors import BalanceError
 from pipeline.exchange.bucket_totals import SCHEMA, write_totals
 from pipeline.exchange.workspace import Workspace
+from pipeline.geo.regions import is_text_to_readers
 from pipeline.publish.context import PublishContext
 from pipeline.publish.region_files import (
     group_files,
@@ -29,7 +30,11 @@ from pipeline.publish.region_files import (
     write_output,
 )
 from pipeline.publish.tasks import RegionFile, WriteTask
+from tests.harness import IN_MEMORY
+from tests.names_of_regions import TEXTS
+from tests.needs import needs_java
 from tests.pipeline.publish.runs import PlainEngine, make_bucket
+from tests.result_readers import COLUMNS, IN_PROCESS, Reading, open_spark
 
 REGIONS = ("Asia", "a/b=c %", "Élan")
 BUCKETS = st.lists(
@@ -178,3 +183,77 @@ def test_the_most_watched_region_is_first_and_equal_ones_are_in_order_of_their_n
         ("c", 5, 6, 9e-6),
         ("b", 1, 1, 5e-6),
     ]
+
+
+NOTHING = Reading("text", frozenset(COLUMNS), ())
+
+
+def write_nothing(folder: Path) -> Path:
+    written = write_output(
+        PlainEngine(),
+        publish_context(folder),
+        folder / "version",
+        write_buckets(publish_context(folder), []),
+        no_advance,
+    )
+    assert (written.rows, written.micro_minutes, written.regions) == (0, 0, ())
+    return folder / "version" / "data"
+
+
+@pytest.mark.parametrize("reader", IN_PROCESS)
+def test_a_result_without_rows_has_its_columns_and_no_region(reader: str, tmp_path: Path) -> None:
+    data = write_nothing(tmp_path)
+    assert IN_PROCESS[reader](data) == NOTHING
+    (path,) = (path for path in data.rglob("*") if path.is_file())
+    assert path.name == "part-0000-v1.parquet"
+    assert pq.read_schema(path).remove_metadata() == pa.schema(
+        {"user_id": pa.string(), "total_watch_time_min": pa.float64(), "event_count": pa.int64()}
+    )
+
+
+def write_region(folder: Path, name: str) -> Path:
+    """A result of one user in the region of this name."""
+    context = publish_context(folder, region_names=(name,))
+    write_output(
+        PlainEngine(), context, folder / "version", write_buckets(context, [("ann", 0, 1_500_000, 2)]), no_advance
+    )
+    return folder / "version" / "data"
+
+
+@pytest.mark.parametrize("reader", IN_PROCESS)
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_name_of_a_region_is_that_text_to_every_reader(name: str, reader: str, tmp_path: Path) -> None:
+    data = write_region(tmp_path, name)
+    assert IN_PROCESS[reader](data) == Reading("text", frozenset(COLUMNS), ((name, "ann", 1.5, 2),))
+
+
+ALMOST_VALUES = st.text("0123456789+-.:,/_ exXbdflLTtzZWnNaAiIuré()", min_size=1, max_size=12) | st.from_regex(
+    r"[+-]?([0-9]{1,4}[-/.:]?){1,6}[ TW]?([0-9]{1,2}:?){0,3}[a-zA-Z+]{0,3}", fullmatch=True
+)
+"""Texts that are almost numbers, dates and times."""
+
+
+@settings(max_examples=150)
+@given(name=ALMOST_VALUES)
+def test_a_name_that_is_taken_is_text_to_every_reader(name: str) -> None:
+    assume(name == name.strip() and is_text_to_readers(name))
+    with TemporaryDirectory(dir=IN_MEMORY) as folder:
+        data = write_region(Path(folder), name)
+        for reader, read in IN_PROCESS.items():
+            assert read(data) == Reading("text", frozenset(COLUMNS), ((name, "ann", 1.5, 2),)), reader
+
+
+@needs_java
+@pytest.mark.slow
+def test_spark_reads_names_of_regions_and_a_result_without_rows(tmp_path: Path) -> None:
+    with open_spark() as read:
+        assert read(write_nothing(tmp_path / "nothing")) == NOTHING
+        for number, name in enumerate(TEXTS):
+            data = write_region(tmp_path / f"{number}", name)
+            assert read(data) == Reading("text", frozenset(COLUMNS), ((name, "ann", 1.5, 2),)), name
+        together = publish_context(tmp_path / "all", region_names=tuple(TEXTS))
+        totals = write_buckets(together, [("ann", code, 1_500_000, 2) for code in range(len(TEXTS))])
+        write_output(PlainEngine(), together, tmp_path / "all" / "version", totals, no_advance)
+        found = read(tmp_path / "all" / "version" / "data")
+    assert found.region_type == "text"
+    assert {row[0] for row in found.rows} == set(TEXTS)

@@ -1,0 +1,86 @@
+"""The published result for those who read it: Polars, PyArrow, DuckDB and Spark, query, dashboard and explain."""
+
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+
+import pytest
+
+from cli.web import questions
+from config import Config
+from pipeline.inspection.query import ask
+from tests.end_to_end.program import HEADER, run, run_json
+from tests.harness import run_here
+from tests.needs import needs_java
+from tests.result_readers import COLUMNS, IN_PROCESS, Reading, SparkReader, open_spark
+
+ROW = "a1,ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1.5\n"
+NOTHING = Reading("text", frozenset(COLUMNS), ())
+ANN = Reading("text", frozenset(COLUMNS), (("North America", "ann", 1.5, 1),))
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkReader]:
+    with open_spark() as reader:
+        yield reader
+
+
+def write_log(folder: Path, name: str, *rows: str) -> None:
+    (folder / "logs").mkdir(exist_ok=True)
+    (folder / "logs" / name).write_text(HEADER + "".join(rows))
+
+
+def current_data(folder: Path) -> Path:
+    return (folder / "pipeline_data" / "output").resolve(strict=True)
+
+
+@pytest.mark.parametrize("engine", ["polars", pytest.param("spark", marks=needs_java)])
+def test_logs_without_records_give_a_result_without_rows(engine: str, tmp_path: Path) -> None:
+    write_log(tmp_path, "a.csv")
+    (tmp_path / "logs" / "empty.csv").touch()
+    ended = run("--input", "logs", "--engine", engine, "--json", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert (ended.answer["records_read"], ended.answer["output_rows"]) == (0, 0)
+    assert {name: read(current_data(tmp_path)) for name, read in IN_PROCESS.items()} == dict.fromkeys(
+        IN_PROCESS, NOTHING
+    )
+
+
+@needs_java
+def test_spark_reads_a_result_without_rows_and_the_one_after_it(spark: SparkReader, tmp_path: Path) -> None:
+    write_log(tmp_path, "a.csv")
+    run_here(tmp_path)
+    nothing = current_data(tmp_path)
+    assert spark(nothing) == NOTHING
+    write_log(tmp_path, "b.csv", ROW)
+    run_here(tmp_path)
+    assert spark(current_data(tmp_path)) == ANN
+    assert spark(nothing) == NOTHING, "a version does not change"
+
+
+def test_query_dashboard_and_explain_agree_on_a_result_without_rows(tmp_path: Path) -> None:
+    write_log(tmp_path, "a.csv")
+    run_here(tmp_path)
+    with chdir(tmp_path):
+        config = Config()
+        assert ask(config, "select count(*) from watch_time").rows == ((0,),)
+        assert ask(config, "from user_totals").rows == ()
+        assert ask(config, "select distinct geo_region from watch_time").rows == ()
+        assert ask(config, questions.REGIONS).rows == ()
+        assert len(ask(config, questions.CURRENT).rows) == 1
+        assert ask(config, questions.users(None)).rows == ()
+    ended = run("explain", "--user", "ann", cwd=tmp_path)
+    assert ended.code == 3
+    assert "no event of the user 'ann'" in ended.err
+
+
+def test_a_log_whose_records_left_gives_a_result_without_rows_again(tmp_path: Path) -> None:
+    write_log(tmp_path, "a.csv", ROW)
+    run_here(tmp_path)
+    assert IN_PROCESS["duckdb"](current_data(tmp_path)) == ANN
+    write_log(tmp_path, "a.csv")
+    answer = run_json("--input", "logs", cwd=tmp_path)
+    assert answer["records_read"] == 0
+    assert {name: read(current_data(tmp_path)) for name, read in IN_PROCESS.items()} == dict.fromkeys(
+        IN_PROCESS, NOTHING
+    )

@@ -1,0 +1,136 @@
+"""The published result as each kind of reader sees it, read in the way that the README recommends.
+
+A ``Reading`` has the type of ``geo_region`` (``text``, or the reader's own name of another type), the names of the
+columns, and the rows, sorted.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow.dataset
+
+ROOT = Path(__file__).parents[1]
+COLUMNS = ("geo_region", "user_id", "total_watch_time_min", "event_count")
+TYPES = {"polars": "String", "pyarrow": "string", "duckdb": "VARCHAR", "spark": "string"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one reader found in a folder."""
+
+    region_type: str
+    columns: frozenset[str]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+def _reading(reader: str, region_type: str, columns: list[str], rows: list[tuple[Any, ...]]) -> Reading:
+    kind = "text" if region_type == TYPES[reader] else region_type
+    return Reading(kind, frozenset(columns), tuple(sorted(rows, key=str)))
+
+
+def read_by_polars(data: Path) -> Reading:
+    frame = pl.read_parquet(data, hive_partitioning=True)
+    return _reading("polars", str(frame.schema["geo_region"]), frame.columns, frame.select(COLUMNS).rows())
+
+
+def read_by_pyarrow(data: Path) -> Reading:
+    table = pyarrow.dataset.dataset(data, partitioning="hive").to_table()
+    columns = [table[name].to_pylist() for name in COLUMNS]
+    return _reading(
+        "pyarrow", str(table.schema.field("geo_region").type), table.column_names, list(zip(*columns, strict=True))
+    )
+
+
+def read_by_duckdb(data: Path) -> Reading:
+    escaped = str(data).replace("'", "''")
+    with duckdb.connect() as database:
+        database.execute("set threads = 1")
+        found = database.execute(f"from '{escaped}/*/*.parquet'")
+        columns = {name: str(kind) for name, kind, *_ in found.description}
+        rows = database.execute(f"select {', '.join(COLUMNS)} from '{escaped}/*/*.parquet'").fetchall()
+    return _reading("duckdb", columns["geo_region"], list(columns), rows)
+
+
+class SparkReader:
+    """A Spark session in a process of its own, which reads one folder after another."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def __call__(self, data: Path) -> Reading:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(str(data)) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, "Spark has ended"
+        found = json.loads(line)
+        if "fault" in found:
+            raise RuntimeError(found["fault"])
+        return _reading("spark", found["region_type"], found["columns"], [tuple(row) for row in found["rows"]])
+
+
+@contextmanager
+def open_spark() -> Iterator[SparkReader]:
+    """A Spark session while the ``with`` block runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.result_readers"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield SparkReader(process)
+    finally:
+        process.communicate()  # its input ends, and so does it
+
+
+IN_PROCESS: dict[str, Callable[[Path], Reading]] = {
+    "polars": read_by_polars,
+    "pyarrow": read_by_pyarrow,
+    "duckdb": read_by_duckdb,
+}
+"""The readers that need no Java."""
+
+
+def _serve_spark() -> None:
+    """Read the folders that stdin names, and print what Spark found in each."""
+    from pyspark.sql import SparkSession
+
+    settings = {
+        "spark.master": "local[1]",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.memory": "512m",
+    }
+    builder = SparkSession.builder
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    for line in sys.stdin:
+        try:
+            frame = session.read.parquet(json.loads(line))
+            rows = [[*row] for row in frame.select(*COLUMNS).collect()]
+            region_type = frame.schema["geo_region"].dataType.simpleString()
+            answer = {"region_type": region_type, "columns": frame.columns, "rows": rows}
+            text = json.dumps(answer, default=str)
+        except Exception as fault:
+            text = json.dumps({"fault": str(fault)[:500]})
+        print(text, flush=True)
+    session.stop()
+
+
+if __name__ == "__main__":
+    _serve_spark()
