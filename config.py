@@ -192,7 +192,7 @@ class QualitySettings(Group):
     """Quality.
 
     Whoever knows the logs says what a valid record is, and from which share of bad records nothing is published. By
-    default there is no rule and no gate.
+    default there is no rule, and no gate but one: an input with records of which none counts.
     """
 
     QUALITY_GATES: tuple[Gate, ...] = setting((), gates(), unit="shares by name",
@@ -201,6 +201,10 @@ class QualitySettings(Group):
     RECORD_RULES: tuple[Rule, ...] = setting((), rules(), unit="rules by name",
         meaning="What a valid record must be besides: one that breaks a rule is counted (warn) or rejected (reject).",
         change="You know what your logs may hold.")
+    ALLOW_EMPTY_RESULT: bool = setting(False, flag(), unit="yes/no",
+        meaning="Publish a result without rows though the input has records or refused files, and nothing of it counts "
+            "(no: exit code 4). An input without any record is always published.",
+        change="Your logs may well have nothing that counts.")
 
 
 SparkPlan = Literal["auto", "kernel", "sql"]

@@ -112,7 +112,11 @@ def run(
             engine, plan, counted.phase1,
             workers=sizes.workers, shuffle_partitions=config.SPARK_SHUFFLE_PARTITIONS, progress=watch.progress,
         )  # fmt: skip
-        verdict = verify(config.QUALITY_GATES, settings.rules, counted.phase1, added_up.result, geo.names)
+        verdict = verify(
+            config.QUALITY_GATES, settings.rules, counted.phase1, added_up.result, geo.names,
+            new=history.first_counted(counted.phase1.ledgers, intake.inventory), was_good=history.was_good,
+            allow_empty=config.ALLOW_EMPTY_RESULT,
+        )  # fmt: skip
         watch.lap("phase2")
 
         facts = RunFacts(

@@ -189,14 +189,15 @@ def _read_number(what: str, value: object, high: float) -> float:
 
 @dataclass(frozen=True)
 class QualityResult:
-    """What a quality gate or a record rule found.
+    """What a quality gate or a record rule found, or a check that every run has.
 
     =============  ==============================================================================================
     ``name``       of the gate; ``rule:<name>`` for a rule
     ``count``      records or events that the gate counts, or that break the rule
     ``of``         all records or events
     ``outcome``    ``ok``; ``warn`` or ``fail`` for a gate whose limit is exceeded; the action of a broken rule
-    ``limit``      the limit that was exceeded, or else the lower one that was not; None for a rule
+    ``limit``      the limit that was exceeded, or else the lower one that was not; None for a rule or check
+    ``detail``     what a person needs to know besides; mostly empty
     =============  ==============================================================================================
     """
 
@@ -205,6 +206,7 @@ class QualityResult:
     of: int
     outcome: str
     limit: float | None = None
+    detail: str = ""
 
     @property
     def share(self) -> float:
@@ -214,9 +216,9 @@ class QualityResult:
     def __str__(self) -> str:
         kind = "events" if self.name.endswith("_region") else "records"
         found = f"{self.name}: {self.count:,} of {self.of:,} {kind} ({self.share:.4%})"
-        if self.limit is None:
-            return found
-        return f"{found}, limit {self.limit:.4%}"
+        if self.limit is not None:
+            found += f", limit {self.limit:.4%}"
+        return f"{found}: {self.detail}" if self.detail else found
 
 
 def failure(results: Sequence[QualityResult]) -> str | None:

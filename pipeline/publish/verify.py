@@ -1,11 +1,12 @@
 """The last checks before publication: conservation of records over the run, quality gates, record rules."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.errors import BalanceError
-from pipeline.preprocess.ledger import Phase1Result
+from pipeline.preprocess.ledger import FileLedger, Phase1Result
+from pipeline.publish.nothing_kept import explain_nothing_kept, find_all_rejected, judge_kept
 from pipeline.quality import Gate, QualityResult, failure, judge_gate
 from pipeline.reading.record_rules import BoundRule
 
@@ -24,14 +25,30 @@ def verify(
     phase1: Phase1Result,
     phase2: Phase2Result,
     regions: Sequence[str],
+    *,
+    new: Sequence[FileLedger] = (),
+    was_good: Callable[[FileLedger], bool] = lambda _: False,
+    allow_empty: bool = False,
 ) -> Verdict:
-    """Check that every record is accounted for, and judge every gate and rule. ``regions``: names by region code.
+    """Check that every record is accounted for, and judge every gate and rule, and whether anything counts.
+
+    ===============  ==========================================================================
+    ``regions``      names by region code
+    ``new``          the files that count for the first time
+    ``was_good``     whether good records of the file at that path count in the version before
+    ``allow_empty``  whether a result may be published though nothing of the input counts
+    ===============  ==========================================================================
 
     Raises BalanceError where a record is not accounted for.
     """
     check_balance(phase1, phase2)
     quality = check_quality(gates, rules, phase1, phase2, regions)
-    return Verdict(quality, failure(quality))
+    stopped = failure(quality)
+    kept = judge_kept(phase1, phase2, allow=allow_empty)
+    if kept and kept.outcome == "fail":
+        stopped = explain_nothing_kept(kept, phase1)
+    checks = [check for check in (kept, find_all_rejected(new, was_good)) if check]
+    return Verdict((*quality, *checks), stopped)
 
 
 def check_balance(phase1: Phase1Result, phase2: Phase2Result) -> None:

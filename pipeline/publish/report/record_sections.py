@@ -77,14 +77,14 @@ def _marked(label: str, css: str, text: str) -> Html:
 
 
 def quality_section(record: Record) -> Html | None:
-    """Every gate and rule with its outcome; None where the settings have none."""
+    """Every gate, rule and check with its outcome; None where there is none."""
     results = record["quality"]
     if not results:
         return None
     rows = [
         (
             element("span", result["outcome"], f"mark {_MARKS[result['outcome']]}"),
-            result["name"],
+            f"{result['name']}: {cut(result['detail'])}" if result.get("detail") else result["name"],
             result["count"],
             f"{result['share']:.4%}",
             "" if result["limit"] is None else f"{result['limit']:.4%}",

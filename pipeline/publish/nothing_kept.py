@@ -1,0 +1,95 @@
+"""Judges whether anything counts: of the input, without which nothing is published, and of each new file."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from pipeline.aggregate.tasks import Phase2Result
+from pipeline.machine import display_name
+from pipeline.preprocess.ledger import FileLedger, Phase1Result
+from pipeline.quality import QualityResult
+
+NOTHING_KEPT = "nothing_kept"
+"""The gate of a run whose input has records, or files that were refused, and of which nothing counts."""
+
+ALL_REJECTED = "all_rejected"
+"""The warning of files of which every record was rejected."""
+
+_SETTINGS = {
+    "watch_time_missing": "WATCH_TIME_COLUMN",
+    "watch_time_not_a_number": "WATCH_TIME_COLUMN",
+    "watch_time_negative": "WATCH_TIME_COLUMN",
+    "watch_time_too_large": "WATCH_TIME_COLUMN",
+    "blank_log_id": "LOG_ID_COLUMN",
+    "blank_user_id": "USER_ID_COLUMN",
+    "unclosed_quote": "MAX_RECORD_BYTES",
+    "record_too_long": "MAX_RECORD_BYTES",
+}
+"""The setting that most likely helps, by the reason of rejected records."""
+
+_NAMES = 10
+
+
+def judge_kept(phase1: Phase1Result, phase2: Phase2Result, *, allow: bool) -> QualityResult | None:
+    """Judge a run of which nothing counts; None where something does, or where the input has no record and is whole.
+
+    ``allow``: publish all the same, with a warning (ALLOW_EMPTY_RESULT).
+    """
+    records = sum(ledger.records for ledger in phase1.ledgers)
+    if phase2.kept or not (records or phase1.refused):
+        return None
+    rejected = sum((ledger.rejected_by_reason for ledger in phase1.ledgers), Counter[str]())
+    parts = [_describe_reasons(rejected)] if rejected else []
+    if phase1.refused:
+        count = len(phase1.refused)
+        parts.append("1 file was refused" if count == 1 else f"{count:,} files were refused")
+    outcome = "warn" if allow else "fail"
+    return QualityResult(NOTHING_KEPT, rejected.total(), records, outcome, detail="; ".join(parts))
+
+
+def find_all_rejected(ledgers: Sequence[FileLedger], was_good: Callable[[FileLedger], bool]) -> QualityResult | None:
+    """A warning that names the files of which every record was rejected; None where there are none.
+
+    ``ledgers``: of the files that count for the first time. ``was_good``: whether good records of the file at that
+    path count in the version before.
+    """
+    bad = [ledger for ledger in ledgers if 0 < ledger.records == ledger.rejected_by_reason.total()]
+    if not bad:
+        return None
+    turned = {ledger.file.path for ledger in bad if was_good(ledger)}
+    bad.sort(key=lambda ledger: ledger.file.path not in turned)
+    named = [
+        f"{display_name(ledger.file.path)} ({_describe_reasons(ledger.rejected_by_reason)}"
+        f"{', though it had good records before' if ledger.file.path in turned else ''})"
+        for ledger in bad[:_NAMES]
+    ]
+    more = f" and {len(bad) - _NAMES:,} more files" if len(bad) > _NAMES else ""
+    count = sum(ledger.records for ledger in bad)
+    of = sum(ledger.records for ledger in ledgers)
+    return QualityResult(ALL_REJECTED, count, of, "warn", detail=f"every record of {', '.join(named)}{more}")
+
+
+def explain_nothing_kept(result: QualityResult, phase1: Phase1Result) -> str:
+    """The message of a run that ``judge_kept`` stopped: what is wrong, and the setting that helps."""
+    rejected = sum((ledger.rejected_by_reason for ledger in phase1.ledgers), Counter[str]())
+    setting = _setting_for(_commonest(rejected)) if rejected else ""
+    found = f"all {result.count:,} records were rejected" if result.count else "no file that can be read has a record"
+    look = f", see {setting}" if setting else ""
+    return (
+        f"nothing would count: {found} ({result.detail}). Nothing was published, the previous output still stands. "
+        f"Mend the logs{look}, or set ALLOW_EMPTY_RESULT = true to publish a result without rows, and run again."
+    )
+
+
+def _describe_reasons(rejected: Counter[str]) -> str:
+    reason = _commonest(rejected)
+    setting = _setting_for(reason)
+    share = "all" if len(rejected) == 1 else f"{rejected[reason]:,} of {rejected.total():,}"
+    return f"{share} {reason}" + (f", see {setting}" if setting else "")
+
+
+def _commonest(rejected: Counter[str]) -> str:
+    return min(rejected, key=lambda reason: (-rejected[reason], reason))
+
+
+def _setting_for(reason: str) -> str:
+    return "RECORD_RULES" if reason.startswith("rule:") else _SETTINGS.get(reason, "")
