@@ -15,6 +15,8 @@ from typing import Literal, get_args
 from pipeline.errors import ConfigError
 from pipeline.privacy import KEY_VARIABLE, MIN_KEY_BYTES
 from pipeline.quality import Gate, Rule, gates, rules
+from pipeline.reading.timestamp_format import timestamp_formats
+from pipeline.reading.value_formats import DURATIONS, WatchTimeFormat, WatchTimeUnit
 from pipeline.versions.folders import check_folders
 from utils.metrics import total_memory, usable_cores
 from utils.settings import Group, choice, flag, integer, names, read_sources, setting, setting_from, share, size, text
@@ -140,6 +142,35 @@ class ColumnSettings(Group):
             "ip_address": self.IP_ADDRESS_COLUMN,
             "watch_time": self.WATCH_TIME_COLUMN,
         }
+
+
+@dataclass(frozen=True)
+class ValueSettings(Group):
+    """Values of the logs.
+
+    Change these settings where your logs write times in another unit or form. The summary and the reason of a refusal
+    name the setting where values look as if it were wrong.
+    """
+
+    WATCH_TIME_UNIT: WatchTimeUnit = setting("minutes", choice(*get_args(WatchTimeUnit)), unit="name",
+        meaning="Unit of a watch time that is a number; it is converted to minutes exactly, and rounded once.",
+        change="Your players count in another unit.")
+    WATCH_TIME_FORMAT: WatchTimeFormat = setting("number", choice(*get_args(WatchTimeFormat)), unit="name",
+        meaning="number: 62.5; decimal_comma: 62,5; hh:mm:ss: 01:02:30 or 1:02:30.5; iso8601: PT1H2M30S. The last two "
+            "name their units themselves, and are read at half the speed.",
+        change="Watch times are rejected as watch_time_not_a_number.")
+    TIMESTAMP_FORMAT: tuple[str, ...] = setting((), timestamp_formats(), unit="patterns",
+        meaning="Patterns of strptime for timestamps, tried in their order before the usual forms (ISO 8601; epoch in "
+            "s, ms, us or ns); used only where DEDUPE_KEEP is first or last, and then at half the speed.",
+        change="The summary says that timestamps could not be read.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.WATCH_TIME_FORMAT in DURATIONS and self.WATCH_TIME_UNIT != "minutes":
+            raise ValueError(
+                f"WATCH_TIME_UNIT is {self.WATCH_TIME_UNIT!r}, but WATCH_TIME_FORMAT {self.WATCH_TIME_FORMAT} names "
+                "its units itself: expected no unit beside it. Remove one of the two."
+            )
 
 
 GeoLevel = Literal["region", "country"]
@@ -304,6 +335,7 @@ class Config(
     MachineSettings,
     ResultSettings,
     ColumnSettings,
+    ValueSettings,
     GeographySettings,
     PrivacySettings,
     QualitySettings,

@@ -9,7 +9,7 @@ from typing import TypeVar
 from utils.settings import Kind, SettingFault
 
 T = TypeVar("T")
-GATES = ("rejected", "duplicates", "conflicts", "unknown_region", "invalid_region")
+GATES = ("rejected", "duplicates", "conflicts", "unknown_region", "invalid_region", "unreadable_timestamps")
 ACTIONS = ("warn", "reject")
 MAX_MINUTES = 10**9
 """The longest watch time of a record."""
@@ -28,6 +28,8 @@ class Gate:
     ==================================  =========================
     rejected, duplicates, conflicts     the records that were read
     unknown_region, invalid_region      the events that count
+    unreadable_timestamps               the records that are not rejected; none is unreadable where DEDUPE_KEEP is
+                                        longest, which reads no timestamp
     ==================================  =========================
     """
 

@@ -27,7 +27,7 @@ NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 @dataclass(frozen=True)
 class Event:
-    """One accepted record; ``micro`` in micro-minutes, ``timestamp`` in microseconds since 1970 UTC or None."""
+    """One accepted record; ``micro`` in micro-minutes, ``timestamp`` as ``moment`` or None."""
 
     log_id: str
     user_id: str
@@ -95,7 +95,7 @@ def read_file(data: bytes, max_record: int, *, timestamps: bool = False) -> File
             texts = {role: values[column].decode() for role, column in columns.items()}
             reason = _value_fault(texts)
         if reason is None:
-            when = epoch_micros(texts["timestamp"]) if timestamps else None
+            when = moment(texts["timestamp"]) if timestamps else None
             micro, _ = micro_minutes(texts["watch_time"])
             truth.events.append(
                 (position + bom, Event(texts["log_id"], texts["user_id"], texts["ip_address"], micro, when))
@@ -214,12 +214,18 @@ def micro_minutes(text: str) -> tuple[int, str | None]:
         return int((number * 10**6).to_integral_value(ROUND_HALF_EVEN)), None
 
 
-def epoch_micros(text: str) -> int | None:
-    """Microseconds since 1970 UTC of ISO 8601 or epoch seconds (to 11 digits) or milliseconds (12 to 14)."""
-    if re.fullmatch(r"-?[0-9]{1,14}(\.[0-9]+)?", text):
-        digits = len(text.lstrip("-").partition(".")[0])
-        return int(Decimal(text) * (10**6 if digits <= 11 else 1000))
-    zone_rule = r"([Zz]|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?"
+def nanoseconds(text: str) -> int | None:
+    """Nanoseconds since 1970 UTC of ISO 8601 or of a number: seconds to 11 digits, then ms, us (15) and ns (18, 19)."""
+    if match := re.fullmatch(r"(-?)([0-9]{1,19})(?:\.([0-9]+))?", text):
+        minus, whole, fraction = match.groups()
+        scale = 10**9 if len(whole) <= 11 else 10**6 if len(whole) <= 14 else 1000 if len(whole) <= 17 else 1
+        number = Decimal(f"{whole}.{(fraction or '0')[:9]}")
+        with localcontext() as context:
+            context.prec = 60
+            return int(number * scale) * (-1 if minus else 1)
+    offset = r"([+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)"
+    named = r"(?:\[[A-Za-z0-9_/+-]+\])?"
+    zone_rule = rf"(?: ?(?:[Zz]|UTC|GMT|utc|gmt|(?:UTC|GMT|utc|gmt)?{offset}(?: [A-Z]{{1,5}})?){named})?"
     extended = r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?" + zone_rule + ")?"
     basic = r"(\d{4})(\d\d)(\d\d)[Tt](\d\d)(\d\d)(?:(\d\d)(?:[.,](\d+))?)?" + zone_rule
     match = re.fullmatch(extended, text, re.ASCII) or re.fullmatch(basic, text, re.ASCII)
@@ -232,12 +238,23 @@ def epoch_micros(text: str) -> int | None:
         moment = datetime.strptime(f"{day}T{clock[:-2]}59" if leap else f"{day}T{clock}", "%Y-%m-%dT%H:%M:%S")
     except ValueError:
         return None
-    micros = (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1) + leap * 1_000_000
-    micros += int(((fraction or "") + "000000")[:6])
-    if zone and zone not in "Zz":
+    seconds = (moment - datetime(1970, 1, 1)) // timedelta(seconds=1) + leap
+    if zone:
         minutes = int(zone[1:3]) * 60 + (int(zone[-2:]) if len(zone) > 3 else 0)
-        micros -= (-1 if zone[0] == "-" else 1) * minutes * 60_000_000
-    return micros
+        seconds -= (-1 if zone[0] == "-" else 1) * minutes * 60
+    return seconds * 10**9 + int(((fraction or "") + "000000000")[:9])
+
+
+def moment(text: str) -> int | None:
+    """The number by which a timestamp is compared: nanoseconds in 1700 to 2249, steps of a microsecond elsewhere."""
+    found = nanoseconds(text)
+    if found is None:
+        return None
+    first, last = ((datetime(year, 1, 1) - datetime(1970, 1, 1)) // timedelta(microseconds=1) for year in (1700, 2250))
+    micros = found // 1000
+    if micros < first:
+        return first * 1000 - (first - micros)
+    return found if micros < last else last * 1000 + (micros - last)
 
 
 def run(files: Iterable[bytes], max_record: int, keep: str, region_of: Callable[[str], str]) -> RunTruth:

@@ -24,7 +24,14 @@ def imported(path: Path) -> set[str]:
 
 def test_settings_import_nothing_of_the_data_path() -> None:
     own = {name for name in imported(ROOT / "config.py") if name.partition(".")[0] in OWN}
-    declarations = {"errors", "privacy", "quality", "versions.folders"}
+    declarations = {
+        "errors",
+        "privacy",
+        "quality",
+        "reading.timestamp_format",
+        "reading.value_formats",
+        "versions.folders",
+    }
     assert own <= {f"pipeline.{name}" for name in declarations} | {"utils.metrics", "utils.settings", "utils.units"}
 
 

@@ -38,7 +38,7 @@ ROW_SCHEMA = pa.schema(
 =================  =========================================================================================
 """
 TIMESTAMP_FIELD = pa.field("timestamp", pa.int64())
-"""Microseconds since 1970 UTC, or null; only where DEDUPE_KEEP is first or last."""
+"""A moment of ``reading.timestamps``, or null; only where DEDUPE_KEEP is first or last."""
 BUCKETS_KEY = b"logmill.buckets"
 """Key of a rows file's metadata. Its value is JSON: [number of buckets, [the bucket of each row group]]."""
 PLACE_UNIT = 2**32

@@ -37,7 +37,7 @@ class SplitRows:
     ``region``         uint16   code in the geo table
     ``micro_minutes``  int64    watch time
     ``offset``         uint32   first byte of the record, counted from the start of the split
-    ``timestamp``      int64    microseconds since 1970 UTC or NO_TIMESTAMP; only where ``timestamps``
+    ``timestamp``      int64    ``reading.timestamps.moments`` or NO_TIMESTAMP; only where ``timestamps``
     =================  =======  =========================================================================
     """
 

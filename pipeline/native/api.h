@@ -22,6 +22,8 @@ typedef struct {
     int64_t timestamp;     // -1 when it is not read
     const uint8_t *header; // the name of the column log_id: a line with this id repeats the header
     int64_t header_length;
+    int64_t point;         // the decimal point of a watch time
+    int64_t per_minute;    // how many units of watch time are a minute
 } Columns;
 
 // The geo table: ranges of addresses and the code of each range's region.

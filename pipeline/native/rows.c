@@ -59,6 +59,8 @@ int64_t read_rows(const u8 *data, const int32_t *separators, int64_t count, cons
                   const Rows *rows, int64_t at, int64_t text_bytes, int64_t base, int32_t *doubtful) {
     int64_t begin = at, doubts = 0, fields = columns->fields;
     Lookups waiting = {.count = 0};
+    u8 point = (u8)columns->point;
+    const Watch watches = {point, point * 0x0101010101010101ULL, columns->per_minute};
     const u8 *chunk_end = count ? data + separators[count * fields - 1] + 1 : data;
     for (int64_t line = 0; line < count; line++) {
         const int32_t *ends = separators + line * fields;
@@ -74,7 +76,7 @@ int64_t read_rows(const u8 *data, const int32_t *separators, int64_t count, cons
         FIELD(columns->ip_address, ip, ip_length)
         FIELD(columns->watch_time, watch, watch_length)
         int64_t micro, timestamp = 0;
-        bool good = read_watch_time(data, watch, watch_length, &micro) && !may_be_blank(id, id_length) &&
+        bool good = read_watch_time(&watches, data, watch, watch_length, &micro) && !may_be_blank(id, id_length) &&
                     !may_be_blank(user, user_length) &&
                     !(id_length == columns->header_length && memcmp(id, columns->header, (size_t)id_length) == 0);
         if (good && columns->timestamp >= 0) {

@@ -15,6 +15,7 @@ from pipeline.privacy import KeySource, find_key
 from pipeline.reading.header import Names
 from pipeline.reading.open_inputs import HeaderRules
 from pipeline.reading.record_rules import BoundRule, bind_rules, rule_columns
+from pipeline.reading.value_formats import ValueFormats, formats_of
 from utils.settings import declared
 
 
@@ -44,8 +45,14 @@ class RunSettings:
 
     @property
     def compilable(self) -> bool:
-        """Whether the compiled parser may read; rules and pseudonyms need the other one."""
-        return self.config.COMPILED_PARSER and not self.rules and not self.config.PSEUDONYMIZE_USERS
+        """Whether the compiled parser may read; rules, pseudonyms and rare formats need the other one."""
+        needs_texts = self.rules or self.config.PSEUDONYMIZE_USERS
+        return self.config.COMPILED_PARSER and not needs_texts and self.formats.compilable
+
+    @property
+    def formats(self) -> ValueFormats:
+        """How the values of records are written."""
+        return formats_of(vars(self.config))
 
     @property
     def keep_raw(self) -> bool:
@@ -81,6 +88,7 @@ class RunSettings:
             rules=self.rules,
             pseudonyms=self.pseudonyms,
             keep_raw=self.keep_raw,
+            formats=self.formats,
         )
 
     def read_context(self, workspace: Workspace, sizes: Sizes, geo: GeoTable, library: Library) -> ReadContext:
@@ -97,6 +105,7 @@ class RunSettings:
             rules=self.rules,
             pseudonyms=self.pseudonyms,
             keep_raw=self.keep_raw,
+            formats=self.formats,
         )
 
     def aggregate_context(

@@ -14,8 +14,9 @@ from pipeline.native.library import find_library
 from pipeline.privacy import KeySource
 from pipeline.reading.header import Names
 from pipeline.reading.record_rules import BoundRule
+from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 
-FORMAT = 3
+FORMAT = 4
 """Version of what Phase 1 makes of a split. Raise it with every change by which the same bytes become other values,
 counts or files; tests/pipeline/preprocess/test_context.py fails where that was forgotten."""
 
@@ -36,6 +37,7 @@ class ReadContext:
     ``rules``                 the user's rules for records
     ``pseudonyms``            where the key is; None where users keep their ids
     ``keep_raw``              whether the quarantine keeps the bytes of records
+    ``formats``               how values are written
     ========================  ==========================================================================
     """
 
@@ -50,6 +52,7 @@ class ReadContext:
     rules: tuple[BoundRule, ...] = ()
     pseudonyms: KeySource | None = None
     keep_raw: bool = True
+    formats: ValueFormats = USUAL_FORMATS
 
     @property
     def bucket_shift(self) -> int:
@@ -80,6 +83,7 @@ def fingerprint(
     rules: Sequence[BoundRule],
     pseudonyms: KeySource | None,
     keep_raw: bool,
+    formats: ValueFormats,
 ) -> str:
     """Hash the settings that decide what becomes of a file, as 32 hex digits.
 
@@ -95,5 +99,12 @@ def fingerprint(
         "rules": [asdict(rule) for rule in rules],
         "pseudonyms": pseudonyms.digest if pseudonyms else "",
         "keep_raw": keep_raw,
+        **_unusual(formats),
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _unusual(formats: ValueFormats) -> dict[str, object]:
+    """The settings of values that are not the default: a new setting leaves the fingerprint of the others as it is."""
+    usual = asdict(USUAL_FORMATS)
+    return {f"format of {name}": value for name, value in asdict(formats).items() if value != usual[name]}

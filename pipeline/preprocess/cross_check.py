@@ -76,7 +76,8 @@ class CrossCheck:
         header: Header = samples[0].split.header
         columns = as_columns(header, [line for sample in samples for line in sample.lines])
         offsets = np.concatenate([sample.offsets for sample in samples])
-        good = judge_values(TextColumns(columns, offsets, offsets, offsets), b"", header, ()).rows
+        texts = TextColumns(columns, offsets, offsets, offsets)
+        good = judge_values(texts, b"", header, formats=self._context.formats).rows
         expected = SplitRows(timestamps="timestamp" in good.columns)
         expected.append(enrich(good, self._context.geo()))
         positions = np.concatenate([np.arange(len(sample.lines)) + sample.first for sample in samples])

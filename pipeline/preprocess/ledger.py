@@ -87,6 +87,21 @@ class FileLedger:
         """Records that break a warning rule, by the reason of the rule."""
         return sum((Counter(split.result.warned) for split in self.splits), Counter())
 
+    @property
+    def undated(self) -> int:
+        """Good records without a timestamp that can be read, where timestamps decide."""
+        return sum(split.result.undated for split in self.splits)
+
+    @property
+    def over_a_day(self) -> int:
+        """Good records with a watch time of more than a day."""
+        return sum(split.result.over_a_day for split in self.splits)
+
+    @property
+    def likely(self) -> Counter[str]:
+        """Setting and value → number of records that look as if the setting should have the value."""
+        return sum((Counter(split.result.likely) for split in self.splits), Counter())
+
     def balances(self) -> bool:
         """Whether every record is rejected, dropped or handed over."""
         rejected = self.rejected_by_reason.total()

@@ -28,6 +28,7 @@ from pipeline.reading.file_access import open_file, unreadable
 from pipeline.reading.header import Header
 from pipeline.reading.input_files import file_size, hash_file
 from pipeline.reading.splits import Split
+from pipeline.reading.watch_times import A_DAY
 from pipeline.timing import stage
 
 _USUAL_USER_BYTES = 16
@@ -90,6 +91,9 @@ def read_split(context: ReadContext, split: Split, advance: Advance, sampled: Cr
         bucket_rows=tuple(bucket_rows.tolist()),
         rejected_by_reason=counts.rejected,
         warned=dict(counts.warned),
+        undated=counts.undated,
+        over_a_day=counts.over_a_day,
+        likely=dict(counts.likely),
     )
 
 
@@ -104,14 +108,18 @@ class _Counts:
     lines: int
     rejected: Counter[str]
     warned: Counter[str]
+    undated: int
+    over_a_day: int
+    likely: Counter[str]
     chunk_starts: NDArray[np.int64]
 
 
 def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: CrossCheck) -> tuple[SplitRows, _Counts]:
     """Read a split, until its end or until its rows take ``context.held_bytes``; writes its rejected records."""
     key = context.pseudonyms.load() if context.pseudonyms else None
-    records = blank_lines = lines = 0
+    records = blank_lines = lines = undated = 0
     warned: Counter[str] = Counter()
+    likely: Counter[str] = Counter()
     chunk_starts: list[tuple[int, int]] = []
     rows = SplitRows(timestamps=context.keep != "longest")
     expected = _expected_rows(split, context)
@@ -122,13 +130,17 @@ def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: Cr
         open_file(split.source) as stream,
         RejectWriter(reject_file(context.workspace, split.number), context.keep_raw) as rejects,
     ):
-        reader = SplitReader(split, stream, context.chunk_bytes, context.max_record, plain, context.rules)
+        reader = SplitReader(
+            split, stream, context.chunk_bytes, context.max_record, plain, context.rules, context.formats
+        )
         for batch in reader:
             chunk_starts.append((reader.stop - batch.length - reader.start, lines))
             records += batch.records
             blank_lines += batch.blank_lines
             lines += batch.lines
             warned += batch.warned
+            undated += batch.undated
+            likely += batch.likely
             good, rejected = _hide_users(batch, split.header, key) if key else (batch.rows, batch.rejected)
             rejects.add(rejected)
             if len(good):
@@ -139,7 +151,9 @@ def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: Cr
     if plain:
         sampled.add(split, plain, rows)
     starts = np.array(chunk_starts, np.int64).reshape(-1, 2)
-    return rows, _Counts(reader.start, reader.stop, records, blank_lines, lines, rejects.counts, warned, starts)
+    over_a_day = int((rows["micro_minutes"] > A_DAY).sum())
+    of_split = reader.start, reader.stop, records, blank_lines, lines
+    return rows, _Counts(*of_split, rejects.counts, warned, undated, over_a_day, likely, starts)
 
 
 def _hide_users(batch: Batch, header: Header, key: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -149,10 +163,11 @@ def _hide_users(batch: Batch, header: Header, key: bytes) -> tuple[pl.DataFrame,
 
 
 def _plain_parser(context: ReadContext, split: Split, rows: SplitRows) -> PlainParser | None:
-    """The compiled parser; None where users get pseudonyms or rules judge texts, because that parser makes no texts."""
-    if context.library is None or context.rules or context.pseudonyms:
+    """The compiled parser; None where users get pseudonyms or rules judge texts, because that parser makes no texts,
+    and where it does not read the formats of the values."""
+    if context.library is None or context.rules or context.pseudonyms or not context.formats.compilable:
         return None
-    return PlainParser(context.library, split.header, context.geo(), rows, context.max_record)
+    return PlainParser(context.library, split.header, context.geo(), rows, context.max_record, context.formats)
 
 
 def _expected_rows(split: Split, context: ReadContext) -> int:

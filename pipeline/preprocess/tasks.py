@@ -21,6 +21,10 @@ class SplitResult:
     ``bucket_rows``         rows of each bucket
     ``rejected_by_reason``  records in the quarantine
     ``warned``              records that break a warning rule, by the reason of the rule
+    ``undated``             good records, duplicates too, whose timestamp is missing or cannot be read, where timestamps
+                            decide which copy counts
+    ``over_a_day``          good records, duplicates too, with a watch time of more than a day
+    ``likely``              setting and value → number of records that look as if the setting should have the value
     ======================  =================================================================================
     """
 
@@ -35,6 +39,9 @@ class SplitResult:
     bucket_rows: tuple[int, ...]
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
     warned: dict[str, int] = field(default_factory=dict)
+    undated: int = 0
+    over_a_day: int = 0
+    likely: dict[str, int] = field(default_factory=dict)
 
     @property
     def rejected(self) -> int:

@@ -73,6 +73,7 @@ def make_result(facts: RunFacts, written: Written, notes: Sequence[str], watch: 
         rejected_by_reason=dict(rejected),
         blank_lines=sum(ledger.blank_lines for ledger in phase1.ledgers),
         preamble_lines=sum(ledger.preamble_lines for ledger in phase1.ledgers),
+        unreadable_timestamps=sum(ledger.undated for ledger in phase1.ledgers),
         output_rows=written.rows,
         users=phase2.users,
         total_micro_minutes=written.micro_minutes,

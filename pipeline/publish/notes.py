@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.facts import RunFacts, repaired
+from pipeline.publish.hints import find_hints
 from pipeline.reading.record_rules import BoundRule
 
 _FILES_OF_RULE = 5
@@ -21,6 +22,7 @@ def make_notes(facts: RunFacts) -> list[str]:
         *_added_up_anew(facts),
         *column_layouts(phase1),
         *missing_columns(facts.settings.rules, phase1),
+        *find_hints(facts.settings.config, phase1),
     ]
 
 

@@ -82,6 +82,7 @@ class RunResult:
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
     blank_lines: int = 0
     preamble_lines: int = 0
+    unreadable_timestamps: int = 0
     output_rows: int = 0
     users: int = 0
     total_micro_minutes: int = 0
@@ -149,6 +150,7 @@ class RunResult:
             "handed_over": self.handed_over,
             "blank_lines": self.blank_lines,
             "preamble_lines": self.preamble_lines,
+            "unreadable_timestamps": self.unreadable_timestamps,
             "quality": [asdict(result) | {"share": result.share} for result in self.quality],
             "new": asdict(self.new),
         }

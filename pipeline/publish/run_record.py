@@ -77,5 +77,6 @@ def ledger_entry(ledger: FileLedger) -> dict[str, object]:
         "rejected_by_reason": dict(sorted(ledger.rejected_by_reason.items())),
         "blank_lines": ledger.blank_lines,
         "preamble_lines": ledger.preamble_lines,
+        "unreadable_timestamps": ledger.undated,
         "columns": list(ledger.file.header.names) if ledger.file.header else [],
     }

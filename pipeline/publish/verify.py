@@ -86,12 +86,14 @@ def _counts_of_gates(phase1: Phase1Result, phase2: Phase2Result, regions: Sequen
         for code, (_, number, _) in bucket.regions.items():
             events[regions[code]] = events.get(regions[code], 0) + number
     duplicates = sum(ledger.duplicates for ledger in phase1.ledgers) + phase2.duplicates
+    rejected = sum(ledger.rejected_by_reason.total() for ledger in phase1.ledgers)
     return {
-        "rejected": (sum(ledger.rejected_by_reason.total() for ledger in phase1.ledgers), records),
+        "rejected": (rejected, records),
         "duplicates": (duplicates, records),
         "conflicts": (phase2.conflicts, records),
         "unknown_region": (events.get("UNKNOWN", 0), phase2.kept),
         "invalid_region": (events.get("INVALID", 0), phase2.kept),
+        "unreadable_timestamps": (sum(ledger.undated for ledger in phase1.ledgers), records - rejected),
     }
 
 

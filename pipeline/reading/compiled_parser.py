@@ -20,6 +20,7 @@ from pipeline.native.library import load
 from pipeline.reading import scanner
 from pipeline.reading.header import Header
 from pipeline.reading.text_parser import TextColumns, no_columns
+from pipeline.reading.value_formats import PER_MINUTE, USUAL_FORMATS, ValueFormats
 from pipeline.timing import stage
 
 _SAMPLED_LINES = 8
@@ -39,6 +40,8 @@ class _Columns(ctypes.Structure):
         *((name, _I) for name in ("fields", "log_id", "user_id", "ip_address", "watch_time", "timestamp")),
         ("header", ctypes.c_char_p),
         ("header_length", _I),
+        ("point", _I),
+        ("per_minute", _I),
     ]
 
 
@@ -72,7 +75,15 @@ class PlainParser:
     ``rows`` gets the rows of every chunk. A sample of each chunk's lines is kept for a comparison with other code.
     """
 
-    def __init__(self, library: Path, header: Header, geo: GeoTable, rows: SplitRows, max_record: int) -> None:
+    def __init__(
+        self,
+        library: Path,
+        header: Header,
+        geo: GeoTable,
+        rows: SplitRows,
+        max_record: int,
+        formats: ValueFormats = USUAL_FORMATS,
+    ) -> None:
         self._path, self._library = library, load(library)
         self._header, self._rows, self._max_record = header, rows, max_record
         self._geo_arrays = geo.arrays  # kept alive as long as the library points into them
@@ -87,6 +98,8 @@ class PlainParser:
             fields=header.fields,
             header=name,
             header_length=len(name),
+            point=ord("," if formats.watch_time == "decimal_comma" else "."),
+            per_minute=PER_MINUTE[formats.unit],
             **{role: fields[role] for role in ("log_id", "user_id", "ip_address", "watch_time", "timestamp")},
         )
         self._separators: Separators = np.empty(0, np.int32)

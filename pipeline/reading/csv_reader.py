@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.errors import FileRefused
-from pipeline.reading import scanner, text_parser, values
+from pipeline.reading import scanner, text_parser, values, watch_times
 from pipeline.reading.careful_parser import parse_carefully
 from pipeline.reading.compiled_parser import PlainParser
 from pipeline.reading.file_access import unreadable
@@ -28,6 +28,8 @@ from pipeline.reading.record_rules import BoundRule, apply_rules
 from pipeline.reading.single_record import RECORD_TOO_LONG
 from pipeline.reading.splits import Split
 from pipeline.reading.text_parser import NO_REJECTED, REJECTED, Positions, TextColumns, check, rejected_frame
+from pipeline.reading.timestamps import moments
+from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 from pipeline.timing import stage
 
 _NO_ROWS = pl.DataFrame()
@@ -51,6 +53,8 @@ class Batch:
     ``lines``        number of physical lines
     ``length``       bytes of the chunk that the batch covers
     ``warned``       reason → number of valid rows that break the warning rule
+    ``undated``      number of valid rows without a timestamp that can be read, where the header has the role
+    ``likely``       setting and value → number of rejected rows that look as if the setting should have the value
     ===============  ================================================================================================
 
     Columns of ``rows``:
@@ -61,7 +65,7 @@ class Batch:
     ``ip_address``     String
     ``micro_minutes``  Int64, watch time in millionths of a minute
     ``offset``         UInt32, first byte of the record, counted from the split's start
-    ``timestamp``      Int64, microseconds since 1970 UTC or null; only if the header has the role
+    ``timestamp``      Int64, ``timestamps.moments`` or null; only if the header has the role
     =================  ===========================================================================
     """
 
@@ -72,6 +76,8 @@ class Batch:
     lines: int
     length: int
     warned: Counter[str]
+    undated: int = 0
+    likely: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -91,6 +97,7 @@ class SplitReader:
     max_record: int
     plain: PlainParser | None = None
     rules: tuple[BoundRule, ...] = ()
+    formats: ValueFormats = USUAL_FORMATS
     start: int = field(init=False, default=0)
     stop: int = field(init=False, default=0)
 
@@ -172,10 +179,12 @@ class SplitReader:
         if not columns.records:
             return Batch(_NO_ROWS, NO_REJECTED, tally.records, tally.blank_lines, tally.lines, length, Counter())
         with stage("parse"):
-            judged = judge_values(columns, data, self.split.header, self.rules)
+            judged = judge_values(columns, data, self.split.header, self.rules, self.formats)
         rows = judged.rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
         rejected = judged.rejected.with_columns(pl.col("line") + line, pl.col("offset") + base)
-        return Batch(rows, rejected, tally.records, tally.blank_lines, tally.lines, length, judged.warned)
+        undated = rows["timestamp"].null_count() if "timestamp" in rows.columns else 0
+        counts = tally.records, tally.blank_lines, tally.lines, length
+        return Batch(rows, rejected, *counts, judged.warned, undated, judged.likely)
 
     def _reject_overlong(self, position: int, head: bytes, line: int) -> Batch:
         """Reject a line beyond ``max_record`` as one record, of which the first ``max_record`` bytes are kept."""
@@ -247,23 +256,32 @@ class JudgedRecords:
                   start
     ``rejected``  the malformed records and those with an invalid value, as ``TextColumns.rejected``
     ``warned``    reason → number of valid rows that break the warning rule
+    ``likely``    as in ``Batch``
     ============  ====================================================================================================
     """
 
     rows: pl.DataFrame
     rejected: pl.DataFrame
     warned: Counter[str]
+    likely: Counter[str] = field(default_factory=Counter)
 
 
-def judge_values(columns: TextColumns, data: bytes, header: Header, rules: tuple[BoundRule, ...]) -> JudgedRecords:
-    """Judge the values of the chunk ``data`` by the contract (contract: records) and the user's ``rules``.
+def judge_values(
+    columns: TextColumns,
+    data: bytes,
+    header: Header,
+    rules: tuple[BoundRule, ...] = (),
+    formats: ValueFormats = USUAL_FORMATS,
+) -> JudgedRecords:
+    """Judge the values of the chunk ``data`` by the contract (contract: records), in the ``formats`` of the settings,
+    and by the user's ``rules``.
 
     Rows stay in the order of ``columns``. A record with several faults is rejected for one of them: a repeated header
     before a blank log_id, a blank user_id and the watch time, then the rules in their order.
     """
     texts = columns.texts
     names = {role: header.names[index] for role, index in header.columns.items()}
-    micro_minutes, faults = values.micro_minutes(texts["watch_time"])
+    micro_minutes, faults = watch_times.micro_minutes(texts["watch_time"], formats)
     reasons = {row: (reason, "watch_time") for row, reason in faults.items()}
     reasons |= dict.fromkeys(values.blank_rows(texts["user_id"]), (values.BLANK_USER_ID, "user_id"))
     reasons |= dict.fromkeys(values.blank_rows(texts["log_id"]), (values.BLANK_LOG_ID, "log_id"))
@@ -277,13 +295,23 @@ def judge_values(columns: TextColumns, data: bytes, header: Header, rules: tuple
         pl.Series("micro_minutes", micro_minutes), pl.Series("offset", columns.offsets)
     )
     if "timestamp" in texts:
-        rows = rows.with_columns(values.epoch_micros(texts["timestamp"]).alias("timestamp"))
+        rows = rows.with_columns(moments(texts["timestamp"], formats.timestamps).alias("timestamp"))
     if not reasons:
         return JudgedRecords(rows, columns.rejected, warned)
     valid = np.ones(len(rows), bool)
     valid[list(reasons)] = False
     rejected = pl.concat([columns.rejected, _rejected_rows(columns, data, reasons, names)])
-    return JudgedRecords(rows.filter(pl.Series(valid)), rejected, warned)
+    return JudgedRecords(rows.filter(pl.Series(valid)), rejected, warned, _likely_formats(texts["watch_time"], reasons))
+
+
+def _likely_formats(texts: pl.Series, reasons: dict[int, tuple[str, str]]) -> Counter[str]:
+    """WATCH_TIME_FORMAT and value → number of the rows rejected for their watch time that look so."""
+    odd = watch_times.WATCH_TIME_NOT_A_NUMBER, watch_times.WATCH_TIME_WRONG_FORMAT
+    rows = [row for row, (reason, _) in reasons.items() if reason in odd]
+    if not rows:
+        return Counter()
+    likely = watch_times.likely_formats(texts.gather(rows))
+    return Counter({f"WATCH_TIME_FORMAT = {form}": count for form, count in likely.items()})
 
 
 def _rejected_rows(

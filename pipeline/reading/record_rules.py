@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError
 from pipeline.quality import Rule
 from pipeline.reading.header import RULE_COLUMN, Names
-from pipeline.reading.values import exact_micro_minutes
+from pipeline.reading.watch_times import exact_micro_minutes
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ JSON_KEYS = [
     "duplicates", "conflicts", "rejected", "rejected_by_reason", "output_rows", "users", "total_watch_time_min",
     "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "output",
     "duplicates_phase1", "duplicates_phase2", "handed_over", "blank_lines", "preamble_lines",
+    "unreadable_timestamps",
     "quality", "new",
 ]  # fmt: skip
 

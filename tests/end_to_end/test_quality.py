@@ -15,6 +15,7 @@ COUNTS = {
     "conflicts": (6, 100),
     "unknown_region": (0, 80),
     "invalid_region": (20, 80),
+    "unreadable_timestamps": (0, 96),
 }
 """By construction: records of 100, events of 80."""
 RULES = {

@@ -15,6 +15,7 @@ from pipeline.history.known_files import DAMAGED, KnownFile
 from pipeline.history.state import History
 from pipeline.inspection.status import look_at_history
 from pipeline.publish.region_files import partition_folder
+from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats, formats_of
 from pipeline.versions.catalog import Version, current_version, kept_versions
 from pipeline.versions.output_link import Output
 
@@ -34,6 +35,7 @@ class Published:
         max_record: MAX_RECORD_BYTES.
         hidden: whether users have pseudonyms.
         names: by the fingerprint of files, the regions by code of their rows.
+        formats: how values are written.
     """
 
     output: str
@@ -44,6 +46,7 @@ class Published:
     max_record: int
     hidden: bool
     names: Mapping[str, tuple[str, ...]]
+    formats: ValueFormats = USUAL_FORMATS
 
     @property
     def counted(self) -> list[KnownFile]:
@@ -138,6 +141,7 @@ def open_published(config: Config) -> Iterator[Published]:
                 settings["MAX_RECORD_BYTES"],
                 settings["PSEUDONYMIZE_USERS"],
                 names,
+                formats_of(settings),
             )
         except FileNotFoundError as fault:
             raise Removed(f"{fault.filename!r} was removed while it was read, by a run. Ask again.") from fault

@@ -282,7 +282,7 @@ def _dropped(
 
     Each has the content of a copy that Phase 1 handed over (``handed_over``, by offset), which tells its region.
     """
-    records = source.find(published.store, placed, log_id)
+    records = source.find(published.store, placed, log_id, published.formats)
     compared = records.filter(pl.col("offset").is_in(list(handed_over)))
     without = [*handed_over, *rejected_offsets(published, placed)]
     dropped = records.filter(~pl.col("offset").is_in(without)).sort("offset")

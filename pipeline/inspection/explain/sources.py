@@ -21,6 +21,7 @@ from pipeline.reading.archives import expand_file, is_archive
 from pipeline.reading.csv_reader import SplitReader
 from pipeline.reading.input_files import hash_file
 from pipeline.reading.single_record import record_at
+from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 
 _MAX_RATIO = 1_000_000
 """In effect no limit of expansion: the run that read the same bytes kept MAX_EXPANSION_RATIO."""
@@ -66,12 +67,14 @@ class Source:
         first: int = placed.first_line + line
         return first + self.stream.read(offset - start).count(b"\n")
 
-    def find(self, store: Workspace, placed: PlacedSplit, log_id: str) -> pl.DataFrame:
+    def find(
+        self, store: Workspace, placed: PlacedSplit, log_id: str, formats: ValueFormats = USUAL_FORMATS
+    ) -> pl.DataFrame:
         """Find the well-formed records of a split with this log_id; those that a rule rejected are among them.
 
-        Only chunks with the longest piece of the log_id between quotes are parsed. Columns: log_id, user_id,
-        ip_address (String), micro_minutes, offset (Int64, from the start of the split); no columns where no chunk has
-        the piece.
+        ``formats``: how the values are written. Only chunks with the longest piece of the log_id between quotes are
+        parsed. Columns: log_id, user_id, ip_address (String), micro_minutes, offset (Int64, from the start of the
+        split); no columns where no chunk has the piece.
         """
         needle = max(log_id.encode().split(b'"'), key=len) or b'"'
         result = placed.result
@@ -82,7 +85,7 @@ class Source:
             if needle not in self.stream.read(last - first):
                 continue
             chunk = replace(result.split, start=result.start + first, stop=result.start + last, exact=True)
-            for batch in SplitReader(chunk, self.stream, last - first, self.max_record):
+            for batch in SplitReader(chunk, self.stream, last - first, self.max_record, formats=formats):
                 if len(batch.rows):
                     rows = batch.rows.filter(pl.col("log_id") == log_id)
                     frames.append(rows.with_columns(pl.col("offset").cast(pl.Int64) + first))

@@ -37,6 +37,7 @@ ENTRY = {
     "rejected_by_reason": {"bad_quote": 2, "wrong_field_count": 1},
     "blank_lines": 4,
     "preamble_lines": 0,
+    "unreadable_timestamps": 0,
     "columns": ["log_id", "user_id", "ip_address", "watch_time(min)"],
 }
 

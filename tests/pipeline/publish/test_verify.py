@@ -16,7 +16,9 @@ REGIONS = ("INVALID", "UNKNOWN", "Asia")
 PHASE1 = Phase1Result(
     (
         make_ledger("a.csv", handed_over=60, duplicates=10, rejected_by_reason={"bad_quote": 4, "rule:tv": 6}),
-        make_ledger("b.csv", number=2, handed_over=15, warned={"rule:long": 3}, rejected_by_reason={"bad_quote": 5}),
+        make_ledger(
+            "b.csv", number=2, handed_over=15, warned={"rule:long": 3}, rejected_by_reason={"bad_quote": 5}, undated=7
+        ),
     )
 )
 PHASE2 = Phase2Result(
@@ -29,6 +31,7 @@ COUNTS = {
     "conflicts": (4, 100),
     "unknown_region": (9, 64),
     "invalid_region": (2, 64),
+    "unreadable_timestamps": (7, 85),
 }
 
 

@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from pipeline.reading.csv_reader import SplitReader, judge_values
 from pipeline.reading.header import Header
 from pipeline.reading.splits import Split
 from pipeline.reading.text_parser import TextColumns
+from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 from tests.harness import GEO, Harness, accepted_rows, enriched, library
-from tests.reference import WHITE_SPACE, read_file
+from tests.reference import WHITE_SPACE, moment, read_file
 
 ROLES = ("log_id", "user_id", "timestamp", "ip_address", "watch_time")
 HEADER = Header("|", ROLES, {role: place for place, role in enumerate(ROLES)}, 0, 1, 1.0)
@@ -42,13 +43,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> GeoTable:
     return load_geo_table(None, "country", None, tmp_path_factory.mktemp("cache"))
 
 
-def read_lines(columns: dict[str, list[str]], geo: GeoTable, doubts: float = 1.0) -> tuple[SplitRows, list[int]]:
+def read_lines(
+    columns: dict[str, list[str]], geo: GeoTable, doubts: float = 1.0, formats: ValueFormats = USUAL_FORMATS
+) -> tuple[SplitRows, list[int]]:
     """(rows, lines that were left to the rules), of lines with these values and otherwise good ones."""
     length = len(next(iter(columns.values())))
     rows = SplitRows(timestamps=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled_parser, "_MOST_DOUBTS", doubts)
-        parser = PlainParser(Path(library()), HEADER, geo, rows, MAX_RECORD)
+        parser = PlainParser(Path(library()), HEADER, geo, rows, MAX_RECORD, formats)
         values = [columns.get(role, [GOOD[role]] * length) for role in ROLES]
         chunk = "".join("|".join(line) + "\n" for line in zip(*values, strict=True)).encode()
         found = parser.parse(chunk + b'"x|', len(chunk), 0)
@@ -57,14 +60,16 @@ def read_lines(columns: dict[str, list[str]], geo: GeoTable, doubts: float = 1.0
     return rows, found.doubtful.lines.tolist()
 
 
-def assert_equals_the_rules(columns: dict[str, list[str]], geo: GeoTable) -> list[int]:
+def assert_equals_the_rules(
+    columns: dict[str, list[str]], geo: GeoTable, formats: ValueFormats = USUAL_FORMATS
+) -> list[int]:
     """Whatever the compiled parser takes is exactly what the rules and Polars make of it; returns what it left."""
-    rows, doubtful = read_lines(columns, geo)
+    rows, doubtful = read_lines(columns, geo, formats=formats)
     length = len(next(iter(columns.values())))
     texts = {role: pl.Series(columns.get(role, [GOOD[role]] * length), dtype=pl.String) for role in ROLES}
     everything = np.arange(length)
     # The offset carries the line's number; raw bytes of rejects are not looked at.
-    good = judge_values(TextColumns(texts, everything, everything, everything), b"", HEADER, ()).rows
+    good = judge_values(TextColumns(texts, everything, everything, everything), b"", HEADER, (), formats).rows
     expected = SplitRows(timestamps=True)
     expected.append(enrich(good, geo).with_columns(pl.col("offset").cast(pl.UInt32)))
     taken = np.setdiff1d(everything, doubtful)
@@ -105,6 +110,38 @@ def regions(texts: list[str], geo: GeoTable) -> np.ndarray:
 def test_watch_times(texts: list[str]) -> None:
     texts = [text.replace("|", "").replace("\n", "") for text in texts]
     assert_equals_the_rules({"watch_time": texts}, GEO.load())
+
+
+@pytest.mark.parametrize("unit", ["seconds", "milliseconds", "microseconds"])
+@pytest.mark.parametrize("point", [".", ","])
+@settings(max_examples=20)
+@given(data=st.data())
+def test_watch_times_of_other_units(unit: str, point: str, data: st.DataObject) -> None:
+    """Ties, long fractions and the limit of every unit, with either point."""
+    number = st.one_of(
+        st.from_regex(r"[0-9]{1,18}\.?[0-9]{0,12}", fullmatch=True).filter(str.isascii),
+        st.from_regex(r"[0-9]{1,7}", fullmatch=True).filter(str.isascii),
+        st.integers(0, 10**12).map(lambda n: f"{n // 10**5}.{n % 10**5:05d}"),
+        st.sampled_from(
+            ["60000000000", "59999999999.9999999", "60000000000000000", "999999999999999999", "", ".", "1e3"]
+        ),
+    )
+    texts = [text.replace(".", point) for text in data.draw(st.lists(number, min_size=1, max_size=30))]
+    formats = ValueFormats(watch_time="decimal_comma" if point == "," else "number", unit=unit)
+    assert_equals_the_rules({"watch_time": [*texts, "30", "90", "0" + point + "3", "1.5", "1,5"]}, GEO.load(), formats)
+
+
+@pytest.mark.parametrize(
+    ("formats", "texts"),
+    [
+        (ValueFormats(unit="seconds"), ["0", "1", "62.5", "3600", "0.00003", "12.345678901234", "86400.000001"]),
+        (ValueFormats(unit="milliseconds"), ["62500", "0.03", "3600000", "1.25"]),
+        (ValueFormats(unit="microseconds"), ["30", "90", "150", "62500000", "3600000000"]),
+        (ValueFormats(watch_time="decimal_comma"), ["62,5", "0,0000005", "12", "1,25"]),
+    ],
+)
+def test_usual_watch_times_of_other_units_need_no_rules(formats: ValueFormats, texts: list[str]) -> None:
+    assert assert_equals_the_rules({"watch_time": texts * 20}, GEO.load(), formats) == []
 
 
 def test_every_byte_at_every_place_of_a_watch_time() -> None:
@@ -213,13 +250,19 @@ zones = st.one_of(
     st.sampled_from("T "),
 )
 def test_moments_that_are_good(moments: list[datetime], between: str) -> None:
-    texts = [moment.isoformat(between).replace("+00:00", "Z") for moment in moments]
+    texts = [when.isoformat(between).replace("+00:00", "Z") for when in moments]
     rows, doubtful = read_lines({"timestamp": texts}, GEO.load())
     assert not doubtful
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    exact = [(m if m.tzinfo else m.replace(tzinfo=UTC)) - epoch for m in moments]
-    assert rows["timestamp"].tolist() == [(delta // timedelta(microseconds=1)) for delta in exact]
+    assert rows["timestamp"].tolist() == [moment(text) for text in texts]
     assert_equals_the_rules({"timestamp": texts}, GEO.load())
+
+
+def test_numbers_and_a_suffix_need_no_rules() -> None:
+    texts = ["1795903200", "1795903200123", "1795903200123456", "1795903200123456789", "2026-11-28 22:00:00 UTC"]
+    texts += ["2026-11-28T22:00:00.123456789Z", "2026-11-28 22:00:00.1 UTC", "9" * 19, "0"]
+    rows, doubtful = read_lines({"timestamp": texts}, GEO.load())
+    assert not doubtful
+    assert rows["timestamp"].tolist() == [moment(text) for text in texts]
 
 
 @pytest.mark.slow
@@ -228,14 +271,14 @@ def test_moments_that_are_good(moments: list[datetime], between: str) -> None:
     st.lists(
         st.one_of(
             st.from_regex(
-                r"[0-9]{4}-[0-2][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,8})?"
-                r"(Z|z|[+-][0-9]{2}:?[0-9]{2})?",
+                r"[0-9]{4}-[0-2][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,11})?"
+                r"(Z|z| UTC|UTC| utc|[+-][0-9]{2}:?[0-9]{2})?",
                 fullmatch=True,
             ),
             st.tuples(
                 st.datetimes().map(datetime.isoformat), st.integers(0, 26), st.text("0123456789-:TZ.+ ,é", max_size=2)
             ).map(lambda parts: parts[0][: parts[1]] + parts[2] + parts[0][parts[1] + 1 :]),
-            st.from_regex(r"-?[0-9]{1,15}(\.[0-9]{1,9})?", fullmatch=True),
+            st.from_regex(r"-?[0-9]{1,20}(\.[0-9]{1,9})?", fullmatch=True),
         ),
         min_size=1,
         max_size=20,

@@ -1,0 +1,62 @@
+"""Notes that name a setting, where the values of the logs look as if it were wrong."""
+
+from collections.abc import Iterator, Sequence
+
+from config import Config
+from pipeline.machine import display_name
+from pipeline.preprocess.ledger import FileLedger, Phase1Result
+
+_FILES = 5
+_MANY = 0.1
+"""A share of a file's records from which on they look like a form of their own rather than like damage."""
+
+
+def find_hints(config: Config, phase1: Phase1Result) -> list[str]:
+    """A note for each setting that may be wrong. The notes hold names of files and settings, and no value."""
+    return [*_watch_times(phase1), *_units(config, phase1), *_timestamps(config, phase1)]
+
+
+def _watch_times(phase1: Phase1Result) -> Iterator[str]:
+    """Formats of watch times that many rejected records of a file look like."""
+    settings = sorted({setting for ledger in phase1.ledgers for setting in ledger.likely})
+    for setting in settings:
+        many = [ledger for ledger in phase1.ledgers if ledger.likely[setting] > _MANY * ledger.records]
+        if many:
+            count = sum(ledger.likely[setting] for ledger in many)
+            yield f"{count:,} rejected watch times look as if {setting} were right, in {_named(many)}"
+
+
+def _units(config: Config, phase1: Phase1Result) -> Iterator[str]:
+    """Files in which more than half of the records are longer than a day, so that the median is."""
+    long = [ledger for ledger in phase1.ledgers if 2 * ledger.over_a_day > _good(ledger)]
+    if long:
+        yield (
+            f"the median watch time is more than a day, which is much for one event: is WATCH_TIME_UNIT = "
+            f"{config.WATCH_TIME_UNIT} right? In {_named(long)}"
+        )
+
+
+def _timestamps(config: Config, phase1: Phase1Result) -> Iterator[str]:
+    undated = sum(ledger.undated for ledger in phase1.ledgers)
+    if not undated:
+        return
+    good = sum(_good(ledger) for ledger in phase1.ledgers)
+    note = (
+        f"{undated:,} of {good:,} records have no timestamp that can be read; they lose where DEDUPE_KEEP = "
+        f"{config.DEDUPE_KEEP} compares timestamps"
+    )
+    many = [ledger for ledger in phase1.ledgers if ledger.undated > _MANY * _good(ledger)]
+    if many:
+        which = "A further pattern in TIMESTAMP_FORMAT" if config.TIMESTAMP_FORMAT else "TIMESTAMP_FORMAT"
+        note += f". {which} says how they are written; most of them are in {_named(many)}"
+    yield note
+
+
+def _good(ledger: FileLedger) -> int:
+    """Records that are not rejected."""
+    return ledger.records - ledger.rejected_by_reason.total()
+
+
+def _named(ledgers: Sequence[FileLedger]) -> str:
+    more = f" and {len(ledgers) - _FILES:,} more" if len(ledgers) > _FILES else ""
+    return ", ".join(display_name(ledger.file.path) for ledger in ledgers[:_FILES]) + more

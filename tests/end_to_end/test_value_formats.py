@@ -1,0 +1,172 @@
+"""Values as logs really write them, by settings, on both parsers; and the notes that name the settings."""
+
+import json
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import load_config
+from pipeline.inspection.explain.published import open_published
+from pipeline.inspection.explain.record import explain_record
+from pipeline.publish.result import RunResult
+from tests.end_to_end.program import read_result
+from tests.harness import run_here
+
+HEADER = "log_id;user_id;timestamp;video_id;device_type;ip_address;watch_time(min)\n"
+PARSERS = pytest.mark.parametrize("compiled", [True, False])
+
+
+def write(folder: Path, *records: str, name: str = "a.csv") -> None:
+    (folder / "logs").mkdir(exist_ok=True)
+    (folder / "logs" / name).write_text(HEADER + "".join(f"{record}\n" for record in records))
+
+
+def ran(folder: Path, *records: str, **settings: Any) -> RunResult:
+    write(folder, *records)
+    return run_here(folder, **settings)
+
+
+def minutes(folder: Path) -> dict[str, float]:
+    """Published minutes by user."""
+    return {user: total for _, user, total, _ in read_result(folder / "pipeline_data" / "output")}
+
+
+TIMES = {
+    "us": ("1795903200000001", "1795903200000002"),
+    "ns": ("1795903200000000001", "1795903200000000002"),
+    "iso ns": ("2026-11-28T22:00:00.000000001Z", "2026-11-28T22:00:00.000000002Z"),
+    "utc": ("2026-11-28 22:00:00 UTC", "2026-11-28 22:00:01 UTC"),
+    "offset": ("2026-11-28 23:00:00.1 +0100", "2026-11-28 22:00:00.2 UTC"),
+    "mixed": ("1795903200000", "2026-11-28 22:00:00.000000001 UTC"),
+    "old": ("1601-01-01T00:00:00Z", "1970-01-01"),
+    "far": ("2026-11-28", "9999-12-31T23:59:59Z"),
+}
+
+
+@PARSERS
+@pytest.mark.parametrize("form", TIMES)
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_latest_counts_in_every_usual_form(tmp_path: Path, form: str, order: int, compiled: bool) -> None:
+    early, late = TIMES[form]
+    records = [f"a;ann;{early};v;tv;8.8.8.8;9", f"a;ann;{late};v;tv;8.8.8.8;5"][::order]
+    result = ran(tmp_path, *records, DEDUPE_KEEP="last", COMPILED_PARSER=compiled)
+    assert minutes(tmp_path) == {"ann": 5.0}
+    assert (result.conflicts, result.unreadable_timestamps) == (1, 0)
+    run_here(tmp_path, DEDUPE_KEEP="first", COMPILED_PARSER=compiled)
+    assert minutes(tmp_path) == {"ann": 9.0}
+
+
+AMERICAN = ["a;ann;11/28/2026 10:00 PM;v;tv;8.8.8.8;5", "a;ann;11/28/2026 09:59 AM;v;tv;8.8.8.8;9"]
+GERMAN = ["b;bob;28.11.2026 22:00;v;tv;8.8.8.8;5", "b;bob;28.11.2026 21:59;v;tv;8.8.8.8;9"]
+
+
+def test_patterns_decide_where_the_usual_forms_do_not(tmp_path: Path) -> None:
+    first = ran(tmp_path, *AMERICAN, *GERMAN, "c;cay;2026-11-28;v;tv;8.8.8.8;1", DEDUPE_KEEP="last")
+    assert minutes(tmp_path) == {"ann": 9.0, "bob": 9.0, "cay": 1.0}
+    assert first.unreadable_timestamps == 4
+    assert [note for note in first.notes if "TIMESTAMP_FORMAT" in note] == [
+        "4 of 5 records have no timestamp that can be read; they lose where DEDUPE_KEEP = last compares timestamps. "
+        "TIMESTAMP_FORMAT says how they are written; most of them are in logs/a.csv"
+    ]
+    patterns = json.dumps(["%m/%d/%Y %I:%M %p", "%d.%m.%Y %H:%M"])
+    second = run_here(tmp_path, DEDUPE_KEEP="last", TIMESTAMP_FORMAT=patterns)
+    assert minutes(tmp_path) == {"ann": 5.0, "bob": 5.0, "cay": 1.0}
+    assert second.unreadable_timestamps == 0
+    assert not [note for note in second.notes if "TIMESTAMP_FORMAT" in note]
+
+
+@PARSERS
+def test_unreadable_timestamps_are_counted_everywhere_and_can_stop_a_run(tmp_path: Path, compiled: bool) -> None:
+    """Rejected records do not count, duplicates do."""
+    good = [f"i{n};ann;2026-11-28T22:00:0{n}Z;v;tv;8.8.8.8;1" for n in range(6)]
+    odd = [
+        "x;ann;soon;v;tv;8.8.8.8;1",
+        "x;ann;soon;v;tv;8.8.8.8;1",
+        "y;ann;;v;tv;8.8.8.8;1",
+        "z;ann;soon;v;tv;8.8.8.8;-1",
+    ]
+    result = ran(tmp_path, *good, *odd, DEDUPE_KEEP="first", COMPILED_PARSER=compiled)
+    assert (result.unreadable_timestamps, result.to_json()["unreadable_timestamps"]) == (3, 3)
+    record = json.loads(next((tmp_path / "pipeline_data").glob("output.versions/*/run.json")).read_text())
+    assert (record["unreadable_timestamps"], record["ledger"][0]["unreadable_timestamps"]) == (3, 3)
+    gate = json.dumps({"unreadable_timestamps": {"fail": 0.3}})
+    stopped = run_here(tmp_path, DEDUPE_KEEP="first", QUALITY_GATES=gate)
+    assert stopped.stopped_by_gate
+    assert "unreadable_timestamps: 3 of 9 records (33.3333%), limit 30.0000%" in (stopped.error or "")
+    longest = run_here(tmp_path, QUALITY_GATES=gate, OUTPUT_DIR="other", INTERMEDIATE_DIR="between")
+    assert (longest.status, longest.unreadable_timestamps) == ("ok", 0)
+
+
+WATCHED = {
+    "seconds": ({"WATCH_TIME_UNIT": "seconds"}, "3723", 62.05),
+    "milliseconds": ({"WATCH_TIME_UNIT": "milliseconds"}, "3723000", 62.05),
+    "microseconds": ({"WATCH_TIME_UNIT": "microseconds"}, "3723000000", 62.05),
+    "rounded": ({"WATCH_TIME_UNIT": "seconds"}, "0.00009", 0.000002),
+    "clock": ({"WATCH_TIME_FORMAT": "HH:MM:SS"}, "01:02:03", 62.05),
+    "iso": ({"WATCH_TIME_FORMAT": "iso8601"}, "PT1H2M3S", 62.05),
+    "comma": ({"WATCH_TIME_FORMAT": "decimal_comma"}, "62,05", 62.05),
+    "comma and unit": ({"WATCH_TIME_FORMAT": "decimal_comma", "WATCH_TIME_UNIT": "seconds"}, "3723,0", 62.05),
+}
+
+
+@PARSERS
+@pytest.mark.parametrize("form", WATCHED)
+def test_watch_times_become_minutes(tmp_path: Path, form: str, compiled: bool) -> None:
+    settings, text, expected = WATCHED[form]
+    result = ran(tmp_path, f"a;ann;;v;tv;8.8.8.8;{text}", COMPILED_PARSER=compiled, **settings)
+    assert minutes(tmp_path) == {"ann": expected}
+    assert (result.rejected, [note for note in result.notes if "WATCH_TIME" in note]) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [("01:02:03", "hh:mm:ss"), ("PT1H2M3S", "iso8601"), ("62,05", "decimal_comma")],
+)
+def test_a_note_names_the_format_that_rejected_watch_times_look_like(tmp_path: Path, text: str, setting: str) -> None:
+    records = [f"i{n};ann;;v;tv;8.8.8.8;{text}" for n in range(9)] + ["x;ann;;v;tv;8.8.8.8;1"]
+    result = ran(tmp_path, *records)
+    assert result.rejected_by_reason == {"watch_time_not_a_number": 9}
+    expected = f"9 rejected watch times look as if WATCH_TIME_FORMAT = {setting} were right, in logs/a.csv"
+    assert [note for note in result.notes if "WATCH_TIME" in note] == [expected]
+    assert not any(text in note for note in result.notes)
+
+
+def test_a_few_odd_watch_times_are_damage(tmp_path: Path) -> None:
+    result = ran(tmp_path, *(f"i{n};ann;;v;tv;8.8.8.8;1" for n in range(20)), "x;ann;;v;tv;8.8.8.8;1,5")
+    assert [note for note in result.notes if "WATCH_TIME" in note] == []
+
+
+@PARSERS
+def test_a_median_of_more_than_a_day_is_doubted(tmp_path: Path, compiled: bool) -> None:
+    """1,440 minutes are a day: not more. The median of a file, also beside files that are right."""
+    write(tmp_path, *(f"a{n};ann;;v;tv;8.8.8.8;{time}" for n, time in enumerate([1, 2, 1441])))
+    write(tmp_path, *(f"b{n};ann;;v;tv;8.8.8.8;{time}" for n, time in enumerate([1, 1440, 1441, 1500])), name="b.csv")
+    write(tmp_path, *(f"c{n};ann;;v;tv;8.8.8.8;{time}" for n, time in enumerate([1, 1441, 1500])), name="c.csv")
+    notes = run_here(tmp_path, COMPILED_PARSER=compiled).notes
+    assert [note for note in notes if "WATCH_TIME_UNIT" in note] == [
+        "the median watch time is more than a day, which is much for one event: is WATCH_TIME_UNIT = minutes right? In "
+        "logs/c.csv"
+    ]
+
+
+def test_another_unit_reads_the_logs_again(tmp_path: Path) -> None:
+    ran(tmp_path, "a;ann;;v;tv;8.8.8.8;120")
+    assert minutes(tmp_path) == {"ann": 120.0}
+    result = run_here(tmp_path, WATCH_TIME_UNIT="seconds")
+    assert minutes(tmp_path) == {"ann": 2.0}
+    assert any("read again, because settings" in note for note in result.notes)
+
+
+def test_explain_reads_records_by_the_settings_of_the_version(tmp_path: Path) -> None:
+    """A copy that Phase 1 dropped is found again in the log, where its watch time is in seconds."""
+    write(tmp_path, "a;ann;;v;tv;8.8.8.8;0:02:00", "a;ann;;v;tv;8.8.8.8;0:02:00", "a;bob;;v;tv;8.8.8.8;0:01:00")
+    run_here(tmp_path, WATCH_TIME_FORMAT="hh:mm:ss")
+    with chdir(tmp_path), open_published(load_config({}, {}, None)) as published:
+        answer = explain_record(published, "a", 20)
+    assert [(copy.outcome, copy.line, copy.user_id, copy.minutes) for copy in answer.copies] == [
+        ("counts", 2, "ann", 2.0),
+        ("conflict", 4, "bob", 1.0),
+        ("duplicate", 3, "ann", 2.0),
+    ]
