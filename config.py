@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.privacy import KEY_VARIABLE, MIN_KEY_BYTES
 from pipeline.quality import Gate, Rule, gates, rules
 from pipeline.reading.timestamp_format import timestamp_formats
-from pipeline.reading.value_formats import DURATIONS, WatchTimeFormat, WatchTimeUnit
+from pipeline.reading.value_formats import DURATIONS, AddressFormat, WatchTimeFormat, WatchTimeUnit
 from pipeline.versions.folders import check_folders
 from utils.metrics import total_memory, usable_cores
 from utils.settings import Group, choice, flag, integer, names, read_sources, setting, setting_from, share, size, text
@@ -164,8 +164,22 @@ class ValueSettings(Group):
             "s, ms, us or ns); used only where DEDUPE_KEEP is first or last, and then at half the speed.",
         change="The summary says that timestamps could not be read.")
 
+    IP_ADDRESS_FORMAT: AddressFormat = setting("plain", choice(*get_args(AddressFormat)), unit="name",
+        meaning="plain: 1.2.3.4; endpoint: also 1.2.3.4:443, [2001:db8::1]:443 and fe80::1%eth0; forwarded: a list of "
+            "these with commas between them, as in X-Forwarded-For.",
+        change="Many events have the region INVALID.")
+    TRUSTED_PROXIES: int = setting(0, integer(0, 100), unit="proxies",
+        meaning="Which address of a list counts: 0, the first, which clients can forge; else the one that the "
+            "outermost of so many proxies of yours has added, so many places from the end.",
+        change="Requests come through proxies that you trust.")
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.TRUSTED_PROXIES and self.IP_ADDRESS_FORMAT != "forwarded":
+            raise ValueError(
+                f"TRUSTED_PROXIES is {self.TRUSTED_PROXIES}, but IP_ADDRESS_FORMAT {self.IP_ADDRESS_FORMAT} is no "
+                "list: expected forwarded. Change one of the two."
+            )
         if self.WATCH_TIME_FORMAT in DURATIONS and self.WATCH_TIME_UNIT != "minutes":
             raise ValueError(
                 f"WATCH_TIME_UNIT is {self.WATCH_TIME_UNIT!r}, but WATCH_TIME_FORMAT {self.WATCH_TIME_FORMAT} names "

@@ -82,7 +82,7 @@ def run(
         journal = resources.enter_context(history.open_journal(intake.inventory, fingerprint))
         forecasting = resources.enter_context(ThreadPoolExecutor(1)).submit(
             forecast_run, sizes, logs.files, intake.known_rows, geo, choice.adder(config),
-            compiled=bool(library.path) and settings.compilable,
+            compiled=bool(library.path) and settings.compilable, formats=settings.formats,
         )  # fmt: skip
         watch.progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in logs.files))
         read_context = settings.read_context(place.workspace, sizes, geo, library)

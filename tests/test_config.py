@@ -69,6 +69,8 @@ VALID = {
     "IP_ADDRESS_COLUMN": ("ip", ("ip",)),
     "WATCH_TIME_COLUMN": ("minutes,watch_time(min)", ("minutes", "watch_time(min)")),
     "WATCH_TIME_UNIT": ("Seconds", "seconds"),
+    "IP_ADDRESS_FORMAT": ("Endpoint", "endpoint"),
+    "TRUSTED_PROXIES": ("0", 0),
     "WATCH_TIME_FORMAT": ("HH:MM:SS", "hh:mm:ss"),
     "TIMESTAMP_FORMAT": ('["%d.%m.%Y %H:%M", "%b %d, %Y"]', ("%d.%m.%Y %H:%M", "%b %d, %Y")),
     "GENERATOR_FILES": ("20", 20),
@@ -109,6 +111,8 @@ INVALID = {
     "GEO_DATABASE": ["no/such/file.mmdb", 1],
     "GEO_LEVEL": ["city"],
     "WATCH_TIME_UNIT": ["hours", "s", "", 1],
+    "IP_ADDRESS_FORMAT": ["ipv4", ""],
+    "TRUSTED_PROXIES": ["-1", "101", "all"],
     "WATCH_TIME_FORMAT": ["mm:ss", "", 1],
     "TIMESTAMP_FORMAT": ["%Q", "%H:%M", 1],
     "GEO_REGIONS": ["no/such/file.csv"],
@@ -438,3 +442,15 @@ def test_a_file_or_a_flat_glob_may_lie_beside_the_output() -> None:
 def test_spark_masters(master: str) -> None:
     config = Config(SPARK_MASTER=master)
     assert master == config.SPARK_MASTER
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"TRUSTED_PROXIES": 1}, "TRUSTED_PROXIES is 1, but IP_ADDRESS_FORMAT plain is no list: expected forwarded"),
+        ({"WATCH_TIME_FORMAT": "hh:mm:ss", "WATCH_TIME_UNIT": "seconds"}, "names its units itself: expected no unit"),
+    ],
+)
+def test_settings_of_values_that_contradict_each_other_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config(**settings)

@@ -6,6 +6,7 @@ address. ``::ffff:a.b.c.d`` is the IPv4 address a.b.c.d (RFC 4291, 2.5.5.2).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,19 @@ import polars as pl
 import polars_iptools
 
 from pipeline.geo.ranges import U32, U64
+
+AddressFormat = Literal["plain", "endpoint", "forwarded"]
+
+_PORT = "(?::(?:[0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))"
+_ZONE = "(?:%[0-9A-Za-z._~-]+)"
+_V6 = "([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)"
+_ENDPOINTS = (
+    rf"\A([0-9.]+){_PORT}\z",
+    rf"\A\[{_V6}{_ZONE}?\]{_PORT}?\z",
+    rf"\A{_V6}{_ZONE}\z",
+    rf"\A\[([0-9.]+)\]{_PORT}?\z",
+)
+"""An address with a port, in brackets or with a zone id (RFC 3986, RFC 4007): the group is the address alone."""
 
 _MAPPED_PREFIX = np.uint64(0xFFFF)
 _ADDRESS = pl.Series("ip", ["::"])
@@ -36,6 +50,37 @@ class Addresses:
     v6_hi: U64
     v6_lo: U64
     v6_rows: npt.NDArray[np.intp]
+
+
+def bare_addresses(texts: pl.Series, form: AddressFormat, proxies: int) -> pl.Series:
+    """Take the address out of each text of a String column; a text without one stays, or becomes null.
+
+    =============  ===================================================================================================
+    ``plain``      the text is the address
+    ``endpoint``   the address may have a port (0 to 65535), brackets and, if it is IPv6, a zone id
+    ``forwarded``  the text is a list of endpoints with commas between them, as in X-Forwarded-For: the first counts
+                   where ``proxies`` is 0; else the one that the outermost of so many trusted proxies has added, which
+                   is as many places from the end, and null where the list is shorter. Spaces, tabs and empty places do
+                   not count.
+    =============  ===================================================================================================
+
+    geo.h has the same rules.
+    """
+    if form == "plain":
+        return texts
+    if form == "forwarded":
+        places = pl.element().str.strip_chars(" \t")
+        places = texts.str.split(",").list.eval(places.filter(places != ""))
+        texts = places.list.get(-proxies if proxies else 0, null_on_oob=True)
+    text = pl.col("text")
+    address = pl.coalesce(*(text.str.extract(pattern, 1) for pattern in _ENDPOINTS), text)
+    decorated = text.str.contains_any(["[", "%"]) | (
+        text.str.contains(".", literal=True) & text.str.contains(":", literal=True)
+    )
+    frame = texts.alias("text").to_frame()
+    if not frame.select(decorated.any()).item():
+        return texts
+    return frame.select(pl.when(decorated).then(address).otherwise(text).alias("text")).to_series()
 
 
 def parse_addresses(texts: pl.Series) -> Addresses:

@@ -73,7 +73,9 @@ def make_run_plan(config: Config, options: RunOptions) -> RunPlan:
     with tempfile.TemporaryDirectory(prefix="logmill-") as folder:
         logs = _read_beginnings(files.to_read, settings.headers, Path(folder))
         sizes = choose_sizes(config, logs.files, spark=adder != "polars")
-        forecast = forecast_run(sizes, logs.files, files.known_rows, geo, adder, compiled=settings.compilable)
+        forecast = forecast_run(
+            sizes, logs.files, files.known_rows, geo, adder, compiled=settings.compilable, formats=settings.formats
+        )
     hide = without_fields if config.PSEUDONYMIZE_USERS else mask_addresses  # a reason may quote a record
     refused = {path: hide(reason) for path, reason in logs.refused.items()}
     return RunPlan(sizes, forecast.prediction, forecast.work.sample, files, refused, adder, forecast.pace.learned)

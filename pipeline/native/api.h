@@ -24,7 +24,11 @@ typedef struct {
     int64_t header_length;
     int64_t point;         // the decimal point of a watch time
     int64_t per_minute;    // how many units of watch time are a minute
+    int64_t addresses;     // how an address is written: PLAIN_ADDRESS, ENDPOINT or FORWARDED
+    int64_t proxies;       // which place of a list counts, from the end; 0: the first
 } Columns;
+
+enum { PLAIN_ADDRESS, ENDPOINT, FORWARDED };
 
 // The geo table: ranges of addresses and the code of each range's region.
 typedef struct {

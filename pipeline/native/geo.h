@@ -132,6 +132,80 @@ static bool is_v4(const u8 *text, int32_t length, uint32_t *address) {
     return !bad;
 }
 
+// Tells whether the bytes are a colon and a port, 0 to 65535.
+static bool is_port(const u8 *p, const u8 *end) {
+    int32_t number = 0;
+    if (end - p < 2 || end - p > 6 || *p != ':') return false;
+    for (p++; p < end; p++) {
+        u8 digit = *p - '0';
+        if (digit > 9) return false;
+        number = number * 10 + digit;
+    }
+    return number <= 65535;
+}
+
+// Takes a zone id off an address that has one. Returns false when what follows the percent sign is no zone id, or when
+// the address before it is not IPv6.
+static bool drop_zone(const u8 *p, const u8 **end) {
+    const u8 *percent = memchr(p, '%', (size_t)(*end - p));
+    if (!percent) return true;
+    if (percent + 1 == *end || !memchr(p, ':', (size_t)(percent - p))) return false;
+    for (const u8 *at = percent + 1; at < *end; at++) {
+        u8 small = *at | 0x20;
+        bool letter = (u8)(small - 'a') < 26 || (u8)(*at - '0') < 10;
+        if (!letter && *at != '.' && *at != '_' && *at != '~' && *at != '-') return false;
+    }
+    *end = percent;
+    return true;
+}
+
+// Narrows an endpoint to its address: takes port, brackets and zone id off (addresses.py has the same rules). A text in
+// another form stays, or becomes empty, which is no address either.
+static void narrow_endpoint(const u8 **text, int32_t *length) {
+    const u8 *p = *text, *end = p + *length;
+    if (p < end && *p == '[') {
+        const u8 *close = memchr(p, ']', (size_t)(end - p));
+        if (!close || (close + 1 < end && !is_port(close + 1, end))) return;
+        p++, end = close;
+        if (!drop_zone(p, &end)) end = p;
+    } else {
+        const u8 *colon = memchr(p, ':', (size_t)(end - p));
+        if (!colon) return;
+        if (!memchr(colon + 1, ':', (size_t)(end - colon - 1)) && is_port(colon, end)) end = colon;
+        else if (!drop_zone(p, &end)) return;
+    }
+    *text = p, *length = (int32_t)(end - p);
+}
+
+// Narrows a list of endpoints to one of its places: the first where `proxies` is 0, else that many from the end; empty
+// where the list is shorter. Spaces, tabs and empty places do not count.
+static void narrow_list(const u8 **text, int32_t *length, int64_t proxies) {
+    const u8 *p = *text, *end = p + *length, *stop;
+    int64_t places = 0, wanted = 0;
+    for (int pass = proxies ? 0 : 1; pass < 2; pass++) { // the first pass counts the places
+        if (pass && proxies) {
+            if (places < proxies) break;
+            wanted = places - proxies;
+        }
+        int64_t place = 0;
+        for (const u8 *at = p; at <= end; at = stop + 1) {
+            stop = at < end ? memchr(at, ',', (size_t)(end - at)) : NULL;
+            if (!stop) stop = end;
+            const u8 *first = at, *last = stop;
+            while (first < last && (*first == ' ' || *first == '\t')) first++;
+            while (last > first && (last[-1] == ' ' || last[-1] == '\t')) last--;
+            if (first == last) continue;
+            if (pass && place == wanted) {
+                *text = first, *length = (int32_t)(last - first);
+                return;
+            }
+            place++;
+        }
+        places = place;
+    }
+    *length = 0;
+}
+
 // IPv4 addresses that wait until look_up searches for all of them together: the processor can then fetch the memory for
 // many searches at once.
 enum { WAITING = 256 };

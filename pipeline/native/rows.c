@@ -93,6 +93,8 @@ int64_t read_rows(const u8 *data, const int32_t *separators, int64_t count, cons
         rows->user_hash[at] = XXH3_64bits(user, (size_t)user_length);
         memcpy(rows->users + text_bytes, user, (size_t)user_length);
         rows->user_end[at] = text_bytes += user_length;
+        if (columns->addresses == FORWARDED) narrow_list(&ip, &ip_length, columns->proxies);
+        if (columns->addresses != PLAIN_ADDRESS) narrow_endpoint(&ip, &ip_length);
         find_region(geo, ip, ip_length, chunk_end, &waiting, rows->region + at);
         rows->micro_minutes[at] = micro;
         rows->offset[at] = (uint32_t)(base + start);

@@ -13,6 +13,7 @@ from pipeline.planning.pace import Pace, load_pace
 from pipeline.planning.planner import Sizes
 from pipeline.planning.sample import Sample, take_sample
 from pipeline.reading.input_files import InputFile
+from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 from pipeline.timing import PhaseSeconds
 from utils.metrics import usable_cores
 
@@ -119,13 +120,20 @@ class Forecast:
 
 
 def forecast_run(
-    sizes: Sizes, files: Sequence[InputFile], known_rows: int, geo: GeoTable, adder: str, *, compiled: bool
+    sizes: Sizes,
+    files: Sequence[InputFile],
+    known_rows: int,
+    geo: GeoTable,
+    adder: str,
+    *,
+    compiled: bool,
+    formats: ValueFormats = USUAL_FORMATS,
 ) -> Forecast:
     """Sample the ``files`` that a run reads and predict what the run takes; the other parameters are those of ``Work``.
 
     Reads at most 1 MiB of the files, and the pace from the cache folder.
     """
-    work = Work(take_sample(files, geo), known_rows, adder, compiled, usable_cores())
+    work = Work(take_sample(files, geo, formats), known_rows, adder, compiled, usable_cores())
     pace = load_pace(cache_folder())
     return Forecast(work, pace, predict(sizes, work, pace))
 

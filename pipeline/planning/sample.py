@@ -8,9 +8,11 @@ from math import expm1
 import polars as pl
 import pyarrow as pa
 
+from pipeline.geo.addresses import bare_addresses
 from pipeline.geo.table import GeoTable
 from pipeline.reading.header import SAMPLES, read_samples
 from pipeline.reading.input_files import InputFile
+from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 
 _MAX_FILES = 16
 _MAX_BYTES = 2**20
@@ -41,13 +43,13 @@ class Sample:
     result_rows: int = 0
 
 
-def take_sample(files: Sequence[InputFile], geo: GeoTable) -> Sample:
+def take_sample(files: Sequence[InputFile], geo: GeoTable, formats: ValueFormats = USUAL_FORMATS) -> Sample:
     """Sample pieces from all over at most 16 of the files, at most 1 MiB in all; skips a file that cannot be read."""
     filled = [file for file in files if file.header and file.header.row_width]
     number = min(len(filled), _MAX_FILES)
     chosen = [filled[len(filled) * n // number] for n in range(number)]
     rows = int(sum(file.expected_rows for file in files))
-    pieces = [pairs for file in chosen for pairs in _pairs(file, geo, _MAX_BYTES // (number * SAMPLES))]
+    pieces = [pairs for file in chosen for pairs in _pairs(file, geo, formats, _MAX_BYTES // (number * SAMPLES))]
     users = [user for pairs in pieces for user, _ in pairs]
     packed = pa.compress(b"\n".join(users), codec="zstd", asbytes=True) if users else b""
     return Sample(
@@ -60,7 +62,7 @@ def take_sample(files: Sequence[InputFile], geo: GeoTable) -> Sample:
     )
 
 
-def _pairs(file: InputFile, geo: GeoTable, piece_bytes: int) -> list[list[Pair]]:
+def _pairs(file: InputFile, geo: GeoTable, formats: ValueFormats, piece_bytes: int) -> list[list[Pair]]:
     """The pairs of the whole lines in each piece of a file; skips lines with another number of fields."""
     header = file.header
     assert header, "only files with a header are sampled"
@@ -75,8 +77,8 @@ def _pairs(file: InputFile, geo: GeoTable, piece_bytes: int) -> list[list[Pair]]
     for piece in pieces:
         lines = [line.split(delimiter) for line in piece.split(b"\n")[1:-1]]
         fields = [line for line in lines if len(line) == header.fields]
-        addresses = [line[address].decode("ascii", errors="replace") for line in fields]
-        regions = geo.lookup(pl.Series(addresses, dtype=pl.String)).tolist()
+        texts = pl.Series([line[address].decode("ascii", errors="replace") for line in fields], dtype=pl.String)
+        regions = geo.lookup(bare_addresses(texts, formats.addresses, formats.proxies)).tolist()
         found.append(list(zip((line[user] for line in fields), regions, strict=True)))
     return found
 

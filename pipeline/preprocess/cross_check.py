@@ -79,7 +79,7 @@ class CrossCheck:
         texts = TextColumns(columns, offsets, offsets, offsets)
         good = judge_values(texts, b"", header, formats=self._context.formats).rows
         expected = SplitRows(timestamps="timestamp" in good.columns)
-        expected.append(enrich(good, self._context.geo()))
+        expected.append(enrich(good, self._context.geo(), self._context.formats))
         positions = np.concatenate([np.arange(len(sample.lines)) + sample.first for sample in samples])
         found = self._rows.frame(positions).drop("place")
         same_hashes = np.array_equal(self._rows["user_hash"][positions], expected["user_hash"])

@@ -6,15 +6,18 @@ A module of its own, because the kernel and the cross check, which the kernel im
 import polars as pl
 import polars_hash as plh
 
+from pipeline.geo.addresses import bare_addresses
 from pipeline.geo.table import GeoTable
+from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 from pipeline.timing import stage
 
 _WORD = pl.lit(1 << 64, dtype=pl.UInt128)
 """The divisor that splits 128 bits into two halves."""
 
 
-def enrich(rows: pl.DataFrame, geo: GeoTable) -> pl.DataFrame:
-    """Make the columns of ``exchange.split_rows.SplitRows`` from the rows of a ``reading.csv_reader.Batch``.
+def enrich(rows: pl.DataFrame, geo: GeoTable, formats: ValueFormats = USUAL_FORMATS) -> pl.DataFrame:
+    """Make the columns of ``exchange.split_rows.SplitRows`` from the rows of a ``reading.csv_reader.Batch``, of which
+    ``formats`` says how addresses are written.
 
     ===========================  ==========================================================
     id_hi, id_lo (UInt64)        the halves of xxh3_128 of log_id
@@ -39,5 +42,6 @@ def enrich(rows: pl.DataFrame, geo: GeoTable) -> pl.DataFrame:
             .collect()
         )
     with stage("geo", len(rows)):
-        region = pl.Series("region", geo.lookup(rows["ip_address"]), dtype=pl.UInt16)
+        addresses = bare_addresses(rows["ip_address"], formats.addresses, formats.proxies)
+        region = pl.Series("region", geo.lookup(addresses), dtype=pl.UInt16)
     return hashes.with_columns(rows.drop("log_id", "ip_address").get_columns()).with_columns(region)

@@ -19,6 +19,7 @@ from pipeline.native.copies import Part, find_keys, judge_copies
 from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.cross_check import DISAGREEMENT, CrossCheck
 from pipeline.preprocess.enrichment import enrich
+from pipeline.preprocess.odd_addresses import OddAddresses
 from pipeline.preprocess.reject_writer import RejectWriter, reject_file
 from pipeline.preprocess.tasks import ReadTask, SplitResult
 from pipeline.privacy import hide_in_rejected, hide_users
@@ -120,6 +121,7 @@ def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: Cr
     records = blank_lines = lines = undated = 0
     warned: Counter[str] = Counter()
     likely: Counter[str] = Counter()
+    odd_addresses = OddAddresses(context.geo(), context.formats.addresses)
     chunk_starts: list[tuple[int, int]] = []
     rows = SplitRows(timestamps=context.keep != "longest")
     expected = _expected_rows(split, context)
@@ -144,12 +146,16 @@ def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: Cr
             good, rejected = _hide_users(batch, split.header, key) if key else (batch.rows, batch.rejected)
             rejects.add(rejected)
             if len(good):
-                rows.append(enrich(good, context.geo()))
+                enriched = enrich(good, context.geo(), context.formats)
+                rows.append(enriched)
+                odd_addresses.add_batch(good["ip_address"], enriched["region"])
             advance(batch.length)
             if rows.held_bytes >= context.held_bytes:
                 break
     if plain:
         sampled.add(split, plain, rows)
+        odd_addresses.add_plain(plain, split.header, rows)
+    likely += odd_addresses.likely
     starts = np.array(chunk_starts, np.int64).reshape(-1, 2)
     over_a_day = int((rows["micro_minutes"] > A_DAY).sum())
     of_split = reader.start, reader.stop, records, blank_lines, lines

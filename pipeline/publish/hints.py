@@ -13,17 +13,18 @@ _MANY = 0.1
 
 def find_hints(config: Config, phase1: Phase1Result) -> list[str]:
     """A note for each setting that may be wrong. The notes hold names of files and settings, and no value."""
-    return [*_watch_times(phase1), *_units(config, phase1), *_timestamps(config, phase1)]
+    return [*_formats(phase1), *_units(config, phase1), *_timestamps(config, phase1)]
 
 
-def _watch_times(phase1: Phase1Result) -> Iterator[str]:
-    """Formats of watch times that many rejected records of a file look like."""
+def _formats(phase1: Phase1Result) -> Iterator[str]:
+    """Formats that many watch times and addresses of a file, which cannot be read, look like."""
     settings = sorted({setting for ledger in phase1.ledgers for setting in ledger.likely})
     for setting in settings:
         many = [ledger for ledger in phase1.ledgers if ledger.likely[setting] > _MANY * ledger.records]
         if many:
             count = sum(ledger.likely[setting] for ledger in many)
-            yield f"{count:,} rejected watch times look as if {setting} were right, in {_named(many)}"
+            of = "about {:,} addresses without a region" if setting.startswith("IP_") else "{:,} rejected watch times"
+            yield f"{of.format(count)} look as if {setting} were right, in {_named(many)}"
 
 
 def _units(config: Config, phase1: Phase1Result) -> Iterator[str]:

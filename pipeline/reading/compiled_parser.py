@@ -29,6 +29,9 @@ _SAMPLED_LINES = 8
 _MOST_DOUBTS = 1 / 8
 """Largest share of doubtful lines: Polars is faster for a chunk with more of them."""
 
+_ADDRESS_FORMATS = ("plain", "endpoint", "forwarded")
+"""In the order of api.h."""
+
 _P, _I = ctypes.c_void_p, ctypes.c_int64
 
 Separators = NDArray[np.int32]
@@ -42,6 +45,8 @@ class _Columns(ctypes.Structure):
         ("header_length", _I),
         ("point", _I),
         ("per_minute", _I),
+        ("addresses", _I),
+        ("proxies", _I),
     ]
 
 
@@ -100,6 +105,8 @@ class PlainParser:
             header_length=len(name),
             point=ord("," if formats.watch_time == "decimal_comma" else "."),
             per_minute=PER_MINUTE[formats.unit],
+            addresses=_ADDRESS_FORMATS.index(formats.addresses),
+            proxies=formats.proxies,
             **{role: fields[role] for role in ("log_id", "user_id", "ip_address", "watch_time", "timestamp")},
         )
         self._separators: Separators = np.empty(0, np.int32)

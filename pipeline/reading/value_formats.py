@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+AddressFormat = Literal["plain", "endpoint", "forwarded"]
+"""As in pipeline/geo/addresses.py, which settings do not import because it loads much."""
+
 WatchTimeUnit = Literal["minutes", "seconds", "milliseconds", "microseconds"]
 WatchTimeFormat = Literal["number", "decimal_comma", "hh:mm:ss", "iso8601"]
 
@@ -25,12 +28,16 @@ class ValueFormats:
     ``timestamps``   TIMESTAMP_FORMAT: patterns that are tried before the usual forms
     ``watch_time``   WATCH_TIME_FORMAT: how a watch time is written
     ``unit``         WATCH_TIME_UNIT: the unit of a number
+    ``addresses``    IP_ADDRESS_FORMAT: how an address is written
+    ``proxies``      TRUSTED_PROXIES: which place of a list of addresses counts
     ===============  =============================================================================================
     """
 
     timestamps: tuple[str, ...] = ()
     watch_time: WatchTimeFormat = "number"
     unit: WatchTimeUnit = "minutes"
+    addresses: AddressFormat = "plain"
+    proxies: int = 0
 
     @property
     def compilable(self) -> bool:
@@ -52,4 +59,6 @@ def formats_of(settings: Mapping[str, Any]) -> ValueFormats:
         timestamps=timestamps,
         watch_time=settings.get("WATCH_TIME_FORMAT", USUAL_FORMATS.watch_time),
         unit=settings.get("WATCH_TIME_UNIT", USUAL_FORMATS.unit),
+        addresses=settings.get("IP_ADDRESS_FORMAT", USUAL_FORMATS.addresses),
+        proxies=settings.get("TRUSTED_PROXIES", USUAL_FORMATS.proxies),
     )

@@ -5,6 +5,7 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from config import load_config
@@ -170,3 +171,67 @@ def test_explain_reads_records_by_the_settings_of_the_version(tmp_path: Path) ->
         ("conflict", 4, "bob", 1.0),
         ("duplicate", 3, "ann", 2.0),
     ]
+
+
+PORTS = [
+    "1.0.16.1:443",
+    "[2001:200::1]:443",
+    "2001:200::1%eth0",
+    "[2001:200::1]",
+    "1.0.16.1",
+]  # all of them are in Asia
+FORWARDED = ["1.0.16.1, 10.0.0.1", " 1.0.16.1:80 ,8.8.8.8", "1.0.16.1,unknown", ",1.0.16.1", "1.0.16.1"]
+TRUSTED = ["8.8.8.8, 1.0.16.1, 10.0.0.1", "unknown, 1.0.16.1:1, 9.9.9.9", "1.0.16.1,10.0.0.1,"]
+
+
+def regions(folder: Path) -> dict[str, int]:
+    """Published events by region."""
+    found: dict[str, int] = {}
+    for region, _, _, events in read_result(folder / "pipeline_data" / "output"):
+        found[region] = found.get(region, 0) + events
+    return found
+
+
+@PARSERS
+@pytest.mark.parametrize(
+    ("addresses", "settings"),
+    [
+        (PORTS, {"IP_ADDRESS_FORMAT": "endpoint"}),
+        (PORTS, {"IP_ADDRESS_FORMAT": "forwarded"}),
+        (FORWARDED, {"IP_ADDRESS_FORMAT": "forwarded"}),
+        (TRUSTED, {"IP_ADDRESS_FORMAT": "forwarded", "TRUSTED_PROXIES": 2}),
+    ],
+)
+def test_addresses_of_endpoints_and_lists_have_regions(
+    tmp_path: Path, addresses: list[str], settings: dict[str, Any], compiled: bool
+) -> None:
+    records = [f"i{number};ann;;v;tv;{address};1" for number, address in enumerate(addresses)]
+    result = ran(tmp_path, *records, COMPILED_PARSER=compiled, **settings)
+    assert regions(tmp_path) == {"Asia": len(addresses)}
+    assert not [note for note in result.notes if "IP_ADDRESS" in note]
+
+
+@PARSERS
+@pytest.mark.parametrize(("addresses", "form"), [(PORTS[:4], "endpoint"), (FORWARDED[:4], "forwarded")])
+def test_a_note_names_the_format_of_addresses(tmp_path: Path, addresses: list[str], form: str, compiled: bool) -> None:
+    records = [f"i{number};ann;;v;tv;{address};1" for number, address in enumerate(addresses)]
+    result = ran(tmp_path, *records, COMPILED_PARSER=compiled)
+    assert regions(tmp_path) == {"INVALID": 4}
+    assert [note for note in result.notes if "IP_ADDRESS" in note] == [
+        f"about 4 addresses without a region look as if IP_ADDRESS_FORMAT = {form} were right, in logs/a.csv"
+    ]
+
+
+def test_texts_that_are_no_addresses_at_all_name_no_format(tmp_path: Path) -> None:
+    result = ran(tmp_path, *(f"i{number};ann;;v;tv;none;1" for number in range(9)))
+    assert (regions(tmp_path), result.notes) == ({"INVALID": 9}, ())
+
+
+def test_addresses_of_a_list_are_masked(tmp_path: Path) -> None:
+    """A rejected value is shown with its addresses cut, whatever stands around them."""
+    rule = json.dumps({"one": {"column": "ip_address", "pattern": "[0-9.]+", "action": "reject"}})
+    listed = "203.0.113.77:4711, [2001:db8:1:2::3]:443,fe80::1:2:3:4%eth0,198.51.100.9"
+    ran(tmp_path, "a;ann;;v;tv;1.0.16.1;1", f"b;ann;;v;tv;{listed};1", RECORD_RULES=rule, IP_ADDRESS_FORMAT="forwarded")
+    quarantine = next((tmp_path / "pipeline_data").glob("output.versions/*/quarantine"))
+    (value,) = pl.read_parquet(quarantine / "rejected.parquet")["value"].to_list()
+    assert value == "203.0.113.0/24:4711, [2001:db8:1::/48]:443,fe80::/48%eth0,198.51.100.0/24"

@@ -164,13 +164,13 @@ def test_only_rows_that_repeat_a_content_go(compiled: bool, keep: str) -> None:
         if keep == "longest":
             assert dated == {}
         else:
-            january = 1_767_225_600_000_000
-            assert dated[0] == january if keep == "first" else january + 86_400_000_000
+            january = 1_767_225_600_000_000_000
+            assert dated[0] == january if keep == "first" else january + 86_400_000_000_000
         written = pl.read_parquet(run.workspace.path("rows", split_file(result.split.number)))
         assert sorted(written["user_id"]) == ["u", "u", "u", "u", "v"]
         assert written.height == sum(result.bucket_rows)
         if keep != "longest":
-            day = 86_400_000_000
+            day = 86_400_000_000_000
             of_u = written.filter((pl.col("user_id") == "u") & (pl.col("micro_minutes") == 10**6))
             days = [0, 4] if keep == "first" else [1, 4]
             assert sorted(of_u["timestamp"]) == [january + number * day for number in days]

@@ -24,6 +24,7 @@ from pipeline.reading.splits import Split
 from pipeline.reading.text_parser import TextColumns
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 from tests.harness import GEO, Harness, accepted_rows, enriched, library
+from tests.pipeline.geo.test_addresses import ENDPOINTS, LISTS
 from tests.reference import WHITE_SPACE, moment, read_file
 
 ROLES = ("log_id", "user_id", "timestamp", "ip_address", "watch_time")
@@ -71,7 +72,7 @@ def assert_equals_the_rules(
     # The offset carries the line's number; raw bytes of rejects are not looked at.
     good = judge_values(TextColumns(texts, everything, everything, everything), b"", HEADER, (), formats).rows
     expected = SplitRows(timestamps=True)
-    expected.append(enrich(good, geo).with_columns(pl.col("offset").cast(pl.UInt32)))
+    expected.append(enrich(good, geo, formats).with_columns(pl.col("offset").cast(pl.UInt32)))
     taken = np.setdiff1d(everything, doubtful)
     places = {line: place for place, line in enumerate(good["offset"].to_list())}
     assert set(taken.tolist()) <= places.keys(), "a line was taken that the rules reject"
@@ -182,6 +183,15 @@ def addresses(draw: st.DrawFn) -> str:
         place = draw(st.integers(0, len(text)))
         text = text[:place] + draw(st.one_of(st.just(""), MUTATIONS)) + text[place + draw(st.integers(0, 2)) :]
     return text
+
+
+@settings(max_examples=60)
+@given(st.lists(st.one_of(ENDPOINTS, LISTS), min_size=1, max_size=30), st.integers(0, 3))
+def test_addresses_with_ports_and_in_lists(texts: list[str], proxies: int) -> None:
+    texts = [*texts, "1.2.3.4:80", "[::1]:443", "2.3.4.5, 1.1.1.1", ",1.1.1.1,", "[1.2.3.4%eth0]", "1.1.1.1:65536"]
+    assert assert_equals_the_rules({"ip_address": texts}, GEO.load(), ValueFormats(addresses="endpoint")) == []
+    forwarded = ValueFormats(addresses="forwarded", proxies=proxies)
+    assert assert_equals_the_rules({"ip_address": texts}, GEO.load(), forwarded) == []
 
 
 def is_address(text: str) -> bool:
