@@ -19,7 +19,20 @@ from pipeline.reading.timestamp_format import timestamp_formats
 from pipeline.reading.value_formats import DURATIONS, AddressFormat, WatchTimeFormat, WatchTimeUnit
 from pipeline.versions.folders import check_folders
 from utils.metrics import total_memory, usable_cores
-from utils.settings import Group, choice, flag, integer, names, read_sources, setting, setting_from, share, size, text
+from utils.settings import (
+    Group,
+    choice,
+    flag,
+    integer,
+    names,
+    read_sources,
+    setting,
+    setting_from,
+    several_names,
+    share,
+    size,
+    text,
+)
 
 # ruff: noqa: RUF009 - setting() makes a dataclass field, not a default that instances would share.
 # fmt: off
@@ -111,6 +124,10 @@ class ColumnSettings(Group):
     """
 
     LOG_ID_COLUMN: tuple[str, ...] = setting(("log_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
+    LOG_ID_COLUMNS: tuple[str, ...] = setting((), several_names(), unit="names",
+        meaning="Columns that make the id together, instead of LOG_ID_COLUMN; the name of another column setting "
+            "stands for all names of it. No two ids are equal by luck. Read at half the speed.",
+        change="Your logs have no id, but user, time and title are one event.")
     USER_ID_COLUMN: tuple[str, ...] = setting(("user_id",), names(), unit="names", meaning=_COLUMN, change=_RENAMED)
     TIMESTAMP_COLUMN: tuple[str, ...] = setting(("timestamp",), names(), unit="names",
         meaning=_COLUMN, change=_RENAMED)
@@ -121,8 +138,12 @@ class ColumnSettings(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.LOG_ID_COLUMNS and self.LOG_ID_COLUMN != ("log_id",):
+            raise ValueError(
+                "LOG_ID_COLUMN and LOG_ID_COLUMNS both say what the id is: expected one of them. Remove the other."
+            )
         owners: dict[str, str] = {}
-        for column, accepted in self.columns.items():
+        for column, accepted in self._own_columns.items():
             setting_name = f"{column.upper()}_COLUMN"
             for name in accepted:
                 if name in owners:
@@ -134,7 +155,18 @@ class ColumnSettings(Group):
 
     @property
     def columns(self) -> dict[str, tuple[str, ...]]:
-        """Accepted header names by the name that the program uses for the column."""
+        """Accepted header names by the name that the program uses for the column; an id of several columns has several
+        (``pipeline/reading/log_ids.py``)."""
+        columns = self._own_columns
+        if not self.LOG_ID_COLUMNS:
+            return columns
+        del columns["log_id"]
+        known = {name: accepted for accepted in columns.values() for name in accepted}
+        parts = {f"log_id {n}": known.get(name, (name,)) for n, name in enumerate(self.LOG_ID_COLUMNS, start=1)}
+        return parts | columns
+
+    @property
+    def _own_columns(self) -> dict[str, tuple[str, ...]]:
         return {
             "log_id": self.LOG_ID_COLUMN,
             "user_id": self.USER_ID_COLUMN,

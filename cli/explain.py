@@ -35,7 +35,9 @@ def explain_command(arguments: Arguments, config: Config, answer: Answer) -> int
     console = PipeConsole()
     log_id = arguments.log_id
     if log_id is not None:
-        record = ask(config, lambda published: explain_record(published, log_id, config.EXPLAIN_ROWS))
+        record = ask(
+            config, lambda published: explain_record(published, log_id, config.EXPLAIN_ROWS, config.PSEUDONYM_KEY_FILE)
+        )
         answer.give(asdict(record))
         if not answer.as_json:
             print_record(record, console)

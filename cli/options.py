@@ -92,7 +92,7 @@ QUERY_LIMITS = LIMIT_ROWS, TIMEOUT, *PLACES, MEMORY_LIMIT.with_help("memory that
 PORT = Option("--port", "port of the page (8501); 0: any that is free", "N", "DASHBOARD_PORT")
 
 NO_SPARK = Option("--no-spark", "do not try to start Spark", more={"dest": "spark", "action": "store_false"})
-LOG_ID = Option("log_id", "the log_id, exactly as in the logs", "ID", more={"nargs": "?"})
+LOG_ID = Option("log_id", "the log_id, exactly as in the logs (LOG_ID_COLUMNS: a JSON list)", "ID", more={"nargs": "?"})
 EXPLAIN_ROWS = Option("--limit-rows", "copies or events that are shown at most (20)", "N", "EXPLAIN_ROWS")
 USER = Option("--user", "explain the total of this user instead", "USER_ID")
 VERSION = Option("version", "a version that status lists (the one before)", "VERSION", more={"nargs": "?"})

@@ -134,6 +134,16 @@ def hide_users(rows: "pl.DataFrame", key: bytes) -> "pl.DataFrame":
     return rows.with_columns(rows["user_id"].replace_strict(users, hidden, return_dtype=pl.String))
 
 
+def hide_ids(rows: "pl.DataFrame", key: bytes) -> "pl.DataFrame":
+    """``rows`` with pseudonyms in the column ``log_id`` (String): an id of several columns may hold the user."""
+    import hmac
+
+    import polars as pl
+
+    hidden = [hmac.digest(key, log_id.encode(), "sha256").hex() for log_id in rows["log_id"].to_list()]
+    return rows.with_columns(pl.Series("log_id", hidden, dtype=pl.String))
+
+
 def hide_in_rejected(rejected: "pl.DataFrame", user_column: str, key: bytes) -> "pl.DataFrame":
     """Rejected records (``reading.text_parser.REJECTED``) without user ids.
 

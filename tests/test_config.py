@@ -64,6 +64,7 @@ VALID = {
         ),
     ),
     "LOG_ID_COLUMN": ("log_id, event_id", ("log_id", "event_id")),
+    "LOG_ID_COLUMNS": ("user_id, timestamp,title", ("user_id", "timestamp", "title")),
     "USER_ID_COLUMN": ("uid", ("uid",)),
     "TIMESTAMP_COLUMN": ("ts", ("ts",)),
     "IP_ADDRESS_COLUMN": ("ip", ("ip",)),
@@ -110,6 +111,7 @@ INVALID = {
     "DEDUPE_KEEP": ["shortest"],
     "GEO_DATABASE": ["no/such/file.mmdb", 1],
     "GEO_LEVEL": ["city"],
+    "LOG_ID_COLUMNS": ["user_id", "a,a", "a,", 1, ["a", 1]],
     "WATCH_TIME_UNIT": ["hours", "s", "", 1],
     "IP_ADDRESS_FORMAT": ["ipv4", ""],
     "TRUSTED_PROXIES": ["-1", "101", "all"],
@@ -448,6 +450,7 @@ def test_spark_masters(master: str) -> None:
     ("settings", "message"),
     [
         ({"TRUSTED_PROXIES": 1}, "TRUSTED_PROXIES is 1, but IP_ADDRESS_FORMAT plain is no list: expected forwarded"),
+        ({"LOG_ID_COLUMN": ("id",), "LOG_ID_COLUMNS": ("a", "b")}, "both say what the id is: expected one of them"),
         ({"WATCH_TIME_FORMAT": "hh:mm:ss", "WATCH_TIME_UNIT": "seconds"}, "names its units itself: expected no unit"),
     ],
 )

@@ -262,3 +262,17 @@ def names() -> Kind:
         return found
 
     return Kind("one or more different column names, with commas between them", read)
+
+
+def several_names() -> Kind:
+    """Two or more names, or none: a list, or one string with commas between them."""
+
+    def read(raw: object) -> tuple[str, ...]:
+        if raw in ("", (), []):
+            return ()
+        found: tuple[str, ...] = names().read(raw)
+        if len(found) < 2:
+            raise ValueError
+        return found
+
+    return Kind("two or more different column names, with commas between them, or empty", read)

@@ -69,8 +69,8 @@ def bare_addresses(texts: pl.Series, form: AddressFormat, proxies: int) -> pl.Se
     if form == "plain":
         return texts
     if form == "forwarded":
-        places = pl.element().str.strip_chars(" \t")
-        places = texts.str.split(",").list.eval(places.filter(places != ""))
+        place = pl.element().str.strip_chars(" \t")
+        places = texts.str.split(",").list.eval(place.filter(place != ""))
         texts = places.list.get(-proxies if proxies else 0, null_on_oob=True)
     text = pl.col("text")
     address = pl.coalesce(*(text.str.extract(pattern, 1) for pattern in _ENDPOINTS), text)

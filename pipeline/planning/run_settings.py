@@ -46,7 +46,7 @@ class RunSettings:
     @property
     def compilable(self) -> bool:
         """Whether the compiled parser may read; rules, pseudonyms and rare formats need the other one."""
-        needs_texts = self.rules or self.config.PSEUDONYMIZE_USERS
+        needs_texts = self.rules or self.config.PSEUDONYMIZE_USERS or self.config.LOG_ID_COLUMNS
         return self.config.COMPILED_PARSER and not needs_texts and self.formats.compilable
 
     @property

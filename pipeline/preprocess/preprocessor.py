@@ -22,7 +22,7 @@ from pipeline.preprocess.enrichment import enrich
 from pipeline.preprocess.odd_addresses import OddAddresses
 from pipeline.preprocess.reject_writer import RejectWriter, reject_file
 from pipeline.preprocess.tasks import ReadTask, SplitResult
-from pipeline.privacy import hide_in_rejected, hide_users
+from pipeline.privacy import hide_ids, hide_in_rejected, hide_users
 from pipeline.reading.compiled_parser import PlainParser
 from pipeline.reading.csv_reader import Batch, SplitReader
 from pipeline.reading.file_access import open_file, unreadable
@@ -165,6 +165,8 @@ def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: Cr
 def _hide_users(batch: Batch, header: Header, key: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(Good rows, rejected records) with pseudonyms instead of user_ids."""
     good = hide_users(batch.rows, key) if len(batch.rows) else batch.rows
+    if len(good) and "log_id" not in header.columns:  # the user may be a part of the id
+        good = hide_ids(good, key)
     return good, hide_in_rejected(batch.rejected, header.names[header.columns["user_id"]], key)
 
 
@@ -172,6 +174,8 @@ def _plain_parser(context: ReadContext, split: Split, rows: SplitRows) -> PlainP
     """The compiled parser; None where users get pseudonyms or rules judge texts, because that parser makes no texts,
     and where it does not read the formats of the values."""
     if context.library is None or context.rules or context.pseudonyms or not context.formats.compilable:
+        return None
+    if "log_id" not in split.header.columns:  # an id of several columns
         return None
     return PlainParser(context.library, split.header, context.geo(), rows, context.max_record, context.formats)
 

@@ -24,6 +24,7 @@ from pipeline.reading.careful_parser import parse_carefully
 from pipeline.reading.compiled_parser import PlainParser
 from pipeline.reading.file_access import unreadable
 from pipeline.reading.header import Header
+from pipeline.reading.log_ids import id_roles, join_columns
 from pipeline.reading.record_rules import BoundRule, apply_rules
 from pipeline.reading.single_record import RECORD_TOO_LONG
 from pipeline.reading.splits import Split
@@ -60,7 +61,7 @@ class Batch:
     Columns of ``rows``:
 
     =================  ===========================================================================
-    ``log_id``         String
+    ``log_id``         String; of several columns as ``log_ids.join_columns`` makes it
     ``user_id``        String
     ``ip_address``     String
     ``micro_minutes``  Int64, watch time in millionths of a minute
@@ -276,24 +277,27 @@ def judge_values(
     """Judge the values of the chunk ``data`` by the contract (contract: records), in the ``formats`` of the settings,
     and by the user's ``rules``.
 
-    Rows stay in the order of ``columns``. A record with several faults is rejected for one of them: a repeated header
-    before a blank log_id, a blank user_id and the watch time, then the rules in their order.
+    Rows stay in the order of ``columns``. An id of several columns is blank where one of them is. A record with several
+    faults is rejected for one of them: a repeated header before a blank log_id, a blank user_id and the watch time,
+    then the rules in their order.
     """
     texts = columns.texts
     names = {role: header.names[index] for role, index in header.columns.items()}
     micro_minutes, faults = watch_times.micro_minutes(texts["watch_time"], formats)
     reasons = {row: (reason, "watch_time") for row, reason in faults.items()}
     reasons |= dict.fromkeys(values.blank_rows(texts["user_id"]), (values.BLANK_USER_ID, "user_id"))
-    reasons |= dict.fromkeys(values.blank_rows(texts["log_id"]), (values.BLANK_LOG_ID, "log_id"))
+    ids = id_roles(texts)
+    for role in reversed(ids):
+        reasons |= dict.fromkeys(values.blank_rows(texts[role]), (values.BLANK_LOG_ID, role))
     reasons |= dict.fromkeys(values.repeated_header_rows(texts, names), (values.REPEATED_HEADER, ""))
     warned: Counter[str] = Counter()
     if rules:
         findings = apply_rules(rules, texts, micro_minutes, reasons.keys())
         reasons |= findings.broken
         warned = findings.warned
-    rows = pl.DataFrame([texts[role].alias(role) for role in ("log_id", "user_id", "ip_address")]).with_columns(
-        pl.Series("micro_minutes", micro_minutes), pl.Series("offset", columns.offsets)
-    )
+    log_id = join_columns([texts[role] for role in ids])
+    rows = pl.DataFrame([log_id, texts["user_id"].alias("user_id"), texts["ip_address"].alias("ip_address")])
+    rows = rows.with_columns(pl.Series("micro_minutes", micro_minutes), pl.Series("offset", columns.offsets))
     if "timestamp" in texts:
         rows = rows.with_columns(moments(texts["timestamp"], formats.timestamps).alias("timestamp"))
     if not reasons:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from pipeline.errors import FileRefused
+from pipeline.reading.log_ids import ID_PART
 
 Names = Mapping[str, tuple[str, ...]]
 """Role → accepted header names."""
@@ -62,7 +63,8 @@ class Header:
     ``delimiter``   one of ``DELIMITERS``
     ``names``       all fields of the header, in order
     ``columns``     role → index of its column in ``names``, from 0; a role is ``log_id``, ``user_id``, ``ip_address``,
-                    ``watch_time``, ``timestamp`` or that of a rule's column
+                    ``watch_time``, ``timestamp``, that of a rule's column, or instead of ``log_id`` those of the
+                    columns that make the id (``log_ids.ID_PART``); several roles may have one column
     ``data_start``  first byte behind the header line, where the records begin
     ``first_line``  physical line on which the records begin; the first line of a file is 1
     ``row_width``   mean bytes of the lines in the samples, with line ends; 0 without records
@@ -207,7 +209,11 @@ def _describe_no_header(lines: list[bytes], wanted: Names) -> str:
     )
     listed = ", ".join(name[:40] for name in names[:20]) or "(nothing readable)"
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    missing = {role: aliases for role, aliases in wanted.items() if not set(aliases) & set(names)}
+    missing: dict[str, tuple[str, ...]] = {}
+    for role in sorted(wanted, key=lambda role: role.startswith(ID_PART)):  # a part of the id may be another's column
+        aliases = wanted[role]
+        if not set(aliases) & set(names) and aliases not in missing.values():
+            missing[role] = aliases
     absent = ", ".join(repr(aliases[0]) for aliases in missing.values())
     hints = "".join(_hint(role, aliases, names, wanted) for role, aliases in missing.items())
     return (
@@ -245,6 +251,8 @@ def _plain(name: str) -> str:
 
 
 def _setting(role: str) -> str:
+    if role.startswith(ID_PART):
+        return "LOG_ID_COLUMNS"
     return "RECORD_RULES" if role.startswith(RULE_COLUMN) else f"{role.upper()}_COLUMN"
 
 

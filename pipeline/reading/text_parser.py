@@ -104,7 +104,7 @@ def parse(data: bytes, header: Header) -> dict[str, pl.Series] | None:
             frame = pl.read_csv(
                 data,
                 has_header=False,
-                columns=sorted(header.columns.values()),
+                columns=sorted(set(header.columns.values())),
                 separator=header.delimiter,
                 quote_char='"' if b'"' in data else None,
                 schema=schema,

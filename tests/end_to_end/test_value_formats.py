@@ -1,16 +1,21 @@
 """Values as logs really write them, by settings, on both parsers; and the notes that name the settings."""
 
+import hmac
 import json
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
+import xxhash
 
 from config import load_config
+from pipeline.errors import InputError
 from pipeline.inspection.explain.published import open_published
 from pipeline.inspection.explain.record import explain_record
+from pipeline.inspection.explain.user import explain_user
 from pipeline.publish.result import RunResult
 from tests.end_to_end.program import read_result
 from tests.harness import run_here
@@ -235,3 +240,88 @@ def test_addresses_of_a_list_are_masked(tmp_path: Path) -> None:
     quarantine = next((tmp_path / "pipeline_data").glob("output.versions/*/quarantine"))
     (value,) = pl.read_parquet(quarantine / "rejected.parquet")["value"].to_list()
     assert value == "203.0.113.0/24:4711, [2001:db8:1::/48]:443,fe80::/48%eth0,198.51.100.0/24"
+
+
+IDS = {"LOG_ID_COLUMNS": "user_id,timestamp,video_id"}
+NO_ID = "user_id;timestamp;video_id;device_type;ip_address;watch_time(min)\n"
+
+
+def write_without_ids(folder: Path, *records: str) -> None:
+    (folder / "logs").mkdir(exist_ok=True)
+    (folder / "logs" / "a.csv").write_text(NO_ID + "".join(f"{record}\n" for record in records))
+
+
+@PARSERS
+@pytest.mark.parametrize("keep", ["longest", "last"])
+def test_an_id_of_several_columns(tmp_path: Path, keep: str, compiled: bool) -> None:
+    """Values that are equal when they are put behind each other are different ids; DuckDB groups by the columns."""
+    records = [
+        *("ann;1;v1;tv;8.8.8.8;1", "ann;1;v1;tv;8.8.8.8;1", "ann;1;v1;tv;8.8.8.8;2"),  # a duplicate and a conflict
+        *("ann;11;v;tv;8.8.8.8;4", "ann1;1;v1;tv;8.8.8.8;8", "an;n1;v1;tv;8.8.8.8;16"),
+        *('"a:1";1;v;tv;8.8.8.8;1', '"a";":11";v;tv;8.8.8.8;2', "ann;1;V1;tv;8.8.8.8;32"),
+    ]
+    write_without_ids(tmp_path, *records)
+    result = run_here(tmp_path, DEDUPE_KEEP=keep, COMPILED_PARSER=compiled, **IDS)
+    assert (result.kept, result.duplicates, result.conflicts, result.rejected) == (7, 1, 1, 0)
+    query = """select user_id, sum(minutes) from (select user_id, max("watch_time(min)"::double) as minutes
+        from read_csv(?, all_varchar = true) group by user_id, timestamp, video_id) group by user_id"""
+    assert minutes(tmp_path) == dict(duckdb.execute(query, [str(tmp_path / "logs" / "a.csv")]).fetchall())
+
+
+def test_an_id_with_a_blank_value_is_blank(tmp_path: Path) -> None:
+    """Otherwise all events of a user without a title would be one."""
+    write_without_ids(
+        tmp_path, "ann;1;v;tv;8.8.8.8;1", "ann;2;;tv;8.8.8.8;1", "ann; ;v;tv;8.8.8.8;1", ";4;v;tv;8.8.8.8;1"
+    )
+    result = run_here(tmp_path, **IDS)
+    assert (result.kept, result.rejected_by_reason) == (1, {"blank_log_id": 3})
+    quarantine = next((tmp_path / "pipeline_data").glob("output.versions/*/quarantine"))
+    rejected = pl.read_parquet(quarantine / "rejected.parquet")
+    assert rejected.sort("line")["column"].to_list() == ["video_id", "timestamp", "user_id"]
+
+
+def test_a_column_of_the_id_that_is_missing_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.csv").write_text("user;timestamp;videoid;ip_address;watch_time(min)\n")
+    result = run_here(tmp_path, **IDS)
+    (refused,) = result.refused_files
+    assert "missing 'user_id', 'video_id' under" in refused.reason
+    assert "Is 'user' the 'user_id'? Then add it to USER_ID_COLUMN." in refused.reason
+    assert "Is 'videoid' the 'video_id'? Then add it to LOG_ID_COLUMNS." in refused.reason
+
+
+@pytest.mark.parametrize("text", ["3:ann1:12:v1", '["ann", "1", "v1"]'])
+def test_explain_finds_an_id_of_several_columns(tmp_path: Path, text: str) -> None:
+    rejected = "ann;1;v1;tv;8.8.8.8;soon"
+    write_without_ids(tmp_path, "ann;1;v1;tv;8.8.8.8;2", "ann;1;v1;tv;8.8.8.8;2", rejected, "ann;11;v1;tv;8.8.8.8;9")
+    run_here(tmp_path, **IDS)
+    with chdir(tmp_path), open_published(load_config({}, {}, None)) as published:
+        answer = explain_record(published, text, 20)
+        events = explain_user(published, load_config({}, {}, None), "ann").events
+        with pytest.raises(InputError, match="an id has 3 values"):
+            explain_record(published, "ann", 20)
+    assert answer.log_id == "3:ann1:12:v1"
+    assert [(copy.outcome, copy.line) for copy in answer.copies] == [("counts", 2), ("duplicate", 3)]
+    assert [(copy.line, copy.reason) for copy in answer.rejected] == [(4, "watch_time_not_a_number")]
+    assert [event.log_id for event in events] == ["3:ann2:112:v1", "3:ann1:12:v1"]
+
+
+def test_ids_with_users_are_hidden_with_the_users(tmp_path: Path) -> None:
+    """The hash of an id that holds a user could be tried out; under the key it cannot."""
+    key = tmp_path / "key"
+    key.write_text("a key of more than sixteen bytes")
+    write_without_ids(tmp_path, "ann;1;v1;tv;8.8.8.8;2", "ann;1;v1;tv;8.8.8.8;2", "ann;1;v1;tv;8.8.8.8;5")
+    result = run_here(tmp_path, PSEUDONYMIZE_USERS=True, PSEUDONYM_KEY_FILE=key, **IDS)
+    assert (result.kept, result.duplicates, result.conflicts) == (1, 1, 1)
+    plain = xxhash.xxh3_128_intdigest(b"3:ann1:12:v1")
+    pseudonym = hmac.digest(key.read_bytes(), b"3:ann1:12:v1", "sha256").hex()
+    (rows,) = (pl.read_parquet(path) for path in (tmp_path / "pipeline_data").glob("intermediate/store/rows/*"))
+    ids = {(high % 2**64) << 64 | low % 2**64 for high, low in rows.select("id_hi", "id_lo").rows()}
+    assert ids == {xxhash.xxh3_128_intdigest(pseudonym.encode())}
+    assert plain not in ids
+    settings = load_config({}, {"LOGMILL_PSEUDONYM_KEY_FILE": str(key)}, None)
+    with chdir(tmp_path), open_published(settings) as published:
+        answer = explain_record(published, "3:ann1:12:v1", 20, str(key))
+        events = explain_user(published, settings, "ann").events
+    assert [copy.outcome for copy in answer.copies] == ["counts", "conflict", "duplicate"]
+    assert [event.log_id for event in events] == [None]

@@ -36,6 +36,7 @@ class Published:
         hidden: whether users have pseudonyms.
         names: by the fingerprint of files, the regions by code of their rows.
         formats: how values are written.
+        id_parts: number of columns that make an id.
     """
 
     output: str
@@ -47,6 +48,7 @@ class Published:
     hidden: bool
     names: Mapping[str, tuple[str, ...]]
     formats: ValueFormats = USUAL_FORMATS
+    id_parts: int = 1
 
     @property
     def counted(self) -> list[KnownFile]:
@@ -142,6 +144,7 @@ def open_published(config: Config) -> Iterator[Published]:
                 settings["PSEUDONYMIZE_USERS"],
                 names,
                 formats_of(settings),
+                len(settings.get("LOG_ID_COLUMNS", ())) or 1,
             )
         except FileNotFoundError as fault:
             raise Removed(f"{fault.filename!r} was removed while it was read, by a run. Ask again.") from fault

@@ -18,8 +18,9 @@ from pipeline.inspection.explain.rejected import RejectedCopy, find_rejected, re
 from pipeline.inspection.explain.sources import Source, open_source, placed_splits
 from pipeline.inspection.status import state_of
 from pipeline.preprocess.ledger import PlacedSplit
-from pipeline.privacy import mask_addresses
+from pipeline.privacy import find_key, mask_addresses, pseudonym_of
 from pipeline.quality import MICRO
+from pipeline.reading.log_ids import join_values, split_id
 
 OUTCOMES = COUNTS, CONFLICT, DUPLICATE, NOT_COUNTED = "counts", "conflict", "duplicate", "not counted"
 
@@ -130,14 +131,19 @@ class _FileCopies:
     note: str
 
 
-def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswer:
+def explain_record(published: Published, log_id: str, limit: int, key_file: str = "") -> RecordAnswer:
     """Find and judge all copies of ``log_id``, and list at most ``limit`` of them.
 
+    ``key_file``: PSEUDONYM_KEY_FILE, for ids of several columns of users who have pseudonyms.
+
     Raises:
-        InputError: there is neither a copy nor a rejected record with this log_id.
+        InputError: there is neither a copy nor a rejected record with this log_id, or it has not as many values as
+            LOG_ID_COLUMNS has columns.
+        ConfigError: there is no key, though one is needed.
     """
     files = _distinct_files(published)
-    rows = _rows_by_file(published, files, log_id)
+    log_id, stored = _stored_id(published, log_id, key_file)
+    rows = _rows_by_file(published, files, stored)
     searched = [find_rejected(published, file, log_id) for file in files]
     found_rejected = (record for records, _ in searched for record in records)
     rejected = tuple(sorted(found_rejected, key=lambda record: (record.file, record.byte_offset)))
@@ -172,6 +178,20 @@ def explain_record(published: Published, log_id: str, limit: int) -> RecordAnswe
         rejected[:limit],
         tuple(dict.fromkeys(notes)),
     )
+
+
+def _stored_id(published: Published, log_id: str, key_file: str) -> tuple[str, str]:
+    """(the id, the id whose hash the rows have)."""
+    if published.id_parts == 1:
+        return log_id, log_id
+    values = split_id(log_id, published.id_parts)
+    if values is None:
+        raise InputError(
+            f"an id has {published.id_parts} values in version {published.version.name} (LOG_ID_COLUMNS): expected "
+            "them as explain --user shows the id, or as a JSON list of texts."
+        )
+    log_id = join_values(values)
+    return log_id, pseudonym_of(log_id, find_key(key_file).load()) if published.hidden else log_id
 
 
 def _rows_by_file(published: Published, files: Sequence[KnownFile], log_id: str) -> dict[int, pl.DataFrame]:

@@ -12,6 +12,7 @@ from pipeline.inspection.explain.sources import placed_splits
 from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.privacy import mask_addresses
 from pipeline.reading.header import Header
+from pipeline.reading.log_ids import id_roles, join_values, longest_value
 from pipeline.reading.single_record import read_record
 
 
@@ -54,7 +55,7 @@ def find_rejected(published: Published, file: KnownFile, log_id: str) -> tuple[l
                 "some rejected records cannot be searched by log_id: their bytes are not kept "
                 "(QUARANTINE_RAW, PSEUDONYMIZE_USERS, QUARANTINE_RETENTION_DAYS)"
             )
-        needle = log_id.encode().replace(b'"', b'""')
+        needle = longest_value(log_id, published.id_parts).encode().replace(b'"', b'""')
         header, max_record = placed.result.split.header, published.max_record
         found = rows.filter(pl.col("raw").bin.contains(needle)).collect().to_dicts()
         copies += [_describe(file, placed, row) for row in found if _log_id(row["raw"], header, max_record) == log_id]
@@ -73,10 +74,10 @@ def _log_id(raw: bytes, header: Header, max_record: int) -> str | None:
     """The value in the column of the log_id, also of a malformed record; None where the record is too short."""
     delimiter = header.delimiter.encode()
     values = read_record(raw + b"\n", 0, delimiter, header.fields, max_record).values or tuple(raw.split(delimiter))
-    number = header.columns["log_id"]
-    if number >= len(values):
+    numbers = [header.columns[role] for role in id_roles(header.columns)]
+    if max(numbers) >= len(values):
         return None
-    return values[number].decode(errors="backslashreplace")
+    return join_values([values[number].decode(errors="backslashreplace") for number in numbers])
 
 
 def _describe(file: KnownFile, placed: PlacedSplit, row: dict[str, Any]) -> RejectedCopy:

@@ -20,6 +20,7 @@ from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.reading.archives import expand_file, is_archive
 from pipeline.reading.csv_reader import SplitReader
 from pipeline.reading.input_files import hash_file
+from pipeline.reading.log_ids import id_roles, longest_value
 from pipeline.reading.single_record import record_at
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 
@@ -76,8 +77,9 @@ class Source:
         parsed. Columns: log_id, user_id, ip_address (String), micro_minutes, offset (Int64, from the start of the
         split); no columns where no chunk has the piece.
         """
-        needle = max(log_id.encode().split(b'"'), key=len) or b'"'
         result = placed.result
+        value = longest_value(log_id, len(id_roles(result.split.header.columns)))
+        needle = max(value.encode().split(b'"'), key=len) or b'"'
         bounds = [*_chunk_starts(store, placed)[:, 0].tolist(), result.stop - result.start]
         frames = []
         for first, last in pairwise(bounds):

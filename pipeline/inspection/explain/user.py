@@ -24,6 +24,7 @@ from pipeline.inspection.explain.sources import Source, open_source, placed_spli
 from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.privacy import find_key, pseudonym_of
 from pipeline.quality import MICRO
+from pipeline.reading.log_ids import id_roles, join_values
 from pipeline.reading.single_record import read_record
 
 _ROWS_AT_ONCE = 2_000_000
@@ -243,7 +244,9 @@ def _describe(
                 notes.append(f"{file.shown}: {source}: its log_ids cannot be shown")
             for place, region, micro in sorted(events_of_file):
                 split, offset = splits[place // PLACE_UNIT], place % PLACE_UNIT
-                log_id = None if isinstance(source, str) else _read_log_id(source, split, offset)
+                log_id = None
+                if isinstance(source, Source) and not (published.hidden and published.id_parts > 1):
+                    log_id = _read_log_id(source, split, offset)
                 found[place] = Event(log_id, file.shown, split.result.start + offset, names[region], micro / MICRO)
     return tuple(found[place] for place in events["place"]), tuple(dict.fromkeys(notes))
 
@@ -252,4 +255,4 @@ def _read_log_id(source: Source, split: PlacedSplit, offset: int) -> str | None:
     header = split.result.split.header
     raw = source.record(split, offset) + b"\n"
     values = read_record(raw, 0, header.delimiter.encode(), header.fields, source.max_record).values
-    return values[header.columns["log_id"]].decode() if values else None
+    return join_values([values[header.columns[role]].decode() for role in id_roles(header.columns)]) if values else None
