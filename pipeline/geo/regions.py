@@ -16,6 +16,9 @@ database or the table of regions leaves out."""
 MAX_NAME_LENGTH = 64
 """Characters of the longest name of a region."""
 
+MAX_NAME_BYTES = 255 - len("geo_region=")
+"""Bytes of the longest name: a folder's name has at most 255, and three for a character that is special in paths."""
+
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 """The folder name that readers of hive data sets take for a null."""
 
@@ -59,7 +62,8 @@ def read_regions(source: Path) -> dict[str, str]:
 
     ``source`` is a UTF-8 CSV with the header ``country,region``. Blank lines and lines that begin with ``#`` are left
     out. A name of a region has 1 to ``MAX_NAME_LENGTH`` printable characters, at least one letter, and no white space
-    at either end. The names become folders from which readers guess a type, so each must be text to all of them
+    at either end, and fits the name of a folder. Names are brought to Unicode's form NFC: two spellings that look the
+    same are one region. The names become folders from which readers guess a type, so each must be text to all of them
     (``is_text_to_readers``), none may be reserved, and no two may differ only in case.
 
     Raises ConfigError, which names the line, for the first row that breaks a rule, and where the file cannot be read.
@@ -77,7 +81,7 @@ def read_regions(source: Path) -> dict[str, str]:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        row = next(csv.reader([line]))
+        row = next(csv.reader([unicodedata.normalize("NFC", line)]))
         if not header_seen:
             if row != _HEADER:
                 raise _error(source, number, f"the header is {line[:80]!r}", "country,region")
@@ -107,6 +111,8 @@ def _find_problem(row: list[str], regions: dict[str, str], spelling: dict[str, s
         return f"country {country} for the second time", "each country once"
     if not region or region != region.strip() or len(region) > MAX_NAME_LENGTH or not region.isprintable():
         return f"region {region[:80]!r}", f"1 to {MAX_NAME_LENGTH} printable characters without surrounding white space"
+    if sum(3 if char.isascii() and not char.isalnum() else len(char.encode()) for char in region) > MAX_NAME_BYTES:
+        return f"region {region!r}", f"a name of at most {MAX_NAME_BYTES} bytes, because it becomes that of a folder"
     if not is_text_to_readers(region):
         return (
             f"region {region!r}",

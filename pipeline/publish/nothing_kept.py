@@ -7,6 +7,7 @@ from pipeline.aggregate.tasks import Phase2Result
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.quality import QualityResult
+from pipeline.reading.watch_times import WATCH_TIME_NOT_A_NUMBER, WATCH_TIME_WRONG_FORMAT
 
 NOTHING_KEPT = "nothing_kept"
 """The gate of a run whose input has records, or files that were refused, and of which nothing counts."""
@@ -17,8 +18,9 @@ ALL_REJECTED = "all_rejected"
 _SETTINGS = {
     "watch_time_missing": "WATCH_TIME_COLUMN",
     "watch_time_not_a_number": "WATCH_TIME_COLUMN",
+    "watch_time_wrong_format": "WATCH_TIME_FORMAT",
     "watch_time_negative": "WATCH_TIME_COLUMN",
-    "watch_time_too_large": "WATCH_TIME_COLUMN",
+    "watch_time_too_large": "WATCH_TIME_UNIT",
     "blank_log_id": "LOG_ID_COLUMN",
     "blank_user_id": "USER_ID_COLUMN",
     "unclosed_quote": "MAX_RECORD_BYTES",
@@ -38,7 +40,7 @@ def judge_kept(phase1: Phase1Result, phase2: Phase2Result, *, allow: bool) -> Qu
     if phase2.kept or not (records or phase1.refused):
         return None
     rejected = sum((ledger.rejected_by_reason for ledger in phase1.ledgers), Counter[str]())
-    parts = [_describe_reasons(rejected)] if rejected else []
+    parts = [_describe_reasons(rejected, _likely(phase1.ledgers))] if rejected else []
     if phase1.refused:
         count = len(phase1.refused)
         parts.append("1 file was refused" if count == 1 else f"{count:,} files were refused")
@@ -58,7 +60,7 @@ def find_all_rejected(ledgers: Sequence[FileLedger], was_good: Callable[[FileLed
     turned = {ledger.file.path for ledger in bad if was_good(ledger)}
     bad.sort(key=lambda ledger: ledger.file.path not in turned)
     named = [
-        f"{display_name(ledger.file.path)} ({_describe_reasons(ledger.rejected_by_reason)}"
+        f"{display_name(ledger.file.path)} ({_describe_reasons(ledger.rejected_by_reason, ledger.likely)}"
         f"{', though it had good records before' if ledger.file.path in turned else ''})"
         for ledger in bad[:_NAMES]
     ]
@@ -71,7 +73,7 @@ def find_all_rejected(ledgers: Sequence[FileLedger], was_good: Callable[[FileLed
 def explain_nothing_kept(result: QualityResult, phase1: Phase1Result) -> str:
     """The message of a run that ``judge_kept`` stopped: what is wrong, and the setting that helps."""
     rejected = sum((ledger.rejected_by_reason for ledger in phase1.ledgers), Counter[str]())
-    setting = _setting_for(_commonest(rejected)) if rejected else ""
+    setting = _setting_for(_commonest(rejected), _likely(phase1.ledgers)) if rejected else ""
     found = f"all {result.count:,} records were rejected" if result.count else "no file that can be read has a record"
     look = f", see {setting}" if setting else ""
     return (
@@ -80,9 +82,9 @@ def explain_nothing_kept(result: QualityResult, phase1: Phase1Result) -> str:
     )
 
 
-def _describe_reasons(rejected: Counter[str]) -> str:
+def _describe_reasons(rejected: Counter[str], likely: Counter[str]) -> str:
     reason = _commonest(rejected)
-    setting = _setting_for(reason)
+    setting = _setting_for(reason, likely)
     share = "all" if len(rejected) == 1 else f"{rejected[reason]:,} of {rejected.total():,}"
     return f"{share} {reason}" + (f", see {setting}" if setting else "")
 
@@ -91,5 +93,14 @@ def _commonest(rejected: Counter[str]) -> str:
     return min(rejected, key=lambda reason: (-rejected[reason], reason))
 
 
-def _setting_for(reason: str) -> str:
+def _likely(ledgers: Sequence[FileLedger]) -> Counter[str]:
+    """Setting and value → number of records that look as if the setting should have the value."""
+    return sum((ledger.likely for ledger in ledgers), Counter[str]())
+
+
+def _setting_for(reason: str, likely: Counter[str]) -> str:
+    """The setting that most likely helps, with its value where the rejected values look like a format of theirs."""
+    formats = {setting: count for setting, count in likely.items() if setting.startswith("WATCH_TIME_FORMAT")}
+    if formats and reason in (WATCH_TIME_NOT_A_NUMBER, WATCH_TIME_WRONG_FORMAT):
+        return min(formats, key=lambda setting: (-formats[setting], setting))
     return "RECORD_RULES" if reason.startswith("rule:") else _SETTINGS.get(reason, "")

@@ -325,3 +325,12 @@ def test_ids_with_users_are_hidden_with_the_users(tmp_path: Path) -> None:
         events = explain_user(published, settings, "ann").events
     assert [copy.outcome for copy in answer.copies] == ["counts", "conflict", "duplicate"]
     assert [event.log_id for event in events] == [None]
+
+
+def test_a_run_that_keeps_nothing_names_the_format(tmp_path: Path) -> None:
+    result = ran(tmp_path, *(f"i{n};ann;;v;tv;8.8.8.8;0:01:0{n}" for n in range(9)))
+    assert result.stopped_by_gate
+    assert "all watch_time_not_a_number, see WATCH_TIME_FORMAT = hh:mm:ss" in (result.error or "")
+    again = run_here(tmp_path, WATCH_TIME_FORMAT="iso8601")
+    assert "all watch_time_wrong_format, see WATCH_TIME_FORMAT = hh:mm:ss" in (again.error or "")
+    assert run_here(tmp_path, WATCH_TIME_FORMAT="hh:mm:ss").status == "ok"

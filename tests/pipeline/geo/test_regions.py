@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, is_text_to_readers, read_regions
+from pipeline.publish.region_files import partition_folder
 from tests.names_of_regions import OF_ANOTHER_TYPE, TEXTS
 
 
@@ -25,6 +26,27 @@ def test_the_longest_name(table: Path) -> None:
     assert read_regions(table) == {"DE": "x" * 64}
 
 
+def test_the_longest_name_in_bytes_is_that_of_a_folder(table: Path, tmp_path: Path) -> None:
+    name = "𝕏" * 61
+    table.write_text(f"country,region\nDE,{name}\n", encoding="utf-8")
+    assert read_regions(table) == {"DE": name}
+    (tmp_path / partition_folder(name)).mkdir()
+    table.write_text("country,region\nDE,{}\n".format("é" * 32 + ":" * 32), encoding="utf-8")
+    (tmp_path / partition_folder(read_regions(table)["DE"])).mkdir()
+
+
+def test_spellings_that_look_the_same_are_one_region(table: Path) -> None:
+    """é as one character (NFC) and as e with an accent (NFD); Å as the sign of the unit, too."""
+    composed, taken_apart = "Am\u00e9rica \u00c5", "Ame\u0301rica A\u030a"
+    table.write_text(f"country,region\nUS,{composed}\nBR,{taken_apart}\nMX,Am\u00e9rica \u212b\n", encoding="utf-8")
+    assert read_regions(table) == dict.fromkeys(("US", "BR", "MX"), composed)
+    table.write_text(f"country,region\nUS,{taken_apart}\n", encoding="utf-8")
+    assert read_regions(table) == {"US": composed}
+    table.write_text(f"country,region\nUS,{composed}\nBR,{taken_apart.upper()}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"line 3: .*one spelling"):
+        read_regions(table)
+
+
 INVALID = {
     "nothing": ("", 1, "no country is listed"),
     "header alone": ("country,region\n", 1, "no country is listed"),
@@ -42,6 +64,8 @@ INVALID = {
     "a number to some readers": ("country,region\nFR,EMEA\nDE,1e5\n", 3, "takes for a number"),
     "a tabulator": ("country,region\nDE,E\tA\n", 2, "1 to 64 printable"),
     "65 characters": (f"country,region\nDE,{'x' * 65}\n", 2, "1 to 64 printable"),
+    "245 bytes": (f"country,region\nDE,{'𝕏' * 61}x\n", 2, "at most 244 bytes"),
+    "64 characters of 4 bytes": (f"country,region\nDE,{'𝕏' * 64}\n", 2, "at most 244 bytes"),
     "reserved": ("country,region\nDE,PRIVATE\n", 2, "a name other than INVALID, PRIVATE, UNKNOWN"),
     "reserved, in another case": ("country,region\nDE,Unknown\n", 2, "a name other than INVALID, PRIVATE, UNKNOWN"),
     "two spellings": ("country,region\nDE,Emea\nFR,EMEA\n", 3, "region 'EMEA' beside 'Emea'"),
