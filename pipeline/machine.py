@@ -53,6 +53,21 @@ def _error_number(fault: Exception) -> int | None:
     return int(named[1]) if named else None
 
 
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Let an error of the system in the block name ``path``, which the block writes, unless it names a path already.
+
+    Writes to an open file, and those of PyArrow and Polars, name none.
+    """
+    try:
+        yield
+    except Exception as fault:
+        code = _error_number(fault)
+        if code is None or getattr(fault, "filename", None):
+            raise
+        raise OSError(code, os.strerror(code), os.fspath(path)) from fault
+
+
 def existing_parent(path: Path) -> Path:
     """The folder, or the nearest folder above it that exists: a run would make the rest there."""
     whole = path.absolute()
@@ -65,7 +80,8 @@ def sync(path: Path) -> None:
         return  # Windows does not open folders
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with writing(path):
+            os.fsync(handle)
     finally:
         os.close(handle)
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.faults import point
+from pipeline.machine import writing
 from pipeline.native.arrow import column, to_numpy
 
 SCHEMA = pa.schema(
@@ -37,15 +38,18 @@ def write_totals(path: Path, total: pa.Table) -> RegionSums:
     starts = np.flatnonzero(np.append(True, regions[1:] != regions[:-1])) if len(total) else np.empty(0, np.int64)
     partial = path.with_suffix(".partial")
     numbers = SCHEMA.names[1:]
-    with pq.ParquetWriter(
-        partial,
-        total.schema,
-        compression="none",  # totals are read twice, and compressing them takes longer than writing
-        use_dictionary=False,
-        column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
-        write_statistics=False,
-        store_schema=False,
-    ) as writer:
+    with (
+        writing(partial),
+        pq.ParquetWriter(
+            partial,
+            total.schema,
+            compression="none",  # totals are read twice, and compressing them takes longer than writing
+            use_dictionary=False,
+            column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
+            write_statistics=False,
+            store_schema=False,
+        ) as writer,
+    ):
         for first, last in _groups(starts, len(total)):
             writer.write_table(total.slice(first, last - first), row_group_size=last - first)
     point("intermediate.rename")

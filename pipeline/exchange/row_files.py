@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.exchange.split_rows import NO_TIMESTAMP, SplitRows
 from pipeline.faults import point
+from pipeline.machine import writing
 from pipeline.native.arrow import column, take_texts, text_bounds, to_arrow, to_frame, to_numpy, to_series
 
 ROW_SCHEMA = pa.schema(
@@ -68,7 +69,7 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
     table = pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
     partial = path.with_suffix(".partial")
     described = schema.with_metadata({BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()})
-    with rows_writer(partial, described) as writer:
+    with writing(partial), rows_writer(partial, described) as writer:
         first = 0
         for bucket in used:
             count = int(bucket_rows[bucket])

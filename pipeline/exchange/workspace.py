@@ -11,6 +11,7 @@ from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
 from pipeline.faults import point
+from pipeline.machine import writing
 
 SPLIT_KINDS = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}
 """The folders of what Phase 1 makes of a split, and the suffix of the files there. Later runs use these files again."""
@@ -53,7 +54,7 @@ def bucket_file(bucket: int) -> str:
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array as ``np.save`` does. A full disk raises its own OSError; that of ``np.save`` only counts items."""
-    with path.open("wb") as stream:
+    with writing(path), path.open("wb") as stream:
         ordered = np.ascontiguousarray(array)
         write_array_header_1_0(stream, header_data_from_array_1_0(ordered))
         stream.write(ordered.reshape(-1).view(np.uint8).data)
@@ -62,7 +63,7 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
 def write_frame(path: Path, frame: pl.DataFrame) -> None:
     """Write a small frame; the file has its name only when it is whole."""
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:  # a full disk is then an OSError, which Polars alone would not raise
+    with writing(partial), partial.open("wb") as stream:
         frame.write_parquet(stream, compression="lz4", statistics=False)
     point("intermediate.rename")
     partial.replace(path)

@@ -1,5 +1,6 @@
 """Notes in the manifest what Phase 1 has done, and hands the work of an interrupted run to the next one."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +22,7 @@ from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
 
-_FLUSH_SECONDS = 0.5
+FLUSH_SECONDS = float(os.environ.get("LOGMILLTEST_FLUSH_SECONDS", "0.5"))
 """Least time between two writes. After a power cut, splits that were finished since the last write are read again."""
 
 
@@ -134,7 +135,7 @@ class _Notes:
 
     def add_split(self, result: SplitResult) -> None:
         self._splits.append(result)
-        if time.monotonic() - self._flushed > _FLUSH_SECONDS and all(write.done() for write in self._writes):
+        if time.monotonic() - self._flushed > FLUSH_SECONDS and all(write.done() for write in self._writes):
             self.wait()  # returns at once, or raises what failed
             self.flush()
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, EnvironmentFault, InputError
 from pipeline.exchange.workspace import split_file
 from pipeline.history.inventory import Inventory, identity, take_inventory
 from pipeline.history.journal import Journal
@@ -238,13 +238,29 @@ class History:
         link = self._output.link
         self._store.sync_run(self._run_folder(version))
         self._manifest.prepare_version(link, version, sources, files, json.dumps(counts))
-        self._output.publish(folder, version, keep)
-        self._manifest.confirm_version(link, version)
-        remaining = set(self._output.version_names())
-        self._manifest.drop_versions(link, [name for name in self.versions if name not in remaining])
-        ids, splits = self._manifest.unreferenced()
-        self._manifest.forget_files(ids)
-        self._store.remove(splits)
+        with self._publication_told(version):
+            self._output.publish(folder, version, keep)
+            self._manifest.confirm_version(link, version)
+            remaining = set(self._output.version_names())
+            self._manifest.drop_versions(link, [name for name in self.versions if name not in remaining])
+            ids, splits = self._manifest.unreferenced()
+            self._manifest.forget_files(ids)
+            self._store.remove(splits)
+
+    @contextmanager
+    def _publication_told(self, version: str) -> Iterator[None]:
+        """Let a failure in the block say that the version is published, if the link shows it by then."""
+        try:
+            yield
+        except (EnvironmentFault, OSError) as fault:
+            if self._output.current() != version:
+                raise
+            said = fault.strerror or str(fault) if isinstance(fault, OSError) else str(fault).partition(". ")[0]
+            name = getattr(fault, "filename", None) or str(self._output.versions)
+            raise EnvironmentFault(
+                f"version {version} is published, but tidying up after it failed: {said} ({display_name(str(name))}). "
+                "Free some room or mend the permission; the next run tidies up."
+            ) from fault
 
     def _run_folder(self, version: str) -> Path:
         return self._store.root.parent / f"run-{version}"

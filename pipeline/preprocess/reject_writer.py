@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.exchange.workspace import Workspace, split_file
+from pipeline.machine import writing
 from pipeline.privacy import mask_addresses
 
 SCHEMA = pa.schema(
@@ -54,7 +55,8 @@ class RejectWriter:
     ) -> None:
         self._flush()
         if self._writer:
-            self._writer.close()
+            with writing(self._path):
+                self._writer.close()
 
     def add(self, rejected: pl.DataFrame) -> None:
         """Add rejected records, in columns of ``reading.text_parser.REJECTED``."""
@@ -70,7 +72,8 @@ class RejectWriter:
         if not self._waiting:
             return
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, SCHEMA, compression="zstd")
+            with writing(self._path):
+                self._writer = pq.ParquetWriter(self._path, SCHEMA, compression="zstd")
         frame = pl.concat(self._waiting).select(
             pl.lit(None, pl.String).alias("file"),
             "line",
@@ -81,7 +84,8 @@ class RejectWriter:
             "raw" if self._keep_raw else pl.lit(None, pl.Binary).alias("raw"),
         )
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA)
-        self._writer.write_table(table, row_group_size=GROUP_ROWS)
+        with writing(self._path):
+            self._writer.write_table(table, row_group_size=GROUP_ROWS)
         self._waiting, self._bytes = [], 0
 
 

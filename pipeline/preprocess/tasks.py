@@ -54,8 +54,8 @@ class SplitResult:
 
     def is_sound(self) -> bool:
         """Whether the counts can be true: whole numbers that balance. Raises TypeError where some are no numbers."""
-        counts = (self.start, self.stop, self.records, self.blank_lines, self.lines, self.duplicates, self.handed_over)
-        counts = (*counts, *self.bucket_rows, *self.rejected_by_reason.values(), *self.warned.values())
+        named = (self.start, self.stop, self.records, self.blank_lines, self.lines, self.duplicates, self.handed_over)
+        counts = (*named, *self.bucket_rows, *self.rejected_by_reason.values(), *self.warned.values())
         return (
             all(type(count) is int and count >= 0 for count in counts)
             and self.start <= self.stop

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pipeline.engines import Advance
 from pipeline.errors import EnvironmentFault
 from pipeline.exchange.workspace import Workspace, split_file
-from pipeline.machine import display_name
+from pipeline.machine import display_name, writing
 from pipeline.native.arrow import to_table
 from pipeline.preprocess.reject_writer import SCHEMA
 from pipeline.privacy import mask_addresses
@@ -61,10 +61,9 @@ def fetch_conflicts(context: PublishContext, task: ConflictTask, advance: Advanc
         rows += _read_contents(context, task, rest)
     if task.forgotten:
         rows = [(*row[:-2], None, None) for row in rows]
-    pq.write_table(
-        to_table(dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True)), SCHEMA),
-        conflict_file(context.workspace, task.number),
-    )
+    path = conflict_file(context.workspace, task.number)
+    with writing(path):
+        pq.write_table(to_table(dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True)), SCHEMA), path)
     advance(len(rows))
     return len(rows)
 

@@ -23,6 +23,7 @@ Folder and files belong to their owner alone (0700, 0600), because raw records h
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -37,7 +38,7 @@ from pipeline.engines import Engine, no_advance, run_all
 from pipeline.errors import BalanceError
 from pipeline.exchange.workspace import Workspace
 from pipeline.faults import point
-from pipeline.machine import display_name
+from pipeline.machine import display_name, writing
 from pipeline.native.arrow import to_table
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.preprocess.reject_writer import GROUP_ROWS, SCHEMA, reject_file
@@ -157,8 +158,11 @@ class Quarantine:
                 to_table(rows, SCHEMA) if reasons else pa.Table.from_batches([], SCHEMA), stream, compression="zstd"
             )
 
-    def _open(self, name: str) -> BinaryIO:
-        return open(self._folder / f"{name}.parquet", "xb", opener=lambda path, how: os.open(path, how, 0o600))
+    @contextmanager
+    def _open(self, name: str) -> Iterator[BinaryIO]:
+        path = self._folder / f"{name}.parquet"
+        with writing(path), open(path, "xb", opener=lambda path, how: os.open(path, how, 0o600)) as stream:
+            yield stream
 
 
 def _row_groups(path: Path) -> Iterator[pa.Table]:

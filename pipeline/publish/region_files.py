@@ -17,7 +17,7 @@ from pipeline.errors import BalanceError
 from pipeline.exchange.bucket_totals import read_totals, sum_exactly
 from pipeline.exchange.workspace import bucket_file
 from pipeline.faults import point
-from pipeline.machine import sync
+from pipeline.machine import sync, writing
 from pipeline.native.arrow import to_arrow, to_numpy
 from pipeline.publish.context import PublishContext
 from pipeline.publish.tasks import RegionFile, RegionTotal, WriteTask
@@ -81,7 +81,8 @@ def _write_table(context: PublishContext, folder: Path, region: str, number: int
     point("output.write")
     codec = None if context.compression == "none" else context.compression
     # Almost every value is unique: dictionaries would take three times as long to write, and more room.
-    pq.write_table(table, path, compression=codec, row_group_size=1 << 18, use_dictionary=False)
+    with writing(path):
+        pq.write_table(table, path, compression=codec, row_group_size=1 << 18, use_dictionary=False)
     sync(path)
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.geo.table import GeoTable
-from pipeline.machine import display_name
+from pipeline.machine import display_name, writing
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.publish.result import RunResult
 from pipeline.reading.header import without_fields
@@ -52,14 +52,16 @@ def write_run_record(
         "ledger": [ledger_entry(ledger) for ledger in phase1.ledgers],
     }
     text = json.dumps(record, indent=2, ensure_ascii=False, default=asdict)  # gates and rules are dataclasses
-    (folder / RUN_RECORD).write_text(text + "\n", encoding="utf-8")
+    with writing(folder / RUN_RECORD):
+        (folder / RUN_RECORD).write_text(text + "\n", encoding="utf-8")
     return record
 
 
 def write_geo(folder: Path, geo: GeoTable) -> None:
     """Write ``geo.json`` into ``folder``: names of the regions by code, and the recipe of the geo table."""
     record = {"names": geo.names, "source": asdict(geo.source)}
-    (folder / GEO_RECORD).write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+    with writing(folder / GEO_RECORD):
+        (folder / GEO_RECORD).write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def ledger_entry(ledger: FileLedger) -> dict[str, object]:

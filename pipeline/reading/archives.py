@@ -16,6 +16,7 @@ from typing import BinaryIO, Protocol
 import xxhash
 
 from pipeline.errors import FileRefused
+from pipeline.machine import writing
 from pipeline.reading.file_access import Stamp, open_file, stamp_of, unreadable
 from utils.units import format_size
 
@@ -125,7 +126,7 @@ def expand_file(path: str, spool: Path, max_ratio: int, advance: Callable[[int],
     ``DISK_RESERVE`` free on the disk.
     """
     try:
-        with open_file(path) as source, spool.open("xb") as target:
+        with open_file(path) as source, writing(spool), spool.open("xb") as target:
             status = os.fstat(source.fileno())
             limit = max(SMALL_BYTES, status.st_size * max_ratio)
             digest = xxhash.xxh3_128()

@@ -127,7 +127,11 @@ class Output:
         """Make the link show a version, which must exist, by one rename."""
         fresh = self.versions / ".link"
         fresh.unlink(missing_ok=True)
-        fresh.symlink_to(Path(self.versions.name) / version / "data")
+        target = Path(self.versions.name) / version / "data"
+        try:
+            fresh.symlink_to(target)
+        except OSError as fault:  # which names the target
+            raise OSError(fault.errno, fault.strerror, str(fresh)) from fault
         point("publish.link")
         fresh.replace(self.link)
         point("publish.link.done")

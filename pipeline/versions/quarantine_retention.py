@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.machine import sync
+from pipeline.machine import sync, writing
 from pipeline.versions.folders import is_run_folder
 
 _DAY = 24 * 60 * 60
@@ -49,7 +49,7 @@ def forget_texts(path: Path) -> bool:
     if not _holds_texts(source.metadata):
         return False
     partial = path.with_suffix(".partial")
-    with pq.ParquetWriter(partial, source.schema_arrow, compression="zstd") as writer:
+    with writing(partial), pq.ParquetWriter(partial, source.schema_arrow, compression="zstd") as writer:
         for group in range(source.num_row_groups):
             rows = source.read_row_group(group)
             for name in _TEXTS:

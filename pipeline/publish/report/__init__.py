@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.machine import writing
 from pipeline.publish.report.observed import Observed
 from pipeline.publish.report.page import render
 from pipeline.publish.report.run_sections import Earlier
@@ -20,7 +21,8 @@ def write_report(folder: Path, record: Mapping[str, Any], observed: Observed, ou
     """
     samples = find_samples(folder / "quarantine" / "rejected.parquet", record["rejected_by_reason"])
     page = render(record, observed, samples, _earlier(output_dir))
-    (folder / REPORT).write_text(page, encoding="utf-8", errors="backslashreplace")
+    with writing(folder / REPORT):
+        (folder / REPORT).write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _earlier(output_dir: str) -> Earlier:

@@ -242,7 +242,7 @@ def test_the_rest_of_a_split_has_numbers_of_its_own(manifest: Manifest, store: S
 def test_splits_are_noted_while_others_are_read(
     manifest: Manifest, store: SyncedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.history.journal._FLUSH_SECONDS", -1.0)
+    monkeypatch.setattr("pipeline.history.journal.FLUSH_SECONDS", -1.0)
     file = input_file(tmp_path / "a.csv")
     with Journal(manifest, store, inventory(file), "settings") as journal:
         (first, second) = journal.begin([file], {file.path: cut_in_two(file)}).splits[file.path]
