@@ -12,7 +12,6 @@ from tests.pace import patient
 pytestmark = pytest.mark.skipif(not can_fail(), reason="Linux only: a library stands before the C library")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3])
 def test_a_disk_that_fails_once_changes_nothing(seed: int) -> None:
     """The rounds are made in one process of its own, which loads the failing disk."""
