@@ -68,8 +68,8 @@ class MachineSettings(Group):
         meaning="The published result: a link that always shows one complete version.",
         change="Readers expect it elsewhere.")
     COMPILED_PARSER: bool = setting(True, flag(), unit="yes/no",
-        meaning="Parse plain chunks by compiled code (built once, into the user's cache); no: Polars parses all.",
-        change="Only to compare: the values are equal, reading takes about twice as long.")
+        meaning="Parse records by compiled code (built once, into the user's cache); no: Polars parses all.",
+        change="Only to compare: the values are equal, reading takes twice as long, and far longer with JSON columns.")
     CHUNK_BYTES: int = setting(2 * 2**20, size(64, 2**30), unit="bytes",
         meaning="How much a worker parses at a time.",
         change="Only to measure: larger is slower and needs more memory.")

@@ -15,9 +15,34 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-// The number of fields in a line and the number of each column's field, counted from 0.
+// Bytes in which records are searched. `data` has `size` bytes, of which the first begins a record and the last is LF.
 typedef struct {
-    int64_t fields;
+    const uint8_t *data;
+    int64_t size;
+    int64_t limit;      // only records that begin before this byte are wanted
+    int64_t delimiter;
+    int64_t fields;     // the number of fields of a good record
+    int64_t max_record; // the most bytes of a good record, without its line end
+    int64_t whole;      // not 0 when no byte behind the chunk can change the records that are wanted
+} Chunk;
+
+// What a line is that is no good record. All but a blank line are rejected records.
+enum { BLANK, WRONG_FIELD_COUNT, BAD_QUOTE, UNCLOSED_QUOTE, RECORD_TOO_LONG };
+
+// The records of a chunk and its odd lines, which tile the first `consumed` bytes.
+typedef struct {
+    int32_t *separators; // the offsets of the delimiters and line ends behind all fields of the good records
+    int64_t room;        // how many separators the caller has room for
+    int64_t records;     // the number of good records
+    int32_t *odd_start;  // the first byte of each odd line
+    int32_t *odd_stop;   // the offset of its line end
+    uint8_t *odd_kind;   // what it is
+    int64_t odd_room, odd;
+    int64_t consumed;
+} Found;
+
+// The number of each column's field, counted from 0.
+typedef struct {
     int64_t log_id, user_id, ip_address, watch_time;
     int64_t timestamp;     // -1 when it is not read
     const uint8_t *header; // the name of the column log_id: a line with this id repeats the header
@@ -79,14 +104,14 @@ typedef uint64_t unaligned __attribute__((aligned(1)));
 typedef struct Totals Totals;
 
 // rows.c
-EXPORT int64_t find_separators(const uint8_t *data, int64_t size, uint8_t delimiter, int32_t *separators, int64_t room);
-EXPORT int64_t read_rows(const uint8_t *data, const int32_t *separators, int64_t count, const Columns *columns,
-                         const Geo *geo, const Rows *rows, int64_t at, int64_t text_bytes, int64_t base,
-                         int32_t *doubtful);
+EXPORT bool find_records(const Chunk *chunk, Found *found);
+EXPORT int64_t read_rows(const Chunk *chunk, const Found *found, const Columns *columns, const Geo *geo,
+                         const Rows *rows, int64_t at, int64_t text_bytes, int64_t base, int32_t *doubtful);
+EXPORT void copy_texts(const Chunk *chunk, const Found *found, int64_t column, const int32_t *records,
+                       const int32_t *starts, int64_t count, uint8_t *out, int64_t *text_ends);
 
 // scanner.c
-EXPORT int certify(const uint8_t *data, int64_t size, uint8_t delimiter, int64_t fields, const int32_t *ends,
-                   int64_t count, int64_t max_record);
+EXPORT int certify(const Chunk *chunk, const Found *found, int64_t *lines);
 
 // keys.c
 EXPORT void mark_keys(const uint64_t *wanted, int64_t count, int64_t leading, int64_t bits, uint8_t *bitmap,

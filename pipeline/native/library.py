@@ -8,9 +8,10 @@ from pathlib import Path
 _P, _I = ctypes.c_void_p, ctypes.c_int64
 
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
-    "certify": (ctypes.c_int, (ctypes.c_char_p, _I, ctypes.c_uint8, _I, _P, _I, _I)),
-    "find_separators": (_I, (ctypes.c_char_p, _I, ctypes.c_uint8, _P, _I)),
-    "read_rows": (_I, (ctypes.c_char_p, _P, _I, _P, _P, _P, _I, _I, _I, _P)),
+    "certify": (ctypes.c_int, (_P, _P, _P)),
+    "find_records": (ctypes.c_bool, (_P, _P)),
+    "read_rows": (_I, (_P, _P, _P, _P, _P, _I, _I, _I, _P)),
+    "copy_texts": (None, (_P, _P, _I, _P, _P, _I, _P, _P)),
     "mark_keys": (None, (_P, _I, _I, _I, _P, _I, _P)),
     "find_keys": (_I, (_P, _I, _P, ctypes.c_uint64, _I, _I, _P, _I, _P, _P)),
     "judge_copies": (ctypes.c_bool, (_P, _P, _I, _P)),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.exchange.split_rows import SplitRows
 from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.enrichment import enrich
-from pipeline.reading.compiled_parser import PlainParser, as_columns
+from pipeline.reading.compiled_parser import CompiledParser, as_columns
 from pipeline.reading.csv_reader import judge_values
 from pipeline.reading.header import Header
 from pipeline.reading.splits import Split
@@ -49,9 +49,9 @@ class CrossCheck:
         self._samples: list[_Sample] = []
         self._rows = SplitRows(timestamps=context.keep != "longest")
 
-    def add(self, split: Split, plain: PlainParser, rows: SplitRows) -> None:
-        """Add the lines of ``split`` that ``plain`` sampled, and their rows, which are among ``rows``."""
-        lines, offsets, positions = plain.sample()
+    def add(self, split: Split, compiled: CompiledParser, rows: SplitRows) -> None:
+        """Add the lines of ``split`` that ``compiled`` sampled, and their rows, which are among ``rows``."""
+        lines, offsets, positions = compiled.sample()
         if lines:
             self._samples.append(_Sample(split, lines, offsets, self._rows.count))
             self._rows.extend(rows, positions)

@@ -1,18 +1,22 @@
 """Phase 1 over all files: reads the splits, joins their ends, and accounts for every record of every file."""
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Protocol
 
 from pipeline.engines import Advance, Engine, no_advance
 from pipeline.errors import FileRefused, WorkerDied
 from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit, StartingPoint
-from pipeline.preprocess.preprocessor import preprocess, read_parts
+from pipeline.preprocess.preprocessor import read_parts
 from pipeline.preprocess.tasks import ReadTask, SplitResult, group, read_tasks
 from pipeline.reading.input_files import InputFile, unchanged
 from pipeline.reading.splits import Split, cut, cut_rest
+
+_GUESSED_ROUNDS = 3
+"""Rounds in which all splits of a file that begin on a wrong line are read again. In later rounds the first one alone
+is, whose start is certain, so that no split is read over and over because those before it still change."""
 
 
 class Record(Protocol):
@@ -132,9 +136,19 @@ class _Reading:
         self.resumed_bytes = sum(result.stop - result.start for result in start.results.values())
 
     def read_all(self, advance: Advance) -> None:
-        """Read all splits that have no result, and hash the files, in rounds until nothing is left to read."""
+        """Read all splits that have no result, and hash the files, in rounds until nothing is left to read; then, in
+        further rounds, the splits that do not begin where the one before ends."""
         self._divide_early_ends()
-        tasks = group(read_tasks(self._files, self._splits, self._results))
+        self._read(group(read_tasks(self._files, self._splits, self._results)), advance)
+        for number in count():
+            tasks = [task for path in self._splits for task in self._restart(path, every=number < _GUESSED_ROUNDS)]
+            if not tasks:
+                return
+            self._read([(task,) for task in tasks], no_advance)
+
+    def _read(self, tasks: list[tuple[ReadTask, ...]], advance: Advance) -> None:
+        """Read, in rounds: the rests of splits that ended early, and tasks whose group a worker died over, come in the
+        next one."""
         while tasks:
             again: list[ReadTask] = []
             for grouped, found in self._engine.map(read_parts, self._context, tasks, advance):
@@ -146,6 +160,25 @@ class _Reading:
             rest = self._divide_early_ends()
             again += [ReadTask(split.path, split, False) for split in rest if split.path not in self._refused]
             tasks = [(task,) for task in again]
+
+    def _restart(self, path: str, *, every: bool) -> list[ReadTask]:
+        """Let splits of a file begin where the one before ends, if they do not: all of them, or the first alone.
+
+        The end of a split that began on a wrong line is most likely right, so that all are read again at once.
+        """
+        tasks: list[ReadTask] = []
+        splits = self._splits[path]
+        if path in self._refused or not splits:
+            return tasks
+        position = splits[0].header.data_start
+        for index, split in enumerate(splits):
+            result = self._results[split.number]
+            if result.start != position and (every or not tasks):
+                splits[index] = split.restarted_at(position)
+                self._record.reopen_split(splits[index])
+                tasks.append(ReadTask(path, splits[index], False))
+            position = result.stop
+        return tasks
 
     def account_for_all(self) -> Phase1Result:
         """Join the splits of every file; refuse files that do not balance."""
@@ -219,20 +252,15 @@ class _Reading:
         return ledger
 
     def _join(self, file: InputFile) -> list[PlacedSplit]:
-        """A file's splits with their first lines. A split that does not begin where the one before ended is read again
-        from there."""
+        """A file's splits with their first lines."""
         placed: list[PlacedSplit] = []
         if not file.header or not self._splits[file.path]:
             return placed
         position, line = file.header.data_start, file.header.first_line
-        ahead = deque(self._splits[file.path])
-        while ahead:
-            split = ahead.popleft()
-            result = self._results.get(split.number)
-            if result is None or result.start != position:
-                restarted, *rest = self._read_again(split.restarted_at(position))
-                ahead.extendleft(reversed(rest))
-                result = self._results[restarted.number]
+        for split in self._splits[file.path]:
+            result = self._results[split.number]
+            if result.start != position:
+                break
             placed.append(PlacedSplit(result, line))
             position, line = result.stop, line + result.lines
         if position != file.size:
@@ -240,15 +268,6 @@ class _Reading:
                 f"records end at byte {position} of {file.size}: a fault in the program; please report it."
             )
         return placed
-
-    def _read_again(self, split: Split) -> list[Split]:
-        """Read a split from its true start; returns it, and the splits of its rest where it ended early."""
-        self._record.reopen_split(split)
-        for _, result in self._engine.map(preprocess, self._context, [split], no_advance):
-            if isinstance(result, Exception):
-                raise FileRefused(_reason(result)) from result
-            self._finish(result)
-        return self._divide(split)
 
 
 def _reason(fault: Exception) -> str:

@@ -7,7 +7,7 @@ import polars as pl
 from pipeline.exchange.split_rows import SplitRows
 from pipeline.geo.addresses import bare_addresses
 from pipeline.geo.table import INVALID, GeoTable
-from pipeline.reading.compiled_parser import PlainParser
+from pipeline.reading.compiled_parser import CompiledParser
 from pipeline.reading.header import Header
 from pipeline.reading.value_formats import AddressFormat
 
@@ -32,12 +32,12 @@ class OddAddresses:
             self._batches += count
             self._look(addresses.filter(odd).head(_LOOKED_AT), count)
 
-    def add_plain(self, plain: PlainParser, header: Header, rows: SplitRows) -> None:
+    def add_compiled(self, compiled: CompiledParser, header: Header, rows: SplitRows) -> None:
         """Take note of the rows that the compiled parser made, which are those of ``rows`` that no batch had."""
         count = int((rows["region"] == INVALID).sum()) - self._batches
         if not count:
             return
-        lines, _, positions = plain.sample()
+        lines, _, positions = compiled.sample()
         column = list(header.columns).index("ip_address")
         odd = rows["region"][positions] == INVALID
         texts = [line[column] for line, is_odd in zip(lines, odd.tolist(), strict=True) if is_odd]

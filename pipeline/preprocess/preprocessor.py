@@ -23,30 +23,18 @@ from pipeline.preprocess.odd_addresses import OddAddresses
 from pipeline.preprocess.reject_writer import RejectWriter, reject_file
 from pipeline.preprocess.tasks import ReadTask, SplitResult
 from pipeline.privacy import hide_ids, hide_in_rejected, hide_users
-from pipeline.reading.compiled_parser import PlainParser
+from pipeline.reading.compiled_parser import CompiledParser
 from pipeline.reading.csv_reader import Batch, SplitReader
 from pipeline.reading.file_access import open_file, unreadable
 from pipeline.reading.header import Header
 from pipeline.reading.input_files import file_size, hash_file
+from pipeline.reading.record_finder import RecordFinder
 from pipeline.reading.splits import Split
 from pipeline.reading.watch_times import A_DAY
 from pipeline.timing import stage
 
 _USUAL_USER_BYTES = 16
 """Room for a user_id, for a start."""
-
-
-def preprocess(context: ReadContext, split: Split, advance: Advance) -> SplitResult:
-    """Read, verify, enrich, deduplicate and write one split (see ``read_split``), and check the compiled parser.
-
-    Raises FileRefused where the file cannot be read, is not as the record contract wants it, or where the compiled
-    parser is wrong.
-    """
-    sampled = CrossCheck(context)
-    result = read_split(context, split, advance, sampled)
-    if sampled.find_wrong():
-        raise FileRefused(DISAGREEMENT)
-    return result
 
 
 def read_split(context: ReadContext, split: Split, advance: Advance, sampled: CrossCheck) -> SplitResult:
@@ -127,13 +115,20 @@ def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: Cr
     expected = _expected_rows(split, context)
     rows.reserve(expected, expected * _USUAL_USER_BYTES)
     with stage("set up"):
-        plain = _plain_parser(context, split, rows)
+        compiled, finder = _compiled_parser(context, split, rows), _record_finder(context, split)
     with (
         open_file(split.source) as stream,
         RejectWriter(reject_file(context.workspace, split.number), context.keep_raw) as rejects,
     ):
         reader = SplitReader(
-            split, stream, context.chunk_bytes, context.max_record, plain, context.rules, context.formats
+            split,
+            stream,
+            context.chunk_bytes,
+            context.max_record,
+            compiled,
+            context.rules,
+            context.formats,
+            finder,
         )
         for batch in reader:
             chunk_starts.append((reader.stop - batch.length - reader.start, lines))
@@ -152,9 +147,9 @@ def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: Cr
             advance(batch.length)
             if rows.held_bytes >= context.held_bytes:
                 break
-    if plain:
-        sampled.add(split, plain, rows)
-        odd_addresses.add_plain(plain, split.header, rows)
+    if compiled:
+        sampled.add(split, compiled, rows)
+        odd_addresses.add_compiled(compiled, split.header, rows)
     likely += odd_addresses.likely
     starts = np.array(chunk_starts, np.int64).reshape(-1, 2)
     over_a_day = int((rows["micro_minutes"] > A_DAY).sum())
@@ -170,14 +165,19 @@ def _hide_users(batch: Batch, header: Header, key: bytes) -> tuple[pl.DataFrame,
     return good, hide_in_rejected(batch.rejected, header.names[header.columns["user_id"]], key)
 
 
-def _plain_parser(context: ReadContext, split: Split, rows: SplitRows) -> PlainParser | None:
+def _compiled_parser(context: ReadContext, split: Split, rows: SplitRows) -> CompiledParser | None:
     """The compiled parser; None where users get pseudonyms or rules judge texts, because that parser makes no texts,
     and where it does not read the formats of the values."""
     if context.library is None or context.rules or context.pseudonyms or not context.formats.compilable:
         return None
     if "log_id" not in split.header.columns:  # an id of several columns
         return None
-    return PlainParser(context.library, split.header, context.geo(), rows, context.max_record, context.formats)
+    return CompiledParser(context.library, split.header, context.geo(), rows, context.max_record, context.formats)
+
+
+def _record_finder(context: ReadContext, split: Split) -> RecordFinder | None:
+    """What finds the texts of records with quotes by the library, if there is one."""
+    return RecordFinder(context.library, split.header, context.max_record) if context.library else None
 
 
 def _expected_rows(split: Split, context: ReadContext) -> int:

@@ -1,19 +1,20 @@
 """Reads one split as verified batches: valid rows, rejected records, and counts that balance.
 
-Bytes are read in chunks of whole lines. Each chunk goes to the first of three parsers that can take it:
+Bytes are read in chunks of whole lines. Each chunk goes to the first of these parsers that can take it:
 
-1. The compiled parser takes plain chunks, if the run has a library.
-2. Polars parses a chunk as columns of text.
-3. The careful parser takes every chunk: plain lines by Polars, the other records one by one.
+1. The compiled parser takes every chunk but a mess, if the run has a library and nothing needs all values as text.
+2. Polars parses a clean chunk as columns of text.
+3. If the run has a library, it finds the records of a chunk and copies their texts.
+4. The careful parser takes every chunk: plain lines by Polars, the other records one by one.
 
-The scanner checks the results of the first two against the bytes. The number of records that the careful parser finds
+The scanner checks the results of the first three against the bytes. The number of records that the careful parser finds
 must be the number that the scanner counts; otherwise the file is refused.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,11 +22,13 @@ import polars as pl
 from pipeline.errors import FileRefused
 from pipeline.reading import scanner, text_parser, values, watch_times
 from pipeline.reading.careful_parser import parse_carefully
-from pipeline.reading.compiled_parser import PlainParser
+from pipeline.reading.compiled_parser import CompiledParser, ParsedChunk
 from pipeline.reading.file_access import unreadable
 from pipeline.reading.header import Header
 from pipeline.reading.log_ids import id_roles, join_columns
+from pipeline.reading.record_finder import FoundRecords, RecordFinder, copied_rightly
 from pipeline.reading.record_rules import BoundRule, apply_rules
+from pipeline.reading.record_starts import find_record_start, next_line
 from pipeline.reading.single_record import RECORD_TOO_LONG
 from pipeline.reading.splits import Split
 from pipeline.reading.text_parser import NO_REJECTED, REJECTED, Positions, TextColumns, check, rejected_frame
@@ -81,6 +84,15 @@ class Batch:
     likely: Counter[str] = field(default_factory=Counter)
 
 
+class _Measured(Protocol):
+    @property
+    def length(self) -> int:
+        """Bytes that were parsed."""
+
+
+_Parsed = TypeVar("_Parsed", bound=_Measured)
+
+
 @dataclass
 class SplitReader:
     """Iterates over the batches of a split.
@@ -96,15 +108,16 @@ class SplitReader:
     stream: BinaryIO
     chunk_bytes: int
     max_record: int
-    plain: PlainParser | None = None
+    compiled: CompiledParser | None = None
     rules: tuple[BoundRule, ...] = ()
     formats: ValueFormats = USUAL_FORMATS
+    finder: RecordFinder | None = None
     start: int = field(init=False, default=0)
     stop: int = field(init=False, default=0)
 
     def __iter__(self) -> Iterator[Batch]:
         split = self.split
-        self.start = self.stop = split.start if split.exact else self._next_line(split.start - 1)
+        self.start = self.stop = split.start if split.exact else find_record_start(self._read, split, self.max_record)
         line = 0
         while self.stop < split.stop:
             batch = self._read_batch(self.stop, line)
@@ -124,13 +137,57 @@ class SplitReader:
                 return self._reject_overlong(position, data, line)
             data += b"\n"  # the last line of a file need not end
             end = len(data)
-        if self.plain:
-            with stage("parse, hash, geo", end):
-                parsed = self.plain.parse(data, end, position - self.start)
-            if parsed:
-                tally = scanner.Tally(parsed.lines, 0, parsed.lines, end)
-                return self._make_batch(parsed.doubtful, data, position, line, tally)
-        return self._parse_text(position, _first_lines(data[:end]), line)
+        return self._parse_compiled(position, data, end, line) or self._parse_text(
+            position, _first_lines(data[:end]), line
+        )
+
+    def _parse_compiled(self, position: int, data: bytes, end: int, line: int) -> Batch | None:
+        """Parse the records that begin in the first ``end`` bytes of ``data`` by the compiled parser, if it can."""
+        parser = self.compiled
+        if not parser:
+            return None
+
+        def parse(data: bytes, size: int, whole: bool) -> ParsedChunk | None:
+            with stage("parse, hash, geo", min(size, end)):
+                return parser.parse(data, end, size, position - self.start, whole=whole)
+
+        parsed, data = self._parse_to_the_end(parse, position, data, end)
+        return self._make_batch(parsed.left, data, position, line, parsed.tally) if parsed else None
+
+    def _find_texts(self, position: int, chunk: bytes, line: int) -> Batch | None:
+        """Parse the records that begin in ``chunk`` as text by the compiled library, if it is there and can."""
+        finder = self.finder
+        if not finder:
+            return None
+
+        def find(data: bytes, size: int, whole: bool) -> FoundRecords | None:
+            with stage("parse", min(size, len(chunk))):
+                return finder.find(data, len(chunk), size, whole=whole)
+
+        found, data = self._parse_to_the_end(find, position, chunk, len(chunk))
+        if not found:
+            return None
+        with stage("parse", found.length):
+            columns = finder.texts(found, np.arange(len(found.separators), dtype=np.int32))
+        with stage("verify"):
+            same = copied_rightly(found, columns, header=self.split.header)
+        return self._make_batch(columns, data, position, line, found.tally) if same else None
+
+    def _parse_to_the_end(
+        self, parse: Callable[[bytes, int, bool], _Parsed | None], position: int, data: bytes, end: int
+    ) -> tuple[_Parsed | None, bytes]:
+        """(result of ``parse``, the bytes that it was for): more bytes where the first record goes on behind ``end``.
+
+        ``parse`` gets bytes, how many of them count, and whether the records that begin before ``end`` need no others.
+        """
+        parsed = parse(data, end, position + end >= self.split.size)
+        if not parsed or parsed.length:
+            return parsed, data
+        data = data[:end] + self._read(position + end, self.max_record + 2)
+        if not data.endswith(b"\n"):
+            data += b"\n"
+        parsed = parse(data, len(data), True)
+        return (parsed if parsed and parsed.length else None), data
 
     def _parse_text(self, position: int, chunk: bytes, line: int) -> Batch:
         """Parse a chunk of whole lines by Polars, or carefully where the scanner does not confirm the result."""
@@ -138,7 +195,7 @@ class SplitReader:
         texts = None if b'""' in chunk else text_parser.parse(chunk, header)  # doubled quotes never pass
         starts = None if texts is None else check(chunk, texts, header, self.max_record)
         if texts is None or starts is None:
-            return self._read_carefully(position, chunk, line)
+            return self._find_texts(position, chunk, line) or self._read_carefully(position, chunk, line)
         columns = TextColumns(texts, starts, _find_line_stops(chunk, starts), np.arange(len(starts)))
         tally = scanner.Tally(len(starts), 0, len(starts), len(chunk))
         return self._make_batch(columns, chunk, position, line, tally)
@@ -179,17 +236,21 @@ class SplitReader:
         length = min(tally.length, self.split.size - position)  # less a line end that _read_batch has added
         if not columns.records:
             return Batch(_NO_ROWS, NO_REJECTED, tally.records, tally.blank_lines, tally.lines, length, Counter())
-        with stage("parse"):
-            judged = judge_values(columns, data, self.split.header, self.rules, self.formats)
-        rows = judged.rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
-        rejected = judged.rejected.with_columns(pl.col("line") + line, pl.col("offset") + base)
-        undated = rows["timestamp"].null_count() if "timestamp" in rows.columns else 0
+        rows, rejected, undated = _NO_ROWS, columns.rejected, 0
+        warned, likely = Counter[str](), Counter[str]()
+        if len(columns.offsets):
+            with stage("parse"):
+                judged = judge_values(columns, data, self.split.header, self.rules, self.formats)
+            rows = judged.rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
+            rejected, warned, likely = judged.rejected, judged.warned, judged.likely
+            undated = rows["timestamp"].null_count() if "timestamp" in rows.columns else 0
+        rejected = rejected.with_columns(pl.col("line") + line, pl.col("offset") + base)
         counts = tally.records, tally.blank_lines, tally.lines, length
-        return Batch(rows, rejected, *counts, judged.warned, undated, judged.likely)
+        return Batch(rows, rejected, *counts, warned, undated, likely)
 
     def _reject_overlong(self, position: int, head: bytes, line: int) -> Batch:
         """Reject a line beyond ``max_record`` as one record, of which the first ``max_record`` bytes are kept."""
-        end = self._next_line(position + len(head))
+        end = next_line(self._read, position + len(head))
         record = (line, position - self.start, RECORD_TOO_LONG, None, None, head[: self.max_record])
         rejected = pl.DataFrame([record], schema=REJECTED, orient="row")
         return Batch(_NO_ROWS, rejected, 1, 0, 1, end - position, Counter())
@@ -208,15 +269,6 @@ class SplitReader:
             length += len(more)
             step *= 2
         return b"".join(pieces)
-
-    def _next_line(self, position: int) -> int:
-        """The byte behind the first line end at or after ``position``; the file's size if there is none."""
-        while data := self._read(position, 1 << 16):
-            end = data.find(b"\n") + 1
-            if end:
-                return position + end
-            position += len(data)
-        return position
 
     def _read(self, position: int, size: int) -> bytes:
         """At most ``size`` bytes at ``position``; fewer only at the file's end, as far as it was known."""

@@ -1,7 +1,8 @@
 """Counts records and checks parsed columns against the bytes, without any code of the parsers.
 
 The balance of a run rests on this scanner: a fault of a parser shows as a difference between counts. The scanner
-applies the record contract (contract: records) to the positions of line ends, delimiters and quotes, by NumPy.
+applies the record contract (contract: records) to the positions of line ends, delimiters and quotes, by NumPy. What the
+compiled library found is checked by scanner.c.
 """
 
 from collections.abc import Iterator
@@ -81,44 +82,6 @@ def check(data: bytes, delimiter: int, fields: int, columns: dict[int, pl.Series
         if not _same_fields(array, first, stops[field] - first, column, sample, quoted=quoted):
             return None
     return starts.astype(np.int64)
-
-
-def confirm(data: bytes, delimiter: int, fields: int, separators: NDArray[np.int32], max_record: int) -> bool:
-    """Whether ``separators`` are the ends of all fields of ``data``, in order, and of nothing else.
-
-    ``data`` ends with LF. Only clean data passes, as in ``check``. No field is missing, doubled or shifted if the
-    separators ascend, each is the position of a delimiter or line end outside quotes, and their number is right.
-    """
-    if b"\0" in data or not is_utf8(data) or not len(separators) or len(separators) % fields:
-        return False
-    array = np.frombuffer(data, np.uint8)
-    expected = int(np.count_nonzero(array == LF)) + int(np.count_nonzero(array == delimiter))
-    if b'"' in data:
-        quotes = np.flatnonzero(array == QUOTE)
-        if not _well_formed(array, quotes, np.flatnonzero(array == LF), delimiter):
-            return False
-        hidden = _find_hidden(array, quotes, delimiter)
-        nearest = np.minimum(np.searchsorted(separators, hidden), len(separators) - 1)
-        if np.any(separators[nearest] == hidden):
-            return False
-        expected -= len(hidden)
-    if len(separators) != expected or not np.all(separators[1:] > separators[:-1]):
-        return False
-    if separators[0] < 0 or separators[-1] >= len(array):  # NumPy counts a negative position from the end
-        return False
-    found = array[separators].reshape(-1, fields)
-    if not (np.all(found[:, -1] == LF) and np.all(found[:, :-1] == delimiter)):
-        return False
-    line_ends = separators[fields - 1 :: fields]
-    return int(np.max(np.diff(line_ends), initial=line_ends[0] + 1)) <= max_record + 1
-
-
-def _find_hidden(array: NDArray[np.uint8], quotes: Positions, delimiter: int) -> Positions:
-    """Positions of the delimiters and line ends between the first and second, third and fourth, ... of ``quotes``."""
-    length = quotes[1::2] - quotes[::2]
-    inside = np.repeat(quotes[::2] - np.cumsum(length) + length, length) + np.arange(length.sum())
-    hidden: Positions = inside[(array[inside] == delimiter) | (array[inside] == LF)]
-    return hidden
 
 
 def _outside(positions: Positions, quotes: Positions) -> Positions:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.properties.archives import archives, assert_archive_is_whole_or_refused
 from tests.properties.nasty import keeps, sizes
-from tests.properties.readers import assert_reader_equals_reference, fuzzed_files, narrow_limits
+from tests.properties.readers import assert_reader_equals_reference, fuzzed_files, narrow_limits, parsers
 from tests.properties.replays import files_and_replay
 from tests.properties.test_laws import assert_equals_reference, run_sizes
 
@@ -33,12 +33,14 @@ tried = 0
 
 
 @settings(max_examples=500, **_OPTIONS)
-@given(fuzzed_files(), sizes, sizes, st.booleans(), st.booleans(), st.booleans())
-def read(data: bytes, chunk_bytes: int, split_bytes: int, timestamps: bool, compiled: bool, narrow: bool) -> None:
+@given(fuzzed_files(), sizes, sizes, st.booleans(), parsers, st.booleans())
+def read(
+    data: bytes, chunk_bytes: int, split_bytes: int, timestamps: bool, parser: dict[str, bool], narrow: bool
+) -> None:
     """One file through the reader."""
     _begin()
     with narrow_limits(narrow):
-        assert_reader_equals_reference(data, chunk_bytes, split_bytes, timestamps=timestamps, compiled=compiled)
+        assert_reader_equals_reference(data, chunk_bytes, split_bytes, timestamps=timestamps, **parser)
 
 
 @settings(max_examples=500, **_OPTIONS)

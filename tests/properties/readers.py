@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from pipeline.exchange.split_rows import SplitRows
 from pipeline.preprocess.enrichment import enrich
 from pipeline.reading import csv_reader, quoted_lines
-from pipeline.reading.compiled_parser import PlainParser
+from pipeline.reading.compiled_parser import CompiledParser
 from pipeline.reading.csv_reader import Batch, SplitReader
 from pipeline.reading.header import Header, read_header
+from pipeline.reading.record_finder import RecordFinder
 from pipeline.reading.splits import Split
 from tests.harness import GEO, IN_MEMORY, accepted_rows, enriched, library
 from tests.properties.nasty import COLUMNS, MAX_RECORD, hostile_files, records, soup
@@ -56,9 +57,10 @@ def cut_into_splits(data: bytes, header: Header, split_bytes: int) -> Iterator[S
 
 
 def assert_reader_equals_reference(
-    data: bytes, chunk_bytes: int, split_bytes: int, *, timestamps: bool, compiled: bool
+    data: bytes, chunk_bytes: int, split_bytes: int, *, timestamps: bool, compiled: bool, texts: bool = False
 ) -> None:
-    """Rows, rejects (line, offset, reason, raw) and counts, whatever the sizes and the parser."""
+    """Rows, rejects (line, offset, reason, raw) and counts, whatever the sizes and the parser; ``texts``: whether the
+    library copies texts where Polars does not parse a chunk, as with record rules."""
     truth = read_file(data, MAX_RECORD, timestamps=timestamps)
     assert truth is not None
     header = header_of(data, timestamps=timestamps)
@@ -69,10 +71,12 @@ def assert_reader_equals_reference(
     position, line = header.data_start, header.first_line
     assert header.first_line - 2 == truth.preamble_lines
     for split in cut_into_splits(data, header, split_bytes):
-        reader, found, batches = _read(data, split, chunk_bytes, timestamps=timestamps, compiled=compiled)
+        reader, found, batches = _read(data, split, chunk_bytes, timestamps=timestamps, compiled=compiled, texts=texts)
         if reader.start != position:  # a quoted field spans the cut
             split = split.restarted_at(position)
-            reader, found, batches = _read(data, split, chunk_bytes, timestamps=timestamps, compiled=compiled)
+            reader, found, batches = _read(
+                data, split, chunk_bytes, timestamps=timestamps, compiled=compiled, texts=texts
+            )
         rows += [(reader.start + offset, values) for offset, values in accepted_rows(found, GEO.load().names)]
         for batch in batches:
             rejects += [
@@ -95,17 +99,24 @@ def assert_reader_equals_reference(
 
 
 def _read(
-    data: bytes, split: Split, chunk_bytes: int, *, timestamps: bool, compiled: bool
+    data: bytes, split: Split, chunk_bytes: int, *, timestamps: bool, compiled: bool, texts: bool
 ) -> tuple[SplitReader, SplitRows, list[Batch]]:
     rows, geo = SplitRows(timestamps=timestamps), GEO.load()
-    parser = PlainParser(Path(library()), split.header, geo, rows, MAX_RECORD) if compiled else None
-    reader = SplitReader(split, io.BytesIO(data), chunk_bytes, MAX_RECORD, parser)
+    parser = CompiledParser(Path(library()), split.header, geo, rows, MAX_RECORD) if compiled else None
+    finder = RecordFinder(Path(library()), split.header, MAX_RECORD) if texts else None
+    reader = SplitReader(split, io.BytesIO(data), chunk_bytes, MAX_RECORD, parser, finder=finder)
     batches = []
     for batch in reader:
         if len(batch.rows):
             rows.append(enrich(batch.rows, geo))
         batches.append(batch)
     return reader, rows, batches
+
+
+parsers = st.sampled_from(
+    [{"compiled": True, "texts": True}, {"compiled": False, "texts": True}, {"compiled": False, "texts": False}]
+)
+"""Who parses: the compiled parser; Polars and the library's texts, as with record rules; Polars and careful Python."""
 
 
 @st.composite

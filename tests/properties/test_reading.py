@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.harness import Harness, enriched
 from tests.properties.archives import archives, assert_archive_is_whole_or_refused
 from tests.properties.nasty import MAX_RECORD, hostile_files, keeps, sizes
-from tests.properties.readers import assert_reader_equals_reference, fuzzed_files, narrow_limits, plain
+from tests.properties.readers import assert_reader_equals_reference, fuzzed_files, narrow_limits, parsers, plain
 from tests.reference import read_file
 
 
@@ -44,13 +44,13 @@ def test_reader_equals_reference(data: bytes, chunk_bytes: int, split_bytes: int
 
 
 @settings(max_examples=500)
-@given(fuzzed_files(), sizes, sizes, st.booleans(), st.booleans(), st.booleans())
+@given(fuzzed_files(), sizes, sizes, st.booleans(), parsers, st.booleans())
 def test_any_bytes_are_read_like_the_reference(
-    data: bytes, chunk_bytes: int, split_bytes: int, timestamps: bool, compiled: bool, narrow: bool
+    data: bytes, chunk_bytes: int, split_bytes: int, timestamps: bool, parser: dict[str, bool], narrow: bool
 ) -> None:
     """``make fuzz`` goes on where this ends."""
     with narrow_limits(narrow):
-        assert_reader_equals_reference(data, chunk_bytes, split_bytes, timestamps=timestamps, compiled=compiled)
+        assert_reader_equals_reference(data, chunk_bytes, split_bytes, timestamps=timestamps, **parser)
 
 
 @settings(max_examples=200)

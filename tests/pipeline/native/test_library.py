@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.native import copies, library
-from pipeline.reading import compiled_parser
+from pipeline.reading import compiled_parser, record_finder
 
 API = Path(library.__file__).with_name("api.h").read_text(encoding="utf-8")
 KINDS = {
@@ -26,6 +26,8 @@ STRUCTURES = {
     "Geo": compiled_parser._Geo,
     "Rows": compiled_parser._Rows,
     "Part": copies._Part,
+    "Chunk": record_finder._Chunk,
+    "Found": record_finder._Found,
 }
 
 Shapes = Mapping[str, tuple]
@@ -96,12 +98,13 @@ def test_python_declares_the_library_as_c_does() -> None:
     ("before", "after", "different"),
     [
         ("uint64_t mask,", "int64_t mask,", {"find_keys"}),
-        (", int64_t max_record)", ")", {"certify"}),
+        (", int64_t *lines)", ")", {"certify"}),
         ("void free_totals(", "int64_t free_totals(", {"free_totals"}),
         ("Totals *new_totals(", "int64_t new_totals(", {"new_totals"}),
         ("const uint8_t *skipped,", "uint8_t skipped,", {"add_rows"}),
         ("totals_text_bytes(const Totals *table)", "totals_text_bytes(void)", {"totals_text_bytes"}),
-        (" find_separators(", " find_delimiters(", {"find_separators", "find_delimiters"}),
+        (" find_records(", " find_lines(", {"find_records", "find_lines"}),
+        ("int64_t odd_room, odd;", "int64_t odd, odd_room;", {"Found"}),
         ("EXPORT bool judge_copies(", "bool judge_copies(", {"judge_copies"}),
         ("int64_t halves;", "int32_t halves;", {"Geo"}),
         ("const int64_t *first, *last;", "const int64_t *first, last;", {"Geo"}),

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,10 @@ from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.driver import read_files
 from pipeline.preprocess.preprocessor import read_parts
 from pipeline.preprocess.tasks import ReadTask
+from pipeline.reading import csv_reader, record_starts
 from pipeline.reading.open_inputs import read_headers
-from tests.harness import HEADER, Harness
-from tests.reference import ROLES
+from tests.harness import HEADER, Harness, InProcessEngine
+from tests.reference import ROLES, read_file
 
 WANTED = {role: (name,) for role, name in ROLES.items() if role != "timestamp"}
 
@@ -73,3 +74,65 @@ def test_a_fault_of_the_disk_is_none_of_a_file(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("pipeline.preprocess.preprocessor.write_rows", full)
     with Harness([log("a"), log("b")]) as run, pytest.raises(OSError, match="No space left"):
         run.read()
+
+
+class CountingEngine(InProcessEngine):
+    """Remembers the numbers of the splits that each call reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rounds: list[list[int]] = []
+
+    def map(self, kernel: Callable, context: object, tasks: Sequence, advance: Callable) -> Iterator[tuple]:
+        self.rounds.append([task.split.number for group in tasks for task in group if task.split])
+        yield from super().map(kernel, context, tasks, advance)
+
+
+WITH_LINE_ENDS = HEADER + b"".join(
+    b'i%d,u%d,x,"{\n""title"": ""a, b"",\n""part"": %d\n}",tv,1.2.3.4,1.5\n' % (n, n % 7, n) for n in range(1500)
+)
+
+
+def read_in_splits(data: bytes, split_bytes: int) -> tuple[list[list[int]], int]:
+    """(numbers of the splits that each round reads, number of splits); the records are those of the reference."""
+    with Harness([data], split_bytes=split_bytes) as run:
+        run.engine = CountingEngine()
+        outcome = run.read()
+        assert not outcome.refused
+        (ledger,) = outcome.ledgers
+        (accepted,) = run.accepted(outcome)
+        truth = read_file(data, 256, timestamps=False)
+        assert [offset for offset, _ in accepted] == [offset for offset, _ in truth.events]
+        assert (ledger.records, len(run.rejects(outcome)[0])) == (truth.records, len(truth.rejects))
+        assert [placed.first_line for placed in ledger.splits] == [
+            data.count(b"\n", 0, placed.result.start) + 1 for placed in ledger.splits
+        ]
+        return run.engine.rounds, len(ledger.splits)
+
+
+def test_no_split_of_records_with_quoted_line_ends_is_read_twice() -> None:
+    rounds, splits = read_in_splits(WITH_LINE_ENDS, 5000)
+    assert splits >= 20
+    assert [len(numbers) for numbers in rounds] == [splits]
+
+
+def test_splits_that_begin_on_wrong_lines_are_read_again_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every guess is wrong, Phase 1 does not go from split to split."""
+    monkeypatch.setattr(
+        csv_reader, "find_record_start", lambda read, split, _: record_starts.next_line(read, split.start - 1)
+    )
+    rounds, splits = read_in_splits(WITH_LINE_ENDS, 5000)
+    first, second = rounds
+    assert len(first) == splits >= 20
+    assert len(second) > splits // 2
+
+
+def test_splits_whose_ends_depend_on_their_starts_are_read_a_few_times_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line can begin a record and lie in one: each split's end is wrong as long as its start is."""
+    monkeypatch.setattr(
+        csv_reader, "find_record_start", lambda read, split, _: record_starts.next_line(read, split.start - 1)
+    )
+    body = b'",u,x,v,tv,1.2.3.4,"\n' * 400
+    rounds, splits = read_in_splits(HEADER + b'i,u,x,v,tv,1.2.3.4,1\ni,u,x,v,tv,1.2.3.4,"\n' + body + b'"\n', 500)
+    assert splits > 10
+    assert sum(map(len, rounds)) <= 5 * splits

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,10 +17,10 @@ from hypothesis import strategies as st
 from pipeline.exchange.split_rows import SplitRows
 from pipeline.geo.table import GeoTable, load_geo_table
 from pipeline.preprocess.enrichment import enrich
-from pipeline.reading import compiled_parser, scanner
-from pipeline.reading.compiled_parser import PlainParser, certify
+from pipeline.reading.compiled_parser import CompiledParser
 from pipeline.reading.csv_reader import SplitReader, judge_values
 from pipeline.reading.header import Header
+from pipeline.reading.record_finder import FoundRecords, RecordFinder
 from pipeline.reading.splits import Split
 from pipeline.reading.text_parser import TextColumns
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
@@ -35,6 +36,7 @@ FILE = b"log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min
     b'"i%d",u%d,2026-01-01T00:00:%02dZ,"a, b",tv,%d.2.3.4,%d.5\n' % (n, n % 50, n % 60, n % 4 + 1, n)
     for n in range(300)
 )
+JSON = FILE.replace(b'"a, b"', b'"{""a"": ""b""}"')
 WITHOUT_QUOTES = FILE.replace(b'"', b"_").replace(b"a, b", b"a. b")
 
 
@@ -45,20 +47,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> GeoTable:
 
 
 def read_lines(
-    columns: dict[str, list[str]], geo: GeoTable, doubts: float = 1.0, formats: ValueFormats = USUAL_FORMATS
+    columns: dict[str, list[str]], geo: GeoTable, formats: ValueFormats = USUAL_FORMATS
 ) -> tuple[SplitRows, list[int]]:
     """(rows, lines that were left to the rules), of lines with these values and otherwise good ones."""
     length = len(next(iter(columns.values())))
     rows = SplitRows(timestamps=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled_parser, "_MOST_DOUBTS", doubts)
-        parser = PlainParser(Path(library()), HEADER, geo, rows, MAX_RECORD, formats)
-        values = [columns.get(role, [GOOD[role]] * length) for role in ROLES]
-        chunk = "".join("|".join(line) + "\n" for line in zip(*values, strict=True)).encode()
-        found = parser.parse(chunk + b'"x|', len(chunk), 0)
+    parser = CompiledParser(Path(library()), HEADER, geo, rows, MAX_RECORD, formats)
+    values = [columns.get(role, [GOOD[role]] * length) for role in ROLES]
+    chunk = "".join("|".join(line) + "\n" for line in zip(*values, strict=True)).encode()
+    found = parser.parse(chunk + b'"x|', len(chunk), len(chunk), 0, whole=False)
     assert found is not None
-    assert (found.lines, rows.count) == (length, length - found.doubtful.records)
-    return rows, found.doubtful.lines.tolist()
+    assert (found.tally.records, found.tally.lines, found.length) == (length, length, len(chunk))
+    assert rows.count == length - found.left.records
+    return rows, found.left.lines.tolist()
 
 
 def assert_equals_the_rules(
@@ -352,25 +353,33 @@ BREAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "all shifted by a field": lambda s: np.append(s[1:], s[-1] + 1).astype(np.int32),
     "one dropped and another twice": lambda s: np.insert(np.delete(s, 10), 20, s[21]),
     "a delimiter in quotes for one outside": lambda s: shifted(s, 3, -2 if s[3] else 0),
+    "one field more for each": lambda s: np.sort(np.concatenate((s, s[::7]))),
     "in reverse": lambda s: s[::-1].copy(),
     "negative": lambda s: shifted(s, 0, -2 * int(s[0]) - 1),
     "beyond the chunk": lambda s: shifted(s, -1, 1000),
 }
 
 
-@pytest.mark.parametrize(
-    "file", [FILE, FILE.replace(b'"', b"_").replace(b"a, b", b"a. b")], ids=["quotes", "no quotes"]
-)
+@pytest.mark.parametrize("file", [FILE, WITHOUT_QUOTES, JSON], ids=["quotes", "no quotes", "doubled quotes"])
 @pytest.mark.parametrize("fault", BREAKS)
 def test_broken_separators_are_never_believed(fault: str, file: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    find, certify = PlainParser._find_separators, compiled_parser.certify
+    search, find = RecordFinder._search, RecordFinder.find
     answers = []
 
-    def broken(self: PlainParser, data: bytes, size: int) -> np.ndarray:
-        return np.ascontiguousarray(BREAKS[fault](find(self, data, size).copy()))
+    def broken(self: RecordFinder, chunk: Any) -> Any:
+        found = search(self, chunk)
+        before = self._separators[: found.records * 7]
+        after = np.ascontiguousarray(BREAKS[fault](before.copy()), np.int32)
+        self._separators = np.append(after, np.zeros(len(before) + 7, np.int32))
+        found.separators, found.records = self._separators.ctypes.data, len(after) // 7
+        return found
 
-    monkeypatch.setattr(PlainParser, "_find_separators", broken)
-    monkeypatch.setattr(compiled_parser, "certify", lambda *given: answers.append(certify(*given)) or answers[-1])
+    def noted(*given: Any, **options: Any) -> Any:
+        answers.append(find(*given, **options))
+        return answers[-1]
+
+    monkeypatch.setattr(RecordFinder, "_search", broken)
+    monkeypatch.setattr(RecordFinder, "find", noted)
     truth = read_file(file, 256, timestamps=False)
     with Harness([file], chunk_bytes=5000) as run:
         outcome = run.read()
@@ -379,29 +388,6 @@ def test_broken_separators_are_never_believed(fault: str, file: bytes, monkeypat
     assert not any(answers)
     assert accepted == [(offset, enriched(e.log_id, e.user_id, e.ip_address, e.micro)) for offset, e in truth.events]
     assert len(accepted) == 300
-
-
-@given(st.data())
-def test_the_certificate_is_that_of_the_scanner(data: st.DataObject) -> None:
-    fields = data.draw(st.integers(1, 4))
-    lines = data.draw(st.lists(st.lists(st.text("ab\0é", max_size=40), min_size=fields, max_size=fields), max_size=9))
-    chunk = b"".join("|".join(line).encode() + b"\n" for line in lines)
-    ends = np.flatnonzero(np.isin(np.frombuffer(chunk, np.uint8), list(b"|\n"))).astype(np.int32)
-    changes = st.tuples(st.integers(0, max(len(ends) - 1, 0)), st.integers(-3, 3), st.sampled_from("+-="))
-    for place, by, what in data.draw(st.lists(changes, max_size=2)) if len(ends) > 3 else ():
-        if what == "-":
-            ends = np.delete(ends, place % len(ends))
-        elif what == "+":
-            ends = np.insert(ends, place, by)
-        else:
-            ends[place % len(ends)] += by
-    broken = data.draw(st.binary(max_size=3))
-    chunk = chunk.replace(b"ab", broken.replace(b'"', b"x")) if data.draw(st.booleans()) else chunk
-    limit = data.draw(st.integers(5, 90))
-    given = ord("|"), fields, ends, limit
-    behind = data.draw(st.binary(max_size=3))  # of the next chunk
-    certified = certify(Path(library()), chunk + behind, len(chunk), *given)
-    assert certified == (chunk.endswith(b"\n") and scanner.confirm(chunk, *given))
 
 
 def rolled(name: str) -> Callable[[SplitRows, slice], None]:
@@ -431,16 +417,16 @@ def other_users(rows: SplitRows, new: slice) -> None:
 def test_wrong_values_refuse_the_file(
     change: Callable[[SplitRows, slice], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = PlainParser._add_rows
+    add = CompiledParser._add_rows
 
-    def broken(self: PlainParser, data: bytes, size: int, ends: np.ndarray, lines: int, base: int) -> np.ndarray:
-        doubtful = add(self, data, size, ends, lines, base)
-        change(self._rows, slice(self._rows.count, self._rows.count + lines - len(doubtful)))
+    def broken(self: CompiledParser, found: FoundRecords, base: int) -> np.ndarray:
+        doubtful = add(self, found, base)
+        change(self._rows, slice(self._rows.count, self._rows.count + len(found.separators) - len(doubtful)))
         return doubtful
 
     with Harness([FILE], chunk_bytes=5000) as run:
         assert not run.read().refused
-        monkeypatch.setattr(PlainParser, "_add_rows", broken)
+        monkeypatch.setattr(CompiledParser, "_add_rows", broken)
         ((path, reason),) = run.read().refused.items()
     assert path == run.paths[0]
     assert "the compiled parser and the rules disagree" in reason
@@ -449,18 +435,18 @@ def test_wrong_values_refuse_the_file(
 @pytest.mark.parametrize("wrong", [0, 2, 3])
 def test_of_files_in_one_task_the_wrong_one_alone_is_refused(wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where files name their columns otherwise."""
-    add = PlainParser._add_rows
+    add = CompiledParser._add_rows
     marked = FILE.replace(b"i7,", b"wrong,").replace(b'"i7"', b'"wrong"')
     files = [FILE.replace(b"tv", b"phone"), FILE, FILE.replace(b"user_id", b"user"), FILE]
     files[wrong] = marked.replace(b"user_id", b"user") if wrong == 2 else marked
 
-    def broken(self: PlainParser, data: bytes, size: int, ends: np.ndarray, lines: int, base: int) -> np.ndarray:
-        doubtful = add(self, data, size, ends, lines, base)
-        if b"wrong" in data[:size]:
-            self._rows.columns["micro_minutes"][: self._rows.count + lines] += 1
+    def broken(self: CompiledParser, found: FoundRecords, base: int) -> np.ndarray:
+        doubtful = add(self, found, base)
+        if b"wrong" in found.data[: found.length]:
+            self._rows.columns["micro_minutes"][: self._rows.count + len(found.separators)] += 1
         return doubtful
 
-    monkeypatch.setattr(PlainParser, "_add_rows", broken)
+    monkeypatch.setattr(CompiledParser, "_add_rows", broken)
     with Harness(files) as run:
         outcome = run.read(user_id=("user_id", "user"))
         assert list(outcome.refused) == [run.paths[wrong]]
@@ -468,44 +454,97 @@ def test_of_files_in_one_task_the_wrong_one_alone_is_refused(wrong: int, monkeyp
         assert [ledger.records for ledger in outcome.ledgers] == [300] * 3
 
 
-def test_too_many_doubts_leave_the_chunk_to_polars() -> None:
+def test_any_number_of_doubts_is_left_to_the_rules() -> None:
     rows = SplitRows(timestamps=True)
-    parser = PlainParser(Path(library()), HEADER, GEO.load(), rows, MAX_RECORD)
-    line = "|".join(GOOD.values()) + "\n"
-    many, few = (line.encode() * 100 + line.replace("|1\n", "|x\n").encode() * doubts for doubts in (40, 4))
-    assert parser.parse(many, len(many), 0) is None
-    assert rows.count == 0
-    found = parser.parse(few, len(few), 0)
+    parser = CompiledParser(Path(library()), HEADER, GEO.load(), rows, MAX_RECORD)
+    good, doubtful = "|".join(GOOD.values()) + "\n", "|".join({**GOOD, "watch_time": "1e1"}.values()) + "\n"
+    chunk = (good + doubtful * 40 + good).encode()
+    found = parser.parse(chunk, len(chunk), len(chunk), 0, whole=True)
     assert found is not None
-    assert (found.lines, found.doubtful.records, rows.count) == (104, 4, 100)
+    assert (found.tally.records, found.left.records, rows.count) == (42, 40, 2)
+    assert found.left.texts["watch_time"].to_list() == ["1e1"] * 40
+    assert found.left.lines.tolist() == list(range(1, 41))
+    assert found.left.offsets.tolist() == [len(good) + len(doubtful) * n for n in range(40)]
+
+
+def chunked(data: bytes, chunk_bytes: int) -> tuple[SplitRows, int]:
+    """(all rows of a file, number of those that the rules judged), read in chunks."""
+    header = read_header_of(data)
+    rows = SplitRows(timestamps=False)
+    compiled = CompiledParser(Path(library()), header, GEO.load(), rows, 256)
+    split = Split(0, "", len(data), header.data_start, len(data), True, header)
+    judged = 0
+    for batch in SplitReader(split, io.BytesIO(data), chunk_bytes, 256, compiled):
+        if len(batch.rows):
+            judged += len(batch.rows)
+            rows.append(enrich(batch.rows, GEO.load()))
+    return rows, judged
+
+
+def read_header_of(data: bytes) -> Header:
+    names = tuple(data.split(b"\n")[0].decode().split(","))
+    columns = {"log_id": 0, "user_id": 1, "ip_address": 5, "watch_time": 6}
+    return Header(",", names, columns, data.index(b"\n") + 1, 2, 50.0)
 
 
 def test_rows_of_both_parsers_lie_in_one_split() -> None:
-    """Chunks of either kind follow each other; every row keeps its own place."""
+    """Rows of either kind follow each other; every row keeps its own place."""
     body = b"".join(
-        b'i%d,u,2026-01-01,"say ""%d""",tv,1.1.1.1,1\n' % (n, n) if n // 20 % 2 else FILE.splitlines(True)[n + 1]
+        b'i%d,u,2026-01-01,"say ""%d""",tv,1.1.1.1,1e1\n' % (n, n) if n // 20 % 2 else FILE.splitlines(True)[n + 1]
         for n in range(300)
     )
     data = FILE.splitlines(True)[0] + body
-    header = Header(
-        ",",
-        tuple(data.split(b"\n")[0].decode().split(",")),
-        {"log_id": 0, "user_id": 1, "ip_address": 5, "watch_time": 6},
-        data.index(b"\n") + 1,
-        2,
-        50.0,
-    )
-    rows = SplitRows(timestamps=False)
-    plain = PlainParser(Path(library()), header, GEO.load(), rows, 256)
-    split = Split(0, "", len(data), header.data_start, len(data), True, header)
-    reader = SplitReader(split, io.BytesIO(data), 700, 256, plain)
-    by_polars = 0
-    for batch in reader:
-        if len(batch.rows):
-            by_polars += len(batch.rows)
-            rows.append(enrich(batch.rows, GEO.load()))
-    assert 0 < by_polars < rows.count == 300
+    rows, judged = chunked(data, 700)
+    assert (judged, rows.count) == (140, 300)
     truth = read_file(data, 256, timestamps=False)
+    start = read_header_of(data).data_start
     assert sorted(accepted_rows(rows, GEO.load().names)) == [
-        (offset - header.data_start, enriched(e.log_id, e.user_id, e.ip_address, e.micro)) for offset, e in truth.events
+        (offset - start, enriched(e.log_id, e.user_id, e.ip_address, e.micro)) for offset, e in truth.events
     ]
+
+
+QUOTED = {
+    "a JSON column": b'i%d,u%d,2026-01-01T00:00:00Z,"{""title"":""abc"",""ep"":7}",tv,1.2.3.4,1.5\n',
+    "an empty quoted field": b'i%d,u%d,2026-01-01T00:00:00Z,"",tv,1.2.3.4,1.5\n',
+    "a quoted line end": b'i%d,u%d,2026-01-01T00:00:00Z,"two\nlines",tv,1.2.3.4,1.5\n',
+    "a quoted CRLF": b'i%d,u%d,2026-01-01T00:00:00Z,"two\r\nlines",tv,1.2.3.4,1.5\r\n',
+    "a line end last": b'i%d,u%d,2026-01-01T00:00:00Z,"two\n",tv,1.2.3.4,1.5\n',
+    "a quote in an unquoted field": b'i%d,u%d,2026-01-01T00:00:00Z,v,5" tv,1.2.3.4,1.5\n',
+    "two quotes in an unquoted field": b'i%d,u%d,2026-01-01T00:00:00Z,v,say "" hi,1.2.3.4,1.5\n',
+    "ids with doubled quotes": b'"i""%d","u""%d""",2026-01-01T00:00:00Z,v,tv,1.2.3.4,1.5\n',
+    "ids with line ends": b'"i\n%d","u\n%d\n",2026-01-01T00:00:00Z,v,tv,1.2.3.4,1.5\n',
+    "every field quoted": b'"i%d","u%d","2026-01-01T00:00:00Z","v","tv","1.2.3.4","1.5"\r\n',
+    "commas everywhere": b'"i,%d","u,%d","a,b","c,d","e,f","1.2.3.4","1.5"\n',
+    "only quotes": b'"i%d","u%d","""","""""","""\n""","1.2.3.4","1.5"\n',
+}
+
+
+@pytest.mark.parametrize("record", QUOTED.values(), ids=QUOTED)
+def test_whatever_rfc_4180_allows_is_parsed_by_the_compiled_parser(record: bytes) -> None:
+    data = FILE.splitlines(True)[0] + b"".join(record % (n, n) for n in range(100))
+    truth = read_file(data, 256, timestamps=False)
+    assert len(truth.events) == 100
+    start = read_header_of(data).data_start
+    for chunk_bytes in (64, 100, 1000, 100_000):
+        rows, judged = chunked(data, chunk_bytes)
+        assert (judged, rows.count) == (0, 100)
+        assert accepted_rows(rows, GEO.load().names) == [
+            (offset - start, enriched(e.log_id, e.user_id, e.ip_address, e.micro)) for offset, e in truth.events
+        ]
+
+
+@pytest.mark.parametrize("keep", ["first", "last"])
+@pytest.mark.parametrize("delimiter", [b",", b";", b"\t", b"|"])
+def test_quoted_timestamps_decide(keep: str, delimiter: bytes) -> None:
+    records = [
+        b'"i%d"%s"u""%d"%s"2026-01-01T00:00:%02dZ"%s"x%s""y"""%stv%s"1.2.3.4"%s"%d"\r\n'
+        % (n % 3, delimiter, n, delimiter, n, delimiter, delimiter, delimiter, delimiter, delimiter, 10 - n)
+        for n in range(9)
+    ]
+    names = [b'"' + name + b'"' for name in FILE.split(b"\n")[0].split(b",")]
+    data = delimiter.join(names) + b"\r\n" + b"".join(records)
+    with Harness([data], keep=keep) as run:
+        found = run.run()
+    winners = {f'u"{n}' for n in (range(3) if keep == "first" else range(6, 9))}
+    assert {user for _, user in found.totals} == winners
+    assert (found.records, found.kept, found.conflicts) == (9, 3, 6)

@@ -15,14 +15,16 @@ import pytest
 from pipeline.errors import FileRefused
 from pipeline.quality import Rule
 from pipeline.reading import careful_parser as careful_path
-from pipeline.reading import scanner, text_parser
+from pipeline.reading import csv_reader, scanner, text_parser
 from pipeline.reading.csv_reader import JudgedRecords, SplitReader, judge_values
 from pipeline.reading.header import Header
+from pipeline.reading.record_finder import FoundRecords, RecordFinder
 from pipeline.reading.record_rules import bind_rules
 from pipeline.reading.single_record import Record, read_record
 from pipeline.reading.splits import Split
 from pipeline.reading.text_parser import REJECTED, Positions, TextColumns, parse, rejected_frame
 from tests.harness import HEADER, Harness, region_of
+from tests.properties.readers import assert_reader_equals_reference
 from tests.reference import read_file, run
 
 MAX_RECORD = 256
@@ -309,3 +311,39 @@ def test_a_check_that_passes_nothing_changes_nothing(monkeypatch: pytest.MonkeyP
             outcome = harness.read()
             (accepted,) = harness.accepted(outcome)
         assert [offset for offset, _ in accepted] == [offset for offset, _ in read_file(data, MAX_RECORD).events]
+
+
+ROW_BY_ROW = {
+    "a JSON column": b'i%d,u%d,2026-01-01T00:00:00Z,"{""title"":""abc"",""ep"":7}",tv,1.2.3.4,1.5\n',
+    "a quoted line end": b'"i\n%d","u""%d",2026-01-01T00:00:00Z,"two\nlines",tv,1.2.3.4,1.5\r\n',
+    "a quote in an unquoted field": b'i%d,u%d,2026-01-01T00:00:00Z,v,5" tv,1.2.3.4,1.5\n',
+    "damage": b'i%d,u%d,"2026-01-01T00:00:00Z,v,tv,1.2.3.4,1.5\n"i",u,t,v,d,,1\n\n\xff,1\n',
+}
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["rows", "texts"])
+@pytest.mark.parametrize("record", ROW_BY_ROW.values(), ids=ROW_BY_ROW)
+def test_with_the_library_no_record_is_read_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, record: bytes, compiled: bool
+) -> None:
+    """Neither with record rules, for which all values must be texts."""
+
+    def never(*_: object, **__: object) -> None:
+        pytest.fail("the careful path was taken")
+
+    monkeypatch.setattr(csv_reader, "parse_carefully", never)
+    data = HEADER + b"".join(record % (n, n) for n in range(200))
+    for chunk_bytes in (200, 3000, 1 << 20):
+        assert_reader_equals_reference(data, chunk_bytes, 1 << 20, timestamps=False, compiled=compiled, texts=True)
+
+
+def test_texts_that_the_library_copied_wrongly_are_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = RecordFinder.texts
+
+    def broken(self: RecordFinder, found: FoundRecords, records: np.ndarray) -> TextColumns:
+        columns = texts(self, found, records)
+        return replace(columns, texts={**columns.texts, "user_id": columns.texts["user_id"] + "x"})
+
+    monkeypatch.setattr(RecordFinder, "texts", broken)
+    data = HEADER + ROW_BY_ROW["a JSON column"] % (1, 1)
+    assert_reader_equals_reference(data, 1000, 1000, timestamps=False, compiled=False, texts=True)
