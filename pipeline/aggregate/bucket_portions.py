@@ -101,7 +101,11 @@ def _search(
 def _may_have_copies(context: AggregateContext, ids: Keys, cross_bucket: Keys) -> Positions:
     repeated = repeated_keys(np.sort(ids))
     found = find_keys(context.library, [ids], repeated)[0] if context.library else rows_with_keys(ids, repeated)
-    return np.union1d(found, rows_with_keys(ids & ~FINE_MASK, cross_bucket)) if len(cross_bucket) else found
+    if not len(cross_bucket):
+        return found
+    compare = np.zeros(len(ids), bool)
+    compare[found] = compare[rows_with_keys(ids & ~FINE_MASK, cross_bucket)] = True
+    return np.flatnonzero(compare)
 
 
 def _ids(table: pa.Table) -> Keys:

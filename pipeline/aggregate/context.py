@@ -19,6 +19,7 @@ class AggregateContext:
     ``bucket_rows``           most rows that are in memory at once
     ``region_names``          names of the regions by code; their order as text decides ties
     ``library_path``          the compiled library; None where Polars does its work
+    ``keep_losers``           whether the contents of losers are written, too, and not only their places
     ========================  ==========================================================================
     """
 
@@ -28,6 +29,7 @@ class AggregateContext:
     bucket_rows: int
     region_names: tuple[str, ...]
     library_path: str | None = None
+    keep_losers: bool = False
 
     @property
     def bucket_shift(self) -> int:

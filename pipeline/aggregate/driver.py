@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import polars as pl
-
 from pipeline.aggregate.aggregator import aggregate, correct, decide_cross_bucket, find_cross_bucket_ids
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.tasks import (
@@ -17,8 +15,7 @@ from pipeline.aggregate.tasks import (
 )
 from pipeline.engines import Advance, Engine, no_advance, run_all, run_tasks
 from pipeline.errors import BalanceError
-from pipeline.exchange.row_files import PLACE_UNIT, coarser
-from pipeline.exchange.workspace import Workspace, read_frame
+from pipeline.exchange.row_files import coarser
 from pipeline.preprocess.ledger import Phase1Result, PlacedSplit
 
 
@@ -41,7 +38,7 @@ def aggregate_all(
     ``advance`` gets rows. Raises BalanceError where a count does not add up or a sum passes int64.
     """
     filled = [split.result for split in splits if split.result.handed_over]
-    numbers = tuple(result.split.number for result in filled)
+    numbers = tuple(sorted(result.split.number for result in filled))
     by_split = {result.split.number: coarser(result.bucket_rows, context.buckets) for result in filled}
     rows = [sum(counts) for counts in zip(*by_split.values(), strict=True)]
     cross_bucket = _find_all_cross_bucket(engine, context, numbers, sum(rows), workers)
@@ -89,20 +86,3 @@ def _decide_all(engine: Engine, context: AggregateContext, results: list[BucketR
     wrong = [CorrectTask(result, corrections) for result in results if result.pending]
     corrected = run_all(engine, correct, context, wrong, no_advance)
     return corrected + [result for result in results if not result.pending]
-
-
-def conflict_places(workspace: Workspace) -> pl.DataFrame:
-    """(split, offset) of every conflict loser, both Int64, sorted; ``offset`` in bytes from the split's start."""
-    return (
-        places_of_losers(workspace)
-        .to_frame()
-        .select(split=pl.col("place") // PLACE_UNIT, offset=pl.col("place") % PLACE_UNIT)
-        .sort("split", "offset")
-    )
-
-
-def places_of_losers(workspace: Workspace) -> pl.Series:
-    """The places (Int64) of all conflict losers, in any order."""
-    paths = sorted(workspace.path("conflicts", "x").parent.glob("*.parquet"))
-    none = pl.Series("place", [], pl.Int64)
-    return pl.concat([none, *(read_frame(path)["place"] for path in paths)])

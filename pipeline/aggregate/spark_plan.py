@@ -23,8 +23,9 @@ from pipeline.aggregate.totals import merge_totals, order_totals
 from pipeline.engines import Advance, no_advance, run_all
 from pipeline.errors import BalanceError
 from pipeline.exchange.bucket_totals import write_totals
+from pipeline.exchange.loser_places import write_places
 from pipeline.exchange.row_files import PLACE_UNIT
-from pipeline.exchange.workspace import bucket_file, split_file, write_frame
+from pipeline.exchange.workspace import bucket_file, split_file
 from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.timing import in_stage, stage
 
@@ -192,7 +193,7 @@ def write_partition(context: AggregateContext, task: PartTask, _: Advance) -> Bu
     regions = write_totals(context.workspace.path("totals", bucket_file(number)), total)
     losers = rows.select(place="loser").drop_nulls()
     if len(losers):
-        write_frame(context.workspace.path("conflicts", bucket_file(number)), losers)
+        write_places(context.workspace.path("conflicts", bucket_file(number, "npy")), losers["place"])
     return BucketResult(
         bucket=number,
         rows=int(rows["copies"].sum()),

@@ -15,7 +15,7 @@ from pipeline.machine import writing
 
 SPLIT_KINDS = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}
 """The folders of what Phase 1 makes of a split, and the suffix of the files there. Later runs use these files again."""
-_RUN_KINDS = ("totals", "pending", "corrections", "conflicts", "merge", "delta", "quarantine", "spool")
+_RUN_KINDS = ("totals", "pending", "corrections", "conflicts", "losers", "merge", "delta", "quarantine", "spool")
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def split_file(number: int, suffix: str = "parquet") -> str:
     return f"split-{number:06d}.{suffix}"
 
 
-def bucket_file(bucket: int) -> str:
+def bucket_file(bucket: int, suffix: str = "parquet") -> str:
     """Name of a bucket's file in each folder of the workspace."""
-    return f"bucket-{bucket:04d}.parquet"
+    return f"bucket-{bucket:04d}.{suffix}"
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
@@ -67,6 +67,35 @@ def write_frame(path: Path, frame: pl.DataFrame) -> None:
         frame.write_parquet(stream, compression="lz4", statistics=False)
     point("intermediate.rename")
     partial.replace(path)
+
+
+_ORDERED_ROWS = 32_768
+"""Rows of a row group that is read or passed over as a whole."""
+
+
+def write_ordered(path: Path, frame: pl.DataFrame, name: str) -> None:
+    """Write a frame in the order of its column ``name``, so that ``read_between`` reads little more than it returns."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        frame.sort(name).write_parquet(stream, compression="lz4", statistics=True, row_group_size=_ORDERED_ROWS)
+    point("intermediate.rename")
+    partial.replace(path)
+
+
+def read_between(path: Path, name: str, least: int, most: int) -> pl.DataFrame:
+    """Read the rows of ``write_ordered`` whose column ``name`` is between ``least`` and ``most``."""
+    return pl.scan_parquet(path, glob=False).filter(pl.col(name).is_between(least, most)).collect()
+
+
+def read_id_range(path: Path, number: int, ranges: int) -> pl.DataFrame:
+    """Read the rows of ``write_ordered`` whose id_hi lies in range ``number`` of ``ranges`` (``dedupe.in_range``)."""
+    width = 2**64 // ranges
+    first = number * width - (2**64 if number * width >= 2**63 else 0)  # id_hi is signed
+    return (
+        pl.scan_parquet(path, glob=False).collect()
+        if ranges == 1
+        else read_between(path, "id_hi", first, first + width - 1)
+    )
 
 
 def read_frame(path: Path) -> pl.DataFrame:

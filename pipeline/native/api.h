@@ -83,7 +83,7 @@ typedef struct {
     int64_t *timestamp; // NULL when timestamps are not kept
 } Rows;
 
-// Rows that judge_copies compares. The user of row r has the bytes from bounds[r] to bounds[r + 1] of `texts`.
+// Rows that decide_copies compares. The user of row r has the bytes from bounds[r] to bounds[r + 1] of `texts`.
 typedef struct {
     const uint64_t *id_hi, *id_lo;
     const int64_t *bounds;
@@ -121,7 +121,8 @@ EXPORT int64_t find_keys(const unaligned *keys, int64_t count, const uint64_t *w
                          int64_t *positions);
 
 // copies.c
-EXPORT bool judge_copies(const Part *parts, const RowPosition *positions, int64_t count, uint8_t *verdict);
+EXPORT bool decide_copies(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep,
+                          const uint16_t *ranks, int64_t *times, uint8_t *verdict);
 
 // arrange.c
 EXPORT void arrange_column(const void *column, int64_t size, const uint16_t *bucket, int64_t count, int64_t buckets,

@@ -63,6 +63,12 @@ def take_texts(
     return pa.LargeStringArray.from_buffers(len(positions), pa.py_buffer(new_bounds), pa.py_buffer(new_texts))
 
 
+def one_text(text: str) -> pa.StringArray:
+    """An array of one text."""
+    data = text.encode()
+    return pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, len(data)], np.int32)), pa.py_buffer(data))
+
+
 def to_frame(table: pa.Table) -> pl.DataFrame:
     """Convert a table to a frame; data that both keep in the same layout is not copied."""
     frame = pl.from_arrow(table)

@@ -2,6 +2,13 @@
 
 #include "common.h"
 
+// A timestamp that is missing, and the ways in which an id is decided (DEDUPE_KEEP).
+#define MISSING INT64_MIN
+enum { LONGEST, FIRST, LAST };
+
+// So many rows ahead of the current one, slots are prefetched.
+#define AHEAD 16
+
 // Tells whether two rows have the same content: user, region and watch time.
 static bool same_content(const Part *a, int32_t i, const Part *b, int32_t j) {
     int64_t length = a->bounds[i + 1] - a->bounds[i];
@@ -10,24 +17,56 @@ static bool same_content(const Part *a, int32_t i, const Part *b, int32_t j) {
            memcmp(a->texts + a->bounds[i], b->texts + b->bounds[j], (size_t)length) == 0;
 }
 
-enum { STANDS, COPY, AMBIGUOUS };
+enum { STANDS, COPY, LOSES, AMBIGUOUS };
 
-// Compares `count` rows of `parts` and writes a verdict for each row: STANDS for the first row of an id, COPY for a
-// later row with the same content, AMBIGUOUS for every row of an id with several contents. Returns false when memory
-// runs out.
-bool judge_copies(const Part *parts, const RowPosition *positions, int64_t count, u8 *verdict) {
-    uint64_t mask = 15;
-    while (mask < (uint64_t)count * 2) mask = mask * 2 + 1;
-    uint32_t *slots = calloc(mask + 1, sizeof(uint32_t)), *first = malloc((size_t)count * sizeof(uint32_t) + 1);
-    for (int64_t i = 0; slots && first && i < count; i++) {
+static bool same_id(const Part *a, int32_t i, const Part *b, int32_t j) {
+    return a->id_lo[i] == b->id_lo[j] && a->id_hi[i] == b->id_hi[j];
+}
+
+// Returns a hash of a row's id and content, so that the contents of one id do not collide with each other.
+static uint64_t hash_content(const Part *part, int32_t row) {
+    const u8 *user = part->texts + part->bounds[row];
+    uint64_t hash = XXH3_64bits(user, (size_t)(part->bounds[row + 1] - part->bounds[row]));
+    hash ^= ((uint64_t)part->micro_minutes[row] << 14 | part->region[row]) * 0x9E3779B97F4A7C15u;
+    hash = (hash + part->id_lo[row]) * 0xC2B2AE3D27D4EB4Fu;
+    return hash ^ hash >> 32;
+}
+
+// Tells whether timestamp `a` decides before `b`: the earlier when `keep` is FIRST, the later when `keep` is LAST, and
+// any before a missing one.
+static bool decides_before(int64_t a, int64_t b, int64_t keep) {
+    if (a == MISSING || b == MISSING) return a != MISSING && b == MISSING;
+    return keep == FIRST ? a < b : a > b;
+}
+
+// Tells whether content `i` wins against content `j` of the same id (dedupe.py has the rule). `ranks`: the order of the
+// regions' names by code.
+static bool wins(const Part *a, int32_t i, int64_t time_a, const Part *b, int32_t j, int64_t time_b, int64_t keep,
+                 const uint16_t *ranks) {
+    if (keep != LONGEST && time_a != time_b) return decides_before(time_a, time_b, keep);
+    if (a->micro_minutes[i] != b->micro_minutes[j]) return a->micro_minutes[i] > b->micro_minutes[j];
+    int64_t length_a = a->bounds[i + 1] - a->bounds[i], length_b = b->bounds[j + 1] - b->bounds[j];
+    int order = memcmp(a->texts + a->bounds[i], b->texts + b->bounds[j],
+                       (size_t)(length_a < length_b ? length_a : length_b));
+    if (order != 0 || length_a != length_b) return order != 0 ? order < 0 : length_a < length_b;
+    return ranks[a->region[i]] < ranks[b->region[j]];
+}
+
+// Finds for each row the first row of its id, by number among the rows, and writes COPY for a row with the content of
+// that first one, AMBIGUOUS for each first row of whose id a row has another content, else STANDS. `slots`: empty.
+static void find_ids(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep, int64_t *times,
+                     uint32_t *slots, uint64_t mask, uint32_t *first, u8 *verdict) {
+    for (int64_t i = 0; i < count; i++) {
+        if (i + AHEAD < count) {
+            RowPosition later = positions[i + AHEAD];
+            __builtin_prefetch(slots + (parts[later.part].id_lo[later.row] & mask), 1);
+        }
         const Part *part = parts + positions[i].part;
         int32_t row = positions[i].row;
         uint64_t slot = part->id_lo[row] & mask; // an id is a hash, so its bits are uniform
         for (; slots[slot]; slot = (slot + 1) & mask) {
             RowPosition there = positions[slots[slot] - 1];
-            if (parts[there.part].id_lo[there.row] == part->id_lo[row] &&
-                parts[there.part].id_hi[there.row] == part->id_hi[row])
-                break;
+            if (same_id(part, row, parts + there.part, there.row)) break;
         }
         if (!slots[slot]) {
             first[i] = (uint32_t)i, slots[slot] = (uint32_t)i + 1, verdict[i] = STANDS;
@@ -35,10 +74,77 @@ bool judge_copies(const Part *parts, const RowPosition *positions, int64_t count
         }
         RowPosition there = positions[first[i] = slots[slot] - 1];
         verdict[i] = COPY;
-        if (!same_content(part, row, parts + there.part, there.row)) verdict[first[i]] = AMBIGUOUS;
+        if (!same_content(part, row, parts + there.part, there.row))
+            verdict[first[i]] = AMBIGUOUS;
+        else if (times && decides_before(times[i], times[first[i]], keep))
+            times[first[i]] = times[i];
     }
-    for (int64_t i = 0; slots && first && i < count; i++)
-        if (verdict[first[i]] == AMBIGUOUS) verdict[i] = AMBIGUOUS;
+}
+
+// Compares the rows of ids with several contents: writes COPY for a row that repeats the content of an earlier row, else
+// STANDS. `slots`: empty.
+static void find_contents(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep, int64_t *times,
+                          uint32_t *slots, uint64_t mask, u8 *verdict) {
+    for (int64_t i = 0; i < count; i++) {
+        if (verdict[i] != AMBIGUOUS) continue;
+        const Part *part = parts + positions[i].part;
+        int32_t row = positions[i].row;
+        uint64_t slot = hash_content(part, row) & mask;
+        verdict[i] = STANDS;
+        for (; slots[slot]; slot = (slot + 1) & mask) {
+            int64_t other = slots[slot] - 1;
+            const Part *there = parts + positions[other].part;
+            int32_t row_there = positions[other].row;
+            if (!same_id(part, row, there, row_there) || !same_content(part, row, there, row_there)) continue;
+            verdict[i] = COPY;
+            if (times && decides_before(times[i], times[other], keep)) times[other] = times[i];
+            break;
+        }
+        if (!slots[slot]) slots[slot] = (uint32_t)i + 1;
+    }
+}
+
+// Writes LOSES for each row that stands and is not the content that counts of its id. `first`: the first row of each
+// row's id; `best`: room for the best row until now, by first row.
+static void find_losers(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep,
+                        const uint16_t *ranks, const int64_t *times, const uint32_t *first, uint32_t *best,
+                        u8 *verdict) {
+    for (int64_t i = 0; i < count; i++) {
+        if (verdict[i] != STANDS) continue;
+        if (first[i] == i) { // the first row of an id always stands at first
+            best[i] = (uint32_t)i;
+            continue;
+        }
+        uint32_t other = best[first[i]];
+        bool better = wins(parts + positions[i].part, positions[i].row, times ? times[i] : 0,
+                           parts + positions[other].part, positions[other].row, times ? times[other] : 0, keep, ranks);
+        verdict[better ? other : i] = LOSES;
+        if (better) best[first[i]] = (uint32_t)i;
+    }
+}
+
+// Decides the ids of `count` rows of `parts` and writes a verdict for each row: COPY for a row that repeats the content
+// of an earlier row, STANDS for the content that counts, LOSES for each other content. `keep` is LONGEST, FIRST or LAST;
+// with `ranks` NULL the contents of an id are not compared with each other, and all stand. `times` has the rows'
+// timestamps, and gets those that decide over all copies of a content; NULL with LONGEST. Returns false when memory runs
+// out.
+bool decide_copies(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep, const uint16_t *ranks,
+                   int64_t *times, u8 *verdict) {
+    uint64_t mask = 15;
+    while (mask < (uint64_t)count * 2) mask = mask * 2 + 1;
+    uint32_t *slots = calloc(mask + 1, sizeof(uint32_t)), *first = malloc((size_t)count * sizeof(uint32_t) + 1);
+    if (slots && first) {
+        find_ids(parts, positions, count, keep, times, slots, mask, first, verdict);
+        bool several = false;
+        for (int64_t i = 0; i < count; i++) several |= verdict[i] == AMBIGUOUS;
+        if (several) {
+            for (int64_t i = 0; i < count; i++)
+                if (verdict[first[i]] == AMBIGUOUS) verdict[i] = AMBIGUOUS;
+            memset(slots, 0, (mask + 1) * sizeof(uint32_t));
+            find_contents(parts, positions, count, keep, times, slots, mask, verdict);
+            if (ranks) find_losers(parts, positions, count, keep, ranks, times, first, slots, verdict);
+        }
+    }
     bool done = slots && first;
     free(slots);
     free(first);

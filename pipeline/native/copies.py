@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from pipeline.native.library import load
 
-_COPY, _AMBIGUOUS = 1, 2
-"""Verdicts of judge_copies in copies.c."""
+_COPY, _LOSES = 1, 2
+"""Verdicts in copies.c."""
+_KEEP = {"longest": 0, "first": 1, "last": 2}
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,24 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Copies:
-    """The verdict about candidates, by their positions among the candidates, ascending.
+class Decision:
+    """What ``decide_copies`` found, by positions among its rows.
 
-    =============  ====================================================================
-    ``copies``     later candidates of an id whose candidates all have the same content
-    ``ambiguous``  all candidates of an id whose candidates have several contents
-    =============  ====================================================================
-
-    Every other candidate stands for its id.
+    ===============  ==================================================================================
+    ``copies``       whether a row repeats the content of an earlier row
+    ``losers``       whether a row is the first of a content that lost
+    ``timestamps``   of the first row of each content that which decides over all its copies; None if none does
+    ===============  ==================================================================================
     """
 
-    copies: NDArray[np.int64]
-    ambiguous: NDArray[np.int64]
+    copies: NDArray[np.bool_]
+    losers: NDArray[np.bool_]
+    timestamps: NDArray[np.int64] | None
+
+    @property
+    def stand(self) -> NDArray[np.bool_]:
+        """Whether a row is the first of a content that did not lose."""
+        return ~(self.copies | self.losers)
 
 
 class _Part(ctypes.Structure):
@@ -84,19 +90,46 @@ def find_keys(
     return found
 
 
-def judge_copies(library: Path, parts: Sequence[Part], rows: NDArray[np.int64]) -> Copies:
-    """Compare candidates that have the same id with each other.
+def decide_copies(
+    library: Path,
+    parts: Sequence[Part],
+    rows: NDArray[np.int64],
+    keep: str,
+    region_ranks: NDArray[np.uint16] | None,
+    timestamps: NDArray[np.int64] | None = None,
+) -> Decision:
+    """Decide the ids of rows by the rule of ``dedupe.resolve``.
 
-    ``rows``: positions of the candidates, ascending and counted through all ``parts``. Raises MemoryError.
+    ================  =======================================================================================
+    ``rows``          positions of the rows, ascending and counted through all ``parts``
+    ``keep``          longest, first or last (DEDUPE_KEEP)
+    ``region_ranks``  order of the regions' names, by code (``dedupe.region_ranks``); None where only copies are
+                      looked for, and no content loses
+    ``timestamps``    of the rows, the least int64 where one is missing; None where the longest counts
+    ================  =======================================================================================
+
+    Raises MemoryError.
     """
-    bounds = np.cumsum([0, *(len(part.region) for part in parts)])
-    number = np.searchsorted(bounds, rows, side="right") - 1
-    positions = np.stack([number, rows - bounds[number]], axis=1).astype(np.int32)
-    verdict = np.zeros(len(rows), np.uint8)
+    positions, verdict = _positions(parts, rows), np.zeros(len(rows), np.uint8)
     columns = (_Part * len(parts))(*map(_addresses, parts))
-    if not load(library).judge_copies(columns, positions.ctypes.data, len(rows), verdict.ctypes.data):
+    times = None if timestamps is None else timestamps.copy()
+    ranks, moments = (None if array is None else array.ctypes.data for array in (region_ranks, times))
+    decide = load(library).decide_copies
+    if not decide(columns, positions.ctypes.data, len(rows), _KEEP[keep], ranks, moments, verdict.ctypes.data):
         raise MemoryError
-    return Copies(np.flatnonzero(verdict == _COPY), np.flatnonzero(verdict == _AMBIGUOUS))
+    return Decision(verdict == _COPY, verdict == _LOSES, times)
+
+
+def _positions(parts: Sequence[Part], rows: NDArray[np.int64]) -> NDArray[np.int32]:
+    """(Number of the part, row in the part) of each of ``rows``."""
+    positions = np.empty((len(rows), 2), np.int32)
+    first = 0
+    for number, part in enumerate(parts):
+        stop = first + len(part.region)
+        of_part = slice(*np.searchsorted(rows, [first, stop]))
+        positions[of_part, 0], positions[of_part, 1] = number, rows[of_part] - first
+        first = stop
+    return positions
 
 
 def _addresses(part: Part) -> _Part:

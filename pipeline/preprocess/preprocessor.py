@@ -15,7 +15,7 @@ from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, write_index
 from pipeline.exchange.row_files import write_rows
 from pipeline.exchange.split_rows import NO_TIMESTAMP, ROW_BYTES, SplitRows, arrange
 from pipeline.exchange.workspace import save_array, split_file
-from pipeline.native.copies import Part, find_keys, judge_copies
+from pipeline.native.copies import Part, decide_copies, find_keys
 from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.cross_check import DISAGREEMENT, CrossCheck
 from pipeline.preprocess.enrichment import enrich
@@ -213,19 +213,29 @@ def find_duplicates(rows: SplitRows, context: ReadContext) -> Duplicates:
     index = np.sort(keys)
     repeated = repeated_keys(index)
     dropped = dated = timestamps = np.empty(0, np.int64)
-    if context.library and context.keep == "longest":
+    if context.library:
         (candidates,) = find_keys(context.library, [keys], repeated)
-        found = judge_copies(context.library, [_part(rows)], candidates)
-        dropped, candidates = candidates[found.copies], candidates[found.ambiguous]
-    else:
-        candidates = rows_with_keys(keys, repeated)
-    if len(candidates):
+        dropped, dated, timestamps = _compare(rows, candidates, context)
+    elif len(candidates := rows_with_keys(keys, repeated)):
         contents = distinct_contents(rows.frame(candidates), context.keep)
         stay = contents["place"].to_numpy()
-        dropped = np.union1d(dropped, np.setdiff1d(candidates, stay, assume_unique=True))
+        dropped = np.setdiff1d(candidates, stay, assume_unique=True)
         if context.keep != "longest":
             dated, timestamps = stay, contents["timestamp"].fill_null(NO_TIMESTAMP).to_numpy()
     return Duplicates(_without(index, np.sort(keys[dropped])), dropped, dated, timestamps)
+
+
+def _compare(
+    rows: SplitRows, candidates: Positions, context: ReadContext
+) -> tuple[Positions, Positions, NDArray[np.int64]]:
+    """(``dropped``, ``dated``, ``timestamps``) of ``Duplicates``, by compiled code."""
+    assert context.library
+    times = None if context.keep == "longest" else rows["timestamp"][candidates]
+    # Which content wins is decided where all copies meet.
+    found = decide_copies(context.library, [_part(rows)], candidates, context.keep, None, times)
+    if found.timestamps is None:
+        return candidates[found.copies], candidates[:0], candidates[:0]
+    return candidates[found.copies], candidates[found.stand], found.timestamps[found.stand]
 
 
 def _part(rows: SplitRows) -> Part:

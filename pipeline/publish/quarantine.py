@@ -22,34 +22,47 @@ Folder and files belong to their owner alone (0700, 0600), because raw records h
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-import polars as pl
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.aggregate.driver import conflict_places
+from pipeline.aggregate.incremental.driver import loser_changes
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines import Engine, no_advance, run_all
 from pipeline.errors import BalanceError
-from pipeline.exchange.workspace import Workspace
+from pipeline.exchange.loser_places import count_between, place_files
+from pipeline.exchange.row_files import PLACE_UNIT
+from pipeline.exchange.row_group_copies import GroupsOf, join_row_groups
 from pipeline.faults import point
 from pipeline.machine import display_name, writing
 from pipeline.native.arrow import to_table
 from pipeline.preprocess.ledger import Phase1Result
-from pipeline.preprocess.reject_writer import GROUP_ROWS, SCHEMA, reject_file
+from pipeline.preprocess.reject_writer import SCHEMA
 from pipeline.privacy import mask_addresses
-from pipeline.publish.conflicts import conflict_file, fetch_conflicts
+from pipeline.publish.conflicts import fetch_conflicts
 from pipeline.publish.context import PublishContext
-from pipeline.publish.tasks import ConflictTask
+from pipeline.publish.kept_records import copy_rejected, keep_conflicts
+from pipeline.publish.quarantine_parts import (
+    EarlierTable,
+    Group,
+    QuarantinePart,
+    describe_groups,
+    open_writer,
+    read_earlier_table,
+)
+from pipeline.publish.tasks import ConflictTask, KeepTask, QuarantineSource, RejectTask
 from pipeline.timing import stage
 
-_GROUP_BYTES = 16 * 2**20
-_CONFLICTS_OF_TASK = 20_000
+_ROWS_OF_TASK = 100_000
+"""Rows of the quarantine in a task, about: much less than a worker's memory holds."""
+_MOST_BLOCKS = 4096
+"""Neighbouring splits are counted together where there are more of them."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +72,14 @@ class EarlierRecords:
     ===============  =====================================================================================
     ``quarantine``   folder of the previous version's quarantine; None where there is none
     ``oldest_kept``  records of files that were read before this time (epoch seconds) lose value and raw
+    ``conflicts``    its number of conflict losers, if Phase 2 noted which of them came and went since then
+                     (``aggregate.incremental``); else None
     ===============  =====================================================================================
     """
 
     quarantine: Path | None = None
     oldest_kept: float = 0
+    conflicts: int | None = None
 
 
 NO_EARLIER_RECORDS = EarlierRecords()
@@ -79,16 +95,16 @@ def write_quarantine(
 ) -> None:
     """Write the quarantine below ``folder``, which must have none.
 
+    Rows that stand in the quarantine of the previous version, and would be the same, are taken from there as bytes.
     Raises BalanceError where a record is missing, EnvironmentFault where a log with a conflict loser is.
     """
-    quarantine = Quarantine(folder / "quarantine")
     with stage("publish"):
+        quarantine = Quarantine(folder / "quarantine", earlier.quarantine)
         quarantine.write_refused(phase1.refused)
-        rejected = quarantine.write_rejected(_reject_files(context.workspace, phase1))
-    tasks = _conflict_tasks(context.workspace, phase1, earlier)
-    run_all(engine, fetch_conflicts, context, tasks, no_advance)
-    with stage("publish"):
-        conflicts = quarantine.write_conflicts(conflict_file(context.workspace, task.number) for task in tasks)
+        sources = _sources(phase1, earlier.oldest_kept)
+        marks = {number: source.mark for number, source in sources.items()}
+    rejected = _write_rejected(engine, context, quarantine, phase1, sources, marks)
+    conflicts = _write_conflicts(engine, context, quarantine, sources, marks, earlier.conflicts)
     expected = sum(split.result.rejected for split in phase1.splits), phase2.conflicts
     if (rejected, conflicts) != expected:
         raise BalanceError(
@@ -97,56 +113,46 @@ def write_quarantine(
         )
 
 
-@dataclass(frozen=True)
-class RejectFile:
-    """The rejected records of one split, in the file ``path``; their lines and offsets count within the split.
+class Quarantine:
+    """Writes the files of one quarantine into a new folder; raises FileExistsError where it is there already.
 
-    ==============  ===========================================================
-    ``name``        of the log, as it is shown
-    ``start``       byte of the log at which the split's records begin
-    ``first_line``  line of the log on which they begin, from 1
-    ==============  ===========================================================
+    ``earlier``: folder of the previous version's quarantine, which need not exist.
     """
 
-    path: Path
-    name: str
-    start: int
-    first_line: int
-
-
-class Quarantine:
-    """Writes the files of one quarantine into a new folder; raises FileExistsError where it is there already."""
-
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, earlier: Path | None = None) -> None:
         folder.mkdir(parents=True, mode=0o700)
         self._folder = folder
+        self._earlier = earlier
 
-    def write_rejected(self, files: Iterable[RejectFile]) -> int:
-        """Write rejected records with their lines and offsets in the logs; returns how many."""
-        count = 0
-        with self._open("rejected") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
-            for file in files:
-                for table in _row_groups(file.path):
-                    frame = pl.DataFrame(table).with_columns(
-                        pl.lit(file.name).alias("file"),
-                        pl.col("line") + file.first_line,
-                        pl.col("byte_offset") + file.start,
-                    )
-                    writer.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA))
-                    count += len(frame)
-        return count
+    def earlier_table(self, name: str) -> EarlierTable | None:
+        """The file ``name`` of the previous quarantine, if its row groups can be taken over."""
+        if self._earlier is None:
+            return None
+        return read_earlier_table(self._earlier / f"{name}.parquet", self._folder / "refused.parquet")
 
-    def write_conflicts(self, paths: Iterable[Path]) -> int:
-        """Move the records out of the files that ``fetch_conflicts`` wrote; returns how many."""
-        count = 0
-        point("quarantine.write")
-        with self._open("conflicts") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
-            for path in paths:
-                table = pq.read_table(path)
-                writer.write_table(table)
-                count += table.num_rows
-                path.unlink()  # a copy would outlive the retention of this one
-        return count
+    def write(
+        self, name: str, before: EarlierTable | None, kept: Sequence[int], parts: Iterable[QuarantinePart]
+    ) -> int:
+        """Write the row groups ``kept`` of the file ``before``, then those of ``parts``, which are removed.
+
+        Where nothing changed, the file only gets a second name. Returns how many rows there are.
+        """
+        written = sorted(parts, key=lambda part: part.path)
+        path = self._folder / f"{name}.parquet"
+        if before and not written and len(kept) == len(before.groups) and _link(before.path, path):
+            return before.rows
+        copies = [GroupsOf(before.path, tuple(kept))] if before and kept else []
+        copies += [GroupsOf(part.path) for part in written]
+        groups: list[Group] = [before.groups[number] for number in kept] if before else []
+        groups += [group for part in written for group in part.groups]
+        with self._open(name) as stream:
+            if not copies:
+                open_writer(stream).close()
+                return 0
+            rows = join_row_groups(stream, copies, describe_groups(groups))
+        for part in written:
+            part.path.unlink()  # a copy would outlive the retention of this one
+        return rows
 
     def write_refused(self, reasons: Mapping[str, str]) -> None:
         """Write the files that were refused whole, with their ``reasons`` by path, addresses cut to their networks."""
@@ -165,48 +171,165 @@ class Quarantine:
             yield stream
 
 
-def _row_groups(path: Path) -> Iterator[pa.Table]:
-    """The rows of a file in tables of about ``_GROUP_BYTES`` or ``GROUP_ROWS``: row groups that are not too small."""
-    file = pq.ParquetFile(path)
-    groups: list[int] = []
-    size = rows = 0
-    for number in range(file.num_row_groups):
-        groups.append(number)
-        size += file.metadata.row_group(number).total_byte_size
-        rows += file.metadata.row_group(number).num_rows
-        if size > _GROUP_BYTES or rows > GROUP_ROWS or number == file.num_row_groups - 1:
-            yield file.read_row_groups(groups, use_threads=False)
-            groups, size, rows = [], 0, 0
+def _link(path: Path, name: Path) -> bool:
+    """Give a file a second name. Returns whether the file system can."""
+    try:
+        os.link(path, name)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    return True
 
 
-def _reject_files(workspace: Workspace, phase1: Phase1Result) -> Iterator[RejectFile]:
-    for split in phase1.splits:
-        if split.result.rejected:
-            source = split.result.split
-            path = reject_file(workspace, source.number)
-            yield RejectFile(path, display_name(source.path), split.result.start, split.first_line)
+def _sources(phase1: Phase1Result, oldest_kept: float) -> dict[int, QuarantineSource]:
+    """All splits that count, by number, in order."""
+    sources = {
+        placed.result.split.number: QuarantineSource(
+            split=placed.result.split,
+            name=display_name(file.file.path),
+            start=placed.result.start,
+            first_line=placed.first_line,
+            at_hand=file.at_hand,
+            forgotten=file.read_at < oldest_kept,
+        )
+        for file in phase1.ledgers
+        for placed in file.splits
+    }
+    return dict(sorted(sources.items()))
 
 
-def _conflict_tasks(workspace: Workspace, phase1: Phase1Result, earlier: EarlierRecords) -> list[ConflictTask]:
-    """Tasks for all conflict losers: those of one split, at most ``_CONFLICTS_OF_TASK`` of them, in each."""
-    placed_splits = {split.result.split.number: (split, file) for file in phase1.ledgers for split in file.splits}
-    tasks: list[ConflictTask] = []
-    for (number,), group in conflict_places(workspace).group_by("split", maintain_order=True):
-        placed, file = placed_splits[int(str(number))]
-        in_earlier = bool(earlier.quarantine and file.listed_as)
-        offsets = group["offset"].to_list()
-        for first in range(0, len(offsets), _CONFLICTS_OF_TASK):
-            tasks.append(
-                ConflictTask(
-                    number=len(tasks),
-                    split=placed.result.split,
-                    start=placed.result.start,
-                    first_line=placed.first_line,
-                    offsets=tuple(offsets[first : first + _CONFLICTS_OF_TASK]),
-                    at_hand=file.at_hand,
-                    previous=str(earlier.quarantine) if in_earlier else "",
-                    listed_as=file.listed_as if in_earlier else "",
-                    forgotten=file.read_at < earlier.oldest_kept,
-                )
-            )
+def _write_rejected(
+    engine: Engine,
+    context: PublishContext,
+    quarantine: Quarantine,
+    phase1: Phase1Result,
+    sources: Mapping[int, QuarantineSource],
+    marks: Mapping[int, str],
+) -> int:
+    """Write the rejected records of all splits; returns how many."""
+    before = quarantine.earlier_table("rejected")
+    rejected = {split.result.split.number: split.result.rejected for split in phase1.splits if split.result.rejected}
+    kept = _keep_splits(before, before.keep_groups(marks)) if before else []
+    done = {piece.split for number in kept for piece in before.groups[number]} if before else set()
+    rest = [(number, rejected[number]) for number in sorted(rejected) if number not in done]
+    tasks = [
+        RejectTask(number, tuple(sources[split] for split in splits)) for number, splits in enumerate(_batches(rest))
+    ]
+    parts = run_all(engine, copy_rejected, context, tasks, no_advance)
+    with stage("publish"):
+        return quarantine.write("rejected", before, kept, [part for part in parts if part])
+
+
+def _keep_splits(before: EarlierTable, kept: Sequence[int]) -> list[int]:
+    """Those of the row groups ``kept`` that have no split in common with another row group."""
+    again = {piece.split for number, group in enumerate(before.groups) if number not in set(kept) for piece in group}
+    while True:
+        torn = [number for number in kept if any(piece.split in again for piece in before.groups[number])]
+        if not torn:
+            return list(kept)
+        again |= {piece.split for number in torn for piece in before.groups[number]}
+        kept = [number for number in kept if number not in set(torn)]
+
+
+def _write_conflicts(
+    engine: Engine,
+    context: PublishContext,
+    quarantine: Quarantine,
+    sources: Mapping[int, QuarantineSource],
+    marks: Mapping[int, str],
+    expected: int | None,
+) -> int:
+    """Write all conflict losers; returns how many. ``expected``: as ``EarlierRecords.conflicts``."""
+    losers = tuple(place_files(context.workspace))
+    before = quarantine.earlier_table("conflicts")
+    kept: list[int] = []
+    if before and expected == before.rows:
+        came, went = (tuple(loser_changes(context.workspace, name)) for name in ("came", "went"))
+        touched = _splits_of(went, sources)
+        kept = [
+            number
+            for number in before.keep_groups(marks)
+            if not any(piece.split in touched for piece in before.groups[number])
+        ]
+        tasks = _keep_tasks(before, set(kept), sources, None, went)
+        found = run_all(engine, keep_conflicts, context, tasks, no_advance)
+        fetched = _conflict_tasks(sources, came, ())
+    elif before:
+        found = run_all(engine, keep_conflicts, context, _keep_tasks(before, set(), sources, losers), no_advance)
+        fetched = _conflict_tasks(sources, losers, tuple(kept.places for kept in found if kept.places))
+    else:
+        found, fetched = [], _conflict_tasks(sources, losers, ())
+    parts = [part for part in run_all(engine, fetch_conflicts, context, fetched, no_advance) if part]
+    with stage("publish"):
+        point("quarantine.write")
+        kept = sorted([*kept, *(number for result in found for number in result.whole)])
+        parts += [result.part for result in found if result.part]
+        return quarantine.write("conflicts", before, kept, parts)
+
+
+def _splits_of(files: Sequence[Path], sources: Mapping[int, QuarantineSource]) -> set[int]:
+    """The splits, of ``sources``, of the places in files."""
+    numbers = list(sources)
+    found: set[int] = set()
+    for path in files:
+        bounds = [bound * PLACE_UNIT for number in numbers for bound in (number, number + 1)]
+        counts = count_between(path, bounds)[::2]
+        found |= {numbers[position] for position in np.flatnonzero(counts).tolist()}
+    return found
+
+
+def _keep_tasks(
+    before: EarlierTable,
+    kept: set[int],
+    sources: Mapping[int, QuarantineSource],
+    losers: tuple[Path, ...] | None,
+    gone: tuple[Path, ...] = (),
+) -> list[KeepTask]:
+    """Tasks for the row groups that are not ``kept``."""
+    rest = [
+        ((number, group), sum(piece.rows for piece in group))
+        for number, group in enumerate(before.groups)
+        if number not in kept
+    ]
+    tasks = []
+    for groups in _batches(rest):
+        splits = sorted({piece.split for _, group in groups for piece in group} & sources.keys())
+        of_task = tuple(sources[split] for split in splits)
+        tasks.append(KeepTask(len(tasks), str(before.path), tuple(groups), of_task, losers, gone))
     return tasks
+
+
+def _conflict_tasks(
+    sources: Mapping[int, QuarantineSource], losers: tuple[Path, ...], kept: tuple[Path, ...]
+) -> list[ConflictTask]:
+    """Tasks for the losers in the files ``losers``: those of neighbouring splits, about ``_ROWS_OF_TASK``, in each."""
+    if not losers:
+        return []
+    numbers = list(sources)
+    step = -(-len(numbers) // _MOST_BLOCKS)
+    firsts = list(range(0, len(numbers), step))
+    bounds = [numbers[first] * PLACE_UNIT for first in firsts] + [(numbers[-1] + 1) * PLACE_UNIT]
+    counts = sum(count_between(path, bounds) for path in losers)
+    filled = [(first, count) for first, count in zip(firsts, np.atleast_1d(counts).tolist(), strict=True) if count]
+    tasks = []
+    for batch in _batches(filled):
+        of_task = tuple(sources[number] for first in batch for number in numbers[first : first + step])
+        tasks.append(ConflictTask(len(tasks), of_task, losers, kept))
+    return tasks
+
+
+_Item = TypeVar("_Item")
+
+
+def _batches(items: Iterable[tuple[_Item, int]]) -> list[list[_Item]]:
+    """Items, given with their rows, in batches of about ``_ROWS_OF_TASK`` rows."""
+    batches: list[list[_Item]] = []
+    filled = 0
+    for item, rows in items:
+        if not batches or filled + rows > _ROWS_OF_TASK:
+            batches.append([])
+            filled = 0
+        batches[-1].append(item)
+        filled += rows
+    return batches

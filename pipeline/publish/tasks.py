@@ -1,9 +1,13 @@
 """The tasks of publication, and the totals of a region."""
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the command line needs the results before anything heavy
+    from pathlib import Path
+
+    from pipeline.publish.quarantine_parts import Group
     from pipeline.reading.splits import Split
 
 
@@ -39,30 +43,73 @@ class WriteTask:
 
 
 @dataclass(frozen=True)
-class ConflictTask:
-    """Fetch the conflict losers of one split.
+class QuarantineSource:
+    """A split with records in the quarantine.
 
     ==============  =============================================================================================
-    ``number``      of the task
-    ``start``       byte of the file at which the split's records begin
-    ``first_line``  line of the file on which they begin, from 1
-    ``offsets``     of the losers, sorted, in bytes from ``start``
-    ``at_hand``     whether the source file still has the bytes that were read
-    ``previous``    folder of the previous version's quarantine; empty where the file has no records in it
-    ``listed_as``   name of the file in that quarantine
-    ``forgotten``   whether the file was read so long ago that the values and bytes of its records are not kept
+    ``name``        of its log, as it is shown
+    ``start``       byte of the log at which the split's records begin
+    ``first_line``  line of the log on which they begin, from 1
+    ``at_hand``     whether the log still has the bytes that were read
+    ``forgotten``   whether the log was read so long ago that the values and bytes of its records are not kept
     ==============  =============================================================================================
     """
 
-    number: int
     split: "Split"
+    name: str
     start: int
     first_line: int
-    offsets: tuple[int, ...]
     at_hand: bool = True
-    previous: str = ""
-    listed_as: str = ""
     forgotten: bool = False
+
+    @property
+    def mark(self) -> str:
+        """Equal marks of a split mean equal rows of it: the name of its log, and whether texts are kept, are in it."""
+        return blake2b(f"{self.forgotten:d}{self.name}".encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class RejectTask:
+    """Write the rejected records of ``sources`` as part ``number``."""
+
+    number: int
+    sources: tuple[QuarantineSource, ...]
+
+
+@dataclass(frozen=True)
+class KeepTask:
+    """Take the conflict losers that still are some from the row groups ``groups`` of the quarantine's file ``path``.
+
+    ===========  ============================================================================================
+    ``groups``   (number, its pieces) of row groups
+    ``sources``  the splits that count, of those in the row groups
+    ``losers``   files with the places of all losers now; None where it is known which of the rows are none
+    ``gone``     files with the places of losers that are none any more, where that is known
+    ===========  ============================================================================================
+    """
+
+    number: int
+    path: str
+    groups: "tuple[tuple[int, Group], ...]"
+    sources: tuple[QuarantineSource, ...]
+    losers: "tuple[Path, ...] | None"
+    gone: "tuple[Path, ...]" = ()
+
+
+@dataclass(frozen=True)
+class ConflictTask:
+    """Fetch the conflict losers of ``sources``, which are neighbouring splits, as part ``number``.
+
+    ==========  ============================================================
+    ``losers``  files with their places, among others
+    ``kept``    files with the places of those that need not be fetched
+    ==========  ============================================================
+    """
+
+    number: int
+    sources: tuple[QuarantineSource, ...]
+    losers: "tuple[Path, ...]"
+    kept: "tuple[Path, ...]" = ()
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,9 @@ def record_failure(
 
 
 def _write_quarantine(engine: Engine, context: PublishContext, folder: Path, facts: RunFacts) -> None:
-    earlier = EarlierRecords(facts.place.history.quarantine, facts.place.oldest_kept)
+    history, added_up = facts.place.history, facts.added_up
+    conflicts = history.counts["conflicts"] if added_up.way == "changes" else None
+    earlier = EarlierRecords(history.quarantine, facts.place.oldest_kept, conflicts)
     write_quarantine(engine, context, folder, facts.counted.phase1, facts.added_up.result, earlier)
 
 

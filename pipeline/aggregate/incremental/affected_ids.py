@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.incremental.tasks import FindAffectedTask, PickTask
-from pipeline.dedupe import Keys, Positions, repeated_keys, rows_with_keys
+from pipeline.dedupe import Keys, Positions, distinct, repeated_keys, rows_with_keys
 from pipeline.engines import Advance
 from pipeline.errors import BalanceError
 from pipeline.exchange.id_index import FINE_MASK, cut_index, read_keys
 from pipeline.exchange.row_files import PLACE_UNIT, read_plain, take_rows
-from pipeline.exchange.workspace import save_array, split_file, write_frame
+from pipeline.exchange.workspace import save_array, split_file, write_ordered
 from pipeline.native.copies import find_keys
 from pipeline.timing import in_stage
 
@@ -82,7 +82,7 @@ def pick_rows(context: AggregateContext, task: PickTask, advance: Advance) -> No
     rows = pl.concat(found)
     place = task.split * PLACE_UNIT + pl.col("offset").cast(pl.Int64)
     rows = rows.with_columns(place=place, before=task.before, now=task.now).drop("offset", "content")
-    write_frame(context.workspace.path("delta", f"ambiguous-{split_file(task.split)}"), rows)
+    write_ordered(context.workspace.path("delta", f"ambiguous-{split_file(task.split)}"), rows, "id_hi")
     advance(len(rows))
 
 
@@ -151,7 +151,8 @@ def _affected_keys(
     of_changed, of_stayed = list(compress(indexes, changed)), list(compress(indexes, ~changed))
     wanted = np.sort(np.concatenate([_NO_KEYS, *of_changed]) & ~FINE_MASK)
     in_stayed = _prefixes_in(context, of_stayed, wanted, leading)
-    affected = np.union1d(repeated_keys(wanted), np.concatenate([_NO_KEYS, *in_stayed]))
+    # The positions in each index are of sorted keys, and keys of one prefix may be in several.
+    affected = distinct(np.sort(np.concatenate([repeated_keys(wanted), *in_stayed])))
     in_changed = _prefixes_in(context, of_changed, affected, leading)
     changed_ones, stayed_ones = iter(in_changed), iter(in_stayed)
     return [next(changed_ones if is_changed else stayed_ones) for is_changed in changed]

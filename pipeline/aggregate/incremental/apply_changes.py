@@ -24,14 +24,16 @@ import polars_hash as plh
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.incremental.affected_ids import prefixes_of, rows_with_prefixes
 from pipeline.aggregate.incremental.tasks import Applied, ApplyTask, BucketGroup, Decided, DecideTask
+from pipeline.aggregate.portion_decision import resolve_rows
 from pipeline.aggregate.tasks import BucketResult
 from pipeline.aggregate.totals import TotalsAdder, merge_totals, open_totals
-from pipeline.dedupe import Keys, in_range, resolve
+from pipeline.dedupe import Keys
 from pipeline.engines import Advance
 from pipeline.exchange.bucket_rows import read_buckets
 from pipeline.exchange.bucket_totals import read_all_totals, write_totals
 from pipeline.exchange.id_index import FINE_BUCKET_BITS
-from pipeline.exchange.workspace import bucket_file, read_frame, split_file, write_frame
+from pipeline.exchange.loser_places import without_places, write_places
+from pipeline.exchange.workspace import bucket_file, read_frame, read_id_range, split_file, write_frame
 from pipeline.native.arrow import column
 from pipeline.timing import in_stage
 
@@ -47,27 +49,28 @@ def decide_changes(context: AggregateContext, task: DecideTask, advance: Advance
 
     ===========  ===================================================================================
     changes-*    the totals of the winners now less those of the winners before, where they differ
-    came-*       the places of the losers now
-    went-*       the places of the losers before
+    came-*       the places of the losers now that are not among those before (``exchange.loser_places``)
+    went-*       the places of the losers before that are not among those now
     ===========  ===================================================================================
 
     ``advance`` gets rows.
     """
     picked = []
     for split in task.splits:
-        frame = read_frame(context.workspace.path("delta", f"ambiguous-{split_file(split)}"))
-        picked.append(frame.filter(pl.Series(in_range(frame["id_hi"].to_numpy(), task.number, task.ranges))))
+        path = context.workspace.path("delta", f"ambiguous-{split_file(split)}")
+        picked.append(read_id_range(path, task.number, task.ranges))
     rows = pl.concat(picked)
-    names = context.region_names
-    before = resolve(rows.filter("before").drop("before", "now"), context.keep, names)
-    now = resolve(rows.filter("now").drop("before", "now"), context.keep, names)
+    before = resolve_rows(context, rows.filter("before").drop("before", "now"))
+    now = resolve_rows(context, rows.filter("now").drop("before", "now"))
     changes = merge_totals(pl.concat([_signed(_events(now.winners), 1), _signed(_events(before.winners), -1)]))
     changes = changes.filter((pl.col("micro_minutes") != 0) | (pl.col("event_count") != 0))
     write_frame(context.workspace.path("delta", f"changes-{split_file(task.number)}"), changes)
-    for name, losers in (("came", now.losers), ("went", before.losers)):
-        write_frame(context.workspace.path("delta", f"{name}-{split_file(task.number)}"), losers.select("place"))
+    lost_now, lost_before = (np.sort(side.losers["place"].to_numpy().astype(np.uint64)) for side in (now, before))
+    came, went = without_places(lost_now, lost_before), without_places(lost_before, lost_now)
+    for name, places in (("came", came), ("went", went)):
+        write_places(context.workspace.path("delta", f"{name}-{split_file(task.number, 'npy')}"), places)
     advance(len(rows))
-    return Decided(now.duplicates - before.duplicates, len(now.losers), len(before.losers))
+    return Decided(now.duplicates - before.duplicates, len(came), len(went))
 
 
 @in_stage("group")

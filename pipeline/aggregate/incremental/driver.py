@@ -5,10 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import polars as pl
-
 from pipeline.aggregate.context import AggregateContext
-from pipeline.aggregate.driver import places_of_losers
 from pipeline.aggregate.incremental.affected_ids import find_affected_ids, pick_rows
 from pipeline.aggregate.incremental.apply_changes import apply_changes, decide_changes
 from pipeline.aggregate.incremental.compare_copies import compare_copies, fetch_marks
@@ -27,8 +24,9 @@ from pipeline.aggregate.incremental.tasks import (
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines import Advance, Engine, no_advance, run_all, run_tasks
 from pipeline.errors import BalanceError
+from pipeline.exchange.loser_places import count_places, place_files, update_places
 from pipeline.exchange.row_files import coarser
-from pipeline.exchange.workspace import Workspace, bucket_file, count_rows, read_frame, split_file, write_frame
+from pipeline.exchange.workspace import Workspace, bucket_file, count_rows, read_frame, split_file
 from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.preprocess.tasks import SplitResult
 
@@ -120,7 +118,7 @@ def aggregate_changes(
     decided = _decide_all(engine, context, picked, ambiguous.total(), workers)
     numbers = tuple(sorted(decided))
     applied = _apply_all(engine, context, previous, change, affected, numbers, workers, advance)
-    conflicts = _write_losers(context, previous, numbers)
+    conflicts = _write_losers(context, previous)
     duplicates = sum(copies.duplicates for copies in compared)
     duplicates += sum(found.duplicates for found in decided.values())
     buckets = sorted((result for group in applied for result in group.buckets), key=lambda result: result.bucket)
@@ -248,19 +246,17 @@ def _decide_all(
     return {task.number: found for task, found in run_tasks(engine, decide_changes, context, tasks, no_advance)}
 
 
-def _write_losers(context: AggregateContext, previous: PreviousVersion, ranges: tuple[int, ...]) -> int:
-    """Write the places of all losers that count now to conflicts/all.parquet; returns how many they are."""
-    before = places_of_losers(Workspace(previous.root))
+def _write_losers(context: AggregateContext, previous: PreviousVersion) -> int:
+    """Write the places of all losers now (conflicts/) from those before; returns how many they are."""
+    came, went = (loser_changes(context.workspace, name) for name in ("came", "went"))
+    files = place_files(Workspace(previous.root))
+    update_places(files, came, went, context.workspace.path("conflicts", ""))
+    return count_places(place_files(context.workspace))
 
-    def places(name: str) -> pl.Series:
-        paths = [context.workspace.path("delta", f"{name}-{split_file(number)}") for number in ranges]
-        return pl.concat([read_frame(path)["place"] for path in paths]) if paths else before.clear()
 
-    stayed = before.filter(~before.is_in(places("went").to_list()))
-    losers = pl.concat([stayed, places("came")]).sort().to_frame("place")
-    if len(losers):
-        write_frame(context.workspace.path("conflicts", "all.parquet"), losers)
-    return len(losers)
+def loser_changes(workspace: Workspace, name: str) -> list[Path]:
+    """The files of the places of losers that ``came`` since the version before, or that ``went``."""
+    return sorted(workspace.path("delta", "").glob(f"{name}-*.npy"))
 
 
 def _winner_events(context: AggregateContext, ranges: tuple[int, ...]) -> int:
@@ -279,6 +275,8 @@ def previous_version(
     """
     if splits is None or not counts.keys() >= _COUNTS or not (folder / "totals").is_dir():
         return None
+    if count_places(place_files(Workspace(str(folder)))) != counts["conflicts"]:
+        return None  # an earlier release wrote them in another form
     return PreviousVersion(
         str(folder), counts["buckets"], counts["kept"], counts["duplicates"], counts["conflicts"], splits
     )

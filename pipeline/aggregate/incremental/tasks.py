@@ -24,7 +24,7 @@ class DecideTask:
 
 @dataclass(frozen=True)
 class Decided:
-    """By how much the ambiguous ids of a range change the duplicates, and how many losers came and went."""
+    """By how much the ambiguous ids of a range change the duplicates, and how many losers came and went (``decide_changes``)."""
 
     duplicates: int
     new_losers: int

@@ -119,7 +119,7 @@ def _compare_buckets(comparison: _Comparison, files: _FilesRead) -> Relocation:
     phase1, sizes, pool, progress = files.phase1, files.sizes, comparison.pool, comparison.progress
     progress.phase("Phase 2: compare", phase1.handed_over, "rows")
     context = comparison.settings.aggregate_context(comparison.workspace, sizes, comparison.pairs, comparison.library)
-    context = replace(context, buckets=fewest_buckets(phase1, context.buckets))
+    context = replace(context, buckets=fewest_buckets(phase1, context.buckets), keep_losers=True)
     phase2 = aggregate_all(pool, context, phase1.splits, sizes.workers, progress.advance)
     check_balance(phase1, phase2)
     numbers = tuple(split.result.split.number for split in phase1.splits if split.result.handed_over)

@@ -123,7 +123,7 @@ def _contents_in_conflict(context: AggregateContext, task: RelocationTask) -> pl
 
 def _loser_files(context: AggregateContext, bucket: int) -> list[Path]:
     names = bucket_file(bucket), f"settled-{bucket_file(bucket)}"
-    paths = [context.workspace.path("conflicts", name) for name in names]
+    paths = [context.workspace.path("losers", name) for name in names]
     return [path for path in paths if path.exists()]
 
 

@@ -186,8 +186,8 @@ def read_totals(context: AggregateContext, buckets: Iterable[BucketResult]) -> d
 
 def read_losers(context: AggregateContext) -> set[int]:
     """The places in all files of conflicts, each once."""
-    paths = context.workspace.path("conflicts", "x").parent.glob("*.parquet")
-    places = [place for path in paths for place in pl.read_parquet(path, glob=False)["place"]]
+    paths = context.workspace.path("conflicts", "x").parent.glob("*.npy")
+    places = [place for path in paths for place in np.load(path).tolist()]
     assert len(places) == len(set(places))
     return set(places)
 

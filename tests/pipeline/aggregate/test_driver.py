@@ -3,12 +3,11 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.aggregate.driver import aggregate_all, conflict_places, fewest_buckets, largest_bucket
+from pipeline.aggregate.driver import aggregate_all, fewest_buckets, largest_bucket
 from pipeline.engines import no_advance
 from pipeline.errors import BalanceError
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
@@ -20,6 +19,7 @@ from tests.pipeline.aggregate.by_hand import (
     bucket_of,
     check,
     make_context,
+    read_losers,
     write_split,
     write_splits,
 )
@@ -56,7 +56,7 @@ def test_an_id_of_two_buckets_has_one_winner_and_the_other_is_a_conflict(tmp_pat
         bucket_of("u", 64): (2, 1, 1),
         bucket_of("v", 64): (1, 1, 0),
     }
-    assert conflict_places(context.workspace).rows() == [(3, 0)], "the longer one wins"
+    assert read_losers(context) == {3 << 32}, "the longer one wins"
 
 
 def test_a_row_that_is_missing_is_a_fault(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_no_rows_make_no_buckets(tmp_path: Path) -> None:
     context = make_context(tmp_path)
     result = aggregate_all(Inline(), context, write_splits(context, {0: []}), 2, no_advance)
     assert (result.buckets, result.duplicates, result.conflicts) == ((), 0, 0)
-    assert conflict_places(context.workspace).schema == {"split": pl.Int64, "offset": pl.Int64}
+    assert read_losers(context) == set()
 
 
 def test_buckets_of_splits_that_were_written_with_more_or_fewer(tmp_path: Path) -> None:

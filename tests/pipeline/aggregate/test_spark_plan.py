@@ -42,7 +42,7 @@ def test_an_empty_partition_has_no_losers(tmp_path: Path) -> None:
     context = make_context(tmp_path)
     result = write_partition(context, part(tmp_path / "part-00003.parquet", []), no_advance)
     assert (result.rows, result.users, result.regions) == (0, 0, {})
-    assert not context.workspace.path("conflicts", "bucket-0003.parquet").exists()
+    assert not context.workspace.path("conflicts", "bucket-0003.npy").exists()
 
 
 def test_a_user_beyond_int64_in_one_partition_is_refused(tmp_path: Path) -> None:

@@ -17,13 +17,14 @@ import pytest
 
 from config import Config
 from pipeline import KERNEL_MODULES
-from pipeline.aggregate.driver import aggregate_all, conflict_places
+from pipeline.aggregate.driver import aggregate_all
 from pipeline.aggregate.incremental.driver import aggregate_changes, find_change, previous_version
 from pipeline.aggregate.spark_plan import aggregate_by_sql
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines import Advance, no_advance
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import BalanceError, EnvironmentFault
+from pipeline.exchange.loser_places import place_files, read_places
 from pipeline.exchange.workspace import Workspace
 from pipeline.preprocess.ledger import Phase1Result, PlacedSplit
 from tests.harness import HEADER, Harness
@@ -93,7 +94,7 @@ def picture(harness: Harness, totals: Phase2Result) -> tuple[object, ...]:
         totals.conflicts,
         totals.users,
         rows,
-        conflict_places(harness.workspace).rows(),
+        read_places(place_files(harness.workspace), 0, 2**64).tolist(),
     )
 
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.exchange.id_index import FINE_MASK
-from pipeline.native.copies import Part, find_keys, judge_copies
+from pipeline.native.copies import Part, decide_copies, find_keys
 from tests.harness import library
 
 WORD = 2**64 - 1
+MISSING = -(2**63)
 Row = tuple[int, int, str, int, int]
 """id_hi, id_lo, user_id, region, micro-minutes."""
 ROWS = st.lists(
@@ -64,20 +65,55 @@ def part_of(rows: list[Row]) -> Part:
     )
 
 
-@given(st.lists(ROWS, min_size=1, max_size=3), st.data())
-def test_candidates_of_one_id_are_copies_or_ambiguous(parts: list[list[Row]], data: st.DataObject) -> None:
+@given(st.lists(ROWS, min_size=1, max_size=3), st.sampled_from(["longest", "first", "last"]), st.data())
+def test_of_each_id_one_content_stands_and_others_lose(parts: list[list[Row]], keep: str, data: st.DataObject) -> None:
     rows = [row for part in parts for row in part]
     positions = [position for position in range(len(rows)) if data.draw(st.booleans())]
-    contents: dict[tuple[int, int], list[tuple[str, int, int]]] = defaultdict(list)
-    copies, ambiguous = [], []
+    times = [data.draw(st.sampled_from([None, 1, 2, 3])) for _ in positions]
+    ranks = data.draw(st.sampled_from([[0, 1], [1, 0]]))
+    contents: dict[tuple[int, int], dict[tuple[str, int, int], list[int]]] = defaultdict(dict)
     for number, position in enumerate(positions):
         id_hi, id_lo, *content = rows[position]
-        if contents[id_hi, id_lo]:
-            copies.append(number)
-        contents[id_hi, id_lo].append(tuple(content))
-    for number, position in enumerate(positions):
-        if len(set(contents[rows[position][:2]])) > 1:
-            ambiguous.append(number)
-    found = judge_copies(Path(library()), [part_of(part) for part in parts], np.array(positions, np.int64))
-    assert found.ambiguous.tolist() == ambiguous
-    assert found.copies.tolist() == [number for number in copies if number not in ambiguous]
+        contents[id_hi, id_lo].setdefault(tuple(content), []).append(number)
+
+    def order(content: tuple[str, int, int], numbers: list[int]) -> tuple[object, ...]:
+        user, region, micro = content
+        known = [time for number in numbers if (time := times[number]) is not None]
+        decides = {"longest": [0], "first": known, "last": [-time for time in known]}[keep]
+        return (min(decides, default=9), -micro, user.encode(), ranks[region])
+
+    copies = sorted(number for of_id in contents.values() for numbers in of_id.values() for number in numbers[1:])
+    losers = sorted(
+        numbers[0]
+        for of_id in contents.values()
+        for _, numbers in sorted(of_id.items(), key=lambda item: order(*item))[1:]
+    )
+    stamps = None
+    if keep != "longest":
+        stamps = np.array([MISSING if time is None else time for time in times], np.int64)
+    arguments = Path(library()), [part_of(part) for part in parts], np.array(positions, np.int64), keep
+    found = decide_copies(*arguments, np.array(ranks, np.uint16), stamps)
+    assert np.flatnonzero(found.copies).tolist() == copies
+    assert np.flatnonzero(found.losers).tolist() == losers
+    assert np.flatnonzero(found.stand).tolist() == sorted({*range(len(positions))} - {*copies, *losers})
+    only_copies = decide_copies(*arguments, None, stamps)
+    assert np.array_equal(only_copies.copies, found.copies)
+    assert not only_copies.losers.any()
+    for answer in found, only_copies:
+        if answer.timestamps is not None:
+            best = max if keep == "last" else min
+            for numbers in (numbers for of_id in contents.values() for numbers in of_id.values()):
+                known = [time for number in numbers if (time := times[number]) is not None]
+                assert answer.timestamps[numbers[0]] == best(known, default=MISSING)
+
+
+def test_a_million_users_of_one_id_are_compared_in_a_moment() -> None:
+    users = np.arange(200_000)
+    bounds = np.arange(0, 8 * len(users) + 1, 8)
+    texts = pa.LargeStringArray.from_buffers(
+        len(users), pa.py_buffer(bounds), pa.py_buffer("".join(f"{user:08d}" for user in users).encode())
+    )
+    one, zero = np.ones(len(users), np.uint64), np.zeros(len(users), np.uint16)
+    part = Part(one, one, texts, zero, np.full(len(users), 7, np.int64))
+    found = decide_copies(Path(library()), [part], users, "longest", np.zeros(1, np.uint16))
+    assert (found.copies.sum(), found.losers.sum(), np.flatnonzero(found.stand).tolist()) == (0, len(users) - 1, [0])

@@ -77,7 +77,7 @@ def functions_of_python() -> Shapes:
 
 
 def structures_of_python() -> Shapes:
-    """``RowPosition`` has no class: ``judge_copies`` stacks two columns of int32."""
+    """``RowPosition`` has no class: ``decide_copies`` stacks two columns of int32."""
     shapes = {name: tuple((field, KINDS[kind]) for field, kind in of._fields_) for name, of in STRUCTURES.items()}
     return shapes | {"RowPosition": (("part", "int32_t"), ("row", "int32_t"))}
 
@@ -105,7 +105,7 @@ def test_python_declares_the_library_as_c_does() -> None:
         ("totals_text_bytes(const Totals *table)", "totals_text_bytes(void)", {"totals_text_bytes"}),
         (" find_records(", " find_lines(", {"find_records", "find_lines"}),
         ("int64_t odd_room, odd;", "int64_t odd, odd_room;", {"Found"}),
-        ("EXPORT bool judge_copies(", "bool judge_copies(", {"judge_copies"}),
+        ("EXPORT bool decide_copies(", "bool decide_copies(", {"decide_copies"}),
         ("int64_t halves;", "int32_t halves;", {"Geo"}),
         ("const int64_t *first, *last;", "const int64_t *first, last;", {"Geo"}),
         ("log_id, user_id,", "user_id, log_id,", {"Columns"}),

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import assume, given, settings
@@ -123,6 +124,9 @@ def test_a_version_without_totals_in_buckets_is_none_to_go_on_from(tmp_path: Pat
     counts = {"buckets": 4, "kept": 1, "duplicates": 2, "conflicts": 3}
     assert previous_version(tmp_path, counts, {}) is None, "no totals"
     (tmp_path / "totals").mkdir()
+    assert previous_version(tmp_path, counts, {}) is None, "no losers"
+    (tmp_path / "conflicts").mkdir()
+    np.save(tmp_path / "conflicts" / "bucket-0000.npy", np.array([1, 2, 3], np.uint64))
     assert previous_version(tmp_path, counts, {}) == PreviousVersion(str(tmp_path), 4, 1, 2, 3, {})
     assert previous_version(tmp_path, counts, None) is None
     assert previous_version(tmp_path, {"kept": 1, "duplicates": 2, "conflicts": 3}, {}) is None
