@@ -79,7 +79,7 @@ def run(
         if choice.spark:
             spark = SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES)
             resources.enter_context(spark)
-        journal = resources.enter_context(history.open_journal(intake.inventory, fingerprint))
+        journal = resources.enter_context(history.open_journal(intake.inventory, fingerprint, config.MAX_RECORD_BYTES))
         forecasting = resources.enter_context(ThreadPoolExecutor(1)).submit(
             forecast_run, sizes, logs.files, intake.known_rows, geo, choice.adder(config),
             compiled=bool(library.path) and settings.compilable, formats=settings.formats,

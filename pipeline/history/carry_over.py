@@ -32,7 +32,8 @@ class Intake:
     @property
     def known_rows(self) -> int:
         """Rows that files which are not read again hand over to Phase 2."""
-        return sum(file.handed_over for file in (*self.inventory.reused.values(), *self.still_counted))
+        known = (*self.inventory.reused.values(), *self.inventory.appended.values(), *self.still_counted)
+        return sum(file.handed_over for file in known)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ def carry_over(intake: Intake, phase1: Phase1Result, read_ids: Mapping[str, int]
     """
     inventory = intake.inventory
     predecessors = {
-        path: file for path, file in inventory.replaced.items() if path in phase1.refused and file.usable(fingerprint)
+        path: file
+        for path, file in {**inventory.replaced, **inventory.grown}.items()
+        if path in phase1.refused and file.usable(fingerprint)
     }
     not_in_input = (*intake.still_counted, *predecessors.values())
     ledgers = [

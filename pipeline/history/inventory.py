@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.history.known_files import Hint, KnownFile
-from pipeline.reading.input_files import hash_file
+from pipeline.reading.archives import is_archive
+from pipeline.reading.input_files import hash_beginnings, hash_file
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,12 @@ class Inventory:
     ``hints``      the hint of every path that was found
     ``reused``     files that are not read again, by path
     ``resumed``    files whose reading was interrupted, by path
+    ``appended``   by path, the file whose bytes are the beginning of what lies there now: only the rest is read
+    ``grown``      those of them whose beginning counts
     ``fresh``      paths that are read from their beginning
     ``moved``      reused files that were recognized by their hash, each with its path
-    ``renamed``    (old path, new path) of the moved files that have another path than before
-    ``replaced``   files that count and have other bytes now, by path
+    ``renamed``    (old path, new path) of the moved and appended files that have another path than before
+    ``replaced``   files that count, have other bytes now, and whose bytes were found nowhere else, by path
     ``missing``    files that count and no longer exist
     ``elsewhere``  files that count and exist, but not in this input
     ``outdated``   paths whose file counts, has the same size still, and was read with other settings
@@ -34,6 +37,8 @@ class Inventory:
     hints: Mapping[str, Hint] = field(default_factory=dict)
     reused: Mapping[str, KnownFile] = field(default_factory=dict)
     resumed: Mapping[str, KnownFile] = field(default_factory=dict)
+    appended: Mapping[str, KnownFile] = field(default_factory=dict)
+    grown: Mapping[str, KnownFile] = field(default_factory=dict)
     fresh: tuple[str, ...] = ()
     moved: tuple[tuple[KnownFile, str], ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()
@@ -45,7 +50,7 @@ class Inventory:
     @property
     def to_read(self) -> list[str]:
         """Paths that are read, wholly or in part."""
-        return [*self.fresh, *self.resumed]
+        return [*self.fresh, *self.resumed, *self.appended]
 
     @property
     def finest_buckets(self) -> int:
@@ -53,7 +58,8 @@ class Inventory:
 
         New splits get at least as many: Phase 2 reads all splits in as few buckets as the coarsest of them has.
         """
-        results = [split.result for file in self.reused.values() for split in file.splits if split.result]
+        known = (*self.reused.values(), *self.appended.values())
+        results = [split.result for file in known for split in file.splits if split.result]
         return max((len(json.loads(result)["bucket_rows"]) for result in results), default=0)
 
 
@@ -73,6 +79,7 @@ def take_inventory(
     counted: Sequence[KnownFile],
     fingerprint: str,
     hash_of: Callable[[str], str] = hash_file,
+    beginnings_of: Callable[[str, Sequence[int]], list[str]] = hash_beginnings,
 ) -> Inventory:
     """Compare the ``paths`` that were found with the ``known`` files.
 
@@ -81,6 +88,7 @@ def take_inventory(
     ``counted``      the known files that count in the current version
     ``fingerprint``  of the settings of this run; files of another one are not used again
     ``hash_of``      hashes the bytes of a file; may raise OSError
+    ``beginnings_of``  hashes beginnings of a file, of these sizes; may raise OSError
     ===============  ==========================================================================
     """
     names = {identity(path): path for path in paths}
@@ -94,6 +102,10 @@ def take_inventory(
     movable = [file for file in usable if file.finished and file.id not in claimed]
     moved = _find_by_hash(unproven, hints, movable, _ids_with_free_name(counted, names), hash_of)
     claimed |= {file.id for file in moved.values()}
+    unknown = {name: path for name, path in unproven.items() if path not in moved}
+    beginnings = [file for file in movable if file.id not in claimed]
+    appended = _find_by_beginning(unknown, hints, beginnings, _ids_with_free_name(counted, names), beginnings_of)
+    claimed |= {file.id for file in appended.values()}
 
     unclaimed = [file for file in counted if file.id not in claimed]
     replaced = {names[file.path]: file for file in unclaimed if file.path in names}
@@ -103,9 +115,11 @@ def take_inventory(
         hints=dict(hints),
         reused={path: file for path, file in proven.items() if file.finished} | moved,
         resumed={path: file for path, file in proven.items() if not file.finished},
-        fresh=tuple(path for path in unproven.values() if path not in moved),
+        appended=appended,
+        grown={path: file for path, file in appended.items() if file.id in counted_ids},
+        fresh=tuple(path for path in unknown.values() if path not in appended),
         moved=tuple((file, path) for path, file in moved.items()),
-        renamed=tuple((file.path, path) for path, file in moved.items() if file.path != identity(path)),
+        renamed=tuple((file.path, path) for path, file in (moved | appended).items() if file.path != identity(path)),
         replaced=replaced,
         missing=tuple(file for file in not_found if file not in elsewhere),
         elsewhere=tuple(elsewhere),
@@ -171,6 +185,42 @@ def _find_same_bytes(
         return None  # Phase 1 reads it and says what is wrong
     same = [file for file in candidates if file.file_hash == file_hash]
     return min(same, key=lambda file: file.path != name, default=None)
+
+
+def _find_by_beginning(
+    names: Mapping[str, str],
+    hints: Mapping[str, Hint],
+    usable: Iterable[KnownFile],
+    free: Collection[int],
+    beginnings_of: Callable[[str, Sequence[int]], list[str]],
+) -> dict[str, KnownFile]:
+    """By path, the usable file whose bytes are the beginning of what lies there: of the same name, or one of the
+    ``free`` ids that has records. Each is taken once; of several, the one of the same name, then the longest."""
+    by_size = sorted(usable, key=lambda file: -file.hint.size)
+    found: dict[str, KnownFile] = {}
+    claimed: set[int] = set()
+    for name, path in names.items():
+        candidates = [
+            file
+            for file in by_size
+            if path in hints
+            and file.id not in claimed
+            and file.hint.size < hints[path].size
+            and (file.path == name or (file.id in free and file.splits))
+            and is_archive(file.path) == is_archive(path)
+        ]
+        if not candidates:
+            continue
+        sizes = [file.hint.size for file in candidates]
+        try:
+            hashes = beginnings_of(path, sizes)
+        except OSError:
+            continue  # Phase 1 reads it and says what is wrong
+        same = [file for file, file_hash in zip(candidates, hashes, strict=False) if file.file_hash == file_hash]
+        if same:
+            found[path] = min(same, key=lambda file: file.path != name)
+            claimed.add(found[path].id)
+    return found
 
 
 def _is_outdated(file: KnownFile, hint: Hint | None, fingerprint: str) -> bool:

@@ -8,8 +8,11 @@ from dataclasses import replace
 
 from pipeline.history.inventory import Inventory, identity
 from pipeline.history.known_files import (
+    Hint,
+    KnownFile,
     KnownSplit,
     files_of,
+    header_from_json,
     header_to_json,
     result_from_json,
     result_to_json,
@@ -18,9 +21,11 @@ from pipeline.history.manifest import Manifest, NewFile
 from pipeline.history.split_store import Store
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, StartingPoint
+from pipeline.preprocess.settled_end import settled_end
 from pipeline.preprocess.tasks import SplitResult
+from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
-from pipeline.reading.splits import Split
+from pipeline.reading.splits import Split, cut_behind
 
 FLUSH_SECONDS = float(os.environ.get("LOGMILLTEST_FLUSH_SECONDS", "0.5"))
 """Least time between two writes. After a power cut, splits that were finished since the last write are read again."""
@@ -38,8 +43,12 @@ class Journal:
     ===============  =============================================================================
     """
 
-    def __init__(self, manifest: Manifest, store: Store, inventory: Inventory, fingerprint: str) -> None:
+    def __init__(
+        self, manifest: Manifest, store: Store, inventory: Inventory, fingerprint: str, max_record: int = 2**20
+    ) -> None:
         self.fingerprint = fingerprint
+        self._max_record = max_record
+        self._store = store
         self.ids: dict[str, int] = {}
         self._manifest = manifest
         self._inventory = inventory
@@ -63,7 +72,11 @@ class Journal:
         numbered: dict[str, list[Split]] = {}
         results: dict[int, SplitResult] = {}
         new: list[InputFile] = []
+        carried: dict[int, SplitResult] = {}
         for file in files:
+            if continued := self._continue(file, self._inventory.appended.get(file.path)):
+                numbered[file.path] = [split for split, _ in continued]
+                carried |= {split.number: result for split, result in continued}
             known = self._inventory.resumed.get(file.path)
             if known and known.text_size == file.size and known.header == header_to_json(file.header):
                 self._begun[file.path] = known.id
@@ -72,20 +85,61 @@ class Journal:
                 results |= {split.number: result for split, result in resumed if result}
             else:
                 new.append(file)
-        begun = self._manifest.begin_files(self._describe(file, splits[file.path]) for file in new)
+        cuts = {file.path: splits[file.path] for file in new}
+        for path, before in numbered.items():
+            if path in cuts and before:
+                cuts[path] = cut_behind(cuts[path], carried[before[-1].number].stop)
+        begun = self._manifest.begin_files(
+            self._describe(file, cuts[file.path], [split.number for split in numbered.get(file.path, ())])
+            for file in new
+        )
         for file, (id_, numbers) in zip(new, begun, strict=True):
             self._begun[file.path] = id_
-            numbered[file.path] = [
-                replace(split, number=number) for split, number in zip(splits[file.path], numbers, strict=True)
-            ]
-        return StartingPoint({file.path: numbered[file.path] for file in files}, results)
+            fresh = [replace(split, number=number) for split, number in zip(cuts[file.path], numbers, strict=True)]
+            numbered[file.path] = [*numbered.get(file.path, ()), *fresh]
+        return StartingPoint({file.path: numbered[file.path] for file in files}, results, carried)
 
-    def _describe(self, file: InputFile, splits: Sequence[Split]) -> NewFile:
-        hint = self._inventory.hints[file.path]
+    def _continue(self, file: InputFile, known: KnownFile | None) -> list[tuple[Split, SplitResult]]:
+        """The splits of ``known``, whose bytes are the beginning of ``file``, that can be used again, with their
+        results.
+
+        A split with a last record that may have gone on is none of them: its line had no end, or a quoted field was
+        open. None are where the header differs: its line may have gone on.
+        """
+        header = header_from_json(known.header) if known else None
+        if not known or not header or not file.header or not _same_layout(header, file.header):
+            return []
+        splits = [(split, result) for split, result in (_resume(file, split) for split in known.splits) if result]
+        if not splits:
+            return []
+        source = file.expanded.spool if file.expanded else file.path
+        results = [result for _, result in splits]
+        try:
+            end = settled_end(source, results, known.text_size, self._store.lines, self._max_record)
+        except OSError:
+            return []  # Phase 1 reads it and says what is wrong
+        return [(split, result) for split, result in splits if result.stop <= end]
+
+    def _describe(self, file: InputFile, splits: Sequence[Split], continued: Sequence[int]) -> NewFile:
         header = header_to_json(file.header)
         return NewFile(
-            identity(file.path), display_name(file.path), hint, self.fingerprint, file.size, header, _cuts(splits)
-        )
+            identity(file.path), display_name(file.path), self._hint(file), self.fingerprint, file.size, header,
+            _cuts(splits), tuple(continued),
+        )  # fmt: skip
+
+    def _hint(self, file: InputFile) -> Hint:
+        """The hint of a file; one that proves nothing where the file has been written since it was listed."""
+        hint = self._inventory.hints[file.path]
+        size = file.size_on_disk
+        return hint if hint.size == size else replace(hint, size=size, stable=False)
+
+    def settle(self, file: InputFile, kept: Sequence[Split], dropped: Sequence[Split]) -> None:
+        """Note that only the beginning of a file is settled, and that its splits are read again."""
+        self.flush()
+        self.wait()
+        hint = replace(self._inventory.hints[file.path], size=file.size_on_disk, stable=False)
+        numbers = [[split.number for split in splits] for splits in (kept, dropped)]
+        self._manifest.settle_file(self._begun[file.path], file.size, hint, *numbers)
 
     def finish_split(self, result: SplitResult) -> None:
         """Note that a split is done. Raises what an earlier note failed with."""
@@ -170,6 +224,10 @@ class _Notes:
 
 def _cuts(splits: Sequence[Split]) -> tuple[tuple[int, int, bool], ...]:
     return tuple((split.start, split.stop, split.exact) for split in splits)
+
+
+def _same_layout(one: Header, other: Header) -> bool:
+    return replace(one, row_width=0.0) == replace(other, row_width=0.0)
 
 
 def _resume(file: InputFile, known: KnownSplit) -> tuple[Split, SplitResult | None]:

@@ -23,7 +23,7 @@ from pipeline.history.known_files import Hint, KnownFile, KnownSplit, hint_from_
 MANIFEST_FILE = "manifest.sqlite"
 UNUSABLE_FILE = f"{MANIFEST_FILE}.unusable"
 """The name of a manifest that --full-refresh could not use. There is one at most, and the program never reads it."""
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE files (
     id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL, shown TEXT NOT NULL, hint TEXT NOT NULL,
@@ -41,6 +41,19 @@ CREATE TABLE counted (
     PRIMARY KEY (output, version, file),
     FOREIGN KEY (output, version) REFERENCES versions ON DELETE CASCADE) WITHOUT ROWID;
 """
+_CONTINUED = """
+CREATE TABLE continued (
+    file INTEGER NOT NULL REFERENCES files ON DELETE CASCADE,
+    split INTEGER NOT NULL REFERENCES splits ON DELETE CASCADE,
+    PRIMARY KEY (file, split)) WITHOUT ROWID;
+CREATE INDEX continued_splits ON continued (split);
+"""
+"""The splits that a file has besides its own: those of the file as it was before more was appended to it."""
+_ALL_SPLITS = (
+    "SELECT file AS of_file, number, start, stop, exact, result FROM splits UNION ALL "
+    "SELECT continued.file, number, start, stop, exact, result FROM continued JOIN splits ON number = split "
+    "ORDER BY of_file, stop, number"
+)
 _NEW_SPLIT = "INSERT INTO splits (file, start, stop, exact) VALUES (?, ?, ?, ?)"
 _FINISH_FILE = (
     "UPDATE files SET content_hash = ?, read_at = ? WHERE id = ? "
@@ -86,7 +99,8 @@ class KnownVersion:
 
 @dataclass(frozen=True)
 class NewFile:
-    """A file before it is read: the fields of ``KnownFile``, and in ``cuts`` the (start, stop, exact) of its splits."""
+    """A file before it is read: the fields of ``KnownFile``, in ``cuts`` (start, stop, exact) of its new splits, and
+    in ``continued`` the numbers of the splits that it has from a file to which it was appended."""
 
     path: str
     shown: str
@@ -95,6 +109,7 @@ class NewFile:
     text_size: int
     header: str
     cuts: tuple[tuple[int, int, bool], ...]
+    continued: tuple[int, ...] = ()
 
 
 class Manifest:
@@ -121,11 +136,16 @@ class Manifest:
             (found,) = self._db.execute("PRAGMA user_version").fetchone()
         if found == 0:
             with self._transaction("manifest.create"):
-                for statement in _SCHEMA.split(";"):
+                for statement in (_SCHEMA + _CONTINUED).split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
             if not copy:
                 os.chmod(self.path, 0o600)
+        elif found == 1:  # of a release that read a log anew when something was appended to it
+            with self._transaction("manifest.create"):
+                for statement in _CONTINUED.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         elif found != _SCHEMA_VERSION:
             self.close()
             raise UnusableManifest(
@@ -150,9 +170,7 @@ class Manifest:
 
     def _files(self) -> list[KnownFile]:
         splits: dict[int, list[KnownSplit]] = {}
-        for file, number, start, stop, exact, result in self._db.execute(
-            "SELECT file, number, start, stop, exact, result FROM splits ORDER BY file, stop, number"
-        ):
+        for file, number, start, stop, exact, result in self._db.execute(_ALL_SPLITS):
             splits.setdefault(file, []).append(KnownSplit(number, start, stop, bool(exact), result))
         rows = self._db.execute(
             "SELECT id, path, shown, hint, fingerprint, content_hash, text_size, header, read_at FROM files ORDER BY id"
@@ -210,6 +228,7 @@ class Manifest:
             "VALUES (?, ?, ?, ?, ?, ?, '', ?)",
             (*row, time.time()),
         )
+        self._db.executemany("INSERT INTO continued VALUES (?, ?)", [(id_, number) for number in file.continued])
         return id_, [self._insert(_NEW_SPLIT, (id_, *cut)) for cut in file.cuts]
 
     def _insert(self, statement: str, values: tuple[object, ...]) -> int:
@@ -247,6 +266,19 @@ class Manifest:
             (file,) = self._db.execute("SELECT file FROM splits WHERE number = ?", (number,)).fetchone()
             return [self._insert(_NEW_SPLIT, (file, *cut)) for cut in rest]
 
+    def settle_file(self, id_: int, size: int, hint: Hint, kept: Iterable[int], dropped: Iterable[int]) -> None:
+        """Note that only the first ``size`` bytes of a file's text are settled, which are read again.
+
+        ``kept``: numbers of the splits that are read again, the last of which ends at ``size``. ``dropped``: numbers of
+        those behind it, which are forgotten.
+        """
+        with self._transaction("manifest.settle"):
+            self._db.execute("UPDATE files SET text_size = ?, hint = ? WHERE id = ?", (size, hint_to_json(hint), id_))
+            self._db.executemany(
+                "UPDATE splits SET result = NULL, stop = min(stop, ?) WHERE number = ?", [(size, n) for n in kept]
+            )
+            self._db.executemany("DELETE FROM splits WHERE number = ?", [(number,) for number in dropped])
+
     def note_names(self, files: Iterable[tuple[int, str, str, Hint]]) -> None:
         """Note the present path, listed name and hint of files (id, path, name, hint), whose bytes are the same."""
         with self._transaction("manifest.names"):
@@ -258,7 +290,21 @@ class Manifest:
     def forget_files(self, ids: Iterable[int]) -> None:
         """Forget files, which must count in no version, and their splits."""
         with self._transaction("manifest.forget"):
-            self._db.executemany("DELETE FROM files WHERE id = ?", [(id_,) for id_ in ids])
+            for id_ in ids:
+                self._hand_over_splits(id_)
+                self._db.execute("DELETE FROM files WHERE id = ?", (id_,))
+
+    def _hand_over_splits(self, id_: int) -> None:
+        """Give the splits of a file, which is about to be forgotten, to the files that have them from it."""
+        shared = self._db.execute(
+            "SELECT split, max(continued.file) FROM continued JOIN splits ON number = split WHERE splits.file = ? "
+            "GROUP BY split",
+            (id_,),
+        ).fetchall()
+        self._db.executemany("UPDATE splits SET file = ? WHERE number = ?", [(heir, split) for split, heir in shared])
+        self._db.executemany(
+            "DELETE FROM continued WHERE file = ? AND split = ?", [(heir, split) for split, heir in shared]
+        )
 
     def prepare_version(
         self, output: Path, name: str, sources: Sequence[str], files: Iterable[int], counts: str
@@ -290,7 +336,10 @@ class Manifest:
         """Return the ids of the files that count in no version of any output, and the numbers of their splits."""
         unused = "id NOT IN (SELECT file FROM counted)"
         files = [id_ for (id_,) in self._db.execute(f"SELECT id FROM files WHERE {unused}")]
-        splits = self._db.execute(f"SELECT number FROM splits JOIN files ON file = id WHERE {unused}")
+        splits = self._db.execute(
+            f"SELECT number FROM splits JOIN files ON file = id WHERE {unused} "
+            "AND number NOT IN (SELECT split FROM continued WHERE file IN (SELECT file FROM counted))"
+        )
         return files, [number for (number,) in splits]
 
     @contextmanager

@@ -49,6 +49,10 @@ class Store:
                     point("store.remove")
                     os.unlink(entry)
 
+    def lines(self, number: int) -> Path:
+        """The file with the chunk starts of a split."""
+        return self.root / "lines" / split_file(number, "npy")
+
     def missing(self, needed: Mapping[int, frozenset[str]]) -> set[int]:
         """The numbers of the splits that lack a file."""
         missing: set[int] = set()

@@ -213,9 +213,9 @@ class History:
             if file.id in moved or file.shown != display_name(path)
         )
 
-    def open_journal(self, inventory: Inventory, fingerprint: str) -> Journal:
-        """Open the record of Phase 1 for a run with this ``fingerprint`` of settings."""
-        return Journal(self._manifest, self._store, inventory, fingerprint)
+    def open_journal(self, inventory: Inventory, fingerprint: str, max_record: int) -> Journal:
+        """Open the record of Phase 1 for a run with this ``fingerprint`` of settings and MAX_RECORD_BYTES."""
+        return Journal(self._manifest, self._store, inventory, fingerprint, max_record)
 
     def publish(
         self,

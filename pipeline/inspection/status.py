@@ -137,7 +137,8 @@ class FileStates:
 def find_file_states(config: Config, options: RunOptions, fingerprint: str) -> FileStates:
     """Find what a run would do with each file.
 
-    - ``read``, ``read again`` (it changed, or settings did), ``resume`` (it was interrupted), ``reuse`` (it is known).
+    - ``read``, ``read again`` (it changed, or settings did), ``resume`` (it was interrupted), ``read on`` (more was
+      appended), ``reuse`` (it is known).
     - ``refuse``: a link leads out of the input.
     - ``keep``: it is missing and still counts.
     - ``take out``: it is missing and would no longer count.
@@ -163,6 +164,7 @@ def find_file_states(config: Config, options: RunOptions, fingerprint: str) -> F
     states = [FileState(display_name(path), "refuse", file_size(path)) for path in outside]
     states += [_describe(file, "reuse", path) for path, file in inventory.reused.items()]
     states += [FileState(display_name(path), "resume", file_size(path)) for path in inventory.resumed]
+    states += [FileState(display_name(path), "read on", file_size(path)) for path in inventory.appended]
     states += [
         FileState(display_name(path), "read again" if path in inventory.replaced else "read", file_size(path))
         for path in inventory.fresh

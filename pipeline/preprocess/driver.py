@@ -7,12 +7,17 @@ from typing import Protocol
 
 from pipeline.engines import Advance, Engine, no_advance
 from pipeline.errors import FileRefused, WorkerDied
+from pipeline.exchange.workspace import split_file
 from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit, StartingPoint
 from pipeline.preprocess.preprocessor import read_parts
+from pipeline.preprocess.settled_end import settled_end
 from pipeline.preprocess.tasks import ReadTask, SplitResult, group, read_tasks
-from pipeline.reading.input_files import InputFile, unchanged
+from pipeline.reading.file_access import unreadable
+from pipeline.reading.input_files import InputFile, has_grown, hash_beginnings, unchanged
 from pipeline.reading.splits import Split, cut, cut_rest
+
+_CHANGED = "it changed while it was read. Run again when it is complete."
 
 _GUESSED_ROUNDS = 3
 """Rounds in which all splits of a file that begin on a wrong line are read again. In later rounds the first one alone
@@ -34,6 +39,10 @@ class Record(Protocol):
 
     def divide_split(self, split: Split, rest: Sequence[Split], /) -> list[int]:
         """Note that ``split`` now ends where ``rest`` begins; returns the numbers of the splits in ``rest``."""
+
+    def settle(self, file: InputFile, kept: Sequence[Split], dropped: Sequence[Split], /) -> None:
+        """Note that only the beginning of a text is settled, which ``file`` describes: its splits are read again, and
+        those behind it are forgotten."""
 
     def finish_file(self, ledger: FileLedger, /) -> None:
         """Note that a file was read whole and balances."""
@@ -64,6 +73,9 @@ class NoRecord:
         self._splits += len(rest)
         return list(range(self._splits - len(rest), self._splits))
 
+    def settle(self, _: InputFile, kept: Sequence[Split], dropped: Sequence[Split], /) -> None:
+        """Nothing to note."""
+
     def finish_file(self, _: FileLedger, /) -> None:
         """Nothing to note."""
 
@@ -81,6 +93,7 @@ def read_files(
 ) -> Phase1Result:
     """Preprocess all files. A file is refused whole where a split of it fails, does not balance or was changed.
 
+    Of a file to which something is appended meanwhile, the settled records before its size at the beginning count.
     ``advance`` gets bytes, in all as many as the files have. A split whose rows take more memory than planned ends
     early (``SplitResult``); its rest is read in a further round.
     """
@@ -131,22 +144,27 @@ class _Reading:
         self._hashes = {file.path: file.expanded.file_hash for file in files if file.expanded}
         start = record.begin(files, _cut_by_path(files, split_bytes))
         self._splits = {path: list(splits) for path, splits in start.splits.items()}
-        self._results = dict(start.results)
+        self._carried = frozenset(start.carried)
+        self._results = {**start.results, **start.carried}
         self._resumed = len(start.results)
-        self.resumed_bytes = sum(result.stop - result.start for result in start.results.values())
+        self.resumed_bytes = sum(result.stop - result.start for result in self._results.values())
 
     def read_all(self, advance: Advance) -> None:
         """Read all splits that have no result, and hash the files, in rounds until nothing is left to read; then, in
         further rounds, the splits that do not begin where the one before ends."""
         self._divide_early_ends()
         self._read(group(read_tasks(self._files, self._splits, self._results)), advance)
+        self._join_ends(self._splits, no_advance)
+
+    def _join_ends(self, paths: Iterable[str], advance: Advance) -> None:
+        """Read, in rounds, the splits of these files that do not begin where the one before ends."""
         for number in count():
-            tasks = [task for path in self._splits for task in self._restart(path, every=number < _GUESSED_ROUNDS)]
+            tasks = [task for path in paths for task in self._restart(path, every=number < _GUESSED_ROUNDS)]
             if not tasks:
                 return
-            self._read([(task,) for task in tasks], no_advance)
+            self._read([(task,) for task in tasks], advance)
 
-    def _read(self, tasks: list[tuple[ReadTask, ...]], advance: Advance) -> None:
+    def _read(self, tasks: Sequence[tuple[ReadTask, ...]], advance: Advance) -> None:
         """Read, in rounds: the rests of splits that ended early, and tasks whose group a worker died over, come in the
         next one."""
         while tasks:
@@ -158,7 +176,7 @@ class _Reading:
                     answers = [found] * len(grouped) if isinstance(found, Exception) else found
                     self._take(zip(grouped, answers, strict=True))
             rest = self._divide_early_ends()
-            again += [ReadTask(split.path, split, False) for split in rest if split.path not in self._refused]
+            again += [ReadTask(split.path, split, None) for split in rest if split.path not in self._refused]
             tasks = [(task,) for task in again]
 
     def _restart(self, path: str, *, every: bool) -> list[ReadTask]:
@@ -176,7 +194,7 @@ class _Reading:
             if result.start != position and (every or not tasks):
                 splits[index] = split.restarted_at(position)
                 self._record.reopen_split(splits[index])
-                tasks.append(ReadTask(path, splits[index], False))
+                tasks.append(ReadTask(path, splits[index], None))
             position = result.stop
         return tasks
 
@@ -239,10 +257,12 @@ class _Reading:
 
     def _account_for(self, file: InputFile) -> FileLedger:
         """Join a file's splits. Raises FileRefused where it was changed or does not balance."""
-        placed = self._join(file)
+        placed, found = self._join(file), file
         if not unchanged(file):
-            raise FileRefused("it changed while it was read. Run again when it is complete.")
-        ledger = FileLedger(file, tuple(placed), self._hashes[file.path])
+            file, placed = self._settle(file, placed)
+        carried = sum(split.result.split.number in self._carried for split in placed)
+        unsettled = found.size - file.size
+        ledger = FileLedger(file, tuple(placed), self._hashes[file.path], carried=carried, unsettled=unsettled)
         if not ledger.balances():
             raise FileRefused(
                 f"it does not balance: {ledger.records} records read, {ledger.rejected_by_reason.total()} rejected, "
@@ -250,6 +270,60 @@ class _Reading:
                 "report it."
             )
         return ledger
+
+    def _settle(self, file: InputFile, placed: Sequence[PlacedSplit]) -> tuple[InputFile, list[PlacedSplit]]:
+        """The settled beginning of a file that changed while it was read, and its splits.
+
+        When its bytes were read, nobody knew which of them would stay. So they are read again between two looks that
+        find the same hash. Raises FileRefused where the file was not only appended to.
+        """
+        if not has_grown(file):
+            raise FileRefused(_CHANGED)
+        before = self._hash_beginnings(file, [file.size_on_disk])
+        if file.expanded:  # its text was expanded at once, and the hash is that of the same bytes
+            if before != [self._hashes[file.path]]:
+                raise FileRefused(_CHANGED)
+            self._record.settle(file, [], [])
+            return file, list(placed)
+        end = self._settled_end(file, placed)
+        settled = file.settled_at(end)
+        splits = self._splits[file.path]
+        kept = [split.settled_at(end) for split in splits if split.start < end or split.number in self._carried]
+        fresh = [split for split in kept if split.number not in self._carried]
+        dropped = splits[len(kept) :]
+        for split in (*fresh, *dropped):
+            self._results.pop(split.number, None)
+        self._splits[file.path] = kept
+        self._record.settle(settled, fresh, dropped)
+        self._read([(ReadTask(split.path, split, None),) for split in fresh], no_advance)
+        self._join_ends([file.path], no_advance)
+        if file.path in self._refused:
+            raise FileRefused(self._refused[file.path])
+        placed = self._join(settled)
+        after = self._hash_beginnings(file, [file.size_on_disk, end])
+        if after[0] != before[0] or self._settled_end(file, placed) != end or not has_grown(file):
+            raise FileRefused(_CHANGED)
+        self._hashes[file.path] = after[1]
+        return settled, list(placed)
+
+    def _settled_end(self, file: InputFile, placed: Sequence[PlacedSplit]) -> int:
+        """Where the settled records of a file end, all of which splits are ``placed``."""
+        if not placed:
+            return file.header.data_start if file.header else 0
+        workspace, results = self._context.workspace, [split.result for split in placed]
+        try:
+            return settled_end(
+                file.path, results, file.size,
+                lambda number: workspace.path("lines", split_file(number, "npy")), self._context.max_record,
+            )  # fmt: skip
+        except OSError as fault:
+            raise unreadable(fault) from fault
+
+    def _hash_beginnings(self, file: InputFile, sizes: Sequence[int]) -> list[str]:
+        try:
+            return hash_beginnings(file.path, sizes)[:-1]
+        except OSError as fault:
+            raise unreadable(fault) from fault
 
     def _join(self, file: InputFile) -> list[PlacedSplit]:
         """A file's splits with their first lines."""

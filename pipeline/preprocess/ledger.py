@@ -17,11 +17,13 @@ class StartingPoint:
     ===========  ======================================================================
     ``splits``   the numbered splits of every file, in order, by the file's path
     ``results``  results of splits that an interrupted run finished, by split number
+    ``carried``  results of splits that count already: the file goes on behind them
     ===========  ======================================================================
     """
 
     splits: Mapping[str, Sequence[Split]]
     results: Mapping[int, SplitResult] = field(default_factory=dict)
+    carried: Mapping[int, SplitResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class FileLedger:
     ``at_hand``    whether its bytes can be read again at its path
     ``listed_as``  its name in the record of the version before; empty for a new file
     ``read_at``    when an earlier run read it (seconds since 1970 UTC); infinite if this run read it
+    ``carried``    how many of its first splits an earlier run read
+    ``unsettled``  bytes behind its last whole record, where it was being appended while it was read
     =============  ========================================================================================
     """
 
@@ -51,6 +55,18 @@ class FileLedger:
     at_hand: bool = True
     listed_as: str = ""
     read_at: float = math.inf
+    carried: int = 0
+    unsettled: int = 0
+
+    @property
+    def new_part(self) -> "FileLedger":
+        """The part that this run read. ``file`` stays the whole file."""
+        return replace(self, splits=self.splits[self.carried :], carried=0)
+
+    @property
+    def new_bytes(self) -> int:
+        """Bytes of text that this run read."""
+        return self.file.size - (self.splits[self.carried - 1].result.stop if self.carried else 0)
 
     @property
     def records(self) -> int:

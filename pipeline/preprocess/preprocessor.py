@@ -27,7 +27,7 @@ from pipeline.reading.compiled_parser import CompiledParser
 from pipeline.reading.csv_reader import Batch, SplitReader
 from pipeline.reading.file_access import open_file, unreadable
 from pipeline.reading.header import Header
-from pipeline.reading.input_files import file_size, hash_file
+from pipeline.reading.input_files import file_size, hash_beginning
 from pipeline.reading.record_finder import RecordFinder
 from pipeline.reading.splits import Split
 from pipeline.reading.watch_times import A_DAY
@@ -285,10 +285,10 @@ def _read_part(
         result = read_split(context, task.split, advance, sampled) if task.split else None
     except FileRefused as reason:
         return reason
-    if not task.hashed:
+    if task.hashed is None:
         return result, None
     try:
         with stage("checksum", file_size(task.path)):
-            return result, hash_file(task.path)
+            return result, hash_beginning(task.path, task.hashed)
     except OSError as fault:
         return unreadable(fault)

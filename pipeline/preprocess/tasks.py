@@ -72,11 +72,12 @@ work for all workers."""
 
 @dataclass(frozen=True)
 class ReadTask:
-    """Work on the file ``path``: read ``split``, if any; then take the hash of the whole file, if ``hashed``."""
+    """Work on the file ``path``: read ``split``, if any; then take the hash of the file's first ``hashed`` bytes, if
+    not None."""
 
     path: str
     split: Split | None
-    hashed: bool
+    hashed: int | None
 
 
 def read_tasks(
@@ -91,9 +92,10 @@ def read_tasks(
     tasks: list[list[ReadTask]] = []
     for file in files:
         to_read = [split for split in splits[file.path] if split.number not in done]
-        of_file = [ReadTask(file.path, split, len(to_read) == 1 and not file.expanded) for split in to_read]
+        hashed = None if file.expanded else file.size_on_disk
+        of_file = [ReadTask(file.path, split, hashed if len(to_read) == 1 else None) for split in to_read]
         if len(to_read) != 1 and not file.expanded:
-            of_file.insert(len(to_read) // 2, ReadTask(file.path, None, True))
+            of_file.insert(len(to_read) // 2, ReadTask(file.path, None, hashed))
         tasks.append(of_file)
     tasks.sort(
         key=lambda of_file: -max((task.split.stop - task.split.start for task in of_file if task.split), default=0)

@@ -103,16 +103,20 @@ def _delta(facts: RunFacts, result: RunResult) -> RunDelta:
     previous = facts.place.history.counts
     return RunDelta(
         files=len(read),
-        bytes_read=sum(ledger.file.size for ledger in read),
-        records_read=sum(ledger.records for ledger in read),
+        bytes_read=sum(ledger.new_bytes for ledger in read),
+        records_read=sum(ledger.new_part.records for ledger in read),
         kept=result.kept - previous.get("kept", 0),
         duplicates=result.duplicates - previous.get("all_duplicates", 0),
         conflicts=result.conflicts - previous.get("conflicts", 0),
-        rejected=sum(ledger.rejected_by_reason.total() for ledger in read),
+        rejected=sum(ledger.new_part.rejected_by_reason.total() for ledger in read),
         reused_files=len(inventory.reused),
-        reused_splits=facts.counted.phase1.resumed_splits + sum(len(file.splits) for file in inventory.reused.values()),
+        reused_splits=facts.counted.phase1.resumed_splits
+        + sum(len(file.splits) for file in inventory.reused.values())
+        + sum(ledger.carried for ledger in read),
         renamed_files=len(inventory.renamed),
-        replaced_files=len(inventory.replaced) - len(facts.counted.predecessors),
+        replaced_files=sum(path not in facts.counted.predecessors for path in inventory.replaced),
+        appended_files=sum(ledger.carried > 0 for ledger in read),
+        unsettled_files=sum(ledger.unsettled > 0 for ledger in read),
         missing_files=len(intake.missing),
         pruned_files=len(intake.pruned),
         repaired_files=len(repaired(facts)),

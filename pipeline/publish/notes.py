@@ -66,6 +66,13 @@ def _carried_over(facts: RunFacts) -> Iterator[str]:
         yield f"not read again: {len(inventory.reused):,} files that were read before, in {splits:,} splits"
     if phase1.resumed_splits:
         yield f"an interrupted run had finished {phase1.resumed_splits:,} splits, which were not read again"
+    if appended := sorted(ledger.file.path for ledger in counted.read if ledger.carried):
+        yield f"appended, only what is new was read: {_listed(appended)}"
+    if unsettled := sorted(ledger.file.path for ledger in counted.read if ledger.unsettled):
+        yield (
+            "being appended while they were read, what follows their last whole record counts with the next run: "
+            f"{_listed(unsettled)}"
+        )
     outdated = [path for path in inventory.outdated if path not in phase1.refused]
     if outdated:
         yield f"read again, because settings, geo data or the program have changed: {_listed(outdated)}"

@@ -30,6 +30,8 @@ class RunDelta:
     ``reused_files``, ``reused_splits``      read by earlier runs, and not again
     ``renamed_files``                        files not read again that have another name now
     ``replaced_files``                       files of which new contents count instead of the old
+    ``appended_files``                       files of which only what was appended was read
+    ``unsettled_files``                      files that were being appended: what follows their last whole record waits
     ``missing_files``                        files that are no longer there and still counted
     ``pruned_files``                         files that are no longer there and no longer counted
     ``repaired_files``                       files read again because the manifest contradicted itself about them
@@ -49,6 +51,8 @@ class RunDelta:
     reused_splits: int = 0
     renamed_files: int = 0
     replaced_files: int = 0
+    appended_files: int = 0
+    unsettled_files: int = 0
     missing_files: int = 0
     pruned_files: int = 0
     repaired_files: int = 0

@@ -3,7 +3,8 @@
 import glob
 import itertools
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import xxhash
@@ -40,6 +41,10 @@ class InputFile:
         """Bytes of text."""
         return self.expanded.size if self.expanded else self.stamp[0]
 
+    def settled_at(self, size: int) -> "InputFile":
+        """The file as if only its first ``size`` bytes were there."""
+        return replace(self, stamp=(size, *self.stamp[1:]))
+
     @property
     def expected_rows(self) -> float:
         """Estimated number of records, from the mean length of sampled lines; 0 without a header or records."""
@@ -72,6 +77,15 @@ def unchanged(file: InputFile) -> bool:
         return stamp(file.path) == file.stamp
     except OSError:
         return False
+
+
+def has_grown(file: InputFile) -> bool:
+    """Whether the file is the one that was found, has at least as many bytes, and was written since."""
+    try:
+        size, _, inode = stamp(file.path)
+    except OSError:
+        return False
+    return inode == file.stamp[2] and size > file.stamp[0]
 
 
 def find_inputs(pattern: str) -> tuple[list[str], list[str]]:
@@ -155,12 +169,42 @@ _STEP = 2**20
 
 def hash_file(path: str) -> str:
     """xxh3_128 of all bytes of a file, as 32 hexadecimal digits. Raises OSError where the file cannot be read."""
+    return hash_beginnings(path, ())[-1]
+
+
+def hash_beginnings(path: str, sizes: Sequence[int]) -> list[str]:
+    """The hashes (as ``hash_file``) of the first so many bytes of a file for each of ``sizes``, and last of all bytes.
+
+    The hash of a size beyond the file's end is empty. Each byte is read once. Raises OSError where the file cannot be
+    read.
+    """
     digest = xxhash.xxh3_128()
     buffer = memoryview(bytearray(_STEP))
+    found = dict.fromkeys(sizes, "")
+    position = 0
     with open(path, "rb", buffering=0) as stream:
-        while size := stream.readinto(buffer):
-            digest.update(buffer[:size])
-    return digest.hexdigest()
+        for stop in [*sorted(found), None]:
+            while stop is None or position < stop:
+                size = stream.readinto(buffer if stop is None else buffer[: stop - position])
+                if not size:
+                    break
+                digest.update(buffer[:size])
+                position += size
+            if stop is not None and position == stop:
+                found[stop] = digest.hexdigest()
+    return [*(found[size] for size in sizes), digest.hexdigest()]
+
+
+def hash_beginning(path: str, size: int) -> str:
+    """The hash (as ``hash_file``) of the first ``size`` bytes of a file; empty where it has fewer. Raises OSError."""
+    digest = xxhash.xxh3_128()
+    buffer = memoryview(bytearray(_STEP))
+    left = size
+    with open(path, "rb", buffering=0) as stream:
+        while left and (read := stream.readinto(buffer[: min(_STEP, left)])):
+            digest.update(buffer[:read])
+            left -= read
+    return "" if left else digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,10 @@ class Split:
         """The split without the records that begin at ``stop`` or behind it."""
         return replace(self, stop=stop)
 
+    def settled_at(self, size: int) -> "Split":
+        """The split of a text of which only the first ``size`` bytes are there."""
+        return replace(self, size=size, stop=min(self.stop, size))
+
     def restarted_at(self, start: int) -> "Split":
         """The split with its true start, to be read a second time."""
         return replace(self, start=start, exact=True)
@@ -56,6 +60,17 @@ def cut_rest(split: Split, begin: int, stop: int) -> list[Split]:
     pieces = -(-length * 5 // ((stop - begin) * 4))
     bounds = [stop + length * i // pieces for i in range(pieces + 1)]
     return [replace(split, start=bounds[i], stop=bounds[i + 1], exact=i == 0) for i in range(pieces)]
+
+
+def cut_behind(splits: Sequence[Split], begin: int) -> list[Split]:
+    """Cut the bytes of a file from ``begin`` on, where a record begins, into splits no longer than its ``splits``."""
+    if not splits or begin >= splits[-1].stop:
+        return []
+    longest = max(split.stop - split.start for split in splits)
+    length = splits[-1].stop - begin
+    pieces = max(1, -(-length // longest))
+    bounds = [begin + length * i // pieces for i in range(pieces + 1)]
+    return [replace(splits[0], start=bounds[i], stop=bounds[i + 1], exact=i == 0) for i in range(pieces)]
 
 
 def cut(files: Sequence[InputFile], split_bytes: int) -> list[Split]:

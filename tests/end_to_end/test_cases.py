@@ -216,11 +216,6 @@ def test_case_13_boundaries(world: World) -> None:
     world.check(13)
 
 
-def _append(path: Path) -> None:
-    with path.open("ab") as stream:
-        stream.write(row("late") + b"\n")
-
-
 def _rewrite(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"u-old", b"u-new"))
 
@@ -231,7 +226,6 @@ def _replace(path: Path) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "still being written": (_append, "changed while it was read"),
     "rewritten": (_rewrite, "changed while it was read"),
     "replaced": (_replace, "changed while it was read"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:100]), "shorter while it was read"),

@@ -19,7 +19,7 @@ from pipeline.history.known_files import KnownFile, ledger_of, take_hint
 from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.reading.archives import expand_file, is_archive
 from pipeline.reading.csv_reader import SplitReader
-from pipeline.reading.input_files import hash_file
+from pipeline.reading.input_files import file_size, hash_beginning
 from pipeline.reading.log_ids import id_roles, longest_value
 from pipeline.reading.single_record import record_at
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
@@ -29,15 +29,21 @@ _MAX_RATIO = 1_000_000
 
 
 def find_difference(file: KnownFile) -> str | None:
-    """Compare the file at its path with the bytes that were read: None if they are equal, else how they differ."""
+    """Compare the file at its path with the bytes that were read: None if it begins with them, else how they differ."""
     try:
         hint = take_hint(file.path, time.time_ns())
         if file.hint.proves_same(hint):
             return None
-        same = hint.size == file.hint.size and hash_file(file.path) == file.file_hash
+        same = hint.size >= file.hint.size and hash_beginning(file.path, file.hint.size) == file.file_hash
         return None if same else "it has changed since it was read"
     except OSError as fault:
         return "it is no longer there" if isinstance(fault, FileNotFoundError) else f"it cannot be read ({fault})"
+
+
+def find_growth(file: KnownFile) -> str | None:
+    """``find_difference`` for a reader of whole files: also how the file has grown."""
+    grown = "more was appended to it since it was read" if file_size(file.path) > file.hint.size else None
+    return find_difference(file) or grown
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ def open_source(file: KnownFile, max_record: int) -> Iterator[Source | str]:
             except FileRefused as fault:
                 yield str(fault)
                 return
-        if os.path.getsize(text) != file.text_size:
+        if os.path.getsize(text) < file.text_size:
             yield "it has changed since it was read"
             return
         yield Source(stack.enter_context(open(text, "rb")), file, max_record)

@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.exchange.workspace import Workspace
 from pipeline.geo.table import GeoSource, GeoTable, load_geo_table
 from pipeline.inspection.explain.published import Published, open_published
-from pipeline.inspection.explain.sources import find_difference
+from pipeline.inspection.explain.sources import find_growth
 from pipeline.inspection.regeo.geo_diff import GeoDiff, UnreadFile, add_up, check_before, make_diff
 from pipeline.inspection.regeo.pairs import pair_tables
 from pipeline.inspection.regeo.relocation import Relocation, RelocationTask, relocate
@@ -101,7 +101,7 @@ def _read_again(comparison: _Comparison) -> _FilesRead:
     """Read the files that count with the table of pairs; of those that cannot be read, take the rows of the store."""
     published, settings, workspace = comparison.published, comparison.settings, comparison.workspace
     config, pool, progress = settings.config, comparison.pool, comparison.progress
-    unread = {file.id: reason for file in published.counted if (reason := find_difference(file))}
+    unread = {file.id: reason for file in published.counted if (reason := find_growth(file))}
     paths = [file.path for file in published.counted if file.id not in unread]
     logs = open_inputs(pool, paths, settings.headers, config.MAX_EXPANSION_RATIO, workspace, progress)
     check_disk(config.INTERMEDIATE_DIR, logs.files)

@@ -116,6 +116,50 @@ def test_what_counts_in_no_version_is_unreferenced(manifest: Manifest) -> None:
     assert manifest.unreferenced()[0] == [one, two]
 
 
+def test_splits_of_a_file_that_grew_are_those_of_both_and_go_with_the_last(manifest: Manifest) -> None:
+    ((one, (first, second)),) = manifest.begin_files([new_file()])
+    grown = NewFile("/logs/a.csv", "a.csv", HINT, "settings", 300, HEADER_JSON, ((20, 300, True),), (first, second))
+    ((two, (third,)),) = manifest.begin_files([grown])
+    again = NewFile("/logs/a.csv", "a.csv", HINT, "settings", 400, HEADER_JSON, ((300, 400, True),), (first, third))
+    ((three, (fourth,)),) = manifest.begin_files([again])
+
+    def splits() -> dict[int, list[int]]:
+        return {file.id: [split.number for split in file.splits] for file in manifest.files()}
+
+    assert splits() == {one: [first, second], two: [first, second, third], three: [first, third, fourth]}
+    publish(manifest, OUTPUT, "v1", [three])
+    assert manifest.unreferenced() == ([one, two], [second])
+    manifest.forget_files([one])
+    assert splits() == {two: [first, second, third], three: [first, third, fourth]}
+    manifest.forget_files([two])
+    assert splits() == {three: [first, third, fourth]}
+    manifest.check()
+    manifest.drop_versions(OUTPUT, ["v1"])
+    assert manifest.unreferenced() == ([three], [first, third, fourth])
+    manifest.forget_files([three])
+    assert manifest.files() == []
+
+
+def test_a_manifest_of_the_release_before_is_gone_on_from(tmp_path: Path) -> None:
+    with Manifest(tmp_path) as manifest:
+        manifest.begin_files([new_file()])
+        before = manifest.files()
+        manifest._db.executescript("DROP TABLE continued; PRAGMA user_version = 1")
+    with Manifest(tmp_path) as manifest:
+        assert manifest.files() == before
+        manifest.begin_files([NewFile("/b", "b", HINT, "settings", 9, HEADER_JSON, (), (before[0].splits[0].number,))])
+    assert query(tmp_path, "PRAGMA user_version") == [(2,)]
+
+
+def test_a_settled_file_is_shorter_and_read_again(manifest: Manifest) -> None:
+    ((id_, (first, second, third)),) = manifest.begin_files([new_file(splits=3)])
+    manifest.finish([(first, "{}"), (second, "{}"), (third, "{}")], [])
+    manifest.settle_file(id_, 17, HINT, [first, second], [third])
+    (file,) = manifest.files()
+    assert file.text_size == 17
+    assert file.splits == (KnownSplit(first, 0, 10, True, None), KnownSplit(second, 10, 17, False, None))
+
+
 def test_a_transaction_that_fails_leaves_nothing(manifest: Manifest, tmp_path: Path) -> None:
     ((_, (first, _)),) = manifest.begin_files([new_file()])
     before = [query(tmp_path, f"SELECT * FROM {table}") for table in ("files", "splits", "sqlite_sequence")]
@@ -226,7 +270,7 @@ def test_a_manifest_of_another_format_is_refused_and_left_alone(tmp_path: Path) 
     with sqlite3.connect(tmp_path / MANIFEST_FILE) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(UnusableManifest, match=r"format 99, expected 1.*--full-refresh"):
+    with pytest.raises(UnusableManifest, match=r"format 99, expected 2.*--full-refresh"):
         Manifest(tmp_path)
     assert query(tmp_path, "PRAGMA user_version") == [(99,)]
 

@@ -262,4 +262,4 @@ def test_a_manifest_that_cannot_be_read_goes_only_with_full_refresh(tmp_path: Pa
     with open_history(tmp_path, output, full_refresh=True) as history:
         assert history.known == []
         assert (tmp_path / "store" / "rows").is_dir()
-    assert query(tmp_path, "PRAGMA user_version") == [(1,)]
+    assert query(tmp_path, "PRAGMA user_version") == [(2,)]

@@ -111,7 +111,7 @@ def test_the_file_of_a_wrong_split_is_refused_and_no_other(monkeypatch: pytest.M
     with Harness([log(20), log(30)]) as run:
         splits = splits_of(run)
         monkeypatch.setattr(preprocessor.CrossCheck, "find_wrong", lambda _: {1})
-        tasks = [ReadTask(split.path, split, False) for split in splits]
+        tasks = [ReadTask(split.path, split, None) for split in splits]
         right, wrong = read_parts(run.read_context, tasks, no_advance)
         assert isinstance(right, tuple)
         assert right[0]

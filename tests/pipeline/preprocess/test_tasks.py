@@ -22,7 +22,7 @@ def splits_of(path: str, first: int, *sizes: int) -> list[Split]:
 
 
 def plan(files: list[InputFile], splits: dict[str, list[Split]], done: set[int] = frozenset()) -> list[tuple]:  # type: ignore[assignment]
-    """(path, number of the split, hashed) of each task."""
+    """(path, number of the split, bytes that are hashed) of each task."""
     results: Any = dict.fromkeys(done)
     return [
         (task.path, task.split.number if task.split else None, task.hashed)
@@ -38,29 +38,29 @@ def test_files_of_large_splits_come_first_and_are_hashed_amid_them() -> None:
         "middle": splits_of("middle", 4, 90),
     }
     assert plan(files, splits) == [
-        ("large", 1, False),
-        ("large", None, True),
-        ("large", 2, False),
-        ("large", 3, False),
-        ("middle", 4, True),
-        ("small", 0, True),
+        ("large", 1, None),
+        ("large", None, 300),
+        ("large", 2, None),
+        ("large", 3, None),
+        ("middle", 4, 90),
+        ("small", 0, 5),
     ]
 
 
 def test_what_is_done_is_not_read_again_but_its_file_is_hashed() -> None:
     files = [file_of("a", 30), file_of("b", 20)]
     splits = {"a": splits_of("a", 0, 10, 10, 10), "b": splits_of("b", 3, 10, 10)}
-    assert plan(files, splits, {0, 2, 3, 4}) == [("a", 1, True), ("b", None, True)]
+    assert plan(files, splits, {0, 2, 3, 4}) == [("a", 1, 30), ("b", None, 20)]
 
 
 def test_an_empty_file_is_hashed_and_an_expanded_one_is_not() -> None:
     files = [file_of("empty", 0), file_of("zip", 9, expanded=True)]
-    assert plan(files, {"empty": [], "zip": splits_of("zip", 0, 9)}) == [("zip", 0, False), ("empty", None, True)]
+    assert plan(files, {"empty": [], "zip": splits_of("zip", 0, 9)}) == [("zip", 0, None), ("empty", None, 0)]
 
 
 def tasks(*sizes: int) -> list[ReadTask]:
     """Tasks of so many bytes each."""
-    return [ReadTask(f"f{n}", *splits_of(f"f{n}", n, size), True) for n, size in enumerate(sizes)]
+    return [ReadTask(f"f{n}", *splits_of(f"f{n}", n, size), size) for n, size in enumerate(sizes)]
 
 
 @pytest.mark.parametrize(
