@@ -148,7 +148,8 @@ class FoundRecords:
 def _without_cr(data: bytes, starts: Numbers, ends: Numbers) -> Numbers:
     """The ends of lines that end with LF at ``ends``, without a CR before it."""
     array = np.frombuffer(data, np.uint8)
-    stops: Numbers = ends - ((array[np.maximum(ends - 1, 0)] == scanner.CR) & (ends > starts))
+    returned = (array[np.maximum(ends - 1, 0)] == scanner.CR) & (ends > starts)
+    stops: Numbers = (ends - returned).astype(np.int32)
     return stops
 
 
