@@ -134,7 +134,8 @@ def _processor_seconds() -> float:
 def render(comparisons: Sequence[Comparison]) -> str:
     """A Markdown table."""
     lines = [
-        "| conflicts | first run | peak | of as many distinct records | ratio | further day | peak | without conflicts |",
+        "| conflicts | first run | peak | of as many distinct records | ratio "
+        "| further day | peak | without conflicts |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for found in comparisons:

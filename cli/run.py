@@ -9,10 +9,13 @@ from pathlib import Path
 
 from cli.arguments import Arguments
 from cli.console import Answer
+from cli.progress import open_progress
+from cli.result import answer_result
 from config import Config
 from data_generator.truth import TRUTH_FILE
 from pipeline import KERNEL_MODULES
 from pipeline.engines.workers import Workers
+from pipeline.publish.nothing_new import find_nothing_new
 
 
 def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -25,11 +28,14 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
 
 
 def process(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Run the pipeline and answer. The workers load their libraries while this process loads its own."""
+    """Run the pipeline and answer. The workers load their libraries while this process loads its own; a run that finds
+    nothing new needs neither."""
+    if found := find_nothing_new(config, arguments.options):
+        with open_progress(arguments.quiet) as progress:
+            found.log(progress)
+        return answer_result(arguments, config, answer, found.result)
     with Workers(config.PREPROCESSING_WORKERS, KERNEL_MODULES) as workers:
         gc.disable()  # looking for garbage among the many objects of new modules takes a tenth of the start-up
-        from cli.progress import open_progress
-        from cli.result import answer_result
         from pipeline.orchestrator import run
 
         gc.freeze()
@@ -66,7 +72,6 @@ def lacks_input(config: Config) -> bool:
 def make_first_input(arguments: Arguments, config: Config) -> None:
     """Make test data in the default input folder, after the checks that any run must pass."""
     from cli.generate import make_test_data
-    from cli.progress import open_progress
     from pipeline.inspection.plan import check_before_work
 
     with open_progress(arguments.quiet) as progress:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from config import Config, SparkSettings
 from pipeline.engines.java import find_java
 from pipeline.errors import EnvironmentFault
+from pipeline.machine import cache_folder
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def choose_engine(config: Config) -> EngineChoice:
     """
     if config.ENGINE == "polars":
         return EngineChoice(spark=False)
-    java = find_java()
+    java = find_java(cache_folder() / "java.json")
     if config.ENGINE == "spark" or config.SPARK_MASTER:
         if java.problem:
             asked = "ENGINE is spark" if config.ENGINE == "spark" else "SPARK_MASTER is set"

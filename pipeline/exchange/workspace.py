@@ -1,17 +1,20 @@
-"""Names the files between the phases, and writes arrays and frames."""
+"""Names the files between the phases, and writes arrays and frames.
+
+A run that finds nothing new needs the names alone: arrays and frames are imported where they are used.
+"""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import polars as pl
-import pyarrow.parquet as pq
-from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from pipeline.faults import point
 from pipeline.machine import writing
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
 
 SPLIT_KINDS = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}
 """The folders of what Phase 1 makes of a split, and the suffix of the files there. Later runs use these files again."""
@@ -54,6 +57,9 @@ def bucket_file(bucket: int, suffix: str = "parquet") -> str:
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array as ``np.save`` does. A full disk raises its own OSError; that of ``np.save`` only counts items."""
+    import numpy as np
+    from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
+
     with writing(path), path.open("wb") as stream:
         ordered = np.ascontiguousarray(array)
         write_array_header_1_0(stream, header_data_from_array_1_0(ordered))
@@ -84,11 +90,15 @@ def write_ordered(path: Path, frame: pl.DataFrame, name: str) -> None:
 
 def read_between(path: Path, name: str, least: int, most: int) -> pl.DataFrame:
     """Read the rows of ``write_ordered`` whose column ``name`` is between ``least`` and ``most``."""
+    import polars as pl
+
     return pl.scan_parquet(path, glob=False).filter(pl.col(name).is_between(least, most)).collect()
 
 
 def read_id_range(path: Path, number: int, ranges: int) -> pl.DataFrame:
     """Read the rows of ``write_ordered`` whose id_hi lies in range ``number`` of ``ranges`` (``dedupe.in_range``)."""
+    import polars as pl
+
     width = 2**64 // ranges
     first = number * width - (2**64 if number * width >= 2**63 else 0)  # id_hi is signed
     return (
@@ -100,9 +110,13 @@ def read_id_range(path: Path, number: int, ranges: int) -> pl.DataFrame:
 
 def read_frame(path: Path) -> pl.DataFrame:
     """Read what ``write_frame`` wrote. Brackets and stars in the path are no pattern."""
+    import polars as pl
+
     return pl.read_parquet(path, glob=False)
 
 
 def count_rows(path: Path) -> int:
     """The number of rows of a frame that ``write_frame`` wrote; 0 where there is no file."""
+    import pyarrow.parquet as pq
+
     return int(pq.read_metadata(path).num_rows) if path.exists() else 0

@@ -54,7 +54,7 @@ class Place:
 
     def remove_runs(self, but: Path) -> None:
         """Remove the folders of all runs from the intermediate folder, except the folder ``but``."""
-        _remove_runs(self.folder, but)
+        remove_runs(self.folder, but)
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def _open_workspace(folder: Path, run_id: str, totals: Path) -> Iterator[Workspa
     When the block ends, expanded inputs are removed from it; the rest stays for the next run.
     """
     workspace = Workspace(str((folder / f"run-{run_id}").absolute()), str((folder / "store").absolute()))
-    _remove_runs(folder, totals)
+    remove_runs(folder, totals)
     workspace.create()
     try:
         yield workspace
@@ -120,7 +120,8 @@ def _open_workspace(folder: Path, run_id: str, totals: Path) -> Iterator[Workspa
             shutil.rmtree(spool)
 
 
-def _remove_runs(folder: Path, but: Path) -> None:
+def remove_runs(folder: Path, but: Path) -> None:
+    """Remove the folders of all runs from the intermediate ``folder``, except the folder ``but``."""
     for path in folder.iterdir():
         if is_run_folder(path, "run-") and path.name != but.name:
             shutil.rmtree(path)

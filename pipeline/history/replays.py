@@ -86,7 +86,11 @@ class Replays:
 
         ``counted``: the listed names of the files that count in the new version.
         """
-        lines = list(self.notes)
+        return (*self.notes, *self.describe_kept(counted))
+
+    def describe_kept(self, counted: Collection[str]) -> tuple[str, ...]:
+        """These lines without those about files that this run added."""
+        lines = []
         if paths := self.paths:
             count = "1 replayed file counts" if len(paths) == 1 else f"{len(paths):,} replayed files count"
             lines.append(f"{count} besides the input, in {display_name(str(self._folder))}")

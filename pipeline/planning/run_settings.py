@@ -7,16 +7,16 @@ from config import Config
 from pipeline.aggregate.context import AggregateContext
 from pipeline.exchange.workspace import Workspace
 from pipeline.geo.table import GeoTable, load_geo_table
-from pipeline.machine import cache_folder, display_name
+from pipeline.machine import cache_folder
 from pipeline.native.build import compile_library
 from pipeline.planning.planner import Sizes
+from pipeline.planning.recorded_settings import record_settings
 from pipeline.preprocess.context import ReadContext, fingerprint
 from pipeline.privacy import KeySource, find_key
 from pipeline.reading.header import Names
 from pipeline.reading.open_inputs import HeaderRules
 from pipeline.reading.record_rules import BoundRule, bind_rules, rule_columns
 from pipeline.reading.value_formats import ValueFormats, formats_of
-from utils.settings import declared
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,7 @@ class RunSettings:
 
     def as_record(self) -> dict[str, object]:
         """All settings but the generator's, as ``run.json`` holds them: paths and texts as they can be shown."""
-        names = [name for name in declared(self.config) if not name.startswith("GENERATOR_")]
-        values = {name: getattr(self.config, name) for name in names}
-        # INPUT_NAMED is no setting any more, but earlier records have it. Without it, a run that finds nothing new
-        # would differ from a version of an earlier release, and publish another one for that alone.
-        values["INPUT_NAMED"] = "INPUT_DIR" in self.config.origins
-        return {name: display_name(value) if isinstance(value, str) else value for name, value in values.items()}
+        return record_settings(self.config)
 
 
 def read_settings(config: Config) -> RunSettings:

@@ -1,5 +1,6 @@
 """The end of a run: its version is published, or the current one stays where nothing has changed."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from pipeline.machine import cache_folder
 from pipeline.planning.pace import save_pace
 from pipeline.planning.prediction import learn
 from pipeline.publish.facts import RunFacts, unchanged_result
+from pipeline.publish.notes import notes_if_unchanged
+from pipeline.publish.nothing_kept import ALL_REJECTED
+from pipeline.publish.nothing_new import write_note
 from pipeline.publish.result import RunResult
 from pipeline.publish.run_record import counts_for_the_next
 from pipeline.timing import PhaseSeconds, Watch, stage
@@ -43,7 +47,9 @@ def _keep_current(facts: RunFacts, journal: Journal, result: RunResult, watch: W
     journal.wait()
     place.remove_runs(but=place.history.totals_folder)
     place.replays.keep()
-    return unchanged_result(replace(result, profile=watch.profile()), current.name)
+    result = unchanged_result(replace(result, profile=watch.profile()), current.name)
+    _leave_note(facts, result, place.history.totals_folder)
+    return result
 
 
 def _publish(folder: Path, facts: RunFacts, journal: Journal, result: RunResult, watch: Watch) -> RunResult:
@@ -59,8 +65,24 @@ def _publish(folder: Path, facts: RunFacts, journal: Journal, result: RunResult,
         place.history.publish(folder, watch.run_id, place.sources, facts.counted.ids, counts, keep)
     place.remove_runs(but=Path(place.workspace.root))
     place.replays.keep()
+    _leave_note(facts, result, Path(place.workspace.root))
     _learn_pace(facts, result.seconds)
     return replace(result, profile=watch.profile())
+
+
+def _leave_note(facts: RunFacts, result: RunResult, folder: Path) -> None:
+    """Let the next run know at once if it finds nothing new; only a run without peculiarities can tell that."""
+    intake, inventory = facts.intake, facts.intake.inventory
+    peculiar = facts.found.outside, facts.counted.predecessors, intake.missing, intake.pruned, inventory.elsewhere
+    warned = any(found.name == ALL_REJECTED for found in result.quality)  # of files that are new in this run
+    if result.status != "ok" or any(peculiar) or warned:
+        return
+    fingerprint, splits = facts.settings.fingerprint(facts.geo), len(facts.counted.phase1.splits)
+    with suppress(OSError):  # without a note, the next run does all its steps
+        write_note(
+            folder, facts.settings.config, result, fingerprint, facts.place.oldest_kept, splits,
+            notes_if_unchanged(facts),
+        )  # fmt: skip
 
 
 def _learn_pace(facts: RunFacts, seconds: PhaseSeconds) -> None:

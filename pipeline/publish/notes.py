@@ -1,6 +1,7 @@
 """The notes of the summary: a line for every fallback, default and decision that the user should know of."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import Phase1Result
@@ -24,6 +25,23 @@ def make_notes(facts: RunFacts) -> list[str]:
         *missing_columns(facts.settings.rules, phase1),
         *find_hints(facts.settings.config, phase1),
     ]
+
+
+def notes_if_unchanged(facts: RunFacts) -> list[str]:
+    """The notes of a run after this one that finds nothing new."""
+    phase1 = facts.counted.phase1
+    place = replace(facts.place, expired=(), forgotten=0)
+    return [
+        *_decisions(replace(facts, place=place, added_up=replace(facts.added_up, way="changes"))),
+        *facts.place.replays.describe_kept({display_name(ledger.file.path) for ledger in phase1.ledgers}),
+        _not_read_again(len(phase1.ledgers), len(phase1.splits)),
+        *column_layouts(phase1),
+        *missing_columns(facts.settings.rules, phase1),
+    ]
+
+
+def _not_read_again(files: int, splits: int) -> str:
+    return f"not read again: {files:,} files that were read before, in {splits:,} splits"
 
 
 def _decisions(facts: RunFacts) -> Iterator[str]:
@@ -63,7 +81,7 @@ def _carried_over(facts: RunFacts) -> Iterator[str]:
         yield f"the manifest had lost {history.lost:,} files that counted: they count where they are in the input"
     if inventory.reused:
         splits = sum(len(file.splits) for file in inventory.reused.values())
-        yield f"not read again: {len(inventory.reused):,} files that were read before, in {splits:,} splits"
+        yield _not_read_again(len(inventory.reused), splits)
     if phase1.resumed_splits:
         yield f"an interrupted run had finished {phase1.resumed_splits:,} splits, which were not read again"
     if appended := sorted(ledger.file.path for ledger in counted.read if ledger.carried):

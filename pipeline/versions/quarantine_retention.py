@@ -5,12 +5,13 @@ import os
 import shutil
 import time
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from pipeline.machine import sync, writing
 from pipeline.versions.folders import is_run_folder
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 _DAY = 24 * 60 * 60
 _TEXTS = ("value", "raw")
@@ -28,16 +29,23 @@ def remove_expired(versions: Path, days: int, now: float) -> list[str]:
     Returns the names of these versions, whose results stay. The name of a version tells when it was made, even after it
     was copied. Raises OSError where a quarantine cannot be removed.
     """
-    removed = []
+    removed = find_expired(versions, days, now)
+    for version in removed:
+        age = version.stat()
+        shutil.rmtree(version / "quarantine")
+        os.utime(version, ns=(age.st_atime_ns, age.st_mtime_ns))  # versions are in the order of these times
+    return [version.name for version in removed]
+
+
+def find_expired(versions: Path, days: int, now: float) -> list[Path]:
+    """The versions whose quarantines ``remove_expired`` removes."""
+    expired = []
     for version in sorted(path for path in versions.iterdir() if is_run_folder(path)):
         made = calendar.timegm(time.strptime(version.name.partition("-")[0], "%Y%m%dT%H%M%SZ"))
         quarantine = version / "quarantine"
         if made < oldest_kept(days, now) and quarantine.is_dir() and not quarantine.is_symlink():
-            age = version.stat()
-            shutil.rmtree(quarantine)
-            os.utime(version, ns=(age.st_atime_ns, age.st_mtime_ns))  # versions are in the order of these times
-            removed.append(version.name)
-    return removed
+            expired.append(version)
+    return expired
 
 
 def forget_texts(path: Path) -> bool:
@@ -45,6 +53,9 @@ def forget_texts(path: Path) -> bool:
 
     The other columns stay, because the ledger counts the records. Raises OSError where the file cannot be replaced.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     source = pq.ParquetFile(path)
     if not _holds_texts(source.metadata):
         return False
@@ -61,7 +72,7 @@ def forget_texts(path: Path) -> bool:
     return True
 
 
-def _holds_texts(metadata: pq.FileMetaData) -> bool:
+def _holds_texts(metadata: "pq.FileMetaData") -> bool:
     """Whether a row has a text, by the footer alone: every run asks for every old split."""
     indices = [metadata.schema.names.index(name) for name in _TEXTS]
     columns = (metadata.row_group(group).column(index) for group in range(metadata.num_row_groups) for index in indices)

@@ -24,7 +24,8 @@ class DecideTask:
 
 @dataclass(frozen=True)
 class Decided:
-    """By how much the ambiguous ids of a range change the duplicates, and how many losers came and went (``decide_changes``)."""
+    """By how much the ambiguous ids of a range change the duplicates, and how many losers came and went since the
+    version before."""
 
     duplicates: int
     new_losers: int

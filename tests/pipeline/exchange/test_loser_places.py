@@ -1,5 +1,6 @@
 """Files of places, against Python's sets."""
 
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,7 +45,7 @@ def test_places_are_found_in_all_files(files: list[set[int]], bounds: list[int],
         assert read_places(paths, begin, stop).tolist() == [place for place in everything if begin <= place < stop]
         assert count_places(paths) == len(everything)
         for path, places in zip(paths, filter(None, files), strict=True):
-            counts = [sum(low <= place < high for place in places) for low, high in zip(bounds, bounds[1:])]
+            counts = [sum(low <= place < high for place in places) for low, high in pairwise(bounds)]
             assert count_between(path, bounds).tolist() == counts
         ordered = np.array(sorted(wanted), np.uint64)
         for at_once in (32, 2**25):
