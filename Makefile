@@ -3,7 +3,8 @@
 # make check  the same: it is what CI runs
 # make test-fast   the tests of single functions alone, in a minute and a half on two cores (the others are marked slow)
 # make fuzz   reader, archives and whole runs against the reference over new bytes for FUZZ_MINUTES (60)
-# make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and lets each fail once
+# make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and lets each fail once;
+#             exchanges versions under four kinds of readers for RACE_SECONDS (120)
 # make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB,10GB --peers duckdb,clickhouse")
 # make clean  removes the virtual environment and the tools' caches; your data stays
 
@@ -18,6 +19,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 FUZZ_MINUTES ?= 60
 CHAOS_KILLS ?= 200
+RACE_SECONDS ?= 120
 CODE := main.py config.py cli pipeline data_generator utils scripts benchmarks tests
 
 .PHONY: help run test test-fast check lint fuzz chaos bench clean
@@ -51,6 +53,7 @@ chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.end_to_end.chaos --kills $(CHAOS_KILLS)
 	$(BIN)/python -m tests.end_to_end.disk_sweep --here --rounds 10000
 	$(BIN)/python -m tests.end_to_end.disk_sweep --rounds $(CHAOS_KILLS)
+	$(BIN)/python -m tests.end_to_end.race --seconds $(RACE_SECONDS)
 	LOGMILLTEST_DAYS=30 $(BIN)/python -m pytest tests/end_to_end/test_incremental_runs.py -k thirty
 
 bench: $(VENV)/.installed-bench

@@ -65,7 +65,7 @@ class MachineSettings(Group):
     INTERMEDIATE_DIR: str = setting("pipeline_data/intermediate", text(), unit="path", option="--intermediate",
         meaning="Files between the phases.", change="Another disk is faster or has more room.")
     OUTPUT_DIR: str = setting("pipeline_data/output", text(), unit="path", option="--output",
-        meaning="The published result: a link that always shows one complete version.",
+        meaning="The published result: a link to the folder of one complete version; resolve it once, then read.",
         change="Readers expect it elsewhere.")
     COMPILED_PARSER: bool = setting(True, flag(), unit="yes/no",
         meaning="Parse records by compiled code (built once, into the user's cache); no: Polars parses all.",
@@ -87,6 +87,7 @@ class MachineSettings(Group):
 
 Keep = Literal["longest", "first", "last"]
 Codec = Literal["zstd", "snappy", "lz4", "gzip", "none"]
+TableFormat = Literal["parquet", "delta"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,10 @@ class ResultSettings(Group):
         change="Your players correct events rather than extend them.")
     COMPRESSION: Codec = setting("zstd", choice(*get_args(Codec)), unit="codec",
         meaning="Compression of the output's Parquet files.", change="A reader does not know zstd.")
+    TABLE_FORMAT: TableFormat = setting("parquet", choice(*get_args(TableFormat)), unit="name",
+        meaning="delta: the same Parquet files are a Delta table too, in OUTPUT_DIR.delta, with one commit a version "
+            "(pip install -r requirements-delta.txt).",
+        change="Your readers know Delta: whatever they open is one version, and they can go back.")
     MAX_RECORD_BYTES: int = setting(2**20, size(256, 64 * 2**20), unit="bytes",
         meaning="Longest record; a quoted field must close within it.", change="Your logs carry longer fields.")
     MAX_EXPANSION_RATIO: int = setting(100, integer(1, 1_000_000), unit="times",

@@ -38,6 +38,11 @@ _OTHERS = {
         "  ledger        file, bytes, records, duplicates, handed_over, rejected, ...: the input files",
         (options.SQL, options.FORMAT, *options.QUERY_LIMITS),
     ),
+    "path": Command(
+        "Prints the folder of the published result, in which nothing ever changes. Give it to what reads:\n"
+        "the link itself shows another version as soon as a run publishes one.",
+        (options.VERSION.with_help("a kept version that status lists (the current one)"), options.OUTPUT, JSON),
+    ),
     "explain": Command(
         "Shows every copy of a record that was read: file, line, content, whether it counts and by which\n"
         "rule, and where its minutes went; or adds up the total of a user from its events.",

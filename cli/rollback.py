@@ -1,15 +1,21 @@
 """``rollback``: makes an earlier version the published result again."""
 
+from pathlib import Path
+
 from cli.arguments import Arguments
-from cli.console import Answer
+from cli.console import Answer, printable, say
 from config import Config
 
 
 def rollback_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Show an earlier version again, and answer with both versions. Raises what ``roll_back`` raises."""
+    from pipeline.versions.delta_table import table_folder
     from pipeline.versions.output_link import roll_back
 
-    before, now = roll_back(config.OUTPUT_DIR, arguments.version)
+    before, now = roll_back(config.OUTPUT_DIR, arguments.version, delta=config.TABLE_FORMAT == "delta")
+    table = table_folder(Path(config.OUTPUT_DIR))
+    if config.TABLE_FORMAT == "parquet" and table.exists():
+        say(f"the Delta table {printable(str(table))} did not follow, because TABLE_FORMAT is parquet", level="warning")
     if answer.as_json:
         answer.give({"before": before, "current": now, "output": config.OUTPUT_DIR})
     elif not arguments.quiet:

@@ -175,6 +175,8 @@ def _facts(result: RunResult, check: TruthCheck | str | None) -> Table:
     if result.status != "failed":
         add("result", f"{result.users:,} users in {result.output_rows:,} rows, {result.total_minutes:,.2f} minutes")
         add("output", result.output)
+        if result.version:
+            add("path", f"{result.output}.versions/{result.version}/data")
     if result.report:
         add("report", result.report)
     if result.plan:

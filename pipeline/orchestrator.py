@@ -52,7 +52,7 @@ def run(
     with Watch(new_run_id(), progress) as watch, os_errors_explained(), ExitStack() as resources:
         settings = read_settings(config)
         watch.progress.event("run_started", run_id=watch.run_id)
-        output = Output(config.OUTPUT_DIR)
+        output = Output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
         output.check()
         choice = choose_engine(config)
         found = find_input(config.INPUT_DIR, would_go=output.current() if options.prune_missing else None)

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pyarrow.dataset
+from deltalake import DeltaTable
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = ("geo_region", "user_id", "total_watch_time_min", "event_count")
@@ -59,6 +60,37 @@ def read_by_duckdb(data: Path) -> Reading:
     return _reading("duckdb", columns["geo_region"], list(columns), rows)
 
 
+def delta_by_polars(table: Path, version: int | None = None) -> Reading:
+    frame = pl.read_delta(str(table), version=version)
+    return _reading("polars", str(frame.schema["geo_region"]), frame.columns, frame.select(COLUMNS).rows())
+
+
+def delta_by_pyarrow(table: Path, version: int | None = None) -> Reading:
+    found = DeltaTable(str(table), version=version).to_pyarrow_dataset().to_table()
+    columns = [found[name].to_pylist() for name in COLUMNS]
+    region_type = str(found.schema.field("geo_region").type)
+    return _reading("pyarrow", region_type, found.column_names, list(zip(*columns, strict=True)))
+
+
+def delta_by_duckdb(table: Path, version: int | None = None) -> Reading:
+    dataset = DeltaTable(str(table), version=version).to_pyarrow_dataset()
+    with duckdb.connect() as database:
+        database.execute("set threads = 1")
+        database.register("watch_time", dataset)
+        found = database.execute("from watch_time limit 0")
+        columns = {name: str(kind) for name, kind, *_ in found.description}
+        rows = database.execute(f"select {', '.join(COLUMNS)} from watch_time").fetchall()
+    return _reading("duckdb", columns["geo_region"], list(columns), rows)
+
+
+DELTA_READERS: dict[str, Callable[[Path, int | None], Reading]] = {
+    "polars": delta_by_polars,
+    "pyarrow": delta_by_pyarrow,
+    "duckdb": delta_by_duckdb,
+}
+"""Readers of the Delta table, of which None is the newest version."""
+
+
 class SparkReader:
     """A Spark session in a process of its own, which reads one folder after another."""
 
@@ -66,9 +98,16 @@ class SparkReader:
         self._process = process
 
     def __call__(self, data: Path) -> Reading:
+        return self._ask("parquet", data)
+
+    def delta(self, table: Path) -> Reading:
+        """The newest version of a Delta table, through Arrow: Delta's own classes for Spark are not in its package."""
+        return self._ask("delta", table)
+
+    def _ask(self, kind: str, path: Path) -> Reading:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps(str(data)) + "\n")
+        self._process.stdin.write(json.dumps([kind, str(path)]) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         assert line, "Spark has ended"
@@ -121,7 +160,11 @@ def _serve_spark() -> None:
     session = builder.getOrCreate()
     for line in sys.stdin:
         try:
-            frame = session.read.parquet(json.loads(line))
+            kind, path = json.loads(line)
+            if kind == "delta":
+                frame = session.createDataFrame(DeltaTable(path).to_pyarrow_table())
+            else:
+                frame = session.read.parquet(path)
             rows = [[*row] for row in frame.select(*COLUMNS).collect()]
             region_type = frame.schema["geo_region"].dataType.simpleString()
             answer = {"region_type": region_type, "columns": frame.columns, "rows": rows}

@@ -20,11 +20,11 @@ def read_config(given: str) -> Config:
 
 
 def answer(config: Config, version: str, sql: str) -> Found:
-    """What ``ask`` answers, remembered by version. Raises what ``ask`` raises."""
+    """What ``ask`` answers over a kept version, remembered. Raises what ``ask`` raises."""
     with _LOCK:
         return _answer(config, version, sql)
 
 
 @lru_cache(maxsize=200)
-def _answer(config: Config, _version: str, sql: str) -> Found:
-    return ask(config, sql)
+def _answer(config: Config, version: str, sql: str) -> Found:
+    return ask(config, sql, version)

@@ -66,7 +66,8 @@ def open_place(
     ``replay``, ``full_refresh``, ``add``: see ``RunOptions``. Raises EnvironmentFault where another run holds a folder,
     ConfigError for another input than before without ``add``, InputError for a file that cannot be replayed.
     """
-    folder, output = Path(config.INTERMEDIATE_DIR), Output(config.OUTPUT_DIR)
+    folder = Path(config.INTERMEDIATE_DIR)
+    output = Output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
     with ExitStack() as stack:
         locks = tuple(stack.enter_context(Lock(locked, run_id)) for locked in (folder, output.versions))
         output.discard()
@@ -75,6 +76,7 @@ def open_place(
         expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, now)
         replays = stack.enter_context(Replays(output.versions, config.INPUT_DIR))
         history = stack.enter_context(open_history(folder, output, full_refresh))
+        output.update_table()
         forgotten = history.forget_texts(oldest)
         sources = history.check_source(config.INPUT_DIR, add)
         replays.add(replay)

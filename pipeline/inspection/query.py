@@ -15,7 +15,7 @@ import psutil
 from config import Config
 from pipeline.errors import ConfigError, InputError, LogmillError
 from pipeline.inspection.views import VIEWS, open_views
-from pipeline.versions.catalog import Version, current_version, kept_versions
+from pipeline.versions.catalog import Version, current_version, find_version, kept_versions
 from pipeline.versions.output_link import Output
 from utils.units import format_size
 
@@ -55,16 +55,18 @@ class Found:
     cut: bool
 
 
-def ask(config: Config, sql: str) -> Found:
-    """Answer one query over the published version, with at most QUERY_ROWS rows within QUERY_SECONDS.
+def ask(config: Config, sql: str, version: str | None = None) -> Found:
+    """Answer one query over a version, with at most QUERY_ROWS rows within QUERY_SECONDS.
 
-    Where a run publishes a new version and removes the one that is being read, the query is asked again over the new
-    one.
+    ``version``: the name of a kept version; None: the one that OUTPUT_DIR shows now. Where a run publishes a new
+    version and removes the one that is being read, a query over none by name is asked again over the new one.
 
     Raises:
         InputError: nothing is published, or the version was removed and no other took its place.
         ConfigError: the SQL is wrong, has several statements or is no query, or the query reached a limit.
     """
+    if version is not None:
+        return _ask(config, sql, find_version(config.OUTPUT_DIR, version))
     while True:
         current = current_version(config.OUTPUT_DIR)
         try:

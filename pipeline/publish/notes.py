@@ -8,6 +8,7 @@ from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.facts import RunFacts, repaired
 from pipeline.publish.hints import find_hints
 from pipeline.reading.record_rules import BoundRule
+from pipeline.versions.delta_table import table_folder
 
 _FILES_OF_RULE = 5
 _NAMES = 10
@@ -57,6 +58,12 @@ def _decisions(facts: RunFacts) -> Iterator[str]:
         yield (
             f"texts of rejected records of {place.forgotten:,} files, read more than {days} days ago, were removed "
             "(QUARANTINE_RETENTION_DAYS)"
+        )
+    stale = table_folder(place.output.link)
+    if config.TABLE_FORMAT == "parquet" and stale.exists():
+        yield (
+            f"the Delta table {display_name(str(stale))} does not follow any more and keeps files of old versions: set "
+            "TABLE_FORMAT = delta, or remove it"
         )
     if facts.library.why_not:
         yield f"reading took about twice as long as it could: no compiled parser, because {facts.library.why_not}"

@@ -81,11 +81,49 @@ def current_version(output_dir: str) -> Version:
         if version or before == _linked(output)[0]:
             break  # otherwise a run has published, and may have removed the version that was shown
     if version is None:
-        raise InputError(
-            f"nothing is published at {output_dir!r}: expected the link that a run of Logmill makes. Run "
-            "`python main.py run` first, or name the right place with --output."
-        )
+        raise _nothing_published(output_dir)
     return version
+
+
+def find_version(output_dir: str, name: str) -> Version:
+    """The kept version of this name. Raises InputError where there is none, or its record cannot be read."""
+    folder = _version_folder(output_dir, name)
+    version = read_version(folder)
+    if version is None:
+        raise InputError(f"version {name} was removed while it was read. Ask again.")
+    return version
+
+
+def data_folder(output_dir: str, name: str | None = None) -> Path:
+    """The folder with the data of one version, as an absolute path without links: nothing in it ever changes.
+
+    ``name``: a kept version; None: the one that ``output_dir`` shows now. Raises InputError where there is none.
+    """
+    if name is not None:
+        return _version_folder(output_dir, name) / "data"
+    output = Output(output_dir)
+    while True:
+        before, folder = _linked(output)
+        if folder and is_run_folder(folder):
+            return folder / "data"
+        if before == _linked(output)[0]:
+            raise _nothing_published(output_dir)
+
+
+def _version_folder(output_dir: str, name: str) -> Path:
+    output = Output(output_dir)
+    names = output.version_names()
+    if name not in names:
+        kept = ", ".join(names) or "none"
+        raise InputError(f"there is no version {name!r} of {output_dir!r}. Kept: {kept} (KEEP_VERSIONS).")
+    return (output.versions / name).resolve()
+
+
+def _nothing_published(output_dir: str) -> InputError:
+    return InputError(
+        f"nothing is published at {output_dir!r}: expected the link that a run of Logmill makes. Run "
+        "`python main.py run` first, or name the right place with --output."
+    )
 
 
 def _linked(output: Output) -> tuple[str | None, Path | None]:

@@ -45,7 +45,8 @@ def make_own(folder: Path, option: str, mode: int = 0o777) -> None:
 
 
 def check_folders(source: str, intermediate: str, output: str) -> None:
-    """Check that INPUT_DIR (a folder, a file or a glob), INTERMEDIATE_DIR, and OUTPUT_DIR with its versions lie apart.
+    """Check that INPUT_DIR (a folder, a file or a glob), INTERMEDIATE_DIR, and OUTPUT_DIR with versions and table lie
+    apart.
 
     Raises ValueError where one of them contains another, or where the system cannot follow a path.
     """
@@ -53,7 +54,7 @@ def check_folders(source: str, intermediate: str, output: str) -> None:
         between, published = _absolute(intermediate), _absolute(output)
         written = {
             "INTERMEDIATE_DIR": (intermediate, [between]),
-            "OUTPUT_DIR": (output, [published, Path(f"{published}.versions")]),
+            "OUTPUT_DIR": (output, [published, Path(f"{published}.versions"), Path(f"{published}.delta")]),
         }
         for name, (path, folders) in written.items():
             if any(_reads_from(source, folder) for folder in folders):

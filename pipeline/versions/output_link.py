@@ -1,7 +1,8 @@
 """The output: the link ``OUTPUT_DIR`` and the folder of versions beside it; publishes a version, or goes back to one.
 
-A version is complete before the link shows it, and the link changes by one rename, so that readers see one version or
-the other.
+A version is complete before the link shows it, and the link changes by one rename, so that whoever resolves the link
+gets one version or the other. Who lists and opens files *through* the link looks at it several times, and may meet
+another version each time: nothing can be done here against that.
 """
 
 import os
@@ -14,16 +15,21 @@ from pathlib import Path
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
 from pipeline.faults import point
 from pipeline.machine import sync
+from pipeline.versions.delta_table import VersionTable
 from pipeline.versions.folders import is_run_folder, make_own
 from pipeline.versions.lock import Lock
 
 
 class Output:
-    """One ``OUTPUT_DIR``: its ``link``, and the folder ``versions`` (``OUTPUT_DIR.versions``)."""
+    """One ``OUTPUT_DIR``: its ``link``, and the folder ``versions`` (``OUTPUT_DIR.versions``).
 
-    def __init__(self, output_dir: str) -> None:
+    ``table``: the Delta table that follows the link (``delta``), or None.
+    """
+
+    def __init__(self, output_dir: str, *, delta: bool = False) -> None:
         self.link = Path(os.path.abspath(output_dir))
         self.versions = self.link.with_name(self.link.name + ".versions")
+        self.table = VersionTable(self.link, self.versions) if delta else None
 
     def check(self) -> None:
         """Find early what would prevent publication; makes the folder of versions.
@@ -42,6 +48,8 @@ class Output:
                 f"cannot write symbolic links in {str(self.versions)!r}: {fault.strerror or fault}. "
                 "Choose an --output on a file system that has them and where you may write."
             ) from fault
+        if self.table:
+            self.table.check()
 
     def check_place(self) -> None:
         """Raise ConfigError where OUTPUT_DIR exists and is not a link that Logmill made. Changes nothing."""
@@ -113,9 +121,19 @@ class Output:
         sync(self.versions)
         self.show(version)
         others = sorted((name for name in self.version_names() if name != version), key=lambda name: name == previous)
-        for name in others[: len(others) - (keep - 1)]:
+        for name in others[: max(0, len(others) - (keep - 1))]:
             point("publish.remove")
             self.remove(name)
+        if self.table:
+            self.table.remove_all_but(set(self.version_names()))
+
+    def update_table(self) -> None:
+        """Let the table show what the link shows, where a run was interrupted between the two or the table is new."""
+        current = self.current()
+        if self.table and current:
+            self.table.prepare(current)
+            self.table.commit(current)
+            self.table.remove_all_but(set(self.version_names()))
 
     def _make_latest(self, folder: Path) -> None:
         """Give ``folder`` a later time than all versions, even where the clock was set back since the last one."""
@@ -124,7 +142,12 @@ class Output:
             os.utime(folder, ns=(latest + 1, latest + 1))
 
     def show(self, version: str) -> None:
-        """Make the link show a version, which must exist, by one rename."""
+        """Make the link show a version, which must exist, by one rename; then the table, which has no part in that.
+
+        Raises EnvironmentFault where the table could not follow.
+        """
+        if self.table:
+            self.table.prepare(version)
         fresh = self.versions / ".link"
         fresh.unlink(missing_ok=True)
         target = Path(self.versions.name) / version / "data"
@@ -136,15 +159,18 @@ class Output:
         fresh.replace(self.link)
         point("publish.link.done")
         sync(self.link.parent)
+        if self.table:
+            self.table.commit(version)
 
 
-def roll_back(output_dir: str, version: str | None) -> tuple[str, str]:
+def roll_back(output_dir: str, version: str | None, *, delta: bool = False) -> tuple[str, str]:
     """Make the link of ``output_dir`` show ``version``; None: the version that was published before the current one.
 
-    Returns the names of the version that was current and of the one that is now. Raises InputError where there is no
-    such version, EnvironmentFault where a run holds the output.
+    ``delta``: let the Delta table follow. Returns the names of the version that was current and of the one that is now.
+    Raises InputError where there is no such version, EnvironmentFault where a run holds the output, or the table cannot
+    follow.
     """
-    output = Output(output_dir)
+    output = Output(output_dir, delta=delta)
     output.check_place()
     if output.current() is None:
         raise InputError(
@@ -167,5 +193,7 @@ def _show_other(output: Output, version: str | None) -> tuple[str, str]:
     target = version or earlier[-1]
     if target not in names:
         raise InputError(f"there is no version {target!r}. Kept besides {current}, which is shown: {others}.")
+    if output.table:
+        output.table.check()
     output.show(target)
     return current, target

@@ -81,11 +81,12 @@ def test_every_copy_has_its_place_its_fate_and_its_reason(explained: Path) -> No
         ("in/b.csv", 5, "wrong_field_count"),
     ]
     assert "8.8.8.8" not in json.dumps(answer)
+    current = (explained / "pipeline_data" / "output").resolve().parent.name
     assert answer["destination"] == {
         "user_id": "ann",
         "region": "North America",
         "minutes": 30.0,
-        "partition": "pipeline_data/output/geo_region=North America",
+        "partition": f"pipeline_data/output.versions/{current}/data/geo_region=North America",
         "total_watch_time_min": 31.0,
         "event_count": 2,
     }

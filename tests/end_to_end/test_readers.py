@@ -1,15 +1,19 @@
 """The published result for those who read it: Polars, PyArrow, DuckDB and Spark, query, dashboard and explain."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
-from cli.web import questions
+from cli.web import answers, questions
 from config import Config
 from pipeline.inspection.query import ask
-from tests.end_to_end.program import HEADER, run, run_json
+from tests.end_to_end.program import HEADER, ROOT, environment, run, run_json
 from tests.harness import run_here
 from tests.needs import needs_java
 from tests.result_readers import COLUMNS, IN_PROCESS, Reading, SparkReader, open_spark
@@ -84,3 +88,58 @@ def test_a_log_whose_records_left_gives_a_result_without_rows_again(tmp_path: Pa
     assert {name: read(current_data(tmp_path)) for name, read in IN_PROCESS.items()} == dict.fromkeys(
         IN_PROCESS, NOTHING
     )
+
+
+def test_path_prints_the_folder_of_a_version_for_a_shell(tmp_path: Path) -> None:
+    folder = tmp_path / "it's élan"
+    folder.mkdir()
+    write_log(folder, "a.csv", ROW)
+    first = run_here(folder).version
+    write_log(folder, "b.csv", ROW.replace("a1", "a2"))
+    second = run_here(folder).version
+    data = folder.resolve() / "pipeline_data" / "output.versions"
+    ended = run("path", cwd=folder)
+    assert (ended.code, ended.out, ended.err) == (0, f"{data / second / 'data'}\n", "")
+    assert IN_PROCESS["polars"](Path(ended.out.removesuffix("\n"))).rows[0][2:] == (3.0, 2)
+    assert run("path", first, "--quiet", cwd=folder).out == f"{data / first / 'data'}\n"
+    answer = json.loads(run("path", "--json", cwd=folder).out)
+    assert answer == {"path": str(data / second / "data"), "version": second, "output": "pipeline_data/output"}
+
+
+def test_path_is_that_of_the_system_whatever_the_terminal_shows(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xc3\xa9"))
+    folder.mkdir()
+    write_log(folder, "a.csv", ROW)
+    version = run_here(folder).version
+    for encoding in "ascii", "utf-8":
+        found = subprocess.run(
+            [sys.executable, ROOT / "main.py", "path"],
+            cwd=folder,
+            env=environment() | {"PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=True,
+        )
+        data = os.fsencode(folder.resolve()) + f"/pipeline_data/output.versions/{version}/data\n".encode()
+        assert (found.stdout, found.stderr) == (data, b"")
+
+
+def test_path_says_where_nothing_is(tmp_path: Path) -> None:
+    ended = run("path", cwd=tmp_path)
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err.startswith("error: nothing is published at 'pipeline_data/output'")
+    write_log(tmp_path, "a.csv", ROW)
+    version = run_here(tmp_path).version
+    ended = run("path", "v9", "--json", cwd=tmp_path)
+    assert ended.code == 3
+    assert f"there is no version 'v9' of 'pipeline_data/output'. Kept: {version}" in json.loads(ended.out)["error"]
+
+
+def test_the_dashboard_answers_about_the_version_that_it_shows(tmp_path: Path) -> None:
+    write_log(tmp_path, "a.csv", ROW)
+    first = run_here(tmp_path).version
+    write_log(tmp_path, "b.csv", ROW.replace("a1", "a2"))
+    run_here(tmp_path)
+    with chdir(tmp_path):
+        config = Config()
+        for version, events in ((first, 1), (ask(config, "select version from runs where is_current").rows[0][0], 2)):
+            assert answers.answer(config, str(version), questions.REGIONS).rows[0][2] == events

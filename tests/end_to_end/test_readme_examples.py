@@ -23,6 +23,8 @@ def test_examples_run(tmp_path: Path) -> None:
     assert "reason" in printed[1]
     mend = (tmp_path / "mend.csv").read_bytes()
     rejected = pl.read_parquet(tmp_path / "pipeline_data" / "output.versions" / "*" / "quarantine" / "rejected.parquet")
+    for example in examples:
+        assert "resolve(strict=True)" in example, "nothing is read through the link"
     assert mend.startswith(HEADER.encode())
     assert all(raw in mend for raw in rejected["raw"])
     ended = run("replay", "mend.csv", "--engine", "polars", "--json", cwd=tmp_path)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from config import Config
 from pipeline.inspection.doctor.check import Check
 from pipeline.inspection.doctor.folders import check_input_and_intermediate, check_output
-from pipeline.inspection.doctor.installed import check_geo, check_packages, check_python
+from pipeline.inspection.doctor.installed import check_delta, check_geo, check_packages, check_python
 from pipeline.inspection.doctor.java_and_spark import check_java, check_spark_start
 from pipeline.inspection.doctor.machine import check_cores, check_memory, check_open_files
 
@@ -19,6 +19,8 @@ def examine(config: Config, *, spark: bool) -> Iterator[Check]:
     """
     yield check_python()
     yield check_packages()
+    if config.TABLE_FORMAT == "delta":
+        yield check_delta()
     yield check_cores(config)
     yield check_memory(config)
     yield check_open_files()

@@ -3,6 +3,7 @@
 import platform
 import re
 import sys
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +15,9 @@ from pipeline.inspection.doctor.check import Check
 from pipeline.machine import cache_folder
 
 REQUIREMENTS = Path(__file__).resolve().parents[3] / "requirements.txt"
+DELTA_REQUIREMENTS = REQUIREMENTS.with_name("requirements-delta.txt")
 OLDEST_PYTHON = (3, 11)
+_PINNED = r'^([\w-]+)==(\S+)(?: ; python_version < "([\d.]+)")?'
 OLD_DAYS = 270
 """Age from which a geo table is old: a few percent of all addresses move to another country in a year."""
 
@@ -34,7 +37,11 @@ def check_packages(requirements: Path = REQUIREMENTS) -> Check:
         text = requirements.read_text(encoding="utf-8")
     except OSError as fault:
         return Check("packages", "warn", f"{requirements} cannot be read: {fault.strerror}", "Restore it.")
-    pinned = dict(re.findall(r"^([\w-]+)==(\S+)", text, flags=re.MULTILINE))
+    pinned = {
+        name: pin
+        for name, pin, below in re.findall(_PINNED, text, flags=re.MULTILINE)
+        if not below or sys.version_info < tuple(map(int, below.split(".")))
+    }
     installed = {name: _installed_version(name) for name in pinned}
     wrong = {name: installed[name] for name, pin in pinned.items() if installed[name] != pin}
     if wrong:
@@ -42,6 +49,11 @@ def check_packages(requirements: Path = REQUIREMENTS) -> Check:
         fix = f"Run: pip install -r {requirements}"
         return Check("packages", "fail" if None in wrong.values() else "warn", found, fix)
     return Check("packages", "ok", f"{len(pinned)} packages as pinned")
+
+
+def check_delta(requirements: Path = DELTA_REQUIREMENTS) -> Check:
+    """Check that the packages for TABLE_FORMAT = delta are there, in the versions of requirements-delta.txt."""
+    return replace(check_packages(requirements), name="delta table")
 
 
 def check_geo(config: GeographySettings) -> Check:

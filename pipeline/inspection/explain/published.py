@@ -72,8 +72,8 @@ class Published:
         return self.names[self.counted[0].fingerprint] if self.counted else ()
 
     def partition(self, region: str) -> str:
-        """The folder in which a region's rows are published."""
-        return f"{self.output}/{partition_folder(region)}"
+        """The folder in which a region's rows are published: that of the version, which the link may soon not show."""
+        return f"{self.output}.versions/{self.version.name}/data/{partition_folder(region)}"
 
     def find_totals(self, user: str) -> dict[str, tuple[float, int]]:
         """Read a user's published (minutes, events) by region."""

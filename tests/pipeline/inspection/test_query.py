@@ -269,6 +269,16 @@ def test_a_query_is_asked_again_over_the_version_that_replaced_the_removed_one(
     assert names == [NEW, "20261103T000000Z-00000c"]
 
 
+def test_a_version_by_name_is_asked_whatever_is_shown(output: Path) -> None:
+    config = Config(OUTPUT_DIR=str(output))
+    assert ask(config, "select user_id from watch_time", OLD).rows == (("old",),)
+    assert ask(config, "select version from runs where is_current", OLD).rows == ((OLD,),)
+    publish(output, "20261103T000000Z-00000c", {"Asia": [("later", 1.0, 1)]}, status="ok")
+    assert ask(config, "select count(*) from watch_time", NEW).rows == ((4,),)
+    with pytest.raises(InputError, match="there is no version 'v9'"):
+        ask(config, "from runs", "v9")
+
+
 def test_nothing_published(tmp_path: Path, output: Path) -> None:
     with pytest.raises(InputError, match=r"nothing is published.*main\.py run"):
         current_version(str(tmp_path / "nowhere"))

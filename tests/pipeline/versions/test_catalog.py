@@ -12,7 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.versions.catalog import Version, current_version, kept_versions, read_version, repeats
+from pipeline.versions.catalog import (
+    Version,
+    current_version,
+    data_folder,
+    find_version,
+    kept_versions,
+    read_version,
+    repeats,
+)
 from pipeline.versions.output_link import Output
 
 OLD, NEW = "20261101T020304Z-00000a", "20261102T000000Z-00000b"
@@ -54,6 +62,31 @@ def test_the_current_version_is_the_one_that_the_link_shows(output: Output) -> N
     assert version.may_read_quarantine
     output.show(OLD)
     assert current_version(str(output.link)).started == datetime(2026, 11, 1, 2, 3, 4)
+
+
+def test_the_data_of_a_version_is_a_folder_without_links(output: Output, tmp_path: Path) -> None:
+    (tmp_path / "by").symlink_to(tmp_path)
+    through_a_link = str(tmp_path / "by" / "out")
+    assert data_folder(through_a_link) == tmp_path.resolve() / "out.versions" / NEW / "data"
+    assert data_folder(through_a_link, OLD) == tmp_path.resolve() / "out.versions" / OLD / "data"
+    output.show(OLD)
+    assert data_folder(str(output.link)).parent.name == OLD
+    assert find_version(str(output.link), NEW).record == RECORD
+
+
+@pytest.mark.parametrize("name", ["none", "..", f"{OLD}/../{OLD}", ""])
+def test_only_a_kept_version_has_data(name: str, output: Output) -> None:
+    for look in data_folder, find_version:
+        with pytest.raises(InputError, match=rf"there is no version .*Kept: .*{OLD}.*KEEP_VERSIONS"):
+            look(str(output.link), name)
+
+
+def test_nothing_that_is_published_has_no_data(tmp_path: Path) -> None:
+    for target in "nowhere", ".", "out":  # a broken link, a folder of somebody else, and a loop
+        (tmp_path / "out").symlink_to(tmp_path / target)
+        with pytest.raises(InputError, match=r"nothing is published.*--output"):
+            data_folder(str(tmp_path / "out"))
+        (tmp_path / "out").unlink()
 
 
 def test_a_version_without_a_quarantine_may_be_asked_for_it(output: Output) -> None:

@@ -76,6 +76,13 @@ def test_the_oldest_versions_go(output: Output) -> None:
     assert output.version_names() == NAMES[3:]
 
 
+@pytest.mark.parametrize("keep", range(1, 8))
+def test_as_many_versions_stay_as_are_to_be_kept(keep: int, output: Output) -> None:
+    for number, name in enumerate(NAMES, start=1):
+        publish(output, name, keep=keep)
+        assert output.version_names() == NAMES[max(0, number - keep) : number]
+
+
 def test_the_version_that_was_shown_until_now_goes_last(output: Output) -> None:
     for name in NAMES[:3]:
         publish(output, name)

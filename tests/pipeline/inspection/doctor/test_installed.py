@@ -7,7 +7,14 @@ import psutil
 import pytest
 
 from pipeline.inspection.doctor.check import Check
-from pipeline.inspection.doctor.installed import OLDEST_PYTHON, check_geo, check_packages, check_python, judge_age
+from pipeline.inspection.doctor.installed import (
+    OLDEST_PYTHON,
+    check_delta,
+    check_geo,
+    check_packages,
+    check_python,
+    judge_age,
+)
 from tests.pipeline.inspection.doctor.conftest import Settings
 
 
@@ -25,6 +32,7 @@ def test_this_python_and_these_packages_are_fit() -> None:
     assert OLDEST_PYTHON == (3, 11)
     assert check_python().status == "ok"
     assert check_packages().status == "ok"
+    assert (check_delta().name, check_delta().status) == ("delta table", "ok")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +41,12 @@ def test_this_python_and_these_packages_are_fit() -> None:
         (f"# pinned\npsutil=={psutil.__version__}  # reason\n", "ok", "1 packages as pinned"),
         ("psutil==0.0.1   # reason\n", "warn", f"psutil {psutil.__version__} (not 0.0.1)"),
         ("no-such-package-of-anyone==1.0\n", "fail", "no-such-package-of-anyone missing (not 1.0)"),
+        ('no-such-package-of-anyone==1.0 ; python_version < "3.2"  # reason\n', "ok", "0 packages as pinned"),
+        (
+            'no-such-package-of-anyone==1.0 ; python_version < "4.0"\n',
+            "fail",
+            "no-such-package-of-anyone missing (not 1.0)",
+        ),
         (
             "psutil==0.0.1\nno-such-package-of-anyone==1.0\n",
             "fail",

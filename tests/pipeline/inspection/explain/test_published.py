@@ -54,7 +54,9 @@ def test_the_settings_and_files_are_those_of_the_current_version(config: Config)
             "settings 1": ("UNKNOWN", "region 1"),
             "settings 2": ("UNKNOWN", "region 2"),
         }
-        assert published.partition("a/b") == f"{config.OUTPUT_DIR}/geo_region=a%2Fb"
+        assert (
+            published.partition("a/b") == f"{config.OUTPUT_DIR}.versions/{published.version.name}/data/geo_region=a%2Fb"
+        )
         assert published.store.path("rows", "x") == Path(config.INTERMEDIATE_DIR).absolute() / "store/rows/x"
 
 
