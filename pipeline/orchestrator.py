@@ -95,7 +95,8 @@ def run(
         history.note_names(intake.inventory)
         log_files(counted.phase1, watch.progress)
         watch.lap("phase1")
-        if {ledger.file.path for ledger in counted.phase1.ledgers} <= set(place.replays.paths):
+        replayed = set(place.replays.paths)
+        if all(ledger.file.path in replayed for ledger in counted.phase1.ledgers):
             # No file of the input counts: corrected records alone are no result.
             return record_failure(settings, choice, place, counted.phase1, watch)
 

@@ -85,7 +85,7 @@ STAGES = {
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Spent:
     """What a stage took: ``wall`` seconds by the clock, ``cpu`` seconds of all threads of the process; ``amount``: how
     much was done, in the unit of ``STAGES``."""
@@ -208,7 +208,7 @@ def in_stage(name: str) -> Callable[[Function], Function]:
     return declare
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Span:
     """One task that ran.
 

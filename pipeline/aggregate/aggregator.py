@@ -10,7 +10,7 @@ those of the other buckets in ``decide_cross_bucket``, and ``correct`` subtracts
 exact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,19 +18,18 @@ import numpy as np
 import polars as pl
 
 from pipeline.aggregate.bucket_portions import Portion, portions
+from pipeline.aggregate.bucket_totals import BucketTotals
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.portion_decision import decide_portion, resolve_rows
 from pipeline.aggregate.tasks import BucketResult, BucketTask, CorrectTask, DecideTask, FindCrossBucketTask
-from pipeline.aggregate.totals import TotalsAdder, merge_totals, open_totals, order_totals
 from pipeline.dedupe import Keys, Positions, distinct, rows_with_keys
 from pipeline.engines import Advance
-from pipeline.exchange.bucket_totals import write_totals
+from pipeline.exchange.bucket_totals import read_all_in_pieces
 from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, cut_index, read_keys
 from pipeline.exchange.loser_places import NO_PLACES, write_places
 from pipeline.exchange.workspace import (
     bucket_file,
     read_between,
-    read_frame,
     read_id_range,
     save_array,
     split_file,
@@ -42,13 +41,15 @@ from pipeline.timing import count, in_stage, stage
 _SORTED_KEYS = 1 << 16
 """So many keys are sorted at a time: they stay in the processor's cache, which makes sorting eight times as fast."""
 
+_ARRAY_KEYS = 16
+"""An array takes as much memory as so many keys, beside its own."""
+
 
 @in_stage("merge")
 def find_cross_bucket_ids(context: AggregateContext, task: FindCrossBucketTask, advance: Advance) -> int:
     """Write the keys of ids that occur in more than one fine bucket (merge/, one uint64 a key, its bucket before its
     prefix, sorted); returns how many ids they are. ``advance`` gets keys."""
-    paths = [context.workspace.path("index", split_file(split, "npy")) for split in task.splits]
-    indexes = [read_keys(path, *cut_index(path, [task.low, task.high + 1])) for path in paths]
+    indexes = list(_join_small(_read_index(context, split, task) for split in task.splits))
     total = sum(map(len, indexes))
     if not total:
         return 0
@@ -78,6 +79,28 @@ def _turned(keys: Keys) -> Keys:
     return (keys << np.uint64(64 - FINE_BUCKET_BITS)) | (keys >> np.uint64(FINE_BUCKET_BITS))
 
 
+def _read_index(context: AggregateContext, split: int, task: FindCrossBucketTask) -> Keys:
+    path = context.workspace.path("index", split_file(split, "npy"))
+    return read_keys(path, *cut_index(path, [task.low, task.high + 1]))
+
+
+def _join_small(indexes: Iterable[Keys]) -> Iterator[Keys]:
+    """The sorted keys of ``indexes``, those of small ones together: there may be very many of one key."""
+    small: list[Keys] = []
+    waiting = 0
+    for index in indexes:
+        if len(index) >= _SORTED_KEYS:
+            yield index
+            continue
+        small.append(index)
+        waiting += len(index) + _ARRAY_KEYS
+        if waiting >= _SORTED_KEYS:
+            yield np.sort(np.concatenate(small))
+            small, waiting = [], 0
+    if small:
+        yield np.sort(np.concatenate(small))
+
+
 @in_stage("group")
 def aggregate(context: AggregateContext, task: BucketTask, advance: Advance) -> BucketResult:
     """Deduplicate a bucket and add it up, in portions where it has more than ``context.bucket_rows`` rows.
@@ -98,7 +121,7 @@ def aggregate(context: AggregateContext, task: BucketTask, advance: Advance) -> 
     losers: list[pl.DataFrame] = []
     pending: list[pl.DataFrame] = []
     rows = kept = duplicates = 0
-    with open_totals(context.library) as totals:
+    with BucketTotals(context, task.bucket) as totals:
         for portion in portions(context, task.bucket, task.splits, task.rows, cross_bucket):
             with stage("dedupe"):
                 decided = decide_portion(context, portion, cross_bucket)
@@ -112,8 +135,8 @@ def aggregate(context: AggregateContext, task: BucketTask, advance: Advance) -> 
             if decided.instead is not None:
                 totals.add_frame(decided.instead)
             _add_others(totals, portion, (decided.skipped, portion.elsewhere))
-        total, users = totals.ordered()
-    regions = write_totals(context.workspace.path("totals", bucket_file(task.bucket)), total)
+            del portion, decided  # their memory serves the totals that are written
+        regions, users = totals.write()
     conflicts = write_places(_places_file(context, task.bucket), np.concatenate(places))
     _write_if_any(context, "losers", task.bucket, losers)
     pending_count = _write_if_any(context, "pending", task.bucket, pending)
@@ -156,8 +179,11 @@ def correct(context: AggregateContext, task: CorrectTask, advance: Advance) -> B
         "user_id", "region", -pl.col("micro_minutes"), pl.lit(-1, dtype=pl.Int64).alias("event_count")
     )
     path = context.workspace.path("totals", bucket_file(before.bucket))
-    total, users = order_totals(merge_totals(pl.concat([read_frame(path), minus])))
-    regions = write_totals(path, total)
+    with BucketTotals(context, before.bucket) as totals:
+        for piece in read_all_in_pieces(path):
+            totals.add_totals(piece)
+        totals.add_totals(minus.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
+        regions, users = totals.write()
     if len(losers):
         write_places(_places_file(context, before.bucket, "settled-"), losers["place"])
         if context.keep_losers:
@@ -173,7 +199,7 @@ def correct(context: AggregateContext, task: CorrectTask, advance: Advance) -> B
     )
 
 
-def _add_others(totals: TotalsAdder, portion: Portion, decided: Sequence[Positions]) -> None:
+def _add_others(totals: BucketTotals, portion: Portion, decided: Sequence[Positions]) -> None:
     """Add the rows that are in none of ``decided``."""
     skipped = np.zeros(portion.size, bool)
     for positions in decided:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.aggregate.context import AggregateContext
 from pipeline.dedupe import Keys, Positions, in_range, repeated_keys, rows_with_keys
-from pipeline.exchange.bucket_rows import read_rows
+from pipeline.exchange.bucket_rows import read_pieces
 from pipeline.exchange.id_index import FINE_MASK
+from pipeline.exchange.row_memory import memory_of
 from pipeline.exchange.workspace import split_file
 from pipeline.native.arrow import column, to_arrow
 from pipeline.native.copies import find_keys
@@ -22,6 +24,9 @@ from pipeline.timing import stage
 
 _IDS_FOR_A_ROW = 4
 """So many ids (with what finds their copies) take about as much memory as one row."""
+_GROUP_ROWS = 1_000
+_GROUP_MEMORY = 8_000_000
+"""Most rows of the small tables that pass by together, and the most memory that these take."""
 _NONE: Positions = np.empty(0, np.int64)
 
 
@@ -51,11 +56,11 @@ def portions(
 ) -> Iterator[Portion]:
     """Cut the ``rows`` rows of a bucket, which lie in ``splits``: one portion if they fit into memory together.
 
-    ``cross_bucket``: sorted id prefixes; rows of these ids are compared in any case. Of a larger bucket each split is a
-    portion, and the rows that may have copies are gathered in portions by ranges of ids.
+    ``cross_bucket``: sorted id prefixes; rows of these ids are compared in any case. A larger bucket passes by piece
+    after piece, and the rows that may have copies are gathered in portions by ranges of ids.
     """
-    if rows <= context.bucket_rows:
-        tables = list(_read(context, bucket, splits))
+    tables = _read_together(context, bucket, splits) if rows <= context.bucket_rows else None
+    if tables is not None:
         ids = np.concatenate([_ids(table) for _, table in tables]) if tables else np.empty(0, np.uint64)
         with stage("dedupe", len(ids)):
             compare = _may_have_copies(context, ids, cross_bucket)
@@ -63,18 +68,97 @@ def portions(
         return
     with stage("dedupe"):
         positions, ids = _search(context, bucket, splits, rows, cross_bucket)
-    rounds = 1 << (len(positions) // context.bucket_rows).bit_length()
-    for number in range(rounds):
-        in_round = in_range(ids.view(np.int64), number, rounds)
-        gathered, first = [], 0
-        for split, table in _read(context, bucket, splits):
-            found = slice(*np.searchsorted(positions, [first, first + len(table)]))
-            if number == 0:
-                yield Portion([(split, table)], _NONE, positions[found] - first)
-            wanted = positions[found][in_round[found]] - first
-            gathered.append((split, table.take(to_arrow(wanted)).combine_chunks()))
+    gathered = _Gathered(context)
+    first = 0
+    for group in _group_small(_read(context, bucket, splits), min(_GROUP_ROWS, context.bucket_rows)):
+        begin = first
+        for split, table in group:
+            found = positions[slice(*np.searchsorted(positions, [first, first + len(table)]))] - first
+            if len(found):
+                gathered.add(split, table, found)
             first += len(table)
-        yield Portion(gathered, np.arange(in_round.sum()), _NONE)
+        yield Portion(group, _NONE, positions[slice(*np.searchsorted(positions, [begin, first]))] - begin)
+    if gathered.fits:
+        yield gathered.portion()
+        return
+    rounds = (
+        1 << max(len(positions) // context.bucket_rows, gathered.memory // max(1, context.bucket_bytes)).bit_length()
+    )
+    for number in range(rounds):
+        yield _gather(context, bucket, splits, positions, in_range(ids.view(np.int64), number, rounds))
+
+
+def _group_small(tables: Iterator[tuple[int, pa.Table]], most: int) -> Iterator[list[tuple[int, pa.Table]]]:
+    """The tables in groups, because a portion takes some time even of one row."""
+    group: list[tuple[int, pa.Table]] = []
+    rows = memory = 0
+    for split, table in tables:
+        if group and (rows + len(table) > most or memory + memory_of(table) > _GROUP_MEMORY):
+            yield group
+            group, rows, memory = [], 0, 0
+        group.append((split, table))
+        rows += len(table)
+        memory += memory_of(table)
+    if group:
+        yield group
+
+
+class _Gathered:
+    """Rows that may have copies, as long as they fit into memory together; ``memory``: what all of them would take."""
+
+    def __init__(self, context: AggregateContext) -> None:
+        self.memory = 0
+        self._context = context
+        self._rows = 0
+        self._tables: list[tuple[int, pa.Table]] = []
+
+    @property
+    def fits(self) -> bool:
+        return self._rows <= self._context.bucket_rows and self.memory <= self._context.bucket_bytes
+
+    def add(self, split: int, table: pa.Table, positions: Positions) -> None:
+        taken = table.take(to_arrow(positions)).combine_chunks()
+        self._rows += len(taken)
+        self.memory += memory_of(taken)
+        if self.fits:
+            self._tables.append((split, taken))
+        else:
+            self._tables.clear()
+
+    def portion(self) -> Portion:
+        return Portion(self._tables, np.arange(self._rows), _NONE)
+
+
+def _gather(
+    context: AggregateContext,
+    bucket: int,
+    splits: tuple[int, ...],
+    positions: Positions,
+    wanted: NDArray[np.bool_],
+) -> Portion:
+    """The rows at those of ``positions`` that are ``wanted``."""
+    gathered, first = [], 0
+    for split, table in _read(context, bucket, splits):
+        found = slice(*np.searchsorted(positions, [first, first + len(table)]))
+        of_table = positions[found][wanted[found]] - first
+        if len(of_table):
+            gathered.append((split, table.take(to_arrow(of_table)).combine_chunks()))
+        first += len(table)
+    return Portion(gathered, np.arange(wanted.sum()), _NONE)
+
+
+def _read_together(
+    context: AggregateContext, bucket: int, splits: tuple[int, ...]
+) -> list[tuple[int, pa.Table]] | None:
+    """(Split, its rows) of the bucket; None where they take more memory than they may."""
+    tables: list[tuple[int, pa.Table]] = []
+    memory = 0
+    for split, table in _read(context, bucket, splits):
+        memory += memory_of(table)
+        if memory > context.bucket_bytes:
+            return None
+        tables.append((split, table))
+    return tables
 
 
 def _search(
@@ -115,10 +199,14 @@ def _ids(table: pa.Table) -> Keys:
 def _read(
     context: AggregateContext, bucket: int, splits: tuple[int, ...], columns: list[str] | None = None
 ) -> Iterator[tuple[int, pa.Table]]:
+    """(Split, rows) of the bucket: all of a split together, or in pieces where they take much memory."""
     for split in splits:
-        with stage("load") as load:
-            path = context.workspace.path("rows", split_file(split))
-            rows = read_rows(path, bucket, context.buckets, columns, library=context.library)
-            load.amount = len(rows) if rows is not None else 0
-        if rows is not None:
+        path = context.workspace.path("rows", split_file(split))
+        pieces = read_pieces(path, bucket, 1, context.buckets, columns, context.library)
+        while True:
+            with stage("load") as load:
+                rows, _ = next(pieces, (None, None))
+                load.amount = len(rows) if rows is not None else 0
+            if rows is None:
+                break
             yield split, rows

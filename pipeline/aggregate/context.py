@@ -17,6 +17,7 @@ class AggregateContext:
     ``keep``                  DEDUPE_KEEP: longest, first or last
     ``buckets``               a power of two
     ``bucket_rows``           most rows that are in memory at once
+    ``bucket_bytes``          most memory for these rows, as ``exchange.row_memory`` counts it, and for totals
     ``region_names``          names of the regions by code; their order as text decides ties
     ``library_path``          the compiled library; None where Polars does its work
     ``keep_losers``           whether the contents of losers are written, too, and not only their places
@@ -30,6 +31,7 @@ class AggregateContext:
     region_names: tuple[str, ...]
     library_path: str | None = None
     keep_losers: bool = False
+    bucket_bytes: int = 2**40
 
     @property
     def bucket_shift(self) -> int:

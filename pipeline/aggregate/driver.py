@@ -1,6 +1,11 @@
 """Phase 2 over all rows: finds ids with copies in several buckets, aggregates every bucket, decides those ids."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable
+from itertools import compress
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.aggregate.aggregator import aggregate, correct, decide_cross_bucket, find_cross_bucket_ids
 from pipeline.aggregate.context import AggregateContext
@@ -26,24 +31,25 @@ def fewest_buckets(phase1: Phase1Result, buckets: int) -> int:
 
 def largest_bucket(phase1: Phase1Result, buckets: int) -> int:
     """The number of rows of the largest of ``buckets`` buckets; 0 without rows."""
-    rows = (coarser(split.result.bucket_rows, buckets) for split in phase1.splits if split.result.handed_over)
-    return max((sum(counts) for counts in zip(*rows, strict=True)), default=0)
+    rows = np.zeros(buckets, np.int64)
+    for split in phase1.splits:
+        if split.result.handed_over:
+            rows += coarser(split.result.bucket_rows, buckets)
+    return int(rows.max())
 
 
 def aggregate_all(
-    engine: Engine, context: AggregateContext, splits: Sequence[PlacedSplit], workers: int, advance: Advance
+    engine: Engine, context: AggregateContext, splits: Iterable[PlacedSplit], workers: int, advance: Advance
 ) -> Phase2Result:
     """Deduplicate and add up all rows of ``splits``; writes totals/ and conflicts/ (``aggregator.aggregate``).
 
     ``advance`` gets rows. Raises BalanceError where a count does not add up or a sum passes int64.
     """
-    filled = [split.result for split in splits if split.result.handed_over]
-    numbers = tuple(sorted(result.split.number for result in filled))
-    by_split = {result.split.number: coarser(result.bucket_rows, context.buckets) for result in filled}
-    rows = [sum(counts) for counts in zip(*by_split.values(), strict=True)]
+    numbers, by_split = _rows_by_split(splits, context.buckets)
+    rows = by_split.sum(axis=0).tolist()
     cross_bucket = _find_all_cross_bucket(engine, context, numbers, sum(rows), workers)
     tasks = [
-        BucketTask(bucket, count, tuple(number for number in numbers if by_split[number][bucket]), cross_bucket)
+        BucketTask(bucket, count, tuple(compress(numbers, by_split[:, bucket] > 0)), cross_bucket)
         for bucket, count in enumerate(rows)
         if count
     ]
@@ -58,6 +64,21 @@ def aggregate_all(
                 "Nothing was published. This is a fault in the program; please report it."
             )
     return sum_buckets(results)
+
+
+def _rows_by_split(splits: Iterable[PlacedSplit], buckets: int) -> tuple[tuple[int, ...], NDArray[np.int64]]:
+    """(Numbers of the splits that have rows, sorted; a line for each with the number of rows of each bucket).
+
+    They are numbers in an array, because there may be very many splits.
+    """
+    numbers, counts = array("q"), array("q")
+    for split in splits:
+        if split.result.handed_over:
+            numbers.append(split.result.split.number)
+            counts.extend(coarser(split.result.bucket_rows, buckets))
+    order = np.argsort(np.array(numbers, np.int64))
+    by_split = np.array(counts, np.int64).reshape(-1, buckets)[order]
+    return tuple(np.array(numbers, np.int64)[order].tolist()), by_split
 
 
 def _find_all_cross_bucket(

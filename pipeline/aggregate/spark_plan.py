@@ -10,7 +10,7 @@ The plan is one pass: a loser is a group of its own in the last step, so that th
 hands its result over in files, because every way to give Arrow batches to Python asks for pandas.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,7 @@ _OVERFLOW = "ARITHMETIC_OVERFLOW"
 def aggregate_by_sql(
     engine: "SparkEngine",
     context: AggregateContext,
-    splits: Sequence[PlacedSplit],
+    splits: Iterable[PlacedSplit],
     shuffle_partitions: int,
     advance: Advance,
 ) -> Phase2Result:
@@ -85,7 +85,7 @@ def _choose_partitions(rows: int, bucket_rows: int, workers: int) -> int:
 
 
 def _run_plan(
-    spark: "SparkContext", context: AggregateContext, splits: Sequence[PlacedSplit], partitions: int
+    spark: "SparkContext", context: AggregateContext, splits: Iterable[PlacedSplit], partitions: int
 ) -> list[Path]:
     """Run the plan; returns the files that Spark wrote, one for each partition of users, in the columns of ``_totals``.
 
@@ -107,7 +107,7 @@ def _run_plan(
     return sorted(folder.glob("part-*.parquet"))
 
 
-def _read(session: "SparkSession", context: AggregateContext, splits: Sequence[PlacedSplit]) -> "DataFrame":
+def _read(session: "SparkSession", context: AggregateContext, splits: Iterable[PlacedSplit]) -> "DataFrame":
     """All rows with their ``place``, for which the number of the split is in the file's name."""
     from pyspark.sql import functions as F
 

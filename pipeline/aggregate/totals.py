@@ -16,8 +16,13 @@ _SAFE_SUM = 2.0**62 * (1 - 1e-9)
 """If a floating-point sum is below this, the sum of the integers fits int64 with room to spare."""
 _WAITING_ROWS = 2_000_000
 """Rows that Polars collects before it adds them up."""
+_WAITING_BYTES = 100_000_000
+"""Bytes of these rows, at most."""
+_FRAME_COPIES = 3
+"""How often Polars has a frame in memory while it adds it up."""
 _USED = ["user_id", "region", "micro_minutes"]
 _TOTALS = [*_USED, "event_count"]
+_EMPTY = {"user_id": pl.String, "region": pl.UInt16, "micro_minutes": pl.Int64, "event_count": pl.Int64}
 
 
 class TotalsAdder(Protocol):
@@ -39,8 +44,13 @@ class TotalsAdder(Protocol):
     def add_frame(self, rows: pl.DataFrame) -> None:
         """Add one event for each row; columns user_id, region and micro_minutes."""
 
-    def ordered(self) -> tuple[pa.Table, int]:
-        """All sums, as ``order_totals`` returns them. Raises BalanceError where a sum passes int64."""
+    def ordered(self, *, whole: bool = False) -> tuple[pa.Table, int]:
+        """All sums, as ``order_totals`` returns them; if ``whole``, also those without events. Raises BalanceError
+        where a sum passes int64."""
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the sums take, with the copies that ``ordered`` makes."""
 
 
 def open_totals(library: Path | None, expected: int = 0) -> TotalsAdder:
@@ -71,8 +81,12 @@ class _CompiledTotals:
         table = rows.select(_USED).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
         self.add(table, np.zeros(len(rows), bool))
 
-    def ordered(self) -> tuple[pa.Table, int]:
-        table, users, beyond = self._totals.ordered()
+    @property
+    def memory(self) -> int:
+        return self._totals.memory
+
+    def ordered(self, *, whole: bool = False) -> tuple[pa.Table, int]:
+        table, users, beyond = self._totals.ordered(whole=whole)
         if beyond is not None:
             raise _too_large(beyond)
         return table, users
@@ -101,23 +115,31 @@ class _PolarsTotals:
 
     def _add(self, totals: pl.DataFrame) -> None:
         self._waiting.append(totals)
-        if sum(map(len, self._waiting)) > _WAITING_ROWS + 2 * len(self._waiting[0]):
+        rows, size = sum(map(len, self._waiting)), sum(int(totals.estimated_size()) for totals in self._waiting)
+        first = self._waiting[0]
+        if rows > _WAITING_ROWS + 2 * len(first) or size > _WAITING_BYTES + 2 * int(first.estimated_size()):
             self._waiting = [self._merged()]
 
-    def ordered(self) -> tuple[pa.Table, int]:
-        return order_totals(self._merged())
+    @property
+    def memory(self) -> int:
+        return sum(int(totals.estimated_size()) for totals in self._waiting) * _FRAME_COPIES
+
+    def ordered(self, *, whole: bool = False) -> tuple[pa.Table, int]:
+        return order_totals(self._merged(), whole=whole)
 
     def _merged(self) -> pl.DataFrame:
-        return merge_totals(pl.concat(self._waiting, rechunk=True))
+        waiting = self._waiting or [pl.DataFrame(schema=_EMPTY)]
+        return merge_totals(pl.concat(waiting, rechunk=True))
 
 
-def order_totals(totals: pl.DataFrame) -> tuple[pa.Table, int]:
-    """(The totals that have events, stably sorted by region; number of their users).
+def order_totals(totals: pl.DataFrame, *, whole: bool = False) -> tuple[pa.Table, int]:
+    """(The totals that have events, or all if ``whole``, stably sorted by region; number of their users).
 
     Columns of both: user_id (String), region (uint16), micro_minutes and event_count (int64); one row for each user and
     region.
     """
-    totals = totals.select(_TOTALS).filter(pl.col("event_count") != 0).sort("region", maintain_order=True)
+    chosen = totals.select(_TOTALS) if whole else totals.select(_TOTALS).filter(pl.col("event_count") != 0)
+    totals = chosen.sort("region", maintain_order=True)
     return totals.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()), totals["user_id"].n_unique()
 
 

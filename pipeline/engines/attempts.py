@@ -14,7 +14,7 @@ _MOST_DEATHS = 3
 """A task is given up when so many workers have died over it. The first death may be that of a neighbour's worker."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Attempt(Generic[Task]):
     """A task and its number (from 1); ``deaths``: how many workers have died while they worked on it."""
 
@@ -33,7 +33,7 @@ class Work(Generic[Task, Result]):
 
     def __init__(self, tasks: Sequence[Task], ahead: int) -> None:
         self.waiting: dict[Future[Result], Attempt[Task]] = {}
-        self._new = iter([Attempt(number, task) for number, task in enumerate(tasks, 1)])
+        self._new = (Attempt(number, task) for number, task in enumerate(tasks, 1))
         self._ahead = ahead
         self._again: deque[Attempt[Task]] = deque()
         self._suspects: deque[Attempt[Task]] = deque()

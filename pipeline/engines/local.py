@@ -3,16 +3,21 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 
 from pipeline.engines import Advance, Context, Kernel, Result, Task
 from pipeline.engines.attempts import Attempt, Work, is_lost
 from pipeline.engines.task_run import run_task
 from pipeline.engines.workers import Workers
-from pipeline.timing import Span
+from pipeline.timing import Span, Spent
 
 _POLL_SECONDS = 0.2
 _TASKS_AHEAD = 8
 """Tasks that are submitted at once for each worker, so that none waits for the main process."""
+
+_WHOLE_SPANS = 4_000
+"""So many tasks are kept with their stages. Of further ones only the sums of stages are."""
+_FOLDED: dict[str, Spent] = {}
 
 
 class LocalEngine:
@@ -27,6 +32,7 @@ class LocalEngine:
     def __init__(self, workers: int, modules: Sequence[str] = (), started: Workers | None = None) -> None:
         self.spans: list[Span] = []
         self._modules = tuple(modules)
+        self._workers_seen: dict[str, str] = {}
         self._ahead = _TASKS_AHEAD * workers
         if started and started.count != workers:
             started.close()
@@ -76,7 +82,18 @@ class LocalEngine:
                     continue
                 result, span = future.result()
                 self.spans.append(span)
+                if len(self.spans) > _WHOLE_SPANS:
+                    self._fold(span)
                 yield task, result
+
+    def _fold(self, span: Span) -> None:
+        """Add the stages of the last task to those of the first one, because there may be very many tasks."""
+        first = self.spans[0]
+        spent = dict(first.spent)
+        for name, more in span.spent.items():
+            spent[name] = spent[name] + more if name in spent else more
+        self.spans[0] = replace(first, spent=spent)
+        self.spans[-1] = replace(span, spent=_FOLDED, worker=self._workers_seen.setdefault(span.worker, span.worker))
 
     def _submit(
         self,

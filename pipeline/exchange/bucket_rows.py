@@ -25,6 +25,9 @@ _STRUCTS, _LONG_LIST = 12, 15
 _MOST_KEPT = 1024
 """Most footers that a process keeps: 6 kB each with 128 buckets, 23 kB with 1,024."""
 
+_PIECE_BYTES = 16 * 2**20
+"""Most bytes of a split's rows that are read at a time, if they lie in several row groups."""
+
 
 class _Footer(NamedTuple):
     """A footer whose list of row groups is not decoded.
@@ -76,6 +79,29 @@ def read_buckets(
         sizes[number] = sizes.get(number, 0) + file.metadata.row_group(group).num_rows
     columns = columns or [name for name in file.schema_arrow.names if name != "content"]
     return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks(), sizes
+
+
+def read_pieces(
+    path: Path, first: int, count: int, buckets: int, columns: list[str] | None = None, library: Path | None = None
+) -> Iterator[tuple[pa.Table, dict[int, int]]]:
+    """Read as ``read_buckets`` does, but in pieces of about ``_PIECE_BYTES`` at most; mostly there is one."""
+    found = _open_buckets(path, first, buckets, count, library)
+    if not found:
+        return
+    file, groups, numbers = found
+    columns = columns or [name for name in file.schema_arrow.names if name != "content"]
+    piece: list[int] = []
+    sizes: dict[int, int] = {}
+    filled = 0
+    for group, number in zip(groups, numbers, strict=True):
+        metadata = file.metadata.row_group(group)
+        if piece and filled + metadata.total_byte_size > _PIECE_BYTES:
+            yield file.read_row_groups(piece, columns=columns, use_threads=False).combine_chunks(), sizes
+            piece, sizes, filled = [], {}, 0
+        piece.append(group)
+        sizes[number] = sizes.get(number, 0) + metadata.num_rows
+        filled += metadata.total_byte_size
+    yield file.read_row_groups(piece, columns=columns, use_threads=False).combine_chunks(), sizes
 
 
 def _open_buckets(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.exchange.row_memory import batch_rows
 from pipeline.exchange.split_rows import NO_TIMESTAMP, SplitRows
 from pipeline.faults import point
 from pipeline.machine import writing
@@ -46,17 +48,21 @@ PLACE_UNIT = 2**32
 """A record's place among all records: the number of its split times this unit, plus its offset in the split."""
 _PAGE_BYTES = 1 << 22
 """Most bytes of a page. A column of a row group is then one page, as a rule, and ``read_plain`` finds its values."""
+_GROUP_TEXT_BYTES = 1 << 23
+"""Most bytes of user_ids in a row group, unless one row has more."""
 _REGION_BITS = 14
 """Bits of a region's code: there are 7 continents and some 250 countries."""
 
 
 def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> None:
-    """Write ``rows``, which are in order of bucket, in one row group for each bucket that has rows.
+    """Write ``rows``, which are in order of bucket, in one row group for each bucket that has rows, or in several where
+    its texts are long.
 
     ``bucket_rows``: number of rows of every bucket. The file has its name only when it is whole.
     """
     schema = ROW_SCHEMA.append(TIMESTAMP_FIELD) if "timestamp" in rows.columns else ROW_SCHEMA
-    used = np.flatnonzero(bucket_rows).tolist()
+    groups = _row_groups(rows, bucket_rows)
+    used = [bucket for bucket, _, _ in groups]
     arrays = {
         "id_hi": to_arrow(rows["id_hi"].view(np.int64)),
         "id_lo": to_arrow(rows["id_lo"].view(np.int64)),
@@ -69,15 +75,31 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
     table = pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
     partial = path.with_suffix(".partial")
     described = schema.with_metadata({BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()})
-    with writing(partial), rows_writer(partial, described) as writer:
-        first = 0
-        for bucket in used:
-            count = int(bucket_rows[bucket])
-            writer.write_table(table.slice(first, count), row_group_size=count)
+    mean_bytes = rows.text_bytes // max(1, rows.count)
+    with writing(partial), rows_writer(partial, described, mean_bytes) as writer:
+        for _, first, stop in groups:
+            writer.write_table(table.slice(first, stop - first), row_group_size=stop - first)
             point("rows.write")
-            first += count
     point("intermediate.rename")
     partial.replace(path)
+
+
+def _row_groups(rows: SplitRows, bucket_rows: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """(Bucket, first row, row behind the last one) of each row group: none has much more text than _GROUP_TEXT_BYTES.
+
+    A row group is read at once.
+    """
+    stops = np.cumsum(bucket_rows)
+    groups = []
+    for bucket in np.flatnonzero(bucket_rows).tolist():
+        first, stop = int(stops[bucket] - bucket_rows[bucket]), int(stops[bucket])
+        begin = int(rows["user_end"][first - 1]) if first else 0
+        length = int(rows["user_end"][stop - 1]) - begin
+        inner = begin + np.arange(_GROUP_TEXT_BYTES, length, _GROUP_TEXT_BYTES)
+        cuts = np.unique(np.searchsorted(rows["user_end"][first:stop], inner, "left") + 1 + first)
+        bounds = [first, *cuts[cuts < stop].tolist(), stop]
+        groups += [(bucket, *pair) for pair in pairwise(bounds)]
+    return groups
 
 
 def content_marks(rows: SplitRows) -> NDArray[np.int64]:
@@ -94,8 +116,8 @@ def content_marks(rows: SplitRows) -> NDArray[np.int64]:
     return content
 
 
-def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Open a writer of rows in columns of ``schema``.
+def rows_writer(path: Path, schema: pa.Schema, user_bytes: int = 0) -> pq.ParquetWriter:
+    """Open a writer of rows in columns of ``schema``, whose user_ids have about ``user_bytes`` bytes.
 
     Only texts are compressed, by LZ4: hashes, and numbers that are encoded as differences, do not compress further
     (docs/decisions/002).
@@ -110,7 +132,15 @@ def rows_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         store_schema=True,
         data_page_size=_PAGE_BYTES,
         max_rows_per_page=_PAGE_BYTES,
+        write_batch_size=batch_rows(user_bytes),
     )
+
+
+def mean_text_bytes(file: pq.ParquetFile) -> int:
+    """Mean bytes of the user_ids in a file, from its footer."""
+    metadata, index = file.metadata, file.schema_arrow.get_field_index("user_id")
+    groups = (metadata.row_group(number).column(index) for number in range(metadata.num_row_groups))
+    return sum(int(group.total_uncompressed_size) for group in groups) // max(1, int(metadata.num_rows))
 
 
 def take_rows(rows: pa.Table, positions: NDArray[np.int64]) -> pl.DataFrame:

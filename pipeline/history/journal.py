@@ -30,6 +30,9 @@ from pipeline.reading.splits import Split, cut_behind
 FLUSH_SECONDS = float(os.environ.get("LOGMILLTEST_FLUSH_SECONDS", "0.5"))
 """Least time between two writes. After a power cut, splits that were finished since the last write are read again."""
 
+_BEGIN_FILES = 10_000
+"""Most files that are noted in one transaction before they are read."""
+
 
 class Journal:
     """The record of Phase 1 (``preprocess.driver.Record``) in the manifest.
@@ -69,7 +72,7 @@ class Journal:
         A file whose reading was interrupted, and which still has the same text size and header, goes on from its
         earlier splits.
         """
-        numbered: dict[str, list[Split]] = {}
+        numbered: dict[str, Sequence[Split]] = {}
         results: dict[int, SplitResult] = {}
         new: list[InputFile] = []
         carried: dict[int, SplitResult] = {}
@@ -85,19 +88,30 @@ class Journal:
                 results |= {split.number: result for split, result in resumed if result}
             else:
                 new.append(file)
-        cuts = {file.path: splits[file.path] for file in new}
-        for path, before in numbered.items():
-            if path in cuts and before:
+        for first in range(0, len(new), _BEGIN_FILES):  # there may be very many files
+            self._begin_new(new[first : first + _BEGIN_FILES], splits, numbered, carried)
+        return StartingPoint(numbered, results, carried)
+
+    def _begin_new(
+        self,
+        files: Sequence[InputFile],
+        splits: Mapping[str, Sequence[Split]],
+        numbered: dict[str, Sequence[Split]],
+        carried: Mapping[int, SplitResult],
+    ) -> None:
+        """Note files and their splits, which come behind those that are ``numbered`` already; adds them there."""
+        cuts = {file.path: splits[file.path] for file in files}
+        for path in cuts:
+            if before := numbered.get(path):
                 cuts[path] = cut_behind(cuts[path], carried[before[-1].number].stop)
         begun = self._manifest.begin_files(
             self._describe(file, cuts[file.path], [split.number for split in numbered.get(file.path, ())])
-            for file in new
+            for file in files
         )
-        for file, (id_, numbers) in zip(new, begun, strict=True):
+        for file, (id_, numbers) in zip(files, begun, strict=True):
             self._begun[file.path] = id_
             fresh = [replace(split, number=number) for split, number in zip(cuts[file.path], numbers, strict=True)]
             numbered[file.path] = [*numbered.get(file.path, ()), *fresh]
-        return StartingPoint({file.path: numbered[file.path] for file in files}, results, carried)
 
     def _continue(self, file: InputFile, known: KnownFile | None) -> list[tuple[Split, SplitResult]]:
         """The splits of ``known``, whose bytes are the beginning of ``file``, that can be used again, with their

@@ -3,7 +3,8 @@
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from pipeline.preprocess.ledger import FileLedger, PlacedSplit
@@ -21,7 +22,7 @@ _STABLE_NS = 2 * 10**9
 """A file that was written less than so many ns ago may change again and keep its time: file systems count coarsely."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hint:
     """Facts by which an unchanged file is recognized without reading it.
 
@@ -57,7 +58,7 @@ def files_of(has_rows: bool, has_rejects: bool) -> frozenset[str]:
     return frozenset({"lines"} | ({"rows", "index"} if has_rows else set()) | ({"rejects"} if has_rejects else set()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KnownSplit:
     """A split of a known file: the records that begin in bytes ``start <= position < stop`` (see ``Split``).
 
@@ -76,7 +77,7 @@ class KnownSplit:
         return files_of(bool(counts.get("handed_over")), bool(counts.get("rejected_by_reason")))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KnownFile:
     """A file that was read, or whose reading has begun.
 
@@ -160,6 +161,7 @@ def header_to_json(header: Header | None) -> str:
     return json.dumps(asdict(header) | {"columns": dict(header.columns)}) if header else ""
 
 
+@lru_cache(maxsize=1024)
 def header_from_json(text: str) -> Header | None:
     """Read what ``header_to_json`` wrote."""
     if not text:
@@ -170,7 +172,7 @@ def header_from_json(text: str) -> Header | None:
 
 def result_to_json(result: SplitResult) -> str:
     """Write the counts of a split as JSON: every field of ``SplitResult`` but the split itself."""
-    values = {name: value for name, value in vars(result).items() if name != "split"}
+    values = {field.name: getattr(result, field.name) for field in fields(result) if field.name != "split"}
     return json.dumps(values)
 
 

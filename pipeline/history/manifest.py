@@ -175,18 +175,19 @@ class Manifest:
         rows = self._db.execute(
             "SELECT id, path, shown, hint, fingerprint, content_hash, text_size, header, read_at FROM files ORDER BY id"
         )
+        same: dict[str, str] = {}  # fingerprints and headers, which many files share, are in memory once
         return [
             KnownFile(
                 id=id_,
                 path=os.fsdecode(path),
                 shown=name,
                 hint=hint_from_json(hint),
-                fingerprint=fingerprint,
+                fingerprint=same.setdefault(fingerprint, fingerprint),
                 file_hash=file_hash,
                 text_size=text_size,
-                header=header,
+                header=same.setdefault(header, header),
                 read_at=read_at,
-                splits=tuple(splits.get(id_, ())),
+                splits=tuple(splits.pop(id_, ())),
             )
             for id_, path, name, hint, fingerprint, file_hash, text_size, header, read_at in rows
         ]

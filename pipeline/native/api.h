@@ -143,4 +143,4 @@ EXPORT int64_t add_totals(Totals *table, const uint8_t *texts, const int64_t *bo
                           const int64_t *micro_minutes, const int64_t *events, int64_t count);
 EXPORT int64_t totals_text_bytes(const Totals *table);
 EXPORT void read_totals(const Totals *table, uint8_t *texts, int64_t *bounds, uint16_t *region, int64_t *micro_minutes,
-                        int64_t *events, int64_t *found);
+                        int64_t *events, int64_t whole, int64_t *found);

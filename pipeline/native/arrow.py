@@ -12,6 +12,9 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+_BLOCK_BYTES = 1 << 18
+"""Bytes of texts that are taken at a time."""
+
 
 def to_arrow(values: NDArray[np.generic], missing: NDArray[np.bool_] | None = None) -> pa.Array:
     """Convert numbers to an Arrow array with nulls where ``missing``; contiguous numbers are not copied."""
@@ -50,9 +53,20 @@ def texts_at(
     Text i has the bytes from ``bounds[i]`` to ``bounds[i + 1]`` of ``texts``; the new bounds begin with 0.
     """
     starts = bounds[positions]
-    lengths = bounds[positions + 1] - starts
-    new_bounds = np.append(0, np.cumsum(lengths))
-    return new_bounds, texts[np.arange(new_bounds[-1]) + np.repeat(starts - new_bounds[:-1], lengths)]
+    new_bounds = np.append(0, np.cumsum(bounds[positions + 1] - starts))
+    taken = np.empty(new_bounds[-1], np.uint8)
+    first = 0
+    while first < len(positions):  # a block at a time, because each byte of it takes the memory of three numbers
+        begin = new_bounds[first]
+        last = max(first + 1, int(np.searchsorted(new_bounds, begin + _BLOCK_BYTES, "right")) - 1)
+        end = new_bounds[last]
+        if last == first + 1:
+            taken[begin:end] = texts[starts[first] : starts[first] + end - begin]
+        else:
+            shifts = starts[first:last] - new_bounds[first:last]
+            taken[begin:end] = texts[np.arange(begin, end) + np.repeat(shifts, np.diff(new_bounds[first : last + 1]))]
+        first = last
+    return new_bounds, taken
 
 
 def take_texts(

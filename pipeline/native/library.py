@@ -24,7 +24,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "add_rows": (_I, (_P, _P, _P, _P, _P, _P, _I, _I)),
     "add_totals": (_I, (_P, _P, _P, _P, _P, _P, _I)),
     "totals_text_bytes": (_I, (_P,)),
-    "read_totals": (None, (_P, _P, _P, _P, _P, _P, _P)),
+    "read_totals": (None, (_P, _P, _P, _P, _P, _P, _I, _P)),
 }
 """Function of api.h → (type of the result, types of the arguments). An array is passed as the address of its first
 element."""

@@ -198,21 +198,21 @@ static int64_t count_users(const Totals *table) {
     return done ? users : -1;
 }
 
-// Writes all totals that have events, in order of region and, within a region, in the order in which they were added.
-// The user of total i has the bytes from bounds[i] to bounds[i + 1] of `texts`. Three numbers are written to `found`:
+// Writes all totals that have events, or all where `whole` is 1, in order of region and, within a region, in the order
+// in which they were added. The user of total i has the bytes from bounds[i] to bounds[i + 1] of `texts`. Three numbers are written to `found`:
 // the number of totals, the number of their users (-1 when memory ran out), and the position of a total whose minutes
 // passed int64 (-1 when there is none).
 void read_totals(const Totals *table, u8 *texts, int64_t *bounds, uint16_t *region, int64_t *micro_minutes,
-                 int64_t *events, int64_t *found) {
+                 int64_t *events, int64_t whole, int64_t *found) {
     int64_t *next = calloc(UINT16_MAX + 2, sizeof(int64_t));
     int64_t *order = malloc((size_t)table->count * sizeof(int64_t) + 1);
     found[0] = 0, found[1] = next && order ? count_users(table) : -1, found[2] = -1;
     if (next && order) {
         for (int64_t i = 0; i < table->count; i++)
-            if (table->totals[i].events) next[table->totals[i].region + 1]++, found[0]++;
+            if (whole || table->totals[i].events) next[table->totals[i].region + 1]++, found[0]++;
         for (int64_t code = 0; code <= UINT16_MAX; code++) next[code + 1] += next[code];
         for (int64_t i = 0; i < table->count; i++)
-            if (table->totals[i].events) order[next[table->totals[i].region]++] = i;
+            if (whole || table->totals[i].events) order[next[table->totals[i].region]++] = i;
         bounds[0] = 0;
         for (int64_t at = 0; at < found[0]; at++) {
             if (at + AHEAD < found[0]) __builtin_prefetch(table->totals + order[at + AHEAD]);

@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 from pipeline.native.arrow import text_bounds, to_arrow
 from pipeline.native.library import load
 
+_TOTAL_BYTES = 100
+"""Memory of a total without its user_id: in the table, its slots, and as it is read."""
+_TEXT_COPIES = 3
+"""How often a user_id is in memory: in the table, which grows by copying, and as it is read."""
+
 
 class TotalsTable:
     """Totals per user and region. The memory of the table is not Python's: call ``free`` at the end.
@@ -74,8 +79,14 @@ class TotalsTable:
         if self._count < 0:
             raise MemoryError
 
-    def ordered(self) -> tuple[pa.Table, int, str | None]:
-        """Read the totals that have events: (table in order of region, number of users, user_id or None).
+    @property
+    def memory(self) -> int:
+        """Bytes that the totals take, with the copies that ``ordered`` makes."""
+        return self._count * _TOTAL_BYTES + int(self._library.totals_text_bytes(self._table)) * _TEXT_COPIES
+
+    def ordered(self, *, whole: bool = False) -> tuple[pa.Table, int, str | None]:
+        """Read the totals that have events, or all of them if ``whole``: (table in order of region, number of users
+        with events, user_id or None).
 
         The table has the columns user_id (large_string), region (uint16), micro_minutes and event_count (int64). The
         user_id is of a user and region whose sum passed int64, if there is one.
@@ -85,8 +96,8 @@ class TotalsTable:
         region = np.empty(self._count, np.uint16)
         micro_minutes, events = np.empty(self._count, np.int64), np.empty(self._count, np.int64)
         found = np.empty(3, np.int64)
-        arrays = (texts, bounds, region, micro_minutes, events, found)
-        self._library.read_totals(self._table, *(array.ctypes.data for array in arrays))
+        columns = (texts, bounds, region, micro_minutes, events)
+        self._library.read_totals(self._table, *(array.ctypes.data for array in columns), int(whole), found.ctypes.data)
         rows, users, beyond = found.tolist()
         if users < 0:
             raise MemoryError

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from config import Config
 from pipeline.errors import EnvironmentFault
+from pipeline.exchange.row_memory import ROW_BYTES as _ROW_BYTES
+from pipeline.exchange.row_memory import TEXT_COPIES as _TEXT_COPIES
 from pipeline.reading.input_files import InputFile
 from utils.units import format_size
 
@@ -30,7 +32,15 @@ _SHORT_SPLIT = 16 * 2**20
 _SHORT_SPLIT_PER_BUCKET = 2**20
 """Nor are they shorter than so many bytes for each bucket, because each bucket of a split costs 0.2 ms."""
 _BUCKETS_PER_WORKER = 16
-_BUCKET_ROWS_RANGE = (50_000, 1_500_000)
+_MOST_BUCKET_ROWS = 1_500_000
+_BUCKET_SHARE = 0.5
+"""Share of a worker's memory for the rows of a bucket; the rest is for their totals."""
+_USUAL_WIDTH = 160
+"""A line of at most so many bytes has a user_id that is short beside what else a row takes."""
+_FILE_BYTES = 64 * 2**20
+"""An output file of long rows is about so large."""
+_RECORD_COPIES = 10
+"""How often a worker has a record in memory while it reads it: as bytes, as texts, as what is written of it."""
 INTERMEDIATE_SHARE = 0.6
 """Bytes of intermediate files and totals, as a share of a usual input."""
 _INTERMEDIATE_ROW_BYTES = 60
@@ -41,15 +51,16 @@ _INTERMEDIATE_ROW_BYTES = 60
 class Sizes:
     """Sizes of a run.
 
-    ===============  =================================================================
-    ``workers``      processes
-    ``split_bytes``  length of a split
-    ``buckets``      of the rows, by user
-    ``bucket_rows``  most rows of a bucket that are aggregated at a time
-    ``file_rows``    rows of an output file, about
-    ``held_bytes``   most memory for the rows of one split
-    ``task_rows``    most rows that fit a worker's memory
-    ===============  =================================================================
+    ================  =======================================================================================
+    ``workers``       processes
+    ``split_bytes``   length of a split
+    ``buckets``       of the rows, by user
+    ``bucket_rows``   most rows of a bucket that are aggregated at a time, where they are as long as sampled lines
+    ``file_rows``     rows of an output file, about
+    ``held_bytes``    most memory for the rows of one split
+    ``task_rows``     most rows that fit a worker's memory, where they are as long as sampled lines
+    ``bucket_bytes``  most memory for the rows of a bucket at a time, and for totals, however long they turn out to be
+    ================  =======================================================================================
     """
 
     workers: int
@@ -59,6 +70,7 @@ class Sizes:
     file_rows: int
     held_bytes: int
     task_rows: int
+    bucket_bytes: int
 
 
 def choose_workers(config: Config, *, spark: bool) -> int:
@@ -79,11 +91,12 @@ def choose_sizes(config: Config, files: Sequence[InputFile], *, spark: bool, lea
     total = sum(file.size for file in files)
     rows = sum(file.expected_rows for file in files)
     width = total / rows if rows else 100.0
-    # A row in memory: two hashes, amounts, positions, sort keys and a view (about 120 bytes), and a user id, which may
-    # be most of its text.
-    row_bytes = 120 + min(width, 4096) + (2 * _PSEUDONYM_BYTES if config.PSEUDONYMIZE_USERS else 0)
+    # The text of a row that stays in memory, its user_id, may be most of its line.
+    row_bytes = _ROW_BYTES + width + (_TEXT_COPIES - 1) * max(0.0, width - _USUAL_WIDTH)
+    row_bytes += 2 * _PSEUDONYM_BYTES if config.PSEUDONYMIZE_USERS else 0
     max_rows = share / row_bytes
-    bucket_rows = _clamp(int(max_rows * 0.5), _BUCKET_ROWS_RANGE)
+    bucket_bytes = int(share * _BUCKET_SHARE)
+    bucket_rows = _clamp(int(bucket_bytes / row_bytes), (1, _MOST_BUCKET_ROWS))
     buckets = max(least_buckets, config.BUCKETS or _choose_buckets(rows, bucket_rows, workers))
     split_bytes = min(_clamp(int(max_rows * width * 0.6), _SPLIT_RANGE), _divide_evenly(total, workers, buckets))
     return Sizes(
@@ -91,7 +104,8 @@ def choose_sizes(config: Config, files: Sequence[InputFile], *, spark: bool, lea
         split_bytes=config.SPLIT_BYTES or split_bytes,
         buckets=buckets,
         bucket_rows=bucket_rows,
-        file_rows=bucket_rows,
+        bucket_bytes=bucket_bytes,
+        file_rows=max(bucket_rows, min(_MOST_BUCKET_ROWS, int(_FILE_BYTES / width))),
         held_bytes=int(share / _COPIES),
         task_rows=max(bucket_rows, int(max_rows)),
     )
@@ -101,15 +115,20 @@ def _share_memory(config: Config, spark: bool) -> tuple[int, int]:
     """(workers, bytes for the rows of each): fewer workers than asked for where those would have too little each."""
     fixed = _PARENT_BYTES + (config.SPARK_DRIVER_MEMORY + _JVM_OVERHEAD_BYTES if spark else 0)
     worker = _WORKER_BYTES + (_PSEUDONYMS_BYTES if config.PSEUDONYMIZE_USERS else 0)
+    least_share = max(_MIN_SHARE, _RECORD_COPIES * config.MAX_RECORD_BYTES)
     for workers in range(config.PREPROCESSING_WORKERS, 0, -1):
         share = (config.MEMORY_LIMIT - fixed) // workers - worker
-        if share >= _MIN_SHARE:
+        if share >= least_share:
             return workers, share
-    least = (fixed + worker + _MIN_SHARE) / 1e9
+    least = (fixed + worker + least_share) / 1e9
+    long_records = (
+        f" for records of {format_size(config.MAX_RECORD_BYTES)} (MAX_RECORD_BYTES)" if least_share > _MIN_SHARE else ""
+    )
     raise EnvironmentFault(
         f"MEMORY_LIMIT of {config.MEMORY_LIMIT / 1e9:.1f} GB is too little for one worker"
-        f"{' beside Spark' if spark else ''}: at least {least:.1f} GB is needed. "
-        f"Raise --memory-limit{', or use --engine polars' if spark else ''}."
+        f"{' beside Spark' if spark else ''}{long_records}: at least {least:.1f} GB is needed. "
+        f"Raise --memory-limit{', or use --engine polars' if spark else ''}"
+        f"{', or lower MAX_RECORD_BYTES' if long_records else ''}."
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from pipeline.aggregate.incremental.driver import MOST_CHANGED
+from pipeline.exchange.row_memory import TEXT_COPIES
 from pipeline.geo.table import GeoTable
 from pipeline.machine import cache_folder
 from pipeline.planning.pace import Pace, load_pace
@@ -48,6 +49,8 @@ _READ_ROW_BYTES = 72
 _READ_TEXT_COPIES = 2
 _BUCKET_ROW_BYTES = 100
 _TOTAL_BYTES = 200
+_USUAL_USER_BYTES = 16
+"""The figures above hold for user ids of so many bytes."""
 _WRITTEN_ROW_BYTES = 85
 _JVM_BYTES = 330e6
 """A JVM that only hands out kernels."""
@@ -201,10 +204,16 @@ def _peak_memory(sizes: Sizes, work: Work) -> int:
     splits = _splits(sizes, sample)
     readers, adders = min(sizes.workers, max(1, splits)), min(sizes.workers, sizes.buckets)
     split_rows = sample.rows / max(1, splits)
-    reading = readers * split_rows * (_READ_ROW_BYTES + _READ_TEXT_COPIES * sample.user_bytes)
+    reading = readers * min(
+        split_rows * (_READ_ROW_BYTES + _READ_TEXT_COPIES * sample.user_bytes), sizes.held_bytes * _READ_TEXT_COPIES
+    )
+    long_text = max(0.0, sample.user_bytes - _USUAL_USER_BYTES)
     bucket_rows = min(sizes.bucket_rows, work.rows_added / sizes.buckets)
-    adding = adders * (bucket_rows * _BUCKET_ROW_BYTES + sample.result_rows / sizes.buckets * _TOTAL_BYTES)
-    writing = sizes.workers * min(sizes.file_rows, sample.result_rows / 3) * _WRITTEN_ROW_BYTES
+    in_bucket = min(sizes.bucket_bytes, bucket_rows * (_BUCKET_ROW_BYTES + TEXT_COPIES * long_text))
+    totals = sample.result_rows / sizes.buckets * (_TOTAL_BYTES + TEXT_COPIES * long_text)
+    adding = adders * (in_bucket + min(sizes.bucket_bytes, totals))
+    written_rows = min(sizes.file_rows, sample.result_rows / 3)
+    writing = sizes.workers * min(sizes.bucket_bytes, written_rows * (_WRITTEN_ROW_BYTES + TEXT_COPIES * long_text))
     pool = _PARENT_BYTES + sizes.workers * _WORKER_BYTES
     if work.engine == "polars":
         return int(pool + max(reading, adding, writing))

@@ -119,6 +119,7 @@ class RunSettings:
             bucket_rows=sizes.bucket_rows,
             region_names=geo.names,
             library_path=str(library.path) if library.path else None,
+            bucket_bytes=sizes.bucket_bytes,
         )
 
     def as_record(self) -> dict[str, object]:

@@ -10,13 +10,15 @@ import pyarrow as pa
 
 from pipeline.geo.addresses import bare_addresses
 from pipeline.geo.table import GeoTable
-from pipeline.reading.header import SAMPLES, read_samples
+from pipeline.reading.header import SAMPLES, Header, read_samples
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 
 _MAX_FILES = 16
 _MAX_BYTES = 2**20
 _MAX_PIECE_BYTES = 48 * 2**10
+_LONG_PIECE_BYTES = 3 * 2**20
+"""A piece of long lines holds at least one that is whole."""
 Pair = tuple[bytes, int]
 """(user_id, region code)"""
 
@@ -48,6 +50,9 @@ def take_sample(files: Sequence[InputFile], geo: GeoTable, formats: ValueFormats
     filled = [file for file in files if file.header and file.header.row_width]
     number = min(len(filled), _MAX_FILES)
     chosen = [filled[len(filled) * n // number] for n in range(number)]
+    long_lines = any(file.header.row_width > _MAX_PIECE_BYTES / 4 for file in chosen if file.header)
+    if long_lines:
+        chosen = chosen[:: max(1, len(chosen) // 2)]
     rows = int(sum(file.expected_rows for file in files))
     pieces = [pairs for file in chosen for pairs in _pairs(file, geo, formats, _MAX_BYTES // (number * SAMPLES))]
     users = [user for pairs in pieces for user, _ in pairs]
@@ -71,7 +76,7 @@ def _pairs(file: InputFile, geo: GeoTable, formats: ValueFormats, piece_bytes: i
     found = []
     try:
         with open(file.expanded.spool if file.expanded else file.path, "rb") as stream:
-            pieces = read_samples(stream, header.data_start, min(piece_bytes, _MAX_PIECE_BYTES))
+            pieces = read_samples(stream, header.data_start, _piece_size(header, piece_bytes))
     except OSError:
         return []  # Phase 1 will report why
     for piece in pieces:
@@ -81,6 +86,12 @@ def _pairs(file: InputFile, geo: GeoTable, formats: ValueFormats, piece_bytes: i
         regions = geo.lookup(bare_addresses(texts, formats.addresses, formats.proxies)).tolist()
         found.append(list(zip((line[user] for line in fields), regions, strict=True)))
     return found
+
+
+def _piece_size(header: Header, piece_bytes: int) -> int:
+    """Bytes of a piece: where lines are long, enough for some of them, as far as their sampled length tells."""
+    usual = min(piece_bytes, _MAX_PIECE_BYTES)
+    return max(usual, _LONG_PIECE_BYTES) if header.row_width > _MAX_PIECE_BYTES / 4 else usual
 
 
 def estimate_distinct(pieces: Sequence[set[Pair]], rows: int) -> int:

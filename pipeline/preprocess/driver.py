@@ -1,15 +1,15 @@
 """Phase 1 over all files: reads the splits, joins their ends, and accounts for every record of every file."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count
 from typing import Protocol
 
 from pipeline.engines import Advance, Engine, no_advance
 from pipeline.errors import FileRefused, WorkerDied
 from pipeline.exchange.workspace import split_file
 from pipeline.preprocess.context import ReadContext
-from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit, StartingPoint
+from pipeline.preprocess.ledger import FileLedger, PackedLedgers, Phase1Result, PlacedSplit, StartingPoint, pack_many
 from pipeline.preprocess.preprocessor import read_parts
 from pipeline.preprocess.settled_end import settled_end
 from pipeline.preprocess.tasks import ReadTask, SplitResult, group, read_tasks
@@ -58,9 +58,12 @@ class NoRecord:
         self._splits = 0
 
     def begin(self, _: Sequence[InputFile], splits: Mapping[str, Sequence[Split]], /) -> StartingPoint:
-        """Keep the numbers that ``cut`` gave."""
-        self._splits = sum(map(len, splits.values()))
-        return StartingPoint(splits)
+        """Number the splits of all files."""
+        numbered = {}
+        for path, of_file in splits.items():
+            numbered[path] = [replace(split, number=self._splits + n) for n, split in enumerate(of_file)]
+            self._splits += len(of_file)
+        return StartingPoint(numbered)
 
     def finish_split(self, _: SplitResult, /) -> None:
         """Nothing to note."""
@@ -106,12 +109,24 @@ def read_files(
     return result
 
 
-def _cut_by_path(files: Sequence[InputFile], split_bytes: int) -> dict[str, list[Split]]:
-    """The splits of every file by its path; none for a file without records."""
-    splits: dict[str, list[Split]] = {file.path: [] for file in files}
-    for split in cut(files, split_bytes):
-        splits[split.path].append(split)
-    return splits
+class _Cuts(Mapping[str, Sequence[Split]]):
+    """The splits of every file by its path, cut when they are asked for; none for a file without records.
+
+    Their numbers count from 0 in each file.
+    """
+
+    def __init__(self, files: Sequence[InputFile], split_bytes: int) -> None:
+        self._files = {file.path: file for file in files}
+        self._split_bytes = split_bytes
+
+    def __getitem__(self, path: str) -> Sequence[Split]:
+        return cut([self._files[path]], self._split_bytes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
 class _Progress:
@@ -142,8 +157,12 @@ class _Reading:
         self._engine, self._context, self._files, self._record = engine, context, files, record
         self._refused: dict[str, str] = {}
         self._hashes = {file.path: file.expanded.file_hash for file in files if file.expanded}
-        start = record.begin(files, _cut_by_path(files, split_bytes))
-        self._splits = {path: list(splits) for path, splits in start.splits.items()}
+        start = record.begin(files, _Cuts(files, split_bytes))
+        self._splits = {
+            path: splits if isinstance(splits, list) else list(splits) for path, splits in start.splits.items()
+        }
+        self._by_path = {file.path: file for file in files} if len(files) > _MANY_FILES else {}
+        self._early = PackedLedgers()
         self._carried = frozenset(start.carried)
         self._results = {**start.results, **start.carried}
         self._resumed = len(start.results)
@@ -200,8 +219,14 @@ class _Reading:
 
     def account_for_all(self) -> Phase1Result:
         """Join the splits of every file; refuse files that do not balance."""
-        ledgers = []
-        for file in self._files:
+        rest = (file for file in self._files if self._splits[file.path] is not _ACCOUNTED)
+        ledgers = pack_many(chain(self._early, self._accounts(rest)))
+        self._record.flush()
+        return Phase1Result(ledgers, self._refused, self._resumed)
+
+    def _accounts(self, files: Iterable[InputFile]) -> Iterator[FileLedger]:
+        """The ledgers of those of ``files`` that are not refused. What is in them is no longer held here."""
+        for file in files:
             if file.path in self._refused:
                 continue
             try:
@@ -210,9 +235,11 @@ class _Reading:
                 self._refused[file.path] = str(fault)
             else:
                 self._record.finish_file(ledger)
-                ledgers.append(ledger)
-        self._record.flush()
-        return Phase1Result(tuple(ledgers), self._refused, self._resumed)
+                for placed in ledger.splits:
+                    del self._results[placed.result.split.number]
+                self._splits[file.path] = _ACCOUNTED
+                self._hashes.pop(file.path, None)
+                yield ledger
 
     def _take(self, answers: Iterable[tuple[ReadTask, tuple[SplitResult | None, str | None] | Exception]]) -> None:
         """Keep what ``read_parts`` found."""
@@ -221,10 +248,24 @@ class _Reading:
                 self._refused.setdefault(task.path, _reason(answer))
                 continue
             result, file_hash = answer
-            if result:
-                self._finish(result)
+            if result and task.split:
+                self._finish(_sharing(result, task.split))
             if file_hash:
                 self._hashes[task.path] = file_hash
+            if self._by_path:
+                self._account_early(self._by_path[task.path])
+
+    def _account_early(self, file: InputFile) -> None:
+        """Account for a file of one split as soon as it is read, so that less is held of very many files."""
+        splits = self._splits[file.path]
+        if len(splits) != 1 or splits[0].number not in self._results or file.path not in self._hashes:
+            return
+        result = self._results[splits[0].number]
+        whole = file.header and result.start == file.header.data_start and not self._ended_early(splits[0])
+        if not whole or not unchanged(file):  # another split may have to be read first
+            return
+        for ledger in self._accounts([file]):
+            self._early.append(ledger)
 
     def _finish(self, result: SplitResult) -> None:
         self._results[result.split.number] = result
@@ -342,6 +383,24 @@ class _Reading:
                 f"records end at byte {position} of {file.size}: a fault in the program; please report it."
             )
         return placed
+
+
+_MANY_FILES = 1_000
+"""More files than these are accounted for while others are read."""
+_ACCOUNTED: list[Split] = []
+"""Stands for the splits of a file whose ledger is made."""
+_NO_COUNTS: dict[str, int] = {}
+
+
+def _sharing(result: SplitResult, split: Split) -> SplitResult:
+    """The result with the ``split`` that this process has already, because what arrives is a copy; and with one empty
+    count for all. There may be very many splits."""
+    return replace(
+        result,
+        split=split,
+        rejected_by_reason=result.rejected_by_reason or _NO_COUNTS,
+        warned=result.warned or _NO_COUNTS,
+    )
 
 
 def _reason(fault: Exception) -> str:

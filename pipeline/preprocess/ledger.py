@@ -1,11 +1,16 @@
 """What Phase 1 begins with, and what it leaves of every file: its splits in order, and counts that balance."""
 
+import marshal
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain, islice
+from operator import attrgetter
+from typing import cast, overload
 
 from pipeline.preprocess.tasks import SplitResult
+from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
 
@@ -26,7 +31,7 @@ class StartingPoint:
     carried: Mapping[int, SplitResult] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlacedSplit:
     """A split's result with the physical line (from 1) on which its records begin."""
 
@@ -34,7 +39,7 @@ class PlacedSplit:
     first_line: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileLedger:
     """One file that counts, and the sums over its splits.
 
@@ -124,6 +129,101 @@ class FileLedger:
         return self.records == rejected + self.duplicates + self.handed_over
 
 
+_MANY = 1_000
+"""More ledgers than these are packed."""
+_NAMES_OF_LEDGER = [field.name for field in fields(FileLedger) if field.name not in ("file", "splits")]
+_NAMES_OF_RESULT = [field.name for field in fields(SplitResult) if field.name != "split"]
+_NAMES_OF_SPLIT = [field.name for field in fields(Split) if field.name not in ("path", "header")]
+_OF_LEDGER, _OF_RESULT, _OF_SPLIT = (
+    attrgetter(*names) for names in (_NAMES_OF_LEDGER, _NAMES_OF_RESULT, _NAMES_OF_SPLIT)
+)
+
+
+class PackedLedgers(Sequence[FileLedger]):
+    """The ledgers of very many files in little memory: each is made when it is asked for.
+
+    All splits of a ledger have the path and the header of its file.
+    """
+
+    def __init__(self, ledgers: Iterable[FileLedger] = ()) -> None:
+        self._files: list[InputFile] = []
+        self._rest: list[bytes] = []
+        for ledger in ledgers:
+            self.append(ledger)
+
+    def append(self, ledger: FileLedger) -> None:
+        """Add a ledger."""
+        splits = [
+            (placed.first_line, tuple(map(_plain, _OF_RESULT(placed.result))), _OF_SPLIT(placed.result.split))
+            for placed in ledger.splits
+        ]
+        self._files.append(ledger.file)
+        self._rest.append(marshal.dumps((_OF_LEDGER(ledger), splits)))
+
+    def sorted_by_path(self) -> "PackedLedgers":
+        """The ledgers in order of their paths."""
+        order = sorted(range(len(self._files)), key=lambda index: self._files[index].path)
+        ordered = PackedLedgers()
+        ordered._files = [self._files[index] for index in order]
+        ordered._rest = [self._rest[index] for index in order]
+        return ordered
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[FileLedger]:
+        return map(_unpack, self._files, self._rest)
+
+    @overload
+    def __getitem__(self, index: int) -> FileLedger: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FileLedger]: ...
+
+    def __getitem__(self, index: int | slice) -> FileLedger | Sequence[FileLedger]:
+        if isinstance(index, slice):
+            return tuple(map(_unpack, self._files[index], self._rest[index]))
+        return _unpack(self._files[index], self._rest[index])
+
+
+def _plain(value: object) -> object:
+    """A Counter as the dict that it is, because ``marshal`` takes no other kind."""
+    return dict(value) if isinstance(value, dict) else value
+
+
+def _unpack(file: InputFile, rest: bytes) -> FileLedger:
+    of_ledger, splits = marshal.loads(rest)
+    placed = []
+    for first_line, of_result, of_split in splits:
+        values = dict(zip(_NAMES_OF_SPLIT, of_split, strict=True))
+        split = Split(path=file.path, header=cast(Header, file.header), **values)
+        result = SplitResult(split, **dict(zip(_NAMES_OF_RESULT, of_result, strict=True)))
+        placed.append(PlacedSplit(result, first_line))
+    return FileLedger(file, tuple(placed), **dict(zip(_NAMES_OF_LEDGER, of_ledger, strict=True)))
+
+
+def pack_many(ledgers: Iterable[FileLedger]) -> Sequence[FileLedger]:
+    """The ledgers as they come; where they are many, packed and in order of their paths."""
+    rest = iter(ledgers)
+    few = list(islice(rest, _MANY))
+    packed = PackedLedgers(rest)
+    if not packed:
+        return tuple(few)
+    for ledger in few:
+        packed.append(ledger)
+    return packed.sorted_by_path()
+
+
+class _Splits:
+    """The splits of ledgers, one after the other."""
+
+    def __init__(self, ledgers: Sequence[FileLedger]) -> None:
+        self._ledgers = ledgers
+
+    def __iter__(self) -> Iterator[PlacedSplit]:
+        return (split for ledger in self._ledgers for split in ledger.splits)
+
+
 @dataclass(frozen=True)
 class Phase1Result:
     """The result of Phase 1.
@@ -135,14 +235,14 @@ class Phase1Result:
     ==================  =====================================================================
     """
 
-    ledgers: tuple[FileLedger, ...] = ()
+    ledgers: Sequence[FileLedger] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     resumed_splits: int = 0
 
     @property
-    def splits(self) -> list[PlacedSplit]:
-        """All splits that count."""
-        return [split for ledger in self.ledgers for split in ledger.splits]
+    def splits(self) -> Iterable[PlacedSplit]:
+        """All splits that count; they can be gone over again and again."""
+        return _Splits(self.ledgers)
 
     @property
     def handed_over(self) -> int:
@@ -155,5 +255,7 @@ class Phase1Result:
 
     def counting(self, more: Iterable[FileLedger]) -> "Phase1Result":
         """This result with the files in ``more``, too; all files in order of their paths."""
-        ledgers = sorted((*self.ledgers, *more), key=lambda ledger: ledger.file.path)
-        return replace(self, ledgers=tuple(ledgers))
+        ledgers = pack_many(chain(self.ledgers, more))
+        if isinstance(ledgers, tuple):
+            ledgers = tuple(sorted(ledgers, key=lambda ledger: ledger.file.path))
+        return replace(self, ledgers=ledgers)

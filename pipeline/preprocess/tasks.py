@@ -7,7 +7,7 @@ from pipeline.reading.input_files import InputFile, file_size
 from pipeline.reading.splits import Split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SplitResult:
     """Counts of one split.
 
@@ -70,7 +70,7 @@ _GROUP_SIZE = 16
 work for all workers."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ReadTask:
     """Work on the file ``path``: read ``split``, if any; then take the hash of the file's first ``hashed`` bytes, if
     not None."""
@@ -81,7 +81,7 @@ class ReadTask:
 
 
 def read_tasks(
-    files: Sequence[InputFile], splits: dict[str, list[Split]], done: Mapping[int, SplitResult]
+    files: Sequence[InputFile], splits: Mapping[str, Sequence[Split]], done: Mapping[int, SplitResult]
 ) -> list[ReadTask]:
     """Make the tasks for the splits that are not ``done``: file by file, the files with the largest splits first, so
     that the last task to finish is small.

@@ -17,6 +17,7 @@ class PublishContext:
     ``max_record``            longest record, in bytes
     ``keep_raw``              whether the quarantine keeps the bytes of records
     ``region_names``          names of the regions by code
+    ``held_bytes``            most memory for the totals that a task has read
     ========================  ==========================================================================
     """
 
@@ -27,3 +28,4 @@ class PublishContext:
     max_record: int
     keep_raw: bool
     region_names: tuple[str, ...]
+    held_bytes: int = 2**40

@@ -4,9 +4,11 @@ They lie in ``geo_region=<region>/part-<number>-<version>.parquet``, a layout th
 DuckDB read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +16,8 @@ import pyarrow.parquet as pq
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines import Advance, Engine, run_all
 from pipeline.errors import BalanceError
-from pipeline.exchange.bucket_totals import read_totals, sum_exactly
+from pipeline.exchange.bucket_totals import read_totals, read_totals_in_pieces, sum_exactly, totals_bytes
+from pipeline.exchange.row_memory import batch_rows
 from pipeline.exchange.workspace import bucket_file
 from pipeline.faults import point
 from pipeline.machine import sync, writing
@@ -38,6 +41,9 @@ _REGION_OF_NOTHING = "UNKNOWN"
 """The region in whose folder the one file of a result without rows lies. Every reader gets the columns from that file,
 ``geo_region`` as text, and no row. Hive's own name of a null would not do: PyArrow finds no type in it, and Spark the
 type void."""
+_GROUP_ROWS = 1 << 18
+_TEXT_COPIES = 3
+"""How often a total is in memory while it is read and written."""
 _WRITE_TASKS = 16
 """Enough tasks that all workers end at about the same time."""
 
@@ -51,39 +57,81 @@ def partition_folder(region: str) -> str:
 @in_stage("publish")
 def write_files(context: PublishContext, task: WriteTask, advance: Advance) -> tuple[int, int, int]:
     """Write output files; returns (rows, events, micro-minutes) of what was written, summed without overflow."""
-    loaded: dict[int, tuple[int, pa.Table]] = {}
-    for bucket, first, rows in task.slices:
-        loaded[bucket] = first, read_totals(context.workspace.path("totals", bucket_file(bucket)), first, rows)
+    totals = _load_totals(context, task)
     written = events = micro = 0
     for file in task.files:
-        pieces = [loaded[bucket][1].slice(begin - loaded[bucket][0], rows) for bucket, begin, rows in file.slices]
-        totals = pa.concat_tables(pieces)
-        _write_file(context, Path(task.folder), file, totals)
-        advance(len(totals))
-        count(len(totals))
-        written += len(totals)
-        events += sum_exactly(totals["event_count"])
-        micro += sum_exactly(totals["micro_minutes"])
+        with _OutputFile(context, Path(task.folder), file.region, file.number) as output:
+            for piece in totals(file):
+                output.write(piece)
+                written += len(piece)
+                events += sum_exactly(piece["event_count"])
+                micro += sum_exactly(piece["micro_minutes"])
+        advance(file.rows)
+        count(file.rows)
     return written, events, micro
 
 
-def _write_file(context: PublishContext, folder: Path, file: RegionFile, totals: pa.Table) -> None:
-    # NumPy divides; Polars multiplies by the reciprocal, which is at times wrong by one unit in the last place.
-    minutes = [to_arrow(to_numpy(chunk) / MICRO) for chunk in totals["micro_minutes"].chunks]
-    columns = [totals["user_id"], pa.chunked_array(minutes), totals["event_count"]]
-    _write_table(context, folder, file.region, file.number, pa.Table.from_arrays(columns, schema=SCHEMA))
+def _load_totals(context: PublishContext, task: WriteTask) -> Callable[[RegionFile], Iterator[pa.Table]]:
+    """What gives the totals of each file: as one table of what is read together here, or piece after piece where that
+    takes too much memory."""
+    paths = {bucket: context.workspace.path("totals", bucket_file(bucket)) for bucket, _, _ in task.slices}
+    needed = sum(totals_bytes(paths[bucket], first, rows) for bucket, first, rows in task.slices)
+    if needed * _TEXT_COPIES > context.held_bytes:
+        return lambda file: (
+            piece for bucket, first, rows in file.slices for piece in read_totals_in_pieces(paths[bucket], first, rows)
+        )
+    loaded = {bucket: (first, read_totals(paths[bucket], first, rows)) for bucket, first, rows in task.slices}
+
+    def take(file: RegionFile) -> Iterator[pa.Table]:
+        pieces = [loaded[bucket][1].slice(begin - loaded[bucket][0], rows) for bucket, begin, rows in file.slices]
+        yield pa.concat_tables(pieces)
+
+    return take
 
 
-def _write_table(context: PublishContext, folder: Path, region: str, number: int, table: pa.Table) -> None:
-    folder = folder / partition_folder(region)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"part-{number:04d}-{context.version}.parquet"
-    point("output.write")
-    codec = None if context.compression == "none" else context.compression
-    # Almost every value is unique: dictionaries would take three times as long to write, and more room.
-    with writing(path):
-        pq.write_table(table, path, compression=codec, row_group_size=1 << 18, use_dictionary=False)
-    sync(path)
+class _OutputFile:
+    """One output file, written piece by piece: ``with _OutputFile(...) as output: output.write(totals)``."""
+
+    def __init__(self, context: PublishContext, folder: Path, region: str, number: int) -> None:
+        folder = folder / partition_folder(region)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / f"part-{number:04d}-{context.version}.parquet"
+        self._codec = context.compression
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Self:
+        point("output.write")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer:
+            with writing(self._path):
+                self._writer.close()
+        if kind is None:
+            sync(self._path)
+
+    def write(self, totals: pa.Table) -> None:
+        """Write totals, in columns of ``exchange.bucket_totals.SCHEMA``."""
+        # NumPy divides; Polars multiplies by the reciprocal, which is at times wrong by one unit in the last place.
+        minutes = [to_arrow(to_numpy(chunk) / MICRO) for chunk in totals["micro_minutes"].chunks]
+        columns = [totals["user_id"], pa.chunked_array(minutes), totals["event_count"]]
+        self.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+
+    def write_table(self, table: pa.Table) -> None:
+        """Write rows in columns of SCHEMA."""
+        with writing(self._path):
+            if self._writer is None:
+                # Almost every value is unique: dictionaries would take three times as long to write, and more room.
+                self._writer = pq.ParquetWriter(
+                    self._path,
+                    SCHEMA,
+                    compression=self._codec,
+                    use_dictionary=False,
+                    write_batch_size=batch_rows(table.nbytes // max(1, len(table))),
+                )
+            self._writer.write_table(table, row_group_size=_GROUP_ROWS)
 
 
 @dataclass(frozen=True)
@@ -113,7 +161,8 @@ def write_output(
     tasks = group_files(str(folder / "data"), files, context.file_rows)
     written = run_all(engine, write_files, context, tasks, advance)
     if not files:
-        _write_table(context, folder / "data", _REGION_OF_NOTHING, 0, SCHEMA.empty_table())
+        with _OutputFile(context, folder / "data", _REGION_OF_NOTHING, 0) as output:
+            output.write_table(SCHEMA.empty_table())
     events = sum(events for _, events, _ in written)
     micro = sum(micro for _, _, micro in written)
     expected = sum(region[2] for bucket in phase2.buckets for region in bucket.regions.values())

@@ -1,6 +1,7 @@
 """The record of a run: run.json, geo.json, and a log event for every file."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pipeline.publish.result import RunResult
 from pipeline.reading.header import without_fields
 from pipeline.timing import Progress
 from pipeline.versions.folders import GEO_RECORD, RUN_RECORD
+from pipeline.versions.ledger_entries import write_entries
 
 
 def counts_for_the_next(result: RunResult, buckets: int | None) -> dict[str, int]:
@@ -49,12 +51,26 @@ def write_run_record(
         "profile": [asdict(part) for part in result.profile],
         "plan": result.plan,
         "settings": settings,
-        "ledger": [ledger_entry(ledger) for ledger in phase1.ledgers],
     }
-    text = json.dumps(record, indent=2, ensure_ascii=False, default=asdict)  # gates and rules are dataclasses
-    with writing(folder / RUN_RECORD):
-        (folder / RUN_RECORD).write_text(text + "\n", encoding="utf-8")
-    return record
+    path = folder / RUN_RECORD
+    with writing(path), path.open("w", encoding="utf-8") as stream:
+        # Gates and rules are dataclasses.
+        stream.write(json.dumps(record, indent=2, ensure_ascii=False, default=asdict).removesuffix("\n}"))
+        write_entries(stream, map(ledger_entry, phase1.ledgers))
+    return record | {"ledger": _Entries(phase1)}
+
+
+class _Entries:
+    """The ledger of a run: an entry for each file, made when it is asked for, because there may be very many files."""
+
+    def __init__(self, phase1: Phase1Result) -> None:
+        self._phase1 = phase1
+
+    def __iter__(self) -> Iterator[dict[str, object]]:
+        return map(ledger_entry, self._phase1.ledgers)
+
+    def __len__(self) -> int:
+        return len(self._phase1.ledgers)
 
 
 def write_geo(folder: Path, geo: GeoTable) -> None:

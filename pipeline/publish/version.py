@@ -33,6 +33,7 @@ def publish_context(facts: RunFacts, version: str) -> PublishContext:
         max_record=config.MAX_RECORD_BYTES,
         keep_raw=facts.settings.keep_raw,
         region_names=facts.geo.names,
+        held_bytes=facts.sizes.bucket_bytes,
     )
 
 

@@ -55,7 +55,7 @@ def without_fields(reason: str) -> str:
     return beginning.rpartition(". ")[0] + "." if names_follow else reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Header:
     """Where the columns and records of a file are.
 
@@ -77,6 +77,9 @@ class Header:
     data_start: int
     first_line: int
     row_width: float
+
+    def __hash__(self) -> int:
+        return hash((self.names, self.data_start, self.row_width))
 
     @property
     def fields(self) -> int:

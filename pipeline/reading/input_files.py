@@ -19,7 +19,7 @@ SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in ("", *
 """Endings of the files that are read; case does not matter."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InputFile:
     """One input file as it was found.
 

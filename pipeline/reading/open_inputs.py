@@ -10,7 +10,7 @@ from pipeline.errors import FileRefused, WorkerDied
 from pipeline.exchange.workspace import Workspace
 from pipeline.reading.archives import Expanded, expand_file, is_archive
 from pipeline.reading.file_access import unreadable
-from pipeline.reading.header import NO_NAMES, Names, read_header, without_fields
+from pipeline.reading.header import NO_NAMES, Header, Names, read_header, without_fields
 from pipeline.reading.input_files import InputFile, file_size, stamp
 from pipeline.timing import Progress, count, in_stage
 
@@ -111,12 +111,13 @@ def read_headers(
     """
     files: list[InputFile] = []
     refused: dict[str, str] = {}
+    same: dict[Header | None, Header | None] = {}  # many files have the same header, which is in memory once
     for path in paths:
         try:
             text = expanded.get(path)
             file_stamp = text.stamp if text else stamp(path)
             header = read_header(Path(text.spool if text else path), wanted, max_record, optional)
-            files.append(InputFile(path, file_stamp, header, text))
+            files.append(InputFile(path, file_stamp, same.setdefault(header, header), text))
         except FileRefused as reason:
             refused[path] = str(reason)
         except OSError as fault:

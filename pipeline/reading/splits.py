@@ -7,7 +7,7 @@ from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Split:
     """The records of a file that begin at bytes from ``start`` to ``stop`` (exclusive).
 

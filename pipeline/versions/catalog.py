@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.versions.folders import GEO_RECORD, RUN_RECORD, is_run_folder
+from pipeline.versions.ledger_entries import read_record
 from pipeline.versions.output_link import Output
 
 
@@ -153,7 +154,7 @@ def _read_record(folder: Path, name: str) -> dict[str, Any] | None:
     """The content of ``run.json`` or ``geo.json``; None where there is no such file."""
     path = folder / name
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_record(path) if name == RUN_RECORD else json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as fault:

@@ -141,7 +141,7 @@ def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=5 * 10**11))
     plan = RunPlan(
         sizes=Sizes(workers=8, split_bytes=64 << 20, buckets=32, bucket_rows=1_500_000, file_rows=2_000_000,
-                    held_bytes=300_000_000, task_rows=10**7),
+                    held_bytes=300_000_000, task_rows=10**7, bucket_bytes=10**9),
         prediction=Prediction(125.0, 90.0, 30.0, 5.0, 3_000_000_000, 7_000_000_000, 800_000_000),
         sample=Sample(files=2, text_bytes=10**10, rows=10**8, user_bytes=13.0, packed_user_bytes=6.0,
                       result_rows=1_234_567),

@@ -15,25 +15,27 @@ Sums of integers make this exact.
 """
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import polars_hash as plh
 
+from pipeline.aggregate.bucket_totals import BucketTotals
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.incremental.affected_ids import prefixes_of, rows_with_prefixes
 from pipeline.aggregate.incremental.tasks import Applied, ApplyTask, BucketGroup, Decided, DecideTask
 from pipeline.aggregate.portion_decision import resolve_rows
 from pipeline.aggregate.tasks import BucketResult
-from pipeline.aggregate.totals import TotalsAdder, merge_totals, open_totals
+from pipeline.aggregate.totals import merge_totals
 from pipeline.dedupe import Keys
 from pipeline.engines import Advance
-from pipeline.exchange.bucket_rows import read_buckets
-from pipeline.exchange.bucket_totals import read_all_totals, write_totals
+from pipeline.exchange.bucket_rows import read_pieces
+from pipeline.exchange.bucket_totals import read_all_in_pieces
 from pipeline.exchange.id_index import FINE_BUCKET_BITS
 from pipeline.exchange.loser_places import without_places, write_places
-from pipeline.exchange.workspace import bucket_file, read_frame, read_id_range, split_file, write_frame
+from pipeline.exchange.workspace import bucket_file, count_rows, read_frame, read_id_range, split_file, write_frame
 from pipeline.native.arrow import column
 from pipeline.timing import in_stage
 
@@ -84,12 +86,14 @@ def apply_changes(context: AggregateContext, task: ApplyTask, advance: Advance) 
     changes = _changes(context, task.decided).filter(pl.col("bucket").is_in(buckets))
     results, events = [], 0
     with ExitStack() as opened:
-        totals = _Tables(context, opened)
+        totals = _Tables(context, task.group, opened)
         for bucket in buckets:
             path = Path(task.previous) / "totals" / bucket_file(bucket)
             if path.exists():
-                before = read_all_totals(path)
-                totals.open(bucket, expected=len(before) * 5 // 4).add_totals(before)
+                expected = count_rows(path) * 5 // 4
+                opened_totals = totals.open(bucket, expected)
+                for before in read_all_in_pieces(path):
+                    opened_totals.add_totals(before)
         # Subtract first, so that no sum passes int64 between the two.
         for sign, splits in ((-1, task.removed), (1, task.added)):
             for split in splits:
@@ -98,27 +102,32 @@ def apply_changes(context: AggregateContext, task: ApplyTask, advance: Advance) 
             for (bucket,), rows in of_sign.partition_by("bucket", as_dict=True, include_key=False).items():
                 totals[int(bucket)].add_totals(rows.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
         for bucket in sorted(totals):
-            total, users = totals[bucket].ordered()
-            if len(total):
-                regions = write_totals(context.workspace.path("totals", bucket_file(bucket)), total)
+            regions, users = totals[bucket].write()
+            if regions:
                 kept = sum(found for _, found, _ in regions.values())
                 results.append(BucketResult(bucket, kept, kept, 0, 0, 0, users, regions))
+            else:
+                context.workspace.path("totals", bucket_file(bucket)).unlink()
     advance(task.rows)
     return Applied(tuple(results), events)
 
 
-class _Tables(dict[int, TotalsAdder]):
-    """Bucket → its totals. They are opened at their first use at the latest and stay open until ``opened`` ends."""
+class _Tables(dict[int, BucketTotals]):
+    """Bucket → its totals. They are opened at their first use at the latest and stay open until ``opened`` ends.
 
-    def __init__(self, context: AggregateContext, opened: ExitStack) -> None:
+    All of them together take no more memory than those of one bucket may.
+    """
+
+    def __init__(self, context: AggregateContext, group: BucketGroup, opened: ExitStack) -> None:
         super().__init__()
-        self._library, self._opened = context.library, opened
+        self._context = replace(context, bucket_bytes=context.bucket_bytes // group.count)
+        self._opened = opened
 
-    def open(self, bucket: int, expected: int) -> TotalsAdder:
-        totals = self[bucket] = self._opened.enter_context(open_totals(self._library, expected))
+    def open(self, bucket: int, expected: int) -> BucketTotals:
+        totals = self[bucket] = self._opened.enter_context(BucketTotals(self._context, bucket, expected))
         return totals
 
-    def __missing__(self, bucket: int) -> TotalsAdder:
+    def __missing__(self, bucket: int) -> BucketTotals:
         return self.open(bucket, expected=0)
 
 
@@ -127,14 +136,16 @@ def _add_rows(
 ) -> int:
     """Add or subtract the rows of a split whose ids are not ``excluded``; returns the number of rows added."""
     path = context.workspace.path("rows", split_file(split))
-    rows, sizes = read_buckets(path, group.first, group.count, context.buckets, _ADDED, context.library)
-    skipped = np.zeros(len(rows), bool)
-    skipped[rows_with_prefixes(context, [column(rows, "id_hi").view(np.uint64)], excluded)[0]] = True
-    first = 0
-    for bucket, size in sizes.items():
-        totals[bucket].add(rows.slice(first, size), skipped[first : first + size], sign)
-        first += size
-    return len(rows) - int(skipped.sum())
+    added = 0
+    for rows, sizes in read_pieces(path, group.first, group.count, context.buckets, _ADDED, context.library):
+        skipped = np.zeros(len(rows), bool)
+        skipped[rows_with_prefixes(context, [column(rows, "id_hi").view(np.uint64)], excluded)[0]] = True
+        first = 0
+        for bucket, size in sizes.items():
+            totals[bucket].add(rows.slice(first, size), skipped[first : first + size], sign)
+            first += size
+        added += len(rows) - int(skipped.sum())
+    return added
 
 
 def _events(rows: pl.DataFrame) -> pl.DataFrame:

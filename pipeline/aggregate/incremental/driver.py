@@ -1,7 +1,7 @@
 """Phase 2 of a run that changes little: finds what changed since the version before and changes its totals."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class Change:
 
 
 def find_change(
-    previous: PreviousVersion | None, splits: Sequence[PlacedSplit], most_changed: float = MOST_CHANGED
+    previous: PreviousVersion | None, splits: Iterable[PlacedSplit], most_changed: float = MOST_CHANGED
 ) -> Change | None:
     """Find what changed since ``previous``, of the ``splits`` that count now.
 

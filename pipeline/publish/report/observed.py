@@ -52,16 +52,15 @@ def _reached_sizes(phase1: Phase1Result, phase2: Phase2Result, workspace: Worksp
 
     Intermediate bytes are those of the run's own files (without expanded inputs) and of its splits in the store.
     """
-    splits = [split.result for split in phase1.splits]
     files = (
-        workspace.path(kind, split_file(split.split.number, suffix))
+        workspace.path(kind, split_file(split.result.split.number, suffix))
         for kind, suffix in SPLIT_KINDS.items()
-        for split in splits
+        for split in phase1.splits
     )
     stored = sum(path.stat().st_size for path in files if workspace.store and path.exists())
     return {
-        "splits": len(splits),
-        "largest_split_bytes": max((split.stop - split.start for split in splits), default=0),
+        "splits": sum(1 for _ in phase1.splits),
+        "largest_split_bytes": max((split.result.stop - split.result.start for split in phase1.splits), default=0),
         "buckets": len(phase2.buckets),
         "largest_bucket_rows": max((bucket.rows for bucket in phase2.buckets), default=0),
         "intermediate_bytes": _size_of(Path(workspace.root)) - _size_of(workspace.path("spool", "")) + stored,

@@ -1,5 +1,6 @@
 """Sections of the report on what became of the records: counts, quality, flow, regions, rejects, files."""
 
+import heapq
 from collections.abc import Mapping, Sequence
 
 from pipeline.publish.report.charts import MOST_REASONS, MOST_REGIONS, Record, reasons
@@ -173,11 +174,14 @@ def _visible(shape: str) -> str:
 
 def files_section(record: Record) -> Html:
     """The files that count, those with most rejects first."""
-    ledger = sorted(record["ledger"], key=lambda entry: (-entry["rejected"], -entry["records"], entry["file"]))
+    ledger = heapq.nsmallest(
+        MAX_FILES, record["ledger"], key=lambda entry: (-entry["rejected"], -entry["records"], entry["file"])
+    )
+    number = len(record["ledger"])
     rows = [
         (cut(entry["file"]), format_size(entry["bytes"]), entry["records"], entry["duplicates"], entry["rejected"])
-        for entry in ledger[:MAX_FILES]
+        for entry in ledger
     ]
     heads = ["file", "size", "records", "duplicates, phase 1", "rejected"]
-    listing = joined([table(heads, rows), more(len(ledger), MAX_FILES)])
-    return section("Files", details(f"{count(len(ledger), 'file')}, most rejects first", listing))
+    listing = joined([table(heads, rows), more(number, MAX_FILES)])
+    return section("Files", details(f"{count(number, 'file')}, most rejects first", listing))

@@ -83,12 +83,13 @@ def bucket_of(user: str, buckets: int) -> int:
 
 def make_context(
     folder: Path, *, keep: str = "longest", buckets: int = 4, bucket_rows: int = 1000, compiled: bool = True,
-    store: Path | None = None,
+    store: Path | None = None, bucket_bytes: int = 2**40,
 ) -> AggregateContext:  # fmt: skip
     """A context with a workspace in ``folder``; rows and indexes lie in ``store``, if given."""
     workspace = Workspace(str(folder), str(store) if store else "")
     workspace.create()
-    return AggregateContext(workspace, keep, buckets, bucket_rows, NAMES, library() if compiled else None)
+    compiler = library() if compiled else None
+    return AggregateContext(workspace, keep, buckets, bucket_rows, NAMES, compiler, bucket_bytes)
 
 
 def write_split(context: AggregateContext, number: int, rows: Sequence[Row]) -> SplitResult:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.aggregate import bucket_totals
 from pipeline.aggregate.driver import aggregate_all, fewest_buckets, largest_bucket
 from pipeline.engines import no_advance
 from pipeline.errors import BalanceError
@@ -32,14 +34,22 @@ from tests.pipeline.aggregate.strategies import bucket_counts, keeps, splits
     keep=keeps,
     buckets=bucket_counts,
     bucket_rows=st.sampled_from((1, 3, 1000)),
+    bucket_bytes=st.sampled_from((1, 9000, 2**40)),
     workers=st.sampled_from((1, 3)),
     compiled=st.booleans(),
 )
 def test_totals_losers_and_counts_are_those_of_dicts(
-    splits: Splits, keep: str, buckets: int, bucket_rows: int, workers: int, compiled: bool
+    splits: Splits, keep: str, buckets: int, bucket_rows: int, bucket_bytes: int, workers: int, compiled: bool
 ) -> None:
-    with TemporaryDirectory() as folder:
-        context = make_context(Path(folder), keep=keep, buckets=buckets, bucket_rows=bucket_rows, compiled=compiled)
+    with TemporaryDirectory() as folder, mock.patch.object(bucket_totals, "_PARTS", 4):
+        context = make_context(
+            Path(folder),
+            keep=keep,
+            buckets=buckets,
+            bucket_rows=bucket_rows,
+            bucket_bytes=bucket_bytes,
+            compiled=compiled,
+        )
         advanced: list[int] = []
         placed = write_splits(context, splits)
         result = aggregate_all(Inline(), context, placed, workers, advanced.append)

@@ -15,7 +15,7 @@ from tests.harness import GEO
 from tests.reference import ROLES
 
 WANTED = {role: (name,) for role, name in ROLES.items() if role != "timestamp"}
-PLAN = Sizes(2, 64 * 10**6, 16, 10**6, 10**6, 10**9, 10**7)
+PLAN = Sizes(2, 64 * 10**6, 16, 10**6, 10**6, 10**9, 10**7, 10**8)
 WORK = Work(Sample(4, 10**9, 10**7, 10.0, 4.0, 10**6), 0, "polars", True, 2)
 
 

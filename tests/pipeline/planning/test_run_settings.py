@@ -17,7 +17,7 @@ from utils.settings import declared
 
 TV = Rule("tv", "warn", "device_type", allowed=("tv",))
 LATE = Rule("late", "reject", "timestamp", pattern="2026.*")
-SIZES = Sizes(2, 64 * 10**6, 16, 1000, 500, 10**9, 10**7)
+SIZES = Sizes(2, 64 * 10**6, 16, 1000, 500, 10**9, 10**7, 10**8)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit
+from pipeline.preprocess.ledger import FileLedger, PackedLedgers, Phase1Result, PlacedSplit, pack_many
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
@@ -61,3 +61,27 @@ def test_results_take_in_more_files_in_order_of_their_paths() -> None:
     assert more.handed_over == 15
     assert (more.refused, more.resumed_splits) == ({"x": "why", "y": "because"}, 3)
     assert (len(first.ledgers), first.refused) == (1, {"x": "why"}), "the result before is as it was"
+
+
+def test_many_ledgers_are_packed_and_are_the_same_again() -> None:
+    def made(number: int) -> FileLedger:
+        splits = tuple(
+            PlacedSplit(replace(piece.result, split=replace(piece.result.split, path=f"{number:05}")), piece.first_line)
+            for piece in (placed(number), placed(number + 10_000, rejected_by_reason={}, bucket_rows=(5, number)))
+        )
+        rest = {"at_hand": number % 2 == 0, "listed_as": "x", "read_at": float(number)}
+        return replace(ledger(f"{number:05}", *splits), **rest)
+
+    few, many = pack_many(map(made, range(10))), pack_many(map(made, reversed(range(1_500))))
+    assert few == tuple(map(made, range(10)))
+    assert isinstance(many, PackedLedgers)
+    assert len(many) == 1_500
+    assert list(many) == list(map(made, range(1_500)))
+    assert many[7] == made(7)
+    assert list(many[3:5]) == [made(3), made(4)]
+    first = next(iter(many))
+    assert first.file.header is first.splits[0].result.split.header
+    together = Phase1Result(many).counting([made(1_600), made(1_550)])
+    assert [found.file.path for found in together.ledgers][-3:] == ["01499", "01550", "01600"]
+    assert together.handed_over == 10 * 1_502
+    assert len(list(together.splits)) == len(list(together.splits)) == 2 * 1_502

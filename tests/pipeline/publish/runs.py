@@ -27,7 +27,7 @@ from pipeline.timing import PhaseSeconds, Span, StageTime
 
 NAMES = ("log_id", "user_id", "ip_address", "watch_time(min)")
 HEADER = Header(",", NAMES, {"log_id": 0, "user_id": 1, "ip_address": 2, "watch_time": 3}, 41, 2, 30.0)
-SIZES = Sizes(2, 64 * 10**6, 16, 10**6, 10**6, 10**9, 10**7)
+SIZES = Sizes(2, 64 * 10**6, 16, 10**6, 10**6, 10**9, 10**7, 10**8)
 
 
 @dataclass

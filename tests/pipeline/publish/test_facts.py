@@ -68,7 +68,7 @@ def test_a_result_has_the_sums_of_all_files_and_the_delta_those_that_were_read(t
 def test_the_plan_has_every_size_and_every_predicted_figure(tmp_path: Path) -> None:
     plan = make_result(make_facts(tmp_path, PHASE1, PHASE2), WRITTEN, [], WATCH).plan  # type: ignore[arg-type]
     assert set(plan) == {
-        "workers", "split_bytes", "buckets", "bucket_rows", "file_rows", "held_bytes", "task_rows",
+        "workers", "split_bytes", "buckets", "bucket_rows", "file_rows", "held_bytes", "task_rows", "bucket_bytes",
         "seconds", "phase1_seconds", "phase2_seconds", "publish_seconds", "peak_memory_bytes", "intermediate_bytes",
         "output_bytes",
     }  # fmt: skip
