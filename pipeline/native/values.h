@@ -18,10 +18,11 @@ typedef struct {
     int64_t per_minute;
 } Watch;
 
-// Divides and rounds half-even; neither number is negative. Sets `*exact` to whether nothing was left.
-static int64_t divide_half_even(int64_t number, int64_t divisor, bool *exact) {
+// Divides and rounds half-even; neither number is negative. Returns more than MAX_MICRO where the exact quotient is beyond
+// it, because the limit holds before rounding.
+static int64_t divide_half_even(int64_t number, int64_t divisor) {
     int64_t quotient = number / divisor, rest = number % divisor;
-    *exact = rest == 0;
+    if (rest && quotient >= MAX_MICRO) return MAX_MICRO + 1;
     return quotient + (rest > divisor - rest || (rest == divisor - rest && quotient & 1));
 }
 
@@ -49,8 +50,7 @@ static bool read_short_time(const Watch *watch, const u8 *text, int32_t length, 
               (digits >> 16 & 0x000000FF000000FFULL) * 0x0000271000000001ULL) >> 32;
     if (fraction > 6) return false;
     *micro = (int64_t)digits * POWER[6 - fraction];
-    bool exact;
-    if (watch->per_minute > 1) *micro = divide_half_even(*micro, watch->per_minute, &exact);
+    if (watch->per_minute > 1) *micro = divide_half_even(*micro, watch->per_minute);
     return true;
 }
 
@@ -83,10 +83,8 @@ static bool read_watch_time(const Watch *watch, const u8 *chunk, const u8 *text,
     } else if (__builtin_mul_overflow(divisor, POWER[fraction - 6], &divisor)) {
         return false;
     }
-    bool exact = true;
-    *micro = divisor == 1 ? number : divide_half_even(number, divisor, &exact);
-    // The limit holds before rounding: from the limit on, what was left over is beyond it.
-    return *micro < MAX_MICRO || (*micro == MAX_MICRO && exact);
+    *micro = divisor == 1 ? number : divide_half_even(number, divisor);
+    return *micro <= MAX_MICRO;
 }
 
 // Reads exactly `count` digits. Returns false when one of the characters is no digit.
