@@ -77,7 +77,8 @@ def _leave_note(facts: RunFacts, result: RunResult, folder: Path) -> None:
     warned = any(found.name == ALL_REJECTED for found in result.quality)  # of files that are new in this run
     if result.status != "ok" or any(peculiar) or warned:
         return
-    fingerprint, splits = facts.settings.fingerprint(facts.geo), len(facts.counted.phase1.splits)
+    fingerprint = facts.settings.fingerprint(facts.geo)
+    splits = sum(len(ledger.splits) for ledger in facts.counted.phase1.ledgers)
     with suppress(OSError):  # without a note, the next run does all its steps
         write_note(
             folder, facts.settings.config, result, fingerprint, facts.place.oldest_kept, splits,
