@@ -11,6 +11,7 @@ commit comes after it, and only then do the links of removed versions go. What i
 import importlib.util
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,9 @@ LOG = "_delta_log"
 VERSION_KEY = "logmill.version"
 """Key of a commit's metadata: the version that the table shows since then. ``DeltaTable.history`` lists it."""
 
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~+@,-]+")
+"""Paths that are the same in a URL."""
+
 _BOUNDED = ("INT32", "INT64", "FLOAT", "DOUBLE")
 """Physical types of Parquet whose smallest and largest values a commit states; texts may be long."""
 
@@ -50,9 +54,15 @@ class VersionTable:
     def check(self) -> None:
         """Find early what would prevent a commit; makes the folder of the table.
 
-        Raises ConfigError where something else stands there, EnvironmentFault where the package or hard links are
-        missing.
+        Raises ConfigError where something else stands there or readers cannot follow the path, EnvironmentFault where
+        the package or hard links are missing.
         """
+        if not _PLAIN_PATH.fullmatch(str(self.folder)):
+            raise ConfigError(
+                f"the Delta table would lie in {str(self.folder)!r}: expected a path of A-Z a-z 0-9 / . _ ~ + @ , - "
+                "alone, because Delta writes paths as URLs, and some readers (Polars) do not find files where that changes a "
+                "character. Choose another --output, or TABLE_FORMAT = parquet."
+            )
         if importlib.util.find_spec("deltalake") is None:
             raise EnvironmentFault(
                 "TABLE_FORMAT = delta needs deltalake, which is an extra. Run: pip install -r requirements-delta.txt"

@@ -151,8 +151,9 @@ if __name__ == "__main__":
     try:
         found = {}
         for way, delta in (("the resolved link", False), ("the Delta table", True)):
-            (root / way).mkdir()
-            found[way] = run_race(root / way, given.seconds / 2, delta=delta)
+            folder = root / ("table" if delta else "link")
+            folder.mkdir()
+            found[way] = run_race(folder, given.seconds / 2, delta=delta)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     print(describe(found))

@@ -107,10 +107,10 @@ def test_path_prints_the_folder_of_a_version_for_a_shell(tmp_path: Path) -> None
 
 
 def test_path_is_that_of_the_system_whatever_the_terminal_shows(tmp_path: Path) -> None:
-    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xc3\xa9"))
-    folder.mkdir()
-    write_log(folder, "a.csv", ROW)
-    version = run_here(folder).version
+    (tmp_path / "plain").mkdir()
+    write_log(tmp_path / "plain", "a.csv", ROW)
+    version = run_here(tmp_path / "plain").version
+    folder = (tmp_path / "plain").rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xc3\xa9"))
     for encoding in "ascii", "utf-8":
         found = subprocess.run(
             [sys.executable, ROOT / "main.py", "path"],

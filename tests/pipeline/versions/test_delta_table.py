@@ -251,6 +251,22 @@ def test_what_others_made_is_not_touched(make: object, tmp_path: Path) -> None:
     Output(str(tmp_path / "out")).check()
 
 
+@pytest.mark.parametrize("name", ["a b", "\u00e9", "a%20b", "a#b", "env=prod", "a?"])
+def test_a_path_that_readers_do_not_find_is_refused(name: str, tmp_path: Path) -> None:
+    """Polars looks for the files of ``a b`` in ``a%20b``, and deltalake for a table ``a%20b`` in ``a b``."""
+    with pytest.raises(ConfigError, match=r"would lie in .*Choose another --output, or TABLE_FORMAT = parquet"):
+        Output(str(tmp_path / name / "out"), delta=True).check()
+    Output(str(tmp_path / name / "out")).check()
+
+
+@pytest.mark.parametrize("name", ["a+b", "a@b", "a,b", "a~b", "a.b-c_d"])
+def test_every_reader_finds_the_table_at_a_path_that_is_taken(name: str, tmp_path: Path) -> None:
+    output = Output(str(tmp_path / name / "out"), delta=True)
+    output.check()
+    publish(output, NAMES[0], ["North America"])
+    assert read(output) == dict.fromkeys(DELTA_READERS, rows_of(NAMES[0], ["North America"]))
+
+
 def test_what_is_missing_is_said_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = Output(str(tmp_path / "out"), delta=True)
     with monkeypatch.context() as patch:

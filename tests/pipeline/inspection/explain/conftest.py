@@ -91,6 +91,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
                 known=known,
                 counted=[file for file in known if file.id in current.files],
                 current=current,
+                lost=0,
                 versions={VERSION: current},
             )
             write_totals(tmp_path / VERSION, totals)

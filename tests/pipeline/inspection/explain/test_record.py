@@ -34,7 +34,9 @@ def test_a_conflict_and_a_copy_that_phase_1_dropped(make: Make) -> None:
         ),
     ]
     assert answer.copies[0].raw == "a,u1,2026-01-02T00:00:00Z,v,d,1.0.0.0/24,12"
-    assert answer.destination == Destination("u1", "Asia", 12.0, "out/geo_region=Asia", 12.0, 1)
+    assert answer.destination == Destination(
+        "u1", "Asia", 12.0, f"out.versions/{VERSION}/data/geo_region=Asia", 12.0, 1
+    )
     assert (answer.log_id, answer.version, answer.keep, answer.found) == ("a", VERSION, "longest", 3)
     assert (answer.rejected_found, answer.rejected, answer.notes) == (0, (), ())
 
@@ -52,14 +54,18 @@ def test_a_duplicate_of_phase_2_and_a_rejected_record(make: Make) -> None:
     raw = "b,u1,2026-01-01T00:00:00Z,v,d,2.0.0.0/24,minus"
     place = ("f0.csv", 5, START + 3 * LINE + 1)
     assert astuple(rejected) == (*place, "watch_time_not_a_number", "watch_time(min)", "minus", raw)
-    assert answer.destination == Destination("u1", "Europe", 2.5, "out/geo_region=Europe", 2.5, 1)
+    assert answer.destination == Destination(
+        "u1", "Europe", 2.5, f"out.versions/{VERSION}/data/geo_region=Europe", 2.5, 1
+    )
 
 
 def test_a_record_without_rivals(make: Make) -> None:
     one = make([b"a,u1,,,,9.9.9.9,1\n"], totals={})
     answer = explain_record(one.published, "a", 20)
     assert described(answer) == [("f0.csv", 2, START, 1.0, "UNKNOWN", "counts", "nothing contradicts it")]
-    assert answer.destination == Destination("u1", "UNKNOWN", 1.0, "out/geo_region=UNKNOWN", None, None)
+    assert answer.destination == Destination(
+        "u1", "UNKNOWN", 1.0, f"out.versions/{VERSION}/data/geo_region=UNKNOWN", None, None
+    )
 
 
 @pytest.mark.parametrize(

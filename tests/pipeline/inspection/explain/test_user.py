@@ -22,8 +22,8 @@ KEY = b"k" * 32
 def test_the_events_of_a_user_add_up(make: Make) -> None:
     answer = explain_user(make().published, Config(), "u1")
     assert answer.regions == (
-        RegionSum("Asia", "out/geo_region=Asia", 1, 12.0, 1, 12.0, True),
-        RegionSum("Europe", "out/geo_region=Europe", 1, 2.5, 1, 2.5, True),
+        RegionSum("Asia", f"out.versions/{VERSION}/data/geo_region=Asia", 1, 12.0, 1, 12.0, True),
+        RegionSum("Europe", f"out.versions/{VERSION}/data/geo_region=Europe", 1, 2.5, 1, 2.5, True),
     )
     assert answer.agrees
     # a, b of f0; a, b, c of f1: a of f0 and c lost, b of f1 repeats b of f0
