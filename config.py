@@ -15,6 +15,7 @@ from typing import Literal, get_args
 from pipeline.errors import ConfigError
 from pipeline.privacy import KEY_VARIABLE, MIN_KEY_BYTES
 from pipeline.quality import Gate, Rule, gates, rules
+from pipeline.reading.rotated_names import USUAL_ROTATED
 from pipeline.reading.timestamp_format import timestamp_formats
 from pipeline.reading.value_formats import DURATIONS, AddressFormat, WatchTimeFormat, WatchTimeUnit
 from pipeline.versions.folders import check_folders
@@ -25,6 +26,7 @@ from utils.settings import (
     flag,
     integer,
     names,
+    pattern,
     read_sources,
     setting,
     setting_from,
@@ -62,6 +64,9 @@ class MachineSettings(Group):
         change="polars starts no JVM and is faster on one machine; spark insists on Spark.")
     INPUT_DIR: str = setting("pipeline_data/input_logs", text(), unit="path", option="--input",
         meaning="The activity logs: a folder, a file or a glob.", change="Your logs lie elsewhere.")
+    ROTATED_NAMES: str = setting(USUAL_ROTATED, pattern("a regular expression, or empty"), unit="pattern",
+        meaning="What rotation puts between .csv (or .tsv) and the end of a name, or .gz and .zst; empty: nothing.",
+        change="Your logs are rotated to other names.")
     INTERMEDIATE_DIR: str = setting("pipeline_data/intermediate", text(), unit="path", option="--intermediate",
         meaning="Files between the phases.", change="Another disk is faster or has more room.")
     OUTPUT_DIR: str = setting("pipeline_data/output", text(), unit="path", option="--output",

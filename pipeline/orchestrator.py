@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from config import Config
@@ -13,6 +14,7 @@ from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.engines.workers import Workers
 from pipeline.history.carry_over import carry_over
+from pipeline.history.expanded_texts import recognize_texts
 from pipeline.history.place import compare_with_history, open_place
 from pipeline.machine import os_errors_explained
 from pipeline.planning.planner import check_disk, choose_sizes, choose_workers
@@ -55,7 +57,11 @@ def run(
         output = Output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
         output.check()
         choice = choose_engine(config)
-        found = find_input(config.INPUT_DIR, would_go=output.current() if options.prune_missing else None)
+        found = find_input(
+            config.INPUT_DIR,
+            would_go=output.current() if options.prune_missing else None,
+            rotated=config.ROTATED_NAMES,
+        )
         place = resources.enter_context(
             open_place(config, watch.run_id, replay=options.replay, full_refresh=options.full_refresh, add=options.add)
         )
@@ -71,6 +77,8 @@ def run(
         to_read = intake.inventory.to_read
         logs = open_inputs(pool, to_read, settings.headers, config.MAX_EXPANSION_RATIO, place.workspace, watch.progress)
         place.replays.refuse_faulty(logs.refused)
+        intake, files = recognize_texts(intake, logs.files, fingerprint)
+        logs = replace(logs, files=tuple(files))
         check_disk(config.INTERMEDIATE_DIR, logs.files)
         sizes = choose_sizes(config, logs.files, spark=choice.spark, least_buckets=intake.inventory.finest_buckets)
 

@@ -7,6 +7,7 @@ anything it does not allow; it never guesses and never falls back.
 import dataclasses
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +177,21 @@ def text(expected: str = "a text that is not empty", allow_empty: bool = False) 
     def read(raw: object) -> str:
         if not isinstance(raw, str) or "\0" in raw or (not raw.strip() and not (allow_empty and raw == "")):
             raise ValueError
+        return raw
+
+    return Kind(expected, read)
+
+
+def pattern(expected: str) -> Kind:
+    """A regular expression, or empty text."""
+
+    def read(raw: object) -> str:
+        if not isinstance(raw, str) or "\0" in raw:
+            raise ValueError
+        try:
+            re.compile(raw)
+        except re.error:
+            raise ValueError from None
         return raw
 
     return Kind(expected, read)

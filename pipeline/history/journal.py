@@ -21,7 +21,6 @@ from pipeline.history.manifest import Manifest, NewFile
 from pipeline.history.split_store import Store
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, StartingPoint
-from pipeline.preprocess.settled_end import settled_end
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
@@ -120,6 +119,8 @@ class Journal:
         A split with a last record that may have gone on is none of them: its line had no end, or a quoted field was
         open. None are where the header differs: its line may have gone on.
         """
+        from pipeline.preprocess.settled_end import settled_end  # with NumPy, which a run with nothing to do needs not
+
         header = header_from_json(known.header) if known else None
         if not known or not header or not file.header or not _same_layout(header, file.header):
             return []

@@ -280,12 +280,13 @@ class Manifest:
             )
             self._db.executemany("DELETE FROM splits WHERE number = ?", [(number,) for number in dropped])
 
-    def note_names(self, files: Iterable[tuple[int, str, str, Hint]]) -> None:
-        """Note the present path, listed name and hint of files (id, path, name, hint), whose bytes are the same."""
+    def note_names(self, files: Iterable[tuple[int, str, str, Hint, str]]) -> None:
+        """Note the present path, listed name, hint and hash of the bytes of files (id, path, name, hint, hash), whose
+        text is the same."""
         with self._transaction("manifest.names"):
             self._db.executemany(
-                "UPDATE files SET path = ?, shown = ?, hint = ? WHERE id = ?",
-                [(os.fsencode(path), name, hint_to_json(hint), id_) for id_, path, name, hint in files],
+                "UPDATE files SET path = ?, shown = ?, hint = ?, content_hash = ? WHERE id = ?",
+                [(os.fsencode(path), name, hint_to_json(hint), hash_, id_) for id_, path, name, hint, hash_ in files],
             )
 
     def forget_files(self, ids: Iterable[int]) -> None:

@@ -208,7 +208,7 @@ class History:
         """Note in the manifest the present names, sizes and times of reused files that were moved or renamed."""
         moved = {file.id for file, _ in inventory.moved}
         self._manifest.note_names(
-            (file.id, identity(path), display_name(path), inventory.hints[path])
+            (file.id, identity(path), display_name(path), inventory.hints[path], file.file_hash)
             for path, file in inventory.reused.items()
             if file.id in moved or file.shown != display_name(path)
         )

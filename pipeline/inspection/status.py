@@ -147,7 +147,7 @@ def find_file_states(config: Config, options: RunOptions, fingerprint: str) -> F
     """
     output = Output(config.OUTPUT_DIR)
     output.check_place()
-    paths, _ = find_inputs(config.INPUT_DIR)
+    paths, _ = find_inputs(config.INPUT_DIR, config.ROTATED_NAMES)
     paths, outside = refuse_outside(config.INPUT_DIR, paths)
     replays = Replays(output.versions, config.INPUT_DIR)
     with _history_for(options, config, output) as history:

@@ -1,8 +1,10 @@
 """The notes of the summary: a line for every fallback, default and decision that the user should know of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from pipeline.history.known_files import KnownFile
+from pipeline.history.left_records import count_left
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.facts import RunFacts, repaired
@@ -104,8 +106,7 @@ def _carried_over(facts: RunFacts) -> Iterator[str]:
     if inventory.renamed:
         yield "renamed: " + _listed([f"{old} is now {new}" for old, new in inventory.renamed])
     changed = [path for path in inventory.replaced if path not in counted.predecessors and path not in outdated]
-    if changed:
-        yield f"changed, the new contents count instead: {_listed(changed)}"
+    yield from _changed({path: inventory.replaced[path] for path in changed}, facts)
     if counted.predecessors:
         yield f"refused, the contents that were read before still count: {_listed(list(counted.predecessors))}"
     if missing := facts.intake.missing:
@@ -115,6 +116,23 @@ def _carried_over(facts: RunFacts) -> Iterator[str]:
         yield f"counted, outside this input: {_listed([file.path for file in inventory.elsewhere])}"
     if pruned := facts.intake.pruned:
         yield f"no longer there and taken out: {_listed([file.path for file in pruned])}"
+
+
+def _changed(replaced: Mapping[str, KnownFile], facts: RunFacts) -> Iterator[str]:
+    """Which files have other contents now, and how many of their records left."""
+    left = count_left(replaced, facts.counted.read, facts.place.workspace)
+    other = [path for path, (before, gone) in left.items() if before and gone == before]
+    if other:
+        count = sum(left[path][1] for path in other)
+        yield (
+            f"warning: replaced by other content, and what was there before was found nowhere else: {count:,} records "
+            f"left the result: {_listed(other)}"
+        )
+    partly = [path for path in replaced if path not in other]
+    if partly:
+        count = sum(left[path][1] for path in partly if path in left)
+        gone = f" ({count:,} records left the result)" if count else ""
+        yield f"changed, the new contents count instead{gone}: {_listed(partly)}"
 
 
 def _added_up_anew(facts: RunFacts) -> Iterator[str]:

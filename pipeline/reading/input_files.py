@@ -3,8 +3,10 @@
 import glob
 import itertools
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import xxhash
@@ -14,9 +16,10 @@ from pipeline.machine import display_name
 from pipeline.reading.archives import ARCHIVE_SUFFIXES, Expanded
 from pipeline.reading.file_access import Stamp, stamp_of
 from pipeline.reading.header import Header
+from pipeline.reading.rotated_names import USUAL_ROTATED
 
 SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in ("", *ARCHIVE_SUFFIXES))
-"""Endings of the files that are read; case does not matter."""
+"""Endings of the files that are read; case does not matter. Rotation may put something before .gz and .zst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +91,32 @@ def has_grown(file: InputFile) -> bool:
     return inode == file.stamp[2] and size > file.stamp[0]
 
 
-def find_inputs(pattern: str) -> tuple[list[str], list[str]]:
+def find_inputs(pattern: str, rotated: str = USUAL_ROTATED) -> tuple[list[str], list[str]]:
     """(files to read, entries skipped), both sorted by their bytes, of a file, a folder or a glob.
 
+    ``rotated``: ROTATED_NAMES.
     ``pattern`` is a glob only where no file or folder has that name. Of a folder only its own entries are taken.
     Raises InputError where nothing matches, a file has no ending of ``SUFFIXES``, or a folder cannot be listed.
     """
     try:
-        return _find_inputs(pattern)
+        return _find_inputs(pattern, rotated)
     except PermissionError as fault:
         raise InputError(
             f"input {display_name(pattern)!r} cannot be listed: {fault.strerror}. Allow this user to read and enter it."
         ) from fault
 
 
-def _find_inputs(pattern: str) -> tuple[list[str], list[str]]:
+def _find_inputs(pattern: str, rotated: str) -> tuple[list[str], list[str]]:
     path = Path(pattern)
     if path.is_file():
-        if not pattern.lower().endswith(SUFFIXES):
+        if not _log_name(rotated).fullmatch(pattern):
             raise InputError(
                 f"input {display_name(pattern)!r} is no log by its name: expected an ending of {', '.join(SUFFIXES)}. "
                 "Convert it, or rename it if it is one."
             )
         return [pattern], []
     if path.is_dir():
-        return _choose([entry.path for entry in os.scandir(pattern)])
+        return _choose([entry.path for entry in os.scandir(pattern)], rotated)
     if path.exists():
         raise InputError(f"input {display_name(pattern)!r} is neither a file nor a folder. Name one with --input.")
     if os.path.lexists(pattern) or not glob.has_magic(pattern):
@@ -120,15 +124,23 @@ def _find_inputs(pattern: str) -> tuple[list[str], list[str]]:
     matches = glob.glob(pattern, recursive=True)
     if not matches:
         raise InputError(f"no file matches the input {pattern!r}. Check the pattern, and quote it in the shell.")
-    return _choose(matches)
+    return _choose(matches, rotated)
 
 
-def _choose(paths: list[str]) -> tuple[list[str], list[str]]:
+@lru_cache(maxsize=4)
+def _log_name(rotated: str) -> re.Pattern[str]:
+    """The pattern of a log's name; ``rotated``: ROTATED_NAMES."""
+    between = f"(?:{rotated})?" if rotated else ""
+    packed = "|".join(map(re.escape, ARCHIVE_SUFFIXES))
+    return re.compile(rf".*\.(?:csv|tsv){between}(?:{packed})?", re.IGNORECASE | re.DOTALL)
+
+
+def _choose(paths: list[str], rotated: str) -> tuple[list[str], list[str]]:
     """(files to read, entries skipped): other endings, folders and links to nowhere are skipped."""
     chosen: list[str] = []
     skipped: list[str] = []
     for path in sorted(paths, key=os.fsencode):
-        readable = path.lower().endswith(SUFFIXES) and Path(path).is_file()
+        readable = bool(_log_name(rotated).fullmatch(path)) and Path(path).is_file()
         (chosen if readable else skipped).append(path)
     return chosen, skipped
 
@@ -223,12 +235,13 @@ class FoundInput:
     skipped: list[str]
 
 
-def find_input(source: str, would_go: str | None = None) -> FoundInput:
+def find_input(source: str, would_go: str | None = None, rotated: str = USUAL_ROTATED) -> FoundInput:
     """List the files of the input. Raises InputError where there is no file to read.
 
+    ``rotated``: ROTATED_NAMES.
     ``would_go``: name of the published version, if it would lose the files that are no longer there (--prune-missing).
     """
-    paths, skipped = find_inputs(source)
+    paths, skipped = find_inputs(source, rotated)
     if paths:
         inside, outside = refuse_outside(source, paths)
         return FoundInput(inside, outside, skipped)

@@ -27,7 +27,7 @@ def check_input_and_intermediate(config: MachineSettings) -> Iterator[Check]:
     """Check the input, the room for its intermediate files, and the speed of their disk."""
     size = 0
     try:
-        paths, skipped = find_inputs(config.INPUT_DIR)
+        paths, skipped = find_inputs(config.INPUT_DIR, config.ROTATED_NAMES)
         size = sum(os.path.getsize(path) for path in paths)
         others = f", {len(skipped)} other files skipped" if skipped else ""
         found = f"{len(paths):,} files, {format_size(size)} in {display_name(config.INPUT_DIR)}{others}"
