@@ -1,6 +1,6 @@
 """What a run carries over from earlier ones: files that it does not read again, and files that are not in its input."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.history.inventory import Inventory
@@ -49,7 +49,7 @@ class Counted:
     """
 
     phase1: Phase1Result
-    read: tuple[FileLedger, ...]
+    read: Sequence[FileLedger]
     predecessors: Mapping[str, KnownFile]
     ids: tuple[int, ...]
 

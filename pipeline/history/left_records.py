@@ -19,9 +19,9 @@ _MOST_ROWS = 20_000_000
 def count_left(
     replaced: Mapping[str, KnownFile], read: Iterable[FileLedger], workspace: Workspace
 ) -> dict[str, tuple[int, int]]:
-    """By path of a replaced file that was read: (records with ids of their own that it had, those that it has not now).
+    """By path of a replaced file that was read: (ids that it had, those of them that it has not now).
 
-    ``replaced``: what counted under a path. ``read``: what was read there now. Both still have their files in the store.
+    ``replaced``: what counted under a path. ``read``: what was read now. Both still have their files in the store.
     """
     ledgers = {identity(ledger.file.path): ledger for ledger in read}
     left: dict[str, tuple[int, int]] = {}

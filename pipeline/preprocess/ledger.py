@@ -223,6 +223,9 @@ class _Splits:
     def __iter__(self) -> Iterator[PlacedSplit]:
         return (split for ledger in self._ledgers for split in ledger.splits)
 
+    def __len__(self) -> int:
+        return sum(len(ledger.splits) for ledger in self._ledgers)
+
 
 @dataclass(frozen=True)
 class Phase1Result:
@@ -240,7 +243,7 @@ class Phase1Result:
     resumed_splits: int = 0
 
     @property
-    def splits(self) -> Iterable[PlacedSplit]:
+    def splits(self) -> _Splits:
         """All splits that count; they can be gone over again and again."""
         return _Splits(self.ledgers)
 
