@@ -1,5 +1,6 @@
 """Phase 2 in the way that suits the run: only what changed, all rows by the kernels, or all rows by the SQL plan."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,7 +17,9 @@ from pipeline.aggregate.spark_plan import aggregate_by_sql
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines import Engine
 from pipeline.engines.spark import SparkEngine
+from pipeline.exchange.row_memory import row_memory
 from pipeline.preprocess.ledger import Phase1Result
+from pipeline.preprocess.tasks import SplitResult
 from pipeline.timing import Progress
 
 Way = Literal["changes", "kernels", "sql"]
@@ -76,6 +79,7 @@ def plan_phase2(
     ``spark``: whether Spark runs it. ``spark_plan``: the setting SPARK_PLAN; auto takes the SQL plan where a bucket has
     more rows than ``task_rows``, which is what fits into a worker's memory.
     """
+    context = replace(context, bucket_rows=_fitting_rows(context, phase1))
     by_sql = spark and spark_plan == "sql"
     previous = None if by_sql else previous
     change = find_change(previous, phase1.splits)
@@ -85,6 +89,17 @@ def plan_phase2(
     too_large = spark and spark_plan == "auto" and largest_bucket(phase1, buckets) > task_rows
     way: Way = "sql" if by_sql or too_large else "kernels"
     return Phase2Plan(way, replace(context, buckets=buckets), previous, None, phase1.handed_over)
+
+
+def _fitting_rows(context: AggregateContext, phase1: Phase1Result) -> int:
+    """How many rows fit into memory at a time: fewer than planned where user ids are longer than sampled lines."""
+    widths = (row_memory(result.handed_over, result.text_bytes) / result.handed_over for result in _filled(phase1))
+    longest = max(widths, default=1.0)
+    return max(1, min(context.bucket_rows, int(context.bucket_bytes / longest)))
+
+
+def _filled(phase1: Phase1Result) -> Iterator[SplitResult]:
+    return (split.result for split in phase1.splits if split.result.handed_over)
 
 
 def add_up(

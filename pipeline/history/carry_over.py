@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from pipeline.history.inventory import Inventory
 from pipeline.history.known_files import KnownFile, ledger_of
@@ -68,9 +69,9 @@ def carry_over(intake: Intake, phase1: Phase1Result, read_ids: Mapping[str, int]
         if path in phase1.refused and file.usable(fingerprint)
     }
     not_in_input = (*intake.still_counted, *predecessors.values())
-    ledgers = [
-        *(ledger_of(file, path, at_hand=True) for path, file in inventory.reused.items()),
-        *(ledger_of(file, file.shown, at_hand=False) for file in not_in_input),
-    ]
+    ledgers = chain(
+        (ledger_of(file, path, at_hand=True) for path, file in inventory.reused.items()),
+        (ledger_of(file, file.shown, at_hand=False) for file in not_in_input),
+    )
     ids = (*read_ids.values(), *(file.id for file in (*inventory.reused.values(), *not_in_input)))
     return Counted(phase1.counting(ledgers), phase1.ledgers, predecessors, ids)

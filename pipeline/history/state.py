@@ -17,7 +17,7 @@ from pipeline.history.known_files import DAMAGED, KnownFile, find_contradictions
 from pipeline.history.manifest import MANIFEST_FILE, KnownVersion, Manifest, UnusableManifest, set_aside
 from pipeline.history.split_store import Store
 from pipeline.machine import display_name
-from pipeline.preprocess.ledger import FileLedger
+from pipeline.preprocess.ledger import FileLedger, pack_many
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.versions.output_link import Output
 from pipeline.versions.quarantine_retention import forget_texts
@@ -62,12 +62,12 @@ class History:
         ids = self.current.files if self.current else frozenset()
         return [file for file in self.known if file.id in ids]
 
-    def first_counted(self, ledgers: Iterable[FileLedger], inventory: Inventory) -> list[FileLedger]:
+    def first_counted(self, ledgers: Iterable[FileLedger], inventory: Inventory) -> Sequence[FileLedger]:
         """The files among ``ledgers`` that do not count in the current version: read by this run, or by one that was
         interrupted."""
         ids = self.current.files if self.current else frozenset()
         interrupted = {path for path, file in inventory.reused.items() if file.id not in ids}
-        return [ledger for ledger in ledgers if ledger.read_at == math.inf or ledger.file.path in interrupted]
+        return pack_many(ledger for ledger in ledgers if ledger.read_at == math.inf or ledger.file.path in interrupted)
 
     def was_good(self, ledger: FileLedger) -> bool:
         """Whether good records of the file at the path of ``ledger`` count in the current version."""

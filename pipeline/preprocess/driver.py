@@ -1,5 +1,6 @@
 """Phase 1 over all files: reads the splits, joins their ends, and accounts for every record of every file."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, count
@@ -389,6 +390,7 @@ _MANY_FILES = 1_000
 """More files than these are accounted for while others are read."""
 _ACCOUNTED: list[Split] = []
 """Stands for the splits of a file whose ledger is made."""
+_NONE_REJECTED = Counter[str]()
 _NO_COUNTS: dict[str, int] = {}
 
 
@@ -398,8 +400,9 @@ def _sharing(result: SplitResult, split: Split) -> SplitResult:
     return replace(
         result,
         split=split,
-        rejected_by_reason=result.rejected_by_reason or _NO_COUNTS,
+        rejected_by_reason=result.rejected_by_reason or _NONE_REJECTED,
         warned=result.warned or _NO_COUNTS,
+        likely=result.likely or _NO_COUNTS,
     )
 
 

@@ -214,7 +214,7 @@ def pack_many(ledgers: Iterable[FileLedger]) -> Sequence[FileLedger]:
     return packed.sorted_by_path()
 
 
-class _Splits:
+class Splits:
     """The splits of ledgers, one after the other."""
 
     def __init__(self, ledgers: Sequence[FileLedger]) -> None:
@@ -243,9 +243,9 @@ class Phase1Result:
     resumed_splits: int = 0
 
     @property
-    def splits(self) -> _Splits:
+    def splits(self) -> Splits:
         """All splits that count; they can be gone over again and again."""
-        return _Splits(self.ledgers)
+        return Splits(self.ledgers)
 
     @property
     def handed_over(self) -> int:

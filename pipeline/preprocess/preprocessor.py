@@ -83,6 +83,7 @@ def read_split(context: ReadContext, split: Split, advance: Advance, sampled: Cr
         undated=counts.undated,
         over_a_day=counts.over_a_day,
         likely=dict(counts.likely),
+        text_bytes=rows.text_bytes if bucket_rows.any() else 0,
     )
 
 

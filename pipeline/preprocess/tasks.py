@@ -25,6 +25,7 @@ class SplitResult:
                             decide which copy counts
     ``over_a_day``          good records, duplicates too, with a watch time of more than a day
     ``likely``              setting and value → number of records that look as if the setting should have the value
+    ``text_bytes``          bytes of the user_ids of these rows; 0 where an earlier release read the split
     ======================  =================================================================================
     """
 
@@ -42,6 +43,7 @@ class SplitResult:
     undated: int = 0
     over_a_day: int = 0
     likely: dict[str, int] = field(default_factory=dict)
+    text_bytes: int = 0
 
     @property
     def rejected(self) -> int:
