@@ -292,7 +292,7 @@ def _keep_tasks(
         for number, group in enumerate(before.groups)
         if number not in kept
     ]
-    tasks = []
+    tasks: list[KeepTask] = []
     for groups in _batches(rest):
         splits = sorted({piece.split for _, group in groups for piece in group} & sources.keys())
         of_task = tuple(sources[split] for split in splits)
@@ -312,7 +312,7 @@ def _conflict_tasks(
     bounds = [numbers[first] * PLACE_UNIT for first in firsts] + [(numbers[-1] + 1) * PLACE_UNIT]
     counts = sum(count_between(path, bounds) for path in losers)
     filled = [(first, count) for first, count in zip(firsts, np.atleast_1d(counts).tolist(), strict=True) if count]
-    tasks = []
+    tasks: list[ConflictTask] = []
     for batch in _batches(filled):
         of_task = tuple(sources[number] for first in batch for number in numbers[first : first + step])
         tasks.append(ConflictTask(len(tasks), of_task, losers, kept))
