@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.settled import find_settled_end
 
@@ -17,6 +15,8 @@ def settled_end(
     ``source``: the file with the text. ``results``: of all its splits, in order, at least one. ``lines_of``: the file
     with the chunk starts of the split with this number. Raises OSError where a file cannot be read.
     """
+    import numpy as np  # a run that finds nothing new does not come here
+
     begin, header = results[0].start, results[0].split.header
     for result in reversed(results):
         starts = np.load(lines_of(result.split.number))[:, 0] + result.start

@@ -48,7 +48,7 @@ def _keep_current(facts: RunFacts, journal: Journal, result: RunResult, watch: W
     place.remove_runs(but=place.history.totals_folder)
     place.replays.keep()
     result = unchanged_result(replace(result, profile=watch.profile()), current.name)
-    _leave_note(facts, result, place.history.totals_folder)
+    _leave_note(facts, journal.fingerprint, result, place.history.totals_folder)
     return result
 
 
@@ -65,25 +65,21 @@ def _publish(folder: Path, facts: RunFacts, journal: Journal, result: RunResult,
         place.history.publish(folder, watch.run_id, place.sources, facts.counted.ids, counts, keep)
     place.remove_runs(but=Path(place.workspace.root))
     place.replays.keep()
-    _leave_note(facts, result, Path(place.workspace.root))
+    _leave_note(facts, journal.fingerprint, result, Path(place.workspace.root))
     _learn_pace(facts, result.seconds)
     return replace(result, profile=watch.profile())
 
 
-def _leave_note(facts: RunFacts, result: RunResult, folder: Path) -> None:
+def _leave_note(facts: RunFacts, fingerprint: str, result: RunResult, folder: Path) -> None:
     """Let the next run know at once if it finds nothing new; only a run without peculiarities can tell that."""
     intake, inventory = facts.intake, facts.intake.inventory
     peculiar = facts.found.outside, facts.counted.predecessors, intake.missing, intake.pruned, inventory.elsewhere
     warned = any(found.name == ALL_REJECTED for found in result.quality)  # of files that are new in this run
     if result.status != "ok" or any(peculiar) or warned:
         return
-    fingerprint = facts.settings.fingerprint(facts.geo)
-    splits = sum(len(ledger.splits) for ledger in facts.counted.phase1.ledgers)
+    splits, notes = sum(len(ledger.splits) for ledger in facts.counted.phase1.ledgers), notes_if_unchanged(facts)
     with suppress(OSError):  # without a note, the next run does all its steps
-        write_note(
-            folder, facts.settings.config, result, fingerprint, facts.place.oldest_kept, splits,
-            notes_if_unchanged(facts),
-        )  # fmt: skip
+        write_note(folder, facts.settings.config, result, fingerprint, facts.place.oldest_kept, splits, notes)
 
 
 def _learn_pace(facts: RunFacts, seconds: PhaseSeconds) -> None:

@@ -1,7 +1,6 @@
 """The notes of the summary: a line for every fallback, default and decision that the user should know of."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from pipeline.history.known_files import KnownFile
 from pipeline.history.left_records import count_left
@@ -33,11 +32,10 @@ def make_notes(facts: RunFacts) -> list[str]:
 def notes_if_unchanged(facts: RunFacts) -> list[str]:
     """The notes of a run after this one that finds nothing new."""
     phase1 = facts.counted.phase1
-    place = replace(facts.place, expired=(), forgotten=0)
     return [
-        *_decisions(replace(facts, place=place, added_up=replace(facts.added_up, way="changes"))),
+        *_decisions(facts, lasting=True),
         *facts.place.replays.describe_kept({display_name(ledger.file.path) for ledger in phase1.ledgers}),
-        _not_read_again(len(phase1.ledgers), len(phase1.splits)),
+        _not_read_again(len(phase1.ledgers), sum(len(ledger.splits) for ledger in phase1.ledgers)),
         *column_layouts(phase1),
         *missing_columns(facts.settings.rules, phase1),
     ]
@@ -47,16 +45,19 @@ def _not_read_again(files: int, splits: int) -> str:
     return f"not read again: {files:,} files that were read before, in {splits:,} splits"
 
 
-def _decisions(facts: RunFacts) -> Iterator[str]:
-    """What the run decided, where the settings left it open or could not be followed."""
+def _decisions(facts: RunFacts, *, lasting: bool = False) -> Iterator[str]:
+    """What the run decided, where the settings left it open or could not be followed.
+
+    ``lasting``: only what a run after this one decides again.
+    """
     config, sizes, place = facts.settings.config, facts.sizes, facts.place
     days = config.QUARANTINE_RETENTION_DAYS
     if sizes.workers < config.PREPROCESSING_WORKERS:
         yield f"{sizes.workers} of {config.PREPROCESSING_WORKERS} workers: the memory limit allows no more"
-    if place.expired:
+    if place.expired and not lasting:
         versions = ", ".join(place.expired)
         yield f"quarantines older than {days} days were removed, of versions {versions} (QUARANTINE_RETENTION_DAYS)"
-    if place.forgotten:
+    if place.forgotten and not lasting:
         yield (
             f"texts of rejected records of {place.forgotten:,} files, read more than {days} days ago, were removed "
             "(QUARANTINE_RETENTION_DAYS)"
@@ -69,7 +70,7 @@ def _decisions(facts: RunFacts) -> Iterator[str]:
         )
     if facts.library.why_not:
         yield f"reading took about twice as long as it could: no compiled parser, because {facts.library.why_not}"
-    if facts.added_up.way == "sql" and config.SPARK_PLAN == "auto":
+    if facts.added_up.way == "sql" and not lasting and config.SPARK_PLAN == "auto":
         yield "added up by Spark's own plan: a bucket's rows are more than fit a worker's memory (SPARK_PLAN)"
 
 

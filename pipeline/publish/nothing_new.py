@@ -91,7 +91,7 @@ def find_nothing_new(config: Config, options: RunOptions) -> NothingNew | None:
 
     Raises LogmillError where a run could not begin.
     """
-    output = Output(config.OUTPUT_DIR)
+    output = Output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
     version = output.current()
     if not version or options.full_refresh or options.add or options.replay:
         return None
@@ -122,6 +122,7 @@ def _compare(
             return None
         output.discard()
         history = resources.enter_context(open_history(folder.parent, output, full_refresh=False))
+        output.update_table()
         current, known = history.current, history.known
         if not current or any(note["oldest_kept"] <= file.read_at < oldest for file in known):
             return None

@@ -6,8 +6,10 @@ columns are equal only if all their values are, whatever the values hold.
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import polars as pl
+if TYPE_CHECKING:  # a run that finds nothing new needs the roles alone
+    import polars as pl
 
 ID_PART = "log_id "
 """Prefix of the role of a column of an id; the number of the column follows, from 1. (A single column: ``log_id``.)"""
@@ -18,8 +20,10 @@ def id_roles(roles: Mapping[str, object]) -> tuple[str, ...]:
     return ("log_id",) if "log_id" in roles else tuple(role for role in roles if role.startswith(ID_PART))
 
 
-def join_columns(parts: Sequence[pl.Series]) -> pl.Series:
+def join_columns(parts: "Sequence[pl.Series]") -> "pl.Series":
     """Make the ids of columns of values (String); a single column is the id itself."""
+    import polars as pl
+
     if len(parts) == 1:
         return parts[0].alias("log_id")
     frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])

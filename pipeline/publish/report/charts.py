@@ -28,6 +28,8 @@ STAGES = {
     "correct": "settle copies",
     "write_partition": "write totals",
     "write_files": "write result",
+    "copy_rejected": "write rejected",
+    "keep_conflicts": "keep conflicts",
     "fetch_conflicts": "fetch conflicts",
 }
 """Names of the kernels on the page; a kernel that is not among them has its own name there."""

@@ -36,11 +36,11 @@ def commit_run(tmp_path: Path, *, resumed: int = 0, **changes: Any) -> tuple[Run
     config = Config(OUTPUT_DIR=str(tmp_path / "output"), KEEP_VERSIONS=3)
     facts = make_facts(
         tmp_path, Phase1Result((make_ledger("a.csv"),), resumed_splits=resumed), Phase2Result((), 0, 0),
-        config=config, replays=SimpleNamespace(keep=calls.keep_replays), **changes,
+        config=config, replays=SimpleNamespace(keep=calls.keep_replays, describe_kept=lambda _: ()), **changes,
     )  # fmt: skip
     facts.place.remove_runs = calls.remove_runs  # type: ignore[method-assign, assignment]
     facts.place.history.publish = calls.publish  # type: ignore[method-assign]
-    journal: Any = SimpleNamespace(wait=calls.wait_for_journal)
+    journal: Any = SimpleNamespace(wait=calls.wait_for_journal, fingerprint="f")
     return commit(tmp_path / "new", facts, journal, RESULT, WATCH), calls.made
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,8 +74,7 @@ def test_it_answers_what_all_steps_answer_and_changes_nothing(folder: Path) -> N
     assert len(versions(folder)) == 1
     assert [entry["records"] for entry in found.ledger] == [5, 5]
     events: list[str] = []
-    spy = type("Spy", (), {"event": lambda self, name, *_, **__: events.append(name)})()
-    found.log(spy)
+    found.log(SimpleNamespace(event=lambda name, *_, **__: events.append(name)))  # type: ignore[arg-type]
     assert events == ["run_started", "file_read", "file_read"]
     again = ask(folder)
     assert again, "the whole run left a note, too"
