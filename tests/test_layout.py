@@ -28,6 +28,7 @@ def test_settings_import_nothing_of_the_data_path() -> None:
         "errors",
         "privacy",
         "quality",
+        "reading.rotated_names",
         "reading.timestamp_format",
         "reading.value_formats",
         "versions.folders",

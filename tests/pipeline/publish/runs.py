@@ -94,7 +94,7 @@ def make_facts(tmp_path: Path, phase1: Phase1Result, phase2: Phase2Result, **cha
     """
     history: dict[str, Any] = {
         "counts": {}, "current": None, "unknown_version": None, "quarantine": None,
-        "totals_folder": tmp_path / "between" / "run-before",
+        "totals_folder": tmp_path / "between" / "run-before", "contradicted": [], "lost": 0, "set_aside": "",
     }  # fmt: skip
     place: dict[str, Any] = {
         "expired": (), "forgotten": 0, "sources": ("logs",), "oldest_kept": 0.0,

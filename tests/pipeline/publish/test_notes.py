@@ -50,6 +50,9 @@ REPLACED = {
          "reading took about twice as long as it could: no compiled parser, because no compiler"),
         ({"way": "sql", "config": Config(SPARK_PLAN="auto", PREPROCESSING_WORKERS=1)},
          "added up by Spark's own plan: a bucket's rows are more than fit a worker's memory (SPARK_PLAN)"),
+        ({"set_aside": "it is damaged"},
+         "the manifest of earlier runs could not be used, and every file was read: it is damaged"),
+        ({"lost": 2}, "the manifest had lost 2 files that counted: they count where they are in the input"),
         ({"why_anew": "much changed"}, "all rows were added up anew, not only what changed: much changed"),
         ({"unknown_version": "v7"},
          "version v7 was made with another intermediate folder: every file was read, and those that had left no longer "
