@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,16 +15,23 @@ if __name__ != "__mp_main__":  # workers import this file under that name, and n
     try:
         from cli.arguments import Arguments, parse_arguments
         from cli.console import LOG, Answer, say
+        from cli.interrupts import end_on_signals
+        from cli.streams import AnswerLost, prepare_streams
         from config import Config, load_config
-        from pipeline.errors import EnvironmentFault, LogmillError
+        from pipeline.errors import EnvironmentFault, LogmillError, was_published
         from pipeline.publish.result import failed_result
     except ModuleNotFoundError as missing:
         print(f"error: {MISSING.format(missing.name)}", file=sys.stderr)
         sys.exit(5)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
 
     Command = Callable[[Arguments, Config, Answer], int]
 
 INTERRUPTED = 130
+PUBLISHED = "The result of this run is published all the same."
+UNTOUCHED = "interrupted: the previous output is untouched. Run it again."
 
 
 def main(argv: Sequence[str]) -> int:
@@ -49,23 +55,58 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
         LOG.begin(as_json=config.LOG_FORMAT == "json")
         # Imported late: Polars and Spark take a second, which --help and a usage error need not.
         command: Command = getattr(import_module(f"cli.{arguments.command}"), f"{arguments.command}_command")
-        return command(arguments, config, answer)
-    except LogmillError as error:
-        code, message, trace = error.exit_code, str(error), traceback.format_exc()
-    except KeyboardInterrupt:
-        code, message, trace = INTERRUPTED, "interrupted: the previous output is untouched. Run it again.", ""
-    except ModuleNotFoundError as error:
-        code, message, trace = EnvironmentFault.exit_code, MISSING.format(error.name), traceback.format_exc()
-    except Exception as error:
-        code, trace = 1, traceback.format_exc()
-        # Other libraries' messages may quote records, which a log must not keep.
-        fault = type(error).__name__ if LOG.as_json else f"{type(error).__name__}: {error}"[:1000]
-        message = f"a fault in the program: {fault}. Run again with --debug to see where, and report it."
+        code = command(arguments, config, answer)
+        sys.stdout.flush()  # or the fault of a full disk would come too late to be told
+        return code
+    except (Exception, KeyboardInterrupt) as error:
+        code, message = _explain(error)
+        published, trace = was_published(error), "" if code == INTERRUPTED else _trace(error)
     if "--debug" in argv and trace:
         say(trace, event="traceback")
-    say(message, level="error", event="failed", exit_code=code)
-    answer.give(failed_result(message, engine=engine, output=output).to_json())
+    say(message, level="error", event="failed", exit_code=code, published=published)
+    try:
+        answer.give(failed_result(message, engine=engine, output=output, published=published).to_json())
+    except AnswerLost as lost:
+        say(str(lost), level="error", event="failed", exit_code=code, published=published)
     return code
+
+
+def _explain(error: BaseException) -> tuple[int, str]:
+    """The exit code and the message for what ended a command. No message that a log may keep quotes a record."""
+    published = was_published(error)
+    if isinstance(error, LogmillError):
+        return error.exit_code, f"{error} {PUBLISHED}" if published else str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, f"interrupted. {PUBLISHED}" if published else UNTOUCHED
+    if isinstance(error, ModuleNotFoundError):
+        return EnvironmentFault.exit_code, MISSING.format(error.name)
+    # Without the exception's message: those of other libraries may quote records, which a log must not keep.
+    fault = f"{type(error).__name__} in {_where(error)}"
+    if published:
+        return EnvironmentFault.exit_code, f"what follows the publication failed ({fault}). {PUBLISHED}"
+    return 1, f"a fault in the program: {fault}. Run again with --debug to see where, and report it."
+
+
+def _where(error: BaseException) -> str:
+    """The innermost line of this program on the way to the fault."""
+    own = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    frames = traceback.extract_tb(error.__traceback__)
+    inner = next(
+        (frame for frame in reversed(frames) if frame.filename.startswith(own)), frames[-1] if frames else None
+    )
+    return f"{inner.filename.removeprefix(own)}:{inner.lineno}" if inner else "an unknown place"
+
+
+def _trace(error: BaseException) -> str:
+    """The traceback for ``--debug``; where messages are JSON and a log keeps them, without the exceptions' messages."""
+    if not LOG.as_json:
+        return "".join(traceback.format_exception(error))
+    parts: list[str] = []
+    fault: BaseException | None = error
+    while fault is not None:
+        parts.insert(0, "".join(traceback.format_tb(fault.__traceback__)) + type(fault).__name__)
+        fault = fault.__cause__ or fault.__context__
+    return "\n".join(parts)
 
 
 def _asks_for_json(argv: Sequence[str]) -> bool:
@@ -75,10 +116,7 @@ def _asks_for_json(argv: Sequence[str]) -> bool:
     return (asked or [os.environ.get("LOGMILL_LOG_FORMAT", "")])[-1].lower() == "json"
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)  # stopping a container ends a run as Ctrl-C does
+    prepare_streams()
+    end_on_signals()
     sys.exit(main(sys.argv[1:]))

@@ -45,8 +45,11 @@ def as_csv(found: Found) -> str:
     return stream.getvalue()
 
 
-def as_json(found: Found) -> str:
-    """A JSON array with an object for each row. Not-a-number and infinity, which JSON lacks, become null."""
+def as_json(found: Found, *, ascii_only: bool = False) -> str:
+    """A JSON array with an object for each row. Not-a-number and infinity, which JSON lacks, become null.
+
+    ``ascii_only``: write all other characters as escapes of JSON.
+    """
     rows = [
         {
             name: json.loads(value) if nested and isinstance(value, str) else _plain(value)
@@ -54,7 +57,7 @@ def as_json(found: Found) -> str:
         }
         for row in found.rows
     ]
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    lines = ",\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in rows)
     return f"[\n{lines}\n]\n" if rows else "[]\n"
 
 

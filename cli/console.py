@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import IO
+
+from cli.streams import Stream
 
 
 def printable(text: str) -> str:
@@ -66,7 +67,7 @@ class Answer:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self._stdout: IO[str] = sys.stdout
+        self._stdout = Stream(sys.stdout, needed=True)
         self._given = False
 
     @contextlib.contextmanager
@@ -88,20 +89,22 @@ class Answer:
             self.write(json.dumps(content) + "\n")
 
     def write(self, text: str) -> None:
-        """Write text to stdout; where its reader has gone (``| head``), output ends without an error."""
-        try:
-            self._stdout.write(text)
-            self._stdout.flush()
-        except BrokenPipeError:
-            # Python flushes stdout once more at exit and would complain about it.
-            with contextlib.suppress(OSError, io.UnsupportedOperation):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stdout.fileno())
+        """Write text to stdout. Where its reader has gone (``| head``), output ends without an error; raises AnswerLost
+        where stdout cannot be written."""
+        self._stdout.write(text)
+        self._stdout.flush()
+
+    @property
+    def is_unicode(self) -> bool:
+        """Whether stdout can show all characters; others are shown as escapes."""
+        return (self._stdout.encoding or "utf-8").lower().startswith("utf")
 
     def _keep_descriptor(self, stack: contextlib.ExitStack) -> None:
         number = sys.stdout.fileno()
         error_number = sys.stderr.fileno()
         sys.stdout.flush()
         stdout = os.dup(number)
-        self._stdout = stack.enter_context(os.fdopen(stdout, "w", encoding="utf-8", errors="backslashreplace"))
+        kept = stack.enter_context(os.fdopen(stdout, "w", encoding="utf-8", errors="backslashreplace"))
+        self._stdout = Stream(kept, needed=True)
         os.dup2(error_number, number)
         stack.callback(os.dup2, stdout, number)

@@ -22,7 +22,7 @@ def print_profile(result: RunResult, *, stderr: bool = False, console: Console |
         amount, rate = _amounts(part.amount, part.amount / part.wall_seconds if part.wall_seconds else 0.0, part.unit)
         wall, cpu = f"{part.wall_seconds:.2f} s", f"{part.cpu_seconds:.2f} s"
         table.add_row(part.stage, wall, cpu, f"{part.share:.1%}", amount, rate)
-    wall, cpu = (sum(times) for times in zip(*((p.wall_seconds, p.cpu_seconds) for p in result.profile), strict=True))
+    wall, cpu = (sum(getattr(part, name) for part in result.profile) for name in ("wall_seconds", "cpu_seconds"))
     table.add_row("all stages", f"{wall:.2f} s", f"{cpu:.2f} s", "", "", "", style="bold")
     console.print()
     console.print(table)

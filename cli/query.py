@@ -3,7 +3,7 @@
 import shutil
 import sys
 
-from cli.answers import FORMATS, as_table
+from cli.answers import FORMATS, as_json, as_table
 from cli.arguments import Arguments
 from cli.console import Answer, say
 from config import Config
@@ -18,6 +18,8 @@ def query_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     found = ask(config, arguments.sql)
     if arguments.format == "table":
         answer.write(as_table(found, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+    elif arguments.format == "json":
+        answer.write(as_json(found, ascii_only=not answer.is_unicode))
     else:
         answer.write(FORMATS[arguments.format](found))
     if found.cut and not arguments.quiet:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cli.arguments import Arguments
 from cli.console import Answer, printable, say
+from cli.streams import AnswerLost
 from config import Config
 
 
@@ -16,11 +17,13 @@ def rollback_command(arguments: Arguments, config: Config, answer: Answer) -> in
     table = table_folder(Path(config.OUTPUT_DIR))
     if config.TABLE_FORMAT == "parquet" and table.exists():
         say(f"the Delta table {printable(str(table))} did not follow, because TABLE_FORMAT is parquet", level="warning")
-    if answer.as_json:
+    try:
         answer.give({"before": before, "current": now, "output": config.OUTPUT_DIR})
-    elif not arguments.quiet:
-        answer.write(
-            f"{config.OUTPUT_DIR} shows {now} again (until now {before}). The next run goes on from there: files that "
-            "came since are counted anew.\n"
-        )
+        if not answer.as_json and not arguments.quiet:
+            answer.write(
+                f"{config.OUTPUT_DIR} shows {now} again (until now {before}). The next run goes on from there: files "
+                "that came since are counted anew.\n"
+            )
+    except AnswerLost as lost:
+        raise AnswerLost(f"{lost} {config.OUTPUT_DIR} shows {now} (until now {before}).") from None
     return 0

@@ -15,6 +15,7 @@ from config import Config
 from data_generator.truth import TRUTH_FILE
 from pipeline import KERNEL_MODULES
 from pipeline.engines.workers import Workers
+from pipeline.errors import note_publication
 from pipeline.publish.nothing_new import find_nothing_new
 
 
@@ -42,7 +43,11 @@ def process(arguments: Arguments, config: Config, answer: Answer) -> int:
         gc.enable()
         with open_progress(arguments.quiet) as progress:
             result = run(config, progress, arguments.options, workers)
-    return answer_result(arguments, config, answer, result)
+    try:
+        return answer_result(arguments, config, answer, result)
+    except BaseException as fault:
+        note_publication(fault, result.published)
+        raise
 
 
 def show_plan(arguments: Arguments, config: Config, answer: Answer) -> int:

@@ -50,7 +50,8 @@ def print_summary(result: RunResult, check: TruthCheck | str | None = None, cons
     tables = _first_that_fits(console, [_beside(records, phases), Group(records, "", phases)])
     console.print(Padding(tables, (1, 0)))
     if result.top_regions:
-        console.print(_first_that_fits(console, [_regions(result, columns) for columns in REGION_COLUMNS]))
+        mark = "█" if console.encoding.startswith("utf") else "#"
+        console.print(_first_that_fits(console, [_regions(result, columns, mark) for columns in REGION_COLUMNS]))
         more = len(result.top_regions) - MAX_REGIONS
         console.print(f"and {more:,} more regions, in the report\n" if more > 0 else "")
     console.print(_facts(result, check))
@@ -136,7 +137,7 @@ def _phases(result: RunResult) -> Group:
     return Group(table, "", machine)
 
 
-def _regions(result: RunResult, columns: Sequence[str]) -> Table:
+def _regions(result: RunResult, columns: Sequence[str], mark: str) -> Table:
     titles = [("region", False), *((name if name in NAMED else "", name != "bar") for name in columns)]
     table = new_table(*titles)
     total = result.total_minutes
@@ -147,7 +148,7 @@ def _regions(result: RunResult, columns: Sequence[str]) -> Table:
             "events": f"{region.events:,}",
             "minutes": f"{region.minutes:,.0f}",
             "share": f"{region.minutes / total:.1%}" if total else "",
-            "bar": Text("█" * max(1, round(BAR_CELLS * region.minutes / longest)) if region.minutes else "", "cyan"),
+            "bar": Text(mark * max(1, round(BAR_CELLS * region.minutes / longest)) if region.minutes else "", "cyan"),
         }
         table.add_row(Text(printable(region.region)), *(cells[name] for name in columns))
     return table

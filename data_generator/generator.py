@@ -161,13 +161,15 @@ def _files_in_parallel(
 ) -> Iterator[Tally]:
     """Write files on a process pool; progress is what the growing files show."""
     context = multiprocessing.get_context("spawn")
-    stop = context.Event()
+    with _hangup_blocked():
+        stop = context.Event()  # starts a helper of Python's
     reported = 0
     with ProcessPoolExecutor(min(workers, len(paths)), context, _start_worker, (stop,)) as pool:
         try:
-            waiting: set[Future[Tally]] = {
-                pool.submit(write_file, data_set, file, path, _ignore) for file, path in enumerate(paths)
-            }
+            with _hangup_blocked():
+                waiting: set[Future[Tally]] = {
+                    pool.submit(write_file, data_set, file, path, _ignore) for file, path in enumerate(paths)
+                }
             while waiting:
                 done, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
                 written = sum(path.stat().st_size for path in paths if path.exists())
@@ -178,6 +180,19 @@ def _files_in_parallel(
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextlib.contextmanager
+def _hangup_blocked() -> Iterator[None]:
+    """Block SIGHUP for processes that the block starts: the end of a terminal reaches all, and the parent decides."""
+    if not hasattr(signal, "SIGHUP"):  # Windows has none
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker(stop: Event) -> None:

@@ -43,3 +43,13 @@ class EnvironmentFault(LogmillError):
 
 class WorkerDied(EnvironmentFault):
     """Worker processes were killed again and again over one task. Phase 1 refuses the file of that task."""
+
+
+def note_publication(fault: BaseException, published: bool) -> None:
+    """Note on what ends a run whether the run had published its result before."""
+    fault.published = published  # type: ignore[attr-defined]
+
+
+def was_published(fault: BaseException) -> bool:
+    """Whether the run that ended with ``fault`` had published its result before."""
+    return bool(getattr(fault, "published", False))

@@ -1,9 +1,10 @@
 """Named points at which tests kill the program or make the disk fail. Without the variable a point costs a comparison.
 
-    LOGMILLTEST_FAULT=<point>:<n>[:<errno name>]
+    LOGMILLTEST_FAULT=<point>:<n>[:<errno or signal name>]
 
-The fault comes when a process of the run passes the point for the n-th time: OSError with this errno, or, without one,
-SIGKILL for the main process and for the process that passes. The variable is read when this module is imported.
+The fault comes when a process of the run passes the point for the n-th time: OSError with this errno, this signal for
+the main process, or, without either, SIGKILL for the main process and for the process that passes. The variable is read
+when this module is imported.
 """
 
 import errno
@@ -34,6 +35,9 @@ def _strike() -> None:
     global _passed
     _passed += 1
     if _passed != int(_number or 1):
+        return
+    if _errno.startswith("SIG"):
+        os.kill(int(os.environ[_MAIN]), getattr(signal, _errno))
         return
     if _errno:
         code = getattr(errno, _errno)

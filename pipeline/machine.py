@@ -3,49 +3,124 @@
 import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
-from pipeline.errors import EnvironmentFault, LogmillError
+from pipeline.errors import EnvironmentFault, LogmillError, note_publication
+from utils.units import format_size
 
 _POLARS_ERROR = re.compile(r"\(os error ([0-9]+)\)")
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def cache_folder() -> Path:
-    """The folder for compiled geo tables, the compiled library and Spark's archive, by the platform's custom."""
-    base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME")
-    return Path(base) / "logmill" if base else Path.home() / ".cache" / "logmill"
+    """The folder for compiled geo tables, the compiled library and Spark's archive, by the platform's custom.
+
+    A relative XDG_CACHE_HOME is ignored, as the XDG Base Directory Specification says. A user without a home has a
+    folder of its own among the temporary files. Raises EnvironmentFault where that belongs to another user.
+    """
+    base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or ""
+    if os.path.isabs(base):
+        return Path(base) / "logmill"
+    try:
+        return Path.home() / ".cache" / "logmill"
+    except RuntimeError:  # no HOME, and a user whom the system does not know, as in containers
+        return _private_folder(Path(tempfile.gettempdir()) / f"logmill-{os.getuid()}")
+
+
+def _private_folder(folder: Path) -> Path:
+    """Make a folder that this user alone may write. Programs are loaded from it, so that nobody else's is accepted."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise EnvironmentFault(
+            f"this user has no home for the cache, and {folder} is not a folder of this user alone. Let XDG_CACHE_HOME "
+            "name a folder by its absolute path."
+        )
+    return folder
+
+
+def _never() -> bool:
+    return False
 
 
 @contextmanager
-def os_errors_explained() -> Iterator[None]:
-    """Turn errors of the system into EnvironmentFault: a full or failing disk, a permission, too many open files.
+def os_errors_explained(folders: Sequence[str] = (), published: Callable[[], bool] = _never) -> Iterator[None]:
+    """Turn errors of the system into EnvironmentFault: a full or failing disk, a permission, missing memory or files.
 
-    Other exceptions pass: they are faults in the program, or failures that are explained already.
+    Other exceptions pass: they are faults in the program, or failures that are explained already. ``folders``: where
+    the block writes; of a full disk, the error names those that have no room. ``published``: whether the result of the
+    run has been published by now; it is noted on the exception, whichever it is.
     """
     try:
         yield
-    except LogmillError:
-        raise
-    except Exception as fault:
-        code = _error_number(fault)
-        if code == errno.EMFILE:
-            raise EnvironmentFault(
-                "too many open files. Nothing was published. Allow more (ulimit -n 65536) and run again."
-            ) from fault
-        if code in _OF_THE_DISK:
-            name = getattr(fault, "filename", None)
-            raise EnvironmentFault(
-                f"{os.strerror(code)}{f' ({name})' if name else ''}. Nothing was published; the previous output still "
-                "stands. Free some room or mend the permission, or choose other folders with --intermediate and "
-                "--output, and run again."
-            ) from fault
+    except BaseException as fault:
+        done = published()
+        explained = None if isinstance(fault, LogmillError) else _explain(fault, folders, done)
+        note_publication(explained or fault, done)
+        if explained:
+            raise explained from fault
         raise
 
 
-def _error_number(fault: Exception) -> int | None:
+def _explain(fault: BaseException, folders: Sequence[str], done: bool) -> EnvironmentFault | None:
+    """The error that says what the system lacks; None where the fault is none of the system's."""
+    outcome = "The result is published." if done else "Nothing was published; the previous output still stands."
+    code = _error_number(fault)
+    if isinstance(fault, MemoryError) or code == errno.ENOMEM:
+        return EnvironmentFault(f"memory ran out. {outcome} {_MORE_MEMORY}")
+    if code in (errno.EMFILE, errno.ENFILE):
+        return EnvironmentFault(f"too many open files. {outcome} Allow more (ulimit -n 65536) and run again.")
+    if code == errno.EAGAIN:
+        return EnvironmentFault(
+            f"the system allows no more processes or threads. {outcome} Allow more (ulimit -u), or lower --workers, "
+            "and run again."
+        )
+    if code == errno.EFBIG:
+        return EnvironmentFault(
+            f"a file may not grow so large{_named(fault)}. {outcome} Lift the limit (ulimit -f unlimited) and run "
+            "again."
+        )
+    if code in _OF_THE_DISK:
+        full = _full(folders) if folders and code in (errno.ENOSPC, errno.EDQUOT) else ""
+        return EnvironmentFault(
+            f"{os.strerror(code)}{_named(fault) or full}. {outcome} Free some room or mend the permission, or choose "
+            "other folders with --intermediate and --output, and run again."
+        )
+    return None
+
+
+_MORE_MEMORY = (
+    "Lower --memory-limit or --workers, or allow more memory (ulimit -v, the container's limit), and run again."
+)
+
+
+def _named(fault: BaseException) -> str:
+    """The file that an error of the system names, in brackets."""
+    name = getattr(fault, "filename", None)
+    return f" ({display_name(os.fsdecode(name))})" if name and not isinstance(name, int) else ""
+
+
+def _full(folders: Sequence[str]) -> str:
+    """Those folders, temporary ones and caches included, whose disks have the least room, in brackets."""
+    free: dict[str, int] = {}
+    finders: list[Callable[[], object]] = [partial(str, folder) for folder in folders]
+    for find in (*finders, tempfile.gettempdir, cache_folder):
+        with suppress(OSError, EnvironmentFault):
+            name = str(find())
+            free[name] = shutil.disk_usage(existing_parent(Path(name))).free
+    least = min(free.values(), default=0)
+    named = [f"{display_name(name)} has {format_size(left)} free" for name, left in free.items() if left <= 2 * least]
+    return f" ({'; '.join(named)})" if named else ""
+
+
+def _error_number(fault: BaseException) -> int | None:
     """The system's error number, if the fault has one; Polars gives it in the message alone."""
     if isinstance(fault, OSError):
         return fault.errno

@@ -1,7 +1,7 @@
 """The data path of one run, from the input folder to the published version."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,7 +51,14 @@ def run(
     Raises LogmillError where the run cannot go on; it publishes nothing then. ``started``: worker processes that are
     running already, if there are any.
     """
-    with Watch(new_run_id(), progress) as watch, os_errors_explained(), ExitStack() as resources:
+    with (
+        Watch(new_run_id(), progress) as watch,
+        _explained(
+            config, watch.run_id
+        ),  # what closing raises, and within, while everything is open, what the run does
+        ExitStack() as resources,
+        _explained(config, watch.run_id),
+    ):
         settings = read_settings(config)
         watch.progress.event("run_started", run_id=watch.run_id)
         output = Output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
@@ -139,3 +146,9 @@ def run(
         result = write_version(engine, folder, facts, watch)
         place.confirm_locks()
         return commit(folder, facts, journal, result, watch)
+
+
+def _explained(config: Config, run_id: str) -> AbstractContextManager[None]:
+    """Explain errors of the system in the block, and note on every exception whether the run had published."""
+    folders = (config.INTERMEDIATE_DIR, config.OUTPUT_DIR)
+    return os_errors_explained(folders, lambda: Output(config.OUTPUT_DIR).current() == run_id)

@@ -120,7 +120,7 @@ class SparkEngine:
             except LogmillError:
                 raise
             except Exception as fault:
-                raise self._driver.fault("Spark failed in Phase 2", fault) from fault
+                raise self._driver.fault("Spark failed in Phase 2", fault, of_records=True) from fault
             else:
                 advance(total - advanced)
                 return result

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import re
 import shutil
 import socket
 import sys
@@ -33,6 +34,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 _HEAP_RESERVED = 300 * 2**20
 _HEAP_PER_SQL_TASK = 150 * 2**20
 """Bytes of the heap: for Spark itself, and for each task of the SQL plan that runs at once."""
+
+_EXCEPTION = re.compile(r"\b[a-z]\w*(?:\.\w+)*\.(\w+(?:Exception|Error))\b")
+"""The class of an exception of Java in a stack trace, with its package."""
 
 _TAIL_LINES = 12
 """Lines of Spark's log in an error message."""
@@ -176,13 +180,22 @@ class SparkDriver:
         gateway.proc = self._jvm.process
         return gateway
 
-    def fault(self, what: str, cause: Exception) -> EnvironmentFault:
-        """Make an error with the cause and the end of Spark's log, which says what to do. ``what``: what went wrong."""
+    def fault(self, what: str, cause: Exception, *, of_records: bool = False) -> EnvironmentFault:
+        """Make an error with the cause, which says what to do. ``what``: what went wrong.
+
+        It ends with the end of Spark's log; not so ``of_records``, where Spark worked on records: there exceptions are
+        only named, because their texts may quote values, and logs keep messages.
+        """
         lines = str(cause).strip().splitlines()
-        reason = next((line for line in reversed(lines[:8]) if ": " in line), lines[0] if lines else "")[:300]
+        if of_records:
+            named = dict.fromkeys(_EXCEPTION.findall(str(cause)))
+            reason, rest = ", ".join([type(cause).__name__, *named][:6]), f"Spark's own log is {self.log}."
+        else:
+            reason = next((line for line in reversed(lines[:8]) if ": " in line), lines[0] if lines else "")[:300]
+            reason, rest = f"{type(cause).__name__}: {reason}", f"The end of {self.log}:\n{self._tail()}"
         return EnvironmentFault(
-            f"{what} ({type(cause).__name__}: {reason}). Nothing was published. Check memory and disk, raise "
-            f"SPARK_DRIVER_MEMORY, or use --engine polars, and run again. The end of {self.log}:\n{self._tail()}"
+            f"{what} ({reason}). Nothing was published. Check memory and disk, raise SPARK_DRIVER_MEMORY, or use "
+            f"--engine polars, and run again. {rest}"
         )
 
     def _tail(self) -> str:

@@ -136,7 +136,8 @@ def _start_server() -> BaseContext | None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_SHARED_LIBRARIES))
     try:
-        resource_tracker.ensure_running()  # first, because to start it unblocks SIGINT
+        with _interrupts_blocked():
+            resource_tracker.ensure_running()  # first, because to start it unblocks SIGINT
         with _interrupts_blocked(), variables_set({"PYTHONSAFEPATH": "1"}):  # not a numpy.py of the current folder
             forkserver.ensure_running()
     except OSError:  # a temporary folder whose path is too long for a socket, or that cannot be written
@@ -161,12 +162,15 @@ def variables_set(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Block SIGINT for processes that the block starts, where the system can: a process that gets Ctrl-C before it has
-    begun to ignore it would print a traceback."""
+    """Block SIGINT and SIGHUP for processes that the block starts, where the system can.
+
+    Both reach the whole process group, and the parent decides. A process that gets Ctrl-C before it has begun to ignore
+    it would print a traceback; the end of a terminal would kill Python's own helpers under the workers.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     try:
         yield
     finally:

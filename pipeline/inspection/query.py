@@ -81,6 +81,13 @@ def ask(config: Config, sql: str, version: str | None = None) -> Found:
             raise InputError(f"version {current.name} was removed while it was read. Ask again.")
 
 
+_QUOTING = (
+    *(duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException),
+    *(duckdb.TypeMismatchException, duckdb.ConstraintException, duckdb.SerializationException),
+)
+"""Errors of DuckDB whose messages quote values of the rows."""
+
+
 def _ask(config: Config, sql: str, current: Version) -> Found:
     memory = int(config.MEMORY_LIMIT * _MEMORY_SHARE)
     try:
@@ -97,6 +104,12 @@ def _ask(config: Config, sql: str, current: Version) -> Found:
     except (duckdb.OutOfMemoryException, MemoryError):
         raise ConfigError(
             f"the query needs more than {format_size(memory)} of memory. Ask for less, or raise --memory-limit."
+        ) from None
+    except _QUOTING as fault:
+        kind = type(fault).__name__.removesuffix("Exception")
+        raise ConfigError(
+            f"{kind} error: the query meets a value that it cannot convert or compute with, which is not shown because "
+            "logs keep messages. Use TRY_CAST, or TRY(...)."
         ) from None
     except duckdb.Error as fault:
         raise ConfigError(f"{_shorten(fault)} The views are {', '.join(VIEWS)}; DESCRIBE shows one.") from None

@@ -63,7 +63,8 @@ class RunResult:
     """Every count, time and decision of one run that a user can see.
 
     Every record is counted once: ``records_read = kept + duplicates + conflicts + rejected``. ``plan`` has the fields
-    of ``Sizes`` and ``Prediction``; ``new`` is what this run contributed.
+    of ``Sizes`` and ``Prediction``; ``new`` is what this run contributed. ``failed_late``: the run failed after it had
+    published its result.
     """
 
     run_id: str
@@ -105,6 +106,12 @@ class RunResult:
     quality: tuple[QualityResult, ...] = ()
     new: RunDelta = RunDelta()
     profile: tuple[StageTime, ...] = ()
+    failed_late: bool = False
+
+    @property
+    def published(self) -> bool:
+        """Whether OUTPUT_DIR shows what this run found."""
+        return self.status != "failed" or self.failed_late
 
     @property
     def stopped_by_gate(self) -> bool:
@@ -157,9 +164,15 @@ class RunResult:
             "unreadable_timestamps": self.unreadable_timestamps,
             "quality": [asdict(result) | {"share": result.share} for result in self.quality],
             "new": asdict(self.new),
+            "published": self.published,
         }
 
 
-def failed_result(error: str, *, engine: str | None = None, output: str = "", run_id: str = "") -> RunResult:
-    """Make the result of a run that ended with ``error`` before it had counts: all are 0."""
-    return RunResult(run_id=run_id, status="failed", engine=engine, output=output, error=error)
+def failed_result(
+    error: str, *, engine: str | None = None, output: str = "", run_id: str = "", published: bool = False
+) -> RunResult:
+    """Make the result of a run that ended with ``error`` and has no counts: all are 0.
+
+    ``published``: whether it had published its result before.
+    """
+    return RunResult(run_id=run_id, status="failed", engine=engine, output=output, error=error, failed_late=published)

@@ -218,6 +218,12 @@ def _describe_no_header(lines: list[bytes], wanted: Names) -> str:
         if not set(aliases) & set(names) and aliases not in missing.values():
             missing[role] = aliases
     absent = ", ".join(repr(aliases[0]) for aliases in missing.values())
+    if not _likeness(names, wanted):  # the line may be a record, and its fields values, which no message shows
+        count = f"{len(names)} fields" if len(names) > 1 else "one field"
+        return (
+            f"no header in the first {HEADER_LINES} lines: missing {absent} under every delimiter of , ; TAB |. No "
+            f"line has any of these names; line {number} has the most fields, {count}."
+        )
     hints = "".join(_hint(role, aliases, names, wanted) for role, aliases in missing.items())
     return (
         f"no header in the first {HEADER_LINES} lines: missing {absent} under every delimiter of "

@@ -4,6 +4,7 @@ import io
 import shlex
 from dataclasses import replace
 
+from cli.profile import print_profile
 from cli.summary import print_summary, query_command
 from cli.terminal import PipeConsole
 from cli.truth import TruthCheck
@@ -72,3 +73,9 @@ def test_the_query_names_an_output_of_ones_own() -> None:
     assert len(usual) == 4
     for output in ("a/b", "it's", "$HOME/a b"):
         assert shlex.split(query_command(output)) == [*usual, "--output", output]
+
+
+def test_a_profile_without_stages_has_a_sum_of_nothing(result: RunResult) -> None:
+    stream = io.StringIO()
+    print_profile(replace(result, profile=()), console=PipeConsole(stream, width=100))
+    assert "0.00 s" in stream.getvalue()

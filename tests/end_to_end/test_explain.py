@@ -258,8 +258,8 @@ def test_pseudonyms_stay(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_said(explained: Path, tmp_path: Path) -> None:
     for arguments, folder, code, message in [
-        (("nowhere",), explained, 3, "no record with the log_id 'nowhere'"),
-        (("--user", "nobody"), explained, 3, "no event of the user 'nobody'"),
+        (("nowhere",), explained, 3, "no record with this log_id"),
+        (("--user", "nobody"), explained, 3, "no event of this user"),
         (("the-id",), tmp_path, 3, "nothing is published"),
         (("the-id", "--intermediate", "elsewhere"), explained, 3, "was not made with the intermediate folder"),
         ((), explained, 2, "a log_id or --user"),

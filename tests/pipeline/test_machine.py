@@ -2,14 +2,17 @@
 
 import errno
 import os
+import shutil
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError, EnvironmentFault, FileRefused
+from pipeline.errors import ConfigError, EnvironmentFault, FileRefused, was_published
 from pipeline.machine import cache_folder, display_name, existing_parent, os_errors_explained, sync
 
 
@@ -17,9 +20,12 @@ from pipeline.machine import cache_folder, display_name, existing_parent, os_err
     ("environment", "folder"),
     [
         ({}, "home/.cache/logmill"),
-        ({"XDG_CACHE_HOME": "cache"}, "cache/logmill"),
+        ({"XDG_CACHE_HOME": "{}/cache"}, "cache/logmill"),
+        ({"XDG_CACHE_HOME": "cache"}, "home/.cache/logmill"),
+        ({"XDG_CACHE_HOME": "./cache"}, "home/.cache/logmill"),
+        ({"XDG_CACHE_HOME": "~/cache"}, "home/.cache/logmill"),
         ({"XDG_CACHE_HOME": ""}, "home/.cache/logmill"),
-        ({"LOCALAPPDATA": "local"}, "local/logmill"),
+        ({"LOCALAPPDATA": "{}/local"}, "local/logmill"),
     ],
 )
 def test_the_cache_lies_where_the_platform_has_caches(
@@ -29,11 +35,47 @@ def test_the_cache_lies_where_the_platform_has_caches(
     for name in ("LOCALAPPDATA", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
-        monkeypatch.setenv(name, str(tmp_path / value) if value else "")
+        monkeypatch.setenv(name, value.replace("{}", str(tmp_path)))
     assert cache_folder() == tmp_path / folder
 
 
-OF_THE_MACHINE = ["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "EACCES", "EPERM"]
+@pytest.fixture
+def homeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The temporary folder of a user without HOME whom the system does not know, as in a container."""
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("LOCALAPPDATA", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_a_user_without_a_home_has_a_cache_of_his_own(homeless: Path) -> None:
+    for _ in range(2):
+        assert cache_folder() == homeless / f"logmill-{os.getuid()}"
+        assert cache_folder().stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("trap", ["link", "file", "open to all"])
+def test_a_cache_that_others_can_write_is_refused(trap: str, homeless: Path) -> None:
+    """Programs are loaded from there."""
+    folder = homeless / f"logmill-{os.getuid()}"
+    if trap == "link":
+        (homeless / "elsewhere").mkdir()
+        folder.symlink_to(homeless / "elsewhere")
+    elif trap == "open to all":
+        folder.mkdir()
+        folder.chmod(0o777)
+    else:
+        folder.touch()
+    with pytest.raises(EnvironmentFault, match="XDG_CACHE_HOME"):
+        cache_folder()
+
+
+OF_THE_MACHINE = ["ENOSPC", "EDQUOT", "EIO", "EROFS", "EACCES", "EPERM"]
 
 
 @pytest.mark.parametrize("name", OF_THE_MACHINE)
@@ -57,9 +99,50 @@ def test_an_error_that_polars_has_in_its_message_alone_is_explained() -> None:
         raise pl.exceptions.ComputeError("cannot write: No space left on device (os error 28)")
 
 
-def test_too_many_open_files_have_a_remedy_of_their_own() -> None:
-    with pytest.raises(EnvironmentFault, match="ulimit -n 65536"), os_errors_explained():
-        raise OSError(errno.EMFILE, "Too many open files")
+REMEDIES = {
+    "EMFILE": "ulimit -n 65536",
+    "ENFILE": "ulimit -n 65536",
+    "EFBIG": r"may not grow so large \(/disk/rows\).*ulimit -f unlimited",
+    "ENOMEM": "memory ran out.* --memory-limit",
+    "EAGAIN": "no more processes or threads.*ulimit -u",
+}
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_a_limit_has_a_remedy_of_its_own(name: str) -> None:
+    with pytest.raises(EnvironmentFault, match=REMEDIES[name]), os_errors_explained():
+        raise OSError(getattr(errno, name), "a limit", "/disk/rows")
+
+
+def test_memory_that_python_lacks_is_memory() -> None:
+    with (
+        pytest.raises(EnvironmentFault, match=r"^memory ran out\. Nothing was published") as raised,
+        os_errors_explained(),
+    ):
+        raise MemoryError("a value")
+    assert "a value" not in str(raised.value)
+
+
+def test_of_several_folders_a_full_disk_names_those_without_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    free = {str(tmp_path / "full"): 5_000, str(tmp_path / "almost"): 9_000, str(tmp_path / "empty"): 10**9}
+    for name in free:
+        os.mkdir(name)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free.get(str(path), 10**9)))
+    with pytest.raises(EnvironmentFault) as raised, os_errors_explained([*free]):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert f"({tmp_path}/full has 5 kB free; {tmp_path}/almost has 9 kB free)" in str(raised.value)
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt(), ConfigError("x"), KeyError("x")])
+@pytest.mark.parametrize("done", [False, True])
+def test_every_exception_knows_whether_the_run_had_published(fault: BaseException, done: bool) -> None:
+    with pytest.raises(BaseException) as raised, os_errors_explained(published=lambda: done):  # noqa: PT011
+        raise fault
+    assert was_published(raised.value) == done
+    if isinstance(fault, OSError):
+        assert ("The result is published" if done else "Nothing was published") in str(raised.value)
 
 
 @pytest.mark.parametrize(

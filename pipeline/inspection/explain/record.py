@@ -151,7 +151,7 @@ def explain_record(published: Published, log_id: str, limit: int, key_file: str 
     if not rejected and not rows:
         unsearched = "".join(f" But {note}." for note in dict.fromkeys(notes))
         raise InputError(
-            f"no record with the log_id {log_id!r} was read for version {published.version.name}, nor is one in its "
+            f"no record with this log_id was read for version {published.version.name}, nor is one in its "
             f"quarantine. Check the id: values are never trimmed, and capitals matter.{unsearched}"
         )
     counted = {file.id for file in published.counted}

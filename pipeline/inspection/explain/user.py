@@ -129,7 +129,7 @@ def explain_user(published: Published, config: Config, user: str) -> UserAnswer:
     totals = published.find_totals(user)
     if not found.rows and not totals:
         raise InputError(
-            f"no event of the user {user!r} was handed over for version {published.version.name}: none was read, or "
+            f"no event of this user was handed over for version {published.version.name}: none was read, or "
             "all were rejected, which `python main.py query 'FROM quarantine'` shows. Check the id: values are never "
             "trimmed, and capitals matter."
         )

@@ -47,7 +47,7 @@ def test_an_empty_partition_has_no_losers(tmp_path: Path) -> None:
 
 def test_a_user_beyond_int64_in_one_partition_is_refused(tmp_path: Path) -> None:
     rows = [("u", 1, None, 2**62, 1, 1, 0), ("u", 1, None, 2**62, 1, 1, 0)]
-    with pytest.raises(BalanceError, match="watch times of user 'u'"):
+    with pytest.raises(BalanceError, match="watch times of one user"):
         write_partition(make_context(tmp_path), part(tmp_path / "part-00003.parquet", rows), no_advance)
 
 

@@ -96,7 +96,7 @@ def test_sums_beyond_int64_are_refused_with_their_user(beyond: bool) -> None:
             adder.add(table(rows), np.zeros(4, bool))
             if beyond:
                 adder.add(table([("u", 1, short)]), np.zeros(1, bool))
-                with pytest.raises(BalanceError, match=r"watch times of user 'u' in one region .* 9\.2e12 minutes"):
+                with pytest.raises(BalanceError, match=r"watch times of one user in one region .* 9\.2e12 minutes"):
                     adder.ordered()
             else:
                 assert result(adder)[0]["u", 1] == (2**63 - short, 2)

@@ -141,7 +141,7 @@ def test_pseudonyms_hide_the_record(make: Make) -> None:
 
 
 def test_a_log_id_that_was_never_read(make: Make) -> None:
-    with pytest.raises(InputError, match=rf"no record with the log_id 'A' was read for version {VERSION}.*capitals"):
+    with pytest.raises(InputError, match=rf"no record with this log_id was read for version {VERSION}.*capitals"):
         explain_record(make().published, "A", 20)
 
 

@@ -97,7 +97,7 @@ def test_a_file_that_is_missing_hides_its_log_ids(make: Make) -> None:
 
 
 def test_a_user_that_is_not_there(make: Make) -> None:
-    with pytest.raises(InputError, match=rf"no event of the user 'U1' was handed over for version {VERSION}.*capitals"):
+    with pytest.raises(InputError, match=rf"no event of this user was handed over for version {VERSION}.*capitals"):
         explain_user(make().published, Config(), "U1")
 
 
