@@ -123,7 +123,7 @@ class FoundRecords:
     def lines_at(self, starts: NDArray[Any]) -> Positions:
         """The physical lines, from 0, on which the records at ``starts`` begin."""
         if self.lines == len(self.separators) + len(self.odd.start):
-            ends = np.sort(np.concatenate((self.separators[:, -1], self.odd.stop)))
+            ends: NDArray[Any] = np.sort(np.concatenate((self.separators[:, -1], self.odd.stop)))
         else:
             ends = np.flatnonzero(np.frombuffer(self.data, np.uint8, self.length) == scanner.LF)
         return np.searchsorted(ends, starts)

@@ -60,8 +60,8 @@ class VersionTable:
         if not _PLAIN_PATH.fullmatch(str(self.folder)):
             raise ConfigError(
                 f"the Delta table would lie in {str(self.folder)!r}: expected a path of A-Z a-z 0-9 / . _ ~ + @ , - "
-                "alone, because Delta writes paths as URLs, and some readers (Polars) do not find files where that changes a "
-                "character. Choose another --output, or TABLE_FORMAT = parquet."
+                "alone, because Delta writes paths as URLs, and some readers (Polars) do not find files where that "
+                "changes a character. Choose another --output, or TABLE_FORMAT = parquet."
             )
         if importlib.util.find_spec("deltalake") is None:
             raise EnvironmentFault(
