@@ -26,6 +26,7 @@ from pipeline.exchange.bucket_totals import (
 )
 from pipeline.exchange.row_memory import batch_rows
 from pipeline.exchange.workspace import bucket_file
+from pipeline.machine import writing
 from pipeline.native.arrow import to_arrow, to_frame
 
 _PARTS = 256
@@ -97,14 +98,17 @@ class BucketTotals:
         path = self._path(f"spilled-{len(self._spilled)}")
         self._spilled.append(path)
         parts = _part_of(table)
-        with pq.ParquetWriter(
-            path,
-            table.schema,
-            compression="lz4",
-            use_dictionary=False,
-            write_statistics=False,
-            write_batch_size=batch_rows(mean_bytes(table)),
-        ) as writer:
+        with (
+            writing(path),
+            pq.ParquetWriter(
+                path,
+                table.schema,
+                compression="lz4",
+                use_dictionary=False,
+                write_statistics=False,
+                write_batch_size=batch_rows(mean_bytes(table)),
+            ) as writer,
+        ):
             for part in range(_PARTS):
                 writer.write_table(
                     table.take(to_arrow(np.flatnonzero(parts == part))), row_group_size=max(1, len(table))

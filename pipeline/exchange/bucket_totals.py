@@ -55,17 +55,18 @@ def write_totals(path: Path, total: pa.Table) -> RegionSums:
 def write_pieces(path: Path, pieces: Iterable[pa.Table]) -> None:
     """Write totals that come in pieces, in order of region; the file has its name only when it is whole."""
     partial = path.with_suffix(".partial")
-    waiting: list[pa.Table] = []
-    writer: pq.ParquetWriter | None = None
-    for piece in chain(pieces, [None]):
-        if waiting and (piece is None or sum(table.nbytes for table in waiting) + piece.nbytes > _GROUP_TEXT_BYTES):
-            group = pa.concat_tables(waiting).combine_chunks()
-            writer = writer or open_writer(partial, group.schema, SCHEMA.names[1:], mean_bytes(group))
-            writer.write_table(group, row_group_size=len(group))
-            waiting = []
-        if piece is not None and len(piece):
-            waiting.append(piece)
-    (writer or open_writer(partial, SCHEMA, SCHEMA.names[1:], 0)).close()
+    with writing(partial):
+        waiting: list[pa.Table] = []
+        writer: pq.ParquetWriter | None = None
+        for piece in chain(pieces, [None]):
+            if waiting and (piece is None or sum(table.nbytes for table in waiting) + piece.nbytes > _GROUP_TEXT_BYTES):
+                group = pa.concat_tables(waiting).combine_chunks()
+                writer = writer or open_writer(partial, group.schema, SCHEMA.names[1:], mean_bytes(group))
+                writer.write_table(group, row_group_size=len(group))
+                waiting = []
+            if piece is not None and len(piece):
+                waiting.append(piece)
+        (writer or open_writer(partial, SCHEMA, SCHEMA.names[1:], 0)).close()
     point("intermediate.rename")
     partial.replace(path)
 

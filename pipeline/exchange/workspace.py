@@ -82,7 +82,7 @@ _ORDERED_ROWS = 32_768
 def write_ordered(path: Path, frame: pl.DataFrame, name: str) -> None:
     """Write a frame in the order of its column ``name``, so that ``read_between`` reads little more than it returns."""
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
+    with writing(partial), partial.open("wb") as stream:
         frame.sort(name).write_parquet(stream, compression="lz4", statistics=True, row_group_size=_ORDERED_ROWS)
     point("intermediate.rename")
     partial.replace(path)
