@@ -304,7 +304,7 @@ def _conflict_tasks(
     sources: Mapping[int, QuarantineSource], losers: tuple[Path, ...], kept: tuple[Path, ...]
 ) -> list[ConflictTask]:
     """Tasks for the losers in the files ``losers``: those of neighbouring splits, about ``_ROWS_OF_TASK``, in each."""
-    if not losers:
+    if not losers or not sources:
         return []
     numbers = list(sources)
     step = -(-len(numbers) // _MOST_BLOCKS)
