@@ -22,7 +22,7 @@ Folder and files belong to their owner alone (0700, 0600), because raw records h
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.aggregate.incremental.driver import loser_changes
 from pipeline.aggregate.tasks import Phase2Result
@@ -101,11 +102,16 @@ def write_quarantine(
     with stage("publish"):
         quarantine = Quarantine(folder / "quarantine", earlier.quarantine)
         quarantine.write_refused(phase1.refused)
-        sources = _sources(phase1, earlier.oldest_kept)
+        counts = {split.result.split.number: split.result.rejected for split in phase1.splits}
+        tables = quarantine.earlier_table("rejected"), quarantine.earlier_table("conflicts")
+        wanted = {number for number, count in counts.items() if count}
+        wanted |= {piece.split for table in tables if table for group in table.groups for piece in group}
+        wanted |= _splits_near(place_files(context.workspace), np.array(sorted(counts), np.int64))
+        sources = _sources(phase1, earlier.oldest_kept, wanted)
         marks = {number: source.mark for number, source in sources.items()}
-    rejected = _write_rejected(engine, context, quarantine, phase1, sources, marks)
-    conflicts = _write_conflicts(engine, context, quarantine, sources, marks, earlier.conflicts)
-    expected = sum(split.result.rejected for split in phase1.splits), phase2.conflicts
+    rejected = _write_rejected(engine, context, quarantine, counts, tables[0], sources, marks)
+    conflicts = _write_conflicts(engine, context, quarantine, tables[1], sources, marks, earlier.conflicts)
+    expected = sum(counts.values()), phase2.conflicts
     if (rejected, conflicts) != expected:
         raise BalanceError(
             f"the quarantine holds {rejected} rejected records and {conflicts} conflicts, expected {expected[0]} and "
@@ -182,8 +188,19 @@ def _link(path: Path, name: Path) -> bool:
     return True
 
 
-def _sources(phase1: Phase1Result, oldest_kept: float) -> dict[int, QuarantineSource]:
-    """All splits that count, by number, in order."""
+def _splits_near(files: Sequence[Path], numbers: NDArray[np.int64]) -> set[int]:
+    """Those of the splits with these ``numbers``, which ascend, that have places in files, and some neighbours."""
+    step = max(1, -(-len(numbers) // _MOST_BLOCKS))
+    bounds = [number * PLACE_UNIT for number in numbers[::step].tolist()] + [2**64]
+    found: set[int] = set()
+    for path in files:
+        for block in np.flatnonzero(count_between(path, bounds)).tolist():
+            found |= set(numbers[block * step : (block + 1) * step].tolist())
+    return found
+
+
+def _sources(phase1: Phase1Result, oldest_kept: float, wanted: Collection[int]) -> dict[int, QuarantineSource]:
+    """The ``wanted`` ones of the splits that count, by number, in order. There may be very many others."""
     sources = {
         placed.result.split.number: QuarantineSource(
             split=placed.result.split,
@@ -195,6 +212,7 @@ def _sources(phase1: Phase1Result, oldest_kept: float) -> dict[int, QuarantineSo
         )
         for file in phase1.ledgers
         for placed in file.splits
+        if placed.result.split.number in wanted
     }
     return dict(sorted(sources.items()))
 
@@ -203,16 +221,15 @@ def _write_rejected(
     engine: Engine,
     context: PublishContext,
     quarantine: Quarantine,
-    phase1: Phase1Result,
+    counts: Mapping[int, int],
+    before: EarlierTable | None,
     sources: Mapping[int, QuarantineSource],
     marks: Mapping[int, str],
 ) -> int:
-    """Write the rejected records of all splits; returns how many."""
-    before = quarantine.earlier_table("rejected")
-    rejected = {split.result.split.number: split.result.rejected for split in phase1.splits if split.result.rejected}
+    """Write the rejected records of all splits; returns how many. ``counts``: by number of the split."""
     kept = _keep_splits(before, before.keep_groups(marks)) if before else []
     done = {piece.split for number in kept for piece in before.groups[number]} if before else set()
-    rest = [(number, rejected[number]) for number in sorted(rejected) if number not in done]
+    rest = [(number, count) for number, count in sorted(counts.items()) if count and number not in done]
     tasks = [
         RejectTask(number, tuple(sources[split] for split in splits)) for number, splits in enumerate(_batches(rest))
     ]
@@ -223,26 +240,28 @@ def _write_rejected(
 
 def _keep_splits(before: EarlierTable, kept: Sequence[int]) -> list[int]:
     """Those of the row groups ``kept`` that have no split in common with another row group."""
-    again = {piece.split for number, group in enumerate(before.groups) if number not in set(kept) for piece in group}
+    stay = set(kept)
+    again = {piece.split for number, group in enumerate(before.groups) if number not in stay for piece in group}
     while True:
         torn = [number for number in kept if any(piece.split in again for piece in before.groups[number])]
         if not torn:
             return list(kept)
         again |= {piece.split for number in torn for piece in before.groups[number]}
-        kept = [number for number in kept if number not in set(torn)]
+        gone = set(torn)
+        kept = [number for number in kept if number not in gone]
 
 
 def _write_conflicts(
     engine: Engine,
     context: PublishContext,
     quarantine: Quarantine,
+    before: EarlierTable | None,
     sources: Mapping[int, QuarantineSource],
     marks: Mapping[int, str],
     expected: int | None,
 ) -> int:
     """Write all conflict losers; returns how many. ``expected``: as ``EarlierRecords.conflicts``."""
     losers = tuple(place_files(context.workspace))
-    before = quarantine.earlier_table("conflicts")
     kept: list[int] = []
     if before and expected == before.rows:
         came, went = (tuple(loser_changes(context.workspace, name)) for name in ("came", "went"))

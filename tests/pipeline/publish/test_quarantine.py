@@ -205,7 +205,7 @@ def test_losers_of_neighbouring_splits_are_shared_among_tasks(tmp_path: Path, mo
         make_ledger(f"{number}.csv", number=number, at_hand=number != 2, read_at=98.0 + number)
         for number in range(1, 6)
     ]
-    sources = quarantine._sources(Phase1Result(tuple(reversed(ledgers))), 100.0)
+    sources = quarantine._sources(Phase1Result(tuple(reversed(ledgers))), 100.0, range(6))
     assert [(source.at_hand, source.forgotten) for source in sources.values()] == [
         (True, True), (False, False), (True, False), (True, False), (True, False),
     ]  # fmt: skip
