@@ -39,6 +39,7 @@ typedef struct {
     uint8_t *odd_kind;   // what it is
     int64_t odd_room, odd;
     int64_t consumed;
+    int64_t quotes; // not 0 when quotes were seen
 } Found;
 
 // The number of each column's field, counted from 0.

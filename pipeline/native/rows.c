@@ -37,8 +37,8 @@ typedef struct {
     int64_t budget; // bytes that may be looked at a second time
 } Search;
 
-enum { STEP = 512, LONGEST_STEP = 32768 };
-// Bytes that are looked at before records are taken: after a record that read_record has judged, and at most.
+// Bytes that are looked at before records are taken: behind a record that read_record has judged, and at most.
+enum { STEP = 512, LONGEST_STEP = 16384 };
 
 // Adds the line that begins at `start` and whose line end is at `stop` to the odd lines. Returns false without room.
 static bool add_odd(Search *search, int64_t stop, u8 kind) {
@@ -186,28 +186,31 @@ static inline uint64_t hide_quoted(const Chunk *chunk, int64_t at, uint64_t mask
 // `*step` bytes. Returns where it stopped to look: behind a record that read_record must judge, or at the chunk's end.
 static int64_t take_good_records(Search *search, int64_t *step, bool *room) {
     const Chunk *chunk = search->chunk;
+    const u8 *data = chunk->data, delimiter = (u8)chunk->delimiter;
     int32_t *separators = search->found->separators;
-    int64_t at = search->start, count = search->count;
+    int64_t at = search->start, count = search->count, size = chunk->size;
+    uint64_t seen = 0;
     Quoting quoting = {0, 1, 0};
     bool good = true;
-    while (good && at < chunk->size && search->start < chunk->limit) {
-        int64_t stop = chunk->size - at > *step ? at + *step : chunk->size, lines = 0;
+    while (good && at < size && search->start < chunk->limit) {
+        int64_t stop = size - at > *step ? at + *step : size, lines = 0;
+        if (count + (stop - at) + 64 > search->found->room) {
+            *room = false;
+            return at;
+        }
         for (; good && at < stop; at += 64) {
             u8 tail[64];
-            const u8 *from = chunk->data + at;
-            if (chunk->size - at < 64) {
+            const u8 *from = data + at;
+            if (__builtin_expect(size - at < 64, 0)) {
                 memset(tail, 0, sizeof tail);
-                from = memcpy(tail, from, (size_t)(chunk->size - at));
-            }
-            if (count + 64 > search->found->room) {
-                *room = false;
-                return at;
+                from = memcpy(tail, from, (size_t)(size - at));
             }
             block bytes = *(const block *)from;
-            uint64_t line_ends = mask_of(bytes, '\n'), mask = mask_of(bytes, (u8)chunk->delimiter) | line_ends;
+            uint64_t line_ends = mask_of(bytes, '\n'), mask = mask_of(bytes, delimiter) | line_ends;
             uint64_t quotes = mask_of(bytes, '"');
-            if (quotes | quoting.inside | quoting.closed) {
+            if (__builtin_expect((quotes | quoting.inside | quoting.closed) != 0, 0)) {
                 mask = hide_quoted(chunk, at, mask, quotes, &quoting, &good);
+                seen |= quotes;
             } else {
                 quoting.may_open = mask >> 63;
             }
@@ -218,6 +221,7 @@ static int64_t take_good_records(Search *search, int64_t *step, bool *room) {
         good &= at - search->start <= chunk->max_record + 64;
         *step = 2 * *step < LONGEST_STEP ? 2 * *step : LONGEST_STEP;
     }
+    search->found->quotes |= seen != 0;
     return at;
 }
 
@@ -230,7 +234,7 @@ bool find_records(const Chunk *chunk, Found *found) {
     Search search = {chunk, found, 0, 0, 8 * chunk->size + (4 << 20)};
     int64_t step = LONGEST_STEP;
     bool room = true;
-    found->records = found->odd = found->consumed = 0;
+    found->records = found->odd = found->consumed = found->quotes = 0;
     if (chunk->fields < 2) return false;
     while (search.start < chunk->limit) {
         int64_t at = take_good_records(&search, &step, &room);
@@ -267,32 +271,46 @@ static int32_t copy_text(const u8 *text, int32_t length, u8 *out) {
     return (int32_t)(to - out);
 }
 
-// Returns the field of a column, in a record that begins at `start` and ends, without a CR, at `last`.
-static inline Field field_of(const u8 *data, const int32_t *ends, int64_t fields, int64_t column, int32_t start,
-                             int32_t last) {
+// Returns the field of a column, in a record that begins at `start` and ends, without a CR, at `last`. `quotes`: whether
+// the chunk has quotes.
+static inline __attribute__((always_inline)) Field field_of(const u8 *data, const int32_t *ends, int64_t fields,
+                                                            int64_t column, int32_t start, int32_t last, bool quotes) {
     int32_t from = column ? ends[column - 1] + 1 : start;
     Field field = {data + from, (column == fields - 1 ? last : ends[column]) - from, false};
-    if (field.length > 1 && *field.text == '"') field.text++, field.length -= 2, field.quoted = true;
+    if (quotes && field.length > 1 && *field.text == '"') field.text++, field.length -= 2, field.quoted = true;
     return field;
 }
 
-// Makes room for texts without doubled quotes. Returns false when there is no memory.
-static bool make_room(u8 **scratch, int64_t *room, int64_t wanted) {
-    if (wanted <= *room) return true;
-    u8 *larger = realloc(*scratch, (size_t)(2 * wanted));
-    if (!larger) return false;
-    *scratch = larger, *room = 2 * wanted;
+// Room for an id and a user without doubled quotes.
+typedef struct {
+    u8 *texts[2];
+    int64_t room[2];
+} Scratch;
+
+// Replaces the text of a quoted field that has doubled quotes by a copy in room `number` of `scratch`. Returns false when
+// there is no memory for the copy.
+static bool undouble(Scratch *scratch, int number, Field *field) {
+    if (!field->quoted || !memchr(field->text, '"', (size_t)field->length)) return true;
+    if (field->length > scratch->room[number]) {
+        u8 *larger = realloc(scratch->texts[number], 2 * (size_t)field->length);
+        if (!larger) return false;
+        scratch->texts[number] = larger, scratch->room[number] = 2 * (int64_t)field->length;
+    }
+    field->length = copy_text(field->text, field->length, scratch->texts[number]);
+    field->text = scratch->texts[number];
     return true;
 }
 
-// Replaces the text of a quoted field that has doubled quotes by a copy in `*scratch`. Returns false when there is no
-// memory for the copy.
-static inline bool undouble(Field *field, u8 **scratch, int64_t *room) {
-    if (!field->quoted || !memchr(field->text, '"', (size_t)field->length)) return true;
-    if (!make_room(scratch, room, field->length)) return false;
-    field->length = copy_text(field->text, field->length, *scratch);
-    field->text = *scratch;
-    return true;
+// An id and a user; `good` is false when there was no memory for them.
+typedef struct {
+    Field id, user;
+    bool good;
+} Ids;
+
+// Undoubles an id and a user. They are values, so that the caller can keep its own in registers.
+static __attribute__((noinline)) Ids undouble_both(Scratch *scratch, Field id, Field user) {
+    bool good = undouble(scratch, 0, &id) && undouble(scratch, 1, &user);
+    return (Ids){id, user, good};
 }
 
 // Reads the records of a chunk, and writes their values to `rows` from position `at` on. The users of the earlier rows
@@ -302,55 +320,59 @@ static inline bool undouble(Field *field, u8 **scratch, int64_t *room) {
 // written.
 int64_t read_rows(const Chunk *chunk, const Found *found, const Columns *columns, const Geo *geo, const Rows *rows,
                   int64_t at, int64_t text_bytes, int64_t base, int32_t *doubtful) {
+    const bool quotes = found->quotes || found->odd; // otherwise the compiler's branches are always predicted rightly
     const u8 *data = chunk->data;
-    int64_t begin = at, doubts = 0, fields = chunk->fields, odd = 0, id_room = 0, user_room = 0;
-    u8 *id_scratch = NULL, *user_scratch = NULL;
+    int64_t begin = at, doubts = 0, fields = chunk->fields, odd = 0;
+    Scratch scratch = {{NULL, NULL}, {0, 0}};
     Lookups waiting = {.count = 0};
     u8 point = (u8)columns->point;
     const Watch watches = {point, point * 0x0101010101010101ULL, columns->per_minute};
     const u8 *chunk_end = data + found->consumed;
+    const int32_t *ends = found->separators;
     int32_t start = 0;
-    for (int64_t record = 0; record < found->records; record++) {
-        const int32_t *ends = found->separators + record * fields;
-        for (; odd < found->odd && found->odd_start[odd] == start; odd++) start = found->odd_stop[odd] + 1;
+    for (int64_t record = 0, records = found->records; record < records; record++, ends += fields) {
+        for (; quotes && odd < found->odd && found->odd_start[odd] == start; odd++) start = found->odd_stop[odd] + 1;
         int32_t last = ends[fields - 1];
         last -= last > start && data[last - 1] == '\r';
-        Field id = field_of(data, ends, fields, columns->log_id, start, last);
-        Field user = field_of(data, ends, fields, columns->user_id, start, last);
-        Field ip = field_of(data, ends, fields, columns->ip_address, start, last);
-        Field watch = field_of(data, ends, fields, columns->watch_time, start, last);
+        Field id = field_of(data, ends, fields, columns->log_id, start, last, quotes);
+        Field user = field_of(data, ends, fields, columns->user_id, start, last, quotes);
+        Field ip = field_of(data, ends, fields, columns->ip_address, start, last, quotes);
+        Field watch = field_of(data, ends, fields, columns->watch_time, start, last, quotes);
         int64_t micro, timestamp = 0;
-        bool good = read_watch_time(&watches, data, watch.text, watch.length, &micro) &&
-                    undouble(&id, &id_scratch, &id_room) && undouble(&user, &user_scratch, &user_room) &&
-                    !may_be_blank(id.text, id.length) && !may_be_blank(user.text, user.length) &&
-                    !(id.length == columns->header_length &&
-                      memcmp(id.text, columns->header, (size_t)id.length) == 0);
+        bool good = read_watch_time(&watches, data, watch.text, watch.length, &micro);
+        if (id.quoted | user.quoted) {
+            Ids ids = undouble_both(&scratch, id, user);
+            id = ids.id, user = ids.user, good &= ids.good;
+        }
+        good = good && !may_be_blank(id.text, id.length) && !may_be_blank(user.text, user.length) &&
+               !(id.length == columns->header_length && memcmp(id.text, columns->header, (size_t)id.length) == 0);
         if (good && columns->timestamp >= 0) {
-            Field moment = field_of(data, ends, fields, columns->timestamp, start, last);
+            Field moment = field_of(data, ends, fields, columns->timestamp, start, last, quotes);
             good = read_timestamp(moment.text, moment.length, &timestamp);
         }
-        if (good) {
-            XXH128_hash_t hash = XXH3_128bits(id.text, (size_t)id.length);
-            rows->id_hi[at] = hash.high64;
-            rows->id_lo[at] = hash.low64;
-            rows->user_hash[at] = XXH3_64bits(user.text, (size_t)user.length);
-            memcpy(rows->users + text_bytes, user.text, (size_t)user.length);
-            rows->user_end[at] = text_bytes += user.length;
-            if (columns->addresses == FORWARDED) narrow_list(&ip.text, &ip.length, columns->proxies);
-            if (columns->addresses != PLAIN_ADDRESS) narrow_endpoint(&ip.text, &ip.length);
-            find_region(geo, ip.text, ip.length, chunk_end, &waiting, rows->region + at);
-            rows->micro_minutes[at] = micro;
-            rows->offset[at] = (uint32_t)(base + start);
-            if (rows->timestamp) rows->timestamp[at] = timestamp;
-            at++;
-        } else {
-            doubtful[doubts++] = (int32_t)record;
-        }
+        int32_t offset = start;
         start = ends[fields - 1] + 1;
+        if (!good) {
+            doubtful[doubts++] = (int32_t)record;
+            continue;
+        }
+        XXH128_hash_t hash = XXH3_128bits(id.text, (size_t)id.length);
+        rows->id_hi[at] = hash.high64;
+        rows->id_lo[at] = hash.low64;
+        rows->user_hash[at] = XXH3_64bits(user.text, (size_t)user.length);
+        memcpy(rows->users + text_bytes, user.text, (size_t)user.length);
+        rows->user_end[at] = text_bytes += user.length;
+        if (columns->addresses == FORWARDED) narrow_list(&ip.text, &ip.length, columns->proxies);
+        if (columns->addresses != PLAIN_ADDRESS) narrow_endpoint(&ip.text, &ip.length);
+        find_region(geo, ip.text, ip.length, chunk_end, &waiting, rows->region + at);
+        rows->micro_minutes[at] = micro;
+        rows->offset[at] = (uint32_t)(base + offset);
+        if (rows->timestamp) rows->timestamp[at] = timestamp;
+        at++;
     }
     look_up(geo, &waiting);
-    free(id_scratch);
-    free(user_scratch);
+    free(scratch.texts[0]);
+    free(scratch.texts[1]);
     return at - begin;
 }
 
@@ -363,7 +385,7 @@ void copy_texts(const Chunk *chunk, const Found *found, int64_t column, const in
         const int32_t *ends = found->separators + records[i] * fields;
         int32_t last = ends[fields - 1];
         last -= last > starts[i] && chunk->data[last - 1] == '\r';
-        Field field = field_of(chunk->data, ends, fields, column, starts[i], last);
+        Field field = field_of(chunk->data, ends, fields, column, starts[i], last, true);
         if (field.quoted) {
             length += copy_text(field.text, field.length, out + length);
         } else {

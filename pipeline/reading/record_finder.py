@@ -62,7 +62,7 @@ class _Found(ctypes.Structure):
         ("room", _I),
         ("records", _I),
         *((name, _P) for name in ("odd_start", "odd_stop", "odd_kind")),
-        *((name, _I) for name in ("odd_room", "odd", "consumed")),
+        *((name, _I) for name in ("odd_room", "odd", "consumed", "quotes")),
     ]
 
 
@@ -92,6 +92,7 @@ class FoundRecords:
     ``odd``         everything else
     ``length``      bytes of both; 0 if the first record's end may lie behind the chunk
     ``lines``       physical lines, as the scanner counts them
+    ``quotes``      whether the chunk has quotes
     ==============  ======================================================================================
     """
 
@@ -100,6 +101,7 @@ class FoundRecords:
     odd: OddLines
     length: int
     lines: int
+    quotes: bool
 
     @property
     def tally(self) -> scanner.Tally:
@@ -159,6 +161,7 @@ class RecordFinder:
     def __init__(self, library: Path, header: Header, max_record: int) -> None:
         self.library = load(library)
         self.header, self.max_record = header, max_record
+        self._nothing = no_columns(header)
         self._separators = np.empty(0, np.int32)
         self._odd = OddLines(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint8))
 
@@ -185,8 +188,8 @@ class RecordFinder:
 
     def _search(self, chunk: _Chunk) -> _Found | None:
         """What the library finds, in arrays that the next call writes again; None where the library gives up."""
-        if len(self._separators) < chunk.size + 64:  # memory that nothing is written to is not taken
-            self._separators = np.empty(chunk.size + 64, np.int32)
+        if len(self._separators) < chunk.size + 128:  # memory that nothing is written to is not taken
+            self._separators = np.empty(chunk.size + 128, np.int32)
             room = min(chunk.size // 8 + 64, _MOST_ODD)
             self._odd = OddLines(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.uint8))
         found = _Found(
@@ -203,7 +206,7 @@ class RecordFinder:
         fields, odd = self.header.fields, found.odd
         separators = self._separators[: found.records * fields].reshape(-1, fields)
         lists = OddLines(self._odd.start[:odd], self._odd.stop[:odd], self._odd.kind[:odd])
-        return FoundRecords(data, separators, lists, found.consumed, lines)
+        return FoundRecords(data, separators, lists, found.consumed, lines, bool(found.quotes))
 
     def pointers(self, found: FoundRecords) -> tuple[_Chunk, _Found]:
         """``found`` as the library's functions take it; valid as long as ``found`` is kept."""
@@ -225,12 +228,17 @@ class RecordFinder:
             odd_kind=odd.kind.ctypes.data,
             odd=len(odd.start),
             consumed=found.length,
+            quotes=found.quotes,
         )
 
     def texts(self, found: FoundRecords, records: Numbers) -> TextColumns:
         """The columns of good records as text, and the rejected lines of the chunk."""
         if not len(records):
-            return replace(no_columns(self.header), rejected=found.rejected(self.max_record))
+            return (
+                replace(self._nothing, rejected=found.rejected(self.max_record))
+                if len(found.odd.kind)
+                else self._nothing
+            )
         starts = found.starts(records)
         stops = found.stops(records, starts)
         chunk, pointers = self.pointers(found)
@@ -300,7 +308,8 @@ def _without_no_text(found: FoundRecords) -> FoundRecords:
     kind = np.concatenate((odd.kind, np.full(len(bad), _NO_TEXT, np.uint8)))
     order = np.argsort(start)
     good = np.ascontiguousarray(np.delete(found.separators, bad, axis=0))
-    return FoundRecords(found.data, good, OddLines(start[order], stop[order], kind[order]), found.length, found.lines)
+    odd = OddLines(start[order], stop[order], kind[order])
+    return replace(found, separators=good, odd=odd)
 
 
 def _find_not_utf8(data: bytes, size: int) -> Positions:
