@@ -89,7 +89,7 @@ class Journal:
                 new.append(file)
         for first in range(0, len(new), _BEGIN_FILES):  # there may be very many files
             self._begin_new(new[first : first + _BEGIN_FILES], splits, numbered, carried)
-        return StartingPoint(numbered, results, carried)
+        return StartingPoint({file.path: numbered[file.path] for file in files}, results, carried)
 
     def _begin_new(
         self,

@@ -23,7 +23,7 @@ def counts(lines: int = 3, handed_over: int = 2, rejected: int = 1, buckets: int
         {
             "start": 16, "stop": 100, "records": handed_over + rejected, "blank_lines": 0, "lines": lines,
             "duplicates": 0, "handed_over": handed_over, "bucket_rows": [handed_over] + [0] * (buckets - 1),
-            "rejected_by_reason": reasons, "warned": {}, "undated": 0, "over_a_day": 0, "likely": {},
+            "rejected_by_reason": reasons, "warned": {}, "undated": 0, "over_a_day": 0, "likely": {}, "text_bytes": 0,
         }
     )  # fmt: skip
 
