@@ -15,7 +15,6 @@ MOST_RUNS = 30
 STAGES = {
     "expand": "expand",
     "read_parts": "read",
-    "preprocess": "read again",
     "find_cross_bucket_ids": "find copies",
     "aggregate": "add up",
     "decide_cross_bucket": "settle copies",
