@@ -8,6 +8,7 @@ CAUSES = {
     "Chromium": ("no Chromium", "apt install chromium"),
     "Java": ("no Java for Spark", "apt install openjdk-17-jre-headless"),
     "mount": ("file systems may not be mounted", "run as root, in a container with --cap-add SYS_ADMIN"),
+    "namespaces": ("namespaces may not be made", "run as root, in a container with --cap-add SYS_ADMIN"),
     "root": ("root cannot give up its rights", "run as another user, or apt install util-linux"),
     "package lists": ("no package lists", "apt-get update"),
     "bookworm": ("not Debian bookworm", "run in the image of the Dockerfile"),

@@ -14,7 +14,7 @@ import psutil
 
 from config import Config
 from pipeline.errors import ConfigError, InputError, LogmillError
-from pipeline.inspection.views import VIEWS, open_views
+from pipeline.inspection.views import VIEWS, open_views, refusal_of
 from pipeline.versions.catalog import Version, current_version, find_version, kept_versions
 from pipeline.versions.output_link import Output
 from utils.units import format_size
@@ -106,6 +106,8 @@ def _ask(config: Config, sql: str, current: Version) -> Found:
             f"the query needs more than {format_size(memory)} of memory. Ask for less, or raise --memory-limit."
         ) from None
     except _QUOTING as fault:
+        if not current.may_read_quarantine and refusal_of(current) in str(fault):
+            raise ConfigError(refusal_of(current)) from None
         kind = type(fault).__name__.removesuffix("Exception")
         raise ConfigError(
             f"{kind} error: the query meets a value that it cannot convert or compute with, which is not shown because "

@@ -112,6 +112,11 @@ def open_views(current: Version, versions: Sequence[Version], memory: int, threa
     return database
 
 
+def refusal_of(current: Version) -> str:
+    """What a query over the quarantine answers to another user than its owner."""
+    return f"only the owner of {current.quarantine} may read the quarantine: ask as that user"
+
+
 def _make_views(database: duckdb.DuckDBPyConnection, current: Version, versions: Sequence[Version]) -> None:
     data, quarantine = current.data_files, current.quarantine_files
     columns = ", ".join(_WATCH_TIME_COLUMNS)
@@ -122,8 +127,7 @@ def _make_views(database: duckdb.DuckDBPyConnection, current: Version, versions:
     _fill(database, "ledger", _LEDGER_COLUMNS, [_ledger_row(entry) for entry in current.record.get("ledger", [])])
     rejected = f"from read_parquet({_texts(quarantine)})" if quarantine else None
     if not current.may_read_quarantine:
-        refusal = _text(f"only the owner of {current.quarantine} may read the quarantine: ask as that user")
-        rejected = f"{_no_rows(_QUARANTINE_COLUMNS)} or error({refusal}) is null"
+        rejected = f"{_no_rows(_QUARANTINE_COLUMNS)} or error({_text(refusal_of(current))}) is null"
     _define(database, "quarantine", rejected)
     database.execute(f"set allowed_paths = {_texts([*data, *quarantine])}")
     database.execute("set enable_external_access = false")

@@ -351,7 +351,7 @@ def test_after_a_full_disk_no_file_is_noted_as_read_whose_splits_are_not(
 ) -> None:
     """Splits and the end of their file are noted in turn: the first fails, the second must not succeed."""
     with monkeypatch.context() as inner:
-        inner.setattr(journal, "_FLUSH_SECONDS", -1)
+        inner.setattr(journal, "FLUSH_SECONDS", -1)
         inner.setattr(Store, "sync", has_disk_fault)
         with pytest.raises(EnvironmentFault, match="Nothing was published"):
             site.run()

@@ -77,6 +77,8 @@ def sample(hint: Any, where: str) -> Any:
         return SAMPLES[hint]()
     if inspect.isclass(hint) and is_dataclass(hint):
         return build(hint)
+    if inspect.isclass(hint) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
+        return hint(*(sample(kind, where) for kind in get_type_hints(hint).values()))
     if origin is Literal:
         return arguments[0]
     if origin in (Union, UnionType):

@@ -89,7 +89,7 @@ def make_context(
     workspace = Workspace(str(folder), str(store) if store else "")
     workspace.create()
     compiler = library() if compiled else None
-    return AggregateContext(workspace, keep, buckets, bucket_rows, NAMES, compiler, bucket_bytes)
+    return AggregateContext(workspace, keep, buckets, bucket_rows, NAMES, compiler, bucket_bytes=bucket_bytes)
 
 
 def write_split(context: AggregateContext, number: int, rows: Sequence[Row]) -> SplitResult:

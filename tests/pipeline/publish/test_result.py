@@ -30,7 +30,7 @@ def test_values_that_are_derived() -> None:
     assert json.dumps(answer["rejected_by_reason"]) == '{"a": 5, "b": 6}'
     assert answer["refused_files"] == [{"file": "x.csv", "reason": "why"}]
     assert answer["quality"] == [
-        {"name": "rejected", "count": 11, "of": 110, "outcome": "warn", "limit": 0.05, "share": 0.1}
+        {"name": "rejected", "count": 11, "of": 110, "outcome": "warn", "limit": 0.05, "detail": "", "share": 0.1}
     ]
     assert RESULT.records_read == RESULT.kept + RESULT.duplicates + RESULT.conflicts + RESULT.rejected
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.inspection.explain.sources import Source, find_difference, open_source, placed_splits
+from pipeline.inspection.explain.sources import Source, find_difference, find_growth, open_source, placed_splits
 from tests.harness import HEADER, Harness
 from tests.pipeline.inspection.explain.conftest import FILES, Make, known_files
 
@@ -28,7 +28,8 @@ def test_a_file_is_compared_with_what_was_read(make: Make, tmp_path: Path) -> No
     path.write_bytes(whole.replace(b"2.5", b"2.6"))
     assert find_difference(file) == "it has changed since it was read"
     path.write_bytes(whole + b"\n")
-    assert find_difference(file) == "it has changed since it was read"
+    assert find_difference(file) is None
+    assert find_growth(file) == "more was appended to it since it was read"
     path.unlink()
     assert find_difference(file) == "it is no longer there"
     path.mkdir()

@@ -75,7 +75,7 @@ def test_moves_are_those_between_two_results(
         run.read_context = replace(run.read_context, geo_source=tables.pairs.source)
         run.names = tables.pairs.names
         phase1 = run.read()
-        context = run.aggregate_context
+        context = replace(run.aggregate_context, keep_losers=True)
         phase2 = aggregate_all(run.engine, context, phase1.splits, 2, no_advance)
         numbers = tuple(split.result.split.number for split in phase1.splits)
         found = [relocate(context, RelocationTask(part.bucket, numbers), no_advance) for part in phase2.buckets]
