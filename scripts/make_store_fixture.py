@@ -203,6 +203,8 @@ def _run_twice(place: Path, settings: dict[str, object]) -> None:
 def _neutralize(place: Path) -> None:
     """Remove everything that tells of this machine."""
     move_manifest(place / "pipeline_data" / "intermediate" / "manifest.sqlite", str(place), PLACEHOLDER)
+    for note in (place / "pipeline_data" / "intermediate").glob("run-*/nothing-new.json"):
+        note.unlink()  # it names folders of this machine; without it a run compares everything itself
     for version in (place / "pipeline_data" / "output.versions").glob("2*"):
         times = version.stat()
         (version / "report.html").unlink()
