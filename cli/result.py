@@ -12,15 +12,16 @@ from pipeline.publish.result import RunResult
 def answer_result(arguments: Arguments, config: Config, answer: Answer, result: RunResult) -> int:
     """Print the summary or give the JSON object of a run; returns the exit code."""
     check = _check(config, result)
+    with_summary = not answer.as_json and not arguments.quiet
+    if not with_summary:
+        _report_trouble(result, check)
     if LOG.as_json:
         _log_end(result)
     answer.give(result.to_json())
-    if not answer.as_json and not arguments.quiet:
+    if with_summary:
         from cli.summary import print_summary  # with Rich
 
         print_summary(result, check)
-    else:
-        _report_trouble(result, check)
     if arguments.profile:
         from cli.profile import print_profile
 
