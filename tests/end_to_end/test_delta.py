@@ -8,6 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 from config import Config
+from pipeline.errors import ConfigError
 from pipeline.versions.output_link import Output
 from tests.end_to_end.program import HEADER, environment, published, run, run_json
 from tests.harness import run_here
@@ -124,6 +125,6 @@ def test_doctor_looks_for_what_the_table_needs(folder: Path) -> None:
 
 
 def test_the_table_lies_apart_from_the_logs(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="overlap"):
+    with pytest.raises(ConfigError, match="overlap"):
         Config(INPUT_DIR=str(tmp_path / "out.delta"), OUTPUT_DIR=str(tmp_path / "out"))
     assert not os.listdir(tmp_path)
