@@ -165,6 +165,7 @@ class RunResult:
             "quality": [asdict(result) | {"share": result.share} for result in self.quality],
             "new": asdict(self.new),
             "published": self.published,
+            "skipped_files": list(self.skipped_files),
         }
 
 

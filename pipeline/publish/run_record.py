@@ -9,7 +9,7 @@ from pipeline.geo.table import GeoTable
 from pipeline.machine import display_name, writing
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.publish.result import RunResult
-from pipeline.reading.header import without_fields
+from pipeline.reading.no_header import without_fields
 from pipeline.timing import Progress
 from pipeline.versions.folders import GEO_RECORD, RUN_RECORD
 from pipeline.versions.ledger_entries import write_entries
@@ -46,7 +46,6 @@ def write_run_record(
         "geo_attribution": result.geo_attribution,
         "engine_note": result.engine_note,
         "notes": list(result.notes),
-        "skipped_files": list(result.skipped_files),
         "regions": [asdict(region) for region in result.top_regions],
         "profile": [asdict(part) for part in result.profile],
         "plan": result.plan,

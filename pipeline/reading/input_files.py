@@ -124,7 +124,7 @@ def _find_inputs(pattern: str, rotated: str) -> tuple[list[str], list[str]]:
     matches = glob.glob(pattern, recursive=True)
     if not matches:
         raise InputError(f"no file matches the input {pattern!r}. Check the pattern, and quote it in the shell.")
-    return _choose(matches, rotated)
+    return _choose(matches, rotated, hidden=os.path.basename(pattern).startswith("."))
 
 
 @lru_cache(maxsize=4)
@@ -135,12 +135,17 @@ def _log_name(rotated: str) -> re.Pattern[str]:
     return re.compile(rf".*\.(?:csv|tsv){between}(?:{packed})?", re.IGNORECASE | re.DOTALL)
 
 
-def _choose(paths: list[str], rotated: str) -> tuple[list[str], list[str]]:
-    """(files to read, entries skipped): other endings, folders and links to nowhere are skipped."""
+def _choose(paths: list[str], rotated: str, *, hidden: bool = False) -> tuple[list[str], list[str]]:
+    """(files to read, entries skipped): hidden files, other endings, folders and links to nowhere are skipped.
+
+    With ``hidden`` files may be hidden, but those of AppleDouble, in which macOS keeps what other systems cannot, are
+    skipped all the same.
+    """
     chosen: list[str] = []
     skipped: list[str] = []
     for path in sorted(paths, key=os.fsencode):
-        readable = bool(_log_name(rotated).fullmatch(path)) and Path(path).is_file()
+        shown = not os.path.basename(path).startswith("._" if hidden else ".")
+        readable = shown and bool(_log_name(rotated).fullmatch(path)) and Path(path).is_file()
         (chosen if readable else skipped).append(path)
     return chosen, skipped
 

@@ -26,7 +26,7 @@ KEYS = [
     "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "output",
     "duplicates_phase1", "duplicates_phase2", "handed_over", "blank_lines", "preamble_lines",
     "unreadable_timestamps",
-    "quality", "new", "published",
+    "quality", "new", "published", "skipped_files",
 ]  # fmt: skip
 
 

@@ -67,7 +67,6 @@ def test_a_record_has_the_result_and_what_is_not_in_it(tmp_path: Path) -> None:
         "geo_attribution": "me",
         "engine_note": "auto",
         "notes": ["a note"],
-        "skipped_files": ["README.md"],
         "regions": [{"region": "Asia", "users": 1, "events": 2, "minutes": 3.5}],
         "profile": [
             {"stage": "parse", "wall_seconds": 1.0, "cpu_seconds": 2.0, "share": 1.0, "amount": 10, "unit": "bytes"}

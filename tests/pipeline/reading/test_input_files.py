@@ -190,3 +190,15 @@ def test_expected_rows_are_judged_by_the_width_of_lines() -> None:
     assert InputFile("a", (57, 0, 0), HEADER).expected_rows == 10
     assert InputFile("a", (3, 0, 0), HEADER).expected_rows == 0
     assert InputFile("a", (57, 0, 0), None).expected_rows == 0
+
+
+def test_hidden_files_are_skipped_by_name(tmp_path: Path) -> None:
+    for name in ("a.csv", ".a.csv", "._a.csv", ".DS_Store", "._b.csv.gz"):
+        (tmp_path / name).write_bytes(b"")
+    chosen, skipped = find_inputs(str(tmp_path))
+    assert [Path(path).name for path in chosen] == ["a.csv"]
+    assert [Path(path).name for path in skipped] == [".DS_Store", "._a.csv", "._b.csv.gz", ".a.csv"]
+    chosen, skipped = find_inputs(str(tmp_path / ".*"))
+    assert [Path(path).name for path in chosen] == [".a.csv"], "who asks for hidden files gets them"
+    assert [Path(path).name for path in skipped] == [".DS_Store", "._a.csv", "._b.csv.gz"]
+    assert find_inputs(str(tmp_path / ".a.csv")) == ([str(tmp_path / ".a.csv")], [])
