@@ -146,12 +146,34 @@ class ColumnSettings(Group):
     WATCH_TIME_COLUMN: tuple[str, ...] = setting(("watch_time(min)",), names(), unit="names",
         meaning=_COLUMN, change=_RENAMED)
 
+    COLUMNS: tuple[str, ...] = setting((), names(optional=True), unit="names",
+        meaning="Names of all columns, in their order, of logs without a header; empty: a log without one is refused. "
+            "A log that has a header is read by its own.",
+        change="Your logs have no header.")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.LOG_ID_COLUMNS and self.LOG_ID_COLUMN != ("log_id",):
             raise ValueError(
                 "LOG_ID_COLUMN and LOG_ID_COLUMNS both say what the id is: expected one of them. Remove the other."
             )
+        self._check_names()
+        if self.COLUMNS:
+            self._check_columns()
+
+    def _check_columns(self) -> None:
+        """COLUMNS must name each column that every run reads, once."""
+        for column, accepted in self.columns.items():
+            found = [name for name in self.COLUMNS if name in accepted]
+            if len(found) != 1 and (found or column != "timestamp"):
+                of_id = column.startswith("log_id ")
+                raise ValueError(
+                    f"COLUMNS names {', '.join(map(repr, found)) or 'no column'} for {column}: expected one of "
+                    f"{', '.join(map(repr, accepted))} ({'LOG_ID_COLUMNS' if of_id else f'{column.upper()}_COLUMN'}). "
+                    "Name each column once."
+                )
+
+    def _check_names(self) -> None:
         owners: dict[str, str] = {}
         for column, accepted in self._own_columns.items():
             setting_name = f"{column.upper()}_COLUMN"

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -235,13 +235,17 @@ class Harness:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.root)
 
-    def read(self, **names: tuple[str, ...]) -> Phase1Result:
-        """Phase 1 over all files; ``names``: header names of some roles, instead of the one that is usual."""
+    def read(self, columns: tuple[str, ...] = (), **names: tuple[str, ...]) -> Phase1Result:
+        """Phase 1 over all files.
+
+        ``columns``: those of files without a header. ``names``: header names of some roles, instead of the usual one.
+        """
         wanted = {
             role: (name,) for role, name in ROLES.items() if role != "timestamp" or self.read_context.keep != "longest"
         }
         wanted |= names
-        files, refused = read_headers(self.paths, wanted, self.read_context.max_record)
+        self.read_context = replace(self.read_context, wanted=wanted)
+        files, refused = read_headers(self.paths, wanted, self.read_context.max_record, columns=columns)
         return read_files(self.engine, self.read_context, files, self.split_bytes, no_advance).refusing(refused)
 
     def accepted(self, phase1: Phase1Result) -> list[list[tuple[int, tuple]]]:

@@ -64,68 +64,298 @@ class RunTruth:
     blank_lines: int
 
 
-def read_file(data: bytes, max_record: int, *, timestamps: bool = False) -> FileTruth | None:
+@dataclass(frozen=True)
+class Layout:
+    """How records are read: the delimiter (a byte), all names, and role -> number of the column; no columns where the
+    header lacks one, so that nothing is read by it."""
+
+    delimiter: int
+    names: tuple[str, ...]
+    columns: Mapping[str, int]
+
+    @property
+    def essence(self) -> object:
+        """What decides how records are read and called."""
+        read = {role: (number, self.names[number]) for role, number in self.columns.items()}
+        return self.delimiter, len(self.names), read
+
+
+def read_file(
+    data: bytes, max_record: int, *, timestamps: bool = False, columns: tuple[str, ...] = ()
+) -> FileTruth | None:
     """Read a whole file by the contract of records; None where it has no header and is refused."""
     truth = FileTruth()
-    bom = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-    data = data[bom:]
-    if not data:
+    begin = 0
+    while data[begin : begin + 3] == b"\xef\xbb\xbf":
+        begin += 3
+    if begin == len(data):
         return truth
-    names, delimiter, position, line = _find_header(data, timestamps)
-    if names is None:
+    found = _find_header(data, begin, timestamps, columns, max_record)
+    if found is None:
         return None
-    truth.preamble_lines = line - 2
-    columns = {role: names.index(name) for role, name in ROLES.items() if timestamps or role != "timestamp"}
+    layout, position, line, before = found
+    early = [] if before == 0 else _records_before(data, begin, layout, position, max_record)
+    truth.rejects += [(number, at, "before_header", raw) for number, at, raw in early]
+    truth.preamble_lines = before - sum(raw.count(b"\n") + 1 for _, _, raw in early)
     while position < len(data):
         end = _line_end(data, position)
         if end == position:
             truth.blank_lines += 1
             position, line = _after(data, end), line + 1
             continue
-        raw, reason, values = data[position:end], None, ()
-        try:
-            values, stop = _read_fields(data, position, delimiter)
-            if stop - position > max_record or len(values) != len(names):
-                raise ValueError(MALFORMED)
-            raw = data[position:stop]
-            reason = _byte_fault(raw)
-        except ValueError:
-            reason = "record_too_long" if len(raw) > max_record else _byte_fault(raw) or MALFORMED
-        if reason is None:
-            texts = {role: values[column].decode() for role, column in columns.items()}
-            reason = _value_fault(texts)
+        raw, reason, texts = _read_record(data, position, layout, max_record)
+        following = _after(data, position + len(raw))
         if reason is None:
             when = moment(texts["timestamp"]) if timestamps else None
             micro, _ = micro_minutes(texts["watch_time"])
-            truth.events.append(
-                (position + bom, Event(texts["log_id"], texts["user_id"], texts["ip_address"], micro, when))
-            )
+            truth.events.append((position, Event(texts["log_id"], texts["user_id"], texts["ip_address"], micro, when)))
         else:
-            truth.rejects.append((line, position + bom, reason, raw[:max_record]))
-        following = _after(data, position + len(raw))
+            new, word = _later_header(raw[:max_record], layout, data[following:], timestamps)
+            truth.rejects.append((line, position, word or reason, raw[:max_record]))
+            layout = new or layout
         line += data.count(b"\n", position, following)
         position = following
     return truth
 
 
-def _find_header(data: bytes, timestamps: bool) -> tuple[list[str] | None, int, int, int]:
-    """(names, delimiter, position of the first record, its line)."""
-    position = 0
-    for line in range(1, 21):
-        if position >= len(data):
+def _read_record(
+    data: bytes, position: int, layout: Layout, max_record: int
+) -> tuple[bytes, str | None, dict[str, str]]:
+    """(its bytes, why it is rejected or None, role -> text) of the record at ``position``."""
+    raw, texts = data[position : _line_end(data, position)], {}
+    try:
+        values, stop = _read_fields(data, position, layout.delimiter)
+        if stop - position > max_record or len(values) != len(layout.names):
+            raise ValueError(MALFORMED)
+        raw = data[position:stop]
+        reason = _byte_fault(raw)
+    except ValueError:
+        reason = "record_too_long" if len(raw) > max_record else _byte_fault(raw) or MALFORMED
+    if not layout.columns:
+        return raw, "unusable_header", texts
+    if reason is None:
+        texts = {role: values[column].decode() for role, column in layout.columns.items()}
+        reason = _value_fault(texts)
+    return raw, reason, texts
+
+
+def _common(name: str) -> str:
+    """What all spellings of a name have in common."""
+    return name.strip(WHITE_SPACE + "\ufeff").lstrip("#").strip(WHITE_SPACE).casefold()
+
+
+def _columns(names: Sequence[str], timestamps: bool) -> dict[str, int] | None:
+    """Role -> number of its column; None where one is missing. ValueError where two columns have one role."""
+    found = {}
+    for role, wanted in ROLES.items():
+        if role == "timestamp" and not timestamps:
+            continue
+        numbers = [n for n, name in enumerate(names) if name == wanted]
+        numbers = numbers or [n for n, name in enumerate(names) if _common(name) == _common(wanted)]
+        if not numbers:
+            return None
+        found[role] = numbers
+    if any(len(numbers) > 1 for numbers in found.values()):
+        raise ValueError("two columns have one role")
+    return {role: number for role, (number,) in found.items()}
+
+
+def _names(line: bytes) -> list[tuple[int, tuple[str, ...]]]:
+    """(delimiter, names) of a line by every delimiter that divides it."""
+    text = line.decode(errors="replace").lstrip("\ufeff")
+    ways = []
+    if text.lower().startswith("#fields:"):
+        text = text[8:].strip(WHITE_SPACE)
+        ways.append((0x20, tuple(text.split())))
+    for delimiter in b",;\t| ":
+        try:
+            values, stop = _read_fields(text.encode(), 0, delimiter)
+        except ValueError:
+            continue
+        if stop == len(text.encode()):
+            texts = (value.decode().strip(WHITE_SPACE + "\ufeff") for value in values)
+            ways.append((delimiter, tuple(text.lstrip("#").strip(WHITE_SPACE) for text in texts)))
+    return [(delimiter, names) for delimiter, names in ways if len(names) > 1]
+
+
+def _lines_behind(behind: bytes) -> list[bytes]:
+    """The first 20 lines, as far as they are within 64 KiB, less blank ones and comments."""
+    whole = behind[: 64 * 1024]
+    lines = whole.split(b"\n")[:20] if len(behind) < 64 * 1024 else whole.split(b"\n")[:-1][:20]
+    lines = [line.removesuffix(b"\r") for line in lines]
+    return [line for line in lines if line and not line.startswith(b"#")]
+
+
+def _widths(lines: list[bytes], delimiter: int) -> list[int]:
+    """Fields of each well-formed line; minus as many where the last one is blank."""
+    found = []
+    for line in lines:
+        try:
+            values, stop = _read_fields(line, 0, delimiter)
+        except ValueError:
+            continue
+        if stop == len(line):
+            found.append(len(values) if values[-1] else -len(values))
+    return found
+
+
+def _fit(layout: Layout, behind: bytes) -> Layout:
+    """Records may have a delimiter at their end, and behind ``#Fields:`` tabs between fields: the next lines tell."""
+    lines = _lines_behind(behind)
+    number = len(layout.names)
+
+    def fitting(delimiter: int) -> int:
+        return sum(abs(width) == number or width == -number - 1 for width in _widths(lines, delimiter))
+
+    delimiter = layout.delimiter
+    if delimiter == 0x20 and fitting(0x09) > fitting(0x20):
+        delimiter = 0x09
+    found = _widths(lines, delimiter)
+    same = sum(abs(width) == number for width in found)
+    names = layout.names
+    if found.count(-number - 1) > same:
+        names = (*names, "")
+    elif names[-1] == "" and sum(abs(width) == number - 1 for width in found) > same:
+        names = names[:-1]
+    return Layout(delimiter, names, layout.columns)
+
+
+def _header_on(line: bytes, timestamps: bool) -> Layout | None:
+    for delimiter, names in _names(line):
+        columns = _columns(names, timestamps)
+        if columns:
+            return Layout(delimiter, names, columns)
+    return None
+
+
+def _find_header(
+    data: bytes, position: int, timestamps: bool, columns: tuple[str, ...], max_record: int
+) -> tuple[Layout, int, int, int] | None:
+    """(layout, position of the first record, its line, number of lines before the header)."""
+    ends = []
+    begins = [position]
+    while begins[-1] < len(data) and len(ends) < 20:
+        ends.append(_line_end(data, begins[-1]))
+        begins.append(_after(data, ends[-1]))
+    lines = [data[begin:end] for begin, end in zip(begins, ends, strict=False)]
+    found = None
+    for number, line in enumerate(lines):
+        comment = not line or line.startswith(b"#")
+        try:
+            layout = _header_on(line, timestamps) if len(line) <= max_record else None
+        except ValueError:
+            return None
+        if layout:
+            found = layout, number
+        if found and not comment:
             break
-        end = _line_end(data, position)
-        for delimiter in b",;\t|":
+        if columns and not comment:
+            return _headless(columns, lines[number:], data[begins[number] :], timestamps, begins[number], number)
+    if found is None:
+        return None
+    layout, number = found
+    return _fit(layout, data[begins[number + 1] :]), begins[number + 1], number + 2, number
+
+
+def _headless(
+    columns: tuple[str, ...], lines: list[bytes], behind: bytes, timestamps: bool, position: int, comments: int
+) -> tuple[Layout, int, int, int] | None:
+    """The same for a file without a header."""
+    roles = _columns(columns, timestamps)
+    assert roles
+    counts = {}
+    for delimiter in b",;\t| ":
+        counts[delimiter] = 0
+        for line in lines:
             try:
-                values, stop = _read_fields(data[position:end], 0, delimiter)
+                values, stop = _read_fields(line, 0, delimiter)
             except ValueError:
                 continue
-            names = [value.decode(errors="replace") for value in values]
-            wanted = {name for role, name in ROLES.items() if timestamps or role != "timestamp"}
-            if stop == end - position and wanted <= set(names):
-                return names, delimiter, _after(data, end), line + 1
-        position = _after(data, end)
-    return None, 0, 0, 0
+            width = len(values) - (len(values) == len(columns) + 1 and values[-1] == b"")
+            counts[delimiter] += stop == len(line) and width == len(columns)
+    best = max(counts, key=lambda delimiter: counts[delimiter])
+    if not counts[best]:
+        return None
+    return _fit(Layout(best, columns, roles), behind), position, comments + 1, comments
+
+
+def _records_before(
+    data: bytes, begin: int, layout: Layout, data_start: int, max_record: int
+) -> list[tuple[int, int, bytes]]:
+    """(line, position, bytes) of the good records between ``begin`` and the header, whose line ends at
+    ``data_start``."""
+    header = data.rfind(b"\n", 0, data_start - data[:data_start].endswith(b"\n")) + 1
+    before, found = data[:header], []
+    position, line = begin, 1
+    while position < header:
+        end = _line_end(before, position)
+        if end == position:
+            position, line = _after(before, end), line + 1
+            continue
+        raw, reason, _ = _read_record(before, position, layout, max_record)
+        if reason is None and not raw.startswith(b"#"):
+            found.append((line, position, raw))
+        following = _after(before, position + len(raw))
+        line += before.count(b"\n", position, following)
+        position = following
+    return found
+
+
+def _later_header(raw: bytes, layout: Layout, behind: bytes, timestamps: bool) -> tuple[Layout | None, str | None]:
+    """(the layout behind a rejected record, or None where it stays; the reason of the record if that is another)."""
+    text = raw.decode(errors="replace").lstrip("\ufeff").casefold()
+    fields = text.startswith("#fields:")
+    behind_a_record = None
+    for delimiter, names in _names(raw):
+        if delimiter == 0x20 and layout.delimiter != 0x20 and not fields:
+            continue
+        first = len(layout.names) - 1 if delimiter == layout.delimiter else 0
+        glued = None
+        try:
+            columns = _columns(_unglue(names, first), timestamps)
+            if columns:
+                glued = Layout(delimiter, _unglue(names, first), columns)
+        except ValueError:
+            glued = Layout(delimiter, _unglue(names, first), {})
+        behind_a_record = behind_a_record or glued
+        try:
+            columns = _columns(names, timestamps)
+        except ValueError:
+            new = Layout(delimiter, names, {})
+            return None if new.essence == layout.essence else new, "unusable_header"
+        if columns and not (glued and _stands_behind(names, glued, layout, behind)):
+            new = _fit(Layout(delimiter, names, columns), behind)
+            return None if new.essence == layout.essence else new, "repeated_header"
+    if behind_a_record:
+        new = _fit(behind_a_record, behind) if behind_a_record.columns else behind_a_record
+        return None if new.essence == layout.essence else new, None
+    own = {_common(name) for name in layout.names}
+    for delimiter, names in _names(raw):
+        if _common(names[0]) and len({_common(name) for name in names} - {""}) > 1 and {*map(_common, names)} <= own:
+            new = Layout(delimiter, names, {})
+            return None if new.essence == layout.essence else new, "unusable_header"
+    kinds = ("version", "fields", "software", "remark", "date", "start-date", "end-date")
+    return None, "directive" if text.startswith(tuple(f"#{kind}:" for kind in kinds)) else None
+
+
+def _stands_behind(names: tuple[str, ...], glued: Layout, layout: Layout, behind: bytes) -> bool:
+    """Whether a record stands in front of a header on one line, where the whole line could be a header, too."""
+    if glued.delimiter != layout.delimiter:
+        return names[0].count(chr(layout.delimiter)) >= len(layout.names) - 1
+    widths = _widths(_lines_behind(behind), glued.delimiter)
+
+    def fitting(number: int) -> int:
+        return sum(abs(width) == number or width == -number - 1 for width in widths)
+
+    return fitting(len(glued.names)) > fitting(len(names))
+
+
+def _unglue(names: tuple[str, ...], first: int) -> tuple[str, ...]:
+    """The names from number ``first`` on, which stands behind a value, with no line end between them."""
+    if len(names) <= first + 1:
+        return ()
+    ends = [name for name in ROLES.values() if names[first].casefold().endswith(name)]
+    return (max(ends, key=len, default=""), *names[first + 1 :])
 
 
 def _at_line_end(data: bytes, position: int) -> bool:
@@ -182,8 +412,6 @@ def _byte_fault(raw: bytes) -> str | None:
 
 
 def _value_fault(texts: Mapping[str, str]) -> str | None:
-    if all(text.removeprefix("\ufeff") == ROLES[role] for role, text in texts.items()):
-        return "repeated_header"
     if not texts["log_id"].strip(WHITE_SPACE):
         return "blank_log_id"
     if not texts["user_id"].strip(WHITE_SPACE):
@@ -193,7 +421,7 @@ def _value_fault(texts: Mapping[str, str]) -> str | None:
 
 def micro_minutes(text: str) -> tuple[int, str | None]:
     """(micro-minutes, None) or (0, reason): a finite decimal from 0 to 10^9, rounded half-even."""
-    if not text.strip():
+    if not text.strip(WHITE_SPACE):
         return 0, "watch_time_missing"
     if not NUMBER.fullmatch(text):
         return 0, "watch_time_not_a_number"

@@ -71,6 +71,10 @@ VALID = {
     "TIMESTAMP_COLUMN": ("ts", ("ts",)),
     "IP_ADDRESS_COLUMN": ("ip", ("ip",)),
     "WATCH_TIME_COLUMN": ("minutes,watch_time(min)", ("minutes", "watch_time(min)")),
+    "COLUMNS": (
+        "log_id,user_id,ip_address,watch_time(min)",
+        ("log_id", "user_id", "ip_address", "watch_time(min)"),
+    ),
     "WATCH_TIME_UNIT": ("Seconds", "seconds"),
     "IP_ADDRESS_FORMAT": ("Endpoint", "endpoint"),
     "TRUSTED_PROXIES": ("0", 0),
@@ -171,6 +175,7 @@ INVALID = {
     "TIMESTAMP_COLUMN": [""],
     "IP_ADDRESS_COLUMN": [""],
     "WATCH_TIME_COLUMN": [""],
+    "COLUMNS": ["log_id,log_id", "log_id,,user_id"],
     "GENERATOR_FILES": ["0", "10000"],
     "GENERATOR_SIZE": ["1", "big"],
     "GENERATOR_USERS": ["0"],
@@ -461,3 +466,26 @@ def test_spark_masters(master: str) -> None:
 def test_settings_of_values_that_contradict_each_other_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Config(**settings)
+
+
+def test_columns_of_logs_without_a_header() -> None:
+    names = ["log_id", "user_id", "video", "ip_address", "watch_time(min)"]
+    assert Config().COLUMNS == ()
+    assert tuple(names) == load_config({}, {"LOGMILL_COLUMNS": ",".join(names)}, None).COLUMNS
+    assert load_config({}, {"LOGMILL_COLUMNS": ""}, None).COLUMNS == ()
+    assert Config(COLUMNS=("id", *names[1:]), LOG_ID_COLUMN=("log_id", "id")).COLUMNS[0] == "id"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ("log_id", "user_id", "ip_address"),
+            r"COLUMNS names no column for watch_time: expected one of 'watch_time\(min\)'",
+        ),
+        (("id", "log_id", "user_id", "ip_address", "watch_time(min)"), "COLUMNS names 'id', 'log_id' for log_id"),
+    ],
+)
+def test_columns_that_lack_one_or_name_it_twice_are_refused(names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config(COLUMNS=names, LOG_ID_COLUMN=("id", "log_id"))

@@ -265,11 +265,13 @@ def flag() -> Kind:
     return Kind("true or false", read)
 
 
-def names() -> Kind:
-    """Accepted names, the first is canonical: a list, or one string with commas between them."""
+def names(*, optional: bool = False) -> Kind:
+    """Names of columns: a list, or one string with commas between them; ``optional`` allows none."""
 
     def read(raw: object) -> tuple[str, ...]:
         items = raw.split(",") if isinstance(raw, str) else raw
+        if optional and isinstance(items, list | tuple) and list(items) in ([], [""]):
+            return ()
         if not isinstance(items, list | tuple) or not items:
             raise ValueError
         found = tuple(item.strip() if isinstance(item, str) else "" for item in items)
@@ -277,7 +279,8 @@ def names() -> Kind:
             raise ValueError
         return found
 
-    return Kind("one or more different column names, with commas between them", read)
+    expected = "different column names, with commas between them"
+    return Kind(f"{expected}, or none" if optional else f"one or more {expected}", read)
 
 
 def several_names() -> Kind:

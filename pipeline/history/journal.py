@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import takewhile
 
 from pipeline.history.inventory import Inventory, identity
 from pipeline.history.known_files import (
@@ -22,7 +23,7 @@ from pipeline.history.split_store import Store
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, StartingPoint
 from pipeline.preprocess.tasks import SplitResult
-from pipeline.reading.header import Header
+from pipeline.reading.header import NEXT_BYTES, Header
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split, cut_behind
 
@@ -133,7 +134,16 @@ class Journal:
             end = settled_end(source, results, known.text_size, self._store.lines, self._max_record)
         except OSError:
             return []  # Phase 1 reads it and says what is wrong
-        return [(split, result) for split, result in splits if result.stop <= end]
+        # How a header is fitted to the records behind it may follow from lines that were not there yet.
+        look = max(NEXT_BYTES, self._max_record + 2)
+
+        def stays(pair: tuple[Split, SplitResult]) -> bool:
+            result = pair[1]
+            late = result.repeated and result.stop + look > end
+            fitted = all(change.header.data_start + look <= end for change in result.changes)
+            return result.stop <= end and fitted and not late
+
+        return list(takewhile(stays, splits))
 
     def _describe(self, file: InputFile, splits: Sequence[Split], continued: Sequence[int]) -> NewFile:
         header = header_to_json(file.header)
@@ -164,7 +174,7 @@ class Journal:
         """Forget the split's result, before its files are written again."""
         self.flush()
         self.wait()
-        self._manifest.reopen_split(split.number, split.start)
+        self._manifest.reopen_split(split.number, split.start, split.exact)
 
     def divide_split(self, split: Split, rest: Sequence[Split]) -> list[int]:
         """Note that the split ends where ``rest`` begins. Returns the numbers of the splits in ``rest``."""
@@ -249,4 +259,7 @@ def _resume(file: InputFile, known: KnownSplit) -> tuple[Split, SplitResult | No
     assert file.header, "only a file with a header has splits"
     spool = file.expanded.spool if file.expanded else None
     split = Split(known.number, file.path, file.size, known.start, known.stop, known.exact, file.header, spool)
-    return split, result_from_json(split, known.result) if known.result else None
+    if not known.result:
+        return split, None
+    result = result_from_json(split, known.result)
+    return result.split, result

@@ -11,6 +11,7 @@ from pipeline.preprocess.ledger import FileLedger, PlacedSplit
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.archives import Expanded, is_archive
 from pipeline.reading.header import Header
+from pipeline.reading.header_changes import HeaderChange
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
 
@@ -158,7 +159,7 @@ def hint_from_json(text: str) -> Hint:
 
 def header_to_json(header: Header | None) -> str:
     """Write a header as JSON; empty text for None."""
-    return json.dumps(asdict(header) | {"columns": dict(header.columns)}) if header else ""
+    return json.dumps(_header_values(header)) if header else ""
 
 
 @lru_cache(maxsize=1024)
@@ -166,20 +167,39 @@ def header_from_json(text: str) -> Header | None:
     """Read what ``header_to_json`` wrote."""
     if not text:
         return None
-    values: dict[str, Any] = json.loads(text)
-    return Header(**(values | {"names": tuple(values["names"])}))
+    return _header_of(json.loads(text))
+
+
+def _header_values(header: Header) -> dict[str, Any]:
+    """The fields of a header, less those that are usual."""
+    values = asdict(header) | {"columns": dict(header.columns)}
+    usual = {"preamble_lines": max(0, header.first_line - 2), "early_records": 0}
+    return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
+
+
+def _header_of(values: dict[str, Any]) -> Header:
+    usual = {"preamble_lines": max(0, values["first_line"] - 2)}
+    return Header(**(usual | values | {"names": tuple(values["names"])}))
 
 
 def result_to_json(result: SplitResult) -> str:
-    """Write the counts of a split as JSON: every field of ``SplitResult`` but the split itself."""
+    """Write the counts of a split as JSON: every field of ``SplitResult`` but the split itself. Of the split it has the
+    header, if that is not the one of its file."""
     values = {field.name: getattr(result, field.name) for field in fields(result) if field.name != "split"}
+    values["changes"] = [(offset, line, _header_values(header)) for offset, line, header in result.changes]
+    values = {name: value for name, value in values.items() if value or name not in ("changes", "repeated")}
+    if result.split.header.first_line == 0:
+        values["header"] = _header_values(result.split.header)
     return json.dumps(values)
 
 
 def result_from_json(split: Split, text: str) -> SplitResult:
     """Read what ``result_to_json`` wrote for ``split``."""
     values: dict[str, Any] = json.loads(text)
-    return SplitResult(split, **(values | {"bucket_rows": tuple(values["bucket_rows"])}))
+    if header := values.pop("header", None):
+        split = replace(split, header=_header_of(header))
+    changes = tuple(HeaderChange(offset, line, _header_of(found)) for offset, line, found in values.pop("changes", ()))
+    return SplitResult(split, **(values | {"bucket_rows": tuple(values["bucket_rows"]), "changes": changes}))
 
 
 def find_contradictions(files: Iterable[KnownFile]) -> tuple[list[KnownFile], list[KnownFile]]:
@@ -218,7 +238,7 @@ def _is_sound(file: KnownFile) -> bool:
         return False
     if not file.finished or not results:
         return True
-    bounds = [header.data_start, *(result.stop for result in results)]
+    bounds = [header.begin[0], *(result.stop for result in results)]
     return bounds[:-1] == [result.start for result in results] and bounds[-1] == file.text_size
 
 
@@ -240,7 +260,7 @@ def ledger_of(file: KnownFile, path: str, at_hand: bool) -> FileLedger:
     """
     placed = []
     found = file.input_file(path)
-    line = found.header.first_line if found.header else 1
+    line = found.header.begin[1] if found.header else 1
     for split in file.splits:
         assert split.result, "all splits of a finished file are finished"
         result = result_from_json(file.split(split, path), split.result)

@@ -255,10 +255,15 @@ class Manifest:
                         "please report it, and run again."
                     )
 
-    def reopen_split(self, number: int, start: int) -> None:
-        """Forget a split's result, because it is read again from its true ``start``, and its files are overwritten."""
+    def reopen_split(self, number: int, start: int, exact: bool) -> None:
+        """Forget a split's result, because it is read again, and its files are overwritten.
+
+        ``start`` and ``exact``: where it is read from, and whether a record begins there.
+        """
         with self._transaction("manifest.reopen"):
-            self._db.execute("UPDATE splits SET result = NULL, start = ?, exact = 1 WHERE number = ?", (start, number))
+            self._db.execute(
+                "UPDATE splits SET result = NULL, start = ?, exact = ? WHERE number = ?", (start, exact, number)
+            )
 
     def divide_split(self, number: int, stop: int, rest: Iterable[tuple[int, int, bool]]) -> list[int]:
         """Note that a split ends at ``stop`` and that new ones (start, stop, exact) follow. Returns their numbers."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.machine import display_name, sync
-from pipeline.reading.header import without_fields
+from pipeline.reading.no_header import without_fields
 
 FOLDER = "replayed"
 _PIECE = 1 << 20

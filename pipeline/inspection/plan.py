@@ -16,7 +16,7 @@ from pipeline.planning.run_settings import read_settings
 from pipeline.planning.sample import Sample
 from pipeline.privacy import mask_addresses
 from pipeline.reading.archives import Expanded, expand_beginning, is_archive
-from pipeline.reading.header import without_fields
+from pipeline.reading.no_header import without_fields
 from pipeline.reading.open_inputs import HeaderRules, OpenedInputs, read_headers
 from pipeline.versions.output_link import Output
 

@@ -13,7 +13,7 @@ from pipeline.planning.planner import Sizes
 from pipeline.planning.recorded_settings import record_settings
 from pipeline.preprocess.context import ReadContext, fingerprint
 from pipeline.privacy import KeySource, find_key
-from pipeline.reading.header import Names
+from pipeline.reading.column_names import Names
 from pipeline.reading.open_inputs import HeaderRules
 from pipeline.reading.record_rules import BoundRule, bind_rules, rule_columns
 from pipeline.reading.value_formats import ValueFormats, formats_of
@@ -63,7 +63,14 @@ class RunSettings:
     def headers(self) -> HeaderRules:
         """What the header of a log must have."""
         required, optional = rule_columns(self.rules, self.columns)
-        return HeaderRules(required, optional, self.config.MAX_RECORD_BYTES, hide_lines=self.config.PSEUDONYMIZE_USERS)
+        return HeaderRules(
+            required,
+            optional,
+            self.config.MAX_RECORD_BYTES,
+            hide_lines=self.config.PSEUDONYMIZE_USERS,
+            columns=self.config.COLUMNS,
+            formats=self.formats,
+        )
 
     def load_geo(self) -> GeoTable:
         """Load the geo table, which is compiled into the user's cache first where it is not there.
@@ -89,6 +96,7 @@ class RunSettings:
             pseudonyms=self.pseudonyms,
             keep_raw=self.keep_raw,
             formats=self.formats,
+            headless=self.config.COLUMNS,
         )
 
     def read_context(self, workspace: Workspace, sizes: Sizes, geo: GeoTable, library: Library) -> ReadContext:
@@ -106,6 +114,8 @@ class RunSettings:
             pseudonyms=self.pseudonyms,
             keep_raw=self.keep_raw,
             formats=self.formats,
+            wanted=dict(self.headers.required),
+            optional=dict(self.headers.optional),
         )
 
     def aggregate_context(

@@ -3,18 +3,22 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.exchange.id_index import bucket_shift
 from pipeline.exchange.workspace import Workspace
 from pipeline.geo.table import GeoSource, GeoTable
 from pipeline.native.library import find_library
 from pipeline.privacy import KeySource
-from pipeline.reading.header import Names
+from pipeline.reading.column_names import Names
 from pipeline.reading.record_rules import BoundRule
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
+
+if TYPE_CHECKING:
+    from pipeline.reading.later_headers import HeaderFinder
 
 FORMAT = 4
 """Version of what Phase 1 makes of a split. Raise it with every change by which the same bytes become other values,
@@ -38,6 +42,8 @@ class ReadContext:
     ``pseudonyms``            where the key is; None where users keep their ids
     ``keep_raw``              whether the quarantine keeps the bytes of records
     ``formats``               how values are written
+    ``wanted``                role → accepted header names, of the columns that a header must have
+    ``optional``              role → accepted header names, of the columns that a header may lack
     ========================  ==========================================================================
     """
 
@@ -53,6 +59,15 @@ class ReadContext:
     pseudonyms: KeySource | None = None
     keep_raw: bool = True
     formats: ValueFormats = USUAL_FORMATS
+    wanted: Names = field(default_factory=dict)
+    optional: Names = field(default_factory=dict)
+
+    @property
+    def headers(self) -> "HeaderFinder | None":
+        """Finds headers among the records; None where nobody says what a header must have."""
+        from pipeline.reading.later_headers import HeaderFinder  # a run that finds nothing new looks for none
+
+        return HeaderFinder(self.wanted, self.optional) if self.wanted else None
 
     @property
     def bucket_shift(self) -> int:
@@ -84,13 +99,15 @@ def fingerprint(
     pseudonyms: KeySource | None,
     keep_raw: bool,
     formats: ValueFormats,
+    headless: Sequence[str] = (),
 ) -> str:
     """Hash the settings that decide what becomes of a file, as 32 hex digits.
 
     Splits of earlier runs are used again only under the same fingerprint. ``columns``: for each role, the header names
-    that are accepted. ``geo_digest``: of the geo table's source and rules.
+    that are accepted. ``geo_digest``: of the geo table's source and rules. ``headless``: columns of files without a
+    header.
     """
-    settings = {
+    settings: dict[str, object] = {
         "format": FORMAT,
         "columns": {role: list(names) for role, names in columns.items()},
         "max_record": max_record,
@@ -101,6 +118,8 @@ def fingerprint(
         "keep_raw": keep_raw,
         **_unusual(formats),
     }
+    if headless:
+        settings["headless"] = list(headless)
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -28,6 +28,7 @@ class _Sample:
     """Lines of a split.
 
     ===========  ================================================================
+    ``header``   by which they were read
     ``lines``    the texts of each line, in order of the columns that are read
     ``offsets``  first byte of each line, counted from the start of the split
     ``first``    position of their first row among the rows of the check
@@ -35,6 +36,7 @@ class _Sample:
     """
 
     split: Split
+    header: Header
     lines: Sequence[Sequence[str]]
     offsets: NDArray[np.int64]
     first: int
@@ -53,14 +55,14 @@ class CrossCheck:
         """Add the lines of ``split`` that ``compiled`` sampled, and their rows, which are among ``rows``."""
         lines, offsets, positions = compiled.sample()
         if lines:
-            self._samples.append(_Sample(split, lines, offsets, self._rows.count))
+            self._samples.append(_Sample(split, compiled.header, lines, offsets, self._rows.count))
             self._rows.extend(rows, positions)
 
     def find_wrong(self) -> set[int]:
         """The numbers of the splits about whose rows the compiled parser and the rules disagree."""
         by_columns: dict[tuple[tuple[str, str], ...], list[_Sample]] = {}
         for sample in self._samples:
-            header = sample.split.header
+            header = sample.header
             columns = tuple((role, header.names[index]) for role, index in header.columns.items())
             by_columns.setdefault(columns, []).append(sample)
         wrong = set()
@@ -73,7 +75,7 @@ class CrossCheck:
 
     def _agree(self, samples: Sequence[_Sample]) -> bool:
         """Whether all values are equal; the samples have columns of the same names."""
-        header: Header = samples[0].split.header
+        header = samples[0].header
         columns = as_columns(header, [line for sample in samples for line in sample.lines])
         offsets = np.concatenate([sample.offsets for sample in samples])
         texts = TextColumns(columns, offsets, offsets, offsets)

@@ -15,6 +15,8 @@ from pipeline.preprocess.preprocessor import read_parts
 from pipeline.preprocess.settled_end import settled_end
 from pipeline.preprocess.tasks import ReadTask, SplitResult, group, read_tasks
 from pipeline.reading.file_access import unreadable
+from pipeline.reading.header import read_alike
+from pipeline.reading.header_changes import MOST_HEADERS, TOO_MANY_HEADERS
 from pipeline.reading.input_files import InputFile, has_grown, hash_beginnings, unchanged
 from pipeline.reading.splits import Split, cut, cut_rest
 
@@ -36,7 +38,7 @@ class Record(Protocol):
         """Note the result of a split whose files are written."""
 
     def reopen_split(self, split: Split, /) -> None:
-        """Forget the result of ``split``, which is about to be read again from its true start."""
+        """Forget the result of ``split``, which is about to be read again from its true start or by its true header."""
 
     def divide_split(self, split: Split, rest: Sequence[Split], /) -> list[int]:
         """Note that ``split`` now ends where ``rest`` begins; returns the numbers of the splits in ``rest``."""
@@ -168,16 +170,19 @@ class _Reading:
         self._results = {**start.results, **start.carried}
         self._resumed = len(start.results)
         self.resumed_bytes = sum(result.stop - result.start for result in self._results.values())
+        self._mixed = {result.split.path for result in self._results.values() if _has_headers(result)}
 
     def read_all(self, advance: Advance) -> None:
         """Read all splits that have no result, and hash the files, in rounds until nothing is left to read; then, in
-        further rounds, the splits that do not begin where the one before ends."""
+        further rounds, the splits that do not begin where the one before ends, or were read by another header than is
+        in force there."""
         self._divide_early_ends()
+        self._settle_headers()
         self._read(group(read_tasks(self._files, self._splits, self._results)), advance)
         self._join_ends(self._splits, no_advance)
 
     def _join_ends(self, paths: Iterable[str], advance: Advance) -> None:
-        """Read, in rounds, the splits of these files that do not begin where the one before ends."""
+        """Read, in rounds, the splits of these files that do not begin where the one before ends, or by its header."""
         for number in count():
             tasks = [task for path in paths for task in self._restart(path, every=number < _GUESSED_ROUNDS)]
             if not tasks:
@@ -185,8 +190,8 @@ class _Reading:
             self._read([(task,) for task in tasks], advance)
 
     def _read(self, tasks: Sequence[tuple[ReadTask, ...]], advance: Advance) -> None:
-        """Read, in rounds: the rests of splits that ended early, and tasks whose group a worker died over, come in the
-        next one."""
+        """Read, in rounds: the rests of splits that ended early, splits that were read by another header than is in
+        force before them, and tasks whose group a worker died over, come in the next one."""
         while tasks:
             again: list[ReadTask] = []
             for grouped, found in self._engine.map(read_parts, self._context, tasks, advance):
@@ -194,13 +199,45 @@ class _Reading:
                     again += grouped  # each alone: the others must not suffer for one
                 else:
                     answers = [found] * len(grouped) if isinstance(found, Exception) else found
-                    self._take(zip(grouped, answers, strict=True))
+                    again += self._take(zip(grouped, answers, strict=True))
             rest = self._divide_early_ends()
-            again += [ReadTask(split.path, split, None) for split in rest if split.path not in self._refused]
-            tasks = [(task,) for task in again]
+            rest += self._settle_headers()
+            again += [ReadTask(split.path, split, None, sure=True) for split in rest if split.path not in self._refused]
+            tasks = [(replace(task, split=self._present(task.split)),) for task in again]
+
+    def _present(self, split: Split | None) -> Split | None:
+        """The split with the header that it has now."""
+        if split is None or split.path not in self._mixed:
+            return split
+        return next(present for present in self._splits[split.path] if present.number == split.number)
+
+    def _settle_headers(self) -> list[Split]:
+        """Give every split the header that is in force where it begins, as far as is known. Returns the splits that
+        were read by another one, whose results are forgotten.
+
+        What was read by the wrong header still tells which header is the last one in it. So all splits behind a header
+        are read by it in one further round, at the same time.
+        """
+        wrong: list[Split] = []
+        for path in self._mixed - self._refused.keys():
+            splits = self._splits[path]
+            header = splits[0].header if splits else None
+            for place, split in enumerate(splits):
+                assert header, "a file with splits has a header"
+                result = self._results.get(split.number)
+                if not read_alike(split.header, header):
+                    splits[place] = split = replace(split, header=header)
+                    if result:
+                        self._record.reopen_split(split)
+                        del self._results[split.number]
+                        wrong.append(split)
+                if result and (result.changes or result.repeated):
+                    header = result.last_header
+        return wrong
 
     def _restart(self, path: str, *, every: bool) -> list[ReadTask]:
-        """Let splits of a file begin where the one before ends, if they do not: all of them, or the first alone.
+        """Let splits of a file begin where the one before ends, and by its header, if they do not: all of them, or the
+        first alone.
 
         The end of a split that began on a wrong line is most likely right, so that all are read again at once.
         """
@@ -208,14 +245,16 @@ class _Reading:
         splits = self._splits[path]
         if path in self._refused or not splits:
             return tasks
-        position = splits[0].header.data_start
+        position, header = splits[0].header.begin[0], splits[0].header
         for index, split in enumerate(splits):
             result = self._results[split.number]
-            if result.start != position and (every or not tasks):
-                splits[index] = split.restarted_at(position)
+            right = result.start == position and read_alike(result.split.header, header)
+            if not right and (every or not tasks):
+                splits[index] = split.restarted_at(position, header)
                 self._record.reopen_split(splits[index])
-                tasks.append(ReadTask(path, splits[index], None))
+                tasks.append(ReadTask(path, splits[index], None, sure=True))
             position = result.stop
+            header = result.last_header if result.changes or result.repeated else header
         return tasks
 
     def account_for_all(self) -> Phase1Result:
@@ -242,8 +281,11 @@ class _Reading:
                 self._hashes.pop(file.path, None)
                 yield ledger
 
-    def _take(self, answers: Iterable[tuple[ReadTask, tuple[SplitResult | None, str | None] | Exception]]) -> None:
-        """Keep what ``read_parts`` found."""
+    def _take(
+        self, answers: Iterable[tuple[ReadTask, tuple[SplitResult | None, str | None] | Exception]]
+    ) -> list[ReadTask]:
+        """Keep what ``read_parts`` found. Returns tasks for the splits whose headers were not sure."""
+        unsure: list[ReadTask] = []
         for task, answer in answers:
             if isinstance(answer, Exception):
                 self._refused.setdefault(task.path, _reason(answer))
@@ -251,10 +293,14 @@ class _Reading:
             result, file_hash = answer
             if result and task.split:
                 self._finish(_sharing(result, task.split))
+            elif task.split:
+                self._mixed.add(task.path)
+                unsure.append(replace(task, hashed=None, sure=True))
             if file_hash:
                 self._hashes[task.path] = file_hash
             if self._by_path:
                 self._account_early(self._by_path[task.path])
+        return unsure
 
     def _account_early(self, file: InputFile) -> None:
         """Account for a file of one split as soon as it is read, so that less is held of very many files."""
@@ -262,7 +308,7 @@ class _Reading:
         if len(splits) != 1 or splits[0].number not in self._results or file.path not in self._hashes:
             return
         result = self._results[splits[0].number]
-        whole = file.header and result.start == file.header.data_start and not self._ended_early(splits[0])
+        whole = file.header and result.start == file.header.begin[0] and not self._ended_early(splits[0])
         if not whole or not unchanged(file):  # another split may have to be read first
             return
         for ledger in self._accounts([file]):
@@ -270,6 +316,8 @@ class _Reading:
 
     def _finish(self, result: SplitResult) -> None:
         self._results[result.split.number] = result
+        if _has_headers(result):
+            self._mixed.add(result.split.path)
         self._record.finish_split(result)
 
     def _divide_early_ends(self) -> list[Split]:
@@ -292,7 +340,7 @@ class _Reading:
             return [split]
         result = self._results[split.number]
         shorter = split.ending_at(result.stop)
-        rest = cut_rest(split, result.start, result.stop)
+        rest = [replace(piece, header=result.last_header) for piece in cut_rest(split, result.start, result.stop)]
         numbers = self._record.divide_split(shorter, rest)
         self._results[split.number] = replace(result, split=shorter)
         return [shorter, *(replace(piece, number=number) for piece, number in zip(rest, numbers, strict=True))]
@@ -300,6 +348,8 @@ class _Reading:
     def _account_for(self, file: InputFile) -> FileLedger:
         """Join a file's splits. Raises FileRefused where it was changed or does not balance."""
         placed, found = self._join(file), file
+        if sum(len(split.result.changes) for split in placed) > MOST_HEADERS:
+            raise FileRefused(TOO_MANY_HEADERS)
         if not unchanged(file):
             file, placed = self._settle(file, placed)
         carried = sum(split.result.split.number in self._carried for split in placed)
@@ -372,7 +422,7 @@ class _Reading:
         placed: list[PlacedSplit] = []
         if not file.header or not self._splits[file.path]:
             return placed
-        position, line = file.header.data_start, file.header.first_line
+        position, line = file.header.begin
         for split in self._splits[file.path]:
             result = self._results[split.number]
             if result.start != position:
@@ -392,6 +442,11 @@ _ACCOUNTED: list[Split] = []
 """Stands for the splits of a file whose ledger is made."""
 _NONE_REJECTED = Counter[str]()
 _NO_COUNTS: dict[str, int] = {}
+
+
+def _has_headers(result: SplitResult) -> bool:
+    """Whether a header among the records was found in the split or before it."""
+    return bool(result.changes) or result.repeated or result.split.header.first_line == 0
 
 
 def _sharing(result: SplitResult, split: Split) -> SplitResult:

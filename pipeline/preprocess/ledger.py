@@ -95,8 +95,8 @@ class FileLedger:
 
     @property
     def preamble_lines(self) -> int:
-        """Lines before the header."""
-        return self.file.header.first_line - 2 if self.file.header else 0
+        """Lines before the header that are no records."""
+        return self.file.header.preamble_lines if self.file.header else 0
 
     @property
     def rejected_by_reason(self) -> Counter[str]:
@@ -142,17 +142,22 @@ _OF_LEDGER, _OF_RESULT, _OF_SPLIT = (
 class PackedLedgers(Sequence[FileLedger]):
     """The ledgers of very many files in little memory: each is made when it is asked for.
 
-    All splits of a ledger have the path and the header of its file.
+    All splits of a packed ledger have the path and the header of its file. Ledgers of files with several headers, which
+    are few, stay as they are.
     """
 
     def __init__(self, ledgers: Iterable[FileLedger] = ()) -> None:
         self._files: list[InputFile] = []
-        self._rest: list[bytes] = []
+        self._rest: list[bytes | FileLedger] = []
         for ledger in ledgers:
             self.append(ledger)
 
     def append(self, ledger: FileLedger) -> None:
         """Add a ledger."""
+        if any(placed.result.changes for placed in ledger.splits):
+            self._files.append(ledger.file)
+            self._rest.append(ledger)
+            return
         splits = [
             (placed.first_line, tuple(map(_plain, _OF_RESULT(placed.result))), _OF_SPLIT(placed.result.split))
             for placed in ledger.splits
@@ -191,7 +196,9 @@ def _plain(value: object) -> object:
     return dict(value) if isinstance(value, dict) else value
 
 
-def _unpack(file: InputFile, rest: bytes) -> FileLedger:
+def _unpack(file: InputFile, rest: bytes | FileLedger) -> FileLedger:
+    if isinstance(rest, FileLedger):
+        return rest
     of_ledger, splits = marshal.loads(rest)
     placed = []
     for first_line, of_result, of_split in splits:

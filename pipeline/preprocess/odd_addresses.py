@@ -1,6 +1,7 @@
 """Finds out whether addresses that are INVALID would be addresses by another IP_ADDRESS_FORMAT."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -8,7 +9,6 @@ from pipeline.exchange.split_rows import SplitRows
 from pipeline.geo.addresses import bare_addresses
 from pipeline.geo.table import INVALID, GeoTable
 from pipeline.reading.compiled_parser import CompiledParser
-from pipeline.reading.header import Header
 from pipeline.reading.value_formats import AddressFormat
 
 _OTHERS: tuple[AddressFormat, ...] = ("endpoint", "forwarded")
@@ -32,15 +32,17 @@ class OddAddresses:
             self._batches += count
             self._look(addresses.filter(odd).head(_LOOKED_AT), count)
 
-    def add_compiled(self, compiled: CompiledParser, header: Header, rows: SplitRows) -> None:
-        """Take note of the rows that the compiled parser made, which are those of ``rows`` that no batch had."""
+    def add_compiled(self, parsers: Sequence[CompiledParser], rows: SplitRows) -> None:
+        """Take note of the rows that compiled parsers made, which are those of ``rows`` that no batch had."""
         count = int((rows["region"] == INVALID).sum()) - self._batches
         if not count:
             return
-        lines, _, positions = compiled.sample()
-        column = list(header.columns).index("ip_address")
-        odd = rows["region"][positions] == INVALID
-        texts = [line[column] for line, is_odd in zip(lines, odd.tolist(), strict=True) if is_odd]
+        texts: list[str] = []
+        for parser in parsers:
+            lines, _, positions = parser.sample()
+            column = list(parser.header.columns).index("ip_address")
+            odd = rows["region"][positions] == INVALID
+            texts += [line[column] for line, is_odd in zip(lines, odd.tolist(), strict=True) if is_odd]
         self._look(pl.Series(texts[:_LOOKED_AT], dtype=pl.String), count)
 
     @property

@@ -27,17 +27,29 @@ from pipeline.reading.compiled_parser import CompiledParser
 from pipeline.reading.csv_reader import Batch, SplitReader
 from pipeline.reading.file_access import open_file, unreadable
 from pipeline.reading.header import Header
+from pipeline.reading.header_changes import HeaderChange
 from pipeline.reading.input_files import file_size, hash_beginning
 from pipeline.reading.record_finder import RecordFinder
 from pipeline.reading.splits import Split
 from pipeline.reading.watch_times import A_DAY
 from pipeline.timing import stage
 
+_ENOUGH_RECORDS = 2000
+_MOST_REJECTED = 0.9
+"""Of a split whose header is not sure: so many records tell that they belong to another header, if more than this share
+of them is rejected. To read on would take several times as long as reading by the right header."""
+
 _USUAL_USER_BYTES = 16
 """Room for a user_id, for a start."""
 
 
-def read_split(context: ReadContext, split: Split, advance: Advance, sampled: CrossCheck) -> SplitResult:
+class HeaderUnsure(Exception):
+    """Nearly all records are rejected; perhaps a header before the split is not known yet."""
+
+
+def read_split(
+    context: ReadContext, split: Split, advance: Advance, sampled: CrossCheck, *, sure: bool = True
+) -> SplitResult:
     """Read, verify, enrich, deduplicate and write one split. Its files, by the number of the split:
 
     =========  ====================================================================================
@@ -48,9 +60,9 @@ def read_split(context: ReadContext, split: Split, advance: Advance, sampled: Cr
     =========  ====================================================================================
 
     ``advance`` gets bytes. ``sampled`` gets a sample of the rows; the result counts only if ``sampled`` finds the
-    compiled parser right. Raises FileRefused.
+    compiled parser right. Raises FileRefused and, unless the header is ``sure``, HeaderUnsure.
     """
-    rows, counts = _read_rows(context, split, advance, sampled)
+    rows, counts = _read_rows(context, split, advance, sampled, sure=sure)
     save_array(context.workspace.path("lines", split_file(split.number, "npy")), counts.chunk_starts)
     duplicates = 0
     bucket_rows = np.zeros(context.buckets, np.int64)
@@ -84,6 +96,8 @@ def read_split(context: ReadContext, split: Split, advance: Advance, sampled: Cr
         over_a_day=counts.over_a_day,
         likely=dict(counts.likely),
         text_bytes=rows.text_bytes if bucket_rows.any() else 0,
+        changes=counts.changes,
+        repeated=counts.repeated,
     )
 
 
@@ -101,10 +115,14 @@ class _Counts:
     undated: int
     over_a_day: int
     likely: Counter[str]
+    changes: tuple[HeaderChange, ...]
+    repeated: bool
     chunk_starts: NDArray[np.int64]
 
 
-def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: CrossCheck) -> tuple[SplitRows, _Counts]:
+def _read_rows(
+    context: ReadContext, split: Split, advance: Advance, sampled: CrossCheck, *, sure: bool
+) -> tuple[SplitRows, _Counts]:
     """Read a split, until its end or until its rows take ``context.held_bytes``; writes its rejected records."""
     key = context.pseudonyms.load() if context.pseudonyms else None
     records = blank_lines = lines = undated = 0
@@ -130,6 +148,7 @@ def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: Cr
             context.rules,
             context.formats,
             finder,
+            context.headers,
         )
         for batch in reader:
             chunk_starts.append((reader.stop - batch.length - reader.start, lines))
@@ -139,23 +158,26 @@ def _read_rows(context: ReadContext, split: Split, advance: Advance, sampled: Cr
             warned += batch.warned
             undated += batch.undated
             likely += batch.likely
-            good, rejected = _hide_users(batch, split.header, key) if key else (batch.rows, batch.rejected)
+            good, rejected = _hide_users(batch, reader.header, key) if key else (batch.rows, batch.rejected)
             rejects.add(rejected)
             if len(good):
                 enriched = enrich(good, context.geo(), context.formats)
                 rows.append(enriched)
                 odd_addresses.add_batch(good["ip_address"], enriched["region"])
+            if not sure and records > _ENOUGH_RECORDS and rejects.counts.total() > records * _MOST_REJECTED:
+                raise HeaderUnsure
             advance(batch.length)
             if rows.held_bytes >= context.held_bytes:
                 break
-    if compiled:
-        sampled.add(split, compiled, rows)
-        odd_addresses.add_compiled(compiled, split.header, rows)
+    for parser in reader.parsers:
+        sampled.add(split, parser, rows)
+    odd_addresses.add_compiled(reader.parsers, rows)
     likely += odd_addresses.likely
     starts = np.array(chunk_starts, np.int64).reshape(-1, 2)
     over_a_day = int((rows["micro_minutes"] > A_DAY).sum())
     of_split = reader.start, reader.stop, records, blank_lines, lines
-    return rows, _Counts(*of_split, rejects.counts, warned, undated, over_a_day, likely, starts)
+    of_headers = tuple(reader.changes), reader.repeated
+    return rows, _Counts(*of_split, rejects.counts, warned, undated, over_a_day, likely, *of_headers, starts)
 
 
 def _hide_users(batch: Batch, header: Header, key: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -170,6 +192,8 @@ def _compiled_parser(context: ReadContext, split: Split, rows: SplitRows) -> Com
     """The compiled parser; None where users get pseudonyms or rules judge texts, because that parser makes no texts,
     and where it does not read the formats of the values."""
     if context.library is None or context.rules or context.pseudonyms or not context.formats.compilable:
+        return None
+    if not split.header.usable:
         return None
     if "log_id" not in split.header.columns:  # an id of several columns
         return None
@@ -269,7 +293,8 @@ def read_parts(
     context: ReadContext, tasks: Sequence[ReadTask], advance: Advance
 ) -> list[tuple[SplitResult | None, str | None] | FileRefused]:
     """Read splits and hash files. Returns for each task (result of the split, hash of the file), None for what the task
-    does not ask for; or the reason why its file is refused. ``advance`` gets bytes of splits."""
+    does not ask for and for a split whose header is not sure; or the reason why its file is refused. ``advance`` gets
+    bytes of splits."""
     sampled = CrossCheck(context)
     answers = [_read_part(context, task, advance, sampled) for task in tasks]
     wrong = sampled.find_wrong()
@@ -283,7 +308,10 @@ def _read_part(
     context: ReadContext, task: ReadTask, advance: Advance, sampled: CrossCheck
 ) -> tuple[SplitResult | None, str | None] | FileRefused:
     try:
-        result = read_split(context, task.split, advance, sampled) if task.split else None
+        sure = task.sure or task.split is None or task.split.start == task.split.header.begin[0]
+        result = read_split(context, task.split, advance, sampled, sure=sure) if task.split else None
+    except HeaderUnsure:
+        result = None
     except FileRefused as reason:
         return reason
     if task.hashed is None:

@@ -18,11 +18,16 @@ def settled_end(
     import numpy as np  # a run that finds nothing new does not come here
 
     begin, header = results[0].start, results[0].split.header
-    for result in reversed(results):
+    for number in reversed(range(len(results))):
+        result = results[number]
         starts = np.load(lines_of(result.split.number))[:, 0] + result.start
         far = starts[starts < size - max_record - 2]  # what begins there cannot reach the end
         if len(far):
-            begin, header = int(far[-1]), result.split.header
+            begin, header = int(far[-1]), result.header_at(int(far[-1]) - result.start)
             break
+    for result in results[number:]:
+        for change in result.changes:
+            if begin < result.start + change.offset <= size:  # what stands behind a header is read by it
+                begin, header = result.start + change.offset, change.header
     with open(source, "rb") as stream:
         return find_settled_end(stream, begin, size, header, max_record)

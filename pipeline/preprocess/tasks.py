@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.reading.header import Header
+from pipeline.reading.header_changes import HeaderChange, header_at
 from pipeline.reading.input_files import InputFile, file_size
 from pipeline.reading.splits import Split
 
@@ -26,6 +28,8 @@ class SplitResult:
     ``over_a_day``          good records, duplicates too, with a watch time of more than a day
     ``likely``              setting and value → number of records that look as if the setting should have the value
     ``text_bytes``          bytes of the user_ids of these rows; 0 where an earlier release read the split
+    ``changes``             headers among the records that change how the records behind them are read
+    ``repeated``            whether another header among the records repeats the one that is in force
     ======================  =================================================================================
     """
 
@@ -44,6 +48,17 @@ class SplitResult:
     over_a_day: int = 0
     likely: dict[str, int] = field(default_factory=dict)
     text_bytes: int = 0
+    changes: tuple[HeaderChange, ...] = ()
+    repeated: bool = False
+
+    @property
+    def last_header(self) -> Header:
+        """The header that is in force behind the split."""
+        return self.changes[-1].header if self.changes else self.split.header
+
+    def header_at(self, offset: int) -> Header:
+        """The header that is in force at ``offset``, counted from the split's start."""
+        return header_at(self.split.header, self.changes, offset)
 
     @property
     def rejected(self) -> int:
@@ -75,11 +90,16 @@ work for all workers."""
 @dataclass(frozen=True, slots=True)
 class ReadTask:
     """Work on the file ``path``: read ``split``, if any; then take the hash of the file's first ``hashed`` bytes, if
-    not None."""
+    not None.
+
+    ``sure``: whether the split is read though nearly all of its records are rejected. Otherwise it may be that a header
+    before the split is not known yet.
+    """
 
     path: str
     split: Split | None
     hashed: int | None
+    sure: bool = False
 
 
 def read_tasks(

@@ -31,6 +31,7 @@ from pipeline.publish.kept_records import part_file
 from pipeline.publish.quarantine_parts import DICTIONARIES, PartWriter, QuarantinePart
 from pipeline.publish.tasks import ConflictTask, QuarantineSource
 from pipeline.quality import MICRO
+from pipeline.reading.header_changes import header_at
 from pipeline.reading.quoted_ends import find_ends
 from pipeline.reading.single_record import USUAL_RECORD, record_at
 from pipeline.timing import in_stage
@@ -119,7 +120,7 @@ def _read_chunk(
 ) -> tuple[Offsets, pa.Array | None]:
     """(Lines before, bytes) of the records at ``offsets`` of the chunk that begins at byte ``begin`` of the split; both
     count from the chunk's first one. None where the bytes are not kept."""
-    header = source.split.header
+    header = header_at(source.split.header, source.changes, begin)  # a chunk ends behind a header
     stream.seek(source.start + begin)
     data = stream.read(int(offsets[-1]) + USUAL_RECORD)
     text = np.frombuffer(data, np.uint8)

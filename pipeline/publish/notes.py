@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pipeline.history.known_files import KnownFile
 from pipeline.history.left_records import count_left
 from pipeline.machine import display_name
-from pipeline.preprocess.ledger import Phase1Result
+from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.publish.facts import RunFacts, repaired
+from pipeline.publish.header_notes import header_notes
 from pipeline.publish.hints import find_hints
+from pipeline.reading.header import Header
 from pipeline.reading.record_rules import BoundRule
 from pipeline.versions.delta_table import table_folder
 
@@ -23,6 +25,7 @@ def make_notes(facts: RunFacts) -> list[str]:
         *facts.place.replays.describe({display_name(ledger.file.path) for ledger in phase1.ledgers}),
         *_carried_over(facts),
         *_added_up_anew(facts),
+        *header_notes(phase1),
         *column_layouts(phase1),
         *missing_columns(facts.settings.rules, phase1),
         *find_hints(facts.settings.config, phase1),
@@ -36,6 +39,7 @@ def notes_if_unchanged(facts: RunFacts) -> list[str]:
         *_decisions(facts, lasting=True),
         *facts.place.replays.describe_kept({display_name(ledger.file.path) for ledger in phase1.ledgers}),
         _not_read_again(len(phase1.ledgers), sum(len(ledger.splits) for ledger in phase1.ledgers)),
+        *header_notes(phase1),
         *column_layouts(phase1),
         *missing_columns(facts.settings.rules, phase1),
     ]
@@ -148,7 +152,7 @@ def missing_columns(rules: Sequence[BoundRule], phase1: Phase1Result) -> list[st
         files = [
             display_name(ledger.file.path)
             for ledger in phase1.ledgers
-            if ledger.file.header and bound.role not in ledger.file.header.columns
+            if any(bound.role not in header.columns for header in _headers(ledger))
         ]
         if files:
             more = f" and {len(files) - _FILES_OF_RULE:,} more" if len(files) > _FILES_OF_RULE else ""
@@ -157,6 +161,14 @@ def missing_columns(rules: Sequence[BoundRule], phase1: Phase1Result) -> list[st
                 f"{', '.join(files[:_FILES_OF_RULE])}{more}"
             )
     return notes
+
+
+def _headers(ledger: FileLedger) -> Iterator[Header]:
+    """All headers that a file was read by."""
+    if ledger.file.header:
+        yield ledger.file.header
+    for split in ledger.splits:
+        yield from (change.header for change in split.result.changes if change.header.usable)
 
 
 def column_layouts(phase1: Phase1Result) -> list[str]:

@@ -209,6 +209,7 @@ def _sources(phase1: Phase1Result, oldest_kept: float, wanted: Collection[int]) 
             first_line=placed.first_line,
             at_hand=file.at_hand,
             forgotten=file.read_at < oldest_kept,
+            changes=placed.result.changes,
         )
         for file in phase1.ledgers
         for placed in file.splits

@@ -8,6 +8,7 @@ if TYPE_CHECKING:  # the command line needs the results before anything heavy
     from pathlib import Path
 
     from pipeline.publish.quarantine_parts import Group
+    from pipeline.reading.header_changes import HeaderChange
     from pipeline.reading.splits import Split
 
 
@@ -52,6 +53,7 @@ class QuarantineSource:
     ``first_line``  line of the log on which they begin, from 1
     ``at_hand``     whether the log still has the bytes that were read
     ``forgotten``   whether the log was read so long ago that the values and bytes of its records are not kept
+    ``changes``     the headers among its records
     ==============  =============================================================================================
     """
 
@@ -61,6 +63,7 @@ class QuarantineSource:
     first_line: int
     at_hand: bool = True
     forgotten: bool = False
+    changes: "tuple[HeaderChange, ...]" = ()
 
     @property
     def mark(self) -> str:

@@ -168,6 +168,8 @@ def _parse_plain(lines: _Lines, plain: Positions, header: Header, max_record: in
     """Parse the ``plain`` lines by Polars; None where the scanner finds something else in their bytes."""
     if not len(plain):
         return no_columns(header)
+    if not header.usable:  # no column is needed
+        return TextColumns({}, lines.starts[plain], lines.stops[plain], plain)
     data = _join_lines(lines, plain)
     texts = text_parser.parse(data, header)
     if texts is None or check(data, texts, header, max_record) is None:

@@ -84,6 +84,7 @@ class CompiledParser:
         formats: ValueFormats = USUAL_FORMATS,
     ) -> None:
         self._finder = RecordFinder(library, header, max_record)
+        self._library, self._geo_table, self._max_record, self._formats = library, geo, max_record, formats
         self._header, self._rows = header, rows
         self._geo_arrays = geo.arrays  # kept alive as long as the library points into them
         arrays = {
@@ -103,6 +104,24 @@ class CompiledParser:
             **{role: fields[role] for role in ("log_id", "user_id", "ip_address", "watch_time", "timestamp")},
         )
         self._samples: list[tuple[list[list[str]], NDArray[np.int64], NDArray[np.int64]]] = []
+
+    @property
+    def header(self) -> Header:
+        """The header by which it reads."""
+        return self._header
+
+    def with_header(self, header: Header) -> "CompiledParser":
+        """A parser that adds to the same rows and reads by another ``header``."""
+        return CompiledParser(self._library, header, self._geo_table, self._rows, self._max_record, self._formats)
+
+    def mark(self) -> tuple[int, int]:
+        """A mark of what was parsed so far, for ``take_back``."""
+        return self._rows.count, len(self._samples)
+
+    def take_back(self, mark: tuple[int, int]) -> None:
+        """Remove what was parsed since the ``mark``."""
+        self._rows.count = mark[0]
+        del self._samples[mark[1] :]
 
     def parse(self, data: bytes, limit: int, size: int, base: int, *, whole: bool) -> ParsedChunk | None:
         """Parse the records that begin in the first ``limit`` bytes of ``data``, and add their rows to ``rows``.

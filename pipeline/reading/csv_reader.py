@@ -13,7 +13,7 @@ must be the number that the scanner counts; otherwise the file is refused.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Protocol, TypeVar
 
 import numpy as np
@@ -23,8 +23,11 @@ from pipeline.errors import FileRefused
 from pipeline.reading import scanner, text_parser, values, watch_times
 from pipeline.reading.careful_parser import parse_carefully
 from pipeline.reading.compiled_parser import CompiledParser, ParsedChunk
+from pipeline.reading.early_records import find_early_records
 from pipeline.reading.file_access import unreadable
-from pipeline.reading.header import Header
+from pipeline.reading.header import Header, read_next_lines
+from pipeline.reading.header_changes import MOST_HEADERS, TOO_MANY_HEADERS, UNUSABLE_HEADER, HeaderChange
+from pipeline.reading.later_headers import HeaderFinder, HeadersFound, find_headers, reject_all, with_reasons
 from pipeline.reading.log_ids import id_roles, join_columns
 from pipeline.reading.record_finder import FoundRecords, RecordFinder, copied_rightly
 from pipeline.reading.record_rules import BoundRule, apply_rules
@@ -40,6 +43,10 @@ _NO_ROWS = pl.DataFrame()
 _MOST_LINES = 50_000
 """Most lines of a batch, because each line may become a Python object: a chunk of rubbish can have a million lines. A
 chunk of logs has fewer."""
+
+_FEWEST_BYTES = 16 * 2**10
+"""Bytes of the first chunk behind a header among the records, as the next header may be near; each further chunk has
+twice as many."""
 
 _NEAR = 32
 """The first look beyond a chunk, for the end of its last record, takes the chunk's size divided by this number."""
@@ -98,7 +105,10 @@ class SplitReader:
     """Iterates over the batches of a split.
 
     The stream has the bytes of ``split.source``. ``start`` and ``stop`` are the bytes that the batches so far cover:
-    the first record may begin behind ``split.start``, and the last one may end behind ``split.stop``.
+    the first record may begin behind ``split.start``, and the last one may end behind ``split.stop``. ``header`` is in
+    force in the batch that was yielded last, which ends behind the next header; ``changes`` are the headers among the
+    records, and ``repeated`` says whether one of them repeats the header in force. ``parsers`` are the compiled parsers
+    that were used, one for each header. Without ``headers`` no header is looked for.
 
     Iteration raises FileRefused where the file cannot be read, became shorter, or the counts of the scanner and the
     parsers differ.
@@ -112,22 +122,86 @@ class SplitReader:
     rules: tuple[BoundRule, ...] = ()
     formats: ValueFormats = USUAL_FORMATS
     finder: RecordFinder | None = None
+    headers: HeaderFinder | None = None
     start: int = field(init=False, default=0)
     stop: int = field(init=False, default=0)
+    header: Header = field(init=False)
+    changes: list[HeaderChange] = field(init=False, default_factory=list)
+    repeated: bool = field(init=False, default=False)
+    parsers: list[CompiledParser] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.header = self.split.header
+        self._chunk = self.chunk_bytes
+        self.parsers += [self.compiled] if self.compiled else []
 
     def __iter__(self) -> Iterator[Batch]:
         split = self.split
         self.start = self.stop = split.start if split.exact else find_record_start(self._read, split, self.max_record)
         line = 0
+        if self.stop < self.header.data_start and self.header.early_records:
+            batch = self._read_preamble()
+            self.stop, line = self.header.data_start, batch.lines
+            yield batch
         while self.stop < split.stop:
-            batch = self._read_batch(self.stop, line)
+            batch = self._read_to_header(line)
             self.stop += batch.length
             line += batch.lines
             yield batch
+            self._chunk = min(self.chunk_bytes, 2 * self._chunk)
+            if self.changes and self.changes[-1].header is not self.header:
+                self._switch_to(self.changes[-1].header)
 
-    def _read_batch(self, position: int, line: int) -> Batch:
-        """Read the batch that begins at byte ``position`` of the file, on line ``line`` of the split."""
-        data = self._read(position, min(self.chunk_bytes, self.split.stop - position))
+    def _read_to_header(self, line: int) -> Batch:
+        """Read the next batch, to the next header that changes how records are read; adds it to ``changes``."""
+        mark = self.compiled.mark() if self.compiled else None
+        batch = self._read_batch(self.stop, line, self.split.stop)
+        if self.headers is None or not len(batch.rejected):
+            return batch
+        found = self._find_headers(batch, self.headers)
+        if found.change and self.start + found.change.offset < self.stop + batch.length:
+            # What stands behind was read by the wrong header. The bytes to the header are the same records again.
+            if self.compiled and mark:
+                self.compiled.take_back(mark)
+            batch = self._read_batch(self.stop, line, self.start + found.change.offset)
+            found = self._find_headers(batch, self.headers)
+        self.repeated |= found.repeated
+        self.changes += [found.change] if found.change else []
+        if len(self.changes) > MOST_HEADERS:
+            raise FileRefused(TOO_MANY_HEADERS)
+        return replace(batch, rejected=with_reasons(batch.rejected, found.reasons))
+
+    def _find_headers(self, batch: Batch, finder: HeaderFinder) -> HeadersFound:
+        def lines_at(position: int) -> list[bytes]:
+            return read_next_lines(self._read, position, self.max_record)
+
+        return find_headers(
+            batch.rejected, finder, self.header, self.start, lambda at: next_line(self._read, at), lines_at
+        )
+
+    def _switch_to(self, header: Header) -> None:
+        self.header = header
+        self._chunk = min(self.chunk_bytes, _FEWEST_BYTES)
+        if self.parsers:
+            self.compiled = self.parsers[0].with_header(header) if header.usable else None
+            self.parsers += [self.compiled] if self.compiled else []
+        if self.finder:
+            self.finder = self.finder.with_header(header)
+
+    def _read_preamble(self) -> Batch:
+        """The records before the header, as one batch of rejected records; other lines before it are no records."""
+        header = self.header
+        try:
+            early = find_early_records(self.stream, header, self.max_record, self.formats)
+        except OSError as fault:
+            raise unreadable(fault, self.start) from fault
+        length = header.data_start - self.start
+        return Batch(_NO_ROWS, early.rejected, early.records, 0, header.first_line - 1, length, Counter())
+
+    def _read_batch(self, position: int, line: int, stop: int) -> Batch:
+        """Read the batch that begins at byte ``position`` of the file, on line ``line`` of the split, and takes no
+        record that begins at ``stop`` or behind it."""
+        data = self._read(position, min(self._chunk, stop - position))
         end = data.rfind(b"\n") + 1
         if end == 0:
             data = self._finish_line(position, data)
@@ -137,6 +211,8 @@ class SplitReader:
                 return self._reject_overlong(position, data, line)
             data += b"\n"  # the last line of a file need not end
             end = len(data)
+        if not self.header.usable:
+            return self._read_carefully(position, _first_lines(data[:end]), line)
         return self._parse_compiled(position, data, end, line) or self._parse_text(
             position, _first_lines(data[:end]), line
         )
@@ -170,7 +246,7 @@ class SplitReader:
         with stage("parse", found.length):
             columns = finder.texts(found, np.arange(len(found.separators), dtype=np.int32))
         with stage("verify"):
-            same = copied_rightly(found, columns, header=self.split.header)
+            same = copied_rightly(found, columns, header=self.header)
         return self._make_batch(columns, data, position, line, found.tally) if same else None
 
     def _parse_to_the_end(
@@ -191,7 +267,7 @@ class SplitReader:
 
     def _parse_text(self, position: int, chunk: bytes, line: int) -> Batch:
         """Parse a chunk of whole lines by Polars, or carefully where the scanner does not confirm the result."""
-        header = self.split.header
+        header = self.header
         texts = None if b'""' in chunk else text_parser.parse(chunk, header)  # doubled quotes never pass
         starts = None if texts is None else check(chunk, texts, header, self.max_record)
         if texts is None or starts is None:
@@ -206,7 +282,7 @@ class SplitReader:
         Raises FileRefused where the careful parser does not find as many records as the scanner counts.
         """
         limit = len(chunk)
-        header = self.split.header
+        header = self.header
         shape = (limit, ord(header.delimiter), header.fields, self.max_record)
         # Few records end far beyond the chunk; to read ``max_record`` bytes more for every chunk would take too long.
         near = self._read(position + limit, min(self.chunk_bytes // _NEAR, self.max_record)) if b'"' in chunk else b""
@@ -238,9 +314,11 @@ class SplitReader:
             return Batch(_NO_ROWS, NO_REJECTED, tally.records, tally.blank_lines, tally.lines, length, Counter())
         rows, rejected, undated = _NO_ROWS, columns.rejected, 0
         warned, likely = Counter[str](), Counter[str]()
-        if len(columns.offsets):
+        if not self.header.usable:
+            rejected = reject_all(columns, data)
+        elif len(columns.offsets):
             with stage("parse"):
-                judged = judge_values(columns, data, self.split.header, self.rules, self.formats)
+                judged = judge_values(columns, data, self.header, self.rules, self.formats)
             rows = judged.rows.with_columns((pl.col("offset") + base).cast(pl.UInt32))
             rejected, warned, likely = judged.rejected, judged.warned, judged.likely
             undated = rows["timestamp"].null_count() if "timestamp" in rows.columns else 0
@@ -251,7 +329,8 @@ class SplitReader:
     def _reject_overlong(self, position: int, head: bytes, line: int) -> Batch:
         """Reject a line beyond ``max_record`` as one record, of which the first ``max_record`` bytes are kept."""
         end = next_line(self._read, position + len(head))
-        record = (line, position - self.start, RECORD_TOO_LONG, None, None, head[: self.max_record])
+        reason = RECORD_TOO_LONG if self.header.usable else UNUSABLE_HEADER
+        record = (line, position - self.start, reason, None, None, head[: self.max_record])
         rejected = pl.DataFrame([record], schema=REJECTED, orient="row")
         return Batch(_NO_ROWS, rejected, 1, 0, 1, end - position, Counter())
 
@@ -330,8 +409,8 @@ def judge_values(
     and by the user's ``rules``.
 
     Rows stay in the order of ``columns``. An id of several columns is blank where one of them is. A record with several
-    faults is rejected for one of them: a repeated header before a blank log_id, a blank user_id and the watch time,
-    then the rules in their order.
+    faults is rejected for one of them: a blank log_id before a blank user_id and the watch time, then the rules in
+    their order.
     """
     texts = columns.texts
     names = {role: header.names[index] for role, index in header.columns.items()}
@@ -341,7 +420,6 @@ def judge_values(
     ids = id_roles(texts)
     for role in reversed(ids):
         reasons |= dict.fromkeys(values.blank_rows(texts[role]), (values.BLANK_LOG_ID, role))
-    reasons |= dict.fromkeys(values.repeated_header_rows(texts, names), (values.REPEATED_HEADER, ""))
     warned: Counter[str] = Counter()
     if rules:
         findings = apply_rules(rules, texts, micro_minutes, reasons.keys())

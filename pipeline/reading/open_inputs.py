@@ -9,9 +9,12 @@ from pipeline.engines import Advance, Engine
 from pipeline.errors import FileRefused, WorkerDied
 from pipeline.exchange.workspace import Workspace
 from pipeline.reading.archives import Expanded, expand_file, is_archive
+from pipeline.reading.column_names import NO_NAMES, Names
 from pipeline.reading.file_access import unreadable
-from pipeline.reading.header import NO_NAMES, Header, Names, read_header, without_fields
+from pipeline.reading.header import Header, read_header
 from pipeline.reading.input_files import InputFile, file_size, stamp
+from pipeline.reading.no_header import without_fields
+from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 from pipeline.timing import Progress, count, in_stage
 
 
@@ -32,6 +35,8 @@ class HeaderRules:
     ``optional``    role → accepted header names, of the columns that a file may lack
     ``max_record``  bytes of the longest line that can be a header
     ``hide_lines``  whether the reason of a refusal must not show fields of the file
+    ``columns``     names of the columns of files without a header (COLUMNS); empty where every file must have one
+    ``formats``     how values are written
     ==============  ==================================================================
     """
 
@@ -39,6 +44,8 @@ class HeaderRules:
     optional: Names
     max_record: int
     hide_lines: bool = False
+    columns: tuple[str, ...] = ()
+    formats: ValueFormats = USUAL_FORMATS
 
 
 def open_inputs(
@@ -56,7 +63,9 @@ def open_inputs(
         progress.phase("Expand compressed files", sum(map(file_size, archives)))
         expanded, refused = _expand_all(engine, archives, max_ratio, workspace, progress.advance)
     readable = [path for path in paths if path not in refused]
-    files, headless = read_headers(readable, rules.required, rules.max_record, rules.optional, expanded)
+    files, headless = read_headers(
+        readable, rules.required, rules.max_record, rules.optional, expanded, rules.columns, rules.formats
+    )
     if rules.hide_lines:  # the line that a reason shows instead of the header may be a record with its user
         headless = {path: without_fields(reason) for path, reason in headless.items()}
     return OpenedInputs(tuple(files), refused | headless)
@@ -103,11 +112,13 @@ def read_headers(
     max_record: int,
     optional: Names = NO_NAMES,
     expanded: Mapping[str, Expanded] = MappingProxyType({}),
+    columns: tuple[str, ...] = (),
+    formats: ValueFormats = USUAL_FORMATS,
 ) -> tuple[list[InputFile], dict[str, str]]:
     """Read every header: (files, path → reason of each refused file).
 
-    ``wanted`` and ``optional``: role → accepted header names, as for ``read_header``. ``expanded``: the expanded files
-    of the archives among ``paths``.
+    ``wanted``, ``optional`` and ``columns``: as for ``read_header``. ``expanded``: the expanded files of the archives
+    among ``paths``. ``formats``: how values are written.
     """
     files: list[InputFile] = []
     refused: dict[str, str] = {}
@@ -116,7 +127,13 @@ def read_headers(
         try:
             text = expanded.get(path)
             file_stamp = text.stamp if text else stamp(path)
-            header = read_header(Path(text.spool if text else path), wanted, max_record, optional)
+            source = Path(text.spool if text else path)
+            header = read_header(source, wanted, max_record, optional, columns)
+            if header and header.first_line > 2:
+                from pipeline.reading.early_records import note_early_records  # with Polars, which few files need
+
+                with source.open("rb") as stream:
+                    header = note_early_records(stream, header, max_record, formats)
             files.append(InputFile(path, file_stamp, same.setdefault(header, header), text))
         except FileRefused as reason:
             refused[path] = str(reason)

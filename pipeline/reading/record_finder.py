@@ -159,11 +159,15 @@ class RecordFinder:
     """Finds the records of one file's chunks."""
 
     def __init__(self, library: Path, header: Header, max_record: int) -> None:
-        self.library = load(library)
+        self._path, self.library = library, load(library)
         self.header, self.max_record = header, max_record
         self._nothing = no_columns(header)
         self._separators = np.empty(0, np.int32)
         self._odd = OddLines(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint8))
+
+    def with_header(self, header: Header) -> "RecordFinder":
+        """A finder of the records that stand under another ``header``."""
+        return RecordFinder(self._path, header, self.max_record)
 
     def find(self, data: bytes, limit: int, size: int, *, whole: bool) -> FoundRecords | None:
         """Find the records that begin in the first ``limit`` bytes of ``data``.

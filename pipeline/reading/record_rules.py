@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.quality import Rule
-from pipeline.reading.header import RULE_COLUMN, Names
+from pipeline.reading.column_names import RULE_COLUMN, Names
 from pipeline.reading.watch_times import exact_micro_minutes
 
 

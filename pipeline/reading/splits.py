@@ -18,7 +18,7 @@ class Split:
     ``start``, ``stop``  bytes of the text
     ``exact``            whether a record begins at ``start``; otherwise the first record is taken to begin behind the
                          next line end, which is wrong if ``start`` lies in a quoted field with line ends
-    ``header``           header of the file
+    ``header``           header in force at ``start``: that of the file, or one among its records
     ``spool``            the file with the expanded text, if ``path`` is compressed
     ===================  =============================================================================================
     """
@@ -45,9 +45,9 @@ class Split:
         """The split of a text of which only the first ``size`` bytes are there."""
         return replace(self, size=size, stop=min(self.stop, size))
 
-    def restarted_at(self, start: int) -> "Split":
-        """The split with its true start, to be read a second time."""
-        return replace(self, start=start, exact=True)
+    def restarted_at(self, start: int, header: Header) -> "Split":
+        """The split with its true start and header, to be read a second time."""
+        return replace(self, start=start, exact=True, header=header)
 
 
 def cut_rest(split: Split, begin: int, stop: int) -> list[Split]:
@@ -81,11 +81,12 @@ def cut(files: Sequence[InputFile], split_bytes: int) -> list[Split]:
     splits: list[Split] = []
     for file in files:
         header = file.header
-        if header is None or header.data_start >= file.size:
+        if header is None or header.begin[0] >= file.size:
             continue
+        begin = header.begin[0]
         length = file.size - header.data_start
         pieces = max(1, -(-length // split_bytes))
-        bounds = [header.data_start + length * i // pieces for i in range(pieces + 1)]
+        bounds = [begin, *(header.data_start + length * i // pieces for i in range(1, pieces + 1))]
         spool = file.expanded.spool if file.expanded else None
         for i in range(pieces):
             splits.append(Split(len(splits), file.path, file.size, bounds[i], bounds[i + 1], i == 0, header, spool))

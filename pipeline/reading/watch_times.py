@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipeline.quality import MAX_MINUTES, MICRO
+from pipeline.reading.column_names import WHITE_SPACE
 from pipeline.reading.value_formats import PER_MINUTE, USUAL_FORMATS, ValueFormats
 
 WATCH_TIME_MISSING = "watch_time_missing"
@@ -70,7 +71,7 @@ def exact_micro_minutes(text: str, formats: ValueFormats = USUAL_FORMATS) -> Con
     iso8601        weeks, days, hours, minutes and seconds, the last of which may have a fraction; no years and months
     =============  ===================================================================================================
     """
-    if not text.strip():
+    if not text.strip(WHITE_SPACE):
         return 0, WATCH_TIME_MISSING
     if formats.watch_time == "hh:mm:ss":
         return _convert_clock(text)

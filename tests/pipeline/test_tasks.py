@@ -15,6 +15,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 
 import pipeline
+from pipeline.reading.header import Header
+from pipeline.reading.header_changes import HeaderChange
 
 SAMPLES: dict[type, Callable[[], Any]] = {
     bool: lambda: True,
@@ -23,6 +25,7 @@ SAMPLES: dict[type, Callable[[], Any]] = {
     str: lambda: "text é",
     bytes: lambda: b"\xff\x00",
     Path: lambda: Path("folder") / "file",
+    HeaderChange: lambda: HeaderChange(1, 2, build(Header)),
 }
 CROSSING = ("tasks", "context")
 

@@ -18,6 +18,16 @@ def other(p: Place) -> str:
     return ";" if p.delimiter != ";" else ","
 
 
+def again(p: Place) -> Piece:
+    """The file's own header, behind which its own columns hold again."""
+    return p.bad("repeated_header", p.delimiter.join(COLUMNS))
+
+
+def written(p: Place, line: str) -> Piece:
+    """The row as it is written in another table."""
+    return Piece(encode(line) + p.end, p.row.event)
+
+
 def padded(p: Place, length: int, start: str = "", stop: str = "") -> bytes:
     """The row with a video that makes it ``length`` bytes long."""
     bare = len(p.line(video_id=start + stop))
@@ -144,8 +154,13 @@ HEADERS_AND_TABLES = {
     "header again": lambda p: [p.bad("repeated_header", p.delimiter.join(COLUMNS))],
     "header again with a mark": lambda p: [p.bad("repeated_header", "\ufeff" + p.delimiter.join(COLUMNS))],
     "header again in quotes": lambda p: [p.bad("repeated_header", p.delimiter.join(f'"{name}"' for name in COLUMNS))],
-    "header again with another delimiter": lambda p: [p.bad(COUNT, other(p).join(COLUMNS))],
-    "header again in capitals": lambda p: [p.bad(NUMBER, p.delimiter.join(COLUMNS).upper())],
+    "header again with another delimiter": lambda p: [p.bad("repeated_header", other(p).join(COLUMNS)), again(p)],
+    "header again in capitals": lambda p: [p.bad("repeated_header", p.delimiter.join(COLUMNS).upper())],
+    "header that lacks columns": lambda p: [
+        p.bad("unusable_header", p.delimiter.join(COLUMNS[:3])),
+        p.bad("unusable_header"),
+        again(p),
+    ],
     "header of another table": lambda p: [p.bad(NUMBER, p.delimiter.join(f"column {n}" for n in range(7)))],
     "comment": lambda p: [p.bad(COUNT, "# a comment")],
     "footer": lambda p: [p.good(), p.bad(COUNT, "7 records")],
@@ -162,13 +177,15 @@ HEADERS_AND_TABLES = {
         p.bad(COUNT, p.delimiter.join(["u1", "Ann"])),
     ],
     "a wider table": lambda p: [
-        p.bad(COUNT, p.delimiter.join([*COLUMNS, "more"])),
-        p.bad(COUNT, p.delimiter.join([*p.row.fields(), "x"])),
+        p.bad("repeated_header", p.delimiter.join([*COLUMNS, "more"])),
+        written(p, p.delimiter.join([*p.row.fields(), "x"])),
+        again(p),
         p.good(p.spare),
     ],
     "the table again with another delimiter": lambda p: [
-        p.bad(COUNT, other(p).join(COLUMNS)),
-        p.bad(COUNT, other(p).join(p.row.fields())),
+        p.bad("repeated_header", other(p).join(COLUMNS)),
+        written(p, other(p).join(p.row.fields())),
+        again(p),
         p.good(p.spare),
     ],
     "ruler": lambda p: [p.bad(COUNT, "-" * 40), p.good()],

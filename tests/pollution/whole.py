@@ -92,6 +92,8 @@ ACCEPTED = {
     "extra columns of one name": rearranged(lambda fields: [*fields, "more", "more"]),
     "only the required columns": rearranged(lambda fields: [*fields[:2], *fields[-2:]]),
     "header quoted": header_only_changed(lambda names: [f'"{name}"' for name in names]),
+    "header in capitals": header_only_changed(lambda names: [name.upper() for name in names]),
+    "spaces in the header": header_only_changed(lambda names: [f" {name}" for name in names]),
     "everything quoted": rearranged(lambda fields: [f'"{field}"' for field in fields]),
     "header ends with LF": header_with_end(b"\n"),
     "header ends with CRLF": header_with_end(b"\r\n"),
@@ -129,8 +131,6 @@ ACCEPTED = {
 
 REFUSED = {
     "no header": (lambda d, s: body(d, s), NO_HEADER),
-    "header in capitals": (header_only_changed(lambda names: [name.upper() for name in names]), NO_HEADER),
-    "spaces in the header": (header_only_changed(lambda names: [f" {name}" for name in names]), NO_HEADER),
     "header in single quotes": (header_only_changed(lambda names: [f"'{name}'" for name in names]), NO_HEADER),
     "header quoted as one": (
         header_only_changed(lambda names: ['"' + names[0], *names[1:-1], names[-1] + '"']),

@@ -7,6 +7,7 @@ import io
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -17,7 +18,9 @@ from pipeline.preprocess.enrichment import enrich
 from pipeline.reading import csv_reader, quoted_lines
 from pipeline.reading.compiled_parser import CompiledParser
 from pipeline.reading.csv_reader import Batch, SplitReader
+from pipeline.reading.early_records import note_early_records
 from pipeline.reading.header import Header, read_header
+from pipeline.reading.later_headers import HeaderFinder
 from pipeline.reading.record_finder import RecordFinder
 from pipeline.reading.splits import Split
 from tests.harness import GEO, IN_MEMORY, accepted_rows, enriched, library
@@ -40,20 +43,29 @@ def narrow_limits(narrow: bool) -> Iterator[None]:
         yield
 
 
+def wanted_columns(*, timestamps: bool) -> dict[str, tuple[str, ...]]:
+    """The columns that a file must have."""
+    return {role: (name,) for role, name in ROLES.items() if timestamps or role != "timestamp"}
+
+
 def header_of(data: bytes, *, timestamps: bool) -> Header | None:
     """The header of ``data``, read from a file as the program reads it; None for an empty file."""
-    wanted = {role: (name,) for role, name in ROLES.items() if timestamps or role != "timestamp"}
+    wanted = wanted_columns(timestamps=timestamps)
     with tempfile.NamedTemporaryFile(suffix=".csv", dir=IN_MEMORY) as file:
         file.write(data)
         file.flush()
-        return read_header(Path(file.name), wanted, MAX_RECORD)
+        found = read_header(Path(file.name), wanted, MAX_RECORD)
+        return note_early_records(file, found, MAX_RECORD) if found else None
 
 
 def cut_into_splits(data: bytes, header: Header, split_bytes: int) -> Iterator[Split]:
     """Splits of ``split_bytes``; the last may be shorter."""
-    for number, start in enumerate(range(header.data_start, len(data), split_bytes)):
+    begin, _ = header.begin
+    if header.early_records:
+        yield Split(0, "", len(data), begin, header.data_start, True, header)
+    for start in range(header.data_start, len(data), split_bytes):
         stop = min(start + split_bytes, len(data))
-        yield Split(number, "", len(data), start, stop, number == 0, header)
+        yield Split(0, "", len(data), start, stop, start == header.data_start, header)
 
 
 def assert_reader_equals_reference(
@@ -68,12 +80,13 @@ def assert_reader_equals_reference(
     rows: list[tuple[int, tuple]] = []
     rejects: list[tuple[int, int, str, bytes]] = []
     records = blank_lines = 0
-    position, line = header.data_start, header.first_line
-    assert header.first_line - 2 == truth.preamble_lines
+    position, line = header.begin
+    assert header.preamble_lines == truth.preamble_lines
     for split in cut_into_splits(data, header, split_bytes):
+        split = replace(split, header=header)
         reader, found, batches = _read(data, split, chunk_bytes, timestamps=timestamps, compiled=compiled, texts=texts)
         if reader.start != position:  # a quoted field spans the cut
-            split = split.restarted_at(position)
+            split = split.restarted_at(position, header)
             reader, found, batches = _read(
                 data, split, chunk_bytes, timestamps=timestamps, compiled=compiled, texts=texts
             )
@@ -88,6 +101,7 @@ def assert_reader_equals_reference(
         assert sum(batch.records - len(batch.rejected) for batch in batches) == found.count
         line += sum(batch.lines for batch in batches)
         position = reader.stop
+        header = reader.changes[-1].header if reader.changes else header
     assert position == len(data)
     width = 5 if timestamps else 4
     assert sorted(rows, key=lambda row: row[0]) == [
@@ -102,9 +116,11 @@ def _read(
     data: bytes, split: Split, chunk_bytes: int, *, timestamps: bool, compiled: bool, texts: bool
 ) -> tuple[SplitReader, SplitRows, list[Batch]]:
     rows, geo = SplitRows(timestamps=timestamps), GEO.load()
+    compiled = compiled and split.header.usable
     parser = CompiledParser(Path(library()), split.header, geo, rows, MAX_RECORD) if compiled else None
     finder = RecordFinder(Path(library()), split.header, MAX_RECORD) if texts else None
-    reader = SplitReader(split, io.BytesIO(data), chunk_bytes, MAX_RECORD, parser, finder=finder)
+    headers = HeaderFinder(wanted_columns(timestamps=timestamps), {})
+    reader = SplitReader(split, io.BytesIO(data), chunk_bytes, MAX_RECORD, parser, finder=finder, headers=headers)
     batches = []
     for batch in reader:
         if len(batch.rows):

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import FileRefused
-from pipeline.reading.header import DELIMITERS, NO_NAMES, Header, Names, read_header
+from pipeline.reading.column_names import DELIMITERS, NO_NAMES, Names
+from pipeline.reading.header import Header, read_header
 from tests.harness import HEADER, IN_MEMORY, Harness
 
 NAMES = HEADER.decode().strip().split(",")

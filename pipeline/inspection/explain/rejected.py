@@ -56,9 +56,13 @@ def find_rejected(published: Published, file: KnownFile, log_id: str) -> tuple[l
                 "(QUARANTINE_RAW, PSEUDONYMIZE_USERS, QUARANTINE_RETENTION_DAYS)"
             )
         needle = longest_value(log_id, published.id_parts).encode().replace(b'"', b'""')
-        header, max_record = placed.result.split.header, published.max_record
+        result, max_record = placed.result, published.max_record
         found = rows.filter(pl.col("raw").bin.contains(needle)).collect().to_dicts()
-        copies += [_describe(file, placed, row) for row in found if _log_id(row["raw"], header, max_record) == log_id]
+        copies += [
+            _describe(file, placed, row)
+            for row in found
+            if _log_id(row["raw"], result.header_at(row["byte_offset"]), max_record) == log_id
+        ]
     return copies, None
 
 
@@ -71,11 +75,12 @@ def rejected_offsets(published: Published, placed: PlacedSplit) -> set[int]:
 
 
 def _log_id(raw: bytes, header: Header, max_record: int) -> str | None:
-    """The value in the column of the log_id, also of a malformed record; None where the record is too short."""
+    """The value in the column of the log_id, also of a malformed record; None where the record is too short, or its
+    header has no such column."""
     delimiter = header.delimiter.encode()
     values = read_record(raw + b"\n", 0, delimiter, header.fields, max_record).values or tuple(raw.split(delimiter))
     numbers = [header.columns[role] for role in id_roles(header.columns)]
-    if max(numbers) >= len(values):
+    if not numbers or max(numbers) >= len(values):
         return None
     return join_values([values[number].decode(errors="backslashreplace") for number in numbers])
 

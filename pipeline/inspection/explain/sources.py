@@ -63,7 +63,7 @@ class Source:
     def record(self, placed: PlacedSplit, offset: int) -> bytes:
         """Read the bytes of the record at ``offset`` of a split, without the line end."""
         self.stream.seek(placed.result.start + offset)
-        header = placed.result.split.header
+        header = placed.result.header_at(offset)
         return record_at(self.stream, header.delimiter.encode(), header.fields, self.max_record).raw
 
     def line(self, store: Workspace, placed: PlacedSplit, offset: int) -> int:
@@ -84,7 +84,8 @@ class Source:
         split); no columns where no chunk has the piece.
         """
         result = placed.result
-        value = longest_value(log_id, len(id_roles(result.split.header.columns)))
+        parts = max(len(id_roles(header.columns)) for header in (result.split.header, result.last_header))
+        value = longest_value(log_id, max(1, parts))
         needle = max(value.encode().split(b'"'), key=len) or b'"'
         bounds = [*_chunk_starts(store, placed)[:, 0].tolist(), result.stop - result.start]
         frames = []
@@ -92,7 +93,12 @@ class Source:
             self.stream.seek(result.start + first)
             if needle not in self.stream.read(last - first):
                 continue
-            chunk = replace(result.split, start=result.start + first, stop=result.start + last, exact=True)
+            header = result.header_at(first)  # a chunk ends behind a header
+            if not header.usable:
+                continue
+            chunk = replace(
+                result.split, start=result.start + first, stop=result.start + last, exact=True, header=header
+            )
             for batch in SplitReader(chunk, self.stream, last - first, self.max_record, formats=formats):
                 if len(batch.rows):
                     rows = batch.rows.filter(pl.col("log_id") == log_id)

@@ -252,7 +252,7 @@ def _describe(
 
 
 def _read_log_id(source: Source, split: PlacedSplit, offset: int) -> str | None:
-    header = split.result.split.header
+    header = split.result.header_at(offset)
     raw = source.record(split, offset) + b"\n"
     values = read_record(raw, 0, header.delimiter.encode(), header.fields, source.max_record).values
     return join_values([values[header.columns[role]].decode() for role in id_roles(header.columns)]) if values else None

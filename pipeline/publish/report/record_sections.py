@@ -20,7 +20,7 @@ from pipeline.publish.report.html import (
     table,
 )
 from pipeline.publish.report.samples import Sample
-from pipeline.reading.header import without_fields
+from pipeline.reading.no_header import without_fields
 from utils.units import format_seconds, format_size
 
 MAX_FILES = 200

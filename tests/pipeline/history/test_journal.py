@@ -217,7 +217,7 @@ def test_a_split_that_is_read_again_counts_nothing_meanwhile(
     with Journal(manifest, store, inventory(file), "settings") as journal:
         (_, second) = journal.begin([file], {file.path: cut_in_two(file)}).splits[file.path]
         journal.finish_split(split_result(second))
-        journal.reopen_split(second.restarted_at(57))
+        journal.reopen_split(second.restarted_at(57, second.header))
         assert query(tmp_path, "SELECT start, stop, exact, result FROM splits WHERE number = 12") == [
             (57, 100, 1, None)
         ]

@@ -22,6 +22,7 @@ from pipeline.history.known_files import (
 )
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.header import Header
+from pipeline.reading.header_changes import HeaderChange
 from pipeline.reading.splits import Split
 from tests.pipeline.history.samples import HEADER, HEADER_JSON, counts, known_file, split_result
 
@@ -92,6 +93,8 @@ def test_headers_are_stored_under_these_names() -> None:
         data_start=st.integers(0),
         first_line=st.integers(1),
         row_width=st.floats(0, 1e9),
+        preamble_lines=st.integers(0, 20),
+        early_records=st.integers(0, 20),
     )
 )
 def test_a_header_comes_back_as_it_was(header: Header) -> None:
@@ -146,3 +149,20 @@ def test_the_ledger_of_a_known_file_counts_lines_from_its_header(name: str, at_h
     assert (ledger.file.path, ledger.listed_as, ledger.file_hash) == (f"/moved/{name}", "old name", "hash")
     assert (ledger.file.header, ledger.read_at) == (HEADER, 12.5)
     assert ledger.at_hand == (at_hand and name == "a.csv"), "a record of a compressed file has no place on the disk"
+
+
+def test_a_split_comes_back_with_the_headers_that_it_was_read_by() -> None:
+    later = Header(";", ("b", "a"), {"log_id": 1}, 300, 0, 20.0)
+    last = Header(",", ("a",), {}, 400, 0, 20.0)
+    split = replace(SPLIT, header=later)
+    result = replace(split_result(split), changes=(HeaderChange(50, 3, last),), repeated=True)
+    found = result_from_json(SPLIT, result_to_json(result))
+    assert found == result
+    assert [found.header_at(offset) for offset in (0, 49, 50)] == [later, later, last]
+    assert found.last_header == last
+
+
+def test_a_header_with_records_before_it_comes_back() -> None:
+    header = replace(HEADER, preamble_lines=4, early_records=2)
+    assert header_from_json(header_to_json(header)) == header
+    assert header.begin == (0, 1)

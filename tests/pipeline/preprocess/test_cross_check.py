@@ -16,6 +16,7 @@ from pipeline.preprocess.cross_check import DISAGREEMENT, CrossCheck
 from pipeline.preprocess.preprocessor import read_parts
 from pipeline.preprocess.tasks import ReadTask
 from pipeline.reading.compiled_parser import CompiledParser
+from pipeline.reading.header import Header
 from pipeline.reading.open_inputs import read_headers
 from pipeline.reading.splits import Split, cut
 from tests.harness import HEADER, Harness
@@ -28,7 +29,8 @@ OTHER_ORDER = b"user_id,log_id,timestamp,ip_address,watch_time(min)\n"
 class Sampled:
     """A parser that sampled these lines: texts in the order of the header's columns."""
 
-    def __init__(self, lines: list[list[str]], offsets: list[int], positions: list[int]) -> None:
+    def __init__(self, header: Header, lines: list[list[str]], offsets: list[int], positions: list[int]) -> None:
+        self.header = header
         self._found = lines, np.array(offsets, np.int64), np.array(positions, np.int64)
 
     def sample(self) -> Any:
@@ -98,10 +100,10 @@ def test_rows_are_compared_with_hand_made_lines() -> None:
         frame = pl.DataFrame({**texts, **numbers, **small}, schema_overrides=kinds)
         rows.append(frame)
         check = CrossCheck(run.read_context)
-        parser: Any = Sampled([["id", "u", "8.8.8.8", "1.5"]], [40], [1])
+        parser: Any = Sampled(split.header, [["id", "u", "8.8.8.8", "1.5"]], [40], [1])
         check.add(split, parser, rows)
         assert check.find_wrong() == {split.number}, "the hashes are none of these texts"
-        nothing: Any = Sampled([], [], [])
+        nothing: Any = Sampled(split.header, [], [], [])
         empty = CrossCheck(run.read_context)
         empty.add(split, nothing, rows)
         assert empty.find_wrong() == set()

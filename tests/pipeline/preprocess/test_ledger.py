@@ -13,7 +13,7 @@ from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
 
-HEADER: Any = Header(",", ("a",), {"log_id": 0}, 10, 4, 20.0)
+HEADER: Any = Header(",", ("a",), {"log_id": 0}, 10, 4, 20.0, preamble_lines=2)
 
 
 def placed(number: int, **more: Any) -> PlacedSplit:

@@ -245,7 +245,7 @@ def test_valid_values_are_rows_and_the_others_have_a_reason_each() -> None:
         (11, 17, "blank_user_id", "user", "", b"b,,x,2"),
         (12, 25, "blank_log_id", "id", " ", b" ,,,-1"),
         (13, 33, "watch_time_not_a_number", "minutes", "?", b"c,v,,?"),
-        (14, 41, "repeated_header", None, None, b"id,user,ip,minutes"),
+        (14, 41, "watch_time_not_a_number", "minutes", "minutes", b"id,user,ip,minutes"),
     ]
     assert judged.warned == Counter()
 

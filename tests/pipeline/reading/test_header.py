@@ -10,7 +10,9 @@ from typing import Protocol, cast
 import pytest
 
 from pipeline.errors import FileRefused
-from pipeline.reading.header import Header, Names, read_header, split_fields, without_fields
+from pipeline.reading.column_names import Names, split_fields
+from pipeline.reading.header import Header, read_header
+from pipeline.reading.no_header import without_fields
 from tests.reference import ROLES
 
 WANTED = {role: (name,) for role, name in ROLES.items() if role != "timestamp"}
@@ -67,9 +69,8 @@ def test_a_file_of_nothing_has_no_header_and_is_fine(find: Find, data: bytes) ->
         (b"a,b,c\n1,2,3\n", "missing 'log_id'"),
         (b"\n", "missing 'log_id'"),
         (b"\n" * 20 + ",".join(NAMES).encode(), "first 20 lines"),
-        (",".join(NAMES).upper().encode() + b"\n", "Is 'LOG_ID' the 'log_id'?"),
+        (",".join(NAMES).replace("_", "").encode() + b"\n", "Is 'logid' the 'log_id'?"),
         (":".join(NAMES).encode() + b"\n", "every delimiter"),
-        (b",".join(b" " + name.encode() for name in NAMES), "missing"),
         (",".join([*NAMES, "log_id"]).encode(), "more than one column"),
         (b'"' + ",".join(NAMES).encode(), "missing"),
         (",".join(NAMES).encode() + b"\r1,2,3\r", "carriage return alone"),
@@ -89,11 +90,11 @@ def test_a_line_without_any_name_may_be_a_record_and_is_not_shown(find: Find) ->
 
 
 def test_fields_come_last_so_that_they_can_be_left_out(find: Find) -> None:
-    with pytest.raises(FileRefused, match="Is 'LOG_ID' the 'log_id'") as refused:
-        find(",".join(NAMES).upper().encode() + b"\n")
+    with pytest.raises(FileRefused, match="Is 'logid' the 'log_id'") as refused:
+        find(",".join(NAMES).replace("_", "").encode() + b"\n")
     shown = without_fields(str(refused.value))
-    assert "LOG_ID" not in shown
-    assert shown.endswith("under every delimiter of , ; TAB |.")
+    assert "logid" not in shown
+    assert shown.endswith("under every delimiter of , ; TAB | SPACE.")
 
 
 def test_a_header_line_beyond_the_limit_is_not_cut_into_a_header(find: Find) -> None:
@@ -111,10 +112,10 @@ def test_a_preamble_line_beyond_the_limit_is_one_line(find: Find) -> None:
 
 
 def test_fields_of_a_line() -> None:
-    assert split_fields(b'a,"b,""c""",,d"e\r\n', ",") == ("a", 'b,"c"', "", 'd"e')
-    assert split_fields(b'a,"b"c', ",") is None
-    assert split_fields(b'a,"b', ",") is None
-    assert split_fields(b"", ",") == ("",)
+    assert split_fields('a,"b,""c""",,d"e', ",") == ("a", 'b,"c"', "", 'd"e')
+    assert split_fields('a,"b"c', ",") is None
+    assert split_fields('a,"b', ",") is None
+    assert split_fields("", ",") == ("",)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_every_bad_file_has_its_reason_and_the_others_are_opened(tmp_path: Path,
 def test_a_reason_shows_the_fields_of_a_line_unless_they_are_hidden(
     tmp_path: Path, workspace: Workspace, hide_lines: bool
 ) -> None:
-    found, _ = opened(write(tmp_path, {"a.csv": b"secret,LOG_ID\n"}), workspace, hide_lines=hide_lines)
+    found, _ = opened(write(tmp_path, {"a.csv": b"secret,LOGID\n"}), workspace, hide_lines=hide_lines)
     (reason,) = found.refused.values()
     assert ("secret" in reason) != hide_lines
     assert "missing 'log_id', 'user_id'" in reason

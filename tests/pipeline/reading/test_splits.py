@@ -59,5 +59,5 @@ def test_the_rest_of_a_split_is_cut_into_shorter_ones(begin: int, covered: int, 
 
 def test_a_split_that_is_read_again_begins_exactly() -> None:
     split = Split(3, "a.csv", 900, 100, 200, False, HEADER)
-    assert split.restarted_at(120) == Split(3, "a.csv", 900, 120, 200, True, HEADER)
+    assert split.restarted_at(120, HEADER) == Split(3, "a.csv", 900, 120, 200, True, HEADER)
     assert split.ending_at(150) == Split(3, "a.csv", 900, 100, 150, False, HEADER)

@@ -1,10 +1,10 @@
-"""Blank values and repeated headers against rules written apart."""
+"""Blank values against rules written apart."""
 
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.reading.values import blank_rows, repeated_header_rows
+from pipeline.reading.values import blank_rows
 from tests import reference
 
 
@@ -18,12 +18,3 @@ def test_blank_rows_equal_the_rule(column: list[str]) -> None:
     column = [text.encode("utf-8", "replace").decode() for text in column]
     expected = [row for row, text in enumerate(column) if not text.strip(reference.WHITE_SPACE)]
     assert blank_rows(pl.Series(column, dtype=pl.String)) == expected
-
-
-def test_repeated_header_is_every_name_in_its_own_column() -> None:
-    columns = {
-        "log_id": pl.Series(["id", "\ufeffid", "id", "user", "x"]),
-        "user_id": pl.Series(["user", "user", "u", "id", "user"]),
-    }
-    assert repeated_header_rows(columns, {"log_id": "id", "user_id": "user"}) == [0, 1]
-    assert repeated_header_rows({"log_id": pl.Series([], dtype=pl.String)}, {"log_id": "id"}) == []
