@@ -32,4 +32,7 @@ USER logmill
 WORKDIR /data
 VOLUME /data
 ENV PYTHONUNBUFFERED=1 PYTHONPATH=/app
+
+# What the first run on a machine makes for all later ones; a container forgets it with every run.
+RUN python -m pipeline.planning.prepare
 ENTRYPOINT ["python", "/app/main.py"]

@@ -11,6 +11,10 @@ from itertools import pairwise
 
 MISSING = "the package {0} is missing. Run: pip install -r requirements.txt (or start with make run)."
 
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+if FOLDER not in sys.path:  # PYTHONSAFEPATH, or python -P
+    sys.path.insert(0, FOLDER)
+
 if __name__ != "__mp_main__":  # workers import this file under that name, and need nothing of it
     try:
         from cli.arguments import Arguments, parse_arguments
@@ -58,7 +62,9 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
         code = command(arguments, config, answer)
         sys.stdout.flush()  # or the fault of a full disk would come too late to be told
         return code
-    except (Exception, KeyboardInterrupt) as error:
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # also KeyboardInterrupt, and a panic of Polars, which is no Exception
         code, message = _explain(error)
         published, trace = was_published(error), "" if code == INTERRUPTED else _trace(error)
     if "--debug" in argv and trace:
@@ -78,7 +84,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return error.exit_code, f"{error} {PUBLISHED}" if published else str(error)
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, f"interrupted. {PUBLISHED}" if published else UNTOUCHED
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and error.name:
         return EnvironmentFault.exit_code, MISSING.format(error.name)
     # Without the exception's message: those of other libraries may quote records, which a log must not keep.
     fault = f"{type(error).__name__} in {_where(error)}"
@@ -89,7 +95,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
 
 def _where(error: BaseException) -> str:
     """The innermost line of this program on the way to the fault."""
-    own = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    own = FOLDER + os.sep
     frames = traceback.extract_tb(error.__traceback__)
     inner = next(
         (frame for frame in reversed(frames) if frame.filename.startswith(own)), frames[-1] if frames else None
@@ -117,6 +123,7 @@ def _asks_for_json(argv: Sequence[str]) -> bool:
 
 
 if __name__ == "__main__":
+    os.environ["POLARS_ENGINE_AFFINITY"] = "auto"  # gpu asks for a package that nothing here needs
     prepare_streams()
     end_on_signals()
     sys.exit(main(sys.argv[1:]))

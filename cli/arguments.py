@@ -20,7 +20,7 @@ exit codes: 0 done · 1 fault in the program, nothing published · 2 usage or co
   gate stopped publication · 5 environment: Java, disk, memory, another run · 130 interrupted"""
 
 EPILOG = f"""\
-sizes: 8GB (10^9 bytes each), 512MiB (2^20 each) or bytes
+sizes: 8GB or 8G (10^9 bytes each), 512MiB or 512Mi (2^20 each), or bytes
 settings: every other tunable is in config.py; also LOGMILL_<NAME>=... or the TOML file of --config
 {EXIT_CODES}"""
 

@@ -10,6 +10,7 @@ from config import Config
 from data_generator.generator import generate
 from data_generator.settings import DataSetSettings
 from data_generator.truth import TRUTH_FILE, Truth
+from pipeline.engines.limits import check_limits
 from pipeline.errors import ConfigError, EnvironmentFault
 from utils.units import format_size
 
@@ -50,6 +51,7 @@ def make_test_data(config: Config, folder: Path, progress: ShownProgress) -> Tru
         )
     except ValueError as error:
         raise ConfigError(f"generator settings: {error}") from None
+    check_limits(config.PREPROCESSING_WORKERS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _require_room(folder, settings.size_bytes)

@@ -9,8 +9,13 @@ from pipeline.errors import GATE_EXIT_CODE
 from pipeline.publish.result import RunResult
 
 
-def answer_result(arguments: Arguments, config: Config, answer: Answer, result: RunResult) -> int:
-    """Print the summary or give the JSON object of a run; returns the exit code."""
+def answer_result(
+    arguments: Arguments, config: Config, answer: Answer, result: RunResult, *, made_seconds: float = 0.0
+) -> int:
+    """Print the summary or give the JSON object of a run; returns the exit code.
+
+    ``made_seconds``: what the generation of test data took before the run.
+    """
     check = _check(config, result)
     with_summary = not answer.as_json and not arguments.quiet
     if not with_summary:
@@ -21,7 +26,7 @@ def answer_result(arguments: Arguments, config: Config, answer: Answer, result: 
     if with_summary:
         from cli.summary import print_summary  # with Rich
 
-        print_summary(result, check)
+        print_summary(result, check, made_seconds=made_seconds)
     if arguments.profile:
         from cli.profile import print_profile
 

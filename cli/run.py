@@ -4,6 +4,7 @@ This module imports nothing heavy, so that the workers begin to load their libra
 """
 
 import gc
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from data_generator.truth import TRUTH_FILE
 from pipeline import KERNEL_MODULES
 from pipeline.engines.workers import Workers
 from pipeline.errors import note_publication
+from pipeline.machine import os_errors_explained
 from pipeline.publish.nothing_new import find_nothing_new
 
 
@@ -23,19 +25,21 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Run the pipeline and answer; returns the exit code. Raises LogmillError where the run cannot go on."""
     if arguments.dry_run:
         return show_plan(arguments, config, answer)
+    begin = time.monotonic()
     if lacks_input(config):
         make_first_input(arguments, config)
+        return process(arguments, config, answer, made_seconds=time.monotonic() - begin)
     return process(arguments, config, answer)
 
 
-def process(arguments: Arguments, config: Config, answer: Answer) -> int:
+def process(arguments: Arguments, config: Config, answer: Answer, *, made_seconds: float = 0.0) -> int:
     """Run the pipeline and answer. The workers load their libraries while this process loads its own; a run that finds
-    nothing new needs neither."""
+    nothing new needs neither. ``made_seconds``: what the generation of test data took before."""
     if found := find_nothing_new(config, arguments.options):
         with open_progress(arguments.quiet) as progress:
             found.log(progress)
         return answer_result(arguments, config, answer, found.result)
-    with Workers(config.PREPROCESSING_WORKERS, KERNEL_MODULES) as workers:
+    with os_errors_explained(), Workers(config.PREPROCESSING_WORKERS, KERNEL_MODULES) as workers:
         gc.disable()  # looking for garbage among the many objects of new modules takes a tenth of the start-up
         from pipeline.orchestrator import run
 
@@ -44,7 +48,7 @@ def process(arguments: Arguments, config: Config, answer: Answer) -> int:
         with open_progress(arguments.quiet) as progress:
             result = run(config, progress, arguments.options, workers)
     try:
-        return answer_result(arguments, config, answer, result)
+        return answer_result(arguments, config, answer, result, made_seconds=made_seconds)
     except BaseException as fault:
         note_publication(fault, result.published)
         raise

@@ -36,17 +36,24 @@ QUALITY_STYLES = {"ok": "dim", "warn": "yellow", "reject": "yellow", "fail": "bo
 STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
 
 
-def print_summary(result: RunResult, check: TruthCheck | str | None = None, console: Console | None = None) -> None:
+def print_summary(
+    result: RunResult,
+    check: TruthCheck | str | None = None,
+    console: Console | None = None,
+    *,
+    made_seconds: float = 0.0,
+) -> None:
     """Print the summary, to stdout unless ``console`` is given.
 
     ``check``: the comparison with truth.json, why it failed, or None where the input has no truth.json.
+    ``made_seconds``: what the generation of test data took before the run.
     """
     console = console or PipeConsole()
     if console.width > MAX_WIDTH:
         console.width = MAX_WIDTH
     console.print()
     console.print(_headline(result))
-    records, phases = _records(result), _phases(result)
+    records, phases = _records(result), _phases(result, made_seconds)
     tables = _first_that_fits(console, [_beside(records, phases), Group(records, "", phases)])
     console.print(Padding(tables, (1, 0)))
     if result.top_regions:
@@ -120,9 +127,13 @@ def _records(result: RunResult) -> Table:
     return table
 
 
-def _phases(result: RunResult) -> Group:
+def _phases(result: RunResult, made_seconds: float) -> Group:
     table = new_table(("time", False), ("", True), ("GB/s", True))
     seconds = result.seconds
+    if made_seconds:
+        table.add_row("test data", format_seconds(made_seconds), "", style="dim")
+    if seconds.prepare:
+        table.add_row("preparing", format_seconds(seconds.prepare), "", style="dim")
     for name, value in (("phase 1", seconds.phase1), ("phase 2", seconds.phase2), ("publish", seconds.publish)):
         read = result.new.bytes_read if result.new.reused_files else result.bytes_read
         size = {"phase 1": read, "phase 2": result.bytes_read}.get(name)
@@ -197,7 +208,7 @@ def _facts(result: RunResult, check: TruthCheck | str | None) -> Table:
 def _against_prediction(result: RunResult) -> str:
     """Predicted time and memory, and by how much the prediction was off."""
     pairs = (
-        (format_seconds, result.plan["seconds"], result.seconds.total),
+        (format_seconds, result.plan["seconds"], result.seconds.work),
         (format_size, result.plan["peak_memory_bytes"], result.peak_memory_bytes),
     )
     return ", ".join(f"{show(plan)} ({plan / max(1e-9, found) - 1:+.0%})" for show, plan, found in pairs)

@@ -41,6 +41,10 @@ class EnvironmentFault(LogmillError):
     exit_code = 5
 
 
+WORKERS_DIED = "worker processes were killed"
+"""How the message of ``WorkerDied`` begins, also where it is the reason of a refused file."""
+
+
 class WorkerDied(EnvironmentFault):
     """Worker processes were killed again and again over one task. Phase 1 refuses the file of that task."""
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from pipeline.errors import EnvironmentFault, LogmillError, note_publication
+from pipeline.errors import EnvironmentFault, LogmillError, note_publication, was_published
 from utils.units import format_size
 
 _POLARS_ERROR = re.compile(r"\(os error ([0-9]+)\)")
@@ -46,6 +46,10 @@ def _private_folder(folder: Path) -> Path:
     return folder
 
 
+_NO_ROOM_FOR_LIBRARY = re.compile("failed to map segment|[Cc]annot allocate memory|cannot apply additional memory")
+"""What the loader says of a library for which there is no memory."""
+
+
 def _never() -> bool:
     return False
 
@@ -61,7 +65,7 @@ def os_errors_explained(folders: Sequence[str] = (), published: Callable[[], boo
     try:
         yield
     except BaseException as fault:
-        done = published()
+        done = was_published(fault) or published()
         explained = None if isinstance(fault, LogmillError) else _explain(fault, folders, done)
         note_publication(explained or fault, done)
         if explained:
@@ -73,14 +77,15 @@ def _explain(fault: BaseException, folders: Sequence[str], done: bool) -> Enviro
     """The error that says what the system lacks; None where the fault is none of the system's."""
     outcome = "The result is published." if done else "Nothing was published; the previous output still stands."
     code = _error_number(fault)
-    if isinstance(fault, MemoryError) or code == errno.ENOMEM:
+    no_room = isinstance(fault, ImportError) and _NO_ROOM_FOR_LIBRARY.search(str(fault))
+    if isinstance(fault, MemoryError) or code == errno.ENOMEM or no_room:
         return EnvironmentFault(f"memory ran out. {outcome} {_MORE_MEMORY}")
     if code in (errno.EMFILE, errno.ENFILE):
         return EnvironmentFault(f"too many open files. {outcome} Allow more (ulimit -n 65536) and run again.")
-    if code == errno.EAGAIN:
+    if code == errno.EAGAIN or (isinstance(fault, RuntimeError) and str(fault) == "can't start new thread"):
         return EnvironmentFault(
-            f"the system allows no more processes or threads. {outcome} Allow more (ulimit -u), or lower --workers, "
-            "and run again."
+            f"the system allows no more processes or threads, or no memory for them. {outcome} Allow more (ulimit -u, "
+            "ulimit -v), or lower --workers, and run again."
         )
     if code == errno.EFBIG:
         return EnvironmentFault(

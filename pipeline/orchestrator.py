@@ -13,6 +13,7 @@ from pipeline.engines.choose import choose_engine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.engines.workers import Workers
+from pipeline.errors import WORKERS_DIED, WorkerDied
 from pipeline.history.carry_over import carry_over
 from pipeline.history.expanded_texts import recognize_texts
 from pipeline.history.place import compare_with_history, open_place
@@ -76,8 +77,9 @@ def run(
         # The pool opens after the workspace, so that no worker still writes there when the workspace is closed.
         pool = resources.enter_context(LocalEngine(choose_workers(config, spark=choice.spark), KERNEL_MODULES, started))
         watch.follow(pool)
-        geo, library = settings.load_geo(), settings.find_library()
-        begin_seconds = watch.seconds().total
+        with watch.preparing() as begin:
+            geo, library = settings.load_geo(begin), settings.find_library(begin)
+        begin_seconds = watch.seconds().work
 
         fingerprint = settings.fingerprint(geo)
         intake = compare_with_history(place, found.paths, fingerprint, prune_missing=options.prune_missing)
@@ -113,6 +115,9 @@ def run(
         replayed = set(place.replays.paths)
         if all(ledger.file.path in replayed for ledger in counted.phase1.ledgers):
             # No file of the input counts: corrected records alone are no result.
+            reasons = list(counted.phase1.refused.values())
+            if reasons and all(reason.startswith(WORKERS_DIED) for reason in reasons):
+                raise WorkerDied(reasons[0])  # the machine, not the files
             return record_failure(settings, choice, place, counted.phase1, watch)
 
         previous = previous_version(history.totals_folder, history.counts, history.counted_splits(fingerprint))

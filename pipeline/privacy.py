@@ -4,6 +4,7 @@ Settings and messages import this module first, so that Polars, which takes a te
 imported by the functions that use them.
 """
 
+import codecs
 import ipaddress
 import os
 import re
@@ -103,7 +104,8 @@ def _read(path: str) -> bytes:
         raise ConfigError(
             f"PSEUDONYM_KEY_FILE: expected a file with the key, which could not be read ({reason}). Check the path."
         ) from None
-    key = key.removesuffix(b"\n").removesuffix(b"\r")
+    # Editors add a line end, and on Windows a byte-order mark: neither is part of the key.
+    key = key.removeprefix(codecs.BOM_UTF8).removesuffix(b"\n").removesuffix(b"\r")
     if len(key) < MIN_KEY_BYTES:
         where = "PSEUDONYM_KEY_FILE" if path else KEY_VARIABLE
         raise ConfigError(

@@ -45,12 +45,21 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class PhaseSeconds:
-    """Wall-clock seconds of the run and of its phases; 0 for a phase that has not ended."""
+    """Wall-clock seconds of the run and of its phases; 0 for a phase that has not ended.
+
+    ``prepare``: what the run made once for all later ones on this machine. It is part of ``total`` and of no phase.
+    """
 
     total: float = 0.0
     phase1: float = 0.0
     phase2: float = 0.0
     publish: float = 0.0
+    prepare: float = 0.0
+
+    @property
+    def work(self) -> float:
+        """The seconds of the run without ``prepare``: what its size and pace decide."""
+        return self.total - self.prepare
 
 
 STAGES = {
@@ -277,6 +286,9 @@ class Timed(Protocol):
         """The tasks that have ended."""
 
 
+PREPARING = "preparing, once on this machine: the parser is compiled, the geo table is made ready"
+
+
 class Watch:
     """Observes one run: its progress, the time of its phases, tasks and stages, and its memory. It decides nothing.
 
@@ -311,6 +323,26 @@ class Watch:
         now = time.monotonic()
         self._laps[phase] = now - self._lap
         self._lap = now
+
+    @contextmanager
+    def preparing(self) -> Iterator[Callable[[], None]]:
+        """For a block that may make what all later runs on this machine find.
+
+        The block calls what it gets as it begins with that, which the user is told: it takes some seconds.
+        """
+        begun: list[float] = []
+
+        def begin() -> None:
+            if not begun:
+                begun.append(time.monotonic())
+                self.progress.note(PREPARING)
+
+        try:
+            yield begin
+        finally:
+            spent = time.monotonic() - begun[0] if begun else 0.0
+            self._laps["prepare"] = self._laps.get("prepare", 0.0) + spent
+            self._lap += spent  # no part of the phase that it interrupts
 
     def seconds(self) -> PhaseSeconds:
         """The seconds that the run has taken until now, and those of each phase that has ended."""

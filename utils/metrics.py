@@ -31,7 +31,14 @@ def total_memory(root: Path = ROOT) -> int:
         for name in ("memory.max", "memory.limit_in_bytes")
         if (text := _read(folder / name)).isdigit()
     ]
-    return min([psutil.virtual_memory().total, *limits])
+    return min([_machine_memory(), *limits])
+
+
+def _machine_memory() -> int:
+    try:
+        return int(psutil.virtual_memory().total)
+    except (OSError, psutil.Error):  # no /proc
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _cpu_quotas(root: Path) -> Iterator[int]:
@@ -73,7 +80,7 @@ def memory_in_use(processes: Iterable[psutil.Process]) -> int:
     for process in processes:
         try:
             memory = process.memory_info()
-        except psutil.Error:
+        except (OSError, psutil.Error):  # it has ended, or no further file may be open
             continue
         shared = int(getattr(memory, "shared", 0))
         own += int(memory.rss) - shared
@@ -161,7 +168,7 @@ class PeakMemory:
         started = time.thread_time()  # waiting for a busy machine costs nothing, and must not put off the next search
         try:
             self._processes = [self._me, *self._me.children(recursive=True)]
-        except psutil.Error:
+        except (OSError, psutil.Error):
             self._processes = [self._me]
         self._next_search = time.monotonic() + max(1.0, 200 * (time.thread_time() - started))
 

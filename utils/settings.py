@@ -157,7 +157,7 @@ def read_toml(path: Path) -> dict[str, object]:
     import tomllib  # most runs have no such file
 
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a byte-order mark first
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}. Name an existing TOML file with --config.") from None
     except ValueError as error:

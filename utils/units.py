@@ -8,16 +8,18 @@ import re
 _FACTORS: dict[str, int] = {"": 1, "b": 1} | {
     f"{letter}{suffix}": step**power
     for power, letter in enumerate("kmgt", start=1)
-    for suffix, step in (("b", 1000), ("ib", 1024))
+    for suffix, step in (("b", 1000), ("", 1000), ("ib", 1024), ("i", 1024))
 }
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)", re.ASCII)
 
 
 def parse_size(text: str) -> int:
-    """Bytes of ``"8GB"``, ``"512 MiB"``, ``"1.5GB"`` or ``"1000"`` (bytes); letters in any case.
+    """Bytes of ``"8GB"``, ``"8G"`` (the same), ``"512 MiB"``, ``"512Mi"``, ``"1.5GB"`` or ``"1000"`` (bytes).
+
+    Letters may have any case, and mean what they mean to Kubernetes: G is 10^9, Gi is 2^30.
 
     Raises:
-        ValueError: anything else, also ``"8G"``, which some programs read as GB and others as GiB.
+        ValueError: anything else.
     """
     match = _SIZE.fullmatch(text.strip().lower())
     if match is None or match[2] not in _FACTORS:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from pipeline.engines import Result, Task
-from pipeline.errors import WorkerDied
+from pipeline.errors import WORKERS_DIED, WorkerDied
 
 _MOST_DEATHS = 3
 """A task is given up when so many workers have died over it. The first death may be that of a neighbour's worker."""
@@ -85,6 +85,6 @@ def is_lost(future: Future[Result]) -> bool:
 
 def _died(when: str) -> str:
     return (
-        f"worker processes were killed {when}; most often the system ran out of memory. Lower --memory-limit or "
+        f"{WORKERS_DIED} {when}; most often the system ran out of memory. Lower --memory-limit or "
         "--workers and run again: what is done is not done again."
     )

@@ -62,11 +62,14 @@ class SparkEngine:
 
     def _start(self) -> "SparkContext":
         context, modules = self._driver.start(), self._modules
-        if self._opens_sql:
-            from pyspark.sql import SparkSession
+        try:
+            if self._opens_sql:
+                from pyspark.sql import SparkSession
 
-            SparkSession(context)
-        context.parallelize(range(self.workers), self.workers).foreach(lambda _: _load(modules))
+                SparkSession(context)
+            context.parallelize(range(self.workers), self.workers).foreach(lambda _: _load(modules))
+        except Exception as fault:  # of py4j, where the JVM has died meanwhile, or of a worker that cannot start
+            raise self._driver.fault("Spark did not start its workers", fault) from fault
         return context
 
     def map(

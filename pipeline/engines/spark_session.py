@@ -186,9 +186,10 @@ class SparkDriver:
         It ends with the end of Spark's log; not so ``of_records``, where Spark worked on records: there exceptions are
         only named, because their texts may quote values, and logs keep messages.
         """
-        lines = str(cause).strip().splitlines()
+        text = _text(cause)
+        lines = text.strip().splitlines()
         if of_records:
-            named = dict.fromkeys(_EXCEPTION.findall(str(cause)))
+            named = dict.fromkeys(_EXCEPTION.findall(text))
             reason, rest = ", ".join([type(cause).__name__, *named][:6]), f"Spark's own log is {self.log}."
         else:
             reason = next((line for line in reversed(lines[:8]) if ": " in line), lines[0] if lines else "")[:300]
@@ -259,6 +260,14 @@ class SparkDriver:
         SparkContext._gateway = SparkContext._jvm = None
         SparkContext._active_spark_context = None
         self.context = self._gateway = self._jvm = None
+
+
+def _text(fault: Exception) -> str:
+    """The text of an exception: one of py4j asks the JVM for it, which may have died."""
+    try:
+        return str(fault)
+    except Exception as unanswered:
+        return f"the JVM does not answer: {type(unanswered).__name__}"
 
 
 def _spark_home() -> str:

@@ -23,8 +23,11 @@ from multiprocessing.context import BaseContext
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any, NamedTuple
 
+from pipeline.engines.limits import check_limits, shared_memory_explained
+
 WORKER_ENVIRONMENT = {
     "POLARS_MAX_THREADS": "1",
+    "POLARS_ENGINE_AFFINITY": "auto",  # gpu asks for a package that nothing here needs
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     # Workers do the same work again and again, so that they keep the memory that they free for the next chunk; the
@@ -74,25 +77,31 @@ _own: _Own | None = None
 
 
 class Workers:
-    """``count`` worker processes, which start at once and load their libraries while the parent goes on."""
+    """``count`` worker processes, which start at once and load their libraries while the parent goes on.
+
+    Raises EnvironmentFault where the system does not allow them.
+    """
 
     def __init__(self, count: int, modules: Sequence[str] = ()) -> None:
         self.count = count
         self._modules = tuple(modules)
+        check_limits(count)
         os.environ.update(WORKER_ENVIRONMENT)  # inherited by the workers, which read it when they import Polars
         server = _start_server()
         context = server or multiprocessing.get_context("spawn")
-        tasks, done = (context.Array("q", count, lock=False) for _ in range(2))
-        self._shared = _Shared(context.Value("q", 0), tasks, done)
-        self._pool = ProcessPoolExecutor(
-            count, context, initializer=_begin, initargs=(self._shared, server is not None)
-        )
+        with shared_memory_explained():
+            tasks, done = (context.Array("q", count, lock=False) for _ in range(2))
+            self._shared = _Shared(context.Value("q", 0), tasks, done)
+            self._pool = ProcessPoolExecutor(
+                count, context, initializer=_begin, initargs=(self._shared, server is not None)
+            )
         # On a thread, because starting a process waits until the server has loaded its libraries.
         self._start = threading.Thread(target=self._start_all, daemon=True)
         self._start.start()
 
     def _start_all(self) -> None:
-        with suppress(BrokenProcessPool, EOFError, OSError), _interrupts_blocked():  # the first task raises it again
+        # The first task raises it again. RuntimeError: the system allows no further thread.
+        with suppress(BrokenProcessPool, EOFError, OSError, RuntimeError), _interrupts_blocked():
             for _ in range(self.count):
                 self._pool.submit(_load, self._modules)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -170,7 +170,13 @@ def prepare(ranges: CountryRanges, source: GeoSource) -> Prepared:
     return Prepared(names, ranges.build, ranges.attribution, v4, v6)
 
 
-def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | None, cache_dir: Path) -> GeoTable:
+def load_geo_table(
+    database: Path | None,
+    level: GeoLevel,
+    regions_csv: Path | None,
+    cache_dir: Path,
+    begin: Callable[[], None] = lambda: None,
+) -> GeoTable:
     """Load the table of a run.
 
     ===============  ==================================================================================================
@@ -180,13 +186,14 @@ def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | N
     ``regions_csv``  the user's table of regions, as for ``read_regions``; None: the shipped continents; a country that
                      the table leaves out is UNKNOWN; at level ``"country"`` the table is checked and has no effect
     ``cache_dir``    folder of compiled and prepared tables
+    ``begin``        is called before a table is compiled or prepared
     ===============  ==================================================================================================
 
     Raises ConfigError for a file that cannot be used or has a name that is no text to readers of the result,
     EnvironmentFault where a compiled table cannot be written.
     """
     regions = read_regions(regions_csv or CONTINENTS_CSV)
-    compiled = SHIPPED_TABLE if database is None else _compile_cached(database, cache_dir)
+    compiled = SHIPPED_TABLE if database is None else _compile_cached(database, cache_dir, begin)
     by_region = level == "region"
     pairs = tuple(sorted(regions.items())) if by_region else ()
     continents = by_region and regions_csv is None
@@ -195,6 +202,7 @@ def load_geo_table(database: Path | None, level: GeoLevel, regions_csv: Path | N
     source = GeoSource(str(compiled.resolve()), level, pairs, continents, digest, str(target.resolve()))
     ready = load_prepared(target, digest)
     if not ready:
+        begin()
         ready = prepare(load_ranges(compiled), source)
         with suppress(OSError):  # without the file, every process prepares the table for itself
             save_prepared(ready, digest, target)
@@ -216,8 +224,8 @@ def _check_names(names: Iterable[str], database: Path | None) -> None:
             )
 
 
-def _compile_cached(database: Path, cache_dir: Path) -> Path:
-    """The compiled table of ``database`` in the cache; compiles it where it is missing or damaged."""
+def _compile_cached(database: Path, cache_dir: Path, begin: Callable[[], None]) -> Path:
+    """The compiled table of ``database`` in the cache; compiles it where it is missing or damaged, after ``begin``."""
     try:
         with database.open("rb") as stream:
             database_hash = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -231,6 +239,7 @@ def _compile_cached(database: Path, cache_dir: Path) -> Path:
             return compiled
     except ConfigError:
         pass  # missing or damaged
+    begin()
     from pipeline.geo.mmdb import compile_mmdb  # imports maxminddb, which is not needed for a compiled table
 
     save_ranges(compile_mmdb(database), compiled)

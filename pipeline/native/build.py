@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,40 +18,77 @@ SOURCES = tuple(sorted(Path(__file__).parent.glob("*.[ch]")))
 
 _FLAGS = ("-shared", "-O3", "-fvisibility=hidden", "-std=c11", *(() if sys.platform == "win32" else ("-fPIC",)))
 
-_SECONDS = 120
+_SECONDS = 300
 """Time after which the compiler is stopped."""
 
 
-def compile_library(cache_dir: Path) -> tuple[Path | None, str]:
+_PORTABLE = {"x86_64": "x86_64_v3", "aarch64": "generic", "arm64": "generic"}
+"""Machine → the processors for which a library is made that other machines use, too: those of the last ten years."""
+
+_V3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "abm"}
+"""What a processor must have for x86_64_v3 (x86-64 psABI, 3.1.1), by the names of /proc/cpuinfo."""
+
+
+def compile_library(cache_dir: Path, begin: Callable[[], None] = lambda: None) -> tuple[Path | None, str]:
     """Find the library in ``cache_dir``, or compile it: (path, ""), or (None, why there is no library).
 
     Without a library, Polars parses everything, with equal results. The library's name has a hash of everything that
     decides its bytes: C files, headers, compiler, PyArrow (whose xxhash.h is included), system, processor and flags. A
-    library that cannot be loaded is compiled again.
+    library that cannot be loaded is compiled again. A portable one (``compile_portable``) is used where there is no
+    other. ``begin`` is called before anything is compiled.
     """
     try:
-        compiler, arrow = version("ziglang"), version("pyarrow")
+        own, portable = _library(cache_dir, _processor()), _portable_library(cache_dir)
     except PackageNotFoundError:
         return None, "the package ziglang is not installed"
+    for library in (own, portable):
+        if library and library.exists() and _loads(library):
+            return library, ""
+    begin()
+    return _made(own, ())
+
+
+def compile_portable(cache_dir: Path) -> tuple[Path | None, str]:
+    """Compile a library for most processors of this kind, such as for an image that other machines run.
+
+    Returns what ``compile_library`` does. On other kinds of machines it compiles for this machine.
+    """
+    library = _portable_library(cache_dir)
+    if library is None:
+        return compile_library(cache_dir)
+    return _made(library, (f"-mcpu={_PORTABLE[platform.machine()]}",))
+
+
+def _portable_library(cache_dir: Path) -> Path | None:
+    """Where the portable library lies; None where this processor cannot run it."""
+    target = _PORTABLE.get(platform.machine())
+    if target == "x86_64_v3" and not set(_processor().split()) >= _V3:
+        return None
+    return _library(cache_dir, target) if target else None
+
+
+def _library(cache_dir: Path, processor: str) -> Path:
+    """The path of a library for a processor. Raises PackageNotFoundError where a package is missing."""
     deciding = [
         *(source.read_text("utf-8") for source in SOURCES),
-        compiler,
-        arrow,
+        version("ziglang"),
+        version("pyarrow"),
         sys.platform,
         platform.machine(),
-        _processor(),
+        processor,
         *_FLAGS,
     ]
     digest = hashlib.sha256("\n".join(deciding).encode()).hexdigest()
-    library = cache_dir / f"library-{digest[:32]}.so"
-    if library.exists() and _loads(library):
-        return library, ""
+    return cache_dir / f"library-{digest[:32]}.so"
+
+
+def _made(library: Path, flags: tuple[str, ...]) -> tuple[Path | None, str]:
     try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache_dir) as work:
-            _compile(Path(work), library)
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=library.parent) as work:
+            _compile(Path(work), library, flags)
     except OSError as fault:
-        return None, f"{cache_dir} cannot be written ({fault.strerror or fault})"
+        return None, f"{library.parent} cannot be written ({fault.strerror or fault})"
     except subprocess.TimeoutExpired:
         return None, f"the compiler took more than {_SECONDS} seconds"
     except subprocess.CalledProcessError as fault:
@@ -76,7 +114,7 @@ def _loads(library: Path) -> bool:
     return True
 
 
-def _compile(work: Path, library: Path) -> None:
+def _compile(work: Path, library: Path, flags: tuple[str, ...]) -> None:
     """Compile the sources in the folder ``work``, and move the result to ``library`` when it is complete.
 
     Raises OSError, subprocess.TimeoutExpired or subprocess.CalledProcessError.
@@ -88,6 +126,7 @@ def _compile(work: Path, library: Path) -> None:
         "ziglang",
         "cc",
         *_FLAGS,
+        *flags,
         "-I",
         pa.get_include(),
         *(str(source) for source in SOURCES if source.suffix == ".c"),

@@ -1,5 +1,6 @@
 """The settings of a run, checked and resolved: columns, rules, key, geo table, library, and the kernels' contexts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,18 +73,21 @@ class RunSettings:
             formats=self.formats,
         )
 
-    def load_geo(self) -> GeoTable:
+    def load_geo(self, begin: Callable[[], None] = lambda: None) -> GeoTable:
         """Load the geo table, which is compiled into the user's cache first where it is not there.
 
-        Raises ConfigError where the database or the regions cannot be used.
+        ``begin`` is called before it is compiled. Raises ConfigError where the database or the regions cannot be used.
         """
         database = Path(self.config.GEO_DATABASE) if self.config.GEO_DATABASE else None
         regions = Path(self.config.GEO_REGIONS) if self.config.GEO_REGIONS else None
-        return load_geo_table(database, self.config.GEO_LEVEL, regions, cache_folder())
+        return load_geo_table(database, self.config.GEO_LEVEL, regions, cache_folder(), begin)
 
-    def find_library(self) -> Library:
-        """Find the compiled library, which is compiled first where the user's cache has none."""
-        return Library(*compile_library(cache_folder())) if self.config.COMPILED_PARSER else Library(None)
+    def find_library(self, begin: Callable[[], None] = lambda: None) -> Library:
+        """Find the compiled library, which is compiled first where the user's cache has none.
+
+        ``begin`` is called before it is compiled.
+        """
+        return Library(*compile_library(cache_folder(), begin)) if self.config.COMPILED_PARSER else Library(None)
 
     def fingerprint(self, geo: GeoTable) -> str:
         """Hash of all settings that decide what Phase 1 makes of a file."""

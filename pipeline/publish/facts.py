@@ -89,7 +89,7 @@ def make_result(facts: RunFacts, written: Written, notes: Sequence[str], watch: 
         **_version_paths(output, watch.run_id, bool(rejected or phase2.conflicts or phase1.refused)),
     )
     delta = _delta(facts, result)
-    return replace(result, new=delta, throughput_bytes_per_second=delta.bytes_read / seconds.total)
+    return replace(result, new=delta, throughput_bytes_per_second=delta.bytes_read / seconds.work)
 
 
 def repaired(facts: RunFacts) -> list[str]:

@@ -49,6 +49,7 @@ def write_run_record(
         "regions": [asdict(region) for region in result.top_regions],
         "profile": [asdict(part) for part in result.profile],
         "plan": result.plan,
+        "prepare_seconds": result.seconds.prepare,
         "settings": settings,
     }
     path = folder / RUN_RECORD

@@ -220,7 +220,7 @@ WRONG = (
     ("a command that does not exist", "genrate"),
     ("an option without its value", "--workers"),
     ("an argument that is missing", "query"),
-    ("a bad setting of the command line", "plan --memory-limit 8G"),
+    ("a bad setting of the command line", "plan --memory-limit 8GBs"),
     ("a bad setting of the environment", "LOGMILL_ENGINE=sparc status"),
     ("a setting that does not exist", "LOGMILL_ENGIN=spark status"),
     ("a bad setting of the TOML file", "status --config bad.toml"),

@@ -10,6 +10,7 @@ from cli.terminal import PipeConsole
 from cli.truth import TruthCheck
 from pipeline.publish.result import RunResult
 from pipeline.publish.tasks import RegionTotal
+from pipeline.timing import PhaseSeconds
 
 
 def render(result: RunResult, check: TruthCheck | str | None = None, width: int = 80) -> str:
@@ -79,3 +80,21 @@ def test_a_profile_without_stages_has_a_sum_of_nothing(result: RunResult) -> Non
     stream = io.StringIO()
     print_profile(replace(result, profile=()), console=PipeConsole(stream, width=100))
     assert "0.00 s" in stream.getvalue()
+
+
+def test_what_came_before_the_run_has_rows_of_its_own(result: RunResult) -> None:
+    stream = io.StringIO()
+    seconds = PhaseSeconds(total=30.0, phase1=12.0, phase2=5.0, publish=1.0, prepare=8.0)
+    timed = replace(result, seconds=seconds, plan={"seconds": 22.0, "peak_memory_bytes": result.peak_memory_bytes})
+    print_summary(timed, console=PipeConsole(stream, width=100), made_seconds=4.0)
+    shown = stream.getvalue()
+    times = {
+        name: line for line in shown.splitlines() for name in ("test data", "preparing", "phase 1") if name in line
+    }
+    assert "4.00 s" in times["test data"]
+    assert "8.00 s" in times["preparing"]
+    assert "12.0 s" in times["phase 1"]
+    assert "22.0 s (+0%)" in shown, "a prediction knows nothing of what is made once"
+    plain = render(replace(result, seconds=replace(seconds, prepare=0.0)))
+    assert "preparing" not in plain
+    assert "test data" not in plain

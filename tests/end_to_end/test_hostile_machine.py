@@ -75,6 +75,7 @@ def test_a_disk_that_is_full(full: str, free: list[int], disk: Path, logs: Path,
             error
         )
         assert "--full-refresh" not in error, "nothing is damaged"
+        assert str(disk) in error, "it says which folder is full"
         assert read_result(folders["out"]) == before
         (disk / "filler").unlink()
         run_json(*words, cwd=tmp_path, env=SPLITS)

@@ -3,6 +3,7 @@
 import importlib
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -156,6 +157,43 @@ class Finished:
 
     def __init__(self, kernel: str, spent: dict[str, Spent]) -> None:
         self.spans = [Span(kernel, "machine:1", 0.0, 1.0, spent)]
+
+
+def test_what_is_made_once_is_part_of_no_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
+    heard = Heard()
+    with Watch("id", heard) as watch:
+        seconds[0] = 101.0
+        with watch.preparing() as begin:
+            seconds[0] = 102.0  # what comes before is no preparation
+            begin()
+            begin()
+            seconds[0] = 109.0
+        with watch.preparing():
+            seconds[0] = 110.0  # nothing had to be made
+        watch.lap("phase1")
+        seconds[0] = 115.0
+        watch.lap("phase2")
+        assert watch.seconds() == PhaseSeconds(total=15.0, phase1=3.0, phase2=5.0, publish=0.0, prepare=7.0)
+        assert watch.seconds().work == 8.0
+    (told,) = heard.calls
+    assert told[0].startswith("preparing, once on this machine")
+
+
+def test_what_is_made_once_counts_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
+
+    def fail(begin: Callable[[], None]) -> None:
+        begin()
+        seconds[0] = 104.0
+        raise KeyError
+
+    with Watch("id", Heard()) as watch:
+        with pytest.raises(KeyError), watch.preparing() as begin:
+            fail(begin)
+        assert watch.seconds().prepare == 4.0
 
 
 def test_a_watch_adds_up_phases_and_the_stages_of_all_engines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from utils.units import format_amount, format_seconds, format_size, parse_size
     [
         ("0", 0), ("1000", 1000), ("64B", 64), ("1kB", 1000), ("1KiB", 1024), ("8GB", 8 * 10**9),
         (" 8 gib ", 8 * 2**30),
+        ("8G", 8 * 10**9), ("8g", 8 * 10**9), ("2Gi", 2 * 2**30), ("2 gi", 2 * 2**30), ("512M", 512 * 10**6),
+        ("1.5K", 1500), ("3Ti", 3 * 2**40), ("3T", 3 * 10**12), ("1.5Gi", 1_610_612_736), ("64 Ki", 65536),
         ("1.5GB", 1_500_000_000), ("0.1GB", 100_000_000), ("2TB", 2 * 10**12), ("512MiB", 512 * 2**20),
     ],
 )  # fmt: skip
@@ -17,7 +19,9 @@ def test_sizes_are_read(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "8G", "1g", "-1GB", "1,5GB", "1e9", "8 G B", "8GBs", "٣GB", "inf", "1_000"])
+@pytest.mark.parametrize(
+    "text", ["", "GB", "G", "Gi", "8 G i", "8iB", "8P", "-1GB", "1,5GB", "1e9", "8 G B", "8GBs", "٣GB", "inf", "1_000"]
+)
 def test_anything_else_is_not_a_size(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         parse_size(text)

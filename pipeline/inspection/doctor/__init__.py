@@ -7,7 +7,13 @@ from pipeline.inspection.doctor.check import Check
 from pipeline.inspection.doctor.folders import check_input_and_intermediate, check_output
 from pipeline.inspection.doctor.installed import check_delta, check_geo, check_packages, check_python
 from pipeline.inspection.doctor.java_and_spark import check_java, check_spark_start
-from pipeline.inspection.doctor.machine import check_cores, check_memory, check_open_files
+from pipeline.inspection.doctor.machine import (
+    check_cores,
+    check_memory,
+    check_open_files,
+    check_proc,
+    check_shared_memory,
+)
 
 __all__ = ["Check", "examine"]
 
@@ -24,6 +30,8 @@ def examine(config: Config, *, spark: bool) -> Iterator[Check]:
     yield check_cores(config)
     yield check_memory(config)
     yield check_open_files()
+    yield check_proc()
+    yield check_shared_memory()
     yield from check_input_and_intermediate(config)
     yield from check_output(config)
     yield check_geo(config)

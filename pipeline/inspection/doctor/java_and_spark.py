@@ -57,7 +57,7 @@ def check_spark_start(config: Config, limit: float = START_SECONDS) -> Check:
                 _end_children(but=before)  # driver.stop() does not reach a JVM that is about to be launched
                 starter.join(_PAUSE_SECONDS)
             driver.stop(at_once=late or answers != [None])
-    except OSError as fault:
+    except (OSError, psutil.Error) as fault:
         return Check("spark", "fail", f"did not start: {fault}", fix)
     seconds = format_seconds(time.monotonic() - begin)
     if late or not answers:

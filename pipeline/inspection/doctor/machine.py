@@ -5,6 +5,7 @@ import sys
 import psutil
 
 from config import MachineSettings
+from pipeline.engines.limits import proc_problem, shared_memory_problem
 from pipeline.inspection.doctor.check import Check
 from utils.metrics import total_memory, usable_cores
 from utils.units import format_size
@@ -27,8 +28,12 @@ def check_memory(config: MachineSettings, available: int | None = None, total: i
     ``available`` and ``total`` (bytes) stand for those of the machine in tests.
     """
     total = total_memory() if total is None else total
-    available = min(total, psutil.virtual_memory().available) if available is None else available
-    limited = " (limited by a control group)" if total < psutil.virtual_memory().total else ""
+    try:
+        machine = psutil.virtual_memory()
+    except (OSError, psutil.Error):
+        return Check("memory", "fail", "unknown without /proc", "Mount it: mount -t proc proc /proc.")
+    available = min(total, machine.available) if available is None else available
+    limited = " (limited by a control group)" if total < machine.total else ""
     found = (
         f"limit {format_size(config.MEMORY_LIMIT)}, total {format_size(total)}{limited}, free {format_size(available)}"
     )
@@ -37,6 +42,23 @@ def check_memory(config: MachineSettings, available: int | None = None, total: i
     if available < config.MEMORY_LIMIT:
         return Check("memory", "warn", found, "End other programs, or lower --memory-limit to what is free.")
     return Check("memory", "ok", found)
+
+
+def check_proc() -> Check:
+    """Check that /proc tells of processes and memory (Linux)."""
+    problem = proc_problem() if sys.platform == "linux" else None
+    if problem:
+        return Check("processes", "fail", problem, "Mount it: mount -t proc proc /proc.")
+    return Check("processes", "ok", "they can be observed")
+
+
+def check_shared_memory() -> Check:
+    """Check that processes can share memory and semaphores, which workers need."""
+    problem = shared_memory_problem() if sys.platform != "win32" else None
+    if problem:
+        fix = "Mount it so that it can be written, with some megabytes (Docker: --shm-size=64m)."
+        return Check("shared memory", "fail", problem, fix)
+    return Check("shared memory", "ok", "semaphores can be made")
 
 
 def check_open_files(limit: int | None = None) -> Check:

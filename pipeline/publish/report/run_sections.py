@@ -42,6 +42,10 @@ def time_section(record: Record, observed: Observed) -> Html:
         (name, format_seconds(seconds[key]), share(seconds[key], seconds["total"]))
         for name, key in (*_PHASES, ("total", "total"))
     ]
+    prepare = record.get("prepare_seconds", 0.0)  # records of earlier releases have none
+    if prepare:
+        once = ("preparing, once on this machine", format_seconds(prepare), share(prepare, seconds["total"]))
+        rows.insert(0, once)
     return section(
         "Time, throughput and memory",
         chart("timeline", 110 + 26 * workers, "When each worker did what"),
@@ -74,7 +78,11 @@ def plan_section(record: Record, observed: Observed) -> Html:
             f"{settings['PREPROCESSING_WORKERS']:,} asked, {plan['workers']:,} planned",
             f"{_count_workers(observed):,}{pools}",
         ),
-        ("time", format_seconds(plan["seconds"]), format_seconds(record["seconds"]["total"])),
+        (
+            "time",
+            format_seconds(plan["seconds"]),
+            format_seconds(record["seconds"]["total"] - record.get("prepare_seconds", 0.0)),
+        ),
         *(
             (name, format_seconds(plan[f"{key}_seconds"]), format_seconds(record["seconds"][key]))
             for name, key in _PHASES

@@ -10,10 +10,12 @@ import psutil
 import pytest
 
 from config import Config, SparkSettings
-from pipeline.engines import spark_session
+from pipeline.engines import no_advance, spark_session
 from pipeline.engines.jvm import Jvm
+from pipeline.engines.spark import SparkEngine
 from pipeline.engines.spark_session import PROJECT, SparkDriver, ignore_pandas, is_local, java_options, settings
 from pipeline.engines.workers import WORKER_ENVIRONMENT
+from pipeline.errors import EnvironmentFault
 from tests.end_to_end.program import wait_for
 
 MIB = 2**20
@@ -173,3 +175,49 @@ def test_a_missing_pyspark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_settings_need_no_more_than_the_part_for_spark(tmp_path: Path) -> None:
     assert settings(SparkSettings(), 2, tmp_path) == settings(Config(), 2, tmp_path)
+
+
+class Unanswered(Exception):
+    """As py4j's errors: their text is asked of the JVM."""
+
+    def __str__(self) -> str:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+
+def test_a_jvm_that_has_died_is_asked_for_no_text(driver: SparkDriver) -> None:
+    for of_records in False, True:
+        message = str(driver.fault("Spark failed", Unanswered(), of_records=of_records))
+        assert message.startswith("Spark failed (Unanswered")
+        assert "--engine polars" in message
+
+
+def test_what_spark_says_of_records_is_named_and_not_quoted(driver: SparkDriver) -> None:
+    driver.log.write_text("ERROR Executor: cannot cast 'a value'\n")
+    text = (
+        "An error occurred while calling o1.parquet.\n: org.apache.spark.SparkException: Job aborted: a value\n"
+        "Caused by: org.apache.spark.SparkNumberFormatException: [CAST_INVALID_INPUT] 'a value'\n"
+        "Caused by: java.lang.OutOfMemoryError: Java heap space\n\tat java.base/java.lang.Thread.run(Thread.java)"
+    )
+    message = str(driver.fault("Spark failed in Phase 2", RuntimeError(text), of_records=True))
+    named = "RuntimeError, SparkException, SparkNumberFormatException, OutOfMemoryError"
+    assert message.startswith(f"Spark failed in Phase 2 ({named}). Nothing was published.")
+    assert message.endswith(f"Spark's own log is {driver.log}.")
+    assert "a value" not in message
+
+
+class Broken:
+    """A context whose JVM dies as soon as it is asked for anything."""
+
+    def parallelize(self, *_: object) -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+
+def test_a_jvm_that_dies_before_it_is_warm_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SparkDriver, "start", lambda _: Broken())
+    with (
+        pytest.raises(
+            EnvironmentFault, match=r"^Spark did not start its workers \(ConnectionRefusedError: .*engine polars"
+        ),
+        SparkEngine(Config(SPARK_PLAN="kernel"), tmp_path, 2, ()) as engine,
+    ):
+        list(engine.map(len, None, [1], no_advance))

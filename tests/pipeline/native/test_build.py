@@ -3,15 +3,18 @@
 import ctypes
 import json
 import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from pipeline.geo.table import load_geo_table
 from pipeline.native import build
-from pipeline.native.build import compile_library
-from tests.end_to_end.program import HEADER, environment, published, run
+from pipeline.native.build import compile_library, compile_portable
+from pipeline.planning.prepare import prepare
+from tests.end_to_end.program import HEADER, ROOT, environment, published, run
 from tests.harness import library
 
 
@@ -24,7 +27,7 @@ def cache(tmp_path: Path) -> Path:
 
 def test_a_library_that_is_there_is_used_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("compiled again"))
-    assert compile_library(cache) == (cache / Path(library()).name, "")
+    assert compile_library(cache, lambda: pytest.fail("told to wait")) == (cache / Path(library()).name, "")
 
 
 @pytest.mark.slow
@@ -33,7 +36,7 @@ def test_a_damaged_library_is_made_anew(damage: bytes, cache: Path) -> None:
     damaged = cache / Path(library()).name
     damaged.write_bytes(damage)
     assert compile_library(cache) == (damaged, "")
-    assert ctypes.CDLL(str(damaged)).find_separators
+    assert ctypes.CDLL(str(damaged)).find_records
     assert os.listdir(cache) == [damaged.name]
 
 
@@ -60,10 +63,60 @@ def test_another_machine_source_or_compiler_takes_no_library_of_this_one(
         value = with_extra_line(value, tmp_path)
     monkeypatch.setattr(build, name, value)
     tried = []
-    monkeypatch.setattr(build, "_compile", lambda _, made: tried.append(made) or shutil.copy(library(), made))
-    made, reason = compile_library(cache)
-    assert (tried, reason) == ([made], "")
+    monkeypatch.setattr(build, "_compile", lambda _, made, __: tried.append(made) or shutil.copy(library(), made))
+    told: list[bool] = []
+    made, reason = compile_library(cache, lambda: told.append(not tried))
+    assert (tried, reason, told) == ([made], "", [True]), "the user is told before it is compiled"
     assert made != cache / Path(library()).name
+
+
+@pytest.mark.parametrize(
+    ("machine", "processor", "flag"),
+    [
+        ("x86_64", "flags : fpu avx avx2 bmi1 bmi2 f16c fma movbe abm sse4_2", "-mcpu=x86_64_v3"),
+        ("aarch64", "Features : fp asimd", "-mcpu=generic"),
+    ],
+)
+def test_an_image_has_a_library_for_other_machines(
+    machine: str, processor: str, flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[str, ...]] = []
+    monkeypatch.setattr(build, "_compile", lambda _, made, flags: tried.append(flags) or shutil.copy(library(), made))
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(build, "_processor", lambda: processor)
+    made, why_not = compile_portable(tmp_path)
+    assert (tried, why_not) == ([(flag,)], "")
+    monkeypatch.setattr(build, "_processor", lambda: processor + " another")
+    assert compile_library(tmp_path, lambda: pytest.fail("told to wait")) == (made, ""), "used on another machine"
+    assert len(tried) == 1
+
+
+def test_a_processor_that_lacks_instructions_uses_no_library_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[str, ...]] = []
+    monkeypatch.setattr(build, "_compile", lambda _, made, flags: tried.append(flags) or shutil.copy(library(), made))
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(build, "_processor", lambda: "flags : avx avx2 bmi1 bmi2 f16c fma movbe abm")
+    made, _ = compile_portable(tmp_path)
+    monkeypatch.setattr(build, "_processor", lambda: "flags : sse4_2 avx")
+    other, _ = compile_library(tmp_path)
+    assert other != made
+    assert tried == [("-mcpu=x86_64_v3",), ()]
+    assert compile_portable(tmp_path) == (other, "")
+
+
+@pytest.mark.slow
+def test_an_image_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run then finds: neither the library nor the geo table is made again."""
+    assert prepare(tmp_path) == ""
+    made = sorted(os.listdir(tmp_path))
+    assert [name.partition("-")[0] for name in made] == ["geo", "library"]
+    assert ctypes.CDLL(str(tmp_path / made[1])).find_records
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("compiled again"))
+    assert compile_library(tmp_path, lambda: pytest.fail("told to wait"))[0] == tmp_path / made[1]
+    load_geo_table(None, "region", None, tmp_path, lambda: pytest.fail("told to wait"))
+    assert "python -m pipeline.planning.prepare" in (ROOT / "Dockerfile").read_text()
 
 
 def test_every_reason_why_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

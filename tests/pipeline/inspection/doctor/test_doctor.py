@@ -9,7 +9,7 @@ from pipeline.inspection.doctor import Check, examine
 from tests.pipeline.inspection.doctor.conftest import Settings
 
 NAMES = [
-    "python", "packages", "cores", "memory", "open files",
+    "python", "packages", "cores", "memory", "open files", "processes", "shared memory",
     "input", "intermediate room", "intermediate speed",
     "output link", "output room", "output speed",
     "geo data", "java",

@@ -36,6 +36,20 @@ def test_phases_have_their_share_of_the_time() -> None:
     assert rows[4] == ["scatter", "1.25 s", "1.50 s", "31.25%"]
 
 
+def test_what_is_made_once_is_shown_and_not_compared_with_the_plan() -> None:
+    record = make_record()
+    total = record["seconds"]["total"]
+    later = record | {"prepare_seconds": 6.0, "seconds": record["seconds"] | {"total": total + 6.0}}
+    rows = rows_of(time_section(later, make_observed()).text)
+    assert rows[0][:2] == ["preparing, once on this machine", "6.00 s"]
+    assert [row[0] for row in rows[1:5]] == ["phase 1", "phase 2", "publish", "total"]
+    planned, planned_later = (
+        dict(row[::2] for row in rows_of(plan_section(found, make_observed()).text) if len(row) == 3)
+        for found in (record, later)
+    )
+    assert planned["time"] == planned_later["time"]
+
+
 def test_what_was_planned_stands_beside_what_was_reached() -> None:
     rows = {name: rest for name, *rest in rows_of(plan_section(make_record(), make_observed()).text)}
     assert rows["worker processes"] == ["2 asked, 2 planned", "3"]
