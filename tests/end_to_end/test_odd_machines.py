@@ -1,5 +1,6 @@
 """Machines and shells that are set up otherwise: a plain message with exit code 5, or the same result as anywhere."""
 
+import json
 import os
 import random
 import shutil
@@ -151,3 +152,23 @@ def test_the_program_from_any_folder(logs: Path) -> None:
     done = subprocess.run(command, cwd=logs.parent, capture_output=True, text=True, check=False, env=environment())
     assert Ended(done.returncode, done.stdout, done.stderr) == Ended(0, "", "")
     assert published(logs.parent) == expected(sorted(logs.glob("*.csv")))[0]
+
+
+def test_the_first_run_on_a_machine_says_that_it_prepares(logs: Path) -> None:
+    """Only the first one; the time is part of no phase."""
+    env = environment(COMPILED_PARSER=0) | {"XDG_CACHE_HOME": str(logs.parent / "cache")}
+    told = []
+    for _ in range(2):
+        ended = run("--input", logs, "--engine", "polars", "--full-refresh", cwd=logs.parent, env=env)
+        assert ended.code == 0, ended.err
+        told.append(("note: preparing, once on this machine" in ended.err, "preparing" in ended.out))
+    assert told == [(True, True), (False, False)]
+    first, second = sorted(
+        (json.loads(path.read_text()) for path in (logs.parent / "pipeline_data").glob("output.versions/2*/run.json")),
+        key=lambda record: record["run_id"],
+    )
+    assert first["prepare_seconds"] > 0
+    assert second["prepare_seconds"] == 0
+    for record in first, second:
+        seconds = record["seconds"]
+        assert seconds["phase1"] <= seconds["total"] - record["prepare_seconds"]
