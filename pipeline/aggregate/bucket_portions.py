@@ -81,9 +81,8 @@ def portions(
     if gathered.fits:
         yield gathered.portion()
         return
-    rounds = (
-        1 << max(len(positions) // context.bucket_rows, gathered.memory // max(1, context.bucket_bytes)).bit_length()
-    )
+    needed = max(len(positions) // context.bucket_rows, gathered.memory // max(1, context.bucket_bytes))
+    rounds = 1 << min(needed, len(positions)).bit_length()
     for number in range(rounds):
         yield _gather(context, bucket, splits, positions, in_range(ids.view(np.int64), number, rounds))
 
