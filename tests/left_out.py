@@ -12,7 +12,7 @@ CAUSES = {
     "root": ("root cannot give up its rights", "run as another user, or apt install util-linux"),
     "package lists": ("no package lists", "apt-get update"),
     "bookworm": ("not Debian bookworm", "run in the image of the Dockerfile"),
-    "Linux only|syncfs": ("not Linux", "run on Linux"),
+    "Linux|syncfs": ("not Linux", "run on Linux"),
 }
 """What the reason of a skipped test says -> (the cause, how to have it)."""
 

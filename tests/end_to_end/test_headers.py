@@ -1,7 +1,6 @@
 """Logs with several headers, with records before the header, with odd headers and with none, through whole runs."""
 
 import gzip
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from pipeline.reading.archives import zstd
 from tests.end_to_end.days import make_old
 from tests.end_to_end.program import HEADER, environment, published, run_json
 from tests.harness import run_here
+from tests.needs import needs_java
 
 NAMES = HEADER.strip().split(",")
 SWAPPED = "log_id,video_id,timestamp,user_id,device_type,ip_address,watch_time(min)\n"
@@ -239,9 +239,8 @@ def test_a_replayed_file_with_two_headers(tmp_path: Path) -> None:
     assert published(tmp_path) == [(AMERICA, "u1", 12.0, 3)]
 
 
+@needs_java
 def test_spark_reads_the_same(tmp_path: Path) -> None:
-    if not shutil.which("java"):
-        pytest.skip("this machine has no Java")
     (tmp_path / "logs").mkdir()
     text, minutes = several()
     (tmp_path / "logs" / "a.csv").write_text(text)

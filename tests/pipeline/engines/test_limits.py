@@ -101,7 +101,7 @@ def test_a_file_size_of_nothing_is_named() -> None:
         raise OSError(errno.EFBIG, "File too large")
 
 
-@pytest.mark.skipif(not os.path.exists(limits.PROC), reason="Linux")
+@pytest.mark.skipif(not os.path.exists(limits.PROC), reason="not Linux")
 def test_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = builtins.open
 

@@ -12,6 +12,7 @@ from pipeline.reading.csv_reader import SplitReader
 from pipeline.reading.header import Header
 from pipeline.reading.splits import Split
 from pipeline.reading.text_parser import TextColumns
+from tests.pace import patient
 
 NAMES = ("log_id", "user_id", "ip_address", "watch_time(min)")
 COLUMNS = {"log_id": 0, "user_id": 1, "ip_address": 2, "watch_time": 3}
@@ -73,7 +74,7 @@ def test_rubbish_takes_no_more_than_seconds_a_megabyte(line: bytes) -> None:
     split = Split(0, "", len(data), 0, len(data), True, HEADER)
     began = time.process_time()
     batches = list(SplitReader(split, io.BytesIO(data), 2**21, 2**20))
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < patient(1)
     several_lines = data.count(b"\n") // data.count(b"1\n") if line.endswith(b"1\n") else 1
     records = sum(batch.records + batch.blank_lines for batch in batches)
     assert records == data.count(b"\n") // several_lines
