@@ -113,7 +113,7 @@ def run(
         log_files(counted.phase1, watch.progress)
         watch.lap("phase1")
         replayed = set(place.replays.paths)
-        if all(ledger.file.path in replayed for ledger in counted.phase1.ledgers):
+        if all(file.path in replayed for file in counted.phase1.files):
             # No file of the input counts: corrected records alone are no result.
             reasons = list(counted.phase1.refused.values())
             if reasons and all(reason.startswith(WORKERS_DIED) for reason in reasons):

@@ -88,7 +88,7 @@ def plan_phase2(
     buckets = fewest_buckets(phase1, context.buckets)
     too_large = spark and spark_plan == "auto" and largest_bucket(phase1, buckets) > task_rows
     way: Way = "sql" if by_sql or too_large else "kernels"
-    return Phase2Plan(way, replace(context, buckets=buckets), previous, None, phase1.handed_over)
+    return Phase2Plan(way, replace(context, buckets=buckets), previous, None, phase1.counts.handed_over)
 
 
 def _fitting_rows(context: AggregateContext, phase1: Phase1Result) -> int:

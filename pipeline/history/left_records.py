@@ -23,7 +23,11 @@ def count_left(
 
     ``replaced``: what counted under a path. ``read``: what was read now. Both still have their files in the store.
     """
-    ledgers = {identity(ledger.file.path): ledger for ledger in read}
+    if not replaced:
+        return {}
+    wanted = set(map(identity, replaced))
+    found = ((identity(ledger.file.path), ledger) for ledger in read)
+    ledgers = {path: ledger for path, ledger in found if path in wanted}
     left: dict[str, tuple[int, int]] = {}
     for path, file in replaced.items():
         ledger = ledgers.get(identity(path))

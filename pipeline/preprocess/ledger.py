@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import chain, islice
 from operator import attrgetter
 from typing import cast, overload
@@ -131,12 +132,11 @@ class FileLedger:
 
 _MANY = 1_000
 """More ledgers than these are packed."""
-_NAMES_OF_LEDGER = [field.name for field in fields(FileLedger) if field.name not in ("file", "splits")]
-_NAMES_OF_RESULT = [field.name for field in fields(SplitResult) if field.name != "split"]
-_NAMES_OF_SPLIT = [field.name for field in fields(Split) if field.name not in ("path", "header")]
-_OF_LEDGER, _OF_RESULT, _OF_SPLIT = (
-    attrgetter(*names) for names in (_NAMES_OF_LEDGER, _NAMES_OF_RESULT, _NAMES_OF_SPLIT)
-)
+_OF_LEDGER = attrgetter(*(field.name for field in fields(FileLedger)[2:]))
+"""What follows ``file`` and ``splits``, in order."""
+_OF_RESULT = attrgetter(*(field.name for field in fields(SplitResult)[1:]))
+"""What follows ``split``, in order."""
+_OF_SPLIT = attrgetter("number", "size", "start", "stop", "exact", "spool")
 
 
 class PackedLedgers(Sequence[FileLedger]):
@@ -164,6 +164,11 @@ class PackedLedgers(Sequence[FileLedger]):
         ]
         self._files.append(ledger.file)
         self._rest.append(marshal.dumps((_OF_LEDGER(ledger), splits)))
+
+    @property
+    def files(self) -> Sequence[InputFile]:
+        """The files of the ledgers."""
+        return self._files
 
     def sorted_by_path(self) -> "PackedLedgers":
         """The ledgers in order of their paths."""
@@ -200,13 +205,12 @@ def _unpack(file: InputFile, rest: bytes | FileLedger) -> FileLedger:
     if isinstance(rest, FileLedger):
         return rest
     of_ledger, splits = marshal.loads(rest)
-    placed = []
-    for first_line, of_result, of_split in splits:
-        values = dict(zip(_NAMES_OF_SPLIT, of_split, strict=True))
-        split = Split(path=file.path, header=cast(Header, file.header), **values)
-        result = SplitResult(split, **dict(zip(_NAMES_OF_RESULT, of_result, strict=True)))
-        placed.append(PlacedSplit(result, first_line))
-    return FileLedger(file, tuple(placed), **dict(zip(_NAMES_OF_LEDGER, of_ledger, strict=True)))
+    path, header = file.path, cast(Header, file.header)
+    placed = tuple(
+        PlacedSplit(SplitResult(Split(number, path, size, start, stop, exact, header, spool), *of_result), first_line)
+        for first_line, of_result, (number, size, start, stop, exact, spool) in splits
+    )
+    return FileLedger(file, placed, *of_ledger)
 
 
 def pack_many(ledgers: Iterable[FileLedger]) -> Sequence[FileLedger]:
@@ -234,6 +238,51 @@ class Splits:
         return sum(len(ledger.splits) for ledger in self._ledgers)
 
 
+@dataclass
+class Phase1Counts:
+    """The sums over all files that count, of what the properties of ``FileLedger`` have the same names for.
+
+    ============  ================================================================
+    ``splits``    number of splits
+    ``bytes``     bytes of text
+    ``rejected``  rejected records by reason
+    ``changes``   headers among the records that change how the records behind them are read
+    ============  ================================================================
+    """
+
+    splits: int = 0
+    bytes: int = 0
+    records: int = 0
+    duplicates: int = 0
+    handed_over: int = 0
+    blank_lines: int = 0
+    preamble_lines: int = 0
+    undated: int = 0
+    over_a_day: int = 0
+    changes: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    warned: Counter[str] = field(default_factory=Counter)
+    likely: Counter[str] = field(default_factory=Counter)
+
+    def add(self, ledger: FileLedger) -> None:
+        """Add what a file has."""
+        self.bytes += ledger.file.size
+        self.preamble_lines += ledger.preamble_lines
+        self.splits += len(ledger.splits)
+        for placed in ledger.splits:
+            result = placed.result
+            self.records += result.records
+            self.duplicates += result.duplicates
+            self.handed_over += result.handed_over
+            self.blank_lines += result.blank_lines
+            self.undated += result.undated
+            self.over_a_day += result.over_a_day
+            self.changes += len(result.changes)
+            self.rejected.update(result.rejected_by_reason)
+            self.warned.update(result.warned)
+            self.likely.update(result.likely)
+
+
 @dataclass(frozen=True)
 class Phase1Result:
     """The result of Phase 1.
@@ -250,14 +299,23 @@ class Phase1Result:
     resumed_splits: int = 0
 
     @property
+    def files(self) -> Iterable[InputFile]:
+        """The files that count."""
+        ledgers = self.ledgers
+        return ledgers.files if isinstance(ledgers, PackedLedgers) else [ledger.file for ledger in ledgers]
+
+    @property
     def splits(self) -> Splits:
         """All splits that count; they can be gone over again and again."""
         return Splits(self.ledgers)
 
-    @property
-    def handed_over(self) -> int:
-        """Rows that went to Phase 2."""
-        return sum(ledger.handed_over for ledger in self.ledgers)
+    @cached_property
+    def counts(self) -> Phase1Counts:
+        """The sums over all files that count; they are added up once, because there may be very many files."""
+        counts = Phase1Counts()
+        for ledger in self.ledgers:
+            counts.add(ledger)
+        return counts
 
     def refusing(self, more: Mapping[str, str]) -> "Phase1Result":
         """This result with the refused files in ``more``, too."""

@@ -77,7 +77,7 @@ def _leave_note(facts: RunFacts, fingerprint: str, result: RunResult, folder: Pa
     warned = any(found.name == ALL_REJECTED for found in result.quality)  # of files that are new in this run
     if result.status != "ok" or any(peculiar) or warned:
         return
-    splits, notes = sum(len(ledger.splits) for ledger in facts.counted.phase1.ledgers), notes_if_unchanged(facts)
+    splits, notes = facts.counted.phase1.counts.splits, notes_if_unchanged(facts)
     with suppress(OSError):  # without a note, the next run does all its steps
         write_note(folder, facts.settings.config, result, fingerprint, facts.place.oldest_kept, splits, notes)
 

@@ -1,6 +1,5 @@
 """What a run knows once its totals are there, and the results that are made of it."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TypedDict
@@ -51,7 +50,7 @@ class RunFacts:
 def make_result(facts: RunFacts, written: Written, notes: Sequence[str], watch: Watch) -> RunResult:
     """Make the result of a run with files that count: ``ok``, or ``partial`` where other files were refused."""
     phase1, phase2, output = facts.counted.phase1, facts.added_up.result, facts.settings.config.OUTPUT_DIR
-    rejected = sum((ledger.rejected_by_reason for ledger in phase1.ledgers), Counter[str]())
+    counts = phase1.counts
     seconds = watch.seconds()
     result = RunResult(
         run_id=watch.run_id,
@@ -62,18 +61,18 @@ def make_result(facts: RunFacts, written: Written, notes: Sequence[str], watch: 
         files=len(phase1.ledgers),
         refused_files=_refused_files(phase1),
         skipped_files=tuple(display_name(path) for path in facts.found.skipped),
-        bytes_read=sum(ledger.file.size for ledger in phase1.ledgers),
-        records_read=sum(ledger.records for ledger in phase1.ledgers),
-        handed_over=phase1.handed_over,
+        bytes_read=counts.bytes,
+        records_read=counts.records,
+        handed_over=counts.handed_over,
         kept=phase2.kept,
-        duplicates_phase1=sum(ledger.duplicates for ledger in phase1.ledgers),
+        duplicates_phase1=counts.duplicates,
         duplicates_phase2=phase2.duplicates,
         conflicts=phase2.conflicts,
-        rejected=rejected.total(),
-        rejected_by_reason=dict(rejected),
-        blank_lines=sum(ledger.blank_lines for ledger in phase1.ledgers),
-        preamble_lines=sum(ledger.preamble_lines for ledger in phase1.ledgers),
-        unreadable_timestamps=sum(ledger.undated for ledger in phase1.ledgers),
+        rejected=counts.rejected.total(),
+        rejected_by_reason=dict(counts.rejected),
+        blank_lines=counts.blank_lines,
+        preamble_lines=counts.preamble_lines,
+        unreadable_timestamps=counts.undated,
         output_rows=written.rows,
         users=phase2.users,
         total_micro_minutes=written.micro_minutes,
@@ -86,7 +85,7 @@ def make_result(facts: RunFacts, written: Written, notes: Sequence[str], watch: 
         geo_attribution=facts.geo.attribution,
         notes=tuple(notes),
         quality=facts.verdict.quality,
-        **_version_paths(output, watch.run_id, bool(rejected or phase2.conflicts or phase1.refused)),
+        **_version_paths(output, watch.run_id, bool(counts.rejected or phase2.conflicts or phase1.refused)),
     )
     delta = _delta(facts, result)
     return replace(result, new=delta, throughput_bytes_per_second=delta.bytes_read / seconds.work)
@@ -94,6 +93,8 @@ def make_result(facts: RunFacts, written: Written, notes: Sequence[str], watch: 
 
 def repaired(facts: RunFacts) -> list[str]:
     """The listed names of the files that this run read because the manifest contradicted itself about them."""
+    if not facts.place.history.contradicted:
+        return []
     names = {identity(ledger.file.path): display_name(ledger.file.path) for ledger in facts.counted.read}
     return sorted({names[file.path] for file in facts.place.history.contradicted if file.path in names})
 

@@ -12,6 +12,9 @@ _LISTED = 5
 
 def header_notes(phase1: Phase1Result) -> list[str]:
     """A note for each kind of what was found, over all files that count."""
+    counts = phase1.counts
+    if BEFORE_HEADER not in counts.rejected and not counts.changes:
+        return []
     before, changed, unusable = [], [], []
     for ledger in phase1.ledgers:
         name, rejected = display_name(ledger.file.path), ledger.rejected_by_reason

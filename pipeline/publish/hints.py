@@ -18,7 +18,7 @@ def find_hints(config: Config, phase1: Phase1Result) -> list[str]:
 
 def _formats(phase1: Phase1Result) -> Iterator[str]:
     """Formats that many watch times and addresses of a file, which cannot be read, look like."""
-    settings = sorted({setting for ledger in phase1.ledgers for setting in ledger.likely})
+    settings = sorted(phase1.counts.likely)
     for setting in settings:
         many = [ledger for ledger in phase1.ledgers if ledger.likely[setting] > _MANY * ledger.records]
         if many:
@@ -29,6 +29,8 @@ def _formats(phase1: Phase1Result) -> Iterator[str]:
 
 def _units(config: Config, phase1: Phase1Result) -> Iterator[str]:
     """Files in which more than half of the records are longer than a day, so that the median is."""
+    if not phase1.counts.over_a_day:
+        return
     long = [ledger for ledger in phase1.ledgers if 2 * ledger.over_a_day > _good(ledger)]
     if long:
         yield (
@@ -38,12 +40,12 @@ def _units(config: Config, phase1: Phase1Result) -> Iterator[str]:
 
 
 def _timestamps(config: Config, phase1: Phase1Result) -> Iterator[str]:
-    undated = sum(ledger.undated for ledger in phase1.ledgers)
-    if not undated:
+    counts = phase1.counts
+    if not counts.undated:
         return
-    good = sum(_good(ledger) for ledger in phase1.ledgers)
+    good = counts.records - counts.rejected.total()
     note = (
-        f"{undated:,} of {good:,} records have no timestamp that can be read; they lose where DEDUPE_KEEP = "
+        f"{counts.undated:,} of {good:,} records have no timestamp that can be read; they lose where DEDUPE_KEEP = "
         f"{config.DEDUPE_KEEP} compares timestamps"
     )
     many = [ledger for ledger in phase1.ledgers if ledger.undated > _MANY * _good(ledger)]

@@ -22,7 +22,7 @@ def make_notes(facts: RunFacts) -> list[str]:
     phase1 = facts.counted.phase1
     return [
         *_decisions(facts),
-        *facts.place.replays.describe({display_name(ledger.file.path) for ledger in phase1.ledgers}),
+        *facts.place.replays.describe({display_name(file.path) for file in phase1.files}),
         *_carried_over(facts),
         *_added_up_anew(facts),
         *header_notes(phase1),
@@ -37,8 +37,8 @@ def notes_if_unchanged(facts: RunFacts) -> list[str]:
     phase1 = facts.counted.phase1
     return [
         *_decisions(facts, lasting=True),
-        *facts.place.replays.describe_kept({display_name(ledger.file.path) for ledger in phase1.ledgers}),
-        _not_read_again(len(phase1.ledgers), sum(len(ledger.splits) for ledger in phase1.ledgers)),
+        *facts.place.replays.describe_kept({display_name(file.path) for file in phase1.files}),
+        _not_read_again(len(phase1.ledgers), phase1.counts.splits),
         *header_notes(phase1),
         *column_layouts(phase1),
         *missing_columns(facts.settings.rules, phase1),
@@ -173,7 +173,7 @@ def _headers(ledger: FileLedger) -> Iterator[Header]:
 
 def column_layouts(phase1: Phase1Result) -> list[str]:
     """A note where the files' headers differ."""
-    layouts = {ledger.file.header.names for ledger in phase1.ledgers if ledger.file.header}
+    layouts = {file.header.names for file in phase1.files if file.header}
     if len(layouts) < 2:
         return []
     return [f"the headers differ: {len(layouts):,} layouts of columns in {len(phase1.ledgers):,} files, see run.json"]

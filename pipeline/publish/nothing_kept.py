@@ -36,11 +36,11 @@ def judge_kept(phase1: Phase1Result, phase2: Phase2Result, *, allow: bool) -> Qu
 
     ``allow``: publish all the same, with a warning (ALLOW_EMPTY_RESULT).
     """
-    records = sum(ledger.records for ledger in phase1.ledgers)
+    counts = phase1.counts
+    records, rejected = counts.records, counts.rejected
     if phase2.kept or not (records or phase1.refused):
         return None
-    rejected = sum((ledger.rejected_by_reason for ledger in phase1.ledgers), Counter[str]())
-    parts = [_describe_reasons(rejected, _likely(phase1.ledgers))] if rejected else []
+    parts = [_describe_reasons(rejected, counts.likely)] if rejected else []
     if phase1.refused:
         count = len(phase1.refused)
         parts.append("1 file was refused" if count == 1 else f"{count:,} files were refused")
@@ -72,8 +72,8 @@ def find_all_rejected(ledgers: Sequence[FileLedger], was_good: Callable[[FileLed
 
 def explain_nothing_kept(result: QualityResult, phase1: Phase1Result) -> str:
     """The message of a run that ``judge_kept`` stopped: what is wrong, and the setting that helps."""
-    rejected = sum((ledger.rejected_by_reason for ledger in phase1.ledgers), Counter[str]())
-    setting = _setting_for(_commonest(rejected), _likely(phase1.ledgers)) if rejected else ""
+    rejected = phase1.counts.rejected
+    setting = _setting_for(_commonest(rejected), phase1.counts.likely) if rejected else ""
     found = f"all {result.count:,} records were rejected" if result.count else "no file that can be read has a record"
     look = f", see {setting}" if setting else ""
     return (
@@ -91,11 +91,6 @@ def _describe_reasons(rejected: Counter[str], likely: Counter[str]) -> str:
 
 def _commonest(rejected: Counter[str]) -> str:
     return min(rejected, key=lambda reason: (-rejected[reason], reason))
-
-
-def _likely(ledgers: Sequence[FileLedger]) -> Counter[str]:
-    """Setting and value → number of records that look as if the setting should have the value."""
-    return sum((ledger.likely for ledger in ledgers), Counter[str]())
 
 
 def _setting_for(reason: str, likely: Counter[str]) -> str:

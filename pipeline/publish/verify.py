@@ -53,7 +53,7 @@ def verify(
 
 def check_balance(phase1: Phase1Result, phase2: Phase2Result) -> None:
     """Check that Phase 2 kept or dropped every row that Phase 1 handed over; raises BalanceError where it did not."""
-    handed_over = phase1.handed_over
+    handed_over = phase1.counts.handed_over
     if handed_over != phase2.kept + phase2.duplicates + phase2.conflicts:
         raise BalanceError(
             f"the run does not balance: {handed_over} records handed over, {phase2.kept} kept, {phase2.duplicates} "
@@ -80,28 +80,23 @@ def check_quality(
 
 def _counts_of_gates(phase1: Phase1Result, phase2: Phase2Result, regions: Sequence[str]) -> dict[str, tuple[int, int]]:
     """For each gate: (count, of how many)."""
-    records = _count_records(phase1)
+    found = phase1.counts
+    records, rejected = found.records, found.rejected.total()
     events: dict[str, int] = {}
     for bucket in phase2.buckets:
         for code, (_, number, _) in bucket.regions.items():
             events[regions[code]] = events.get(regions[code], 0) + number
-    duplicates = sum(ledger.duplicates for ledger in phase1.ledgers) + phase2.duplicates
-    rejected = sum(ledger.rejected_by_reason.total() for ledger in phase1.ledgers)
     return {
         "rejected": (rejected, records),
-        "duplicates": (duplicates, records),
+        "duplicates": (found.duplicates + phase2.duplicates, records),
         "conflicts": (phase2.conflicts, records),
         "unknown_region": (events.get("UNKNOWN", 0), phase2.kept),
         "invalid_region": (events.get("INVALID", 0), phase2.kept),
-        "unreadable_timestamps": (sum(ledger.undated for ledger in phase1.ledgers), records - rejected),
+        "unreadable_timestamps": (found.undated, records - rejected),
     }
 
 
 def _judge_rule(bound: BoundRule, phase1: Phase1Result) -> QualityResult:
-    name = bound.rule.reason
-    count = sum((ledger.rejected_by_reason if bound.rejects else ledger.warned)[name] for ledger in phase1.ledgers)
-    return QualityResult(name, count, _count_records(phase1), bound.rule.action if count else "ok")
-
-
-def _count_records(phase1: Phase1Result) -> int:
-    return sum(ledger.records for ledger in phase1.ledgers)
+    name, found = bound.rule.reason, phase1.counts
+    count = (found.rejected if bound.rejects else found.warned)[name]
+    return QualityResult(name, count, found.records, bound.rule.action if count else "ok")

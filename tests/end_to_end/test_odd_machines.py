@@ -1,7 +1,6 @@
 """Machines and shells that are set up otherwise: a plain message with exit code 5, or the same result as anywhere."""
 
 import json
-import os
 import random
 import shutil
 import subprocess

@@ -117,7 +117,7 @@ def _read_again(comparison: _Comparison) -> _FilesRead:
 def _compare_buckets(comparison: _Comparison, files: _FilesRead) -> Relocation:
     """Decide which rows count, and add up what moves."""
     phase1, sizes, pool, progress = files.phase1, files.sizes, comparison.pool, comparison.progress
-    progress.phase("Phase 2: compare", phase1.handed_over, "rows")
+    progress.phase("Phase 2: compare", phase1.counts.handed_over, "rows")
     context = comparison.settings.aggregate_context(comparison.workspace, sizes, comparison.pairs, comparison.library)
     context = replace(context, buckets=fewest_buckets(phase1, context.buckets), keep_losers=True)
     phase2 = aggregate_all(pool, context, phase1.splits, sizes.workers, progress.advance)

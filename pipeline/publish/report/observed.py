@@ -59,7 +59,7 @@ def _reached_sizes(phase1: Phase1Result, phase2: Phase2Result, workspace: Worksp
     )
     stored = sum(path.stat().st_size for path in files if workspace.store and path.exists())
     return {
-        "splits": sum(len(ledger.splits) for ledger in phase1.ledgers),
+        "splits": phase1.counts.splits,
         "largest_split_bytes": max((split.result.stop - split.result.start for split in phase1.splits), default=0),
         "buckets": len(phase2.buckets),
         "largest_bucket_rows": max((bucket.rows for bucket in phase2.buckets), default=0),

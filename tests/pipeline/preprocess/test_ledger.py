@@ -58,9 +58,18 @@ def test_results_take_in_more_files_in_order_of_their_paths() -> None:
     more = first.counting([ledger("c", placed(3)), ledger("a", placed(2))]).refusing({"y": "because"})
     assert [found.file.path for found in more.ledgers] == ["a", "b", "c"]
     assert [split.result.split.number for split in more.splits] == [2, 1, 3]
-    assert more.handed_over == 15
+    assert more.counts.handed_over == 15
     assert (more.refused, more.resumed_splits) == ({"x": "why", "y": "because"}, 3)
     assert (len(first.ledgers), first.refused) == (1, {"x": "why"}), "the result before is as it was"
+
+
+def test_a_result_is_the_sum_of_its_files() -> None:
+    odd = {"undated": 3, "over_a_day": 2, "likely": {"X = 1": 4}, "warned": {"odd": 1, "other": 2}}
+    counts = Phase1Result((ledger("a", placed(1), placed(2, **odd)), ledger("b", placed(3)), ledger("c"))).counts
+    assert (counts.splits, counts.bytes, counts.preamble_lines, counts.changes) == (3, 300, 6, 0)
+    assert (counts.records, counts.duplicates, counts.handed_over, counts.blank_lines) == (30, 6, 15, 3)
+    assert (counts.undated, counts.over_a_day, counts.likely) == (3, 2, {"X = 1": 4})
+    assert (counts.rejected, counts.warned) == ({"bad": 6, "worse": 3}, {"odd": 9, "other": 2})
 
 
 def test_many_ledgers_are_packed_and_are_the_same_again() -> None:
@@ -78,10 +87,11 @@ def test_many_ledgers_are_packed_and_are_the_same_again() -> None:
     assert len(many) == 1_500
     assert list(many) == list(map(made, range(1_500)))
     assert many[7] == made(7)
+    assert [file.path for file in Phase1Result(many).files] == [f"{number:05}" for number in range(1_500)]
     assert list(many[3:5]) == [made(3), made(4)]
     first = next(iter(many))
     assert first.file.header is first.splits[0].result.split.header
     together = Phase1Result(many).counting([made(1_600), made(1_550)])
     assert [found.file.path for found in together.ledgers][-3:] == ["01499", "01550", "01600"]
-    assert together.handed_over == 10 * 1_502
+    assert together.counts.handed_over == 10 * 1_502
     assert len(list(together.splits)) == len(list(together.splits)) == 2 * 1_502
