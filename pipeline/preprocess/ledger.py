@@ -67,6 +67,8 @@ class FileLedger:
     @property
     def new_part(self) -> "FileLedger":
         """The part that this run read. ``file`` stays the whole file."""
+        if not self.carried:
+            return self
         return replace(self, splits=self.splits[self.carried :], carried=0)
 
     @property

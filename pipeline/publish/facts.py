@@ -15,7 +15,7 @@ from pipeline.machine import display_name
 from pipeline.planning.planner import Sizes
 from pipeline.planning.prediction import Forecast
 from pipeline.planning.run_settings import Library, RunSettings
-from pipeline.preprocess.ledger import Phase1Result
+from pipeline.preprocess.ledger import Phase1Counts, Phase1Result
 from pipeline.privacy import mask_addresses
 from pipeline.publish.region_files import Written
 from pipeline.publish.result import RefusedFile, RunDelta, RunResult
@@ -102,22 +102,30 @@ def repaired(facts: RunFacts) -> list[str]:
 def _delta(facts: RunFacts, result: RunResult) -> RunDelta:
     read, intake, inventory = facts.counted.read, facts.intake, facts.intake.inventory
     previous = facts.place.history.counts
+    new = Phase1Counts()
+    new_bytes = carried = appended = unsettled = 0
+    for ledger in read:
+        new.add(ledger.new_part)
+        new_bytes += ledger.new_bytes
+        carried += ledger.carried
+        appended += ledger.carried > 0
+        unsettled += ledger.unsettled > 0
     return RunDelta(
         files=len(read),
-        bytes_read=sum(ledger.new_bytes for ledger in read),
-        records_read=sum(ledger.new_part.records for ledger in read),
+        bytes_read=new_bytes,
+        records_read=new.records,
         kept=result.kept - previous.get("kept", 0),
         duplicates=result.duplicates - previous.get("all_duplicates", 0),
         conflicts=result.conflicts - previous.get("conflicts", 0),
-        rejected=sum(ledger.new_part.rejected_by_reason.total() for ledger in read),
+        rejected=new.rejected.total(),
         reused_files=len(inventory.reused),
         reused_splits=facts.counted.phase1.resumed_splits
         + sum(len(file.splits) for file in inventory.reused.values())
-        + sum(ledger.carried for ledger in read),
+        + carried,
         renamed_files=len(inventory.renamed),
         replaced_files=sum(path not in facts.counted.predecessors for path in inventory.replaced),
-        appended_files=sum(ledger.carried > 0 for ledger in read),
-        unsettled_files=sum(ledger.unsettled > 0 for ledger in read),
+        appended_files=appended,
+        unsettled_files=unsettled,
         missing_files=len(intake.missing),
         pruned_files=len(intake.pruned),
         repaired_files=len(repaired(facts)),

@@ -1,7 +1,8 @@
 """What is observed of a run besides its counts: times of tasks, pace, memory, sizes."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,20 +53,26 @@ def _reached_sizes(phase1: Phase1Result, phase2: Phase2Result, workspace: Worksp
 
     Intermediate bytes are those of the run's own files (without expanded inputs) and of its splits in the store.
     """
-    files = (
-        workspace.path(kind, split_file(split.result.split.number, suffix))
-        for kind, suffix in SPLIT_KINDS.items()
-        for split in phase1.splits
-    )
-    stored = sum(path.stat().st_size for path in files if workspace.store and path.exists())
+    stored = largest = 0
+    for split in phase1.splits:
+        largest = max(largest, split.result.stop - split.result.start)
+        if workspace.store:
+            stored += sum(_stored(workspace, split.result.split.number))
     return {
         "splits": phase1.counts.splits,
-        "largest_split_bytes": max((split.result.stop - split.result.start for split in phase1.splits), default=0),
+        "largest_split_bytes": largest,
         "buckets": len(phase2.buckets),
         "largest_bucket_rows": max((bucket.rows for bucket in phase2.buckets), default=0),
         "intermediate_bytes": _size_of(Path(workspace.root)) - _size_of(workspace.path("spool", "")) + stored,
         "output_bytes": _size_of(data),
     }
+
+
+def _stored(workspace: Workspace, split: int) -> Iterator[int]:
+    """The sizes of the files of a split."""
+    for kind, suffix in SPLIT_KINDS.items():
+        with suppress(FileNotFoundError):
+            yield os.stat(workspace.path(kind, split_file(split, suffix))).st_size
 
 
 def _size_of(folder: Path) -> int:
