@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, count
+from itertools import count
 from typing import Protocol
 
 from pipeline.engines import Advance, Engine, no_advance
@@ -260,7 +260,7 @@ class _Reading:
     def account_for_all(self) -> Phase1Result:
         """Join the splits of every file; refuse files that do not balance."""
         rest = (file for file in self._files if self._splits[file.path] is not _ACCOUNTED)
-        ledgers = pack_many(chain(self._early, self._accounts(rest)))
+        ledgers = pack_many(self._early, self._accounts(rest))
         self._record.flush()
         return Phase1Result(ledgers, self._refused, self._resumed)
 

@@ -151,8 +151,12 @@ class PackedLedgers(Sequence[FileLedger]):
     def __init__(self, ledgers: Iterable[FileLedger] = ()) -> None:
         self._files: list[InputFile] = []
         self._rest: list[bytes | FileLedger] = []
-        for ledger in ledgers:
-            self.append(ledger)
+        if isinstance(ledgers, PackedLedgers):  # they are in memory once
+            self._files += ledgers._files
+            self._rest += ledgers._rest
+        else:
+            for ledger in ledgers:
+                self.append(ledger)
 
     def append(self, ledger: FileLedger) -> None:
         """Add a ledger."""
@@ -215,14 +219,17 @@ def _unpack(file: InputFile, rest: bytes | FileLedger) -> FileLedger:
     return FileLedger(file, placed, *of_ledger)
 
 
-def pack_many(ledgers: Iterable[FileLedger]) -> Sequence[FileLedger]:
-    """The ledgers as they come; where they are many, packed and in order of their paths."""
-    rest = iter(ledgers)
-    few = list(islice(rest, _MANY))
-    packed = PackedLedgers(rest)
-    if not packed:
-        return tuple(few)
-    for ledger in few:
+def pack_many(ledgers: Iterable[FileLedger], more: Iterable[FileLedger] = ()) -> Sequence[FileLedger]:
+    """The ledgers and ``more`` as they come; where they are many, packed and in order of their paths."""
+    if isinstance(ledgers, PackedLedgers) and ledgers:
+        packed, rest = PackedLedgers(ledgers), more
+    else:
+        all_ledgers = chain(ledgers, more)
+        rest = list(islice(all_ledgers, _MANY))
+        packed = PackedLedgers(all_ledgers)
+        if not packed:
+            return tuple(rest)
+    for ledger in rest:
         packed.append(ledger)
     return packed.sorted_by_path()
 
@@ -325,7 +332,7 @@ class Phase1Result:
 
     def counting(self, more: Iterable[FileLedger]) -> "Phase1Result":
         """This result with the files in ``more``, too; all files in order of their paths."""
-        ledgers = pack_many(chain(self.ledgers, more))
+        ledgers = pack_many(self.ledgers, more)
         if isinstance(ledgers, tuple):
             ledgers = tuple(sorted(ledgers, key=lambda ledger: ledger.file.path))
         return replace(self, ledgers=ledgers)
