@@ -127,6 +127,7 @@ def test_records_that_break_a_rule(cut: dict[str, int], ruled: Path) -> None:
         ("rule:day", 2, 29, "reject"),
         ("rule:device", 3, 29, "reject"),
         ("rule:video", 1, 29, "warn"),
+        ("all_rejected", 1, 29, "warn"),
     ]
     rejected = pl.read_parquet(str(ruled / "pipeline_data/output.versions/*/quarantine/rejected.parquet"))
     broken = rejected.filter(pl.col("reason").str.starts_with("rule:")).sort("file", "line")

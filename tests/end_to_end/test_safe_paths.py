@@ -13,7 +13,7 @@ from tests.harness import library
 
 ROW = "{id},{user},2026-01-01T00:00:00Z,v,tv,{ip},1.5\n"
 NAMES = [
-    *(b" a.csv", b"b c.csv", b"d\ne.csv", b"[1].csv", b"*.csv", b"..f.csv", b"-g.csv", b"--json.csv", b"h\xff\xfe.csv"),
+    *(b" a.csv", b"b c.csv", b"d\ne.csv", b"[1].csv", b"*.csv", b"f..csv", b"-g.csv", b"--json.csv", b"h\xff\xfe.csv"),
     *(b"i%2F.csv", b"j'\"`$(x).csv", "ü😀.csv".encode(), b"k=v.csv", b"{l,m}.csv", b"n\\.csv", b"\x1b[31m.csv"),
 ]
 REGIONS = {"US": "../../escape", "DE": "a/b", "JP": "%2F", "FR": "..x", "GB": "C:\\x=1", "AU": "'; drop"}
