@@ -22,7 +22,7 @@ from pipeline.engines.java import find_java
 from pipeline.engines.jvm import Jvm, launch
 from pipeline.engines.workers import WORKER_ENVIRONMENT, variables_set
 from pipeline.errors import EnvironmentFault
-from pipeline.machine import cache_folder
+from pipeline.machine import cache_folder, writing
 
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
@@ -135,7 +135,8 @@ class SparkDriver:
         self._jvm: Jvm | None = None
         self._gateway: Any = None  # of py4j, which has no types
         if self._is_local:
-            (self._scratch / "log4j2.properties").write_text(_LOG_SETTINGS, encoding="utf-8")
+            with writing(self._scratch / "log4j2.properties"):
+                (self._scratch / "log4j2.properties").write_text(_LOG_SETTINGS, encoding="utf-8")
         os.environ.update(self._environment())  # pyspark gives them to its launcher and its workers
 
     def _environment(self) -> dict[str, str]:

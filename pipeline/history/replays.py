@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.machine import display_name, sync
+from pipeline.machine import display_name, sync, writing
 from pipeline.reading.no_header import without_fields
 
 FOLDER = "replayed"
@@ -107,7 +107,8 @@ class Replays:
         """Copy one file under its final name. Returns whether there was none of that name yet."""
         self._all.mkdir(mode=0o700, exist_ok=True)
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        (self._folder / "input.txt").write_bytes(os.fsencode(self._source))
+        with writing(self._folder / "input.txt"):
+            (self._folder / "input.txt").write_bytes(os.fsencode(self._source))
         partial = self._folder / ".partial"
         try:
             final = self._folder / f"{_copy(name, partial)[:32]}.csv"

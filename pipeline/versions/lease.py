@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from pipeline.errors import EnvironmentFault
+from pipeline.machine import writing
 
 TERM_SECONDS = 60.0
 """A lease that is not renewed for so long has expired. Taking over that of a dead run takes so long, too."""
@@ -145,8 +146,9 @@ def _write_new(path: Path, content: bytes) -> None:
     """Make a file and bring it to the disk. Raises FileExistsError where there is one."""
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
-        os.write(handle, content)
-        os.fsync(handle)
+        with writing(path):
+            os.write(handle, content)
+            os.fsync(handle)
     except OSError:
         with suppress(OSError):
             path.unlink()

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pipeline.errors import EnvironmentFault, LogmillError
+from pipeline.machine import writing
 from pipeline.versions.lease import TERM_SECONDS, Lease, LeaseHeld
 
 try:
@@ -66,8 +67,9 @@ class Lock:
                 raise _held_by_another(self._path.parent, held.holder) from None
             self._lease = lease
         elif _is_at(self._path, handle):  # or its holder removed it between our opening and locking it
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, self._describe_holder().encode(), 0)
+            with writing(self._path):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, self._describe_holder().encode(), 0)
             self._handle = handle
 
     def _describe_holder(self) -> str:

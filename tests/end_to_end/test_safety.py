@@ -58,7 +58,7 @@ def test_a_total_that_no_integer_holds_stops_the_run(tmp_path: Path) -> None:
     (tmp_path / "big.csv").write_text(HEADER + rows)
     answer = run_json("--input", "big.csv", cwd=tmp_path, code=1)
     assert "add up to more than 9.2e12 minutes" in answer["error"]
-    assert "ann" not in answer["error"]
+    assert "'ann'" not in answer["error"]
     assert not (tmp_path / "pipeline_data" / "output").exists()
 
 
