@@ -317,10 +317,13 @@ def _without_no_text(found: FoundRecords) -> FoundRecords:
 
 
 def _find_not_utf8(data: bytes, size: int) -> Positions:
-    """A byte of each line that is not UTF-8; the lines are decoded some at a time, up to the next fault."""
+    """A byte of each line that is not UTF-8, in the first ``size`` bytes, which are whole lines.
+
+    The lines are decoded some at a time, up to the next fault.
+    """
     at, found = 0, []
     while at < size:
-        stop = data.rfind(b"\n", at, at + _DECODED_BYTES) + 1 or data.find(b"\n", at, size) + 1
+        stop = data.rfind(b"\n", at, min(at + _DECODED_BYTES, size)) + 1 or data.find(b"\n", at, size) + 1
         try:
             data[at:stop].decode()
             at = stop

@@ -197,3 +197,12 @@ def test_no_other_claim_is_certified(data: bytes, draw: st.DataObject) -> None:
     after = (ends[:count].tolist(), odd.start[: found.odd].tolist(), odd.stop[: found.odd].tolist())
     after = (*after, odd.kind[: found.odd].tolist(), found.consumed, found.records)
     assert bool(certify(*given_)) == (after == before)
+
+
+@pytest.mark.timeout(60)
+def test_bytes_behind_the_records_are_not_looked_at() -> None:
+    """A record of them is no UTF-8, as one before them is: the search for it went round for ever."""
+    found = find(b"\xff|2|3\n1|2|3\n\xff|2|3\n", 12)
+    assert found
+    assert found.length == 12
+    assert described(found) == ([("1", "2", "3")], [(0, 0, "invalid_utf8", b"\xff|2|3")])
