@@ -10,6 +10,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipeline.errors import InputError
+
 _BEGIN = '  "ledger": ['
 _NO_ENTRY = _BEGIN + "]"
 _ENTRY, _NEXT, _END = "    {", ("    }", "    },"), "  ]"
@@ -45,7 +47,7 @@ def read_record(path: Path) -> Any:
 
 class StoredEntries:
     """The entries of a record's ledger, which are read when they are asked for. They begin at ``position`` of the
-    file. Iterating raises OSError, and ValueError where the file is damaged."""
+    file. Iterating raises InputError where the file is damaged, or a run has removed it meanwhile."""
 
     def __init__(self, path: Path, position: int) -> None:
         self._path, self._position = path, position
@@ -53,7 +55,10 @@ class StoredEntries:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for text in self._texts():
-            yield json.loads(text)
+            try:
+                yield json.loads(text)
+            except ValueError as fault:
+                raise self._unreadable(fault) from fault
 
     def __len__(self) -> int:
         if self._count is None:
@@ -68,6 +73,20 @@ class StoredEntries:
     __hash__ = None  # type: ignore[assignment]
 
     def _texts(self) -> Iterator[str]:
+        try:
+            yield from self._read_texts()
+        except FileNotFoundError:
+            raise InputError(f"{str(self._path)!r} was removed while it was read. Ask again.") from None
+        except (OSError, ValueError) as fault:
+            raise self._unreadable(fault) from fault
+
+    def _unreadable(self, fault: Exception) -> InputError:
+        return InputError(
+            f"cannot read {str(self._path)!r}: expected the JSON record of a run, found {fault}. Run again to publish "
+            "a new version."
+        )
+
+    def _read_texts(self) -> Iterator[str]:
         with self._path.open(encoding="utf-8", newline="\n") as stream:
             stream.seek(self._position)
             lines: list[str] = []
@@ -79,4 +98,4 @@ class StoredEntries:
                 if bare in _NEXT:
                     yield "".join(lines).rstrip().removesuffix(",")
                     lines = []
-        raise ValueError(f"the ledger of {str(self._path)!r} has no end")
+        raise ValueError("a ledger without an end")

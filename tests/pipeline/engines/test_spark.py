@@ -229,7 +229,7 @@ def test_a_dead_jvm_is_an_environment_fault(spark: SparkEngine) -> None:
     family = [java, *java.children(recursive=True)]
     timer = threading.Timer(2, java.kill)
     timer.start()
-    with pytest.raises(EnvironmentFault, match=r"Spark failed in Phase 2 .*The end of .*spark\.log"):
+    with pytest.raises(EnvironmentFault, match=r"Spark failed in Phase 2 .*own log is .*spark\.log"):
         list(spark.map(kernel, None, [1, 2], no_advance))
     timer.join()
     _, alive = psutil.wait_procs(family, timeout=patient(10))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.errors import InputError
 from pipeline.versions.ledger_entries import StoredEntries, read_record, write_entries
 
 VALUES = st.one_of(st.integers(), st.text(max_size=8), st.lists(st.text(max_size=3), max_size=3), st.none(),
@@ -56,5 +57,19 @@ def test_other_forms_of_json_are_read_whole(tmp_path: Path) -> None:
 def test_a_ledger_that_was_cut_off_is_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text('{\n  "run_id": "x",\n  "ledger": [\n    {\n      "file": "a"\n    },\n    {', encoding="utf-8")
-    with pytest.raises(ValueError, match="no end"):
+    with pytest.raises(InputError, match="a ledger without an end"):
         list(read_record(path)["ledger"])
+    path.write_text('{\n  "run_id": "x",\n  "ledger": [\n    {\n      "file": a\n    }\n  ]\n}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="expected the JSON record of a run"):
+        list(read_record(path)["ledger"])
+
+
+def test_a_ledger_that_a_run_removes_meanwhile_is_no_fault_of_the_program(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write('{\n  "run_id": "x"')
+        write_entries(stream, [{"file": "a"}])
+    ledger = read_record(path)["ledger"]
+    path.unlink()
+    with pytest.raises(InputError, match="was removed while it was read"):
+        list(ledger)
