@@ -331,7 +331,8 @@ def _later_header(raw: bytes, layout: Layout, behind: bytes, timestamps: bool) -
         return None if new.essence == layout.essence else new, None
     own = {_common(name) for name in layout.names}
     for delimiter, names in _names(raw):
-        if _common(names[0]) and len({_common(name) for name in names} - {""}) > 1 and {*map(_common, names)} <= own:
+        several = len({_common(name) for name in names} - {""}) > 1
+        if several and (fields or (_common(names[0]) and {*map(_common, names)} <= own)):
             new = Layout(delimiter, names, {})
             return None if new.essence == layout.essence else new, "unusable_header"
     kinds = ("version", "fields", "software", "remark", "date", "start-date", "end-date")

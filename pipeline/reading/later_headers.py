@@ -107,9 +107,10 @@ class HeaderFinder:
                     return Layout(delimiter, names, columns), REPEATED_HEADER
             if glued:
                 return glued[0], None
-        if _begins_with_one_of(text, current.names):
+        announced = text.startswith(FIELDS_DIRECTIVE)  # other columns follow, whatever their names are
+        if announced or _begins_with_one_of(text, current.names):
             for delimiter, names in ways_to_split(raw):
-                if _made_of(names, current.names):
+                if _made_of(names, names if announced else current.names):
                     return Layout(delimiter, names, {}), UNUSABLE_HEADER
         return None, None
 

@@ -58,6 +58,15 @@ def test_a_header_that_lacks_columns_or_has_one_twice(line: bytes, names: tuple[
     assert not found.header.usable
 
 
+@pytest.mark.parametrize("line", [b"#Fields: log_id user_id", b"#FIELDS: cs-uri\tsc-status", b"#Fields: date,log_id"])
+def test_a_directive_that_lacks_columns_announces_records_that_cannot_be_read(line: bytes) -> None:
+    found = judge(line)
+    assert found
+    assert found.reason == UNUSABLE_HEADER
+    assert found.header
+    assert not found.header.usable
+
+
 @pytest.mark.parametrize(
     "line",
     [
