@@ -54,9 +54,8 @@ def run(
     """
     with (
         Watch(new_run_id(), progress) as watch,
-        _explained(
-            config, watch.run_id
-        ),  # what closing raises, and within, while everything is open, what the run does
+        # The outer one explains what closing raises; the inner one, while all is open, what the run does.
+        _explained(config, watch.run_id),
         ExitStack() as resources,
         _explained(config, watch.run_id),
     ):
