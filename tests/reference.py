@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from itertools import takewhile
 
 ROLES = {
     "log_id": "log_id",
@@ -178,11 +179,27 @@ def _names(line: bytes) -> list[tuple[int, tuple[str, ...]]]:
     return [(delimiter, names) for delimiter, names in ways if len(names) > 1]
 
 
-def _lines_behind(behind: bytes) -> list[bytes]:
-    """The first 20 lines, as far as they are within 64 KiB, less blank ones and comments."""
+def _named(line: bytes, layout: Layout) -> Layout | None:
+    """What a line announces that names columns of a layout, or any behind ``#Fields:``: two, and half of all names."""
+    own = {_common(name) for name in layout.names} - {""}
+    fields = line.decode(errors="replace").lstrip("\ufeff").casefold().startswith("#fields:")
+    for delimiter, names in _names(line):
+        texts = [_common(name) for name in names]
+        known = [text for text in texts if fields or text in own]
+        if len({*known} - {""}) < 2:
+            continue
+        words = delimiter == 0x20 != layout.delimiter
+        if len(known) == len(texts) or (2 * len(known) >= len(texts) and not words):
+            return Layout(delimiter, names, {})
+    return None
+
+
+def _lines_behind(behind: bytes, layout: Layout) -> list[bytes]:
+    """The first 20 lines up to the next header, as far as they are within 64 KiB, less blank ones and comments."""
     whole = behind[: 64 * 1024]
     lines = whole.split(b"\n")[:20] if len(behind) < 64 * 1024 else whole.split(b"\n")[:-1][:20]
     lines = [line.removesuffix(b"\r") for line in lines]
+    lines = list(takewhile(lambda line: not _named(line, layout), lines))
     return [line for line in lines if line and not line.startswith(b"#")]
 
 
@@ -201,7 +218,7 @@ def _widths(lines: list[bytes], delimiter: int) -> list[int]:
 
 def _fit(layout: Layout, behind: bytes) -> Layout:
     """Records may have a delimiter at their end, and behind ``#Fields:`` tabs between fields: the next lines tell."""
-    lines = _lines_behind(behind)
+    lines = _lines_behind(behind, layout)
     number = len(layout.names)
 
     def fitting(delimiter: int) -> int:
@@ -329,12 +346,8 @@ def _later_header(raw: bytes, layout: Layout, behind: bytes, timestamps: bool) -
     if behind_a_record:
         new = _fit(behind_a_record, behind) if behind_a_record.columns else behind_a_record
         return None if new.essence == layout.essence else new, None
-    own = {_common(name) for name in layout.names}
-    for delimiter, names in _names(raw):
-        several = len({_common(name) for name in names} - {""}) > 1
-        if several and (fields or (_common(names[0]) and {*map(_common, names)} <= own)):
-            new = Layout(delimiter, names, {})
-            return None if new.essence == layout.essence else new, "unusable_header"
+    if new := _named(raw, layout):
+        return None if new.essence == layout.essence else new, "unusable_header"
     kinds = ("version", "fields", "software", "remark", "date", "start-date", "end-date")
     return None, "directive" if text.startswith(tuple(f"#{kind}:" for kind in kinds)) else None
 
@@ -343,7 +356,7 @@ def _stands_behind(names: tuple[str, ...], glued: Layout, layout: Layout, behind
     """Whether a record stands in front of a header on one line, where the whole line could be a header, too."""
     if glued.delimiter != layout.delimiter:
         return names[0].count(chr(layout.delimiter)) >= len(layout.names) - 1
-    widths = _widths(_lines_behind(behind), glued.delimiter)
+    widths = _widths(_lines_behind(behind, glued), glued.delimiter)
 
     def fitting(number: int) -> int:
         return sum(abs(width) == number or width == -number - 1 for width in widths)

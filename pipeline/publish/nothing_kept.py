@@ -7,6 +7,7 @@ from pipeline.aggregate.tasks import Phase2Result
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.quality import QualityResult
+from pipeline.reading.header_changes import DIRECTIVE, REPEATED_HEADER
 from pipeline.reading.watch_times import WATCH_TIME_NOT_A_NUMBER, WATCH_TIME_WRONG_FORMAT
 
 NOTHING_KEPT = "nothing_kept"
@@ -28,6 +29,7 @@ _SETTINGS = {
 }
 """The setting that most likely helps, by the reason of rejected records."""
 
+_NO_RECORDS = (REPEATED_HEADER, DIRECTIVE)
 _NAMES = 10
 
 
@@ -37,7 +39,8 @@ def judge_kept(phase1: Phase1Result, phase2: Phase2Result, *, allow: bool) -> Qu
     ``allow``: publish all the same, with a warning (ALLOW_EMPTY_RESULT).
     """
     counts = phase1.counts
-    records, rejected = counts.records, counts.rejected
+    rejected = _without_headers(counts.rejected)
+    records = counts.records - (counts.rejected - rejected).total()
     if phase2.kept or not (records or phase1.refused):
         return None
     parts = [_describe_reasons(rejected, counts.likely)] if rejected else []
@@ -54,7 +57,11 @@ def find_all_rejected(ledgers: Sequence[FileLedger], was_good: Callable[[FileLed
     ``ledgers``: of the files that count for the first time. ``was_good``: whether good records of the file at that
     path count in the version before.
     """
-    bad = [ledger for ledger in ledgers if 0 < ledger.records == ledger.rejected_by_reason.total()]
+    bad = [
+        ledger
+        for ledger in ledgers
+        if ledger.records == ledger.rejected_by_reason.total() and _without_headers(ledger.rejected_by_reason)
+    ]
     if not bad:
         return None
     turned = {ledger.file.path for ledger in bad if was_good(ledger)}
@@ -72,7 +79,7 @@ def find_all_rejected(ledgers: Sequence[FileLedger], was_good: Callable[[FileLed
 
 def explain_nothing_kept(result: QualityResult, phase1: Phase1Result) -> str:
     """The message of a run that ``judge_kept`` stopped: what is wrong, and the setting that helps."""
-    rejected = phase1.counts.rejected
+    rejected = _without_headers(phase1.counts.rejected)
     setting = _setting_for(_commonest(rejected), phase1.counts.likely) if rejected else ""
     found = f"all {result.count:,} records were rejected" if result.count else "no file that can be read has a record"
     look = f", see {setting}" if setting else ""
@@ -87,6 +94,11 @@ def _describe_reasons(rejected: Counter[str], likely: Counter[str]) -> str:
     setting = _setting_for(reason, likely)
     share = "all" if len(rejected) == 1 else f"{rejected[reason]:,} of {rejected.total():,}"
     return f"{share} {reason}" + (f", see {setting}" if setting else "")
+
+
+def _without_headers(rejected: Counter[str]) -> Counter[str]:
+    """The rejected records that are no headers and directives: a log of nothing else is an empty one."""
+    return Counter({reason: count for reason, count in rejected.items() if reason not in _NO_RECORDS})
 
 
 def _commonest(rejected: Counter[str]) -> str:

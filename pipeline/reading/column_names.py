@@ -1,6 +1,7 @@
 """Names of columns: how the names of a header are compared, and which columns they stand for."""
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -162,14 +163,32 @@ def setting_of(role: str) -> str:
     return "RECORD_RULES" if role.startswith(RULE_COLUMN) else f"{role.upper()}_COLUMN"
 
 
+def find_names(line: bytes, known: Sequence[str], delimiter: str) -> tuple[str, tuple[str, ...]] | None:
+    """(Delimiter, names) of a line that names columns, whether or not a header can be made of them; None for a record.
+
+    At least two different ones are ``known``, and at least half of all. Spaces divide names only where they are the
+    ``delimiter`` of the records, or all names are known, because a text may hold any words. Behind ``#Fields:`` any two
+    names are columns.
+    """
+    announced = line.decode("utf-8", errors="replace").lstrip(MARK).casefold().startswith(FIELDS_DIRECTIVE)
+    wanted = {alike(name) for name in known} - {""}
+    for way, names in ways_to_split(line):
+        common = [alike(name) for name in names]
+        found = [name for name in common if announced or name in wanted]
+        half = 2 * len(found) >= len(names) and (way != " " or delimiter == " ")
+        if len(set(found) - {""}) > 1 and (half or len(found) == len(names)):
+            return way, names
+    return None
+
+
 def fit_to_records(layout: Layout, lines: Sequence[bytes]) -> Layout:
     """``layout`` as the ``lines`` behind the header need it, by the most of them that decide.
 
     Records may end with a delimiter, so that they have one field more than the header has names, a blank one; then
     the layout gets a column without a name. If the header alone ends with a delimiter, its last column goes. Records
-    behind ``#Fields:`` may be divided by tabs.
+    behind ``#Fields:`` may be divided by tabs. Lines behind a further header are of another log.
     """
-    texts = _texts_of(lines)
+    texts = _texts_of(lines, layout)
     delimiters = (" ", "\t") if layout.delimiter == " " else (layout.delimiter,)
     delimiter = max(delimiters, key=lambda one: _count_fitting(texts, one, len(layout.names)))  # of equals the first
     fields = [split_fields(text, delimiter) or () for text in texts]
@@ -183,15 +202,16 @@ def fit_to_records(layout: Layout, lines: Sequence[bytes]) -> Layout:
     return Layout(delimiter, names, layout.columns)
 
 
-def _texts_of(lines: Sequence[bytes]) -> list[str]:
-    """The lines as texts, less blank ones and comments."""
+def _texts_of(lines: Sequence[bytes], layout: Layout) -> list[str]:
+    """The lines as texts, up to the next header, less blank ones and comments."""
+    lines = list(takewhile(lambda line: not find_names(line, layout.names, layout.delimiter), lines))
     texts = [line.rstrip(b"\r\n").decode("utf-8", errors="replace") for line in lines]
     return [text for text in texts if text and not text.startswith("#")]
 
 
-def count_fitting(lines: Sequence[bytes], delimiter: str, number: int) -> int:
-    """How many of the lines have so many fields, or one more that is blank."""
-    return _count_fitting(_texts_of(lines), delimiter, number)
+def count_fitting(lines: Sequence[bytes], layout: Layout, number: int) -> int:
+    """How many of the lines, up to the next header, have so many fields, or one more that is blank."""
+    return _count_fitting(_texts_of(lines, layout), layout.delimiter, number)
 
 
 def _count_fitting(texts: Sequence[str], delimiter: str, number: int) -> int:

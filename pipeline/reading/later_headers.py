@@ -14,12 +14,12 @@ from pipeline.errors import FileRefused
 from pipeline.reading.column_names import (
     FIELDS_DIRECTIVE,
     MARK,
-    WHITE_SPACE,
     Layout,
     Names,
     alike,
     count_fitting,
     find_columns,
+    find_names,
     fit_to_records,
     layouts_alike,
     ways_to_split,
@@ -107,11 +107,8 @@ class HeaderFinder:
                     return Layout(delimiter, names, columns), REPEATED_HEADER
             if glued:
                 return glued[0], None
-        announced = text.startswith(FIELDS_DIRECTIVE)  # other columns follow, whatever their names are
-        if announced or _begins_with_one_of(text, current.names):
-            for delimiter, names in ways_to_split(raw):
-                if _made_of(names, names if announced else current.names):
-                    return Layout(delimiter, names, {}), UNUSABLE_HEADER
+        if found := find_names(raw, current.names, current.delimiter):
+            return Layout(*found, {}), UNUSABLE_HEADER
         return None, None
 
     def _find_glued(self, delimiter: str, names: tuple[str, ...], current: Header) -> Layout | None:
@@ -134,9 +131,7 @@ class HeaderFinder:
         """Whether a line whose ``names`` would make a header is a record and the header ``behind`` it, all the same."""
         if behind.delimiter != current.delimiter:
             return names[0].count(current.delimiter) >= current.fields - 1
-        return count_fitting(lines, behind.delimiter, len(behind.names)) > count_fitting(
-            lines, behind.delimiter, len(names)
-        )
+        return count_fitting(lines, behind, len(behind.names)) > count_fitting(lines, behind, len(names))
 
 
 def _needle(name: str) -> bytes:
@@ -148,22 +143,6 @@ def _needle(name: str) -> bytes:
 @lru_cache(maxsize=16)
 def _needles_of(names: tuple[str, ...]) -> tuple[bytes, ...]:
     return tuple({_needle(name) for name in names if alike(name)})
-
-
-@lru_cache(maxsize=16)
-def _beginnings(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in map(alike, names) if name)
-
-
-def _begins_with_one_of(text: str, names: tuple[str, ...]) -> bool:
-    """Whether a line, in small letters, may be made of ``names``."""
-    return text.lstrip('"#,;|' + WHITE_SPACE).startswith(_beginnings(names))
-
-
-def _made_of(names: tuple[str, ...], others: tuple[str, ...]) -> bool:
-    """Whether all ``names`` are among the ``others``, and at least two of them are different texts."""
-    found = set(map(alike, names))
-    return len(found - {""}) > 1 and found <= set(map(alike, others))
 
 
 class HeadersFound(NamedTuple):

@@ -91,11 +91,11 @@ def _find_broken_header(lines: Sequence[bytes], wanted: Names) -> str | None:
         for delimiter in DELIMITERS:
             names = split_fields(text, delimiter) or ()
             if _likeness(names, wanted) == len(wanted):
-                broken = next(name for name in names if "\n" in name)
+                column = next(column for column, name in enumerate(names, start=1) if "\n" in name)
                 return (
-                    f"the header on line {number + 1} has a line end inside a quoted name "
-                    f"({' '.join(broken.split())[:40]!r}), expected a header of one line. Take it out, so that all "
-                    "names stand on one line."
+                    f"the header on line {number + 1} has a line end inside the quoted name of its column {column}, "
+                    "expected a header of one line. Take it out, or close the quote, so that all names stand on one "
+                    "line."
                 )
     return None
 

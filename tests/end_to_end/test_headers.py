@@ -41,6 +41,11 @@ def third(name: str, minutes: object, user: str = "u1") -> str:
     return f'Mon;{minutes};8.8.8.8;{user};"a ""b"";\nc";{name}\n'
 
 
+def several_of(record: Callable[[str, object], str], number: int, name: str = "b") -> str:
+    """Records of 1 minute under ``HEADER``, of 10 under any other."""
+    return "".join(record(f"{name}{n}", 1 if record is first else 10) for n in range(number))
+
+
 def run_over(folder: Path, text: str | bytes, name: str = "a.csv", **settings: object) -> RunResult:
     (folder / "logs").mkdir(exist_ok=True)
     data = text.encode() if isinstance(text, str) else text
@@ -123,6 +128,48 @@ def test_a_header_that_lacks_columns_ends_what_can_be_read(tmp_path: Path) -> No
         "a header within a file lacks columns, and nothing behind it was read (unusable_header): "
         "logs/a.csv (line 3: 4 records)" in result.notes
     )
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(
+    ("old", "new"), [("user_id", "uid2"), ("watch_time(min)", "duration"), ("log_id", "who knows")]
+)
+def test_a_header_with_an_unknown_name_ends_what_can_be_read(
+    old: str, new: str, compiled: bool, tmp_path: Path
+) -> None:
+    text = HEADER + first("a1", 1) + SWAPPED.replace(old, new) + second("a3", 10)
+    result = run_over(tmp_path, text, COMPILED_PARSER=compiled)
+    assert published(tmp_path) == [(AMERICA, "u1", 1.0, 1)]
+    assert result.rejected_by_reason == {"unusable_header": 2}
+
+
+def ended(text: str) -> str:
+    """The text with a delimiter at the end of every line."""
+    return text.replace("\n", ",\n")
+
+
+FEW_BEHIND_MANY = {
+    "delimiters at the end behind": (HEADER + first("a", 1) + ended(SWAPPED + several_of(second, 5)), 51, 6),
+    "delimiters at the end before": (
+        ended(HEADER + several_of(first, 3)) + SWAPPED + several_of(second, 5, "d"), 53, 8
+    ),
+    "a further column": (
+        HEADER + several_of(first, 2) + HEADER.replace("\n", ",note\n") + ended(several_of(first, 3, "c")), 5, 5
+    ),
+    "in the middle": (
+        HEADER + several_of(first, 30) + ended(SWAPPED + several_of(second, 2, "d"))
+        + HEADER + several_of(first, 30, "c"), 80, 62,
+    ),
+}  # fmt: skip
+"""By kind: (text, minutes, events). What ends the records of one log says nothing of the log behind it."""
+
+
+@pytest.mark.parametrize("kind", FEW_BEHIND_MANY)
+@pytest.mark.parametrize("settings", [{}, {"COMPILED_PARSER": False}, {"SPLIT_BYTES": 300}], ids=["", "Polars", "cut"])
+def test_each_header_is_fitted_to_its_own_records(kind: str, settings: dict, tmp_path: Path) -> None:
+    text, minutes, events = FEW_BEHIND_MANY[kind]
+    run_over(tmp_path, text, **settings)
+    assert published(tmp_path) == [(AMERICA, "u1", float(minutes), events)]
 
 
 def test_records_before_the_header(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ def test_a_version_with_rows_is_not_replaced_by_nothing(engine: str, folder: Pat
     assert json.loads(stopped.read_text())["rejected_by_reason"] == {"watch_time_not_a_number": 4}
 
 
+def test_logs_of_headers_and_directives_alone_are_empty(tmp_path: Path) -> None:
+    write_log(tmp_path, "twice.csv", HEADER)
+    (tmp_path / "logs" / "idle.csv").write_text(f"#Fields: {HEADER.replace(',', ' ')}#Date: 2026-01-01\n")
+    result = run_here(tmp_path)
+    assert (result.status, result.rejected_by_reason) == ("ok", {"repeated_header": 1, "directive": 1})
+    assert result.quality == ()
+
+
 def test_it_stays_so_until_the_log_is_mended(folder: Path) -> None:
     for _ in range(2):
         assert run_here(folder).stopped_by_gate

@@ -40,17 +40,23 @@ def test_nul_bytes_before_a_header_are_no_utf_16(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line"),
+    ("old", "new", "line", "column"),
     [
-        (b"watch_time(min)", b'"watch_time\n(min)"', 1),
-        (b"watch_time(min)", b'"watch_time(min)\r\n"', 1),
-        (b"video_id", b'"video\n\n""id"""', 1),
-        (b"log_id,", b'made by x\n"Log\nID",', 2),
+        (b"watch_time(min)", b'"watch_time\n(min)"', 1, 7),
+        (b"watch_time(min)", b'"watch_time(min)\r\n"', 1, 7),
+        (b"video_id", b'"video\n\n""id"""', 1, 4),
+        (b"log_id,", b'made by x\n"Log\nID",', 2, 1),
     ],
 )
-def test_a_line_end_inside_a_quoted_name(old: bytes, new: bytes, line: int, tmp_path: Path) -> None:
+def test_a_line_end_inside_a_quoted_name(old: bytes, new: bytes, line: int, column: int, tmp_path: Path) -> None:
     said = reason(HEADER.replace(old, new) + ROW, tmp_path)
-    assert f"the header on line {line} has a line end inside a quoted name" in said
+    assert f"the header on line {line} has a line end inside the quoted name of its column {column}," in said
+
+
+def test_a_quote_that_the_header_leaves_open_shows_no_record(tmp_path: Path) -> None:
+    said = reason(HEADER.rstrip() + b',"x\na1,SECRETUSER,t,v,tv,8.8.8.8,1,"\n', tmp_path)
+    assert "inside the quoted name of its column 8" in said
+    assert "SECRET" not in said
 
 
 def test_records_alone_name_the_setting(tmp_path: Path) -> None:
