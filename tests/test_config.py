@@ -1,6 +1,7 @@
 """Every setting: default, documentation, allowed and refused values, precedence, and the messages of errors."""
 
 import ast
+import json
 import pickle
 import re
 from dataclasses import FrozenInstanceError, replace
@@ -117,7 +118,7 @@ INVALID = {
     "DEDUPE_KEEP": ["shortest"],
     "GEO_DATABASE": ["no/such/file.mmdb", 1],
     "GEO_LEVEL": ["city"],
-    "LOG_ID_COLUMNS": ["user_id", "a,a", "a,", 1, ["a", 1]],
+    "LOG_ID_COLUMNS": ["user_id", "a,a", "a,", 1, ["a", 1], '["a", 1]', '["a","b"'],
     "WATCH_TIME_UNIT": ["hours", "s", "", 1],
     "IP_ADDRESS_FORMAT": ["ipv4", ""],
     "TRUSTED_PROXIES": ["-1", "101", "all"],
@@ -472,6 +473,7 @@ def test_columns_of_logs_without_a_header() -> None:
     names = ["log_id", "user_id", "video", "ip_address", "watch_time(min)"]
     assert Config().COLUMNS == ()
     assert tuple(names) == load_config({}, {"LOGMILL_COLUMNS": ",".join(names)}, None).COLUMNS
+    assert tuple(names) == load_config({}, {"LOGMILL_COLUMNS": json.dumps(names)}, None).COLUMNS
     assert load_config({}, {"LOGMILL_COLUMNS": ""}, None).COLUMNS == ()
     assert Config(COLUMNS=("id", *names[1:]), LOG_ID_COLUMN=("log_id", "id")).COLUMNS[0] == "id"
 

@@ -7,6 +7,7 @@ anything it does not allow; it never guesses and never falls back.
 import dataclasses
 import difflib
 import inspect
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -266,10 +267,11 @@ def flag() -> Kind:
 
 
 def names(*, optional: bool = False) -> Kind:
-    """Names of columns: a list, or one string with commas between them; ``optional`` allows none."""
+    """Names of columns: a list, one in JSON, or a text with commas between them; ``optional`` allows none."""
 
     def read(raw: object) -> tuple[str, ...]:
-        items = raw.split(",") if isinstance(raw, str) else raw
+        in_json = isinstance(raw, str) and raw.lstrip().startswith('["')
+        items = json.loads(str(raw)) if in_json else raw.split(",") if isinstance(raw, str) else raw
         if optional and isinstance(items, list | tuple) and list(items) in ([], [""]):
             return ()
         if not isinstance(items, list | tuple) or not items:
