@@ -77,15 +77,14 @@ def find_all_rejected(ledgers: Sequence[FileLedger], was_good: Callable[[FileLed
     return QualityResult(ALL_REJECTED, count, of, "warn", detail=f"every record of {', '.join(named)}{more}")
 
 
-def explain_nothing_kept(result: QualityResult, phase1: Phase1Result) -> str:
+def explain_nothing_kept(result: QualityResult) -> str:
     """The message of a run that ``judge_kept`` stopped: what is wrong, and the setting that helps."""
-    rejected = _without_headers(phase1.counts.rejected)
-    setting = _setting_for(_commonest(rejected), phase1.counts.likely) if rejected else ""
-    found = f"all {result.count:,} records were rejected" if result.count else "no file that can be read has a record"
-    look = f", see {setting}" if setting else ""
+    found = "no file that can be read has a record"
+    if result.count:
+        found = f"all {result.count:,} records were rejected" if result.count > 1 else "the only record was rejected"
     return (
         f"nothing would count: {found} ({result.detail}). Nothing was published, the previous output still stands. "
-        f"Mend the logs{look}, or set ALLOW_EMPTY_RESULT = true to publish a result without rows, and run again."
+        "Mend the logs, or set ALLOW_EMPTY_RESULT = true to publish a result without rows, and run again."
     )
 
 

@@ -46,7 +46,7 @@ def verify(
     stopped = failure(quality)
     kept = judge_kept(phase1, phase2, allow=allow_empty)
     if kept and kept.outcome == "fail":
-        stopped = explain_nothing_kept(kept, phase1)
+        stopped = explain_nothing_kept(kept)
     checks = [check for check in (kept, find_all_rejected(new, was_good)) if check]
     return Verdict((*quality, *checks), stopped)
 
