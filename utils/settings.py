@@ -270,8 +270,9 @@ def names(*, optional: bool = False) -> Kind:
     """Names of columns: a list, one in JSON, or a text with commas between them; ``optional`` allows none."""
 
     def read(raw: object) -> tuple[str, ...]:
-        in_json = isinstance(raw, str) and raw.lstrip().startswith('["')
-        items = json.loads(str(raw)) if in_json else raw.split(",") if isinstance(raw, str) else raw
+        items = raw
+        if isinstance(raw, str):
+            items = json.loads(raw) if raw.lstrip().startswith('["') else raw.split(",")
         if optional and isinstance(items, list | tuple) and list(items) in ([], [""]):
             return ()
         if not isinstance(items, list | tuple) or not items:

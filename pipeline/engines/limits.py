@@ -27,7 +27,7 @@ def check_limits(workers: int) -> None:
     little address space. Raises the soft limit of open files where the hard one allows it."""
     if sys.platform == "win32":
         return
-    if sys.platform == "linux" and (problem := proc_problem()):
+    if problem := proc_problem():
         raise EnvironmentFault(f"{problem}. Nothing was done. Mount it (mount -t proc proc /proc), and run again.")
     _check_files(_FILES + _FILES_PER_WORKER * workers)
     _check_address_space()
@@ -37,6 +37,8 @@ def check_limits(workers: int) -> None:
 
 def proc_problem() -> str | None:
     """Why processes and memory cannot be observed, as a clause; None where they can."""
+    if sys.platform != "linux":
+        return None
     try:
         with open(PROC, "rb") as stream:
             stream.read(1)
@@ -47,6 +49,8 @@ def proc_problem() -> str | None:
 
 def shared_memory_problem() -> str | None:
     """Why processes cannot share memory and semaphores, as a clause; None where they can."""
+    if sys.platform == "win32":
+        return None
     try:
         with shared_memory_explained():
             locks = [multiprocessing.get_context("fork").Lock() for _ in range(8)]

@@ -1,6 +1,7 @@
 """Names of columns: how the names of a header are compared, and which columns they stand for."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import takewhile
 from types import MappingProxyType
 from typing import NamedTuple
@@ -75,14 +76,22 @@ def ways_to_split(line: bytes) -> list[tuple[str, tuple[str, ...]]]:
 
     The names behind ``#Fields:`` are divided by white space, whatever divides the records, and first as such.
     """
-    text = line.rstrip(b"\r\n").decode("utf-8", errors="replace").lstrip(MARK)
+    text = _text_of(line)
     ways: list[tuple[str, tuple[str, ...]]] = []
-    if text.casefold().startswith(FIELDS_DIRECTIVE):
+    if _announces_fields(text):
         text = text[len(FIELDS_DIRECTIVE) :].strip(WHITE_SPACE)
         ways.append((" ", tuple(text.split())))
     split = ((delimiter, split_fields(text, delimiter)) for delimiter in DELIMITERS)
     ways += [(delimiter, tuple(map(shown, names))) for delimiter, names in split if names]
     return [(delimiter, names) for delimiter, names in ways if len(names) > 1]
+
+
+def _text_of(line: bytes) -> str:
+    return line.rstrip(b"\r\n").decode("utf-8", errors="replace").lstrip(MARK)
+
+
+def _announces_fields(text: str) -> bool:
+    return text.casefold().startswith(FIELDS_DIRECTIVE)
 
 
 def split_fields(text: str, delimiter: str) -> tuple[str, ...] | None:
@@ -163,15 +172,14 @@ def setting_of(role: str) -> str:
     return "RECORD_RULES" if role.startswith(RULE_COLUMN) else f"{role.upper()}_COLUMN"
 
 
-def find_names(line: bytes, known: Sequence[str], delimiter: str) -> tuple[str, tuple[str, ...]] | None:
+def find_names(line: bytes, known: tuple[str, ...], delimiter: str) -> tuple[str, tuple[str, ...]] | None:
     """(Delimiter, names) of a line that names columns, whether or not a header can be made of them; None for a record.
 
     At least two different ones are ``known``, and at least half of all. Spaces divide names only where they are the
     ``delimiter`` of the records, or all names are known, because a text may hold any words. Behind ``#Fields:`` any two
     names are columns.
     """
-    announced = line.decode("utf-8", errors="replace").lstrip(MARK).casefold().startswith(FIELDS_DIRECTIVE)
-    wanted = {alike(name) for name in known} - {""}
+    announced, wanted = _announces_fields(_text_of(line)), _common_names(known)
     for way, names in ways_to_split(line):
         common = [alike(name) for name in names]
         found = [name for name in common if announced or name in wanted]
@@ -179,6 +187,12 @@ def find_names(line: bytes, known: Sequence[str], delimiter: str) -> tuple[str, 
         if len(set(found) - {""}) > 1 and (half or len(found) == len(names)):
             return way, names
     return None
+
+
+@lru_cache(maxsize=16)
+def _common_names(names: tuple[str, ...]) -> frozenset[str]:
+    """What the names have in common with those that are alike, less blank ones."""
+    return frozenset(map(alike, names)) - {""}
 
 
 def fit_to_records(layout: Layout, lines: Sequence[bytes]) -> Layout:

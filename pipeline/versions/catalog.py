@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.versions.folders import GEO_RECORD, RUN_RECORD, is_run_folder
-from pipeline.versions.ledger_entries import read_record
+from pipeline.versions.ledger_entries import read_record, unreadable_record
 from pipeline.versions.output_link import Output
 
 
@@ -158,10 +158,7 @@ def _read_record(folder: Path, name: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as fault:
-        raise InputError(
-            f"cannot read {str(path)!r}: expected the JSON record of a run, found {fault}. Run again to publish a new "
-            f"version, and remove {str(folder)!r} if it is damaged."
-        ) from fault
+        raise unreadable_record(path, fault) from fault
     if not isinstance(record, dict):
         raise InputError(f"{str(path)!r} is no record of a run: expected a JSON object. Remove {str(folder)!r}.")
     return record

@@ -5,12 +5,14 @@ that looks at a version.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from pipeline.errors import InputError
+
+Entry = TypeVar("Entry")
 
 _BEGIN = '  "ledger": ['
 _NO_ENTRY = _BEGIN + "]"
@@ -45,6 +47,14 @@ def read_record(path: Path) -> Any:
     return json.loads("".join(head))
 
 
+def unreadable_record(path: Path, fault: Exception) -> InputError:
+    """The error of a record that cannot be read, or is no JSON."""
+    return InputError(
+        f"cannot read {str(path)!r}: expected the JSON record of a run, found {fault}. Run again to publish a new "
+        f"version, and remove {str(path.parent)!r} if it is damaged."
+    )
+
+
 class StoredEntries:
     """The entries of a record's ledger, which are read when they are asked for. They begin at ``position`` of the
     file. Iterating raises InputError where the file is damaged, or a run has removed it meanwhile."""
@@ -54,39 +64,30 @@ class StoredEntries:
         self._count: int | None = None
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for text in self._texts():
-            try:
-                yield json.loads(text)
-            except ValueError as fault:
-                raise self._unreadable(fault) from fault
+        return self._read(json.loads)
 
     def __len__(self) -> int:
         if self._count is None:
-            self._count = sum(1 for _ in self._texts())
+            self._count = sum(1 for _ in self._read(str))
         return self._count
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, StoredEntries):
-            return all(mine == theirs for mine, theirs in zip_longest(self._texts(), other._texts()))
+            return all(mine == theirs for mine, theirs in zip_longest(self._read(str), other._read(str)))
         return isinstance(other, list) and list(self) == other
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _texts(self) -> Iterator[str]:
+    def _read(self, parse: Callable[[str], Entry]) -> Iterator[Entry]:
+        """What ``parse`` makes of the text of each entry. Raises InputError where it or the file is no JSON."""
         try:
-            yield from self._read_texts()
+            yield from map(parse, self._texts())
         except FileNotFoundError:
             raise InputError(f"{str(self._path)!r} was removed while it was read. Ask again.") from None
         except (OSError, ValueError) as fault:
-            raise self._unreadable(fault) from fault
+            raise unreadable_record(self._path, fault) from fault
 
-    def _unreadable(self, fault: Exception) -> InputError:
-        return InputError(
-            f"cannot read {str(self._path)!r}: expected the JSON record of a run, found {fault}. Run again to publish "
-            "a new version."
-        )
-
-    def _read_texts(self) -> Iterator[str]:
+    def _texts(self) -> Iterator[str]:
         with self._path.open(encoding="utf-8", newline="\n") as stream:
             stream.seek(self._position)
             lines: list[str] = []

@@ -12,6 +12,8 @@ from utils.units import format_size
 
 FEW_FILES, TOO_FEW_FILES = 1024, 256
 
+_MOUNT_PROC = "Mount it: mount -t proc proc /proc."
+
 
 def check_cores(config: MachineSettings) -> Check:
     """Check that there are no more workers than usable cores."""
@@ -31,7 +33,7 @@ def check_memory(config: MachineSettings, available: int | None = None, total: i
     try:
         machine = psutil.virtual_memory()
     except (OSError, psutil.Error):
-        return Check("memory", "fail", "unknown without /proc", "Mount it: mount -t proc proc /proc.")
+        return Check("memory", "fail", "unknown without /proc", _MOUNT_PROC)
     available = min(total, machine.available) if available is None else available
     limited = " (limited by a control group)" if total < machine.total else ""
     found = (
@@ -46,16 +48,14 @@ def check_memory(config: MachineSettings, available: int | None = None, total: i
 
 def check_proc() -> Check:
     """Check that /proc tells of processes and memory (Linux)."""
-    problem = proc_problem() if sys.platform == "linux" else None
-    if problem:
-        return Check("processes", "fail", problem, "Mount it: mount -t proc proc /proc.")
+    if problem := proc_problem():
+        return Check("processes", "fail", problem, _MOUNT_PROC)
     return Check("processes", "ok", "they can be observed")
 
 
 def check_shared_memory() -> Check:
     """Check that processes can share memory and semaphores, which workers need."""
-    problem = shared_memory_problem() if sys.platform != "win32" else None
-    if problem:
+    if problem := shared_memory_problem():
         fix = "Mount it so that it can be written, with some megabytes (Docker: --shm-size=64m)."
         return Check("shared memory", "fail", problem, fix)
     return Check("shared memory", "ok", "semaphores can be made")
