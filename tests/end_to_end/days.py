@@ -22,6 +22,14 @@ def write_day(path: Path, dice: random.Random, rows: int = 300, ids: int = 4000)
     make_old(path)
 
 
+def write_days(folder: Path, rows: int) -> Path:
+    """Two logs in a new folder, which is returned."""
+    folder.mkdir()
+    for number in range(2):
+        write_day(folder / f"{number}.csv", random.Random(number), rows=rows)
+    return folder
+
+
 def make_old(path: Path) -> None:
     """Make a file look as if it had been written a while ago, as logs are when a run meets them."""
     before = path.stat().st_mtime - ONE_HOUR_AGO

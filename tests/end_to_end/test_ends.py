@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import random
 import shlex
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.end_to_end.days import expected, write_day
+from tests.end_to_end.days import expected, write_days
 from tests.end_to_end.program import (
     JSON_KEYS,
     ROOT,
@@ -35,11 +34,7 @@ PUBLISHED = "The result of this run is published all the same."
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     """Two logs of a few records."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    for number in range(2):
-        write_day(folder / f"{number}.csv", random.Random(number), rows=50)
-    return folder
+    return write_days(tmp_path / "small", rows=50)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.end_to_end.days import expected, make_old, write_day
+from tests.end_to_end.days import expected, make_old, write_day, write_days
 from tests.end_to_end.program import environment, finish, published, read_result, run, run_json, start, wait_for
 from tests.harness import run_here
 from tests.needs import needs_java
@@ -48,11 +48,7 @@ def obeying() -> list[str]:
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
     """Two logs in a folder."""
-    folder = tmp_path / "logs"
-    folder.mkdir()
-    for number in range(2):
-        write_day(folder / f"{number}.csv", random.Random(number), rows=3000)
-    return folder
+    return write_days(tmp_path / "logs", rows=3000)
 
 
 def all_of(logs: Path) -> list[tuple]:

@@ -45,7 +45,7 @@ def assert_reads_like_the_reference(
     assert ledger.records == len(rejects) + ledger.duplicates + ledger.handed_over
 
 
-@settings(max_examples=200)
+@settings(max_examples=400)
 @given(files_of_logs(), sizes, sizes, keeps, st.booleans())
 def test_logs_one_behind_the_other(data: bytes, chunk_bytes: int, split_bytes: int, keep: str, compiled: bool) -> None:
     assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep, compiled=compiled)

@@ -43,7 +43,7 @@ def test_reader_equals_reference(data: bytes, chunk_bytes: int, split_bytes: int
     assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep, compiled=compiled)
 
 
-@settings(max_examples=300)
+@settings(max_examples=500)
 @given(fuzzed_files(), sizes, sizes, st.booleans(), parsers, st.booleans())
 def test_any_bytes_are_read_like_the_reference(
     data: bytes, chunk_bytes: int, split_bytes: int, timestamps: bool, parser: dict[str, bool], narrow: bool
