@@ -282,14 +282,10 @@ def _headless(
     assert roles
     counts = {}
     for delimiter in b",;\t| ":
-        counts[delimiter] = 0
-        for line in lines:
-            try:
-                values, stop = _read_fields(line, 0, delimiter)
-            except ValueError:
-                continue
-            width = len(values) - (len(values) == len(columns) + 1 and values[-1] == b"")
-            counts[delimiter] += stop == len(line) and width == len(columns)
+        layout = Layout(delimiter, columns, roles)
+        own = takewhile(lambda line, layout=layout: not _named(line, layout), lines)
+        widths = _widths([line for line in own if not line.startswith(b"#")], delimiter)
+        counts[delimiter] = sum(abs(width) == len(columns) or width == -len(columns) - 1 for width in widths)
     best = max(counts, key=lambda delimiter: counts[delimiter])
     if not counts[best]:
         return None

@@ -240,8 +240,8 @@ def _fits(values: tuple[str, ...] | None, number: int) -> bool:
 def layout_of(names: tuple[str, ...], lines: Sequence[bytes], wanted: Names, optional: Names) -> Layout:
     """The layout of a file without a header, whose columns have these ``names`` (COLUMNS).
 
-    The delimiter is the one under which the most of the ``lines`` have as many fields. Raises FileRefused where
-    ``names`` lack a wanted column, or no line has as many fields.
+    The delimiter is the one under which the most of the ``lines``, up to the next header, have as many fields. Raises
+    FileRefused where ``names`` lack a wanted column, or no line has as many fields.
     """
     columns = find_columns(names, wanted, optional)
     if columns is None:
@@ -250,10 +250,10 @@ def layout_of(names: tuple[str, ...], lines: Sequence[bytes], wanted: Names, opt
         raise FileRefused(
             f"it has no header, and COLUMNS lacks {', '.join(map(repr, lacking))}. Name all columns there."
         )
-    texts = [line.rstrip(b"\r\n").decode("utf-8", errors="replace") for line in lines]
-    counts = {delimiter: _count_fitting(texts, delimiter, len(names)) for delimiter in DELIMITERS}
+    texts = {delimiter: _texts_of(lines, Layout(delimiter, names, columns)) for delimiter in DELIMITERS}
+    counts = {delimiter: _count_fitting(texts[delimiter], delimiter, len(names)) for delimiter in DELIMITERS}
     delimiter = max(counts, key=lambda one: counts[one])
-    if any(texts) and not counts[delimiter]:
+    if any(texts.values()) and not counts[delimiter]:
         raise FileRefused(
             f"it has no header, and none of its first lines has the {len(names)} fields of COLUMNS under any delimiter "
             "of , ; TAB | SPACE. Name all columns in COLUMNS, in the order of the fields."

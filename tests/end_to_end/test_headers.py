@@ -337,6 +337,16 @@ def test_logs_without_a_header(delimiter: str, compiled: bool, tmp_path: Path) -
     assert other.new.reused_files == 0, "other columns, other records"
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(("own", "other"), [(";", ","), (",", ";"), (" ", "\t")])
+def test_few_records_without_a_header_before_another_log(own: str, other: str, compiled: bool, tmp_path: Path) -> None:
+    another = SWAPPED + "".join(second(f"b{n}", 1) for n in range(30))
+    text = first("a1", 1).replace(",", own) + another.replace(",", other)
+    result = run_over(tmp_path, text, COMPILED_PARSER=compiled, COLUMNS=",".join(NAMES))
+    assert published(tmp_path) == [(AMERICA, "u1", 31.0, 31)]
+    assert result.rejected_by_reason == {"repeated_header": 1}
+
+
 def test_hidden_files_are_skipped_and_named(tmp_path: Path) -> None:
     run_over(tmp_path, TWO_LOGS)
     for name in (".x.csv", "._a.csv", "notes.txt"):

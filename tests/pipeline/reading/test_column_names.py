@@ -121,6 +121,8 @@ def test_the_delimiter_of_a_log_without_a_header() -> None:
     assert layout_of(names, [b"1 2 3 \n"], WANTED, {}) == Layout(
         " ", names, {"log_id": 0, "user_id": 1, "watch_time": 2}
     )
+    another_log = [b"minutes,user_id,id\n", *[b"1,2,3\n"] * 9]
+    assert layout_of(names, [b"1;2;3\n", *another_log], WANTED, {}).delimiter == ";", "lines behind it are of that log"
     with pytest.raises(FileRefused, match="none of its first lines has the 3 fields of COLUMNS"):
         layout_of(names, [b"1,2,3,4\n"], WANTED, {})
     with pytest.raises(FileRefused, match="COLUMNS lacks 'minutes'"):
