@@ -226,8 +226,10 @@ class Harness:
     @property
     def publish_context(self) -> PublishContext:
         """What publication needs to know of the same run."""
-        read = self.read_context
-        return PublishContext(read.workspace, "v", 1000, "zstd", read.max_record, read.keep_raw, self.names)
+        read, names = self.read_context, self.names
+        return PublishContext(
+            read.workspace, "v", 1000, "zstd", read.max_record, read.keep_raw, names, library_path=read.library_path
+        )
 
     def __enter__(self) -> "Harness":
         return self

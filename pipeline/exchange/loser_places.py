@@ -32,8 +32,13 @@ def write_places(path: Path, places: pl.Series | Places) -> int:
     """Write places, in any order, as a sorted file, unless there are none; returns how many there are."""
     array = places.to_numpy().astype(np.uint64) if isinstance(places, pl.Series) else places
     if len(array):
-        write_index(path, np.sort(array))
+        write_index(path, _sorted(array))
     return len(array)
+
+
+def _sorted(places: Places) -> Places:
+    """Places in order. They are pieces that are sorted already, which this kind of sorting merges."""
+    return np.sort(places, kind="stable")
 
 
 def place_files(workspace: Workspace) -> list[Path]:
@@ -49,7 +54,7 @@ def count_places(paths: Iterable[Path]) -> int:
 def read_places(paths: Sequence[Path], begin: int, stop: int) -> Places:
     """The places from ``begin`` to ``stop`` - 1 in ``paths``, sorted."""
     found = [read_keys(path, *cut_index(path, [begin, stop])) for path in paths]
-    return np.sort(np.concatenate([NO_PLACES, *found]))
+    return _sorted(np.concatenate([NO_PLACES, *found]))
 
 
 def count_between(path: Path, bounds: Sequence[int]) -> NDArray[np.int64]:
@@ -68,7 +73,7 @@ def places_among(paths: Sequence[Path], places: Places) -> NDArray[np.bool_]:
         half = len(places) // 2
         return np.concatenate([places_among(paths, places[:half]), places_among(paths, places[half:])])
     found = [read_keys(path, *cut) for path, cut in zip(paths, cuts, strict=True)]
-    return _is_in(places, np.sort(np.concatenate([NO_PLACES, *found])))
+    return _is_in(places, _sorted(np.concatenate([NO_PLACES, *found])))
 
 
 def without_places(places: Places, gone: Places) -> Places:

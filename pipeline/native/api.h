@@ -125,6 +125,10 @@ EXPORT int64_t find_keys(const unaligned *keys, int64_t count, const uint64_t *w
 EXPORT bool decide_copies(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep,
                           const uint16_t *ranks, int64_t *times, uint8_t *verdict);
 
+// cut.c
+EXPORT void cut_records(const uint8_t *text, int64_t size, const int64_t *begins, int64_t count, int64_t delimiter,
+                        int64_t *lines, int64_t *stops, uint8_t *out);
+
 // arrange.c
 EXPORT void arrange_column(const void *column, int64_t size, const uint16_t *bucket, int64_t count, int64_t buckets,
                            int64_t *at, void *out);

@@ -23,7 +23,7 @@ from pipeline.errors import EnvironmentFault
 from pipeline.exchange.loser_places import read_places, without_places
 from pipeline.exchange.row_files import PLACE_UNIT
 from pipeline.exchange.workspace import split_file
-from pipeline.native.arrow import one_text, to_arrow, to_series
+from pipeline.native.arrow import one_text, to_arrow
 from pipeline.preprocess.reject_writer import GROUP_ROWS, SCHEMA
 from pipeline.privacy import mask_addresses
 from pipeline.publish.context import PublishContext
@@ -31,8 +31,8 @@ from pipeline.publish.kept_records import part_file
 from pipeline.publish.quarantine_parts import DICTIONARIES, PartWriter, QuarantinePart
 from pipeline.publish.tasks import ConflictTask, QuarantineSource
 from pipeline.quality import MICRO
+from pipeline.reading.cut_records import cut_records
 from pipeline.reading.header_changes import header_at
-from pipeline.reading.quoted_ends import find_ends
 from pipeline.reading.single_record import USUAL_RECORD, record_at
 from pipeline.timing import in_stage
 
@@ -123,37 +123,25 @@ def _read_chunk(
     header = header_at(source.split.header, source.changes, begin)  # a chunk ends behind a header
     stream.seek(source.start + begin)
     data = stream.read(int(offsets[-1]) + USUAL_RECORD)
-    text = np.frombuffer(data, np.uint8)
-    line_ends = np.flatnonzero(text == ord("\n"))
-    lines = np.searchsorted(line_ends, offsets)  # as many line ends as lie before a record
+    cut = cut_records(context.library, data, offsets, ord(header.delimiter))
     if source.forgotten or not context.keep_raw:
-        return lines, None
-    stops = find_ends(text, line_ends, lines, offsets, ord(header.delimiter))
-    raws = _cut(data, offsets, np.where(stops < 0, offsets, stops))
-    others = np.flatnonzero(stops < 0)  # they go on behind what was read, or are too intricate
-    if len(others):
-        exact = []
-        for offset in offsets[others].tolist():
-            stream.seek(source.start + begin + offset)
-            exact.append(record_at(stream, header.delimiter.encode(), header.fields, context.max_record).raw)
-        raws = raws.scatter(others, exact)
-    return lines, _as_binary(raws)
+        return cut.lines, None
+    others = np.flatnonzero(cut.stops < 0)  # they go on behind what was read, or are too intricate
+    lengths = np.where(cut.stops < 0, 0, cut.stops - offsets)
+    if not len(others):
+        return cut.lines, _as_binary(lengths, cut.data)
+    pieces = np.split(cut.data, np.cumsum(lengths)[:-1])
+    for other in others.tolist():
+        stream.seek(source.start + begin + int(offsets[other]))
+        raw = record_at(stream, header.delimiter.encode(), header.fields, context.max_record).raw
+        pieces[other] = np.frombuffer(raw, np.uint8)
+    return cut.lines, _as_binary(np.array(list(map(len, pieces))), np.concatenate(pieces))
 
 
-def _cut(data: bytes, begins: Offsets, stops: Offsets) -> pl.Series:
-    """The pieces of ``data`` between ``begins`` and ``stops``, which ascend, as binary values."""
-    bounds = np.stack([begins, stops], axis=1).reshape(-1)
-    bounds = np.append(bounds, bounds[-1])
-    buffers = [None, pa.py_buffer(bounds), pa.py_buffer(data)]
-    pieces = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(bounds) - 1, buffers)
-    return to_series(pieces).gather_every(2)  # every other one is what lies between two records
-
-
-def _as_binary(values: pl.Series) -> pa.BinaryArray:
-    large = values.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    assert not large.offset
-    bounds = np.frombuffer(large.buffers()[1], np.int64)[: len(large) + 1].astype(np.int32)
-    return pa.BinaryArray.from_buffers(pa.binary(), len(large), [None, pa.py_buffer(bounds), large.buffers()[2]])
+def _as_binary(lengths: Offsets, data: NDArray[np.uint8]) -> pa.BinaryArray:
+    """Values of these lengths, whose bytes lie one behind the other."""
+    bounds = np.append(0, np.cumsum(lengths)).astype(np.int32)
+    return pa.BinaryArray.from_buffers(pa.binary(), len(lengths), [None, pa.py_buffer(bounds), pa.py_buffer(data)])
 
 
 def _read_contents(context: PublishContext, source: QuarantineSource, offsets: Offsets) -> Iterator[pa.Table]:

@@ -1,8 +1,10 @@
 """The context of the kernels of publication."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.exchange.workspace import Workspace
+from pipeline.native.library import find_library
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class PublishContext:
     ``keep_raw``              whether the quarantine keeps the bytes of records
     ``region_names``          names of the regions by code
     ``held_bytes``            most memory for the totals that a task has read
+    ``library_path``          the compiled library; None where NumPy does its work
     ========================  ==========================================================================
     """
 
@@ -29,3 +32,9 @@ class PublishContext:
     keep_raw: bool
     region_names: tuple[str, ...]
     held_bytes: int = 2**40
+    library_path: str | None = None
+
+    @property
+    def library(self) -> Path | None:
+        """The compiled library; None where it is not on this machine."""
+        return find_library(self.library_path)

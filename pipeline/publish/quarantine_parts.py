@@ -127,6 +127,7 @@ def open_writer(path: Path | BinaryIO, schema: pa.Schema = SCHEMA) -> pq.Parquet
         use_dictionary=DICTIONARIES,
         column_encoding=dict.fromkeys(("line", "byte_offset"), "DELTA_BINARY_PACKED"),
         write_statistics=_STATISTICS,
+        write_batch_size=8192,  # of the usual 1024, texts of records take a tenth longer
         store_schema=False,  # it would let readers make dictionaries again
     )
 

@@ -23,6 +23,7 @@ from pipeline.publish.context import PublishContext
 from pipeline.publish.kept_records import part_file
 from pipeline.publish.tasks import ConflictTask, QuarantineSource
 from pipeline.reading.splits import Split
+from tests.harness import library
 from tests.pipeline.publish.runs import HEADER
 
 PREAMBLE = b"log_id,user_id,ip_address,watch_time(min)\n"
@@ -33,10 +34,11 @@ FIELD = st.sampled_from(
 RECORD = st.lists(FIELD, min_size=4, max_size=4).map(b",".join)
 
 
-def publish_context(folder: Path, keep_raw: bool = True) -> PublishContext:
+def publish_context(folder: Path, keep_raw: bool = True, compiled: bool = True) -> PublishContext:
     workspace = Workspace(str(folder / "work"))
     workspace.create()
-    return PublishContext(workspace, "v", 1000, "zstd", 30_000, keep_raw, ("Asia", "Europe"))
+    names, path = ("Asia", "Europe"), library() if compiled else None
+    return PublishContext(workspace, "v", 1000, "zstd", 30_000, keep_raw, names, library_path=path)
 
 
 def make_task(context: PublishContext, path: Path, offsets: list[int], **changes: Any) -> ConflictTask:
@@ -83,7 +85,7 @@ def test_records_have_their_line_offset_and_bytes(records: list[tuple[bytes, byt
     losers.sort()
     starts = data.draw(st.lists(st.sampled_from(expected), unique=True))
     with TemporaryDirectory() as folder:
-        context = publish_context(Path(folder))
+        context = publish_context(Path(folder), compiled=data.draw(st.booleans()))
         path = Path(folder) / "a.csv"
         path.write_bytes(PREAMBLE + b"".join(raw + end for raw, end in records))
         save_chunks(context, sorted({(0, 0), *((offset, line) for offset, line, _ in starts)}))
