@@ -36,6 +36,7 @@ from pipeline.exchange.workspace import (
     write_frame,
     write_ordered,
 )
+from pipeline.native.copies import sort_keys
 from pipeline.timing import count, in_stage, stage
 
 _SORTED_KEYS = 1 << 16
@@ -60,7 +61,7 @@ def find_cross_bucket_ids(context: AggregateContext, task: FindCrossBucketTask, 
     found = []
     for piece in range(pieces):
         keys = np.concatenate([index[cut[piece] : cut[piece + 1]] for index, cut in zip(indexes, cuts, strict=True)])
-        keys.sort()
+        sort_keys(context.library, keys)
         # Copies of a prefix are neighbours now: two that differ in the fine bucket alone lie in different buckets.
         differs = (keys[1:] ^ keys[:-1]) - np.uint64(1) < FINE_MASK
         if differs.any():

@@ -19,7 +19,7 @@ from pipeline.exchange.id_index import FINE_MASK
 from pipeline.exchange.row_memory import memory_of
 from pipeline.exchange.workspace import split_file
 from pipeline.native.arrow import column, to_arrow
-from pipeline.native.copies import find_keys
+from pipeline.native.copies import find_keys, sort_keys
 from pipeline.timing import stage
 
 _IDS_FOR_A_ROW = 4
@@ -182,7 +182,7 @@ def _search(
 
 
 def _may_have_copies(context: AggregateContext, ids: Keys, cross_bucket: Keys) -> Positions:
-    repeated = repeated_keys(np.sort(ids))
+    repeated = repeated_keys(sort_keys(context.library, ids.copy()))
     found = find_keys(context.library, [ids], repeated)[0] if context.library else rows_with_keys(ids, repeated)
     if not len(cross_bucket):
         return found

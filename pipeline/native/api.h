@@ -121,6 +121,9 @@ EXPORT int64_t find_keys(const unaligned *keys, int64_t count, const uint64_t *w
                          int64_t bits, const uint8_t *bitmap, int64_t bin_bits, const uint32_t *starts,
                          int64_t *positions);
 
+// sort.c
+EXPORT void sort_keys(uint64_t *keys, int64_t count, uint64_t *room);
+
 // copies.c
 EXPORT bool decide_copies(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep,
                           const uint16_t *ranks, int64_t *times, uint8_t *verdict);

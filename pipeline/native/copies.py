@@ -1,4 +1,4 @@
-"""Finds rows by their keys, and compares the rows that have the same id, by the compiled library."""
+"""Sorts and finds keys, and compares the rows that have the same id, by the compiled library."""
 
 import ctypes
 from collections.abc import Sequence
@@ -51,6 +51,16 @@ class Decision:
 
 class _Part(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in ("id_hi", "id_lo", "bounds", "texts", "region", "micro_minutes")]
+
+
+def sort_keys(library: Path | None, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Sort an array of keys, which is used up; without a library NumPy does so."""
+    if library is None:
+        keys.sort()
+    else:
+        room = np.empty_like(keys)  # it must have a name: an address alone does not keep it
+        load(library).sort_keys(keys.ctypes.data, len(keys), room.ctypes.data)
+    return keys
 
 
 def find_keys(

@@ -14,6 +14,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "copy_texts": (None, (_P, _P, _I, _P, _P, _I, _P, _P)),
     "mark_keys": (None, (_P, _I, _I, _I, _P, _I, _P)),
     "find_keys": (_I, (_P, _I, _P, ctypes.c_uint64, _I, _I, _P, _I, _P, _P)),
+    "sort_keys": (None, (_P, _I, _P)),
     "decide_copies": (ctypes.c_bool, (_P, _P, _I, _I, _P, _P, _P)),
     "cut_records": (None, (_P, _I, _P, _I, _I, _P, _P, _P)),
     "arrange_column": (None, (_P, _I, _P, _I, _I, _P, _P)),

@@ -15,7 +15,7 @@ from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, write_index
 from pipeline.exchange.row_files import write_rows
 from pipeline.exchange.split_rows import NO_TIMESTAMP, ROW_BYTES, SplitRows, arrange
 from pipeline.exchange.workspace import save_array, split_file
-from pipeline.native.copies import Part, decide_copies, find_keys
+from pipeline.native.copies import Part, decide_copies, find_keys, sort_keys
 from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.cross_check import DISAGREEMENT, CrossCheck
 from pipeline.preprocess.enrichment import enrich
@@ -235,7 +235,7 @@ def find_duplicates(rows: SplitRows, context: ReadContext) -> Duplicates:
     meet."""
     keys = rows["id_hi"] & ~FINE_MASK
     keys |= rows["user_hash"] >> np.uint64(64 - FINE_BUCKET_BITS)
-    index = np.sort(keys)
+    index = sort_keys(context.library, keys.copy())
     repeated = repeated_keys(index)
     dropped = dated = timestamps = np.empty(0, np.int64)
     if context.library:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.exchange.id_index import FINE_MASK
-from pipeline.native.copies import Part, decide_copies, find_keys
+from pipeline.native.copies import Part, decide_copies, find_keys, sort_keys
 from tests.harness import library
 
 WORD = 2**64 - 1
@@ -44,6 +45,29 @@ def test_all_positions_of_wanted_keys_and_no_others(data: st.DataObject) -> None
     )
     expected = [[position for position, key in enumerate(part) if key & mask in set(wanted)] for part in parts]
     assert [positions.tolist() for positions in found] == expected
+
+
+@given(
+    alike=st.sampled_from([0, 1, 9, 30, 48, 63]),
+    few=st.lists(st.integers(0, WORD), min_size=1, max_size=40),
+    often=st.integers(1, 60),
+    seed=st.integers(0, 2**32),
+)
+def test_keys_are_sorted_whatever_they_have_in_common(alike: int, few: list[int], often: int, seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    keys = dice.choice(np.array(few, np.uint64), len(few) * often)
+    keys[::3] = dice.integers(0, 2**64, len(keys[::3]), np.uint64)
+    keys = keys >> np.uint64(alike) | np.uint64(few[0]) & ~np.uint64(WORD >> alike)
+    expected = sorted(keys.tolist())
+    assert sort_keys(Path(library()), keys.copy()).tolist() == expected
+    assert sort_keys(None, keys).tolist() == expected
+
+
+@pytest.mark.parametrize("count", [0, 1, 16, 17, 4096, 4097, 300_000])
+def test_many_keys_are_sorted(count: int) -> None:
+    dice = np.random.default_rng(count)
+    for keys in (dice.integers(0, 2**64, count, np.uint64), np.arange(count, 0, -1).astype(np.uint64)):
+        assert np.array_equal(sort_keys(Path(library()), keys.copy()), np.sort(keys))
 
 
 def test_of_many_keys_the_same_are_found_as_by_numpy() -> None:
