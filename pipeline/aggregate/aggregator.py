@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from pipeline.aggregate.bucket_portions import Portion, portions
 from pipeline.aggregate.bucket_totals import BucketTotals
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.portion_decision import decide_portion, resolve_rows
-from pipeline.aggregate.tasks import BucketResult, BucketTask, CorrectTask, DecideTask, FindCrossBucketTask
-from pipeline.dedupe import Keys, Positions, distinct, rows_with_keys
+from pipeline.aggregate.tasks import BucketResult, BucketTask, CorrectTask, DecideTask, FindRepeatedTask
+from pipeline.dedupe import Keys, Positions, distinct
 from pipeline.engines import Advance
 from pipeline.exchange.bucket_totals import read_all_in_pieces
 from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, cut_index, read_keys
@@ -47,32 +48,56 @@ _ARRAY_KEYS = 16
 
 
 @in_stage("merge")
-def find_cross_bucket_ids(context: AggregateContext, task: FindCrossBucketTask, advance: Advance) -> int:
-    """Write the keys of ids that occur in more than one fine bucket (merge/, one uint64 a key, its bucket before its
-    prefix, sorted); returns how many ids they are. ``advance`` gets keys."""
-    indexes = list(_join_small(_read_index(context, split, task) for split in task.splits))
+def find_repeated_ids(context: AggregateContext, task: FindRepeatedTask, advance: Advance) -> tuple[int, int]:
+    """Write the keys of ids that occur more than once, one uint64 a key, its bucket before its prefix, sorted:
+
+    =========  ==============================================================
+    merge/     of ids that occur in more than one fine bucket (cross-bucket)
+    repeated/  of those that occur again in one fine bucket alone
+    =========  ==============================================================
+
+    Returns how many cross-bucket ids, and how many other ones, they are; there is no file of none. ``advance`` gets
+    keys.
+    """
+    indexes = list(_join_small(context, (_read_index(context, split, task) for split in task.splits)))
     total = sum(map(len, indexes))
     if not total:
-        return 0
+        return 0, 0
     pieces = total // _SORTED_KEYS + 1
     width = (task.high - task.low) // pieces + 1
     bounds = np.array([task.low + width * piece for piece in range(1, pieces)], np.uint64) & ~FINE_MASK
     cuts = [[0, *np.searchsorted(keys, bounds).tolist(), len(keys)] for keys in indexes]
-    found = []
+    crossing, repeated = [], []
     for piece in range(pieces):
         keys = np.concatenate([index[cut[piece] : cut[piece + 1]] for index, cut in zip(indexes, cuts, strict=True)])
         sort_keys(context.library, keys)
-        # Copies of a prefix are neighbours now: two that differ in the fine bucket alone lie in different buckets.
-        differs = (keys[1:] ^ keys[:-1]) - np.uint64(1) < FINE_MASK
-        if differs.any():
-            cross_bucket = distinct(keys[1:][differs] & ~FINE_MASK)
-            found.append(distinct(keys[rows_with_keys(keys & ~FINE_MASK, cross_bucket)]))
-    if found:
-        by_bucket = np.sort(_turned(np.concatenate(found)))
-        save_array(context.workspace.path("merge", split_file(task.number, "npy")), by_bucket)
+        found = distinct(keys[_in_groups(keys)])
+        crosses = _in_groups(found)
+        crossing.append(found[crosses])
+        repeated.append(found[~crosses])
     advance(total)
     count(total)
-    return sum(len(distinct(keys & ~FINE_MASK)) for keys in found)
+    return (
+        _write_turned(context.workspace.path("merge", split_file(task.number, "npy")), crossing),
+        _write_turned(context.workspace.path("repeated", split_file(task.number, "npy")), repeated),
+    )
+
+
+def _in_groups(ordered: Keys) -> NDArray[np.bool_]:
+    """Whether a sorted key has the prefix of one of its neighbours; the two differ in the fine bucket at most."""
+    alike = ordered[1:] ^ ordered[:-1] <= FINE_MASK
+    grouped = np.zeros(len(ordered), bool)
+    grouped[1:] = alike
+    grouped[:-1] |= alike
+    return grouped
+
+
+def _write_turned(path: Path, found: Sequence[Keys]) -> int:
+    """Write keys in order of bucket, if there are any; returns how many prefixes they have. ``found``: in order."""
+    keys = np.concatenate([np.empty(0, np.uint64), *found])
+    if len(keys):
+        save_array(path, np.sort(_turned(keys)))
+    return len(distinct(keys & ~FINE_MASK))
 
 
 def _turned(keys: Keys) -> Keys:
@@ -80,12 +105,12 @@ def _turned(keys: Keys) -> Keys:
     return (keys << np.uint64(64 - FINE_BUCKET_BITS)) | (keys >> np.uint64(FINE_BUCKET_BITS))
 
 
-def _read_index(context: AggregateContext, split: int, task: FindCrossBucketTask) -> Keys:
+def _read_index(context: AggregateContext, split: int, task: FindRepeatedTask) -> Keys:
     path = context.workspace.path("index", split_file(split, "npy"))
     return read_keys(path, *cut_index(path, [task.low, task.high + 1]))
 
 
-def _join_small(indexes: Iterable[Keys]) -> Iterator[Keys]:
+def _join_small(context: AggregateContext, indexes: Iterable[Keys]) -> Iterator[Keys]:
     """The sorted keys of ``indexes``, those of small ones together: there may be very many of one key."""
     small: list[Keys] = []
     waiting = 0
@@ -96,10 +121,10 @@ def _join_small(indexes: Iterable[Keys]) -> Iterator[Keys]:
         small.append(index)
         waiting += len(index) + _ARRAY_KEYS
         if waiting >= _SORTED_KEYS:
-            yield np.sort(np.concatenate(small))
+            yield sort_keys(context.library, np.concatenate(small))
             small, waiting = [], 0
     if small:
-        yield np.sort(np.concatenate(small))
+        yield sort_keys(context.library, np.concatenate(small))
 
 
 @in_stage("group")
@@ -117,13 +142,15 @@ def aggregate(context: AggregateContext, task: BucketTask, advance: Advance) -> 
 
     ``advance`` gets rows. Raises BalanceError where a sum passes int64.
     """
-    cross_bucket = _cross_bucket_keys(context, task)
+    cross_bucket = _keys_of_bucket(context, task.bucket, "merge", task.cross_bucket)
+    others = _keys_of_bucket(context, task.bucket, "repeated", task.repeated)
+    repeated = distinct(np.sort(np.concatenate([cross_bucket, others])))
     places = [NO_PLACES]
     losers: list[pl.DataFrame] = []
     pending: list[pl.DataFrame] = []
     rows = kept = duplicates = 0
     with BucketTotals(context, task.bucket) as totals:
-        for portion in portions(context, task.bucket, task.splits, task.rows, cross_bucket):
+        for portion in portions(context, task.bucket, task.splits, task.rows, repeated):
             with stage("dedupe"):
                 decided = decide_portion(context, portion, cross_bucket)
             own_rows = portion.size - len(portion.elsewhere)
@@ -211,13 +238,13 @@ def _add_others(totals: BucketTotals, portion: Portion, decided: Sequence[Positi
         first += len(table)
 
 
-def _cross_bucket_keys(context: AggregateContext, task: BucketTask) -> Keys:
-    """The prefixes of cross-bucket ids with a copy in this bucket, sorted."""
+def _keys_of_bucket(context: AggregateContext, bucket: int, kind: str, ranges: Sequence[int]) -> Keys:
+    """The prefixes in this bucket that ``find_repeated_ids`` wrote to the files ``kind`` of id ranges, sorted."""
+    fine = bucket << context.bucket_shift, (bucket + 1) << context.bucket_shift
     found = [np.empty(0, np.uint64)]
-    for number in task.cross_bucket:
-        path = context.workspace.path("merge", split_file(number, "npy"))
-        fine = task.bucket << context.bucket_shift, (task.bucket + 1) << context.bucket_shift
-        keys = read_keys(path, *cut_index(path, [bucket << (64 - FINE_BUCKET_BITS) for bucket in fine]))
+    for number in ranges:
+        path = context.workspace.path(kind, split_file(number, "npy"))
+        keys = read_keys(path, *cut_index(path, [part << (64 - FINE_BUCKET_BITS) for part in fine]))
         found.append(distinct(np.sort(keys << np.uint64(FINE_BUCKET_BITS))))
     return np.concatenate(found)  # sorted, because the ranges are
 

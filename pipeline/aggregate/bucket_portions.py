@@ -13,17 +13,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.aggregate.context import AggregateContext
-from pipeline.dedupe import Keys, Positions, in_range, repeated_keys, rows_with_keys
+from pipeline.dedupe import Keys, Positions, in_range, rows_with_keys
 from pipeline.exchange.bucket_rows import read_pieces
 from pipeline.exchange.id_index import FINE_MASK
 from pipeline.exchange.row_memory import memory_of
 from pipeline.exchange.workspace import split_file
 from pipeline.native.arrow import column, to_arrow
-from pipeline.native.copies import find_keys, sort_keys
+from pipeline.native.copies import find_keys
 from pipeline.timing import stage
 
-_IDS_FOR_A_ROW = 4
-"""So many ids (with what finds their copies) take about as much memory as one row."""
 _GROUP_ROWS = 1_000
 _GROUP_MEMORY = 8_000_000
 """Most rows of the small tables that pass by together, and the most memory that these take."""
@@ -52,22 +50,22 @@ class Portion:
 
 
 def portions(
-    context: AggregateContext, bucket: int, splits: tuple[int, ...], rows: int, cross_bucket: Keys
+    context: AggregateContext, bucket: int, splits: tuple[int, ...], rows: int, repeated: Keys
 ) -> Iterator[Portion]:
     """Cut the ``rows`` rows of a bucket, which lie in ``splits``: one portion if they fit into memory together.
 
-    ``cross_bucket``: sorted id prefixes; rows of these ids are compared in any case. A larger bucket passes by piece
-    after piece, and the rows that may have copies are gathered in portions by ranges of ids.
+    ``repeated``: the sorted prefixes of ids that may have copies. A larger bucket passes by piece after piece, and the
+    rows that may have copies are gathered in portions by ranges of ids.
     """
     tables = _read_together(context, bucket, splits) if rows <= context.bucket_rows else None
     if tables is not None:
         ids = np.concatenate([_ids(table) for _, table in tables]) if tables else np.empty(0, np.uint64)
         with stage("dedupe", len(ids)):
-            compare = _may_have_copies(context, ids, cross_bucket)
+            compare = _may_have_copies(context, ids, repeated)
         yield Portion(tables, compare, _NONE)
         return
     with stage("dedupe"):
-        positions, ids = _search(context, bucket, splits, rows, cross_bucket)
+        positions, ids = _search(context, bucket, splits, repeated)
     gathered = _Gathered(context)
     first = 0
     for group in _group_small(_read(context, bucket, splits), min(_GROUP_ROWS, context.bucket_rows)):
@@ -160,35 +158,23 @@ def _read_together(
     return tables
 
 
-def _search(
-    context: AggregateContext, bucket: int, splits: tuple[int, ...], rows: int, cross_bucket: Keys
-) -> tuple[Positions, Keys]:
-    """(Positions, ids) of the rows that may have copies, in order of position; one range of ids at a time."""
-    ranges = 1 << (rows // (_IDS_FOR_A_ROW * context.bucket_rows)).bit_length()
-    found = []
-    for number in range(ranges):
-        ids, positions, first = [], [], 0
-        for _, table in _read(context, bucket, splits, ["id_hi"]):
-            wanted = np.flatnonzero(in_range(column(table, "id_hi"), number, ranges))
-            ids.append(_ids(table)[wanted])
-            positions.append(wanted + first)
-            first += len(table)
-        range_ids, range_positions = np.concatenate(ids), np.concatenate(positions)
-        compare = _may_have_copies(context, range_ids, cross_bucket)
-        found.append((range_positions[compare], range_ids[compare]))
-    all_positions = np.concatenate([range_positions for range_positions, _ in found])
-    order = np.argsort(all_positions)
-    return all_positions[order], np.concatenate([range_ids for _, range_ids in found])[order]
+def _search(context: AggregateContext, bucket: int, splits: tuple[int, ...], repeated: Keys) -> tuple[Positions, Keys]:
+    """(Positions, ids) of the rows that may have copies, in order of position."""
+    found, found_ids = [_NONE], [np.empty(0, np.uint64)]
+    first = 0
+    for _, table in _read(context, bucket, splits, ["id_hi"]):
+        ids = _ids(table)
+        rows = _may_have_copies(context, ids, repeated)
+        found.append(rows + first)
+        found_ids.append(ids[rows])
+        first += len(table)
+    return np.concatenate(found), np.concatenate(found_ids)
 
 
-def _may_have_copies(context: AggregateContext, ids: Keys, cross_bucket: Keys) -> Positions:
-    repeated = repeated_keys(sort_keys(context.library, ids.copy()))
-    found = find_keys(context.library, [ids], repeated)[0] if context.library else rows_with_keys(ids, repeated)
-    if not len(cross_bucket):
-        return found
-    compare = np.zeros(len(ids), bool)
-    compare[found] = compare[rows_with_keys(ids & ~FINE_MASK, cross_bucket)] = True
-    return np.flatnonzero(compare)
+def _may_have_copies(context: AggregateContext, ids: Keys, repeated: Keys) -> Positions:
+    if context.library is None:
+        return rows_with_keys(ids & ~FINE_MASK, repeated)
+    return find_keys(context.library, [ids], repeated, mask=int(~FINE_MASK))[0]
 
 
 def _ids(table: pa.Table) -> Keys:

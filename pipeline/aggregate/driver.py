@@ -7,14 +7,14 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.aggregate.aggregator import aggregate, correct, decide_cross_bucket, find_cross_bucket_ids
+from pipeline.aggregate.aggregator import aggregate, correct, decide_cross_bucket, find_repeated_ids
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.tasks import (
     BucketResult,
     BucketTask,
     CorrectTask,
     DecideTask,
-    FindCrossBucketTask,
+    FindRepeatedTask,
     Phase2Result,
     sum_buckets,
 )
@@ -47,9 +47,9 @@ def aggregate_all(
     """
     numbers, by_split = _rows_by_split(splits, context.buckets)
     rows = by_split.sum(axis=0).tolist()
-    cross_bucket = _find_all_cross_bucket(engine, context, numbers, sum(rows), workers)
+    cross_bucket, repeated = _find_all_repeated(engine, context, numbers, sum(rows), workers)
     tasks = [
-        BucketTask(bucket, count, tuple(compress(numbers, by_split[:, bucket] > 0)), cross_bucket)
+        BucketTask(bucket, count, tuple(compress(numbers, by_split[:, bucket] > 0)), cross_bucket, repeated)
         for bucket, count in enumerate(rows)
         if count
     ]
@@ -81,15 +81,17 @@ def _rows_by_split(splits: Iterable[PlacedSplit], buckets: int) -> tuple[tuple[i
     return tuple(np.array(numbers, np.int64)[order].tolist()), by_split
 
 
-def _find_all_cross_bucket(
+def _find_all_repeated(
     engine: Engine, context: AggregateContext, splits: tuple[int, ...], rows: int, workers: int
-) -> tuple[int, ...]:
-    """Numbers of the id ranges in which ids have copies in more than one bucket."""
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(Numbers of the id ranges in which there are cross-bucket ids, of those in which there are other repeated ids)"""
     ranges = 1 << max(workers - 1, rows // (2 * context.bucket_rows)).bit_length()
     width = (1 << 64) // ranges
-    tasks = [FindCrossBucketTask(n, n * width, (n + 1) * width - 1, splits) for n in range(ranges)]
-    counts = run_tasks(engine, find_cross_bucket_ids, context, tasks, no_advance)
-    return tuple(sorted(task.number for task, count in counts if count))
+    tasks = [FindRepeatedTask(n, n * width, (n + 1) * width - 1, splits) for n in range(ranges)]
+    found = sorted(
+        (task.number, *counts) for task, counts in run_tasks(engine, find_repeated_ids, context, tasks, no_advance)
+    )
+    return tuple(number for number, cross, _ in found if cross), tuple(number for number, _, again in found if again)
 
 
 def _decide_all(engine: Engine, context: AggregateContext, results: list[BucketResult]) -> list[BucketResult]:

@@ -7,8 +7,8 @@ from pipeline.exchange.bucket_totals import RegionSums
 
 
 @dataclass(frozen=True)
-class FindCrossBucketTask:
-    """Find the cross-bucket ids of range ``number``: keys with ``low <= key <= high`` in the indexes of ``splits``."""
+class FindRepeatedTask:
+    """Find the repeated ids of range ``number``: keys with ``low <= key <= high`` in the indexes of ``splits``."""
 
     number: int
     low: int
@@ -20,13 +20,15 @@ class FindCrossBucketTask:
 class BucketTask:
     """Aggregate a bucket of ``rows`` rows, which lie in the files of ``splits``.
 
-    ``cross_bucket``: numbers of the id ranges in which cross-bucket ids were found.
+    ``cross_bucket`` and ``repeated``: numbers of the id ranges in which cross-bucket ids, and other repeated ids, were
+    found.
     """
 
     bucket: int
     rows: int
     splits: tuple[int, ...]
     cross_bucket: tuple[int, ...]
+    repeated: tuple[int, ...]
 
 
 @dataclass(frozen=True)

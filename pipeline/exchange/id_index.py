@@ -7,6 +7,7 @@ file is a .npy file.
 import errno
 import os
 from collections.abc import Sequence
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from pipeline.exchange.workspace import save_array
 from pipeline.faults import point
 
+HEAD_BYTES = 128
+"""What comes before the first key of a file, and of any array of one dimension (numpy.lib.format)."""
+_MAGIC = b"\x93NUMPY\x01\x00"
 FINE_BUCKET_BITS = 10
 """The index names buckets this finely, whatever number of buckets a run uses (at most 2^10)."""
 FINE_MASK = np.uint64((1 << FINE_BUCKET_BITS) - 1)
@@ -31,10 +35,15 @@ def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:
 
 def cut_index(path: Path, bounds: Sequence[int]) -> list[int]:
     """Find, for each bound (0 to 2^64), the byte of the file where the keys begin that are not less than the bound."""
-    index = np.load(path, mmap_mode="r")
+    # np.load takes a tenth of a millisecond for the head alone, and there may be very many files.
     inner = np.array([bound for bound in bounds if bound < 2**64], np.uint64)
-    positions = [*np.searchsorted(index, inner).tolist(), *[len(index)] * (len(bounds) - len(inner))]
-    return [index.offset + index.itemsize * position for position in positions]
+    with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as mapped:
+        if mapped[: len(_MAGIC)] != _MAGIC or len(mapped) % 8:
+            raise ValueError(f"{str(path)!r} is damaged: it is no array of keys")
+        keys = np.frombuffer(mapped, np.uint64, offset=HEAD_BYTES)
+        count, positions = len(keys), np.searchsorted(keys, inner).tolist()
+        del keys  # the map cannot be closed before
+    return [HEAD_BYTES + 8 * position for position in (*positions, *[count] * (len(bounds) - len(inner)))]
 
 
 def read_keys(path: Path, begin: int, stop: int) -> NDArray[np.uint64]:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.exchange.id_index import cut_index, read_keys, write_index
+from pipeline.exchange.id_index import HEAD_BYTES, cut_index, read_keys, write_index
 from pipeline.exchange.workspace import Workspace
 
 Places = NDArray[np.uint64]
@@ -24,8 +24,6 @@ _ADDED = re.compile(r"added-([0-9]{6,})\.npy")
 _SMALL_BYTES, _MOST_SMALL = 2**20, 64
 """Files of at most so many bytes are written together when they are more than so many."""
 _BYTES_AT_ONCE = 32 * 2**20
-_HEAD_BYTES = 128
-"""What comes before the first number of a file."""
 
 
 def write_places(path: Path, places: pl.Series | Places) -> int:
@@ -48,7 +46,7 @@ def place_files(workspace: Workspace) -> list[Path]:
 
 def count_places(paths: Iterable[Path]) -> int:
     """How many places there are in files, by their sizes."""
-    return sum((path.stat().st_size - _HEAD_BYTES) // 8 for path in paths)
+    return sum((path.stat().st_size - HEAD_BYTES) // 8 for path in paths)
 
 
 def read_places(paths: Sequence[Path], begin: int, stop: int) -> Places:

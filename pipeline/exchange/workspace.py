@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 SPLIT_KINDS = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}
 """The folders of what Phase 1 makes of a split, and the suffix of the files there. Later runs use these files again."""
-_RUN_KINDS = ("totals", "pending", "corrections", "conflicts", "losers", "merge", "delta", "quarantine", "spool")
+_RUN_KINDS = (
+    "totals",
+    "pending",
+    "corrections",
+    "conflicts",
+    "losers",
+    "merge",
+    "repeated",
+    "delta",
+    "quarantine",
+    "spool",
+)
 
 
 @dataclass(frozen=True)

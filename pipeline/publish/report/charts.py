@@ -15,7 +15,7 @@ MOST_RUNS = 30
 STAGES = {
     "expand": "expand",
     "read_parts": "read",
-    "find_cross_bucket_ids": "find copies",
+    "find_repeated_ids": "find copies",
     "aggregate": "add up",
     "decide_cross_bucket": "settle copies",
     "find_affected_ids": "find changed ids",

@@ -41,10 +41,11 @@ def test_every_row_counts_once_and_copies_meet(
             for i, row in enumerate(rows)
             if bucket_of(row.user, buckets) == 0
         }
-        copies = Counter(row.id_hi for row in in_bucket.values())
-        prefixes = {row.id_hi >> 10 << 10 for row in in_bucket.values()}
-        cross_bucket = sorted(prefixes)[:1] if crossing else []
-        keys = np.array(cross_bucket, np.uint64)
+        copies = Counter(row.id_hi >> 10 << 10 for row in in_bucket.values())
+        repeated = {prefix for prefix, count in copies.items() if count > 1} | set(
+            sorted(copies)[:1] if crossing else []
+        )
+        keys = np.array(sorted(repeated), np.uint64)
         filled = tuple(number for number, rows in splits.items() if rows)
         found = list(portions(context, 0, filled, len(in_bucket), keys))
 
@@ -56,9 +57,7 @@ def test_every_row_counts_once_and_copies_meet(
             counted.update(row for row in everything if row not in elsewhere)
             compared.append(rows_at(portion, portion.compare))
         assert counted == Counter(dict.fromkeys(in_bucket, 1))
-        wanted = {
-            place for place, row in in_bucket.items() if copies[row.id_hi] > 1 or row.id_hi >> 10 << 10 in cross_bucket
-        }
+        wanted = {place for place, row in in_bucket.items() if row.id_hi >> 10 << 10 in repeated}
         assert sorted(place for places in compared for place in places) == sorted(wanted)
         where = {(in_bucket[place].id_hi, n) for n, places in enumerate(compared) for place in places}
         assert len(where) == len({id_hi for id_hi, _ in where}), "all copies of an id are in one portion"
@@ -72,7 +71,7 @@ def test_a_large_bucket_comes_split_after_split(tmp_path: Path, compiled: bool) 
     splits = {n: [*twins, *(Row((n * 999 + i) << 50 | 5 << 12, i, "u", 0, 1) for i in range(60))] for n in range(3)}
     write_splits(context, splits)
     rows = sum(map(len, splits.values()))
-    found = list(portions(context, 0, (0, 1, 2), rows, np.empty(0, np.uint64)))
+    found = list(portions(context, 0, (0, 1, 2), rows, np.array([twin.id_hi for twin in twins], np.uint64)))
     single = [portion for portion in found if len(portion.tables) == 1]
     gathered = [portion for portion in found if len(portion.tables) > 1]
     assert [portion.tables[0][0] for portion in single] == [0, 1, 2]

@@ -43,6 +43,14 @@ def test_an_index_that_became_shorter_is_an_error(tmp_path: Path) -> None:
         read_keys(path, begin, stop)
 
 
+@pytest.mark.parametrize("damaged", [b"", b"x" * 200, b"\x93NUMPY\x01\x00" + bytes(125)], ids=["empty", "other", "cut"])
+def test_a_file_that_is_no_index_is_an_error(damaged: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "split-000001.npy"
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"empty|damaged"):
+        cut_index(path, [0])
+
+
 @given(st.lists(st.tuples(st.sampled_from((0, 1, 2, 7, 2**54 - 1)), st.integers(0, 1023)), max_size=40), st.data())
 def test_keys_are_found_by_their_first_54_bits(pairs: list[tuple[int, int]], data: st.DataObject) -> None:
     wanted = data.draw(st.sets(st.sampled_from((0, 1, 3, 7, 2**54 - 1))))
