@@ -96,8 +96,8 @@ DATA_SETS = {
         DataSet(
             "independent",
             "independent logs",
-            "Logs that the generator did not make: ids of 32 hexadecimal digits, rows of 109 bytes in no order; regions "
-            "are countries (`--geo-level country`), by an MMDB (`--geo-db`).",
+            "Logs that the generator did not make: ids of 32 hexadecimal digits, rows of 109 bytes in no order; "
+            "regions are countries (`--geo-level country`), by an MMDB (`--geo-db`).",
             _once("independent", _write_independent),
             _countries,
         ),

@@ -1,8 +1,8 @@
 """Writes an MMDB of countries, as a user would name with ``--geo-db``, by ranges of IPv4 addresses.
 
-The layout is that of the MaxMind DB format, version 2.0 (https://maxmind.github.io/MaxMind-DB/): a search tree of 24-bit
-records, the data, the metadata. The tree is one of IPv6, with the IPv4 addresses at ::/96, as in the databases that
-people download.
+The layout is that of the MaxMind DB format, version 2.0 (https://maxmind.github.io/MaxMind-DB/): a search tree of
+24-bit records, the data, the metadata. The tree is one of IPv6, with the IPv4 addresses at ::/96, as in the databases
+that people download.
 """
 
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ def encode(value: object) -> bytes:
 def write_countries(path: Path, starts: NDArray[np.uint32], codes: NDArray[np.uint16], labels: Sequence[str]) -> None:
     """Write an MMDB in which each address has the country of its range.
 
-    ``starts``: first address of each range, ascending from 0; ``codes``: its label, as a position in ``labels``. A label
-    that is no country code of two letters means that the database has no record.
+    ``starts``: first address of each range, ascending from 0; ``codes``: its label, as a position in ``labels``. A
+    label that is no country code of two letters means that the database has no record.
     """
     data, offsets = _data(labels)
     levels = _levels(starts.astype(np.int64), offsets[codes])
