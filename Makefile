@@ -5,7 +5,7 @@
 # make fuzz   reader, archives and whole runs against the reference over new bytes for FUZZ_MINUTES (60)
 # make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and lets each fail once;
 #             exchanges versions under four kinds of readers for RACE_SECONDS (120)
-# make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB,10GB --peers duckdb,clickhouse")
+# make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB,10GB --data json --peers duckdb")
 # make clean  removes the virtual environment and the tools' caches; your data stays
 
 # The first Python that is new enough; PYTHON=/path/to/python3.12 names another.

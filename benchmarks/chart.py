@@ -1,4 +1,4 @@
-"""The picture: medians with their spread and peak memory at the first size, and curves where there are several.
+"""A data set's picture: medians with their spread and peak memory at the size next to 2 GB, and curves over sizes.
 
 One SVG file without scripts, fonts or links, light or dark as its reader's system is.
 """
@@ -6,6 +6,7 @@ One SVG file without scripts, fonts or links, light or dark as its reader's syst
 import importlib
 import importlib.util
 from collections.abc import Sequence
+from math import log
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,6 +16,7 @@ from benchmarks.rounds import Round
 LOGMILL_COLOUR, PEER_COLOUR = "#2f7fd6", "#8b97a6"
 WIDTH, BAR, NAMES = 300, 24, 190
 """In pixels; fonts differ, so that names get room whatever they are measured to be."""
+_USUAL_BYTES = 2e9
 DARK = """<style>
   @media (prefers-color-scheme: dark) {
     svg > rect { fill: #0d1117 }
@@ -33,10 +35,10 @@ def absence() -> str | None:
 
 
 def write_chart(rounds: Sequence[Round], path: Path) -> None:
-    """Draw the rounds to ``path``."""
+    """Draw the rounds of one data set to ``path``."""
     # Not by import statements: these packages are optional, also for the type checker.
     alt, convert = importlib.import_module("altair"), importlib.import_module("vl_convert")
-    parts = [_bars(alt, rounds[0])]
+    parts = [_bars(alt, min(rounds, key=lambda each: abs(log(each.bytes_read / _USUAL_BYTES))))]
     if len(rounds) > 1:
         parts.append(_curves(alt, rounds))
     chart = alt.vconcat(*parts, spacing=36).configure_view(stroke=None).configure(font="sans-serif", padding=14)
@@ -106,13 +108,13 @@ def _curves(alt: Any, rounds: Sequence[Round]) -> Any:
     rows = [row for each in rounds for row in _rows(each)]
     who = list(dict.fromkeys(row["who"] for row in sorted(rows, key=lambda row: not row["logmill"])))
     chart = alt.Chart(alt.Data(values=rows)).mark_line(point=True).properties(width=WIDTH, height=240)
-    log = alt.Scale(type="log", nice=False)
-    x = alt.X("size:Q", title="input, GB", scale=log)
+    scale = alt.Scale(type="log", nice=False)
+    x = alt.X("size:Q", title="input, GB", scale=scale)
     width = alt.condition("datum.logmill", alt.value(3), alt.value(1.5))
     legend = alt.Legend(orient="bottom", columns=3, columnPadding=60, labelLimit=NAMES)
     colour = alt.Color("who:N", sort=who, title=None, legend=legend)
     return alt.hconcat(
-        chart.encode(x=x, y=alt.Y("median:Q", title="seconds (median)", scale=log), color=colour, strokeWidth=width),
-        chart.encode(x=x, y=alt.Y("peak:Q", title="peak memory, GB", scale=log), color=colour, strokeWidth=width),
+        chart.encode(x=x, y=alt.Y("median:Q", title="seconds (median)", scale=scale), color=colour, strokeWidth=width),
+        chart.encode(x=x, y=alt.Y("peak:Q", title="peak memory, GB", scale=scale), color=colour, strokeWidth=width),
         spacing=40,
     )

@@ -116,16 +116,18 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--size", type=parse_size, action="append", help="of all thirty days (2GB); may be repeated")
     parser.add_argument("--runs", type=int, default=3, help="runs of each (3)")
     parser.add_argument("--engine", default="polars", help="polars or spark")
-    parser.add_argument("--data", type=Path, default=ROOT / "benchmarks" / "data" / "increment", help="folder for logs")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "benchmarks" / "data" / "increment", help="folder for logs"
+    )
     parser.add_argument("--keep", action="store_true", help="keep logs and results")
     options = parser.parse_args(argv)
-    options.data.mkdir(parents=True, exist_ok=True)
+    options.folder.mkdir(parents=True, exist_ok=True)
     comparisons = []
     for size in options.size or [parse_size("2GB")]:
-        comparisons.append(compare_runs(options.data, size, options.runs, ["--engine", options.engine]))
+        comparisons.append(compare_runs(options.folder, size, options.runs, ["--engine", options.engine]))
         if not options.keep:
-            shutil.rmtree(options.data)
-            options.data.mkdir()
+            shutil.rmtree(options.folder)
+            options.folder.mkdir()
     print(render(comparisons))
     too_slow = any(comparison.share > MOST_SHARE for comparison in comparisons if comparison.size >= 10**10)
     return int(too_slow or any(comparison.wrong for comparison in comparisons))

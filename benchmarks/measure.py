@@ -1,5 +1,6 @@
 """One cold process, from its start to its end: wall-clock time and peak memory of its whole process tree."""
 
+import os
 import subprocess
 import tempfile
 import time
@@ -28,17 +29,25 @@ class Limits:
 @dataclass(frozen=True)
 class Measurement:
     """Time and memory of one process. ``failure``: the limit that the process passed or, where it did not exit with 0,
-    the end of its output; None after a success."""
+    the end of its output; None after a success.
+
+    ``own_seconds``: processor time of the tree, and of measuring it; ``load``: the load average before; ``others``: the
+    share of the machine's processor time that others took before or meanwhile, whichever was more.
+    """
 
     seconds: float
     peak_bytes: int
     failure: str | None
+    own_seconds: float = 0.0
+    load: float = 0.0
+    others: float = 0.0
 
 
 def measure(command: Sequence[str], environment: Mapping[str, str], limits: Limits | None = None) -> Measurement:
     """Run a command to its end. Memory is sampled: each process's own pages, and the shared ones once."""
     limits = limits or Limits()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as printed:
+        own = _OwnTime()
         start = time.perf_counter()
         child = subprocess.Popen(
             command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
@@ -53,6 +62,7 @@ def measure(command: Sequence[str], environment: Mapping[str, str], limits: Limi
                 if time.perf_counter() - found > _SEARCH_SECONDS:
                     family, found = _family(tree), time.perf_counter()
                 peak = max(peak, memory_in_use(family))
+                own.sample(family)
                 passed = _passed(limits, time.perf_counter() - start, peak)
         seconds = time.perf_counter() - start
         if passed:
@@ -61,7 +71,38 @@ def measure(command: Sequence[str], environment: Mapping[str, str], limits: Limi
         printed.seek(0)
         if child.returncode and not passed:
             passed = f"exit {child.returncode}: {printed.read()[-_TAIL_CHARACTERS:]}"
-    return Measurement(seconds, peak, passed)
+    return Measurement(seconds, peak, passed, own.seconds())
+
+
+class _OwnTime:
+    """Processor time of a process tree and of this process, which measures it.
+
+    Each way of counting misses something: the system's count what nobody waited for, such as a JVM; the last sample of
+    each process what ended soon after it began; the greatest sample of all, with their ended children, what began
+    later. None counts anything twice, so the greatest is nearest to the truth.
+    """
+
+    def __init__(self) -> None:
+        self._before = os.times()
+        self._sampled: dict[psutil.Process, float] = {}
+        self._greatest = 0.0
+
+    def sample(self, family: Sequence[psutil.Process]) -> None:
+        """Remember how much each process has taken so far."""
+        total = 0.0
+        for process in family:
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                self._sampled[process] = times.user + times.system
+                total += sum(times[:4])  # user, system, and the same of the ended children
+        self._greatest = max(self._greatest, total)
+
+    def seconds(self) -> float:
+        """The time since this object was made, when the tree has ended."""
+        now, before = os.times(), self._before
+        here = now.user + now.system - before.user - before.system
+        waited = now.children_user + now.children_system - before.children_user - before.children_system
+        return here + max(waited, sum(self._sampled.values()), self._greatest)
 
 
 def _passed(limits: Limits, seconds: float, peak: int) -> str | None:

@@ -122,14 +122,16 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plan_score", description=__doc__)
     parser.add_argument("--size", type=parse_size, default="500MB", help="of most inputs (500MB)")
     parser.add_argument("--engine", default="polars", help="polars or spark")
-    parser.add_argument("--data", type=Path, default=ROOT / "benchmarks" / "data" / "plan", help="folder for the logs")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "benchmarks" / "data" / "plan", help="folder for the logs"
+    )
     parser.add_argument("--report", type=Path, default=ROOT / "docs" / "planning.md")
     options = parser.parse_args(argv)
     flags = ["--engine", options.engine]
     scores = []
     with tempfile.TemporaryDirectory(prefix="logmill-cache-") as cache:
         for number, shape in enumerate([calibrating(options.size)] * CALIBRATIONS + shapes(options.size)):
-            found = score(shape, options.data, flags, cache)
+            found = score(shape, options.folder, flags, cache)
             errors = f"time {error(found.seconds):+.0%}, memory {error(found.memory):+.0%}"
             print(f"{shape.name}: {format_seconds(found.seconds[1])}; {errors}", flush=True)
             if number >= CALIBRATIONS:

@@ -2,15 +2,18 @@
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 import psutil
 
+from benchmarks.data_sets import DATA_SETS
 from benchmarks.rounds import Round
-from benchmarks.targets import EMBEDDED, scaling_table, target_table
+from benchmarks.summary import summary_lines
+from benchmarks.surroundings import MOST_BUSY, PROBE_SECONDS
+from benchmarks.targets import EMBEDDED, growth_lines, missed_lines, outcomes, size_name, target_lines
 from utils.metrics import usable_cores
 
 VERSIONS = ("polars", "numpy", "pyarrow", "pyspark")
@@ -19,8 +22,9 @@ VERSIONS = ("polars", "numpy", "pyarrow", "pyspark")
 NOT_DONE = """\
 ## What the peers do not do
 
-The peers' programs are the fastest that we know for these files, which are clean: no malformed record, no conflict, no
-quotes, only IPv4. That makes results comparable, and it favours the peers. In the same time Logmill also
+The peers' programs are the fastest that we know for these files, which are clean: no malformed record, no conflict,
+quotes only around JSON, only IPv4. That makes results comparable, and it favours the peers. In the same time Logmill
+also
 
 - compares every chunk with an independent scan of its bytes, and balances records read = kept + duplicates + conflicts
   + rejected for every file,
@@ -34,32 +38,67 @@ quotes, only IPv4. That makes results comparable, and it favours the peers. In t
 - hashes every file and writes a ledger, keeps what the next run needs to read new files only, writes a report, syncs
   everything to the disk and publishes it at one instant; the peers' files appear one by one, unsynced.
 
-The floor does nothing of the job but parse the four columns."""
+DuckDB and Polars are told to keep within four fifths of the memory at which every run is ended, and write to the disk
+what is more. The floor does nothing of the job but parse the four columns."""
 
 
-def render(rounds: Sequence[Round], notes: Sequence[str], command: str, chart: str | None) -> str:
-    """The whole page; ``notes``: who was left out, and why; ``chart``: where the picture lies, seen from the page."""
+def render(rounds: Sequence[Round], notes: Sequence[str], command: str, charts: Mapping[str, str]) -> str:
+    """The whole page; ``notes``: who was left out, and why; ``charts``: by data set where its picture lies, seen from
+    the page."""
+    found = outcomes(rounds)
     parts = [
         "# Benchmarks",
+        "",
+        *missed_lines(found),
+        "",
+        *summary_lines(rounds),
         "",
         f"Written by `{command}` on {time.strftime('%Y-%m-%d')}; do not edit. The job: CSV files to watch time per "
         "user and region, duplicates removed, regions from a table of IPv4 ranges that is compiled beforehand, "
         "published as Parquet. Every run is a cold process with two threads or workers and the input in the page "
-        "cache; runs alternate. Peak memory is the greatest of all runs, of the whole process tree. All results were "
-        "compared row by row and agree. The peers' statements are in `benchmarks/peers/`.",
+        "cache, after a first run over next to nothing; runs alternate. Peak memory is the greatest of all runs, of "
+        "the whole process tree. All results were compared row by row and agree. The peers' statements are in "
+        "`benchmarks/peers/`.",
         "",
         f"Machine: {describe_machine()}. Logmill computes with "
         f"{', '.join(f'{name} {version(name)}' for name in VERSIONS)}.",
+        "",
+        _quiet(rounds),
+        "",
+        "## Targets",
+        "",
+        *target_lines(found),
     ]
-    if chart:
-        parts += ["", f"![Medians, spread and peak memory of all contenders]({chart})"]
-    for each in rounds:
-        parts += ["", *_section(each)]
-    if len(rounds) > 1:
-        parts += ["", "## From the smallest to the largest input", "", *scaling_table(rounds)]
+    names = list(dict.fromkeys(each.data_set for each in rounds))
+    for name in names:
+        data_set = DATA_SETS[name]
+        parts += ["", f"## {data_set.title.capitalize().replace('json', 'JSON')}", "", data_set.description]
+        if name in charts:
+            parts += ["", f"![Medians, spread and peak memory of all contenders, {data_set.title}]({charts[name]})"]
+        for each in rounds:
+            if each.data_set == name:
+                parts += ["", *_section(each)]
+    if len(rounds) > len(names):
+        parts += ["", "## From the smallest to the largest input", "", *growth_lines(rounds)]
     if notes:
         parts += ["", *(f"- {note}" for note in notes)]
     return "\n".join([*parts, "", NOT_DONE]) + "\n"
+
+
+def _quiet(rounds: Sequence[Round]) -> str:
+    """How runs were kept from each other and from other programs, and how often that failed."""
+    runs = [run for each in rounds for runs in each.runs.values() for run in runs]
+    busy = sum(run.others > MOST_BUSY for run in runs)
+    told = f"{busy} of {len(runs)} runs stayed busy and are named below their table" if busy else "no run stayed busy"
+    return (
+        f"A run is busy where other programs take more than {_percent(MOST_BUSY)} of the processors' time, in the "
+        f"{PROBE_SECONDS:g} s before or while it lasts. It waits for a quiet machine and is repeated where that did "
+        f"not last; {told}. The load is the greatest load average (one minute) before a run, and holds the run before."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def describe_machine() -> str:
@@ -74,14 +113,14 @@ def describe_machine() -> str:
 
 
 def _section(each: Round) -> list[str]:
-    """One size: the result, everybody's figures, fastest first, and the targets."""
+    """One size: the result, everybody's figures, fastest first, who did not finish, and whose runs stayed busy."""
     lines = [
-        f"## {each.bytes_read / 1e9:.3g} GB",
+        f"### {size_name(each.size)}",
         "",
         f"{each.digest}." if each.digest else "No result.",
         "",
-        "| | median | spread | GB/s | peak memory | time / embedded | memory / embedded |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| | median | spread | GB/s | peak memory | load | time / embedded | memory / embedded |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     base_time, base_memory = each.seconds(EMBEDDED), each.peak(EMBEDDED)
     for contender, runs in sorted(each.runs.items(), key=lambda item: median(run.seconds for run in item[1])):
@@ -90,12 +129,18 @@ def _section(each: Round) -> list[str]:
         ratios = [f"{middle / base_time:.2f}" if base_time else "", f"{peak / base_memory:.2f}" if base_memory else ""]
         lines.append(
             f"| {contender.described()} | {middle:.1f} s | {min(seconds):.1f}-{max(seconds):.1f} s "
-            f"| {each.bytes_read / middle / 1e9:.3f} | {peak / 1e9:.2f} GB | {' | '.join(ratios)} |"
+            f"| {each.bytes_read / middle / 1e9:.3f} | {peak / 1e9:.2f} GB "
+            f"| {max(run.load for run in runs):.1f} | {' | '.join(ratios)} |"
         )
-    lines += [f"| {contender.described()} | did not finish | | | | | |" for contender in each.failed]
-    if each.failed:
-        lines += ["", *(f"- {contender.title}: {_first_line(reason)}" for contender, reason in each.failed.items())]
-    return [*lines, "", *target_table(each)]
+    lines += [f"| {contender.described()} | did not finish | | | | | | |" for contender in each.failed]
+    remarks = [f"- {contender.title}: {_first_line(reason)}" for contender, reason in each.failed.items()]
+    for contender, runs in each.runs.items():
+        busy = [run.others for run in runs if run.others > MOST_BUSY]
+        if busy:
+            remarks.append(
+                f"- busy: {contender.title}, {len(busy)} of {len(runs)} runs; others took up to {_percent(max(busy))}"
+            )
+    return [*lines, *(["", *remarks] if remarks else [])]
 
 
 def _first_line(reason: str) -> str:

@@ -104,18 +104,20 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--memory-limit", type=parse_size, default="2GB", help="for all processes (2GB)")
     parser.add_argument("--engine", default="polars", help="polars or spark")
     parser.add_argument("--runs", type=int, default=3, help="runs of each (3)")
-    parser.add_argument("--data", type=Path, default=ROOT / "benchmarks" / "data" / "skew", help="folder for the logs")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "benchmarks" / "data" / "skew", help="folder for the logs"
+    )
     parser.add_argument("--report", type=Path, default=ROOT / "docs" / "skew.md")
     options = parser.parse_args(argv)
     flags = ["--engine", options.engine, "--memory-limit", str(options.memory_limit)]
-    shutil.rmtree(options.data, ignore_errors=True)
-    cases = [prepare(shape, options.data / str(number)) for number, shape in enumerate(shapes(options.size))]
+    shutil.rmtree(options.folder, ignore_errors=True)
+    cases = [prepare(shape, options.folder / str(number)) for number, shape in enumerate(shapes(options.size))]
     for _ in range(options.runs):  # in turn, so that a busy moment of the machine is not one shape's alone
         for case in cases:
             case.run(flags)
             ran = case.ran[-1]
             print(f"{case.shape.name}: {format_seconds(ran.seconds)}, {format_size(ran.peak_bytes)}", flush=True)
-    shutil.rmtree(options.data)
+    shutil.rmtree(options.folder)
     for case in cases:
         for line in case.wrong:
             print(f"WRONG: {case.shape.name}: {line}", file=sys.stderr)

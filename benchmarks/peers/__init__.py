@@ -4,5 +4,17 @@ LOGS: a folder of CSV files. GEO: a Parquet file, the first address (UInt32) of 
 a folder that does not exist, for Parquet with geo_region, user_id, total (minutes) and n (events).
 """
 
+import os
+
 THREADS = 2
 """Cores that every contender may use."""
+MEMORY_VARIABLE = "BENCHMARK_MEMORY_BYTES"
+"""Names the variable that holds the limit of a run's memory, at which the run is ended."""
+MEMORY_SHARE = 0.8
+"""Share of the limit that a peer is told to keep within: what it counts itself is not all that its process takes."""
+
+
+def memory_budget() -> int | None:
+    """Bytes that a peer is told to keep within, and to write to the disk what is more; None: there is no limit."""
+    limit = os.environ.get(MEMORY_VARIABLE)
+    return int(MEMORY_SHARE * int(limit)) if limit else None

@@ -5,7 +5,7 @@ import tempfile
 
 import duckdb
 
-from benchmarks.peers import THREADS
+from benchmarks.peers import THREADS, memory_budget
 
 STATEMENT = """
 copy (
@@ -30,6 +30,8 @@ def main(logs: str, geo: str, output: str) -> None:
     database = duckdb.connect(
         config={"threads": THREADS, "preserve_insertion_order": False, "temp_directory": f"{spill}/duckdb"}
     )
+    if budget := memory_budget():
+        database.execute(f"set memory_limit = '{budget} bytes'")
     database.execute(STATEMENT.format(logs=logs, geo=geo, output=output))
 
 

@@ -1,11 +1,19 @@
-"""Polars alone, one lazy query on the streaming engine: ids as 128-bit hashes, addresses as numbers."""
+"""Polars alone, one lazy query on the streaming engine: ids as 128-bit hashes, addresses as numbers.
+
+What does not fit into its budget of memory it writes to the disk.
+"""
 
 import os
 import sys
+import tempfile
 
-from benchmarks.peers import THREADS
+from benchmarks.peers import THREADS, memory_budget
 
-os.environ["POLARS_MAX_THREADS"] = str(THREADS)  # read when Polars is imported
+# Polars reads these when it is imported.
+os.environ["POLARS_MAX_THREADS"] = str(THREADS)
+os.environ["POLARS_OOC_SPILL_DIR"] = tempfile.gettempdir()
+if budget := memory_budget():
+    os.environ["POLARS_OOC_MEMORY_BUDGET_MB"] = str(budget // 2**20)
 
 import polars as pl
 import polars_hash as plh
@@ -32,7 +40,12 @@ def main(logs: str, geo: str, output: str) -> None:
         .group_by("region", "user_id")
         .agg(pl.col("total").sum(), pl.col("n").sum())
         .rename({"region": "geo_region"})
-        .sink_parquet(pl.PartitionBy(output, key="geo_region", include_key=False), compression="zstd", mkdir=True)
+        .sink_parquet(
+            pl.PartitionBy(output, key="geo_region", include_key=False),
+            compression="zstd",
+            mkdir=True,
+            engine="streaming",
+        )
     )
 
 

@@ -1,8 +1,10 @@
 """PySpark alone: Spark's plan, the region by a binary search in Arrow batches, a 12 GB driver."""
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,14 +14,13 @@ from pyspark.sql import functions as f
 
 from benchmarks.peers import THREADS
 
-SCHEMA = (
-    "log_id string, user_id string, timestamp string, video_id string, device_type string, ip_address string, "
-    "`watch_time(min)` double"
-)
+MINUTES = "watch_time(min)"
 
 
 def main(logs: str, geo: str, output: str) -> None:
     """Run the query on two threads and 16 shuffle partitions."""
+    # Spark starts its Python workers by the name python3, which may be another one, without these packages.
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     spark = (
         SparkSession.builder.master(f"local[{THREADS}]")
         .config("spark.ui.enabled", "false")
@@ -40,11 +41,14 @@ def main(logs: str, geo: str, output: str) -> None:
             columns = [regions.take(pa.array(place)), *(batch.column(name) for name in ("user_id", "w"))]
             yield pa.RecordBatch.from_arrays(columns, ["geo_region", "user_id", "w"])
 
+    with next(Path(logs).glob("*.csv")).open(encoding="utf-8") as log:
+        names = log.readline().strip().split(",")
+    schema = ", ".join(f"`{name}` {'double' if name == MINUTES else 'string'}" for name in names)
     parts = f.split("ip_address", r"\.")
     number = sum((parts[i].cast("long") * 256 ** (3 - i) for i in range(4)), f.lit(0))
     (
-        spark.read.csv(f"{logs}/*.csv", header=True, schema=SCHEMA)
-        .select("log_id", "user_id", "ip_address", f.col("watch_time(min)").alias("w"))
+        spark.read.csv(f"{logs}/*.csv", header=True, schema=schema, escape='"')
+        .select("log_id", "user_id", "ip_address", f.col(MINUTES).alias("w"))
         .dropDuplicates(["log_id"])
         .select("user_id", "w", number.alias("ip"))
         .mapInArrow(locate, "geo_region string, user_id string, w double")

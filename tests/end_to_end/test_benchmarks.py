@@ -1,5 +1,6 @@
 """The benchmark runs, its contenders agree, page and chart tell what was measured, and limits end a run."""
 
+import os
 import subprocess
 import sys
 import time
@@ -13,28 +14,36 @@ import pytest
 
 from benchmarks import data
 from benchmarks.agreement import difference, keep_result
-from benchmarks.contenders import ENGINES, PEERS, Contender
-from benchmarks.measure import Limits, Measurement, measure
+from benchmarks.contenders import PEERS, Contender, clean
+from benchmarks.data_sets import DATA_SETS
+from benchmarks.measure import Limits, measure
 from benchmarks.report import render
-from benchmarks.rounds import Round, run_round
-from benchmarks.targets import scaling_table, target_table
+from benchmarks.rounds import Job, Terms, run_round
+from benchmarks.summary import passage
 from tests.end_to_end.program import ROOT, environment
+from tests.needs import needs_java
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def bench(tmp_path: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "benchmarks", "--sizes", "2MB", "--runs", "1", "--engines", "polars", *options]
-    places = ["--data", str(tmp_path / "data"), "--report", str(tmp_path / "page" / "figures.md")]
+    command = [sys.executable, "-m", "benchmarks", "--runs", "1", "--engines", "polars", "--patience", "0", *options]
+    places = ["--folder", str(tmp_path / "data"), "--report", str(tmp_path / "page" / "figures.md")]
     return subprocess.run([*command, *places], cwd=ROOT, env=environment(), capture_output=True, text=True)
 
 
+def first_cells(page: str, columns: int) -> list[str]:
+    """The first cell of each line of the page's tables of so many columns, without their heads."""
+    lines = [line for line in page.splitlines() if line.startswith("|") and line.count("|") == columns + 1]
+    return [line.split(" | ")[0].strip("| ") for line in lines if not line.startswith(("| |", "|--"))]
+
+
 def test_contenders_agree_and_page_and_chart_are_written(tmp_path: Path) -> None:
-    done = bench(tmp_path, "--peers", "duckdb,duckdb_plain,polars,floor")
+    done = bench(tmp_path, "--sizes", "2MB", "--data", "generator", "--peers", "duckdb,duckdb_plain,polars,floor")
     assert done.returncode == 0, done.stdout + done.stderr
     page = (tmp_path / "page" / "figures.md").read_text()
-    titles = [line.split(" | ")[0] for line in page.splitlines() if line.count("|") == 8 and " GB |" in line]
-    assert len(titles) == 5
+    assert len(first_cells(page, 8)) == 5
+    assert page.splitlines()[2] == "No target is missed; 0 of 13 ratios are measured."
     assert "](images/figures.svg)" in page
     chart = ET.parse(tmp_path / "page" / "images" / "figures.svg")
     texts = {text.text for text in chart.iter(f"{SVG}text")}
@@ -43,6 +52,45 @@ def test_contenders_agree_and_page_and_chart_are_written(tmp_path: Path) -> None
     assert style is not None
     assert "prefers-color-scheme: dark" in (style.text or "")
     assert not list(chart.iter(f"{SVG}script")) + list(chart.iter(f"{SVG}image"))
+
+
+def test_every_data_set_runs_with_each_number_of_workers_and_is_shown_in_the_readme(tmp_path: Path) -> None:
+    readme = tmp_path / "readme.md"
+    readme.write_text("before\n<!-- benchmarks: begin -->\nold\n<!-- benchmarks: end -->\nafter\n")
+    options = ["--data", "independent,json", "--sizes", "1MB", "--workers", "1,2", "--peers", "duckdb"]
+    done = bench(tmp_path, *options, "--readme", str(readme))
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "page" / "figures.md").read_text()
+    one_worker = "**Logmill**, embedded engine, 1 worker"
+    everybody = {one_worker, "**Logmill**, embedded engine", f"DuckDB, best statement {duckdb.__version__}"}
+    titles = first_cells(page, 8)
+    assert len(titles) == 2 * 3
+    assert set(titles) == everybody
+    heads = [line for line in page.splitlines() if line.startswith("#")]
+    assert heads[2:6] == ["## Independent logs", "### 1 MB", "## Logs with JSON", "### 1 MB"]
+    assert "| ratio | input | must | aim | independent | json |" in page
+    assert (tmp_path / "page" / "images" / "figures-json.svg").exists()
+    shown = readme.read_text()
+    assert shown.startswith("before\n<!-- benchmarks: begin -->\nOn ")
+    assert shown.endswith("<!-- benchmarks: end -->\nafter\n")
+    assert passage(shown) == passage(page)
+    assert [line.count(" / ") for line in passage(shown).splitlines() if line.startswith("| embedded")] == [1, 1]
+
+
+@needs_java
+def test_pyspark_starts_its_workers_with_this_python_and_reads_doubled_quotes(tmp_path: Path) -> None:
+    (tmp_path / "python3").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "python3").chmod(0o755)
+    job = small_job("json", tmp_path)
+    command = PEERS["pyspark"].command(job.logs, job.geography.table, tmp_path / "result")
+    settings = environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    kept = tmp_path / "kept.parquet"
+    assert keep_result(tmp_path / "result" / "data", kept).events > 500
+    clean(job.results)
+    assert not job.run(PEERS["duckdb"], Limits()).failure
+    assert difference(kept, job.results / "data", exact=False) is None
 
 
 def test_results_are_compared_row_by_row(tmp_path: Path) -> None:
@@ -70,14 +118,18 @@ def test_results_are_compared_row_by_row(tmp_path: Path) -> None:
     assert "1 of 2 rows" in (difference(kept, write("off", usual.replace("591", "592")), exact=True) or "")
 
 
+def small_job(data_set: str, folder: Path) -> Job:
+    logs = DATA_SETS[data_set].prepare(folder, 100_000, 1)
+    return Job(data_set, 100_000, logs, DATA_SETS[data_set].locate(folder), folder / "job")
+
+
 def test_a_peer_that_passes_a_limit_is_noted_and_the_others_count(tmp_path: Path) -> None:
-    logs = data.prepare_logs(tmp_path, 1_000_000, 1)
     clumsy = Contender("no-such-peer", "Clumsy", "polars")
-    found = run_round([clumsy, PEERS["floor"]], logs, tmp_path, tmp_path / "result", 2, Limits(seconds=60))
+    found = run_round([clumsy, PEERS["floor"]], small_job("generator", tmp_path), Terms(2, Limits(seconds=60)))
     assert "No module named" in found.failed[clumsy]
     assert [len(runs) for runs in found.runs.values()] == [2]
     assert not found.wrong
-    page = render([found], [], "bench", None)
+    page = render([found], [], "bench", {})
     assert "| Clumsy" in page
     assert "did not finish" in page
 
@@ -103,45 +155,17 @@ def test_a_run_beyond_its_limits_is_ended_with_all_its_processes(limits: Limits,
         assert not psutil.pid_exists(int(child_id)) or psutil.Process(int(child_id)).status() == psutil.STATUS_ZOMBIE
 
 
-def round_of(size: float, measured: dict[str, tuple[float, float]]) -> Round:
-    """A round of one run each: seconds and GB by the name of the contender."""
-    everybody = {contender.name: contender for contender in (*ENGINES.values(), *PEERS.values())}
-    runs = {
-        everybody[name]: [Measurement(seconds, int(peak * 1e9), None)] for name, (seconds, peak) in measured.items()
-    }
-    return Round(int(size * 1e9), runs, None, {}, {})
-
-
-def test_targets_are_held_or_missed_by_size() -> None:
-    measured = {
-        "logmill-polars": (6.0, 1.0),
-        "clickhouse": (10.0, 2.0),
-        "duckdb": (20.0, 4.0),
-        "duckdb_plain": (9.0, 4.0),
-    }
-    small, large = target_table(round_of(2, measured)), target_table(round_of(10, measured))
-    assert small[2] == "| time: embedded engine / ClickHouse | 0.85 | 0.50 | 0.60 | held |"
-    assert large[2] == "| time: embedded engine / ClickHouse | 0.60 | 0.50 | 0.60 | held |"
-    assert small[3].endswith("| 0.67 | **missed** |")  # of the fastest of DuckDB's statements
-    assert small[4].endswith("|  | not measured |")
-    assert small[7].endswith("| 0.50 | held |")
-    assert large[7].endswith("| 0.50 | **missed** |")
-    best = target_table(round_of(2, {"logmill-polars": (1.0, 0.1), "floor": (0.5, 0.1)}))
-    assert best[6].endswith("| 2.00 | held, aim reached |")
-
-
-def test_growth_is_measured_from_the_smallest_to_the_largest_input() -> None:
-    rounds = [round_of(20, {"logmill-polars": (66.0, 1.5)}), round_of(2, {"logmill-polars": (6.0, 1.0)})]
-    assert [line.rpartition("| 1.")[2] for line in scaling_table(rounds)[2:]] == ["50 | **missed** |", "10 | held |"]
-
-
 def test_logs_of_other_sizes_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     others = tmp_path / "logs-of-others"
     others.mkdir()
     kept = data.prepare_logs(tmp_path, 100_000, 1)
     monkeypatch.setattr(data.shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
-    data.make_room(tmp_path, 1_000_000)
+    independent = DATA_SETS["independent"].prepare(tmp_path, 100_000, 1)
+    wanted = data.place(tmp_path, "json", 1_000_000)
+    data.make_room(tmp_path, wanted, 1_000_000)
     assert kept.exists()  # there is room enough
-    data.make_room(tmp_path, 2_000_000)
+    assert independent.exists()
+    data.make_room(tmp_path, wanted, 2_000_000)
     assert not kept.exists()
+    assert not independent.exists()
     assert others.exists()

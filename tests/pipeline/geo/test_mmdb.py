@@ -11,6 +11,7 @@ import maxminddb
 import polars as pl
 import pytest
 
+from benchmarks.mmdb import encode
 from pipeline.errors import ConfigError
 from pipeline.geo.mmdb import compile_mmdb
 from pipeline.geo.table import load_geo_table
@@ -21,18 +22,6 @@ MODES = {"country_code": lambda code: {"country_code": code}, "nested": lambda c
 Network = IPv4Network | IPv6Network
 Networks = list[tuple[str, dict]]
 """(network, record)."""
-
-
-def encode(value: object) -> bytes:
-    """The few types of the MaxMind DB data section that the tests need; an unsigned number is (value, bytes)."""
-    if isinstance(value, dict):
-        return bytes([7 << 5 | len(value)]) + b"".join(encode(key) + encode(item) for key, item in value.items())
-    if isinstance(value, str):
-        return bytes([2 << 5 | len(value)]) + value.encode()
-    if isinstance(value, list):
-        return bytes([len(value), 11 - 7]) + b"".join(map(encode, value))
-    number, width = value
-    return {2: bytes([5 << 5 | 2]), 4: bytes([6 << 5 | 4]), 8: bytes([8, 9 - 7])}[width] + number.to_bytes(width)
 
 
 def insert(root: list, network: Network, leaf: object) -> None:
