@@ -3,6 +3,7 @@
 # make check  the same: it is what CI runs
 # make test-fast   the tests of single functions alone, in a minute and a half on two cores (the others are marked slow)
 # make fuzz   reader, archives and whole runs against the reference over new bytes for FUZZ_MINUTES (60)
+# make sanitize  the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer (needs GCC)
 # make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and lets each fail once;
 #             exchanges versions under four kinds of readers for RACE_SECONDS (120)
 # make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB,10GB --data json --peers duckdb")
@@ -22,7 +23,7 @@ CHAOS_KILLS ?= 200
 RACE_SECONDS ?= 120
 CODE := main.py config.py cli pipeline data_generator utils scripts benchmarks tests
 
-.PHONY: help run test test-fast check lint fuzz chaos bench clean
+.PHONY: help run test test-fast check lint fuzz sanitize chaos bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -48,6 +49,9 @@ lint: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	FUZZ_MINUTES=$(FUZZ_MINUTES) $(BIN)/python -m tests.properties.fuzz
+
+sanitize: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.sanitized
 
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.end_to_end.chaos --kills $(CHAOS_KILLS)

@@ -66,8 +66,8 @@ static bool read_watch_time(const Watch *watch, const u8 *chunk, const u8 *text,
     for (int32_t i = 0; i < length; i++) {
         u8 digit = text[i] - '0';
         if (digit < 10) {
+            if (++digits > 18) return false; // 19 digits may pass int64
             number = number * 10 + digit;
-            digits++;
             fraction += fraction >= 0;
         } else if (text[i] == watch->point && fraction < 0) {
             fraction = 0;
@@ -76,7 +76,7 @@ static bool read_watch_time(const Watch *watch, const u8 *chunk, const u8 *text,
         }
     }
     if (fraction < 0) fraction = 0;
-    if (digits == 0 || digits > 18) return false;
+    if (digits == 0) return false;
     if (fraction <= 6) {
         if (digits - fraction > 12) return false;
         number *= POWER[6 - fraction];
