@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +11,10 @@ from hypothesis import HealthCheck, settings
 from tests.left_out import explain
 from tests.pace import patient
 
+with mock.patch.dict(os.environ, POLARS_MAX_THREADS="1"):  # as in a worker of the program; not in what tests start
+    import polars
+
+assert polars.thread_pool_size() == 1
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=_QUIET)
 settings.register_profile("explore", deadline=None, max_examples=2000, suppress_health_check=_QUIET)
