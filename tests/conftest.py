@@ -1,7 +1,8 @@
 """Settings of all tests: properties try the same examples on every run; HYPOTHESIS_PROFILE=explore tries new ones."""
 
 import os
-from collections.abc import Generator
+import signal
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -14,7 +15,13 @@ from tests.pace import patient
 with mock.patch.dict(os.environ, POLARS_MAX_THREADS="1"):  # as in a worker of the program; not in what tests start
     import polars
 
+    from tests.result_readers import SparkReader, open_spark  # imports Polars
+
 assert polars.thread_pool_size() == 1
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as nohup has it, and as programs that tests start inherit it
+    signal.signal(signal.SIGHUP, lambda *_: None)  # they do not inherit a function: SIGHUP ends them as usual
+
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=_QUIET)
 settings.register_profile("explore", deadline=None, max_examples=2000, suppress_health_check=_QUIET)
@@ -31,6 +38,13 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     if isinstance(val, bytes) and len(val) > _SHOWN_BYTES:
         return f"{argname} of {len(val):,} bytes"
     return None
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkReader]:
+    """One Spark session for all tests that read results by Spark: its start takes longer than their reads."""
+    with open_spark() as reader:
+        yield reader
 
 
 @pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
