@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from unittest import mock
@@ -11,6 +12,10 @@ from hypothesis import HealthCheck, settings
 
 from tests.left_out import explain
 from tests.pace import patient
+
+# Otherwise each program that a test starts compiles all modules again, which takes longer than most runs.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 with mock.patch.dict(os.environ, POLARS_MAX_THREADS="1"):  # as in a worker of the program; not in what tests start
     import polars
