@@ -36,6 +36,8 @@ _SHOWN_BYTES = 12
 _ROOT = Path(__file__).parents[1]
 _SLOW = ("tests/end_to_end/", "tests/pollution/", "tests/properties/", "tests/pipeline/engines/test_spark.py")
 """Besides these, tests that take more than two seconds of a processor have the mark themselves."""
+_LONGEST = ("tests/properties/", "tests/pollution/")
+"""Here single tests take up to a minute."""
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -55,10 +57,19 @@ def spark() -> Iterator[SparkReader]:
 @pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Whole programs and properties are slow. The time limit of each test follows the pace of the machine, unless
-    --timeout says otherwise."""
+    --timeout says otherwise.
+
+    The slowest begin: where one of them came last, the other workers would wait for it.
+    """
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        longest = os.path.relpath(item.path, _ROOT).startswith(_LONGEST)
+        return not longest, not item.get_closest_marker("slow")
+
     for item in items:
         if os.path.relpath(item.path, _ROOT).startswith(_SLOW):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=place)
     if config.option.collectonly or config.getoption("timeout") is not None:
         return
     limit = patient(float(config.getini("timeout")))
