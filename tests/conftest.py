@@ -1,14 +1,31 @@
 """Settings of all tests: properties try the same examples on every run; HYPOTHESIS_PROFILE=explore tries new ones."""
 
 import os
-from collections.abc import Generator
+import signal
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.left_out import explain
 from tests.pace import patient
+
+# Otherwise each program that a test starts compiles all modules again, which takes longer than most runs.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+with mock.patch.dict(os.environ, POLARS_MAX_THREADS="1"):  # as in a worker of the program; not in what tests start
+    import polars
+
+    from tests.result_readers import SparkReader, open_spark  # imports Polars
+
+assert polars.thread_pool_size() == 1
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as nohup has it, and as programs that tests start inherit it
+    signal.signal(signal.SIGHUP, lambda *_: None)  # they do not inherit a function: SIGHUP ends them as usual
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=_QUIET)
@@ -19,6 +36,8 @@ _SHOWN_BYTES = 12
 _ROOT = Path(__file__).parents[1]
 _SLOW = ("tests/end_to_end/", "tests/pollution/", "tests/properties/", "tests/pipeline/engines/test_spark.py")
 """Besides these, tests that take more than two seconds of a processor have the mark themselves."""
+_LONGEST = ("tests/properties/", "tests/pollution/")
+"""Here single tests take up to a minute."""
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -28,13 +47,29 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return None
 
 
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkReader]:
+    """One Spark session for all tests that read results by Spark: its start takes longer than their reads."""
+    with open_spark() as reader:
+        yield reader
+
+
 @pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Whole programs and properties are slow. The time limit of each test follows the pace of the machine, unless
-    --timeout says otherwise."""
+    --timeout says otherwise.
+
+    The slowest begin: where one of them came last, the other workers would wait for it.
+    """
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        longest = os.path.relpath(item.path, _ROOT).startswith(_LONGEST)
+        return not longest, not item.get_closest_marker("slow")
+
     for item in items:
         if os.path.relpath(item.path, _ROOT).startswith(_SLOW):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=place)
     if config.option.collectonly or config.getoption("timeout") is not None:
         return
     limit = patient(float(config.getini("timeout")))

@@ -117,6 +117,10 @@ class Series:
         return [(step * self.step_seconds, value) for step, value in sorted(self._values.items())]
 
 
+_FIRST_SEARCHES_SECONDS = 0.04
+"""Of a processor: a run of a second is over before its workers are found, if each search has to be earned."""
+
+
 class PeakMemory:
     """Samples the memory of this process and all its descendants while the ``with`` block runs.
 
@@ -138,7 +142,7 @@ class PeakMemory:
         self._interval = interval_seconds
         self._me = psutil.Process()
         self._processes = [self._me]
-        self._next_search = 0.0
+        self._next_search = self._search_seconds = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="peak-memory", daemon=True)
 
@@ -162,15 +166,19 @@ class PeakMemory:
         return in_use
 
     def _find_processes(self) -> None:
-        """Look for new processes, at most about once a second: a search of the process table takes milliseconds."""
-        if time.monotonic() < self._next_search:
+        """Look for new processes: at each sample while the workers start, and then in a 200th of the time, because a
+        search of the process table takes milliseconds."""
+        now = time.monotonic()
+        if now < self._next_search:
             return
         started = time.thread_time()  # waiting for a busy machine costs nothing, and must not put off the next search
         try:
             self._processes = [self._me, *self._me.children(recursive=True)]
         except (OSError, psutil.Error):
             self._processes = [self._me]
-        self._next_search = time.monotonic() + max(1.0, 200 * (time.thread_time() - started))
+        self._search_seconds += time.thread_time() - started
+        due = self._clock + 200 * (self._search_seconds - _FIRST_SEARCHES_SECONDS)
+        self._next_search = max(now + self._interval, due)
 
     def _watch(self) -> None:
         while not self._stop.wait(self._interval):

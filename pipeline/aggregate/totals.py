@@ -95,12 +95,13 @@ class _CompiledTotals:
 class _PolarsTotals:
     def __init__(self) -> None:
         self._waiting: list[pl.DataFrame] = []
+        self._rows = self._bytes = 0  # of those that wait
 
     def __enter__(self) -> "_PolarsTotals":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._waiting.clear()
+        self._waiting, self._rows, self._bytes = [], 0, 0
 
     def add(self, rows: pa.Table, skipped: NDArray[np.bool_], sign: int = 1) -> None:
         self.add_frame(to_frame(rows.select(_USED)).filter(pl.Series(~skipped)), sign)
@@ -115,14 +116,17 @@ class _PolarsTotals:
 
     def _add(self, totals: pl.DataFrame) -> None:
         self._waiting.append(totals)
-        rows, size = sum(map(len, self._waiting)), sum(int(totals.estimated_size()) for totals in self._waiting)
+        self._rows, self._bytes = self._rows + len(totals), self._bytes + int(totals.estimated_size())
         first = self._waiting[0]
-        if rows > _WAITING_ROWS + 2 * len(first) or size > _WAITING_BYTES + 2 * int(first.estimated_size()):
-            self._waiting = [self._merged()]
+        if self._rows > _WAITING_ROWS + 2 * len(first) or self._bytes > _WAITING_BYTES + 2 * int(
+            first.estimated_size()
+        ):
+            merged = self._merged()
+            self._waiting, self._rows, self._bytes = [merged], len(merged), int(merged.estimated_size())
 
     @property
     def memory(self) -> int:
-        return sum(int(totals.estimated_size()) for totals in self._waiting) * _FRAME_COPIES
+        return self._bytes * _FRAME_COPIES
 
     def ordered(self, *, whole: bool = False) -> tuple[pa.Table, int]:
         return order_totals(self._merged(), whole=whole)

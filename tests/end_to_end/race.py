@@ -14,8 +14,8 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,7 +25,7 @@ from pipeline.publish.region_files import SCHEMA, partition_folder
 from pipeline.versions.folders import new_run_id
 from pipeline.versions.output_link import Output
 from tests.needs import needs_java
-from tests.result_readers import DELTA_READERS, IN_PROCESS, Reading, open_spark
+from tests.result_readers import DELTA_READERS, IN_PROCESS, Reading, SparkReader, open_spark
 
 REGIONS = ("Africa", "Antarctica", "Asia", "Europe", "North America", "Oceania", "PRIVATE", "South America")
 VERSIONS = 6
@@ -93,42 +93,34 @@ class Race:
         return {key: count for key, count in self.outcomes.items() if key[1] != "whole"}
 
 
-@contextmanager
-def readers(race: Race) -> Iterator[dict[str, Read]]:
+def readers(race: Race, spark: SparkReader | None) -> dict[str, Read]:
     """The readers by name; Spark only where there is Java."""
     link = race.output.link
     table = link.with_name("out.delta")
-    with open_spark() if HAS_JAVA else open_nothing() as spark:
-        if race.delta:
-            found = {name: (lambda read=read: read(table, None)) for name, read in DELTA_READERS.items()}
-            more = {"spark": lambda: spark.delta(table)} if spark else {}
-        else:
-            found = {name: (lambda read=read: read(link.resolve(strict=True))) for name, read in IN_PROCESS.items()}
-            more = {"spark": lambda: spark(link.resolve(strict=True))} if spark else {}
-        yield found | more
+    if race.delta:
+        found = {name: (lambda read=read: read(table, None)) for name, read in DELTA_READERS.items()}
+        more = {"spark": lambda: spark.delta(table)} if spark else {}
+    else:
+        found = {name: (lambda read=read: read(link.resolve(strict=True))) for name, read in IN_PROCESS.items()}
+        more = {"spark": lambda: spark(link.resolve(strict=True))} if spark else {}
+    return found | more
 
 
-@contextmanager
-def open_nothing() -> Iterator[None]:
-    """No Spark."""
-    yield None
-
-
-def run_race(folder: Path, seconds: float, *, delta: bool) -> Race:
+def run_race(folder: Path, seconds: float, spark: SparkReader | None, *, delta: bool) -> Race:
     """Exchange versions under all readers for so long, and until each has read."""
     race = Race(folder, delta=delta)
-    with readers(race) as known:
-        for read in known.values():
-            read()  # starts what it needs
-        until = threading.Event()
-        threads = [threading.Thread(target=race.read, args=(name, read, until)) for name, read in known.items()]
-        exchanger = threading.Thread(target=race.exchange, args=(until,))
-        for thread in (exchanger, *threads):
-            thread.start()
-        until.wait(seconds)
-        until.set()
-        for thread in (exchanger, *threads):
-            thread.join()
+    known = readers(race, spark)
+    for read in known.values():
+        read()  # starts what it needs
+    until = threading.Event()
+    threads = [threading.Thread(target=race.read, args=(name, read, until)) for name, read in known.items()]
+    exchanger = threading.Thread(target=race.exchange, args=(until,))
+    for thread in (exchanger, *threads):
+        thread.start()
+    until.wait(seconds)
+    until.set()
+    for thread in (exchanger, *threads):
+        thread.join()
     return race
 
 
@@ -150,10 +142,11 @@ if __name__ == "__main__":
     root = Path(tempfile.mkdtemp(prefix="logmill-race-"))
     try:
         found = {}
-        for way, delta in (("the resolved link", False), ("the Delta table", True)):
-            folder = root / ("table" if delta else "link")
-            folder.mkdir()
-            found[way] = run_race(folder, given.seconds / 2, delta=delta)
+        with open_spark() if HAS_JAVA else nullcontext() as spark:
+            for way, delta in (("the resolved link", False), ("the Delta table", True)):
+                folder = root / ("table" if delta else "link")
+                folder.mkdir()
+                found[way] = run_race(folder, given.seconds / 2, spark, delta=delta)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     print(describe(found))

@@ -13,7 +13,7 @@ from pipeline.versions.output_link import Output
 from tests.end_to_end.program import HEADER, environment, published, run, run_json
 from tests.harness import run_here
 from tests.needs import needs_java
-from tests.result_readers import DELTA_READERS, open_spark
+from tests.result_readers import DELTA_READERS, SparkReader
 
 ROW = "{},{},2026-01-01T00:00:00Z,v,tv,{},{}\n"
 DELTA = {"TABLE_FORMAT": "delta"}
@@ -63,10 +63,9 @@ def test_a_run_is_a_commit_and_a_run_without_news_is_none(engine: str, folder: P
 
 
 @needs_java
-def test_spark_reads_the_table_through_arrow(folder: Path) -> None:
+def test_spark_reads_the_table_through_arrow(spark: SparkReader, folder: Path) -> None:
     run_here(folder, **DELTA)
-    with open_spark() as spark:
-        assert spark.delta(table(folder)).rows == tuple(sorted(published(folder), key=str))
+    assert spark.delta(table(folder)).rows == tuple(sorted(published(folder), key=str))
 
 
 @pytest.mark.parametrize("where", ["table.link", "publish.link.done", "table.commit", "table.commit.done"])

@@ -143,10 +143,10 @@ def test_a_log_id_with_quotes_and_line_ends_is_found(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module", params=["longest", "last"])
 def generated(request: pytest.FixtureRequest, logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run over generated logs, in splits of 300 kB."""
+    """A run over generated logs, in three splits of each."""
     folder = tmp_path_factory.mktemp("generated")
     (folder / "keep").write_text(request.param)
-    run_here(folder, logs, DEDUPE_KEEP=request.param, SPLIT_BYTES=300_000, CHUNK_BYTES=32_768, BUCKETS=32)
+    run_here(folder, logs, DEDUPE_KEEP=request.param, SPLIT_BYTES=700_000, CHUNK_BYTES=32_768, BUCKETS=32)
     return folder
 
 

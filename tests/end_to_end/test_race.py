@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.race import HAS_JAVA, run_race
+from tests.end_to_end.race import HAS_JAVA, Race, run_race
 from tests.result_readers import IN_PROCESS
 
 
 @pytest.mark.parametrize("delta", [False, True], ids=["the resolved link", "the Delta table"])
-def test_no_reader_mixes_versions_or_fails(delta: bool, tmp_path: Path) -> None:
-    race = run_race(tmp_path, 2, delta=delta)
+def test_no_reader_mixes_versions_or_fails(delta: bool, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    spark = request.getfixturevalue("spark") if HAS_JAVA else None
+    race = run_race(tmp_path, 2, spark, delta=delta)
     assert not race.bad
     assert race.exchanges > 0
     assert {name for name, _ in race.outcomes} == {"polars", "pyarrow", "duckdb", *(["spark"] if HAS_JAVA else [])}
@@ -18,7 +19,7 @@ def test_no_reader_mixes_versions_or_fails(delta: bool, tmp_path: Path) -> None:
 
 def test_the_race_sees_a_mixture(tmp_path: Path) -> None:
     """Two versions in one folder, as a reader finds them that looks through the link twice."""
-    race = run_race(tmp_path, 0, delta=False)
+    race = Race(tmp_path, delta=False)
     mixed = tmp_path / "mixed"
     for version in race.versions[:2]:
         for path in (race.output.versions / version / "data").glob("*/*.parquet"):

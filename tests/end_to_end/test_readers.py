@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
@@ -16,17 +15,11 @@ from pipeline.inspection.query import ask
 from tests.end_to_end.program import HEADER, ROOT, environment, run, run_json
 from tests.harness import run_here
 from tests.needs import needs_java
-from tests.result_readers import COLUMNS, IN_PROCESS, Reading, SparkReader, open_spark
+from tests.result_readers import COLUMNS, IN_PROCESS, Reading, SparkReader
 
 ROW = "a1,ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1.5\n"
 NOTHING = Reading("text", frozenset(COLUMNS), ())
 ANN = Reading("text", frozenset(COLUMNS), (("North America", "ann", 1.5, 1),))
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkReader]:
-    with open_spark() as reader:
-        yield reader
 
 
 def write_log(folder: Path, name: str, *rows: str) -> None:

@@ -103,3 +103,18 @@ def test_a_series_keeps_sums_and_levels_in_bounded_room() -> None:
     assert amounts.points() == [(0, 4), (4, 4), (8, 2)]
     assert levels.points() == [(0, 3), (4, 7), (8, 9)]
     assert Series(max, 1).points() == []
+
+
+def test_a_child_of_a_few_moments_is_found() -> None:
+    """The workers of a short run."""
+    program = "block = b'x' * 100_000_000; print('ready', flush=True); input()"
+    memory = PeakMemory(interval_seconds=0.001)
+    before = memory.sample()
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        found = memory.sample()
+        child.communicate("\n")
+    assert found - before > 95_000_000

@@ -34,7 +34,7 @@ from tests.harness import IN_MEMORY
 from tests.names_of_regions import TEXTS
 from tests.needs import needs_java
 from tests.pipeline.publish.runs import PlainEngine, make_bucket
-from tests.result_readers import COLUMNS, IN_PROCESS, Reading, open_spark
+from tests.result_readers import COLUMNS, IN_PROCESS, Reading, SparkReader
 
 REGIONS = ("Asia", "a/b=c %", "Élan")
 BUCKETS = st.lists(
@@ -245,15 +245,14 @@ def test_a_name_that_is_taken_is_text_to_every_reader(name: str) -> None:
 
 @needs_java
 @pytest.mark.slow
-def test_spark_reads_names_of_regions_and_a_result_without_rows(tmp_path: Path) -> None:
-    with open_spark() as read:
-        assert read(write_nothing(tmp_path / "nothing")) == NOTHING
-        for number, name in enumerate(TEXTS):
-            data = write_region(tmp_path / f"{number}", name)
-            assert read(data) == Reading("text", frozenset(COLUMNS), ((name, "ann", 1.5, 2),)), name
-        together = publish_context(tmp_path / "all", region_names=tuple(TEXTS))
-        totals = write_buckets(together, [("ann", code, 1_500_000, 2) for code in range(len(TEXTS))])
-        write_output(PlainEngine(), together, tmp_path / "all" / "version", totals, no_advance)
-        found = read(tmp_path / "all" / "version" / "data")
+def test_spark_reads_names_of_regions_and_a_result_without_rows(spark: SparkReader, tmp_path: Path) -> None:
+    assert spark(write_nothing(tmp_path / "nothing")) == NOTHING
+    for number, name in enumerate(TEXTS):
+        data = write_region(tmp_path / f"{number}", name)
+        assert spark(data) == Reading("text", frozenset(COLUMNS), ((name, "ann", 1.5, 2),)), name
+    together = publish_context(tmp_path / "all", region_names=tuple(TEXTS))
+    totals = write_buckets(together, [("ann", code, 1_500_000, 2) for code in range(len(TEXTS))])
+    write_output(PlainEngine(), together, tmp_path / "all" / "version", totals, no_advance)
+    found = spark(tmp_path / "all" / "version" / "data")
     assert found.region_type == "text"
     assert {row[0] for row in found.rows} == set(TEXTS)
