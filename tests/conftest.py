@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
@@ -13,14 +14,15 @@ from hypothesis import HealthCheck, settings
 from tests.left_out import explain
 from tests.pace import patient
 
+if TYPE_CHECKING:
+    from tests.result_readers import SparkReader
+
 # Otherwise each program that a test starts compiles all modules again, which takes longer than most runs.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 with mock.patch.dict(os.environ, POLARS_MAX_THREADS="1"):  # as in a worker of the program; not in what tests start
     import polars
-
-    from tests.result_readers import SparkReader, open_spark  # imports Polars
 
 assert polars.thread_pool_size() == 1
 
@@ -48,8 +50,10 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkReader]:
+def spark() -> "Iterator[SparkReader]":
     """One Spark session for all tests that read results by Spark: its start takes longer than their reads."""
+    from tests.result_readers import open_spark
+
     with open_spark() as reader:
         yield reader
 
