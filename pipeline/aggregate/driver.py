@@ -2,7 +2,6 @@
 
 from array import array
 from collections.abc import Iterable
-from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +44,13 @@ def aggregate_all(
 
     ``advance`` gets rows. Raises BalanceError where a count does not add up or a sum passes int64.
     """
-    numbers, by_split = _rows_by_split(splits, context.buckets)
-    rows = by_split.sum(axis=0).tolist()
-    cross_bucket, repeated = _find_all_repeated(engine, context, numbers, sum(rows), workers)
+    filled = _filled_buckets(splits, context.buckets)
+    rows = {bucket: int(counts.sum()) for bucket, (_, counts) in filled.items()}
+    numbers = np.unique(np.concatenate([np.empty(0, np.int64), *(numbers for numbers, _ in filled.values())]))
+    cross_bucket, repeated = _find_all_repeated(engine, context, tuple(numbers.tolist()), sum(rows.values()), workers)
     tasks = [
-        BucketTask(bucket, count, tuple(compress(numbers, by_split[:, bucket] > 0)), cross_bucket, repeated)
-        for bucket, count in enumerate(rows)
-        if count
+        BucketTask(bucket, rows[bucket], tuple(of_bucket.tolist()), cross_bucket, repeated)
+        for bucket, (of_bucket, _) in filled.items()
     ]
     tasks.sort(key=lambda task: -task.rows)
     results = run_all(engine, aggregate, context, tasks, advance)
@@ -66,19 +65,29 @@ def aggregate_all(
     return sum_buckets(results)
 
 
-def _rows_by_split(splits: Iterable[PlacedSplit], buckets: int) -> tuple[tuple[int, ...], NDArray[np.int64]]:
-    """(Numbers of the splits that have rows, sorted; a line for each with the number of rows of each bucket).
+def _filled_buckets(
+    splits: Iterable[PlacedSplit], buckets: int
+) -> dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(Numbers of the splits that have rows there, sorted; how many rows of each) of every bucket that has rows.
 
-    They are numbers in an array, because there may be very many splits.
+    They are numbers in arrays, because there may be very many splits, each with rows in few buckets.
     """
-    numbers, counts = array("q"), array("q")
+    bucket_of, number_of, rows_of = array("q"), array("q"), array("q")
     for split in splits:
         if split.result.handed_over:
-            numbers.append(split.result.split.number)
-            counts.extend(coarser(split.result.bucket_rows, buckets))
-    order = np.argsort(np.array(numbers, np.int64))
-    by_split = np.array(counts, np.int64).reshape(-1, buckets)[order]
-    return tuple(np.array(numbers, np.int64)[order].tolist()), by_split
+            for bucket, rows in enumerate(coarser(split.result.bucket_rows, buckets)):
+                if rows:
+                    bucket_of.append(bucket)
+                    number_of.append(split.result.split.number)
+                    rows_of.append(rows)
+    order = np.lexsort((number_of, bucket_of))
+    ordered, numbers, counts = (np.array(column, np.int64)[order] for column in (bucket_of, number_of, rows_of))
+    filled, first = np.unique(ordered, return_index=True)
+    bounds = [*first.tolist(), len(ordered)]
+    return {
+        bucket: (numbers[begin:stop], counts[begin:stop])
+        for bucket, begin, stop in zip(filled.tolist(), bounds[:-1], bounds[1:], strict=True)
+    }
 
 
 def _find_all_repeated(

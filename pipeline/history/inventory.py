@@ -69,7 +69,8 @@ def identity(path: str) -> str:
     A link to a file stays: it is an input by its own name.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    return os.path.join(os.path.realpath(folder), name)
+    found = os.path.join(os.path.realpath(folder), name)
+    return path if found == path else found  # one text in memory, not two
 
 
 def take_inventory(
@@ -92,6 +93,8 @@ def take_inventory(
     ===============  ==========================================================================
     """
     names = {identity(path): path for path in paths}
+    if not known and not counted:
+        return Inventory(hints=hints, fresh=tuple(names.values()))
     counted_ids = {file.id for file in counted}
     usable = [file for file in known if file.fingerprint == fingerprint]
     # Of several entries for one path or content, the one that counts goes first, then the latest.
@@ -112,7 +115,7 @@ def take_inventory(
     not_found = [file for file in unclaimed if file.path not in names]
     elsewhere = [file for file in not_found if os.path.lexists(file.path)]
     return Inventory(
-        hints=dict(hints),
+        hints=hints,
         reused={path: file for path, file in proven.items() if file.finished} | moved,
         resumed={path: file for path, file in proven.items() if not file.finished},
         appended=appended,

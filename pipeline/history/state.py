@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError, EnvironmentFault, InputError
 from pipeline.exchange.workspace import split_file
 from pipeline.history.inventory import Inventory, identity, take_inventory
 from pipeline.history.journal import Journal
-from pipeline.history.known_files import DAMAGED, KnownFile, find_contradictions, ledger_of, take_hint
+from pipeline.history.known_files import DAMAGED, Hints, KnownFile, find_contradictions, ledger_of, take_hint
 from pipeline.history.manifest import MANIFEST_FILE, KnownVersion, Manifest, UnusableManifest, set_aside
 from pipeline.history.split_store import Store
 from pipeline.machine import display_name
@@ -62,10 +62,12 @@ class History:
         ids = self.current.files if self.current else frozenset()
         return [file for file in self.known if file.id in ids]
 
-    def first_counted(self, ledgers: Iterable[FileLedger], inventory: Inventory) -> Sequence[FileLedger]:
+    def first_counted(self, ledgers: Sequence[FileLedger], inventory: Inventory) -> Sequence[FileLedger]:
         """The files among ``ledgers`` that do not count in the current version: read by this run, or by one that was
         interrupted."""
         ids = self.current.files if self.current else frozenset()
+        if not ids:
+            return ledgers
         interrupted = {path for path, file in inventory.reused.items() if file.id not in ids}
         return pack_many(ledger for ledger in ledgers if ledger.read_at == math.inf or ledger.file.path in interrupted)
 
@@ -177,7 +179,7 @@ class History:
 
     def take_inventory(self, paths: Sequence[str], fingerprint: str) -> Inventory:
         """Compare the files at ``paths`` with the known ones, for a run with this ``fingerprint`` of settings."""
-        hints = {}
+        hints = Hints()
         for path in paths:
             try:
                 hints[path] = take_hint(path, time.time_ns())

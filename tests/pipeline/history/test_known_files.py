@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.history.known_files import (
     Hint,
+    Hints,
     KnownSplit,
     files_of,
     header_from_json,
@@ -40,6 +41,18 @@ def test_a_hint_has_size_times_and_inode(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(FileNotFoundError):
         take_hint(str(path), 60 * SECOND)
+
+
+NUMBERS = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(st.dictionaries(st.text(), st.builds(Hint, NUMBERS, NUMBERS, NUMBERS, st.integers(0, 2**64 - 1), st.booleans())))
+def test_hints_are_what_was_put_in(hints: dict[str, Hint]) -> None:
+    packed = Hints()
+    for path, hint in hints.items():
+        packed[path] = hint
+    assert dict(packed) == hints
+    assert "\0" not in packed or "\0" in hints
 
 
 @pytest.mark.parametrize(("age", "stable"), [(0, False), (2 * SECOND, False), (2 * SECOND + 1, True)])
