@@ -49,8 +49,10 @@ class Contender:
         return self.title.replace("*", "")
 
     def described(self) -> str:
-        """Title with the version that runs."""
-        return self.title if self.engine else f"{self.title} {version(self.package)}"
+        """Title with the version that runs, or would if it were installed."""
+        if self.engine or importlib.util.find_spec(self.package) is None:
+            return self.title
+        return f"{self.title} {version(self.package)}"
 
 
 ENGINES = {

@@ -26,8 +26,11 @@ with mock.patch.dict(os.environ, POLARS_MAX_THREADS="1"):  # as in a worker of t
 
 assert polars.thread_pool_size() == 1
 
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as nohup has it, and as programs that tests start inherit it
-    signal.signal(signal.SIGHUP, lambda *_: None)  # they do not inherit a function: SIGHUP ends them as usual
+for ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
+    # nohup ignores the first one, a shell the others in what it starts with &, and programs that tests start inherit
+    # that. They do not inherit a function: each signal ends them as usual.
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, signal.default_int_handler if ignored == signal.SIGINT else lambda *_: None)
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=_QUIET)

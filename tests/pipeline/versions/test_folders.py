@@ -1,5 +1,6 @@
 """Names of what runs make, and folders that must lie apart."""
 
+import calendar
 import re
 from pathlib import Path
 
@@ -13,15 +14,18 @@ from pipeline.versions.folders import check_folders, is_run_folder, make_own, ne
 ID = "20261101T000000Z-00000a"
 
 
-def test_a_run_id_is_its_beginning_in_utc_and_differs_from_others_of_that_second(
+def test_a_run_id_is_its_beginning_in_utc_and_those_of_one_second_are_in_order(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("pipeline.versions.folders.time.gmtime", lambda: (2026, 11, 1, 2, 3, 4, 6, 305, 0))
-    ids = {new_run_id() for _ in range(50)}
-    assert len(ids) == 50
+    second = calendar.timegm((2026, 11, 1, 2, 3, 4)) * 10**9
+    times = [second + 1000 * micros for micros in (0, 1, 2, 99, 500_000, 999_998, 999_999)]
+    waiting = iter(times)
+    monkeypatch.setattr("pipeline.versions.folders.time.time_ns", lambda: next(waiting))
+    ids = [new_run_id() for _ in times]
+    assert ids == sorted(ids)
     assert all(re.fullmatch("20261101T020304Z-[0-9a-f]{6}", name) for name in ids)
-    (tmp_path / min(ids)).mkdir()
-    assert is_run_folder(tmp_path / min(ids))
+    (tmp_path / ids[0]).mkdir()
+    assert is_run_folder(tmp_path / ids[0])
 
 
 @pytest.mark.parametrize("name", ["mine", f"{ID}0", f"x{ID}", ID.upper().replace("A", "G"), "20261101-00000a", ""])
