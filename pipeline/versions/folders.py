@@ -21,8 +21,8 @@ _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 
 
 def new_run_id() -> str:
-    """Make the id of a run: its beginning in UTC, its microseconds (five hexadecimal digits), so that runs of one second
-    are in order, and a random digit."""
+    """Make the id of a run: its beginning in UTC and its microseconds, as five hexadecimal digits, so that runs of one
+    second are in order; then a random digit."""
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     begin = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
     return f"{begin}-{nanoseconds // 1000:05x}{uuid.uuid4().hex[0]}"
