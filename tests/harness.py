@@ -51,6 +51,8 @@ from pipeline.reading.splits import Split
 from pipeline.timing import Unit
 from tests.reference import ROLES
 
+LIBRARY = "LOGMILLTEST_LIBRARY"
+"""The environment's variable that names another compiled library (``tests.sanitized``)."""
 IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Parent of temporary folders with a few small files: on a disk, making and removing them takes longer than the data
 path does."""
@@ -121,7 +123,7 @@ def accepted_rows(rows: SplitRows, names: Sequence[str]) -> list[tuple[int, tupl
 @cache
 def library() -> str:
     """The compiled library, or the one that the environment names (``tests.sanitized``)."""
-    if named := os.environ.get("LOGMILLTEST_LIBRARY"):
+    if named := os.environ.get(LIBRARY):
         return named
     path, reason = compile_library(cache_folder())
     assert path, reason

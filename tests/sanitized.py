@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.native import build
+from tests.harness import LIBRARY
 
 ROOT = Path(__file__).parent.parent
 TESTS = (
@@ -26,8 +27,6 @@ TESTS = (
 )
 _SANITIZERS = ("-fsanitize=address", "-fsanitize=undefined")  # with a comma between them zig takes the second alone
 FLAGS = ("-O1", "-g", "-fno-omit-frame-pointer", *_SANITIZERS, "-fno-sanitize-trap=undefined")
-LIBRARY = "LOGMILLTEST_LIBRARY"
-"""The environment's variable that names another compiled library for the tests (``harness.library``)."""
 
 
 def find_runtime() -> str | None:

@@ -162,13 +162,27 @@ def _search(context: AggregateContext, bucket: int, splits: tuple[int, ...], rep
     """(Positions, ids) of the rows that may have copies, in order of position."""
     found, found_ids = [_NONE], [np.empty(0, np.uint64)]
     first = 0
-    for _, table in _read(context, bucket, splits, ["id_hi"]):
-        ids = _ids(table)
+    # What finds the repeated ids takes as long to make as so many rows to compare.
+    for ids in _ids_together(context, bucket, splits, max(context.bucket_rows, len(repeated))):
         rows = _may_have_copies(context, ids, repeated)
         found.append(rows + first)
         found_ids.append(ids[rows])
-        first += len(table)
+        first += len(ids)
     return np.concatenate(found), np.concatenate(found_ids)
+
+
+def _ids_together(context: AggregateContext, bucket: int, splits: tuple[int, ...], least: int) -> Iterator[Keys]:
+    """The ids of the bucket's rows in order, at least ``least`` at a time, but for the last ones."""
+    waiting: list[Keys] = []
+    count = 0
+    for _, table in _read(context, bucket, splits, ["id_hi"]):
+        waiting.append(_ids(table))
+        count += len(table)
+        if count >= least:
+            yield np.concatenate(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
 
 
 def _may_have_copies(context: AggregateContext, ids: Keys, repeated: Keys) -> Positions:

@@ -1,15 +1,14 @@
 """The settings that the kernels of Phase 2 need."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.exchange.id_index import bucket_shift
 from pipeline.exchange.workspace import Workspace
-from pipeline.native.library import find_library
+from pipeline.native.library import UsesLibrary
 
 
 @dataclass(frozen=True)
-class AggregateContext:
+class AggregateContext(UsesLibrary):
     """Settings of Phase 2 as plain values that cross to worker processes and Spark executors.
 
     ========================  ==========================================================================
@@ -37,8 +36,3 @@ class AggregateContext:
     def bucket_shift(self) -> int:
         """How many bits to shift a fine bucket number to the right for its bucket."""
         return bucket_shift(self.buckets)
-
-    @property
-    def library(self) -> Path | None:
-        """The compiled library; None where it is not on this machine."""
-        return find_library(self.library_path)

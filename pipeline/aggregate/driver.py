@@ -45,30 +45,29 @@ def aggregate_all(
     ``advance`` gets rows. Raises BalanceError where a count does not add up or a sum passes int64.
     """
     filled = _filled_buckets(splits, context.buckets)
-    rows = {bucket: int(counts.sum()) for bucket, (_, counts) in filled.items()}
     numbers = np.unique(np.concatenate([np.empty(0, np.int64), *(numbers for numbers, _ in filled.values())]))
-    cross_bucket, repeated = _find_all_repeated(engine, context, tuple(numbers.tolist()), sum(rows.values()), workers)
+    total = sum(rows for _, rows in filled.values())
+    cross_bucket, repeated = _find_all_repeated(engine, context, tuple(numbers.tolist()), total, workers)
     tasks = [
-        BucketTask(bucket, rows[bucket], tuple(of_bucket.tolist()), cross_bucket, repeated)
-        for bucket, (of_bucket, _) in filled.items()
+        BucketTask(bucket, rows, tuple(of_bucket.tolist()), cross_bucket, repeated)
+        for bucket, (of_bucket, rows) in filled.items()
     ]
     tasks.sort(key=lambda task: -task.rows)
     results = run_all(engine, aggregate, context, tasks, advance)
     if cross_bucket:
         results = _decide_all(engine, context, results)
     for result in results:
-        if not result.balances() or result.rows != rows[result.bucket]:
+        _, rows = filled[result.bucket]
+        if not result.balances() or result.rows != rows:
             raise BalanceError(
-                f"bucket {result.bucket} does not balance: {rows[result.bucket]} rows handed over, {result}. "
+                f"bucket {result.bucket} does not balance: {rows} rows handed over, {result}. "
                 "Nothing was published. This is a fault in the program; please report it."
             )
     return sum_buckets(results)
 
 
-def _filled_buckets(
-    splits: Iterable[PlacedSplit], buckets: int
-) -> dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """(Numbers of the splits that have rows there, sorted; how many rows of each) of every bucket that has rows.
+def _filled_buckets(splits: Iterable[PlacedSplit], buckets: int) -> dict[int, tuple[NDArray[np.int64], int]]:
+    """(Numbers of the splits that have rows there, sorted; how many rows) of every bucket that has rows.
 
     They are numbers in arrays, because there may be very many splits, each with rows in few buckets.
     """
@@ -85,7 +84,7 @@ def _filled_buckets(
     filled, first = np.unique(ordered, return_index=True)
     bounds = [*first.tolist(), len(ordered)]
     return {
-        bucket: (numbers[begin:stop], counts[begin:stop])
+        bucket: (numbers[begin:stop], int(counts[begin:stop].sum()))
         for bucket, begin, stop in zip(filled.tolist(), bounds[:-1], bounds[1:], strict=True)
     }
 

@@ -42,6 +42,17 @@ def load(path: Path) -> ctypes.CDLL:
     return library
 
 
+class UsesLibrary:
+    """A kernel's context that names the compiled library, if there is one, as a text (``library_path``)."""
+
+    library_path: str | None
+
+    @property
+    def library(self) -> Path | None:
+        """The compiled library; None where it is not on this machine."""
+        return find_library(self.library_path)
+
+
 def find_library(path: str | None) -> Path | None:
     """The library at ``path``; None where no path is given, or no file is there, such as on an executor of Spark."""
     return Path(path) if path and os.path.exists(path) else None

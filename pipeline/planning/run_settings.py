@@ -27,6 +27,11 @@ class Library:
     path: Path | None
     why_not: str = ""
 
+    @property
+    def location(self) -> str | None:
+        """``path`` as the contexts of kernels have it."""
+        return str(self.path) if self.path else None
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -113,7 +118,7 @@ class RunSettings:
             buckets=sizes.buckets,
             geo_source=geo.source,
             held_bytes=sizes.held_bytes,
-            library_path=str(library.path) if library.path else None,
+            library_path=library.location,
             rules=self.rules,
             pseudonyms=self.pseudonyms,
             keep_raw=self.keep_raw,
@@ -132,7 +137,7 @@ class RunSettings:
             buckets=sizes.buckets,
             bucket_rows=sizes.bucket_rows,
             region_names=geo.names,
-            library_path=str(library.path) if library.path else None,
+            library_path=library.location,
             bucket_bytes=sizes.bucket_bytes,
         )
 

@@ -5,13 +5,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.exchange.id_index import bucket_shift
 from pipeline.exchange.workspace import Workspace
 from pipeline.geo.table import GeoSource, GeoTable
-from pipeline.native.library import find_library
+from pipeline.native.library import UsesLibrary
 from pipeline.privacy import KeySource
 from pipeline.reading.column_names import Names
 from pipeline.reading.record_rules import BoundRule
@@ -26,7 +25,7 @@ counts or files; tests/pipeline/preprocess/test_context.py fails where that was 
 
 
 @dataclass(frozen=True)
-class ReadContext:
+class ReadContext(UsesLibrary):
     """Settings of Phase 1 as plain values that cross to worker processes and Spark executors.
 
     ========================  ==========================================================================
@@ -73,11 +72,6 @@ class ReadContext:
     def bucket_shift(self) -> int:
         """How many bits to shift a fine bucket number to the right for its bucket."""
         return bucket_shift(self.buckets)
-
-    @property
-    def library(self) -> Path | None:
-        """The compiled library; None where it is not on this machine."""
-        return find_library(self.library_path)
 
     def geo(self) -> GeoTable:
         """The geo table, loaded once per process."""

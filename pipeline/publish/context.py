@@ -1,14 +1,13 @@
 """The context of the kernels of publication."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.exchange.workspace import Workspace
-from pipeline.native.library import find_library
+from pipeline.native.library import UsesLibrary
 
 
 @dataclass(frozen=True)
-class PublishContext:
+class PublishContext(UsesLibrary):
     """Settings of publication as plain values that cross to worker processes and Spark executors.
 
     ========================  ==========================================================================
@@ -33,8 +32,3 @@ class PublishContext:
     region_names: tuple[str, ...]
     held_bytes: int = 2**40
     library_path: str | None = None
-
-    @property
-    def library(self) -> Path | None:
-        """The compiled library; None where it is not on this machine."""
-        return find_library(self.library_path)

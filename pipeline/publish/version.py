@@ -34,7 +34,7 @@ def publish_context(facts: RunFacts, version: str) -> PublishContext:
         keep_raw=facts.settings.keep_raw,
         region_names=facts.geo.names,
         held_bytes=facts.sizes.bucket_bytes,
-        library_path=str(facts.library.path) if facts.library.path else None,
+        library_path=facts.library.location,
     )
 
 
