@@ -1,4 +1,5 @@
 # make run    the program on your logs, or on test data when there are none (ARGS="--input logs --engine polars")
+# make install  makes .venv with what ./logmill needs, and starts nothing
 # make test   every check and the whole suite: ruff, mypy, import directions, pytest (PYTEST_ARGS="-k geo")
 # make check  the same: it is what CI runs
 # make test-fast   the tests of single functions alone, in a minute and a half on two cores (the others are marked slow)
@@ -23,14 +24,17 @@ CHAOS_KILLS ?= 200
 RACE_SECONDS ?= 120
 CODE := main.py config.py cli pipeline data_generator utils scripts benchmarks tests
 
-.PHONY: help run test test-fast check lint fuzz sanitize chaos bench clean
+.PHONY: help install run test test-fast check lint fuzz sanitize chaos bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
+install: $(VENV)/.installed
+
+# ./logmill, but for another VENV than its own.
 run: $(VENV)/.installed
-	@$(BIN)/python main.py $(ARGS)
+	@$(BIN)/python $(if $(filter .venv,$(VENV)),-X logmill=./logmill) main.py $(ARGS)
 
 # The suite runs even where a check failed, so that one call shows everything; either failure is make's failure.
 test: $(VENV)/.installed-dev

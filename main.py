@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import pairwise
 
-MISSING = "the package {0} is missing. Run: pip install -r requirements.txt (or start with make run)."
+MISSING = "the package {0} is missing. Run: {1}"
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 if FOLDER not in sys.path:  # PYTHONSAFEPATH, or python -P
@@ -22,10 +22,12 @@ if __name__ != "__mp_main__":  # workers import this file under that name, and n
         from cli.interrupts import end_on_signals
         from cli.streams import AnswerLost, prepare_streams
         from config import Config, load_config
-        from pipeline.errors import EnvironmentFault, LogmillError, was_published
+        from pipeline.errors import EnvironmentFault, LogmillError, install_command, was_published
         from pipeline.publish.result import failed_result
     except ModuleNotFoundError as missing:
-        print(f"error: {MISSING.format(missing.name)}", file=sys.stderr)
+        from pipeline.errors import install_command
+
+        print(f"error: {MISSING.format(missing.name, install_command('requirements.txt'))}", file=sys.stderr)
         sys.exit(5)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -85,7 +87,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, f"interrupted. {PUBLISHED}" if published else UNTOUCHED
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return EnvironmentFault.exit_code, MISSING.format(error.name)
+        return EnvironmentFault.exit_code, MISSING.format(error.name, install_command("requirements.txt"))
     # Without the exception's message: those of other libraries may quote records, which a log must not keep.
     fault = f"{type(error).__name__} in {_where(error)}"
     if published:

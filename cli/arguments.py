@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from cli.commands import COMMANDS
 from cli.options import COMMON, SHOW_VERSION
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, program_name
 from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 
 EXIT_CODES = """\
@@ -54,7 +54,7 @@ class Arguments:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}. See: python main.py {self.prog.split()[-1]} --help")
+        raise ConfigError(f"{message}. See: {self.prog} --help")
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:
@@ -67,7 +67,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     command, rest = ("run", argv) if not argv or argv[0].startswith("-") else (argv[0], argv[1:])
     if command not in COMMANDS:
         close = difflib.get_close_matches(command, COMMANDS, n=1)
-        hint = f"Did you mean {close[0]}?" if close else "See: python main.py --help"
+        hint = f"Did you mean {close[0]}?" if close else f"See: {program_name()} --help"
         raise ConfigError(f"unknown command {command!r}: expected one of {', '.join(COMMANDS)}. {hint}")
     if SHOW_VERSION.name in takewhile(lambda word: word != "--", rest):  # whatever else the command requires
         return Arguments(command=command, settings={}, show_version=True)
@@ -82,7 +82,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
 
 def make_parser(command: str) -> argparse.ArgumentParser:
     """The parser of one command."""
-    program = f"python main.py {command}"
+    program = f"{program_name()} {command}"
     parser = _Parser(
         prog=program,
         usage=" ".join([program, "[options]", *(option.usage for option in COMMANDS[command].options if option.usage)]),

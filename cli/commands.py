@@ -61,7 +61,7 @@ _OTHERS = {
     ),
     "dashboard": Command(
         "Opens a page on 127.0.0.1 over the published result: regions, users, runs, quality, a box for SQL.\n"
-        "It needs Streamlit: pip install -r requirements-dashboard.txt",
+        "It needs Streamlit: .venv/bin/pip install -r requirements-dashboard.txt",
         (options.PORT, *options.QUERY_LIMITS),
     ),
     "doctor": Command(
@@ -91,4 +91,4 @@ COMMANDS: dict[str, Command] = {
     ),
     **_OTHERS,
 }
-"""The commands by name. ``python main.py NAME`` runs ``NAME_command`` of ``cli/NAME.py``."""
+"""The commands by name. ``./logmill NAME`` runs ``NAME_command`` of ``cli/NAME.py``."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from cli.arguments import Arguments
 from cli.console import Answer
 from config import Config
-from pipeline.errors import EnvironmentFault
+from pipeline.errors import EnvironmentFault, install_command
 from pipeline.versions.catalog import current_version
 
 ADDRESS = "127.0.0.1"
@@ -28,7 +28,7 @@ def dashboard_command(arguments: Arguments, config: Config, answer: Answer) -> i
     current_version(config.OUTPUT_DIR)
     if importlib.util.find_spec("streamlit") is None:
         raise EnvironmentFault(
-            "the dashboard needs Streamlit, which is an extra. Run: pip install -r requirements-dashboard.txt"
+            "the dashboard needs Streamlit, which is an extra. Run: " + install_command("requirements-dashboard.txt")
         )
     port = _free_port(config.DASHBOARD_PORT)
     secret = secrets.token_urlsafe(16)

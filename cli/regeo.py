@@ -12,7 +12,7 @@ from cli.progress import open_progress
 from cli.summary import new_table
 from cli.terminal import PipeConsole
 from config import Config
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, program_name
 
 if TYPE_CHECKING:
     from pipeline.inspection.regeo.geo_diff import GeoDiff
@@ -23,7 +23,7 @@ def regeo_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     if not arguments.dry_run:
         raise ConfigError(
             "regeo only says what would move: expected --dry-run. To publish a result with the new database, run: "
-            "python main.py run --geo-db FILE, with the options of your runs."
+            f"{program_name()} run --geo-db FILE, with the options of your runs."
         )
     from pipeline.inspection.regeo.driver import compare_databases
 

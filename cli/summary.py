@@ -13,6 +13,7 @@ from cli.console import printable
 from cli.terminal import PipeConsole
 from cli.truth import TruthCheck
 from config import Config
+from pipeline.errors import program_name
 from pipeline.publish.result import RunResult
 from utils.units import format_seconds, format_size
 
@@ -73,7 +74,7 @@ def query_command(output: str) -> str:
     """A shell command that asks for the watch time by region of the published result."""
     sql = "SELECT geo_region, sum(total_watch_time_min) AS minutes FROM watch_time GROUP BY ALL ORDER BY minutes DESC"
     place = "" if output == Config().OUTPUT_DIR else f" --output {printable(shlex.quote(output))}"
-    return f'python main.py query "{sql}"{place}'
+    return f'{program_name()} query "{sql}"{place}'
 
 
 def _headline(result: RunResult) -> Text:

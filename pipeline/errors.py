@@ -3,6 +3,14 @@
 A message names the stage or setting, what was expected, what was found, and what to do next.
 """
 
+import os
+import shlex
+import sys
+from shutil import which
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+"""The folder of the program, with ``main.py`` and ``logmill``."""
+
 GATE_EXIT_CODE = 4
 """Exit code of a run that a quality gate stopped. Such a run raises nothing: its result says which gate it was."""
 
@@ -57,3 +65,42 @@ def note_publication(fault: BaseException, published: bool) -> None:
 def was_published(fault: BaseException) -> bool:
     """Whether the run that ended with ``fault`` had published its result before."""
     return bool(getattr(fault, "published", False))
+
+
+def program_name() -> str:
+    """How this program is started here, for messages that name a command: pasted into the same shell, it works.
+
+    The script ``logmill`` tells how it was typed. Whoever started ``main.py`` gets ``python main.py`` where ``python``
+    is the one that runs, as in an activated environment, and otherwise the path of the Python that runs.
+    """
+    typed = sys._xoptions.get("logmill")
+    if isinstance(typed, str):
+        return shlex.quote(typed)
+    main = sys.argv[0] if os.path.basename(sys.argv[0]) == "main.py" else "main.py"
+    return f"{_python()} {shlex.quote(main)}"
+
+
+def install_command(requirements: str) -> str:
+    """The command that installs a list of requirements for this program, to be pasted into the same shell."""
+    if sys.prefix == sys.base_prefix:  # many systems forbid pip to change their own Python
+        return f"make -C {_shown(ROOT)} install, and start {_command(os.path.join(ROOT, 'logmill'))}"
+    return f"{_python()} -m pip install -r {_shown(os.path.join(ROOT, requirements))}"
+
+
+def _python() -> str:
+    found = which("python")
+    # Not by what they link to: the Pythons of all environments are links to one that lacks the packages.
+    active = found is not None and os.path.dirname(os.path.abspath(found)) == os.path.dirname(sys.executable)
+    return "python" if active else _command(sys.executable)
+
+
+def _command(path: str) -> str:
+    """A program for the shell, which looks for a name without a slash elsewhere."""
+    shown = _shown(path)
+    return shown if "/" in shown else f"./{shown}"
+
+
+def _shown(path: str) -> str:
+    """A path for the shell, short where it lies below the working folder."""
+    here = os.getcwd() + os.sep
+    return shlex.quote(path.removeprefix(here) if path != here.rstrip(os.sep) else ".")

@@ -11,8 +11,8 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 HEAD = """\
 # Commands
 
-`python main.py COMMAND [options]`; without a command, `run`. This page is written by
-`python -m scripts.document_commands`; `python main.py COMMAND --help` shows the same. Settings are explained in
+`./logmill COMMAND [options]`; without a command, `run`. This page is written by
+`python -m scripts.document_commands`; `./logmill COMMAND --help` shows the same. Settings are explained in
 [configuration.md](configuration.md).
 """
 

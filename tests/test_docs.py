@@ -117,11 +117,11 @@ def shell_lines(start: str) -> list[str]:
     return [line for line in lines if re.match(rf"(LOGMILL_\w+=\S+ )*{re.escape(start)}", line)]
 
 
-@pytest.mark.parametrize("line", shell_lines("python main.py"))
+@pytest.mark.parametrize("line", [*shell_lines("python main.py"), *shell_lines("./logmill")])
 def test_commands_of_the_readme_are_understood(line: str) -> None:
-    words = shlex.split(line)
-    begin = words.index("main.py") + 1
-    environ = dict(word.split("=", 1) for word in words[: begin - 2])
+    words = shlex.split(line.replace("python main.py", "./logmill"))
+    begin = words.index("./logmill") + 1
+    environ = dict(word.split("=", 1) for word in words[: begin - 1])
     environ.pop("LOGMILL_GEO_REGIONS", None)
     arguments = parse_arguments(words[begin:])
     assert load_config(arguments.settings, environ, None)
@@ -141,7 +141,7 @@ def test_commands_are_documented_as_they_are() -> None:
         "run: python -m scripts.document_commands"
     )
     for command in COMMANDS:
-        assert re.search(rf"python main\.py {command}\b", README) or command == "run"
+        assert re.search(rf"\./logmill {command}\b", README) or command == "run"
         assert (ROOT / "cli" / f"{command}.py").exists()
 
 

@@ -1,1 +1,1 @@
-"""The dashboard's page. ``python main.py dashboard`` hands it to Streamlit; nothing else imports it."""
+"""The dashboard's page. ``./logmill dashboard`` hands it to Streamlit; nothing else imports it."""

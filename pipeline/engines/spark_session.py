@@ -21,7 +21,7 @@ from config import SparkSettings
 from pipeline.engines.java import find_java
 from pipeline.engines.jvm import Jvm, launch
 from pipeline.engines.workers import WORKER_ENVIRONMENT, variables_set
-from pipeline.errors import EnvironmentFault
+from pipeline.errors import EnvironmentFault, install_command
 from pipeline.machine import cache_folder, writing
 
 if TYPE_CHECKING:
@@ -274,7 +274,8 @@ def _text(fault: Exception) -> str:
 def _spark_home() -> str:
     spec = importlib.util.find_spec("pyspark")
     if spec is None or spec.origin is None:
-        raise EnvironmentFault("pyspark is not installed: pip install -r requirements.txt, or use --engine polars.")
+        install = install_command("requirements.txt")
+        raise EnvironmentFault(f"pyspark is not installed. Run: {install}, or use --engine polars.")
     return str(Path(spec.origin).parent)
 
 

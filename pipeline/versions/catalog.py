@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, program_name
 from pipeline.versions.folders import GEO_RECORD, RUN_RECORD, is_run_folder
 from pipeline.versions.ledger_entries import read_record, unreadable_record
 from pipeline.versions.output_link import Output
@@ -123,7 +123,7 @@ def _version_folder(output_dir: str, name: str) -> Path:
 def _nothing_published(output_dir: str) -> InputError:
     return InputError(
         f"nothing is published at {output_dir!r}: expected the link that a run of Logmill makes. Run "
-        "`python main.py run` first, or name the right place with --output."
+        f"`{program_name()} run` first, or name the right place with --output."
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from pipeline.errors import ConfigError, EnvironmentFault
+from pipeline.errors import ConfigError, EnvironmentFault, install_command
 from pipeline.faults import point
 from pipeline.machine import sync
 from pipeline.versions.folders import is_run_folder, make_own
@@ -65,7 +65,8 @@ class VersionTable:
             )
         if importlib.util.find_spec("deltalake") is None:
             raise EnvironmentFault(
-                "TABLE_FORMAT = delta needs deltalake, which is an extra. Run: pip install -r requirements-delta.txt"
+                "TABLE_FORMAT = delta needs deltalake, which is an extra. Run: "
+                + install_command("requirements-delta.txt")
             )
         self._check_place()
         probe, linked = self._versions / f".probe-{os.getpid()}", self.folder / f".probe-{os.getpid()}"

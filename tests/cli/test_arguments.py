@@ -142,4 +142,4 @@ def test_help_is_complete_and_short(command: str) -> None:
     ],
 )
 def test_the_usage_is_one_line_that_names_the_arguments(command: str, usage: str) -> None:
-    assert make_parser(command).format_help().splitlines()[:2] == [f"usage: python main.py {usage}", ""]
+    assert make_parser(command).format_help().splitlines()[:2] == [f"usage: ./logmill {usage}", ""]

@@ -70,8 +70,8 @@ def test_a_failed_run_names_no_result(result: RunResult) -> None:
 
 def test_the_query_names_an_output_of_ones_own() -> None:
     usual = shlex.split(query_command("pipeline_data/output"))
-    assert usual[:3] == ["python", "main.py", "query"]
-    assert len(usual) == 4
+    assert usual[:2] == ["./logmill", "query"]
+    assert len(usual) == 3
     for output in ("a/b", "it's", "$HOME/a b"):
         assert shlex.split(query_command(output)) == [*usual, "--output", output]
 

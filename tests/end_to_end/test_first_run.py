@@ -3,11 +3,12 @@
 import json
 import os
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.program import environment, published, run, run_json
+from tests.end_to_end.program import ROOT, environment, published, run, run_json
 
 
 def without_java(tmp_path: Path, **settings: object) -> dict[str, str]:
@@ -34,7 +35,7 @@ def test_the_first_run_makes_data_and_checks_itself(tmp_path: Path) -> None:
     assert sum(row[3] for row in rows) == truth["distinct_ids"]
     assert round(sum(row[2] for row in rows), 4) == round(truth["total_watch_time_min"], 4)
     command = shlex.split(ended.out.splitlines()[-1])
-    assert command[:2] == ["python", "main.py"]
+    assert command[:3] == [sys.executable, str(ROOT / "main.py"), "query"]
     asked = run(*command[2:], "--format", "json", cwd=tmp_path, env=env)
     minutes = {region["geo_region"]: region["minutes"] for region in json.loads(asked.out)}
     assert sum(minutes.values()) == pytest.approx(truth["total_watch_time_min"])

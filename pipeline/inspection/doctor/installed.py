@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from config import GeographySettings
-from pipeline.errors import LogmillError
+from pipeline.errors import LogmillError, install_command
 from pipeline.geo.table import load_geo_table
 from pipeline.inspection.doctor.check import Check
 from pipeline.machine import cache_folder
@@ -46,7 +46,7 @@ def check_packages(requirements: Path = REQUIREMENTS) -> Check:
     wrong = {name: installed[name] for name, pin in pinned.items() if installed[name] != pin}
     if wrong:
         found = ", ".join(f"{name} {other or 'missing'} (not {pinned[name]})" for name, other in wrong.items())
-        fix = f"Run: pip install -r {requirements}"
+        fix = f"Run: {install_command(str(requirements))}"
         return Check("packages", "fail" if None in wrong.values() else "warn", found, fix)
     return Check("packages", "ok", f"{len(pinned)} packages as pinned")
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from config import Config
 from pipeline.dedupe import ID, resolve, rows_with_keys
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, program_name
 from pipeline.exchange.row_files import PLACE_UNIT
 from pipeline.history.known_files import KnownFile, KnownSplit
 from pipeline.inspection.explain.copies import (
@@ -130,8 +130,8 @@ def explain_user(published: Published, config: Config, user: str) -> UserAnswer:
     if not found.rows and not totals:
         raise InputError(
             f"no event of this user was handed over for version {published.version.name}: none was read, or "
-            "all were rejected, which `python main.py query 'FROM quarantine'` shows. Check the id: values are never "
-            "trimmed, and capitals matter."
+            f"all were rejected, which `{program_name()} query 'FROM quarantine'` shows. Check the id: values are "
+            "never trimmed, and capitals matter."
         )
     regions = tuple(
         _compare(published, region, *found.sums.get(region, (0, 0)), *totals.get(region, (None, None)))

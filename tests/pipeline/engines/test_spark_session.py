@@ -169,7 +169,7 @@ def test_stopping_ends_the_jvm_and_what_it_has_started(at_once: bool, driver: Sp
 
 def test_a_missing_pyspark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(spark_session.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(spark_session.EnvironmentFault, match="pyspark is not installed: pip install"):
+    with pytest.raises(spark_session.EnvironmentFault, match=r"pyspark is not installed\. Run: .*pip install"):
         SparkDriver(Config(), 2, tmp_path)
 
 
