@@ -3,9 +3,11 @@ raise MEMORY_LIMIT where it is all yours.
 
 Every other tunable follows, by owner, with its default, unit, meaning, and when to change it. The first of four places
 that names a setting wins: the command line (where the setting has an option), the environment
-(``LOGMILL_ENGINE=polars``), the TOML file of ``--config`` (``ENGINE = "polars"`` or ``engine = "polars"``), and the
-default in ``config.py``. ``python config.py`` lists all settings with the defaults of the machine."""
+(``LOGMILL_ENGINE=polars``), a TOML file (``ENGINE = "polars"`` or ``engine = "polars"``; that of ``--config``, or of
+LOGMILL_CONFIG, or ``logmill.toml`` in the working folder), and the default in ``config.py``. ``python config.py`` lists
+all settings with the defaults of the machine."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +37,11 @@ from utils.settings import (
     size,
     text,
 )
+
+CONFIG_FILE = "logmill.toml"
+"""The settings file that is read where it lies in the working folder and no other is named."""
+CONFIG_VARIABLE = "LOGMILL_CONFIG"
+"""The variable of the environment that names a settings file."""
 
 # ruff: noqa: RUF009 - setting() makes a dataclass field, not a default that instances would share.
 # fmt: off
@@ -433,18 +440,26 @@ class Config(
             raise ConfigError(str(error)) from None
 
 
+def find_config_file(environ: Mapping[str, str]) -> Path | None:
+    """The settings file where the command line names none: that of LOGMILL_CONFIG, or logmill.toml in this folder."""
+    if named := environ.get(CONFIG_VARIABLE):
+        return Path(named)
+    return Path(CONFIG_FILE) if os.path.lexists(CONFIG_FILE) else None
+
+
 def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path: Path | None) -> Config:
     """Settings from the command line, then the environment, then the TOML file, then the defaults above.
 
     Args:
         cli: raw values by setting name; None means that the option was not given.
-        environ: all environment variables; those that begin with ``LOGMILL_`` are settings, but for the secret key.
+        environ: all environment variables; those that begin with ``LOGMILL_`` are settings, but for the secret key and
+            the name of a settings file.
         toml_path: a TOML file, or None. Paths in it are relative to the current folder, as everywhere.
 
     Raises:
         ConfigError: an unknown name, a value that is not allowed, an unreadable file; the message names where.
     """
-    variables = {name: value for name, value in environ.items() if name != KEY_VARIABLE}  # a secret, so no setting
+    variables = {name: value for name, value in environ.items() if name not in (KEY_VARIABLE, CONFIG_VARIABLE)}
     try:
         values, origins = read_sources(Config, cli, variables, "LOGMILL_", toml_path)
     except ValueError as error:

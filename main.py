@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
 
@@ -18,10 +19,10 @@ if FOLDER not in sys.path:  # PYTHONSAFEPATH, or python -P
 if __name__ != "__mp_main__":  # workers import this file under that name, and need nothing of it
     try:
         from cli.arguments import Arguments, parse_arguments
-        from cli.console import LOG, Answer, say
+        from cli.console import LOG, Answer, printable, say
         from cli.interrupts import end_on_signals
         from cli.streams import AnswerLost, prepare_streams
-        from config import Config, load_config
+        from config import CONFIG_VARIABLE, Config, find_config_file, load_config
         from pipeline.errors import EnvironmentFault, LogmillError, install_command, was_published
         from pipeline.publish.result import failed_result
     except ModuleNotFoundError as missing:
@@ -56,6 +57,7 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
             from cli.version import show_version
 
             return show_version(answer)
+        arguments = _with_settings_file(arguments)
         config = load_config(arguments.settings, os.environ, arguments.config)
         engine, output = config.ENGINE, config.OUTPUT_DIR
         LOG.begin(as_json=config.LOG_FORMAT == "json")
@@ -77,6 +79,17 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
     except AnswerLost as lost:
         say(str(lost), level="error", event="failed", exit_code=code, published=published)
     return code
+
+
+def _with_settings_file(arguments: Arguments) -> Arguments:
+    """The arguments with the settings file that is read, which a message names where the command line does not."""
+    found = None if arguments.config or arguments.no_config else find_config_file(os.environ)
+    if found is None:
+        return arguments
+    if not arguments.quiet:
+        named = f" ({CONFIG_VARIABLE})" if os.environ.get(CONFIG_VARIABLE) else ""
+        say(f"note: settings are read from {printable(str(found))}{named}", event="settings_read", file=str(found))
+    return replace(arguments, config=found)
 
 
 def _explain(error: BaseException) -> tuple[int, str]:

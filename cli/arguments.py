@@ -21,7 +21,7 @@ exit codes: 0 done · 1 fault in the program, nothing published · 2 usage or co
 
 EPILOG = f"""\
 sizes: 8GB or 8G (10^9 bytes each), 512MiB or 512Mi (2^20 each), or bytes
-settings: every other tunable is in config.py; also LOGMILL_<NAME>=... or the TOML file of --config
+settings: every other tunable is in config.py; also LOGMILL_<NAME>=... or logmill.toml
 {EXIT_CODES}"""
 
 
@@ -36,6 +36,7 @@ class Arguments:
     command: str
     settings: dict[str, str]
     config: Path | None = None
+    no_config: bool = False
     json: bool = False
     quiet: bool = False
     debug: bool = False
@@ -72,6 +73,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     if SHOW_VERSION.name in takewhile(lambda word: word != "--", rest):  # whatever else the command requires
         return Arguments(command=command, settings={}, show_version=True)
     given = vars(make_parser(command).parse_args(rest))
+    if given["no_config"] and given["config"]:
+        raise ConfigError("--no-config forbids what --config asks for: expected one of them. Remove the other.")
     asked = {field.name: given.pop(field.name) for field in fields(RunOptions) if field.name in given}
     if "replay" in asked:
         asked["replay"] = tuple(asked["replay"])

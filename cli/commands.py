@@ -64,6 +64,11 @@ _OTHERS = {
         "It needs Streamlit: .venv/bin/pip install -r requirements-dashboard.txt",
         (options.PORT, *options.QUERY_LIMITS),
     ),
+    "config": Command(
+        "Shows the settings in effect, in groups, and where each comes from: the command line, the\n"
+        "environment, a settings file, or the default.",
+        (*options.SETTINGS, JSON),
+    ),
     "doctor": Command(
         "Checks whether this machine and these settings are fit for a run: Python, memory, disks, links,\n"
         "open files, geo data, Java and Spark. Each line is ok, warn or fail, with what to do.",

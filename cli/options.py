@@ -44,12 +44,13 @@ class Option:
         return replace(self, help=text)
 
 
-CONFIG = Option("--config", "TOML file with settings", "FILE", more={"type": Path})
+CONFIG = Option("--config", "TOML file with settings (logmill.toml, if it is there)", "FILE", more={"type": Path})
+NO_CONFIG = Option("--no-config", "read no settings file, not even logmill.toml")
 QUIET = Option("--quiet", "no progress and no summary, errors only")
 DEBUG = Option("--debug", "show the traceback of an error")
 LOG_FORMAT = Option("--log-format", "messages on stderr: text, or json (an object a line)", "NAME", "LOG_FORMAT")
 SHOW_VERSION = Option("--version", "show versions and commit, and do nothing else", more={"dest": "show_version"})
-COMMON = CONFIG, QUIET, DEBUG, LOG_FORMAT, SHOW_VERSION
+COMMON = CONFIG, NO_CONFIG, QUIET, DEBUG, LOG_FORMAT, SHOW_VERSION
 """Every command has these, as its last."""
 JSON = Option("--json", "one JSON object on stdout, also on failure")
 
@@ -66,8 +67,9 @@ GEO_LEVEL = Option("--geo-level", "region or country", "LEVEL", "GEO_LEVEL")
 FULL_REFRESH = Option("--full-refresh", "start over: only the files of this input count")
 ADD = Option("--add", "count this input besides the one before")
 PRUNE_MISSING = Option("--prune-missing", "files that have left no longer count")
+SETTINGS = INPUT, *PLACES, ENGINE, WORKERS, MEMORY_LIMIT, GEO_DB, GEO_LEVEL
 RUN = (
-    *(INPUT, *PLACES, ENGINE, WORKERS, MEMORY_LIMIT, GEO_DB, GEO_LEVEL),
+    *SETTINGS,
     *(FULL_REFRESH, ADD, PRUNE_MISSING, JSON),
 )
 DRY_RUN = Option("--dry-run", "say what a run would do, and do nothing")

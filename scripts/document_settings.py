@@ -19,9 +19,14 @@ Every tunable is in `config.py`, in a group for each owner; this page is written
 
 1. the command line, where the setting has an option;
 2. the environment: `LOGMILL_` and the name, as in `LOGMILL_ENGINE=polars`;
-3. a TOML file that `--config` names: `ENGINE = "polars"` or `engine = "polars"`, at the top level;
+3. a TOML file: `ENGINE = "polars"` or `engine = "polars"`, at the top level. It is the file that `--config` names, else
+   that of the variable `LOGMILL_CONFIG`, else `logmill.toml` in the working folder; a message names the file that was
+   read without `--config`. With `--no-config` none is read;
 4. the default, which for workers and memory comes from this machine's real cores and memory, limits of containers
-   included. `python config.py` prints all defaults as they are here and now.
+   included.
+
+`./logmill config` shows the settings in effect and where each comes from, as lines of a TOML file.
+`python config.py` prints all defaults as they are here and now.
 
 An unknown name or a value that is not allowed is an error (exit code 2) that names the setting and where it came from.
 Sizes are written `8GB` (10^9 bytes each), `512MiB` (2^20 each) or as a number of bytes.

@@ -215,7 +215,7 @@ def test_a_reader_sees_cores_and_memory_first() -> None:
     assert text.startswith("Cores and memory")
     assert len(text.splitlines()) <= 8
     defined = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-    assert defined == [*(group.__name__ for group in groups(Config)), "Config", "load_config"]
+    assert defined == [*(group.__name__ for group in groups(Config)), "Config", "find_config_file", "load_config"]
     assert groups(Config)[0] is MachineSettings
     assert list(declared(Config))[:2] == ["PREPROCESSING_WORKERS", "MEMORY_LIMIT"]
 

@@ -160,7 +160,10 @@ def read_toml(path: Path) -> dict[str, object]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a byte-order mark first
     except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}. Name an existing TOML file with --config.") from None
+        raise ValueError(
+            f"cannot read {path}: {error.strerror}. Name an existing TOML file with --config or "
+            f"LOGMILL_CONFIG, or say --no-config."
+        ) from None
     except ValueError as error:
         raise ValueError(f"{path} is not valid TOML: {error}. Correct it there.") from None
     values: dict[str, object] = {}
