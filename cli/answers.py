@@ -1,38 +1,15 @@
-"""Rows of a query as text: a table for people, CSV that a spreadsheet may open, JSON for programs."""
+"""Rows of a query as text for programs: CSV that a spreadsheet may open, JSON. Numbers are exact."""
 
 import csv
 import io
 import json
 import math
-from collections.abc import Callable
 from decimal import Decimal
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from cli.console import printable
 from pipeline.inspection.query import Found, Value
-
-WIDEST = 10_000
-"""Characters of a line where no terminal limits it."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """How a cell begins that a spreadsheet would compute (OWASP, "CSV Injection"); the last four are full-width forms."""
-
-
-def as_table(found: Found, width: int | None = None) -> str:
-    """A table of aligned columns, numbers to the right; ``width``: characters of a line, None for no limit."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for number, title in enumerate(found.columns):
-        numeric = all(_is_number(row[number]) or row[number] is None for row in found.rows)
-        table.add_column(Text(printable(title)), justify="right" if numeric and found.rows else "left", overflow="fold")
-    for row in found.rows:
-        table.add_row(*(Text(_as_cell(value)) for value in row))
-    stream = io.StringIO()
-    Console(file=stream, width=width or WIDEST, markup=False, emoji=False, color_system=None).print(table)
-    return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())
 
 
 def as_csv(found: Found) -> str:
@@ -50,35 +27,31 @@ def as_json(found: Found, *, ascii_only: bool = False) -> str:
 
     ``ascii_only``: write all other characters as escapes of JSON.
     """
-    rows = [
+    lines = ",\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in as_objects(found))
+    return f"[\n{lines}\n]\n" if found.rows else "[]\n"
+
+
+def as_objects(found: Found) -> list[dict[str, object]]:
+    """The rows as JSON has them: not-a-number and infinity are None, nested values are lists and objects."""
+    return [
         {
             name: json.loads(value) if nested and isinstance(value, str) else _plain(value)
             for name, nested, value in zip(found.columns, found.nested, row, strict=True)
         }
         for row in found.rows
     ]
-    lines = ",\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in rows)
-    return f"[\n{lines}\n]\n" if rows else "[]\n"
 
 
-FORMATS: dict[str, Callable[[Found], str]] = {"table": as_table, "csv": as_csv, "json": as_json}
-
-
-def _is_number(value: Value) -> bool:
+def is_number(value: Value) -> bool:
+    """Whether a value is a number; a truth value is none."""
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-
-
-def _as_cell(value: Value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else printable(str(value))
 
 
 def _inert(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = "" if value is None else str(value)
-    harmless = _is_number(value) and math.isfinite(value)  # type: ignore[arg-type]
+    harmless = is_number(value) and math.isfinite(value)  # type: ignore[arg-type]
     return text if harmless or not text.startswith(_FORMULA_STARTS) else f"'{text}"
 
 

@@ -21,7 +21,7 @@ _OTHERS = {
         options.RUN,
     ),
     "generate": Command(
-        "Makes realistic activity logs, and truth.json with what a run must find in them.", options.GENERATOR
+        "Makes realistic activity logs, and truth.json with what a run must find in them.", (*options.GENERATOR, JSON)
     ),
     "replay": Command(
         "A run in which mended records count besides the input, now and in every later run over that\n"
@@ -36,7 +36,7 @@ _OTHERS = {
         "  quarantine    file, line, byte_offset, reason, column, value, raw: rejects and conflicts;\n"
         "                refused files have only file and reason\n"
         "  ledger        file, bytes, records, duplicates, handed_over, rejected, ...: the input files",
-        (options.SQL, options.FORMAT, *options.QUERY_LIMITS),
+        (options.SQL, options.FORMAT, JSON, *options.QUERY_LIMITS),
     ),
     "path": Command(
         "Prints the folder of the published result, in which nothing ever changes. Give it to what reads:\n"
@@ -62,7 +62,7 @@ _OTHERS = {
     "dashboard": Command(
         "Opens a page on 127.0.0.1 over the published result: regions, users, runs, quality, a box for SQL.\n"
         "It needs Streamlit: .venv/bin/pip install -r requirements-dashboard.txt",
-        (options.PORT, *options.QUERY_LIMITS),
+        (options.PORT, JSON, *options.QUERY_LIMITS),
     ),
     "config": Command(
         "Shows the settings in effect, in groups, and where each comes from: the command line, the\n"

@@ -32,7 +32,10 @@ def dashboard_command(arguments: Arguments, config: Config, answer: Answer) -> i
         )
     port = _free_port(config.DASHBOARD_PORT)
     secret = secrets.token_urlsafe(16)
-    answer.write(f"The dashboard is at http://{ADDRESS}:{port}/{secret}/ until Ctrl-C ends it.\n")
+    address = f"http://{ADDRESS}:{port}/{secret}/"
+    answer.give({"address": address, "output": config.OUTPUT_DIR})
+    if not answer.as_json:
+        answer.write(f"The dashboard is at {address} until Ctrl-C ends it.\n")
     settings = {"settings": arguments.settings, "config": str(arguments.config) if arguments.config else None}
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Streamlit would name the address again, and others
     os.execve(

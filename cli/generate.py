@@ -1,6 +1,7 @@
 """``generate``: makes realistic test data, and truth.json with what a run must find in it."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 from cli.arguments import Arguments
@@ -16,7 +17,7 @@ from utils.units import format_size
 
 
 def generate_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Fill a folder with test data, and print what is in it.
+    """Fill a folder with test data, and answer with what is in it.
 
     Raises:
         ConfigError: settings that do not go together.
@@ -25,7 +26,8 @@ def generate_command(arguments: Arguments, config: Config, answer: Answer) -> in
     folder = Path(arguments.generate_into or config.INPUT_DIR)
     with open_progress(arguments.quiet) as progress:
         truth = make_test_data(config, folder, progress)
-    if not arguments.quiet:
+    answer.give({"folder": str(folder), "truth": str(folder / TRUTH_FILE), **asdict(truth), "files": truth.files})
+    if not answer.as_json and not arguments.quiet:
         answer.write(
             f"{truth.files} files, {format_size(truth.bytes)}, {truth.records:,} records in {folder}: "
             f"{truth.distinct_ids:,} events, {truth.duplicates:,} duplicates, {truth.conflicts:,} conflicts, "

@@ -3,25 +3,33 @@
 import shutil
 import sys
 
-from cli.answers import FORMATS, as_json, as_table
+from cli.answer_table import as_table
+from cli.answers import as_csv, as_json, as_objects
 from cli.arguments import Arguments
 from cli.console import Answer, say
 from config import Config
 from pipeline.errors import ConfigError
-from pipeline.inspection.query import ask
+from pipeline.inspection.query import Found, ask
+
+FORMATS = "table", "csv", "json"
 
 
 def query_command(arguments: Arguments, config: Config, answer: Answer) -> int:
-    """Print the answer to stdout, and a warning to stderr where rows were left out. Raises what ``ask`` raises."""
+    """Print the answer to stdout, and a warning to stderr where rows, columns or texts were left out.
+
+    With ``--json`` the answer is one object with ``columns``, ``rows`` and ``cut``. Raises what ``ask`` raises.
+    """
     if arguments.format not in FORMATS:
         raise ConfigError(f"--format is {arguments.format!r}: expected {', '.join(FORMATS)}.")
     found = ask(config, arguments.sql)
-    if arguments.format == "table":
-        answer.write(as_table(found, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+    if answer.as_json:
+        answer.give({"columns": list(found.columns), "rows": as_objects(found), "cut": found.cut})
+    elif arguments.format == "table":
+        _write_table(found, arguments, answer)
     elif arguments.format == "json":
         answer.write(as_json(found, ascii_only=not answer.is_unicode))
     else:
-        answer.write(FORMATS[arguments.format](found))
+        answer.write(as_csv(found))
     if found.cut and not arguments.quiet:
         say(
             f"only the first {len(found.rows):,} rows are shown, there are more: --limit-rows shows more",
@@ -30,3 +38,10 @@ def query_command(arguments: Arguments, config: Config, answer: Answer) -> int:
             rows=len(found.rows),
         )
     return 0
+
+
+def _write_table(found: Found, arguments: Arguments, answer: Answer) -> None:
+    shown = as_table(found, shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+    answer.write(shown.text)
+    if shown.left_out and not arguments.quiet:
+        say(f"note: {shown.left_out}", event="table_cut")

@@ -1,4 +1,4 @@
-"""Rows as a table, CSV and JSON."""
+"""Rows as CSV and JSON."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from cli.answers import as_csv, as_json, as_table
+from cli.answers import as_csv, as_json
 from pipeline.inspection.query import Found, Value
 
 
@@ -51,14 +51,3 @@ def test_json_keeps_types_and_lists() -> None:
         {"a": None, "b": "é", "c": [1], "d": 0.5},
     ]
     assert json.loads(as_json(found())) == []
-
-
-def test_a_table_lines_up_and_cannot_garble_the_terminal() -> None:
-    shown = as_table(found((1234567, "\x1b[31mred", None), (5, "[b]x", True), columns=("count", "name", "flag")))
-    assert shown.splitlines() == [
-        "  count   name          flag",
-        "─" * 28,
-        r"1234567   \x1b[31mred",
-        "      5   [b]x          true",
-    ]
-    assert all(len(line) <= 20 for line in as_table(found(("x" * 100,)), 20).splitlines())

@@ -99,7 +99,7 @@ def test_options_of_explain_and_regeo() -> None:
         ("genrate", "unknown command 'genrate'.*mean generate"),
         ("xyz", "unknown command 'xyz'.*--help"),
         ("replay --json", "required: FILE"),
-        ("generate --json", "unrecognized arguments: --json.*generate --help"),
+        ("rollback --jsn", "unrecognized arguments: --jsn.*rollback --help"),
         ("query", "required: SQL.*query --help"),
         ("doctor --limit-rows 3", "unrecognized arguments"),
     ],

@@ -1,6 +1,7 @@
 """``dashboard`` where its extra is not installed."""
 
 import importlib.util
+import json
 
 import pytest
 
@@ -16,3 +17,17 @@ def test_streamlit_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(EnvironmentFault, match=r"pip install -r .*requirements-dashboard"):
         cli.dashboard.dashboard_command(parse_arguments(["dashboard"]), Config(), Answer(as_json=False))
+
+
+def test_the_address_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(cli.dashboard, "current_version", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(cli.dashboard.os, "dup2", lambda *_: None)
+    monkeypatch.setattr(cli.dashboard.os, "execve", lambda _, __, environment: started.append(environment))
+    arguments = parse_arguments(["dashboard", "--port", "0", "--json"])
+    cli.dashboard.dashboard_command(arguments, Config(DASHBOARD_PORT=0, OUTPUT_DIR="out"), Answer(as_json=True))
+    (environment,) = started
+    found = json.loads(capsys.readouterr().out)
+    port, secret = environment["STREAMLIT_SERVER_PORT"], environment["STREAMLIT_SERVER_BASE_URL_PATH"]
+    assert found == {"address": f"http://127.0.0.1:{port}/{secret}/", "output": "out"}

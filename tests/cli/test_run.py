@@ -1,5 +1,6 @@
 """The first run's test data, and the comparison with what the generator knows."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -118,6 +119,16 @@ def test_generate_says_what_it_made_and_what_is_wrong(
     assert "2 files" in out
     assert "malformed" in out
     assert "Generating test data" in err
+    assert main(["generate", "--size", "100kB", "--files", "2", "--output", "e", "--seed", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    lines = [line for path in Path("e").glob("*.csv") for line in path.read_bytes().splitlines()]
+    assert (told["folder"], told["files"], told["bytes"]) == (
+        "e",
+        2,
+        sum(p.stat().st_size for p in Path("e").glob("*.csv")),
+    )
+    assert told["records"] == told["distinct_ids"] + told["duplicates"] + told["conflicts"] + told["rejected"]
+    assert told["records"] <= len(lines)
     assert main(["generate", "--duplicates", "0.9", "--output", "d"]) == 2
     assert "at most 0.9" in capsys.readouterr().err
     (tmp_path / "file").touch()

@@ -79,6 +79,12 @@ def test_query_gives_what_was_published(folder: Path) -> None:
     ).fetchall()
     assert [tuple(row.values()) for row in json.loads(ended.out)] == expected
 
+    ended = run(
+        "query", "select user_id, event_count from user_totals order by 1", "--json", "--limit-rows", 2, cwd=folder
+    )
+    rows = [{"user_id": user, "event_count": count} for user, _, count, _ in expected[:2]]
+    assert json.loads(ended.out) == {"columns": ["user_id", "event_count"], "rows": rows, "cut": True}
+
 
 def test_query_shows_the_run_its_files_and_its_quarantine(folder: Path, logged: Ended) -> None:
     def ask(sql: str) -> list[dict]:
