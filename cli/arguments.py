@@ -16,8 +16,8 @@ from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 
 EXIT_CODES = """\
 exit codes: 0 done · 1 fault in the program, nothing published · 2 usage or configuration
-  3 input: nothing to process, or a file was refused (the others are published) · 4 a quality
-  gate stopped publication · 5 environment: Java, disk, memory, another run · 130 interrupted"""
+  3 input: nothing to process · 4 a quality gate stopped publication · 5 environment: Java,
+  disk, memory, another run · 6 some files were refused, the others count · 130 interrupted"""
 
 EPILOG = f"""\
 sizes: 8GB or 8G (10^9 bytes each), 512MiB or 512Mi (2^20 each), or bytes

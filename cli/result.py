@@ -5,7 +5,7 @@ from cli.console import LOG, Answer, printable, say
 from cli.truth import TruthCheck, check_truth
 from config import Config
 from data_generator.truth import TRUTH_FILE
-from pipeline.errors import GATE_EXIT_CODE
+from pipeline.errors import GATE_EXIT_CODE, PARTIAL_EXIT_CODE, InputError, LogmillError
 from pipeline.publish.result import RunResult
 
 
@@ -35,12 +35,13 @@ def answer_result(
 
 
 def exit_code(result: RunResult) -> int:
-    """0 for a complete run; 4 when a gate stopped it; 3 when files were refused; 1 for any other failure."""
+    """0 for a complete run; 6 when files were refused and the others count; 4 when a gate stopped it; 3 when all files
+    were refused; 1 for any other failure."""
     if result.stopped_by_gate:
         return GATE_EXIT_CODE
-    if result.status == "ok":
-        return 0
-    return 3 if result.status == "partial" or result.refused_files else 1
+    if result.status != "failed":
+        return PARTIAL_EXIT_CODE if result.status == "partial" else 0
+    return InputError.exit_code if result.refused_files else LogmillError.exit_code
 
 
 def _check(config: Config, result: RunResult) -> TruthCheck | str | None:

@@ -14,6 +14,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GATE_EXIT_CODE = 4
 """Exit code of a run that a quality gate stopped. Such a run raises nothing: its result says which gate it was."""
 
+PARTIAL_EXIT_CODE = 6
+"""Exit code of a run that refused files and goes on with the others. Such a run raises nothing."""
+
 
 class LogmillError(Exception):
     """A failure that one message explains to the user; ``exit_code`` is what the shell gets."""

@@ -111,7 +111,7 @@ def test_trouble_without_a_summary(full_result: RunResult, tmp_path: Path, capsy
     config = Config(INPUT_DIR=str(tmp_path))
     code = answer_result(arguments, config, Answer(as_json=False), full_result)
     out, err = capsys.readouterr()
-    assert (code, out) == (3, "")
+    assert (code, out) == (6, "")
     check_golden("run-quiet", err)
 
 

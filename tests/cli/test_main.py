@@ -46,7 +46,7 @@ def only_object(capsys: pytest.CaptureFixture[str]) -> tuple[dict, str]:
     return found, err
 
 
-@pytest.mark.parametrize(("status", "code"), [("ok", 0), ("partial", 3)])
+@pytest.mark.parametrize(("status", "code"), [("ok", 0), ("partial", 6)])
 def test_json_of_a_run(
     status: str, code: int, install: Install, result: RunResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,7 +123,7 @@ def test_quiet_says_only_what_went_wrong(
     assert main(["--quiet", "--input", "x"]) == 0
     assert capsys.readouterr() == ("", "")
     install(lambda *_: result)
-    assert main(["--quiet", "--input", "x"]) == 3
+    assert main(["--quiet", "--input", "x"]) == 6
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "refused: logs/bad\\n[red]name.csv: no header under any delimiter\n"

@@ -15,8 +15,8 @@ WARNED = (QualityResult("rejected", 5, 9, "warn", 0.1), QualityResult("rule:shor
     ("status", "refused", "quality", "code"),
     [
         ("ok", (), WARNED, 0),
-        ("partial", REFUSED, (), 3),
-        ("partial", (), (), 3),
+        ("partial", REFUSED, (), 6),
+        ("partial", (), (), 6),
         ("failed", REFUSED, (), 3),
         ("failed", (), (), 1),
         ("failed", (), STOPPED, 4),

@@ -32,7 +32,7 @@ def logged(folder: Path) -> Ended:
 
 
 def test_json_logs_tell_the_run_and_no_personal_data(folder: Path, logged: Ended) -> None:
-    assert logged.code == 3
+    assert logged.code == 6
     events = [json.loads(line) for line in logged.err.splitlines()]
     answer = logged.answer
     assert {event["run_id"] for event in events} == {answer["run_id"]}

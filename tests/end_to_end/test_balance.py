@@ -59,7 +59,7 @@ def test_a_file_that_does_not_balance_is_refused(count: str, logs: Path, tmp_pat
         f"[(change(part[0], {count}=1), part[1]) if one.path.endswith({first.name!r}) and part[0] else part "
         "for one, part in zip(task, found)]",
     )  # fmt: skip
-    assert (code, answer["status"]) == (3, "partial")
+    assert (code, answer["status"]) == (6, "partial")
     (refused,) = answer["refused_files"]
     assert refused["file"] == str(first)
     assert "does not balance" in refused["reason"]

@@ -89,7 +89,7 @@ def make_world(root: Path, engine: str, names: Collection[str]) -> World:
     program, settings = ENGINES[engine]
     ended = run("--input", logs, "--engine", program, "--json", cwd=root, env=environment(**settings))
     refused = any(CASES[name].refused for name in names if name in CASES)
-    assert ended.code == (3 if refused else 0), ended.err
+    assert ended.code == (6 if refused else 0), ended.err
     answer = ended.answer
     quarantine = root / "pipeline_data" / "output.versions" / answer["run_id"] / "quarantine"
     kept = [pl.read_parquet(quarantine / f"{name}.parquet") for name in ("rejected", "conflicts")]

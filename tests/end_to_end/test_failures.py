@@ -58,7 +58,7 @@ def test_a_refused_file_among_good_ones(logs: Path, tmp_path: Path) -> None:
     shutil.copytree(logs, mixed)
     (mixed / "other.csv").write_text("a,b\n1,2\n")
     (mixed / "wide.csv").write_bytes("log_id,user_id\n".encode("utf-16"))
-    answer = run_json("--input", mixed, "--full-refresh", cwd=tmp_path, code=3)
+    answer = run_json("--input", mixed, "--full-refresh", cwd=tmp_path, code=6)
     assert answer["status"] == "partial"
     assert answer["error"] is None
     assert {Path(refused["file"]).name for refused in answer["refused_files"]} == {"other.csv", "wide.csv"}
@@ -67,7 +67,7 @@ def test_a_refused_file_among_good_ones(logs: Path, tmp_path: Path) -> None:
 
     for path in mixed.glob("activity*"):
         path.unlink()
-    answer = run_json("--input", mixed, cwd=tmp_path, code=3)
+    answer = run_json("--input", mixed, cwd=tmp_path, code=6)
     assert (answer["status"], answer["new"]["missing_files"]) == ("partial", 4), "files that have left still count"
     assert published(tmp_path) == rows
     answer = run_json("--input", mixed, "--full-refresh", cwd=tmp_path, code=3)

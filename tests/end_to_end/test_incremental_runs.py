@@ -130,7 +130,7 @@ def test_a_change_within_the_same_size_and_time_is_noticed(folder: Path) -> None
 def test_a_refused_successor_leaves_what_counted(folder: Path) -> None:
     before = published(folder)
     (folder / "logs" / "0.csv").write_text("torn")
-    answer = run_json("--input", "logs", cwd=folder, code=3)
+    answer = run_json("--input", "logs", cwd=folder, code=6)
     assert answer["status"] == "partial"
     assert published(folder) == before
 

@@ -75,7 +75,7 @@ def test_the_tables_say_it_to_people(tmp_path: Path) -> None:
         assert part in ended.out, part
     assert not (tmp_path / "pipeline_data").exists()
     ran = run("--input", "logs", "--engine", "polars", cwd=tmp_path)
-    assert ran.code == 3
+    assert ran.code == 6
     line = next(line for line in ran.out.splitlines() if line.startswith("predicted"))
     assert line.count("%)") == 2
 

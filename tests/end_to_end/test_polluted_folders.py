@@ -36,7 +36,7 @@ def test_a_run_over_polluted_files(engine: str, folder: tuple[Path, dict], tmp_p
     root, truth = folder
     sizes = environment(MAX_RECORD_BYTES=MAX_RECORD, CHUNK_BYTES=CHUNK_BYTES, SPLIT_BYTES=SPLIT_BYTES, BUCKETS=1)
     ended = run("--engine", engine, "--json", "--input", root, cwd=tmp_path, env=sizes)
-    assert ended.code == 3, ended.err
+    assert ended.code == 6, ended.err
     answer = ended.answer
     assert answer["engine"] == engine
     assert {entry["file"] for entry in answer["refused_files"]} == {path for path, f in truth.items() if f.refused}

@@ -156,7 +156,7 @@ def test_packed_and_headless_files_and_stopped_runs_leave_no_user(watched: Path)
     like_a_column = "person-user_id"
     (watched / "in" / "headless.csv").write_text(f"1,{like_a_column},2026-01-01T00:00:00Z,v,tv,8.8.8.8,1\n")
     env = hidden(QUALITY_GATES='{"rejected": {"fail": 0}}', BUCKETS=8)
-    for limits, code in ((env, 4), (hidden(BUCKETS=8), 3)):
+    for limits, code in ((env, 4), (hidden(BUCKETS=8), 6)):
         ended = run("--input", "in", "--engine", "polars", "--json", cwd=watched, env=limits)
         assert ended.code == code, ended.err
         (refused,) = ended.answer["refused_files"]

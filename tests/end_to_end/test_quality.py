@@ -145,7 +145,7 @@ def test_a_file_without_a_rule_column(ruled: Path) -> None:
     lines = [HEADER, row("less", user="less")]
     short = "".join(",".join(part for place, part in enumerate(line.split(",")) if place != 4) for line in lines)
     (ruled / "in" / "c.csv").write_text(short)
-    answer = run_json("--input", "in", cwd=ruled, env=environment(RECORD_RULES=json.dumps(RULES)), code=3)
+    answer = run_json("--input", "in", cwd=ruled, env=environment(RECORD_RULES=json.dumps(RULES)), code=6)
     ((refused,),) = [answer["refused_files"]]
     assert "missing 'device_type'" in refused["reason"]
     assert answer["kept"] == 23

@@ -44,7 +44,7 @@ def quarantine_of(folder: Path, answer: dict) -> Path:
 
 def test_polars_and_duckdb_read_it_and_nobody_else_may(tmp_path: Path) -> None:
     logs = logs_with_trouble(tmp_path)
-    answer = run_json("--input", "logs", cwd=tmp_path, code=3)
+    answer = run_json("--input", "logs", cwd=tmp_path, code=6)
     quarantine = quarantine_of(tmp_path, answer)
     whole = (logs / "a.csv").read_bytes()
     rejected = pl.read_parquet(quarantine / "rejected.parquet").sort("line")
@@ -73,7 +73,7 @@ def test_polars_and_duckdb_read_it_and_nobody_else_may(tmp_path: Path) -> None:
 def test_addresses_leave_only_in_raw(tmp_path: Path) -> None:
     logs_with_trouble(tmp_path)
     ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path)
-    assert ended.code == 3
+    assert ended.code == 6
     texts = ended.out + ended.err + next((tmp_path / "pipeline_data").glob("output.versions/*/run.json")).read_text()
     assert "line 1 has the most fields" in texts
     assert "203.0.113" not in texts, "the first line of the file without a header is a record"
@@ -88,7 +88,7 @@ def test_addresses_leave_only_in_raw(tmp_path: Path) -> None:
 
 def test_raw_can_be_left_out_everywhere(tmp_path: Path) -> None:
     logs_with_trouble(tmp_path)
-    answer = run_json("--input", "logs", cwd=tmp_path, code=3, env=environment(QUARANTINE_RAW="false"))
+    answer = run_json("--input", "logs", cwd=tmp_path, code=6, env=environment(QUARANTINE_RAW="false"))
     files = [*quarantine_of(tmp_path, answer).iterdir(), *tmp_path.glob("pipeline_data/intermediate/**/rejects/*")]
     assert len(files) == 4
     for path in files:

@@ -32,7 +32,7 @@ def folder(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (source / f"{EVIL.replace('/', '')}.csv").write_text(HEADER + "".join(ROWS))
     (source / "headless.csv").write_text("id-1,secret_user,2026-01-01,v,tv,203.0.113.77,1.5\n")
     (folder / "gates.toml").write_text("[quality_gates]\nrejected = { warn = 0.0000001 }\n")
-    run_json("--input", "in", "--config", "gates.toml", cwd=folder, code=3)
+    run_json("--input", "in", "--config", "gates.toml", cwd=folder, code=6)
     return folder
 
 

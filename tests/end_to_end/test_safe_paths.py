@@ -75,7 +75,7 @@ def test_case_22_and_23_names_of_files_and_regions_stay_inside(tmp_path: Path, e
     before = picture(root, *own)
     ended = run("--input", "logs", "--output", "o/out", "--intermediate", "w", "--engine", engine, "--json",
                 cwd=root / "here", env=env)  # fmt: skip
-    assert ended.code == 3, ended.err
+    assert ended.code == 6, ended.err
     answer = ended.answer
     assert [Path(refused["file"]).name for refused in answer["refused_files"]] == ["way out.csv"]
     assert str(root / "secret" / "c.csv") in answer["refused_files"][0]["reason"]

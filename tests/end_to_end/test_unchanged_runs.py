@@ -38,11 +38,11 @@ def logs_of(folder: Path) -> list[Path]:
 def test_however_often_it_runs_no_other_version_goes(folder: Path) -> None:
     before, rows = versions(folder), published(folder)
     assert len(before) == 2
-    first = run_json("--input", "logs", "--full-refresh", cwd=folder, code=3)
+    first = run_json("--input", "logs", "--full-refresh", cwd=folder, code=6)
     assert len(versions(folder)) == 3, "of files that were read anew"
     before = versions(folder)
     for _ in range(3):
-        answer = run_json("--input", "logs", cwd=folder, code=3)
+        answer = run_json("--input", "logs", cwd=folder, code=6)
         same = {name: value for name, value in answer.items() if name not in OF_THE_RUN}
         assert same == {name: first[name] for name in same}
         assert not any(value for name, value in answer["new"].items() if not name.startswith("reused"))
@@ -77,7 +77,7 @@ def test_a_version_that_is_damaged_is_replaced(folder: Path, damage: str) -> Non
         (version / "quarantine" / "refused.parquet").unlink()
     else:
         victims.get(damage, file).unlink()
-    run_json("--input", "logs", cwd=folder, code=3)
+    run_json("--input", "logs", cwd=folder, code=6)
     assert len(versions(folder)) == len(before) + 1
     assert published(folder) == rows
 

@@ -35,10 +35,10 @@ BAD = (
 CASES: dict[str, tuple[dict[str, str], dict[str, object], int]] = {
     "rejected records": ({"a.csv": HEADER + record(0) + BAD}, {}, 0),
     "conflicts": ({"a.csv": HEADER + record(1, "5") + record(1, "6") + record(1, "7", "other")}, {}, 0),
-    "no header": ({"a.csv": record(1) + record(2), "b.csv": HEADER + record(3)}, {}, 3),
+    "no header": ({"a.csv": record(1) + record(2), "b.csv": HEADER + record(3)}, {}, 6),
     "no header at all": ({"a.csv": record(1) + record(2)}, {}, 3),
-    "half a header": ({"a.csv": HEADER.replace("log_id", "id") + record(1), "b.csv": HEADER + record(3)}, {}, 3),
-    "lines that end in CR": ({"a.csv": (HEADER + record(1)).replace("\n", "\r"), "b.csv": HEADER + record(3)}, {}, 3),
+    "half a header": ({"a.csv": HEADER.replace("log_id", "id") + record(1), "b.csv": HEADER + record(3)}, {}, 6),
+    "lines that end in CR": ({"a.csv": (HEADER + record(1)).replace("\n", "\r"), "b.csv": HEADER + record(3)}, {}, 6),
     "a sum beyond 64 bits": ({"a.csv": HEADER + "".join(record(n, "1000000000") for n in range(9300))}, {}, 1),
     "a gate": ({"a.csv": HEADER + record(0) + BAD}, {"QUALITY_GATES": '{"rejected": {"fail": 0.01}}'}, 4),
     "a rule": (
