@@ -55,7 +55,7 @@ def prepare_logs(folder: Path, size: int, workers: int) -> Path:
     truth = load_truth(logs)
     if truth is None or truth.settings != settings or not truth.describes(logs.glob("*.csv")):
         print(f"generating {format_size(size)} in {logs} (once) ...", flush=True)
-        generate(settings, logs, workers=workers)
+        generate(settings, logs, workers=workers, force=True)
     return logs
 
 

@@ -50,7 +50,7 @@ def prepare(folder: Path, size: int) -> list[Path]:
     truth = load_truth(logs)
     if truth is None or truth.settings != settings:
         print(f"generating {format_size(size)} in {logs} (once) ...", flush=True)
-        generate(settings, logs, workers=usable_cores())
+        generate(settings, logs, workers=usable_cores(), force=True)
     return sorted(logs.glob("*.csv"))
 
 

@@ -42,6 +42,7 @@ class Arguments:
     debug: bool = False
     show_version: bool = False
     generate_into: str | None = None
+    force: bool = False
     options: RunOptions = NO_OPTIONS
     dry_run: bool = False
     profile: bool = False

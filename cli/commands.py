@@ -21,7 +21,9 @@ _OTHERS = {
         options.RUN,
     ),
     "generate": Command(
-        "Makes realistic activity logs, and truth.json with what a run must find in them.", (*options.GENERATOR, JSON)
+        "Makes realistic activity logs, and truth.json with what a run must find in them. A folder that has\n"
+        "other logs is refused, and so is an INPUT_DIR that you have set.",
+        (*options.GENERATOR, JSON),
     ),
     "replay": Command(
         "A run in which mended records count besides the input, now and in every later run over that\n"

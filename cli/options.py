@@ -83,7 +83,8 @@ GENERATOR = (
     Option("--duplicates", "records that repeat one of the same file (0.05)", "SHARE", "GENERATOR_DUPLICATES"),
     Option("--cross-file-duplicates", "... one of another file (0.015)", "SHARE", "GENERATOR_CROSS_FILE_DUPLICATES"),
     Option("--seed", "the same seed gives the same bytes", "N", "GENERATOR_SEED"),
-    Option("--output", "the folder to fill (default: INPUT_DIR)", "DIR", more={"dest": "generate_into"}),
+    Option("--output", "the folder to fill (pipeline_data/input_logs)", "DIR", more={"dest": "generate_into"}),
+    Option("--force", "replace other test data, and write beside other logs"),
 )
 
 SQL = Option("sql", "one query, such as 'FROM runs'", "SQL")

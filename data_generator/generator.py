@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -22,9 +23,11 @@ from data_generator.rows import FIRST_DAY, HEADER, RowLayout
 from data_generator.settings import DataSetSettings
 from data_generator.truth import TRUTH_FILE, Truth, load_truth, write_truth
 
-__all__ = ["DataSetSettings", "Truth", "generate", "load_truth"]
+__all__ = ["DataSetSettings", "ForeignLogs", "Truth", "generate", "load_truth"]
 
 _OWN_FILE = re.compile(r"\.?activity_\d{4}_\d{4}-\d{2}-\d{2}\.csv(\.tmp)?")
+_LOG = re.compile(r"[^.].*\.[ct]sv\b.*", re.IGNORECASE)
+"""Also compressed, rotated and numbered logs: what may be somebody's is somebody's."""
 _FIRST_GUESS_ROW_BYTES = 115
 _SAMPLE_ROUNDS = 3
 _SAMPLE_ROWS = 65_536
@@ -33,8 +36,17 @@ _POLL_SECONDS = 0.2
 _stop_worker: Event | None = None
 
 
+class ForeignLogs(ValueError):
+    """A folder has logs that new test data would replace or mix with; the message says which, and why."""
+
+
 def generate(
-    settings: DataSetSettings, output: Path, progress: Callable[[int], None] | None = None, workers: int = 1
+    settings: DataSetSettings,
+    output: Path,
+    progress: Callable[[int], None] | None = None,
+    workers: int = 1,
+    *,
+    force: bool = False,
 ) -> Truth:
     """Write the CSV files and ``truth.json`` into a folder, in place of what the generator wrote there before.
 
@@ -46,17 +58,21 @@ def generate(
         output: folder, made if it does not exist. Files of other names in it are not touched.
         progress: called now and then with the number of bytes written since its last call.
         workers: processes at work; one process makes a file at a time.
+        force: whether to replace what has the generator's names, and to write beside other logs.
 
     Returns:
         the truth, as written.
 
     Raises:
-        ValueError: ``workers`` is below 1, or a file of the folder has a name of the generator and is not its own.
+        ValueError: ``workers`` is below 1.
+        ForeignLogs: the folder has a log that its truth does not list, or test data of other settings.
         OSError: the folder cannot be written to, or the disk is full; unfinished files are removed.
     """
     if workers < 1:
         raise ValueError(f"workers is {workers}; expected a whole number from 1 on.")
     output.mkdir(parents=True, exist_ok=True)
+    if not force:
+        check_folder(output, settings)
     _remove_earlier(output)
     data_set = size_data_set(settings)
     names = file_names(settings)
@@ -130,22 +146,39 @@ def _truth(data_set: DataSet, tally: Tally) -> Truth:
     )
 
 
-def _remove_earlier(folder: Path) -> None:
-    """Remove what the generator wrote before, by its truth, and unfinished files; the truth goes last.
+def check_folder(folder: Path, settings: DataSetSettings) -> None:
+    """Check that a folder has no log but those that these settings make; it need not exist.
 
-    Raises ValueError where a file has one of the generator's names but is not in the truth: it may be somebody's.
+    Raises:
+        ForeignLogs: it has another, or its truth cannot be read, so that nobody knows.
     """
-    truth = load_truth(folder)
-    own = set(truth.file_names) if truth else set()
-    found = sorted(path for path in folder.iterdir() if _OWN_FILE.fullmatch(path.name))
-    strange = [path.name for path in found if path.name not in own and not path.name.endswith(".tmp")]
-    if strange:
-        raise ValueError(
-            f"{folder} holds {strange[0]}, which is not in its {TRUTH_FILE}: it may be a log of yours. Move it away, "
-            "or choose another folder."
-        )
-    for path in found:
-        path.unlink()
+    logs = {path.name: path for path in sorted(folder.glob("*")) if _LOG.fullmatch(path.name)}
+    if not logs:
+        return
+    try:
+        truth = load_truth(folder)
+    except ValueError as fault:
+        raise ForeignLogs(f"{folder} has logs, and nobody knows whose: {fault}") from None
+    strange = [name for name in logs if truth is None or name not in truth.file_names]
+    if strange or truth is None:
+        raise ForeignLogs(f"{folder} has {strange[0]}, which its {TRUTH_FILE} does not list: it may be a log of yours.")
+    if truth.settings != settings:
+        raise ForeignLogs(f"{folder} has test data of other parameters: {_difference(truth.settings, settings)}.")
+    size = sum(path.stat().st_size for path in logs.values())
+    if size > truth.bytes or (size < truth.bytes and len(logs) == truth.files):
+        raise ForeignLogs(f"the logs in {folder} are not as they were made: {truth.bytes:,} bytes were, {size:,} are.")
+
+
+def _difference(found: DataSetSettings, asked: DataSetSettings) -> str:
+    old, new = asdict(found), asdict(asked)
+    return ", ".join(f"{name} {old[name]} (asked for: {new[name]})" for name in old if old[name] != new[name])
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove what has the generator's names, also unfinished files; the truth goes last."""
+    for path in sorted(folder.iterdir()):
+        if _OWN_FILE.fullmatch(path.name):
+            path.unlink()
     (folder / TRUTH_FILE).unlink(missing_ok=True)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from data_generator import generator
 from data_generator.blocks import BLOCK_ROWS, make_block
-from data_generator.generator import DataSetSettings, Truth, generate, load_truth
+from data_generator.generator import DataSetSettings, ForeignLogs, Truth, generate, load_truth
 from data_generator.malformed import REASONS
 from data_generator.rows import HEADER, RowLayout
 
@@ -253,10 +253,69 @@ def test_no_truth_is_none_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:
 
 def test_generating_again_replaces_only_files_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "activity_report.csv").write_text("mine")
-    generate(SMALL, tmp_path)
-    truth = generate(replace(SMALL, files=1, size_bytes=100_000), tmp_path)
+    generate(SMALL, tmp_path, force=True)
+    truth = generate(replace(SMALL, files=1, size_bytes=100_000), tmp_path, force=True)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"activity_report.csv", "truth.json", *truth.file_names}
+    assert (tmp_path / "activity_report.csv").read_text() == "mine"
+
+
+FOREIGN = {
+    "a log of another name": ("mine.csv", "which its truth.json does not list"),
+    "a compressed one": ("mine.csv.gz", "which its truth.json does not list"),
+    "a rotated one": ("events.CSV.1", "which its truth.json does not list"),
+    "one with a name of the generator's": ("activity_0009_2026-01-09.csv", "which its truth.json does not list"),
+    "one in the place of a generated one": ("activity_0001_2026-01-01.csv", "are not as they were made"),
+    "a truth that is none": ("truth.json", "nobody knows whose"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_folder_with_a_log_of_somebody_is_refused(kind: str, tmp_path: Path) -> None:
+    generate(SMALL, tmp_path)
+    name, message = FOREIGN[kind]
+    (tmp_path / name).write_text("precious\n")
+    before = all_bytes(tmp_path)
+    with pytest.raises(ForeignLogs, match=re.escape(message)) as refused:
+        generate(SMALL, tmp_path)
+    assert name in str(refused.value) or "are not as" in message
+    assert all_bytes(tmp_path) == before
+    truth = generate(SMALL, tmp_path, force=True)
+    after = all_bytes(tmp_path)
+    own = {"truth.json", *truth.file_names}
+    # What stands in the place of a generated file is replaced on request; another log stays, with its bytes.
+    assert set(after) - own == {name} - own - {"activity_0009_2026-01-09.csv"}
+    assert all(after[other] == before[other] for other in set(after) - own)
+
+
+def test_a_log_without_any_truth_is_somebodys(tmp_path: Path) -> None:
+    generate(SMALL, tmp_path)
+    (tmp_path / "truth.json").unlink()
+    with pytest.raises(ForeignLogs, match=r"activity_0001_2026-01-01\.csv"):
+        generate(SMALL, tmp_path)
+
+
+def test_data_of_other_parameters_is_replaced_only_on_request(tmp_path: Path) -> None:
+    generate(SMALL, tmp_path)
+    before = all_bytes(tmp_path)
+    other = replace(SMALL, seed=7, users=50)
+    with pytest.raises(ForeignLogs, match=r"users 500 \(asked for: 50\), seed 42 \(asked for: 7\)"):
+        generate(other, tmp_path)
+    assert all_bytes(tmp_path) == before
+    assert generate(SMALL, tmp_path).settings == SMALL, "the same again changes nothing"
+    assert all_bytes(tmp_path) == before
+    (tmp_path / "activity_0002_2026-01-02.csv").unlink()
+    generate(SMALL, tmp_path)
+    assert all_bytes(tmp_path) == before, "nobody loses anything by what was deleted"
+    for path in tmp_path.glob("*.csv"):
+        path.unlink()
+    assert generate(other, tmp_path).settings == other, "a truth without logs holds nobody back"
+
+
+def test_other_files_are_no_logs(tmp_path: Path) -> None:
+    for name in ("README.md", ".hidden.csv", "notes.txt", "xcsv"):
+        (tmp_path / name).touch()
+    generate(SMALL, tmp_path)
 
 
 def test_an_interrupted_run_leaves_neither_files_nor_truth(tmp_path: Path) -> None:
