@@ -1,18 +1,32 @@
-"""Cores and memory come first: lower PREPROCESSING_WORKERS and MEMORY_LIMIT where other programs need the machine, and
-raise MEMORY_LIMIT where it is all yours.
+"""Change the six values below by hand; ``./logmill config`` shows what is in effect. All other settings follow them.
 
-Every other tunable follows, by owner, with its default, unit, meaning, and when to change it. The first of four places
-that names a setting wins: the command line (where the setting has an option), the environment
-(``LOGMILL_ENGINE=polars``), a TOML file (``ENGINE = "polars"`` or ``engine = "polars"``; that of ``--config``, or of
-LOGMILL_CONFIG, or ``logmill.toml`` in the working folder), and the default in ``config.py``. ``python config.py`` lists
-all settings with the defaults of the machine."""
+Of these places the first that names a setting wins: the command line (``--engine polars``, where the setting has an
+option), the environment (``LOGMILL_ENGINE=polars``), a TOML file (``ENGINE = "polars"``; that of ``--config``, or of
+LOGMILL_CONFIG, or ``logmill.toml`` in the working folder), and this file.
+"""
+
+WORKERS = None  # all usable cores; or a number of processes, such as 4
+MEMORY_LIMIT = None  # 60 % of the memory, for all processes together; or "8GB"
+ENGINE = "auto"  # Spark where there is Java; "polars": no Java, the fastest on one machine; "spark": insists on Spark
+INPUT_DIR = "pipeline_data/input_logs"  # your logs: a folder, a file or a glob such as "/data/logs/2026-*.csv"
+INTERMEDIATE_DIR = "pipeline_data/intermediate"  # about 0.6 x the input, on the fastest disk
+OUTPUT_DIR = "pipeline_data/output"  # becomes a link to the newest version of the result
+
+# machine                                          WORKERS  MEMORY_LIMIT
+# laptop, 2 cores, 8 GB, used beside it            1        "3GB"
+# laptop, 2 cores, 8 GB, for this alone            None     "6GB"
+# server, 16 cores, 64 GB, for this alone          None     "52GB"
+# shared host: what others leave you, for example  4        "8GB"
+# container                                        None     None    its limits are respected
+
+# ruff: noqa: E402, RUF009 - the values come first; setting() makes a dataclass field, not a default for all instances.
 
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from pipeline.errors import ConfigError
 from pipeline.privacy import KEY_VARIABLE, MIN_KEY_BYTES
@@ -43,7 +57,17 @@ CONFIG_FILE = "logmill.toml"
 CONFIG_VARIABLE = "LOGMILL_CONFIG"
 """The variable of the environment that names a settings file."""
 
-# ruff: noqa: RUF009 - setting() makes a dataclass field, not a default that instances would share.
+_SHIPPED = {
+    "PREPROCESSING_WORKERS": (None, WORKERS),
+    "MEMORY_LIMIT": (None, MEMORY_LIMIT),
+    "ENGINE": ("auto", ENGINE),
+    "INPUT_DIR": ("pipeline_data/input_logs", INPUT_DIR),
+    "INTERMEDIATE_DIR": ("pipeline_data/intermediate", INTERMEDIATE_DIR),
+    "OUTPUT_DIR": ("pipeline_data/output", OUTPUT_DIR),
+}
+"""(value as shipped, value now) of the settings at the top. One that was changed by hand is as good as any other that
+the user has set: no test data is written into such an input."""
+
 # fmt: off
 Engine = Literal["auto", "spark", "polars"]
 
@@ -54,43 +78,31 @@ class MachineSettings(Group):
 
     Change cores and memory where other programs need the machine, or where it is all yours: a run takes all usable
     cores and 60 % of the memory, within the limits of its container. Change ENGINE and the folders to suit the machine.
-    The last four settings are for measurements only.
     """
 
-    PREPROCESSING_WORKERS: int = setting_from(lambda: min(usable_cores(), 256), integer(1, 256),
-        unit="processes", option="--workers",
+    PREPROCESSING_WORKERS: int = setting_from(lambda: min(usable_cores(), 256) if WORKERS is None else WORKERS,
+        integer(1, 256), unit="processes", option="--workers", also="WORKERS",
         meaning="Worker processes (default: the usable cores).", change="Other programs need some of the cores.")
     # Below 1 GB the interpreter, Polars and one worker with its chunk do not fit with room to spare. The 40 % that the
     # default leaves are for the system's file cache.
-    MEMORY_LIMIT: int = setting_from(lambda: max(10**9, total_memory() * 6 // 10), size(10**9),
-        unit="bytes", option="--memory-limit",
+    MEMORY_LIMIT: int = setting_from(
+        lambda: max(10**9, total_memory() * 6 // 10) if MEMORY_LIMIT is None else MEMORY_LIMIT,
+        size(10**9), unit="bytes", option="--memory-limit",
         meaning="Ceiling for all processes together (default: 60 % of the memory).",
         change="The machine is shared, or all yours.")
-    ENGINE: Engine = setting("auto", choice(*get_args(Engine)), unit="name", option="--engine",
+    ENGINE: Engine = setting(cast(Engine, ENGINE), choice(*get_args(Engine)), unit="name", option="--engine",
         meaning="Who runs Phase 2; auto: Spark where Java or SPARK_MASTER is found, else the embedded engine.",
         change="polars starts no JVM and is faster on one machine; spark insists on Spark.")
-    INPUT_DIR: str = setting("pipeline_data/input_logs", text(), unit="path", option="--input",
+    INPUT_DIR: str = setting(INPUT_DIR, text(), unit="path", option="--input",
         meaning="The activity logs: a folder, a file or a glob.", change="Your logs lie elsewhere.")
     ROTATED_NAMES: str = setting(USUAL_ROTATED, pattern("a regular expression, or empty"), unit="pattern",
         meaning="What rotation puts between .csv (or .tsv) and the end of a name, or .gz and .zst; empty: nothing.",
         change="Your logs are rotated to other names.")
-    INTERMEDIATE_DIR: str = setting("pipeline_data/intermediate", text(), unit="path", option="--intermediate",
+    INTERMEDIATE_DIR: str = setting(INTERMEDIATE_DIR, text(), unit="path", option="--intermediate",
         meaning="Files between the phases.", change="Another disk is faster or has more room.")
-    OUTPUT_DIR: str = setting("pipeline_data/output", text(), unit="path", option="--output",
+    OUTPUT_DIR: str = setting(OUTPUT_DIR, text(), unit="path", option="--output",
         meaning="The published result: a link to the folder of one complete version; resolve it once, then read.",
         change="Readers expect it elsewhere.")
-    COMPILED_PARSER: bool = setting(True, flag(), unit="yes/no",
-        meaning="Parse records by compiled code (built once, into the user's cache); no: Polars parses all.",
-        change="Only to compare: the values are equal, reading takes twice as long, and far longer with JSON columns.")
-    CHUNK_BYTES: int = setting(2 * 2**20, size(64, 2**30), unit="bytes",
-        meaning="How much a worker parses at a time.",
-        change="Only to measure: larger is slower and needs more memory.")
-    SPLIT_BYTES: int = setting(0, size(64, 2**31, zero=True), unit="bytes",
-        meaning="Length of the parts that large files are cut into; 0: chosen from memory and input.",
-        change="Only to measure.")
-    BUCKETS: int = setting(0, integer(0, 1024, ", a power of two, or 0", lambda number: number & (number - 1) == 0),
-        unit="buckets",
-        meaning="Parts of Phase 2, by user; 0: chosen from memory and input.", change="Only to measure.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -412,6 +424,27 @@ class GeneratorSettings(Group):
         meaning="Users with an IPv6 address.", change="Your users have more or fewer.")
     GENERATOR_SEED: int = setting(42, integer(0, 2**63 - 1), unit="number", option="--seed",
         meaning="The same seed gives the same bytes.", change="You want other data.")
+
+
+@dataclass(frozen=True)
+class MeasurementSettings(Group):
+    """Internals.
+
+    Change these settings only to measure: no value of a result depends on them, and what is chosen is right.
+    """
+
+    COMPILED_PARSER: bool = setting(True, flag(), unit="yes/no",
+        meaning="Parse records by compiled code (built once, into the user's cache); no: Polars parses all.",
+        change="Only to compare: the values are equal, reading takes twice as long, and far longer with JSON columns.")
+    CHUNK_BYTES: int = setting(2 * 2**20, size(64, 2**30), unit="bytes",
+        meaning="How much a worker parses at a time.",
+        change="Only to measure: larger is slower and needs more memory.")
+    SPLIT_BYTES: int = setting(0, size(64, 2**31, zero=True), unit="bytes",
+        meaning="Length of the parts that large files are cut into; 0: chosen from memory and input.",
+        change="Only to measure.")
+    BUCKETS: int = setting(0, integer(0, 1024, ", a power of two, or 0", lambda number: number & (number - 1) == 0),
+        unit="buckets",
+        meaning="Parts of Phase 2, by user; 0: chosen from memory and input.", change="Only to measure.")
 # fmt: on
 
 
@@ -427,6 +460,7 @@ class Config(
     SparkSettings,
     QuestionSettings,
     GeneratorSettings,
+    MeasurementSettings,
 ):
     """The validated settings of one run. Making one with a value that is not allowed raises ConfigError."""
 
@@ -464,7 +498,8 @@ def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path
         values, origins = read_sources(Config, cli, variables, "LOGMILL_", toml_path)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    config = Config(**values, origins=origins)
+    by_hand = {name: "config.py" for name, (shipped, now) in _SHIPPED.items() if now != shipped}
+    config = Config(**values, origins=by_hand | origins)
     for name, path in (("GEO_DATABASE", config.GEO_DATABASE), ("GEO_REGIONS", config.GEO_REGIONS)):
         if path and not Path(path).is_file():
             raise ConfigError(f"{name} is {path!r}: expected an existing file, found none. Check the path.")
@@ -472,6 +507,11 @@ def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path
 
 
 if __name__ == "__main__":
+    import sys
+
     from utils.settings import describe
 
-    print(describe(Config()))
+    try:
+        print(describe(Config()))
+    except ConfigError as fault:
+        sys.exit(f"error: {fault}")

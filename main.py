@@ -33,6 +33,13 @@ if __name__ != "__mp_main__":  # workers import this file under that name, and n
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as fault:
+        from pipeline.errors import ConfigError, explain_edit
+
+        if (told := explain_edit(fault, os.path.join(FOLDER, "config.py"))) is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(ConfigError.exit_code)
 
     Command = Callable[[Arguments, Config, Answer], int]
 

@@ -6,6 +6,7 @@ A message names the stage or setting, what was expected, what was found, and wha
 import os
 import shlex
 import sys
+import traceback
 from shutil import which
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -68,6 +69,24 @@ def note_publication(fault: BaseException, published: bool) -> None:
 def was_published(fault: BaseException) -> bool:
     """Whether the run that ended with ``fault`` had published its result before."""
     return bool(getattr(fault, "published", False))
+
+
+def explain_edit(fault: Exception, file: str) -> str | None:
+    """What is wrong in a file of settings that is no longer Python, or names what is not there; None where ``fault``
+    came from elsewhere."""
+    if isinstance(fault, SyntaxError):
+        place, line = fault.filename, fault.lineno
+        what = f"is not understood: {fault.msg.rstrip('?.')}"
+    else:
+        frames = traceback.extract_tb(fault.__traceback__)
+        place, line = (frames[-1].filename, frames[-1].lineno) if frames else (None, None)
+        what = f"is wrong: {fault}"
+    if place is None or os.path.abspath(place) != file:
+        return None
+    return (
+        f"line {line} of {_shown(file)} {what}. Expected NAME = value, with text in quotes, as in "
+        'MEMORY_LIMIT = "8GB". Correct the line, or bring the file back: git checkout config.py'
+    )
 
 
 def program_name() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import config
-from config import Config, GeographySettings, MachineSettings, SparkSettings, load_config
+from config import Config, GeographySettings, MachineSettings, MeasurementSettings, SparkSettings, load_config
 from pipeline.errors import ConfigError
 from pipeline.quality import Gate, Rule
 from utils.settings import declared, describe, describe_group, groups
@@ -209,15 +209,51 @@ def test_every_setting_is_documented_and_tested() -> None:
     assert set(Config.__dataclass_fields__) - set(fields) == {"origins"}
 
 
-def test_a_reader_sees_cores_and_memory_first() -> None:
+def test_a_reader_sees_six_values_first() -> None:
+    """Whoever opens the file sees what is to be changed by hand on the first screen, as plain constants."""
+    source = Path(config.__file__).read_text(encoding="utf-8")
+    first, *body = ast.parse(source).body
+    assert isinstance(first, ast.Expr)
+    assert first.end_lineno is not None
+    assert first.end_lineno <= 7
+    constants = body[:6]
+    assert all(isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) for node in constants)
+    assert [node.targets[0].id for node in constants] == [
+        *("WORKERS", "MEMORY_LIMIT", "ENGINE", "INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR"),
+    ]
+    assert all("  # " in source.splitlines()[node.lineno - 1] for node in constants)
+    assert constants[-1].lineno <= 14
+    table = source.partition("# machine ")[2].partition("\n\n")[0]
+    for machine in ("laptop", "server", "shared host"):
+        assert machine in table
+    for limit in re.findall(r'"(\w+)"', table):
+        assert Config(MEMORY_LIMIT=limit)
+
+
+def test_internals_stand_last() -> None:
     tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
-    text = ast.get_docstring(tree) or ""
-    assert text.startswith("Cores and memory")
-    assert len(text.splitlines()) <= 8
     defined = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
     assert defined == [*(group.__name__ for group in groups(Config)), "Config", "find_config_file", "load_config"]
-    assert groups(Config)[0] is MachineSettings
+    assert (groups(Config)[0], groups(Config)[-1]) == (MachineSettings, MeasurementSettings)
     assert list(declared(Config))[:2] == ["PREPROCESSING_WORKERS", "MEMORY_LIMIT"]
+    only = {name for name, field in declared(Config).items() if field.metadata["change"].startswith("Only to ")}
+    assert set(declared(MeasurementSettings)) == only == {"COMPILED_PARSER", "CHUNK_BYTES", "SPLIT_BYTES", "BUCKETS"}
+
+
+def test_workers_is_a_name_too(tmp_path: Path) -> None:
+    """It is the constant's name in config.py, so that it is tried in a file and in the environment."""
+    toml = tmp_path / "logmill.toml"
+    toml.write_text("workers = 3\n")
+    found = load_config({}, {}, toml)
+    assert (found.PREPROCESSING_WORKERS, found.origins) == (3, {"PREPROCESSING_WORKERS": str(toml)})
+    found = load_config({}, {"LOGMILL_WORKERS": "4"}, toml)
+    origins = {"PREPROCESSING_WORKERS": "environment, LOGMILL_WORKERS"}
+    assert (found.PREPROCESSING_WORKERS, found.origins) == (4, origins)
+    toml.write_text("workers = 3\nPREPROCESSING_WORKERS = 4\n")
+    with pytest.raises(ConfigError, match=r"WORKERS \(from .*\) is PREPROCESSING_WORKERS, which is set there, too"):
+        load_config({}, {}, toml)
+    with pytest.raises(ConfigError, match=r"PREPROCESSING_WORKERS is 'x' \(from the environment, LOGMILL_WORKERS\)"):
+        load_config({}, {"LOGMILL_WORKERS": "x"}, None)
 
 
 def test_every_setting_has_one_owner_who_knows_when_to_change_it() -> None:

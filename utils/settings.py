@@ -37,14 +37,23 @@ def setting(default: T, kind: Kind, *, unit: str, meaning: str, change: str, opt
 
 
 def setting_from(
-    default: Callable[[], T], kind: Kind, *, unit: str, meaning: str, change: str, option: str | None = None
+    default: Callable[[], T],
+    kind: Kind,
+    *,
+    unit: str,
+    meaning: str,
+    change: str,
+    option: str | None = None,
+    also: str | None = None,
 ) -> T:
-    """A ``setting`` whose default is computed when the object is made."""
-    return dataclasses.field(default_factory=default, metadata=_about(kind, unit, meaning, change, option))
+    """A ``setting`` whose default is computed when the object is made. ``also``: another name that is understood."""
+    return dataclasses.field(default_factory=default, metadata=_about(kind, unit, meaning, change, option, also))
 
 
-def _about(kind: Kind, unit: str, meaning: str, change: str, option: str | None) -> dict[str, Any]:
-    return {"kind": kind, "unit": unit, "meaning": meaning, "change": change, "option": option}
+def _about(
+    kind: Kind, unit: str, meaning: str, change: str, option: str | None, also: str | None = None
+) -> dict[str, Any]:
+    return {"kind": kind, "unit": unit, "meaning": meaning, "change": change, "option": option, "also": also}
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,9 @@ class Group:
 
     def __post_init__(self) -> None:
         for name, field in declared(self).items():
-            object.__setattr__(self, name, read_setting(field, getattr(self, name), "in config.py"))
+            also = field.metadata["also"]
+            place = f"in config.py, {also}" if also else "in config.py"
+            object.__setattr__(self, name, read_setting(field, getattr(self, name), place))
 
 
 def groups(owner: Group | type[Group]) -> tuple[type[Group], ...]:
@@ -136,10 +147,24 @@ def read_sources(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for raw, preposition, origins_of_source in sources:
-        for name, value in raw.items():
-            values[name] = _read_named(fields, name, value, f"{preposition} {origins_of_source[name]}")
-        origins |= origins_of_source
+        for name, own in _own_names(fields, raw, preposition, origins_of_source).items():
+            values[own] = _read_named(fields, own, raw[name], f"{preposition} {origins_of_source[name]}")
+            origins[own] = origins_of_source[name]
     return values, origins
+
+
+def _own_names(
+    fields: Mapping[str, dataclasses.Field[Any]], raw: Mapping[str, object], preposition: str, origins: dict[str, str]
+) -> dict[str, str]:
+    """The setting's own name for each name of one source. Raises ValueError where two names stand for one setting."""
+    others = {field.metadata["also"]: name for name, field in fields.items()}
+    own = {name: others.get(name, name) for name in raw}
+    for name, meant in own.items():
+        if name != meant and meant in own:
+            raise ValueError(
+                f"{name} ({preposition} {origins[name]}) is {meant}, which is set there, too. Remove one of them."
+            )
+    return own
 
 
 def _read_named(fields: Mapping[str, dataclasses.Field[Any]], name: str, raw: object, origin: str) -> Any:
