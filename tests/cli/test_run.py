@@ -135,5 +135,5 @@ def test_generate_says_what_it_made_and_what_is_wrong(
     assert main(["generate", "--output", "file"]) == 5
     assert "cannot write test data to file" in capsys.readouterr().err
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**6))
-    assert main(["generate", "--size", "1MB", "--output", "e"]) == 5
+    assert main(["generate", "--size", "1MB", "--output", "f"]) == 5
     assert "1 MB free" in capsys.readouterr().err
