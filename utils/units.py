@@ -4,6 +4,7 @@ Decimal units are powers of 1000 (GB), binary units are powers of 1024 (GiB).
 """
 
 import re
+from datetime import datetime
 
 _FACTORS: dict[str, int] = {"": 1, "b": 1} | {
     f"{letter}{suffix}": step**power
@@ -52,3 +53,13 @@ def format_seconds(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def format_moment(moment: datetime) -> str:
+    """``"30 November 2026, 15:14 UTC"``; ``moment`` is in UTC."""
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def format_moment_shortly(moment: datetime) -> str:
+    """``"30 Nov 15:14"``, as a label of a chart."""
+    return f"{moment.day} {moment:%b %H:%M}"

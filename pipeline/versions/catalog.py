@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError, program_name
-from pipeline.versions.folders import GEO_RECORD, RUN_RECORD, is_run_folder
+from pipeline.versions.folders import GEO_RECORD, RUN_RECORD, begin_of, is_run_folder
 from pipeline.versions.ledger_entries import read_record, unreadable_record
 from pipeline.versions.output_link import Output
 
@@ -28,7 +28,7 @@ class Version:
     @property
     def started(self) -> datetime:
         """When that run began: UTC, without a time zone."""
-        return datetime.strptime(self.name.partition("-")[0], "%Y%m%dT%H%M%SZ")
+        return begin_of(self.name)
 
     @property
     def has_geo(self) -> bool:

@@ -4,6 +4,7 @@ import itertools
 import re
 import time
 import uuid
+from datetime import datetime
 from pathlib import Path
 
 from pipeline.errors import ConfigError
@@ -26,6 +27,11 @@ def new_run_id() -> str:
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     begin = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
     return f"{begin}-{nanoseconds // 1000:05x}{uuid.uuid4().hex[0]}"
+
+
+def begin_of(run_id: str) -> datetime:
+    """When the run of this id began: UTC, without a time zone. Raises ValueError where the text is no id of a run."""
+    return datetime.strptime(run_id.partition("-")[0], "%Y%m%dT%H%M%SZ")
 
 
 def is_run_folder(path: Path, prefix: str = "") -> bool:

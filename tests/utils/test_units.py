@@ -1,8 +1,17 @@
 """Sizes and times as people write and read them."""
 
+from datetime import datetime
+
 import pytest
 
-from utils.units import format_amount, format_seconds, format_size, parse_size
+from utils.units import (
+    format_amount,
+    format_moment,
+    format_moment_shortly,
+    format_seconds,
+    format_size,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +58,9 @@ def test_times_are_shown(seconds: float, text: str) -> None:
 )
 def test_amounts_are_shown_in_their_unit(number: float, unit: str, text: str) -> None:
     assert format_amount(number, unit) == text
+
+
+def test_moments_are_written_as_people_read_them() -> None:
+    moment = datetime(2026, 11, 7, 9, 3, 5)
+    assert format_moment(moment) == "7 November 2026, 09:03 UTC"
+    assert format_moment_shortly(moment) == "7 Nov 09:03"

@@ -4,44 +4,46 @@ import heapq
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.publish.report.html import moment_of
 from pipeline.publish.report.observed import Observed
+from utils.units import format_moment_shortly
 
 Record = Mapping[str, Any]
 """A run as ``run.json`` holds it."""
 MOST_SPANS = 4000
-MOST_REGIONS = 24
-MOST_REASONS = 24
+MOST_FLOW_REGIONS = 8
+SMALL_REGION = 0.01
+"""Share of the events below which a region has no node of its own in the flow."""
 MOST_RUNS = 30
 STAGES = {
-    "expand": "expand",
+    "expand": "expand compressed files",
     "read_parts": "read",
     "find_repeated_ids": "find copies",
+    "find_affected_ids": "find copies",
+    "pick_rows": "find copies",
+    "fetch_marks": "decide which copy counts",
+    "compare_copies": "decide which copy counts",
+    "decide_cross_bucket": "decide which copy counts",
+    "decide_changes": "decide which copy counts",
+    "correct": "decide which copy counts",
     "aggregate": "add up",
-    "decide_cross_bucket": "settle copies",
-    "find_affected_ids": "find changed ids",
-    "fetch_marks": "fetch contents",
-    "compare_copies": "compare contents",
-    "pick_rows": "pick changed ids",
-    "decide_changes": "settle changed ids",
-    "apply_changes": "apply changes",
-    "correct": "settle copies",
-    "write_partition": "write totals",
-    "write_files": "write result",
-    "copy_rejected": "write rejected",
-    "keep_conflicts": "keep conflicts",
-    "fetch_conflicts": "fetch conflicts",
+    "apply_changes": "add up",
+    "write_partition": "write the result",
+    "write_files": "write the result",
+    "copy_rejected": "write rejected records and conflicts",
+    "keep_conflicts": "write rejected records and conflicts",
+    "fetch_conflicts": "write rejected records and conflicts",
 }
-"""Names of the kernels on the page; a kernel that is not among them has its own name there."""
+"""What the kernels do, in the order of the data path; a kernel that is not among them has its own name there."""
+PHASES = {"prepare": "prepare", "phase1": "phase 1: read", "phase2": "phase 2: add up", "publish": "publish"}
+"""Names on the page, by the names in ``seconds`` of the record."""
 
 
 def chart_data(record: Record, observed: Observed, earlier: Sequence[Record]) -> dict[str, Any]:
     """The data of every chart, by the chart's name; ``earlier``: runs before this one, the oldest first."""
     return {
         "flow": flow(record),
-        "timeline": timeline(record, observed),
-        "speed": speed(record, observed),
-        "regions": [[region["region"], region["minutes"]] for region in top_regions(record)],
-        "rejected": [[reason[:80], count] for reason, count in reasons(record)[:MOST_REASONS]],
+        "time": timeline(record, observed) | speed(record, observed),
         "history": [_run_point(run) for run in [*earlier[-MOST_RUNS + 1 :], record]],
     }
 
@@ -52,25 +54,21 @@ def flow(record: Record) -> list[list[Any]]:
     Names of regions begin with @, because a region may be named like a node.
     """
     steps = [
-        ["read", "rejected", record["rejected"]],
-        ["read", "duplicates, phase 1", record["duplicates_phase1"]],
-        ["read", "handed over", record["handed_over"]],
-        ["handed over", "duplicates, phase 2", record["duplicates_phase2"]],
-        ["handed over", "conflicts", record["conflicts"]],
-        ["handed over", "kept", record["kept"]],
-        *(["kept", f"@{region['region']}", region["events"]] for region in top_regions(record)),
+        ["records read", "kept", record["kept"]],
+        *(["kept", f"@{name}", events] for name, events in flow_regions(record)),
+        *(["records read", name, record[name]] for name in ("duplicates", "conflicts", "rejected")),
     ]
     return [step for step in steps if step[2]]
 
 
-def top_regions(record: Record) -> list[dict[str, Any]]:
-    """The most watched regions; where there are more than ``MOST_REGIONS``, the last entry is the sum of the rest."""
-    regions = list(record["regions"])
-    if len(regions) <= MOST_REGIONS:
-        return regions
-    rest = regions[MOST_REGIONS - 1 :]
-    sums = {name: sum(region[name] for region in rest) for name in ("events", "minutes")}
-    return [*regions[: MOST_REGIONS - 1], {"region": f"{len(rest)} others", "users": None, **sums}]
+def flow_regions(record: Record) -> list[tuple[str, int]]:
+    """(region, events) of the most watched regions, then the sum of the other ones."""
+    regions = [(region["region"], region["events"]) for region in record["regions"]]
+    shown = [region for region in regions if region[1] >= SMALL_REGION * record["kept"]][:MOST_FLOW_REGIONS]
+    rest = [region for region in regions if region not in shown]
+    if len(rest) < 2:
+        return [*shown, *rest]
+    return [*shown, (f"{len(rest)} other regions", sum(events for _, events in rest))]
 
 
 def reasons(record: Record) -> list[tuple[str, int]]:
@@ -82,8 +80,9 @@ def timeline(record: Record, observed: Observed) -> dict[str, Any]:
     """When the tasks and phases of the run were, in seconds from its begin.
 
     ============  ==========================================================================
+    ``end``       when the run ended: the end of the time axis of all panels
     ``workers``   how many there were; they are numbered in the order of their first tasks
-    ``stages``    names of the kernels, in the order of the data path
+    ``stages``    [what the kernels do, number of its colour], in the order of the data path
     ``phases``    [name, begin, end]
     ``spans``     the longest tasks: [worker, begin, end, index in ``stages``]
     ``left_out``  how many shorter tasks there were
@@ -93,29 +92,43 @@ def timeline(record: Record, observed: Observed) -> dict[str, Any]:
     for span in sorted(observed.spans, key=lambda span: span.begin):
         workers.setdefault(span.worker, len(workers))
     longest = heapq.nlargest(MOST_SPANS, observed.spans, key=lambda span: span.end - span.begin)
-    stages = [STAGES.get(span.stage, span.stage) for span in longest]
-    names = list(dict.fromkeys([*STAGES.values(), *stages]))
-    names = [name for name in names if name in stages]
-    phases, begin = [], 0.0
-    for name, key in (("phase 1", "phase1"), ("phase 2", "phase2"), ("publish", "publish")):
-        end = begin + record["seconds"][key]
-        phases.append([name, round(begin, 3), round(end, 3)])
-        begin = end
+    stages = stages_of(observed)
+    places = {name: place for place, (name, _) in enumerate(stages)}
     return {
+        "end": round(record["seconds"]["total"], 3),
         "workers": len(workers),
         "left_out": len(observed.spans) - len(longest),
-        "stages": names,
-        "phases": phases,
+        "stages": stages,
+        "phases": phases(record),
         "spans": [
             [
                 workers[span.worker],
                 round(max(0.0, span.begin - observed.begin), 3),
                 round(max(0.0, span.end - observed.begin), 3),
-                names.index(stage),
+                places[STAGES.get(span.stage, span.stage)],
             ]
-            for span, stage in zip(longest, stages, strict=True)
+            for span in longest
         ],
     }
+
+
+def stages_of(observed: Observed) -> list[tuple[str, int]]:
+    """(What the tasks of a run did, number of its colour), in the order of the data path."""
+    found = {STAGES.get(span.stage, span.stage) for span in observed.spans}
+    names = list(dict.fromkeys([*STAGES.values(), *sorted(found)]))
+    return [(name, color) for color, name in enumerate(names) if name in found]
+
+
+def phases(record: Record) -> list[tuple[str, float, float]]:
+    """(name, begin, end) of each phase, in seconds from the begin of the run. What a run prepared comes first."""
+    seconds = record["seconds"] | {"prepare": record.get("prepare_seconds", 0.0)}  # early releases have none
+    found, begin = [], 0.0
+    for key, name in PHASES.items():
+        end = begin + seconds[key]
+        if key != "prepare" or seconds[key]:
+            found.append((name, round(begin, 3), round(end, 3)))
+        begin = end
+    return found
 
 
 def speed(record: Record, observed: Observed) -> dict[str, Any]:
@@ -133,14 +146,13 @@ def speed(record: Record, observed: Observed) -> dict[str, Any]:
         "memory": [[round(time + observed.memory_begin, 2), value] for time, value in observed.memory.points()],
         "limit": record["settings"]["MEMORY_LIMIT"],
         "paces": paces,
-        "end": round(record["seconds"]["total"], 2),
     }
 
 
 def _run_point(run: Record) -> dict[str, Any]:
     read = run["records_read"]
     return {
-        "version": run.get("version", ""),
+        "label": moment_of(run["run_id"], format_moment_shortly),
         "speed": run["throughput_bytes_per_second"],
         "rejected": run["rejected"] / read if read else 0.0,
         "duplicates": run["duplicates"] / read if read else 0.0,

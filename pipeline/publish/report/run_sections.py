@@ -3,27 +3,33 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.publish.report.charts import Record
+from pipeline.publish.report.charts import PHASES, Record, phases, stages_of
 from pipeline.publish.report.html import (
     Content,
     Html,
     chart,
+    count,
     cut,
     details,
     element,
     joined,
+    moment_of,
     more,
     section,
     share,
     table,
+    term,
+    written,
 )
 from pipeline.publish.report.observed import Observed
+from pipeline.publish.report.plain_words import STAGES
 from utils.units import format_seconds, format_size
 
 MAX_EARLIER = 10
+_PANELS_HEIGHT = 330
+"""Pixels of the chart of the time without the rows of the workers."""
+_ROW_HEIGHT = 24
 _CHART_WORKERS = 32
-_PHASES = (("phase 1", "phase1"), ("phase 2", "phase2"), ("publish", "publish"))
-"""Names on the page and in ``seconds`` of the record."""
 
 
 @dataclass(frozen=True)
@@ -35,33 +41,52 @@ class Earlier:
 
 
 def time_section(record: Record, observed: Observed) -> Html:
-    """When each worker did what, the pace and memory, and the time of each phase and stage."""
-    seconds = record["seconds"]
-    workers = min(_count_workers(observed), _CHART_WORKERS)
-    rows = [
-        (name, format_seconds(seconds[key]), share(seconds[key], seconds["total"]))
-        for name, key in (*_PHASES, ("total", "total"))
-    ]
-    prepare = record.get("prepare_seconds", 0.0)  # records of earlier releases have none
-    if prepare:
-        once = ("preparing, once on this machine", format_seconds(prepare), share(prepare, seconds["total"]))
-        rows.insert(0, once)
+    """When each worker did what, the pace and memory over the same time, and the time of each phase and stage."""
+    workers = _count_workers(observed)
+    rates = [("bytes read a second (axis on the left)", 1), ("rows added up a second (on the right)", 4)]
+    legend = [*stages_of(observed), *rates, ("memory", 7)]
+    total = format_seconds(record["seconds"]["total"])
+    ends = ", ".join(f"{name} until {format_seconds(end)}" for name, _, end in phases(record))
+    description = (
+        f"Tasks of {count(workers, 'worker')}, speed and memory over the {total} of the run: {ends}. "
+        f"At most {format_size(record['peak_memory_bytes'])} of memory were in use."
+    )
+    how_to_read = "Each block is a task of a worker. Lines across all three parts are the borders of the phases."
+    rows = [_phase_row(record, key, name) for key, name in PHASES.items() if key != "prepare" or _prepared(record)]
     return section(
-        "Time, throughput and memory",
-        chart("timeline", 110 + 26 * workers, "When each worker did what"),
-        chart("speed", 260, "Bytes read and rows added up per second, and memory in use, over time"),
-        table(["phase", "time", "share"], rows),
+        "Time, speed and memory",
+        chart("time", _PANELS_HEIGHT + _ROW_HEIGHT * min(workers, _CHART_WORKERS), description, how_to_read, legend),
+        table(["phase", "predicted", "took", "share"], rows, "Time of each phase"),
         _stages(record),
     )
 
 
+def _prepared(record: Record) -> float:
+    return float(record.get("prepare_seconds", 0.0))  # records of earlier releases have none
+
+
+def _phase_row(record: Record, key: str, name: str) -> tuple[Content, ...]:
+    total = record["seconds"]["total"]
+    if key == "prepare":
+        once = term(name, "once on this machine; no part of the time above")
+        return once, "", format_seconds(_prepared(record)), share(_prepared(record), total)
+    seconds = record["seconds"][key]
+    return name, format_seconds(record["plan"][f"{key}_seconds"]), format_seconds(seconds), share(seconds, total)
+
+
 def _stages(record: Record) -> Html:
     rows = [
-        (stage["stage"], f"{stage['wall_seconds']:.2f} s", f"{stage['cpu_seconds']:.2f} s", share(stage["share"], 1.0))
+        (
+            term(stage["stage"], STAGES.get(stage["stage"], "")),
+            f"{stage['wall_seconds']:.2f} s",
+            f"{stage['cpu_seconds']:.2f} s",
+            share(stage["share"], 1.0),
+        )
         for stage in record["profile"]
     ]
     heads = ["stage", "time", "processor", "share"]
-    return details("where the time went: stages, added up over all processes", table(heads, rows))
+    listing = table(heads, rows, "Time of each stage, added up over all processes")
+    return details("where the time went: stages, added up over all processes", listing)
 
 
 def _count_workers(observed: Observed) -> int:
@@ -74,69 +99,75 @@ def plan_section(record: Record, observed: Observed) -> Html:
     pools = " (the pool's, then Spark's)" if record["engine"] == "spark" else ""
     rows: list[tuple[Content, ...]] = [
         (
-            "worker processes",
+            term("workers", "processes that work at the same time"),
             f"{settings['PREPROCESSING_WORKERS']:,} asked, {plan['workers']:,} planned",
             f"{_count_workers(observed):,}{pools}",
         ),
         (
-            "time",
-            format_seconds(plan["seconds"]),
-            format_seconds(record["seconds"]["total"] - record.get("prepare_seconds", 0.0)),
-        ),
-        *(
-            (name, format_seconds(plan[f"{key}_seconds"]), format_seconds(record["seconds"][key]))
-            for name, key in _PHASES
-        ),
-        (
-            "peak memory",
-            f"{format_size(plan['peak_memory_bytes'])}, at most {format_size(settings['MEMORY_LIMIT'])}",
-            format_size(record["peak_memory_bytes"]),
-        ),
-        (
-            "splits",
+            term("splits", "parts of files that a worker reads at a time"),
             f"of {format_size(plan['split_bytes'])}",
             f"{reached['splits']:,}, the largest {format_size(reached['largest_split_bytes'])}",
         ),
         (
-            "buckets",
+            term("buckets", "groups of users that a worker adds up at a time"),
             f"{plan['buckets']:,} of at most {plan['bucket_rows']:,} rows at once",
             f"{reached['buckets']:,} filled, the largest {reached['largest_bucket_rows']:,} rows",
         ),
         (
-            "intermediate files",
+            term("intermediate files", "between the phases"),
             f"about {format_size(plan['intermediate_bytes'])}",
             format_size(reached["intermediate_bytes"]),
         ),
         ("output files", f"about {format_size(plan['output_bytes'])}", format_size(reached["output_bytes"])),
-        ("engine of Phase 2", settings["ENGINE"], record["engine"]),
+        (
+            term("engine", "what runs phase 2"),
+            settings["ENGINE"],
+            record["engine"],
+        ),
     ]
-    return section("Plan and outcome", table(["", "plan", "outcome"], rows, texts=3))
+    heads = ["", "plan", "outcome"]
+    return section("Plan and outcome", table(heads, rows, "What was planned and what it became", texts=3))
 
 
 def earlier_runs_section(record: Record, earlier: Earlier) -> Html:
-    """This run and the last ones before it, the newest first, each with its change against the one before."""
+    """The change against the run before, and the last runs before this one, the newest first."""
     if earlier.fault:
         return section("Earlier runs", element("p", f"They cannot be compared: {cut(earlier.fault)}"))
     if not earlier.records:
         return section("Earlier runs", element("p", "None is kept: this is the first version.", "quiet"))
-    runs = [*earlier.records[-MAX_EARLIER:], record]
-    rows = [_run_row(run, before, run is record) for before, run in zip([None, *runs], runs, strict=False)]
-    heads = ["version", "records read", "kept", "minutes", "duplicates", "rejected", "time", "throughput"]
+    runs = earlier.records[-MAX_EARLIER:]
+    rows = [_run_row(run, before) for before, run in zip([None, *runs], runs, strict=False)]
+    heads = ["run", "records read", "kept", "minutes", "duplicates", "rejected", "time", "speed"]
+    legend = [("speed", 0), ("duplicates", 4), ("conflicts", 3), ("rejected", 6)]
     return section(
         "Earlier runs",
-        chart("history", 260, "Throughput and shares of duplicates, conflicts and rejects, run by run"),
-        table(heads, list(reversed(rows))),
+        element("p", joined(["This run against the one before: ", _changes(record, runs[-1]), "."])),
+        chart("history", 300, _history(record, earlier), "The last run is this one.", legend),
+        table(heads, list(reversed(rows)), "Earlier runs, the newest first"),
         more(len(earlier.records), MAX_EARLIER),
     )
 
 
-def _run_row(run: Record, before: Record | None, is_this_run: bool) -> tuple[Content, ...]:
+def _history(record: Record, earlier: Earlier) -> str:
+    return (
+        f"Speed of {count(len(earlier.records) + 1, 'run')}, and shares of duplicates, conflicts and rejected records. "
+        f"Of this run, {share(record['rejected'], record['records_read']) or '0%'} were rejected."
+    )
+
+
+def _changes(run: Record, before: Record) -> str:
+    compared = (("records read", "records_read"), ("kept", "kept"), ("minutes", "total_watch_time_min"))
+    changes = ((name, change_of(run[key], before[key])) for name, key in compared)
+    return ", ".join(f"{name} {change or 'cannot be compared'}" for name, change in changes)
+
+
+def _run_row(run: Record, before: Record | None) -> tuple[Content, ...]:
     read = run["records_read"]
     return (
-        f"{run['version'] or run['run_id']}{' (this run)' if is_this_run else ''}",
+        term(moment_of(run["run_id"]), run.get("version") or "not published"),
         read,
-        _change(run["kept"], before["kept"] if before else None),
-        _change(round(run["total_watch_time_min"]), round(before["total_watch_time_min"]) if before else None),
+        _with_change(run["kept"], before["kept"] if before else None),
+        _with_change(round(run["total_watch_time_min"]), round(before["total_watch_time_min"]) if before else None),
         share(run["duplicates"], read),
         share(run["rejected"], read),
         format_seconds(run["seconds"]["total"]),
@@ -144,18 +175,22 @@ def _run_row(run: Record, before: Record | None, is_this_run: bool) -> tuple[Con
     )
 
 
-def _change(now: float, before: float | None) -> Html:
+def _with_change(now: float, before: float | None) -> Html:
     """A number, and its change in percent where there is one to compare with."""
+    return joined([now, " ", element("small", change)]) if (change := change_of(now, before)) else joined([now])
+
+
+def change_of(now: float, before: float | None) -> str:
+    """The change in percent, such as ``+10.0%``; empty where there is nothing to compare with."""
     if not before:
-        return joined([now])
-    return joined([now, " ", element("small", f"{(now - before) / before:+.1%}")])
+        return ""
+    change = f"{(now - before) / before:+.1%}"
+    return "±0%" if now == before else change
 
 
 def settings_section(record: Record) -> Html:
     """Every setting of the run."""
-    rows = [(name, cut(_written(value))) for name, value in record["settings"].items()]
-    return section("Settings", details("every setting of this run", table(["setting", "value"], rows, texts=2)))
-
-
-def _written(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    rows = [(name, cut(written(value))) for name, value in record["settings"].items()]
+    return section(
+        "Settings", details("every setting of this run", table(["setting", "value"], rows, "Settings", texts=2))
+    )

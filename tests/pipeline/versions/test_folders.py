@@ -2,6 +2,7 @@
 
 import calendar
 import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.versions.folders import check_folders, is_run_folder, make_own, new_run_id
+from pipeline.versions.folders import begin_of, check_folders, is_run_folder, make_own, new_run_id
 
 ID = "20261101T000000Z-00000a"
 
@@ -24,6 +25,9 @@ def test_a_run_id_is_its_beginning_in_utc_and_those_of_one_second_are_in_order(
     ids = [new_run_id() for _ in times]
     assert ids == sorted(ids)
     assert all(re.fullmatch("20261101T020304Z-[0-9a-f]{6}", name) for name in ids)
+    assert {begin_of(name) for name in ids} == {datetime(2026, 11, 1, 2, 3, 4)}
+    with pytest.raises(ValueError, match="does not match"):
+        begin_of("by hand")
     (tmp_path / ids[0]).mkdir()
     assert is_run_folder(tmp_path / ids[0])
 

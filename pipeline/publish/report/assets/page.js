@@ -8,37 +8,37 @@
   const css = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
   const color = (number) => css(`c${number % 8}`);
   const whole = (value) => Math.round(value).toLocaleString("en");
-  const percent = (value) => `${(value * 100).toPrecision(3)} %`;
+  const percent = (value) => `${Number((value * 100).toPrecision(3))}%`;
   const shortened = (value) => {
     for (const [size, unit] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
       if (Math.abs(value) >= size) return `${Number((value / size).toPrecision(3))} ${unit}`;
     }
-    return String(Number(value.toPrecision(3)));
+    return `${Number(value.toPrecision(3))} `;
   };
+  const bytes = (value) => `${shortened(value)}B`;
+  const bytesPerSecond = (value) => `${shortened(value)}B/s`;
+  const rowsPerSecond = (value) => `${shortened(value)}${value < 1e3 ? "" : " "}rows/s`;
   const seconds = (value) => `${Number(value.toFixed(2))} s`;
   const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
   const bare = (name) => name.replace(/^@/, "");
   const escaped = echarts.format.encodeHTML;
 
-  const axis = (more) => ({
+  const axis = ({ axisLabel, ...more }) => ({
     axisLine: { lineStyle: { color: css("line") } },
     axisTick: { show: false },
     splitLine: { lineStyle: { color: css("line") } },
-    axisLabel: { color: css("quiet"), hideOverlap: true },
-    nameTextStyle: { color: css("quiet") },
+    axisLabel: { color: css("quiet"), hideOverlap: true, ...axisLabel },
     ...more,
   });
-  const base = (more) => ({
+  const base = ({ tooltip, ...more }) => ({
     animation: false,
     textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: css("text") },
     tooltip: {
-      confine: true, backgroundColor: css("raised"), borderColor: css("line"), textStyle: { color: css("text") },
-      ...more.tooltip,
+      confine: true, backgroundColor: css("raised"), borderColor: css("line"), textStyle: { color: css("text") }, ...tooltip,
     },
-    ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "tooltip")),
+    ...more,
   });
-  const legend = (names) => ({ data: names, top: 0, left: 0, type: "scroll", textStyle: { color: css("text") },
-    pageIconColor: css("text"), pageIconInactiveColor: css("line"), pageTextStyle: { color: css("quiet") } });
+  const title = (text, left, top) => ({ text, left, top, padding: 0, textStyle: { color: css("quiet"), fontSize: 12, fontWeight: "normal" } });
 
   const charts = {
     flow(width) {
@@ -55,134 +55,135 @@
           ? `${escaped(bare(at.data.source))} → ${escaped(bare(at.data.target))}: ${whole(at.data.value)}`
           : `${escaped(bare(at.name))}: ${whole(totals[at.name])}` },
         series: [{
-          type: "sankey", nodeAlign: "left", left: 4, right: width < 520 ? 96 : 150, top: 10, bottom: 10, nodeGap: 12, nodeWidth: 12,
-          layoutIterations: 32, draggable: false, emphasis: { focus: "adjacency" },
+          // Nodes that nothing leaves stand in the last column, in the order of the data, with room for a label each.
+          type: "sankey", nodeAlign: "justify", layoutIterations: 0, nodeGap: 18, nodeWidth: 12, draggable: false,
+          left: 4, right: width < 520 ? 116 : 170, top: 10, bottom: 10, emphasis: { focus: "adjacency" },
           data: names.map((name) => ({ name, itemStyle: { color: tint(name) } })),
           links: data.flow.map(([source, target, value]) => ({ source, target, value,
             lineStyle: { color: tint(target), opacity: 0.3 } })),
-          labelLayout: { hideOverlap: true },
-          label: { color: css("text"), fontSize: width < 720 ? 10 : 12,
-            formatter: (at) => width < 520 ? cut(bare(at.name), 16) : `${cut(bare(at.name), 22)}  ${shortened(totals[at.name])}` },
+          label: { color: css("text"), fontSize: width < 520 ? 11 : 12, lineHeight: 16,
+            formatter: (at) => cut(bare(at.name), width < 520 ? 17 : 26) },
         }],
       });
     },
 
-    regions: (width) => bars(data.regions, width, "minutes", (place) => color(place)),
-    rejected: (width) => bars(data.rejected, width, "records", () => css("lost")),
-
-    timeline(width) {
-      const { workers, stages, phases, spans } = data.timeline;
-      const rows = ["phases", ...Array.from({ length: workers }, (_, number) => `worker ${number + 1}`)];
-      const bar = (item, opacity) => (_, api) => {
+    // Three panels, one below the other, over one time axis.
+    time(width, height) {
+      const { end, workers, stages, phases, spans, memory, limit, paces } = data.time;
+      const left = width < 520 ? 66 : 84;
+      const right = paces.some((pace) => pace.rows) ? (width < 520 ? 78 : 96) : 16;
+      const near = Math.max(...memory.map((point) => point[1])) > limit / 4;
+      const rows = height - 330;
+      const panels = [[44, rows], [rows + 84, 90], [rows + 214, 80]];
+      const across = (time) => left + (time / end) * (width - left - right);
+      const below = panels[2][0] + panels[2][1];
+      const bar = (tint) => (_, api) => {
         const from = api.coord([api.value(1), api.value(0)]);
         const to = api.coord([api.value(2), api.value(0)]);
-        const height = api.size([0, 1])[1] * 0.7;
-        return { type: "rect", style: { fill: item, opacity },
-          shape: { x: from[0], y: from[1] - height / 2, width: Math.max(to[0] - from[0], 1), height } };
+        const high = api.size([0, 1])[1] * 0.7;
+        return { type: "rect", style: { fill: tint },
+          shape: { x: from[0], y: from[1] - high / 2, width: Math.max(to[0] - from[0], 1), height: high } };
       };
-      const lane = (name, items, tint, opacity = 1) => ({ name, type: "custom", renderItem: bar(tint, opacity), data: items,
-        itemStyle: { color: tint, opacity }, encode: { x: [1, 2], y: 0 } });
+      const borders = phases.slice(1).map(([, begin]) => ({ type: "line", silent: true, z: 10, name: "border",
+        shape: { x1: across(begin), y1: 20, x2: across(begin), y2: below },
+        style: { stroke: css("quiet"), lineDash: [4, 3], lineWidth: 1 } }));
+      const fitting = ([name, from, to]) =>
+        [name, name.split(":")[0]].find((text) => across(to) - across(from) > 7 * text.length + 8);
+      const names = phases.filter(fitting).map((phase) => ({ type: "text", silent: true, x: across(phase[1]) + 5, y: 22,
+        style: { text: fitting(phase), fill: css("text"), fontSize: 12, fontFamily: getComputedStyle(document.body).fontFamily } }));
+      const at = (panel) => ({ xAxisIndex: panel, yAxisIndex: panel });
       return base({
         tooltip: { formatter: (at) => `${escaped(at.seriesName)}: ${seconds(at.value[1])} to ${seconds(at.value[2])}` },
-        legend: legend([...phases.map(([name]) => name), ...stages]),
-        grid: { left: width < 520 ? 62 : 74, right: 12, top: 34, bottom: 28 },
-        xAxis: axis({ type: "value", min: 0, max: data.speed.end, axisLabel: { color: css("quiet"), formatter: seconds, hideOverlap: true, showMaxLabel: false } }),
-        yAxis: axis({ type: "category", inverse: true, data: rows, splitLine: { show: false } }),
-        series: [
-          ...phases.map(([name, begin, end], place) => lane(name, [[0, begin, end]], css("quiet"), 1 - place * 0.3)),
-          ...stages.map((name, number) => lane(name,
-            spans.filter((span) => span[3] === number).map(([worker, begin, end]) => [worker + 1, begin, end]), color(number))),
-        ],
-      });
-    },
-
-    speed(width) {
-      const { memory, limit, paces, end } = data.speed;
-      const unit = (rows) => (value) => rows ? `${shortened(value)} rows/s` : `${shortened(value)}B/s`;
-      const rows = paces.some((pace) => pace.rows);
-      const near = Math.max(...memory.map((point) => point[1])) > limit / 4;
-      return base({
-        tooltip: { trigger: "axis" },
-        legend: legend([...paces.map((pace) => pace.name), "memory"]),
-        grid: [{ left: 74, right: 70, top: 34, height: 90 }, { left: 74, right: 70, top: 160, bottom: 24 }],
+        title: [title("workers", 0, 22), title("speed", 0, rows + 60), title("memory", 0, rows + 190)],
+        // Bounds of their own would move the panels apart where a label is long.
+        grid: panels.map(([top, tall]) => ({ left, right, top, height: tall, outerBoundsMode: "none" })),
         axisPointer: { link: [{ xAxisIndex: "all" }] },
-        xAxis: [0, 1].map((gridIndex) => axis({ gridIndex, type: "value", min: 0, max: end, splitLine: { show: false },
-          axisLabel: { show: gridIndex === 1, color: css("quiet"), formatter: seconds, hideOverlap: true, showMaxLabel: false } })),
+        graphic: [...borders, ...names],
+        xAxis: panels.map((_, gridIndex) => axis({ gridIndex, type: "value", min: 0, max: end,
+          axisLabel: { show: gridIndex === 2, margin: 12, formatter: seconds, showMaxLabel: false } })),
         yAxis: [
-          axis({ gridIndex: 0, type: "value", splitNumber: 2, axisLabel: { color: css("quiet"), formatter: (v) => `${shortened(v)}B/s` } }),
-          axis({ gridIndex: 0, type: "value", splitNumber: 2, show: rows, splitLine: { show: false },
-            axisLabel: { color: css("quiet"), formatter: (v) => `${shortened(v)}/s` } }),
-          axis({ gridIndex: 1, type: "value", splitNumber: 2, max: near ? limit : undefined,
-            axisLabel: { color: css("quiet"), formatter: (v) => `${shortened(v)}B` } }),
+          axis({ gridIndex: 0, type: "category", inverse: true, splitLine: { show: false },
+            data: Array.from({ length: workers }, (_, number) => `${number + 1}`) }),
+          axis({ gridIndex: 1, type: "value", splitNumber: 2, axisLabel: { formatter: bytesPerSecond } }),
+          axis({ gridIndex: 2, type: "value", splitNumber: 2, max: near ? limit : undefined, axisLabel: { formatter: bytes } }),
+          axis({ gridIndex: 1, type: "value", splitNumber: 2, splitLine: { show: false }, axisLabel: { formatter: rowsPerSecond } }),
         ],
         series: [
-          ...paces.map((pace, place) => ({ name: pace.name, type: "line", step: "end", showSymbol: pace.points.length < 2,
-            data: pace.points, xAxisIndex: 0, yAxisIndex: pace.rows ? 1 : 0, color: color(place), areaStyle: { opacity: 0.15 },
-            tooltip: { valueFormatter: unit(pace.rows) } })),
-          { name: "memory", type: "line", showSymbol: memory.length < 2, data: memory, xAxisIndex: 1, yAxisIndex: 2,
-            color: color(3), areaStyle: { opacity: 0.15 }, tooltip: { valueFormatter: (v) => `${shortened(v)}B` },
+          ...stages.map(([name, tint], number) => ({ name, type: "custom", renderItem: bar(color(tint)), ...at(0),
+            itemStyle: { color: color(tint) }, encode: { x: [1, 2], y: 0 },
+            data: spans.filter((span) => span[3] === number).map(([worker, from, to]) => [worker, from, to]) })),
+          ...paces.map((pace) => ({ name: pace.name, type: "line", step: "end", showSymbol: pace.points.length < 2,
+            data: pace.points, xAxisIndex: 1, yAxisIndex: pace.rows ? 3 : 1, color: color(pace.rows ? 4 : 1), areaStyle: { opacity: 0.15 },
+            tooltip: { trigger: "axis", valueFormatter: pace.rows ? rowsPerSecond : bytesPerSecond } })),
+          { name: "memory", type: "line", showSymbol: memory.length < 2, data: memory, ...at(2),
+            color: color(7), areaStyle: { opacity: 0.15 },
             markLine: { silent: true, symbol: "none", data: near ? [{ yAxis: limit }] : [], lineStyle: { color: css("lost") },
-              labelLayout: { hideOverlap: true },
-          label: { color: css("quiet"), position: "insideEndTop", formatter: "limit" } } },
+              label: { color: css("quiet"), position: "insideEndTop", formatter: "limit" } } },
         ],
       });
     },
 
     history(width) {
-      const shares = ["duplicates", "conflicts", "rejected"];
-      const paint = { duplicates: css("leaving"), conflicts: color(3), rejected: css("lost") };
+      const left = width < 520 ? 66 : 84;
+      const shares = { duplicates: color(4), conflicts: color(3), rejected: color(6) };
+      const runs = data.history.map((run) => run.label);
       return base({
         tooltip: { trigger: "axis" },
-        legend: legend(["throughput", ...shares]),
-        grid: { left: 74, right: 62, top: 40, bottom: 28 },
-        xAxis: axis({ type: "category", data: data.history.map((run) => run.version),
-          axisLabel: { color: css("quiet"), hideOverlap: true, formatter: (name) => name.replace(/^\d{4}(\d\d)(\d\d)T(\d\d)(\d\d).*/, "$1-$2 $3:$4") } }),
+        grid: [[24, 100], [164, 110]].map(([top, height]) => ({ left, right: 16, top, height, outerBoundsMode: "none" })),
+        title: [title("speed", 0, 2), title("share of the records read", 0, 142)],
+        xAxis: [0, 1].map((gridIndex) => axis({ gridIndex, type: "category", data: runs, axisLabel: { show: gridIndex === 1, margin: 12 } })),
         yAxis: [
-          axis({ type: "value", axisLabel: { color: css("quiet"), formatter: (v) => `${shortened(v)}B/s` } }),
-          axis({ type: "value", splitLine: { show: false }, axisLabel: { color: css("quiet"), formatter: (v) => `${Number((v * 100).toPrecision(2))} %` } }),
+          axis({ gridIndex: 0, type: "value", splitNumber: 2, axisLabel: { formatter: bytesPerSecond } }),
+          axis({ gridIndex: 1, type: "value", splitNumber: 3, axisLabel: { formatter: percent } }),
         ],
         series: [
-          { name: "throughput", type: "bar", barMaxWidth: 40, color: css("c0"), data: data.history.map((run) => run.speed),
-            tooltip: { valueFormatter: (v) => `${shortened(v)}B/s` } },
-          ...shares.map((name) => ({ name, type: "line", yAxisIndex: 1, color: paint[name],
+          { name: "speed", type: "bar", barMaxWidth: 40, color: css("c0"), data: data.history.map((run) => run.speed),
+            tooltip: { valueFormatter: bytesPerSecond } },
+          ...Object.entries(shares).map(([name, tint]) => ({ name, type: "line", xAxisIndex: 1, yAxisIndex: 1, color: tint,
             data: data.history.map((run) => run[name]), tooltip: { valueFormatter: percent } })),
         ],
       });
     },
   };
 
-  function bars(pairs, width, unit, tint) {
-    const shown = pairs.slice(0, 24);
-    return base({
-      tooltip: { valueFormatter: (value) => `${whole(value)} ${unit}` },
-      grid: { left: width < 520 ? 112 : 190, right: 56, top: 8, bottom: 28 },
-      xAxis: axis({ type: "value", splitNumber: width < 520 ? 2 : 5, axisLabel: { color: css("quiet"), formatter: shortened, hideOverlap: true } }),
-      yAxis: axis({ type: "category", inverse: true, data: shown.map(([name]) => name), splitLine: { show: false },
-        axisLabel: { color: css("text"), interval: 0, formatter: (name) => cut(name, width < 520 ? 15 : 26) } }),
-      series: [{ type: "bar", barMaxWidth: 18,
-        data: shown.map(([, value], place) => ({ value, itemStyle: { color: tint(place) } })),
-        label: { show: true, position: "right", color: css("quiet"), formatter: (at) => shortened(at.value) } }],
-    });
-  }
-
   function draw() {
     for (const chart of drawn.splice(0)) chart.dispose();
     for (const place of document.querySelectorAll("[data-chart]")) {
       const width = forPrint ? 680 : place.clientWidth;
-      const option = charts[place.dataset.chart](width);
-      place.hidden = option === null;
+      const option = charts[place.dataset.chart](width, parseInt(place.style.height, 10));
+      place.parentElement.hidden = option === null;
       if (option === null) continue;
-      const chart = echarts.init(place, null, { renderer: "svg", width: forPrint ? width : undefined });
+      const chart = echarts.init(place, null, { renderer: "svg", width });
       chart.setOption(option);
       drawn.push(chart);
     }
     root.dataset.drawn = String(drawn.length);
   }
 
+  // On paper everything is open and light.
+  function preparePaper() {
+    forPrint = true;
+    root.dataset.print = "";
+    for (const part of document.querySelectorAll("details:not([open])")) {
+      part.open = true;
+      part.dataset.opened = "";
+    }
+    draw();
+  }
+  function returnToScreen() {
+    forPrint = false;
+    delete root.dataset.print;
+    for (const part of document.querySelectorAll("[data-opened]")) {
+      part.open = false;
+      delete part.dataset.opened;
+    }
+    draw();
+  }
+
   let waiting;
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(draw, 150); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  addEventListener("beforeprint", () => { forPrint = true; root.dataset.print = ""; draw(); });
-  addEventListener("afterprint", () => { forPrint = false; delete root.dataset.print; draw(); });
+  addEventListener("beforeprint", preparePaper);
+  addEventListener("afterprint", returnToScreen);
   draw();
 })();

@@ -19,10 +19,12 @@ from utils.metrics import Series
 
 def test_what_flows_into_a_node_flows_out_of_it() -> None:
     flow = charts.flow(make_record())
-    into = {name: sum(n for _, to, n in flow if to == name) for name in ("handed over", "kept")}
-    out_of = {name: sum(n for of, _, n in flow if of == name) for name in ("read", "handed over", "kept")}
-    assert (out_of["read"], out_of["handed over"], out_of["kept"]) == (1000, 930, 900)
-    assert (into["handed over"], into["kept"]) == (930, 900)
+    out_of = {name: sum(n for of, _, n in flow if of == name) for name in ("records read", "kept")}
+    assert out_of == {"records read": 1000, "kept": 900}
+    assert sum(n for _, to, n in flow if to == "kept") == 900
+    assert {to: n for of, to, n in flow if of == "records read"} == {
+        "kept": 900, "duplicates": 60, "conflicts": 20, "rejected": 20,
+    }  # fmt: skip
 
 
 def test_a_step_without_records_is_left_out() -> None:
@@ -38,36 +40,48 @@ def test_a_region_named_like_a_node_makes_no_circle() -> None:
 
 
 def test_times_and_paces() -> None:
-    drawn = charts.timeline(make_record(), make_observed())
-    assert drawn["phases"] == [["phase 1", 0.0, 2.0], ["phase 2", 2.0, 3.5], ["publish", 3.5, 4.0]]
-    assert (drawn["workers"], drawn["stages"]) == (3, ["read"])
+    drawn = charts.chart_data(make_record(), make_observed(), [])["time"]
+    assert drawn["phases"] == [("phase 1: read", 0.0, 2.0), ("phase 2: add up", 2.0, 3.5), ("publish", 3.5, 4.0)]
+    assert drawn["end"] == 4.0
+    assert (drawn["workers"], [name for name, _ in drawn["stages"]]) == (3, ["read"])
     assert sorted(drawn["spans"])[:2] == [[0, 0.0, 1.0, 0], [0, 3.0, 4.03, 0]]
-    speed = charts.speed(make_record(), make_observed())
-    assert speed["memory"] == [[0.55, 4e8]]
-    assert speed["paces"] == [
+    assert drawn["memory"] == [[0.55, 4e8]]
+    assert drawn["paces"] == [
         {"name": "Phase 1: read", "rows": False, "points": [[0.25, 4000], [0.5, 0], [0.75, 2000], [1.0, 2000]]}
     ]
 
 
-@pytest.mark.parametrize("number", [0, 1, charts.MOST_REGIONS, charts.MOST_REGIONS + 1, 60])
-def test_regions_are_the_most_watched_ones_and_the_sum_of_the_rest(number: int) -> None:
-    regions = [{"region": f"r{n}", "users": 1, "events": n + 1, "minutes": 1000 - n} for n in range(number)]
-    top = charts.top_regions(make_record(regions=regions))
-    assert len(top) == min(len(regions), charts.MOST_REGIONS)
-    for name in ("events", "minutes"):
-        assert sum(region[name] for region in top) == sum(region[name] for region in regions)
-    if len(regions) <= charts.MOST_REGIONS:
-        assert top == regions
-    else:
-        assert top[:-1] == regions[: charts.MOST_REGIONS - 1]
-        assert top[-1]["region"] == f"{len(regions) - charts.MOST_REGIONS + 1} others"
+def test_what_is_prepared_once_comes_before_the_phases() -> None:
+    seconds = {"total": 10.0, "phase1": 2.0, "phase2": 1.5, "publish": 0.5}
+    found = charts.phases(make_record(seconds=seconds, prepare_seconds=6.0))
+    assert found[:2] == [("prepare", 0.0, 6.0), ("phase 1: read", 6.0, 8.0)]
+    assert found[-1][2] == 10.0
+
+
+def regions_of(events: list[int]) -> dict[str, object]:
+    regions = [{"region": f"r{n}", "users": 1, "events": number, "minutes": 1.0} for n, number in enumerate(events)]
+    return make_record(regions=regions, kept=sum(events))
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([], []),
+        ([5], [("r0", 5)]),
+        ([990, 9], [("r0", 990), ("r1", 9)]),  # a single small region keeps its name
+        ([970, 9, 9, 12], [("r0", 970), ("r3", 12), ("2 other regions", 18)]),
+        ([100] * 8, [(f"r{n}", 100) for n in range(8)]),
+        ([100] * 9, [(f"r{n}", 100) for n in range(9)]),
+        ([100] * 20, [*((f"r{n}", 100) for n in range(8)), ("12 other regions", 1200)]),
+    ],
+)
+def test_small_regions_are_folded_in_the_flow(events: list[int], expected: list[tuple[str, int]]) -> None:
+    assert charts.flow_regions(regions_of(events)) == expected
 
 
 def test_the_most_frequent_reason_is_first_and_equal_ones_are_in_order() -> None:
     counts = {"b": 2, "c": 9, "a": 2, "d" * 200: 1}
     assert charts.reasons(make_record(rejected_by_reason=counts)) == [("c", 9), ("a", 2), ("b", 2), ("d" * 200, 1)]
-    data = charts.chart_data(make_record(rejected_by_reason=counts), make_observed(), [])
-    assert data["rejected"] == [["c", 9], ["a", 2], ["b", 2], ["d" * 80, 1]]
 
 
 def test_the_longest_tasks_are_drawn_and_workers_are_numbered_by_their_first_task(
@@ -82,18 +96,25 @@ def test_the_longest_tasks_are_drawn_and_workers_are_numbered_by_their_first_tas
     observed = Observed(100.0, spans, [], Series(max, 0.1), 0.0, {})
     found = charts.timeline(make_record(), observed)
     assert (found["workers"], found["left_out"]) == (3, 1)
-    assert found["stages"] == ["read", "write result"]
+    assert [name for name, _ in found["stages"]] == ["read", "write the result", "own_kernel"]
     assert found["spans"] == [[0, 0.0, 4.0, 0], [2, 5.0, 6.0, 1]]
-    monkeypatch.setattr(charts, "MOST_SPANS", 3)
-    assert charts.timeline(make_record(), observed)["stages"] == ["read", "write result", "own_kernel"]
+
+
+def test_what_workers_do_has_a_colour_of_its_own_and_the_same_in_every_report() -> None:
+    tasks = [Span(kernel, "a", 1.0, 2.0) for kernel in charts.STAGES]
+    both = [charts.stages_of(Observed(0.0, part, [], Series(max, 0.1), 0.0, {})) for part in (tasks, tasks[-1:])]
+    assert both[0][-1] == both[1][0]
+    assert len({color % 8 for _, color in both[0]}) == len(both[0])
 
 
 def test_earlier_runs_are_points_of_shares_the_latest_last() -> None:
-    earlier = [make_record(version=f"v{n}", records_read=0 if n == 39 else 500) for n in range(40)]
-    history = charts.chart_data(make_record(version="now"), make_observed(), earlier)["history"]
-    assert [point["version"] for point in history] == [*(f"v{n}" for n in range(11, 40)), "now"]
-    assert history[0] == {"version": "v11", "speed": 25_000.0, "rejected": 0.04, "duplicates": 0.12, "conflicts": 0.04}
-    assert history[-2] == {"version": "v39", "speed": 25_000.0, "rejected": 0.0, "duplicates": 0.0, "conflicts": 0.0}
+    ids = [f"20261107T0903{n:02}Z-abcdef" for n in range(40)]
+    earlier = [make_record(run_id=name, records_read=0 if name == ids[39] else 500) for name in ids]
+    history = charts.chart_data(make_record(run_id="by hand"), make_observed(), earlier)["history"]
+    assert [point["label"] for point in history] == [*["7 Nov 09:03"] * 29, "by hand"]
+    shares = {"rejected": 0.04, "duplicates": 0.12, "conflicts": 0.04}
+    assert history[0] == {"label": "7 Nov 09:03", "speed": 25_000.0} | shares
+    assert history[-2] == {"label": "7 Nov 09:03", "speed": 25_000.0} | dict.fromkeys(shares, 0.0)
 
 
 def functions_below(package: ModuleType) -> dict[str, FunctionType]:

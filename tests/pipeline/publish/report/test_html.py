@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.publish.report.html import (
     CUT_LENGTH,
     Html,
+    bar,
     chart,
     count,
     cut,
@@ -19,6 +20,7 @@ from pipeline.publish.report.html import (
     escape,
     joined,
     linked,
+    moment_of,
     more,
     script_json,
     section,
@@ -54,7 +56,7 @@ def test_markup() -> None:
     assert json.loads(script_json({EVIL: EVIL})) == {EVIL: EVIL}
     assert not set("<>&\n") & set(script_json({EVIL: EVIL}))
     with pytest.raises(ValueError, match="zip"):
-        table(["one"], [("a", "b")])
+        table(["one"], [("a", "b")], "")
 
 
 @given(st.text())
@@ -84,14 +86,32 @@ def test_numbers_and_nothing() -> None:
     assert cut("x" * 9999) == "x" * CUT_LENGTH + "…"
 
 
-def test_a_table_has_numbers_behind_its_texts() -> None:
-    text = table(["name", "kind", "n"], [("<a>", "b", 5000)], texts=2).text
-    assert '<th>name</th><th>kind</th><th class="number">n</th>' in text
-    assert '<td>&lt;a&gt;</td><td>b</td><td class="number">5,000</td>' in text
+def test_a_table_has_headers_of_columns_and_rows_and_numbers_behind_its_texts() -> None:
+    text = table(["name", "kind", "n"], [("<a>", "b", 5000)], "All <kinds>", texts=2).text
+    assert '<th scope="col">name</th><th scope="col">kind</th><th scope="col" class="number">n</th>' in text
+    assert '<th scope="row">&lt;a&gt;</th><td>b</td><td class="number">5,000</td>' in text
+    assert "<caption>All &lt;kinds&gt;</caption>" in text
+
+
+def test_bars_are_as_long_as_their_share() -> None:
+    assert [bar(1, 4).text, bar(1, 0).text] == [
+        '<span class="bar " style="width:25.00%"></span>',
+        '<span class="bar " style="width:0.00%"></span>',
+    ]
+    assert 'class="bars"></th>' in table(["name", ""], [("a", bar(1, 4))], "bars", bars=True).text
+
+
+def test_a_moment_is_that_of_the_run_id() -> None:
+    assert moment_of("20261107T090305Z-abcdef") == "7 November 2026, 09:03 UTC"
+    assert [moment_of(name) for name in ("", "by hand", "20269907T090305Z-abcdef")] == [
+        "", "by hand", "20269907T090305Z-abcdef",
+    ]  # fmt: skip
 
 
 def test_attributes_and_titles_are_escaped() -> None:
-    for part in (chart("speed", 10, EVIL), section(EVIL), details(EVIL, EVIL), element("p", "x", EVIL)):
+    drawn = chart("time", 10, EVIL, EVIL, [(EVIL, 9)])
+    for part in (drawn, section(EVIL), details(EVIL, EVIL), element("p", "x", EVIL), table([EVIL], [[EVIL]], EVIL)):
         assert "<img" not in part.text
-        assert Reader(part.text).elements[0] in ("div", "section", "details", "p")
-    assert html.escape(EVIL) in chart("speed", 10, EVIL).text
+        assert Reader(part.text).elements[0] in ("figure", "section", "details", "p", "div")
+    assert html.escape(EVIL) in drawn.text
+    assert "var(--c1)" in drawn.text
