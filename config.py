@@ -82,13 +82,15 @@ class MachineSettings(Group):
 
     PREPROCESSING_WORKERS: int = setting_from(lambda: min(usable_cores(), 256) if WORKERS is None else WORKERS,
         integer(1, 256), unit="processes", option="--workers", also="WORKERS",
-        meaning="Worker processes (default: the usable cores).", change="Other programs need some of the cores.")
+        shown="the usable cores" if WORKERS is None else str(WORKERS),
+        meaning="Worker processes.", change="Other programs need some of the cores.")
     # Below 1 GB the interpreter, Polars and one worker with its chunk do not fit with room to spare. The 40 % that the
     # default leaves are for the system's file cache.
     MEMORY_LIMIT: int = setting_from(
         lambda: max(10**9, total_memory() * 6 // 10) if MEMORY_LIMIT is None else MEMORY_LIMIT,
         size(10**9), unit="bytes", option="--memory-limit",
-        meaning="Ceiling for all processes together (default: 60 % of the memory).",
+        shown="60 % of the memory" if MEMORY_LIMIT is None else str(MEMORY_LIMIT),
+        meaning="Ceiling for all processes together.",
         change="The machine is shared, or all yours.")
     ENGINE: Engine = setting(cast(Engine, ENGINE), choice(*get_args(Engine)), unit="name", option="--engine",
         meaning="Who runs Phase 2; auto: Spark where Java or SPARK_MASTER is found, else the embedded engine.",
@@ -502,7 +504,9 @@ def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path
     config = Config(**values, origins=by_hand | origins)
     for name, path in (("GEO_DATABASE", config.GEO_DATABASE), ("GEO_REGIONS", config.GEO_REGIONS)):
         if path and not Path(path).is_file():
-            raise ConfigError(f"{name} is {path!r}: expected an existing file, found none. Check the path.")
+            typed = config.origins.get(name, "").rpartition("command line, ")[2]
+            subject = typed if typed.startswith("-") else name
+            raise ConfigError(f"{subject} is {path!r}: expected an existing file, found none. Check the path.")
     return config
 
 

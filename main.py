@@ -24,7 +24,6 @@ if __name__ != "__mp_main__":  # workers import this file under that name, and n
         from cli.streams import AnswerLost, prepare_streams
         from config import CONFIG_VARIABLE, Config, find_config_file, load_config
         from pipeline.errors import EnvironmentFault, LogmillError, install_command, was_published
-        from pipeline.publish.result import failed_result
     except ModuleNotFoundError as missing:
         from pipeline.errors import install_command
 
@@ -56,7 +55,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
-    engine, output = None, ""
+    arguments, engine, output = None, None, ""
+    if "--no-color" in argv:
+        os.environ["NO_COLOR"] = "1"  # the custom of all programs, Rich and the dashboard among them
     LOG.begin(as_json=_asks_for_json(argv))
     try:
         arguments = parse_arguments(argv)
@@ -78,9 +79,11 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
     except BaseException as error:  # also KeyboardInterrupt, and a panic of Polars, which is no Exception
         code, message = _explain(error)
         published, trace = was_published(error), "" if code == INTERRUPTED else _trace(error)
-    if "--debug" in argv and trace:
+    if trace and (arguments.debug if arguments else {"-v", "--debug"} & set(argv)):
         say(trace, event="traceback")
     say(message, level="error", event="failed", exit_code=code, published=published)
+    from pipeline.publish.result import failed_result  # which --help need not wait for
+
     try:
         answer.give(failed_result(message, engine=engine, output=output, published=published).to_json())
     except AnswerLost as lost:
@@ -90,7 +93,8 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
 
 def _with_settings_file(arguments: Arguments) -> Arguments:
     """The arguments with the settings file that is read, which a message names where the command line does not."""
-    found = None if arguments.config or arguments.no_config else find_config_file(os.environ)
+    unasked = arguments.config or arguments.no_config or arguments.command == "completion"  # which a shell evaluates
+    found = None if unasked else find_config_file(os.environ)
     if found is None:
         return arguments
     if not arguments.quiet:

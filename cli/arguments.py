@@ -3,26 +3,20 @@
 
 import argparse
 import difflib
-from collections.abc import Sequence
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
 from cli.commands import COMMANDS
-from cli.options import COMMON, SHOW_VERSION
+from cli.help import HelpLines, print_program_help
+from cli.options import COMMON, SHOW_VERSION, Option
 from pipeline.errors import ConfigError, program_name
 from pipeline.planning.run_options import NO_OPTIONS, RunOptions
-
-EXIT_CODES = """\
-exit codes: 0 done · 1 fault in the program, nothing published · 2 usage or configuration
-  3 input: nothing to process · 4 a quality gate stopped publication · 5 environment: Java,
-  disk, memory, another run · 6 some files were refused, the others count · 130 interrupted"""
-
-EPILOG = f"""\
-sizes: 8GB or 8G (10^9 bytes each), 512MiB or 512Mi (2^20 each), or bytes
-settings: every other tunable is in config.py; also LOGMILL_<NAME>=... or logmill.toml
-{EXIT_CODES}"""
 
 
 @dataclass(frozen=True)
@@ -51,12 +45,38 @@ class Arguments:
     format: str = "table"
     spark: bool = True
     log_id: str | None = None
+    shell: str = ""
+    no_color: bool = False
     user: str | None = None
 
 
 class _Parser(argparse.ArgumentParser):
+    """Raises ConfigError with a message that begins with what was typed."""
+
+    typed: Sequence[str] = ()
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        self.typed = words
+        found, rest = self.parse_known_args(words)
+        unknown = [word for word in rest if word != "--"]
+        if unknown:
+            raise ConfigError(_say_unknown(self.command, next((w for w in unknown if w.startswith("-")), unknown[0])))
+        return found
+
+    @property
+    def command(self) -> str:
+        return self.prog.split()[-1]
+
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}. See: {self.prog} --help")
+        about = re.fullmatch(r"argument (\S+): (.*)", message)
+        if about:
+            words = {word.partition("=")[0] for word in self.typed}
+            names = about[1].split("/")
+            name = next((name for name in names if name in words), names[-1])
+            message = f"{name}: {about[2].replace('expected one argument', 'expected a value, found none')}"
+        elif message.startswith("the following arguments are required: "):
+            message = f"{self.command} needs {message.partition(': ')[2]}"
+        raise ConfigError(f"{message}. {_see(self.command)}")
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:
@@ -64,16 +84,16 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
 
     Raises:
         ConfigError: an unknown command or option, or an option without its value.
-        SystemExit: with 0, after ``--help`` was printed.
+        SystemExit: with 0, after ``help`` or ``--help`` was printed.
     """
+    if argv and argv[0] in ("help", "-h", "--help"):
+        _help(argv[1:])
     command, rest = ("run", argv) if not argv or argv[0].startswith("-") else (argv[0], argv[1:])
     if command not in COMMANDS:
-        close = difflib.get_close_matches(command, COMMANDS, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"See: {program_name()} --help"
-        raise ConfigError(f"unknown command {command!r}: expected one of {', '.join(COMMANDS)}. {hint}")
-    if SHOW_VERSION.name in takewhile(lambda word: word != "--", rest):  # whatever else the command requires
+        raise ConfigError(_say_no_command(command))
+    if set(SHOW_VERSION.names) & set(takewhile(lambda word: word != "--", rest)):  # whatever else the command requires
         return Arguments(command=command, settings={}, show_version=True)
-    given = vars(make_parser(command).parse_args(rest))
+    given = vars(make_parser(command).parse(rest))
     if given["no_config"] and given["config"]:
         raise ConfigError("--no-config forbids what --config asks for: expected one of them. Remove the other.")
     asked = {field.name: given.pop(field.name) for field in fields(RunOptions) if field.name in given}
@@ -84,17 +104,75 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     return Arguments(command=command, settings=settings, options=RunOptions(**asked), **given)
 
 
-def make_parser(command: str) -> argparse.ArgumentParser:
+def make_parser(command: str) -> _Parser:
     """The parser of one command."""
     program = f"{program_name()} {command}"
     parser = _Parser(
         prog=program,
         usage=" ".join([program, "[options]", *(option.usage for option in COMMANDS[command].options if option.usage)]),
         description=COMMANDS[command].description,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"{program_name()} help: all commands, and the exit codes.",
+        formatter_class=HelpLines,
         allow_abbrev=False,
+        add_help=False,
     )
-    for option in (*COMMANDS[command].options, *COMMON):
-        parser.add_argument(option.name, **option.keywords)
+    add_options(parser, command)
     return parser
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    command: str,
+    refine: Callable[[argparse.Action, Option], None] = lambda _action, _option: None,
+) -> None:
+    """Add the options of a command, section by section. ``refine`` is called with each one that was added."""
+    options = (*COMMANDS[command].options, *COMMON)
+    for section in dict.fromkeys(option.section for option in options):
+        group = parser.add_argument_group(section)
+        for option in (option for option in options if option.section == section):
+            refine(group.add_argument(*option.names, **option.keywords), option)
+    if not parser.add_help:
+        group.add_argument("-h", "--help", action="help", help="show this help")
+
+
+def _help(topics: Sequence[str]) -> NoReturn:
+    """Print the help of the program, or of the first topic that is a command, and exit."""
+    names = [topic for topic in topics if not topic.startswith("-")]
+    if not names:
+        print_program_help()
+    elif names[0] in COMMANDS:
+        make_parser(names[0]).print_help()
+    else:
+        raise ConfigError(_say_no_command(names[0]))
+    raise SystemExit(0)
+
+
+def _say_no_command(word: str) -> str:
+    program = program_name()
+    if os.path.exists(word) or set(word) & set("/*?."):
+        return f"{word} is no command. Did you mean: {program} --input {shlex.quote(word)}"
+    return f"{word} is no command. {_did_you_mean(word, COMMANDS)}See: {program} help"
+
+
+def _say_unknown(command: str, word: str) -> str:
+    """What to say of a word that the command does not know."""
+    known = [name for option in (*COMMANDS[command].options, *COMMON) for name in option.names]
+    if word.startswith("-"):
+        name = word.partition("=")[0]
+        return f"{name} is no option of {command}. {_did_you_mean(name, known)}{_see(command)}"
+    if "sql" in known:
+        return f"{word} is one word too many for {command}: expected one query, as one word. Put quotes around it."
+    if "--input" in known:
+        return (
+            f"{command} takes no {word} by itself. Did you mean: {program_name()} {command} --input {shlex.quote(word)}"
+        )
+    return f"{word} is one word too many for {command}. {_see(command)}"
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"Did you mean {close[0]}? " if close else ""
+
+
+def _see(command: str) -> str:
+    return f"See: {program_name()} help {command}"

@@ -50,7 +50,14 @@ def say(message: str, *, level: str = "info", event: str = "message", **facts: o
     if LOG.as_json:
         LOG.write(level, event, message=message, **facts)
     else:
-        _print(message if level == "info" else f"{level}: {message}")
+        _print(message if level == "info" else f"{_coloured(level)}: {message}")
+
+
+def _coloured(level: str) -> str:
+    """``error`` red and ``warning`` yellow on a terminal, unless NO_COLOR or a dumb terminal forbids it."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty()
+    colour = {"error": 31, "warning": 33}.get(level)
+    return level if plain or colour is None else f"\x1b[1;{colour}m{level}\x1b[0m"
 
 
 def _print(line: str) -> None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cli.arguments import EXIT_CODES
 from cli.commands import COMMANDS, Command
+from cli.help import EXIT_CODES, MAX_WIDTH, wrapped
 from cli.options import COMMON, Option
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
@@ -12,7 +12,7 @@ HEAD = """\
 # Commands
 
 `./logmill COMMAND [options]`; without a command, `run`. This page is written by
-`python -m scripts.document_commands`; `./logmill COMMAND --help` shows the same. Settings are explained in
+`python -m scripts.document_commands`; `./logmill help COMMAND` shows the same. Settings are explained in
 [configuration.md](configuration.md).
 """
 
@@ -31,13 +31,14 @@ def render() -> str:
 def _section(name: str, command: Command) -> str:
     rows = map(_row, (*command.options, *COMMON))
     table = "\n".join(["| option | | setting |", "|---|---|---|", *rows])
-    return f"## {name}\n\n```\n{command.description}\n```\n\n{table}\n"
+    described = "\n".join(wrapped(line, MAX_WIDTH) for line in command.description.splitlines())
+    return f"## {name}\n\n```\n{described}\n```\n\n{table}\n"
 
 
 def _row(option: Option) -> str:
-    shown = [option.name, option.metavar] if option.name.startswith("-") else [option.metavar]
+    shown = [", ".join(option.names), option.metavar] if option.name.startswith("-") else [option.metavar]
     setting = f"`{option.setting}`" if option.setting else ""
-    return f"| `{' '.join(filter(None, shown))}` | {option.help} | {setting} |"
+    return f"| `{' '.join(filter(None, shown))}` | {option.full_help} | {setting} |"
 
 
 if __name__ == "__main__":

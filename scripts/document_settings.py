@@ -9,7 +9,6 @@ from utils.settings import declared, describe_group, groups
 from utils.units import format_size
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
-OF_THIS_MACHINE = {"PREPROCESSING_WORKERS": "the usable cores", "MEMORY_LIMIT": "60 % of the usable memory"}
 
 HEAD = """\
 # Configuration
@@ -56,14 +55,12 @@ def render() -> str:
 
 def _row(name: str, default: object, about: Any) -> str:
     named = f"`{name}`" + (f"<br>`{about['option']}`" if about["option"] else "")
-    cells = [named, about["meaning"], about["change"], _default(name, default, about)]
+    cells = [named, about["meaning"], about["change"], about["shown"] or _default(default, about)]
     cells += [about["kind"].expected, about["unit"]]
     return f"| {' | '.join(cells)} |\n"
 
 
-def _default(name: str, value: object, about: Any) -> str:
-    if name in OF_THIS_MACHINE:
-        return OF_THIS_MACHINE[name]
+def _default(value: object, about: Any) -> str:
     if value == "":
         return "empty"
     if value == ():

@@ -43,17 +43,21 @@ def setting_from(
     unit: str,
     meaning: str,
     change: str,
+    shown: str,
     option: str | None = None,
     also: str | None = None,
 ) -> T:
-    """A ``setting`` whose default is computed when the object is made. ``also``: another name that is understood."""
-    return dataclasses.field(default_factory=default, metadata=_about(kind, unit, meaning, change, option, also))
+    """A ``setting`` whose default is computed when the object is made.
+
+    ``shown``: the default in words. ``also``: another name that is understood.
+    """
+    about = _about(kind, unit, meaning, change, option)
+    return dataclasses.field(default_factory=default, metadata={**about, "shown": shown, "also": also})
 
 
-def _about(
-    kind: Kind, unit: str, meaning: str, change: str, option: str | None, also: str | None = None
-) -> dict[str, Any]:
-    return {"kind": kind, "unit": unit, "meaning": meaning, "change": change, "option": option, "also": also}
+def _about(kind: Kind, unit: str, meaning: str, change: str, option: str | None) -> dict[str, Any]:
+    about = {"kind": kind, "unit": unit, "meaning": meaning, "change": change, "option": option}
+    return {**about, "shown": None, "also": None}
 
 
 @dataclass(frozen=True)
@@ -108,16 +112,22 @@ def describe(settings: Group) -> str:
 
 
 def read_setting(field: dataclasses.Field[Any], raw: object, origin: str) -> Any:
-    """Read the value of ``raw``, which came from ``origin``. A ValueError names setting, origin, found and expected."""
+    """Read the value of ``raw``, which came from ``origin``: a place, or the option that was typed.
+
+    A ValueError names setting and origin, or the option, and what was found and expected.
+    """
     kind: Kind = field.metadata["kind"]
+    typed = origin.startswith("-")
+    place, remedy = ("", "") if typed else (f" ({origin})", " Correct it there.")
     try:
         return kind.read(raw)
     except SettingFault as fault:
-        raise ValueError(f"{field.name} ({origin}): {fault}. Correct it there.") from None
+        raise ValueError(f"{origin if typed else field.name}{place}: {fault}.{remedy}") from None
     except (ValueError, TypeError):
         found = repr(raw)
         excerpt = found if len(found) <= 80 else found[:77] + "..."
-        raise ValueError(f"{field.name} is {excerpt} ({origin}): expected {kind.expected}. Correct it there.") from None
+        name = origin if typed else field.name
+        raise ValueError(f"{name} is {excerpt}{place}: expected {kind.expected}.{remedy}") from None
 
 
 def read_sources(
@@ -148,7 +158,8 @@ def read_sources(
     origins: dict[str, str] = {}
     for raw, preposition, origins_of_source in sources:
         for name, own in _own_names(fields, raw, preposition, origins_of_source).items():
-            values[own] = _read_named(fields, own, raw[name], f"{preposition} {origins_of_source[name]}")
+            typed = fields[own].metadata["option"] if raw is given and own in fields else None
+            values[own] = _read_named(fields, own, raw[name], typed or f"{preposition} {origins_of_source[name]}")
             origins[own] = origins_of_source[name]
     return values, origins
 

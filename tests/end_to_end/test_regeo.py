@@ -186,7 +186,7 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         (("regeo", *new), {}, 2, "expected --dry-run"),
         (("regeo", "--dry-run", *new, "--geo-level", "country"), {}, 2, "--geo-level region"),
         (("regeo", "--dry-run", *new), {"LOGMILL_DEDUPE_KEEP": "last"}, 2, "other settings"),
-        (("regeo", "--dry-run", "--geo-db", "none.mmdb"), {}, 2, "GEO_DATABASE is 'none.mmdb'"),
+        (("regeo", "--dry-run", "--geo-db", "none.mmdb"), {}, 2, "--geo-db is 'none.mmdb'"),
         (("regeo", "--dry-run", *new, "--intermediate", "x"), {}, 3, "was not made with"),
     ]:
         ended = run(*arguments, cwd=tmp_path, env=env | more)
