@@ -7,6 +7,7 @@ import gc
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.arguments import Arguments
 from cli.console import Answer
@@ -18,7 +19,9 @@ from pipeline import KERNEL_MODULES
 from pipeline.engines.workers import Workers
 from pipeline.errors import note_publication
 from pipeline.machine import os_errors_explained
-from pipeline.publish.nothing_new import find_nothing_new
+
+if TYPE_CHECKING:
+    from pipeline.publish.nothing_new import NothingNew
 
 
 def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -35,7 +38,7 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
 def process(arguments: Arguments, config: Config, answer: Answer, *, made_seconds: float = 0.0) -> int:
     """Run the pipeline and answer. The workers load their libraries while this process loads its own; a run that finds
     nothing new needs neither. ``made_seconds``: what the generation of test data took before."""
-    if found := find_nothing_new(config, arguments.options):
+    if found := find_nothing_new(arguments, config):
         with open_progress(arguments.quiet) as progress:
             found.log(progress)
         return answer_result(arguments, config, answer, found.result)
@@ -52,6 +55,15 @@ def process(arguments: Arguments, config: Config, answer: Answer, *, made_second
     except BaseException as fault:
         note_publication(fault, result.published)
         raise
+
+
+def find_nothing_new(arguments: Arguments, config: Config) -> "NothingNew | None":
+    """What to answer where a version is there already and there is nothing to add to it."""
+    if not Path(config.OUTPUT_DIR).is_symlink():
+        return None  # nothing was published yet, and a first run need not wait until the modules of history are loaded
+    from pipeline.publish import nothing_new
+
+    return nothing_new.find_nothing_new(config, arguments.options)
 
 
 def show_plan(arguments: Arguments, config: Config, answer: Answer) -> int:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 ROOT = Path("/")
 
@@ -35,10 +36,11 @@ def total_memory(root: Path = ROOT) -> int:
 
 
 def _machine_memory() -> int:
-    try:
-        return int(psutil.virtual_memory().total)
-    except (OSError, psutil.Error):  # no /proc
+    if hasattr(os, "sysconf"):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    import psutil  # late, because it takes longer to load than a command without work takes
+
+    return int(psutil.virtual_memory().total)
 
 
 def _cpu_quotas(root: Path) -> Iterator[int]:
@@ -74,8 +76,10 @@ def _read(path: Path) -> str:
         return ""
 
 
-def memory_in_use(processes: Iterable[psutil.Process]) -> int:
+def memory_in_use(processes: "Iterable[psutil.Process]") -> int:
     """Bytes that processes use: their own pages, and the largest shared part of one. Ended processes count 0."""
+    import psutil
+
     own = shared_most = 0
     for process in processes:
         try:
@@ -140,8 +144,7 @@ class PeakMemory:
         self.begin = time.time()
         self._clock = time.monotonic()
         self._interval = interval_seconds
-        self._me = psutil.Process()
-        self._processes = [self._me]
+        self._processes: list[psutil.Process] = []
         self._next_search = self._search_seconds = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="peak-memory", daemon=True)
@@ -171,11 +174,15 @@ class PeakMemory:
         now = time.monotonic()
         if now < self._next_search:
             return
+        import psutil  # late: the workers, which load this module, need it not at all
+
         started = time.thread_time()  # waiting for a busy machine costs nothing, and must not put off the next search
         try:
-            self._processes = [self._me, *self._me.children(recursive=True)]
+            me = psutil.Process()
+            self._processes = [me]
+            self._processes += me.children(recursive=True)
         except (OSError, psutil.Error):
-            self._processes = [self._me]
+            pass
         self._search_seconds += time.thread_time() - started
         due = self._clock + 200 * (self._search_seconds - _FIRST_SEARCHES_SECONDS)
         self._next_search = max(now + self._interval, due)

@@ -233,7 +233,7 @@ def _add_others(totals: BucketTotals, portion: Portion, decided: Sequence[Positi
     for positions in decided:
         skipped[positions] = True
     first = 0
-    for _, table in portion.tables:
+    for table in portion.tables:
         totals.add(table, skipped[first : first + len(table)])
         first += len(table)
 

@@ -7,6 +7,7 @@ split after split. So even a bucket that has a third of the input is read once, 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from pipeline.aggregate.context import AggregateContext
 from pipeline.dedupe import Keys, Positions, in_range, rows_with_keys
-from pipeline.exchange.bucket_rows import read_pieces
+from pipeline.exchange.bucket_rows import read_pieces, read_together
 from pipeline.exchange.id_index import FINE_MASK
+from pipeline.exchange.row_files import with_places
 from pipeline.exchange.row_memory import memory_of
 from pipeline.exchange.workspace import split_file
 from pipeline.native.arrow import column, to_arrow
@@ -33,20 +35,20 @@ class Portion:
     """Rows of a bucket that are in memory together. Positions count through all tables.
 
     =============  =============================================================================
-    ``tables``     (split, its rows), in columns of ``exchange.row_files.ROW_SCHEMA``
+    ``tables``     rows in columns of ``exchange.row_files.ROW_SCHEMA``, with ``place`` instead of offset
     ``compare``    positions of the rows that may have copies; all their copies are here
     ``elsewhere``  positions of the rows that another portion has, too, and decides
     =============  =============================================================================
     """
 
-    tables: list[tuple[int, pa.Table]]
+    tables: list[pa.Table]
     compare: Positions
     elsewhere: Positions
 
     @property
     def size(self) -> int:
         """Number of rows in the tables."""
-        return sum(len(rows) for _, rows in self.tables)
+        return sum(map(len, self.tables))
 
 
 def portions(
@@ -59,7 +61,7 @@ def portions(
     """
     tables = _read_together(context, bucket, splits) if rows <= context.bucket_rows else None
     if tables is not None:
-        ids = np.concatenate([_ids(table) for _, table in tables]) if tables else np.empty(0, np.uint64)
+        ids = np.concatenate([_ids(table) for table in tables]) if tables else np.empty(0, np.uint64)
         with stage("dedupe", len(ids)):
             compare = _may_have_copies(context, ids, repeated)
         yield Portion(tables, compare, _NONE)
@@ -70,10 +72,10 @@ def portions(
     first = 0
     for group in _group_small(_read(context, bucket, splits), min(_GROUP_ROWS, context.bucket_rows)):
         begin = first
-        for split, table in group:
+        for table in group:
             found = positions[slice(*np.searchsorted(positions, [first, first + len(table)]))] - first
             if len(found):
-                gathered.add(split, table, found)
+                gathered.add(table, found)
             first += len(table)
         yield Portion(group, _NONE, positions[slice(*np.searchsorted(positions, [begin, first]))] - begin)
     if gathered.fits:
@@ -85,15 +87,15 @@ def portions(
         yield _gather(context, bucket, splits, positions, in_range(ids.view(np.int64), number, rounds))
 
 
-def _group_small(tables: Iterator[tuple[int, pa.Table]], most: int) -> Iterator[list[tuple[int, pa.Table]]]:
+def _group_small(tables: Iterator[pa.Table], most: int) -> Iterator[list[pa.Table]]:
     """The tables in groups, because a portion takes some time even of one row."""
-    group: list[tuple[int, pa.Table]] = []
+    group: list[pa.Table] = []
     rows = memory = 0
-    for split, table in tables:
+    for table in tables:
         if group and (rows + len(table) > most or memory + memory_of(table) > _GROUP_MEMORY):
             yield group
             group, rows, memory = [], 0, 0
-        group.append((split, table))
+        group.append(table)
         rows += len(table)
         memory += memory_of(table)
     if group:
@@ -107,18 +109,18 @@ class _Gathered:
         self.memory = 0
         self._context = context
         self._rows = 0
-        self._tables: list[tuple[int, pa.Table]] = []
+        self._tables: list[pa.Table] = []
 
     @property
     def fits(self) -> bool:
         return self._rows <= self._context.bucket_rows and self.memory <= self._context.bucket_bytes
 
-    def add(self, split: int, table: pa.Table, positions: Positions) -> None:
+    def add(self, table: pa.Table, positions: Positions) -> None:
         taken = table.take(to_arrow(positions)).combine_chunks()
         self._rows += len(taken)
         self.memory += memory_of(taken)
         if self.fits:
-            self._tables.append((split, taken))
+            self._tables.append(taken)
         else:
             self._tables.clear()
 
@@ -135,26 +137,21 @@ def _gather(
 ) -> Portion:
     """The rows at those of ``positions`` that are ``wanted``."""
     gathered, first = [], 0
-    for split, table in _read(context, bucket, splits):
+    for table in _read(context, bucket, splits):
         found = slice(*np.searchsorted(positions, [first, first + len(table)]))
         of_table = positions[found][wanted[found]] - first
         if len(of_table):
-            gathered.append((split, table.take(to_arrow(of_table)).combine_chunks()))
+            gathered.append(table.take(to_arrow(of_table)).combine_chunks())
         first += len(table)
     return Portion(gathered, np.arange(wanted.sum()), _NONE)
 
 
-def _read_together(
-    context: AggregateContext, bucket: int, splits: tuple[int, ...]
-) -> list[tuple[int, pa.Table]] | None:
-    """(Split, its rows) of the bucket; None where they take more memory than they may."""
-    tables: list[tuple[int, pa.Table]] = []
-    memory = 0
-    for split, table in _read(context, bucket, splits):
-        memory += memory_of(table)
-        if memory > context.bucket_bytes:
-            return None
-        tables.append((split, table))
+def _read_together(context: AggregateContext, bucket: int, splits: tuple[int, ...]) -> list[pa.Table] | None:
+    """The rows of the bucket; None where they take more memory than they may."""
+    files = [(split, _path(context, split)) for split in splits]
+    with stage("load") as load:
+        tables = read_together(files, bucket, context.buckets, context.bucket_bytes, context.library)
+        load.amount = sum(map(len, tables or ()))
     return tables
 
 
@@ -175,7 +172,7 @@ def _ids_together(context: AggregateContext, bucket: int, splits: tuple[int, ...
     """The ids of the bucket's rows in order, at least ``least`` at a time, but for the last ones."""
     waiting: list[Keys] = []
     count = 0
-    for _, table in _read(context, bucket, splits, ["id_hi"]):
+    for table in _read_pieces(context, bucket, splits, ["id_hi"]):
         waiting.append(_ids(table))
         count += len(table)
         if count >= least:
@@ -195,17 +192,26 @@ def _ids(table: pa.Table) -> Keys:
     return column(table, "id_hi").view(np.uint64)
 
 
-def _read(
-    context: AggregateContext, bucket: int, splits: tuple[int, ...], columns: list[str] | None = None
-) -> Iterator[tuple[int, pa.Table]]:
-    """(Split, rows) of the bucket: all of a split together, or in pieces where they take much memory."""
+def _path(context: AggregateContext, split: int) -> Path:
+    return context.workspace.path("rows", split_file(split))
+
+
+def _read(context: AggregateContext, bucket: int, splits: tuple[int, ...]) -> Iterator[pa.Table]:
+    """The rows of the bucket, all of a split together, or in pieces where they take much memory."""
     for split in splits:
-        path = context.workspace.path("rows", split_file(split))
-        pieces = read_pieces(path, bucket, 1, context.buckets, columns, context.library)
+        for rows in _read_pieces(context, bucket, (split,)):
+            yield with_places(rows, split)
+
+
+def _read_pieces(
+    context: AggregateContext, bucket: int, splits: tuple[int, ...], columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    for split in splits:
+        pieces = read_pieces(_path(context, split), bucket, 1, context.buckets, columns, context.library)
         while True:
             with stage("load") as load:
                 rows, _ = next(pieces, (None, None))
                 load.amount = len(rows) if rows is not None else 0
             if rows is None:
                 break
-            yield split, rows
+            yield rows

@@ -14,13 +14,9 @@ from pipeline.aggregate.context import AggregateContext
 from pipeline.dedupe import CONTENT, Keys, Positions, Resolution, region_ranks, resolve, rows_with_keys
 from pipeline.exchange.id_index import FINE_MASK
 from pipeline.exchange.loser_places import NO_PLACES, Places
-from pipeline.exchange.row_files import PLACE_UNIT, placed_rows
 from pipeline.exchange.split_rows import NO_TIMESTAMP
-from pipeline.native.arrow import column, to_arrow, to_series
+from pipeline.native.arrow import column, to_arrow, to_frame, to_series
 from pipeline.native.copies import Part, decide_copies
-
-Tables = Sequence[tuple[int, pa.Table]]
-"""(split, rows of it)"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ def decide_portion(context: AggregateContext, portion: Portion, cross_bucket: Ke
 
 
 def _decide_in_polars(context: AggregateContext, portion: Portion, cross_bucket: Keys) -> Decided:
-    rows = pl.concat([placed_rows(table, split) for split, table in _taken(portion.tables, portion.compare)])
+    rows = pl.concat([to_frame(table) for table in _taken(portion.tables, portion.compare)])
     found = resolve(rows, context.keep, context.region_names)
     columns = _columns(context)
     winners = found.winners.select(columns)
@@ -74,8 +70,8 @@ def _decide_in_polars(context: AggregateContext, portion: Portion, cross_bucket:
 
 
 def _decide_compiled(context: AggregateContext, library: Path, portion: Portion, cross_bucket: Keys) -> Decided:
-    tables = [(split, table) for split, table in portion.tables if len(table)]
-    parts, rows = [_part(table) for _, table in tables], portion.compare
+    tables = [table for table in portion.tables if len(table)]
+    parts, rows = [_part(table) for table in tables], portion.compare
     times = None if context.keep == "longest" else _timestamps(tables, rows)
     found = decide_copies(library, parts, rows, context.keep, region_ranks(context.region_names), times)
     pending = np.flatnonzero(found.stand & _crosses(parts, rows, cross_bucket))
@@ -121,31 +117,31 @@ def _crosses(parts: Sequence[Part], rows: Positions, cross_bucket: Keys) -> NDAr
     return crosses
 
 
-def _places(tables: Tables, rows: Positions) -> Places:
+def _places(tables: Sequence[pa.Table], rows: Positions) -> Places:
     """The places of rows, which ascend."""
     found = [NO_PLACES]
-    for split, table, positions in _wanted(tables, rows):
-        found.append(column(table, "offset")[positions] + np.uint64(split * PLACE_UNIT))
+    for table, positions in _wanted(tables, rows):
+        found.append(column(table, "place")[positions].view(np.uint64))
     return np.concatenate(found)
 
 
-def _timestamps(tables: Tables, rows: Positions) -> NDArray[np.int64]:
+def _timestamps(tables: Sequence[pa.Table], rows: Positions) -> NDArray[np.int64]:
     """The timestamps of rows, which ascend; NO_TIMESTAMP where one is missing."""
     found = [np.empty(0, np.int64)]
-    for _, table, positions in _wanted(tables, rows):
+    for table, positions in _wanted(tables, rows):
         found.append(to_series(table["timestamp"].chunk(0)).fill_null(NO_TIMESTAMP).to_numpy()[positions])
     return np.concatenate(found)
 
 
 def _frame(
     context: AggregateContext,
-    tables: Tables,
+    tables: Sequence[pa.Table],
     rows: Positions,
     wanted: Positions,
     timestamps: NDArray[np.int64] | None,
 ) -> pl.DataFrame:
     """The rows ``wanted``, by position among ``rows``: CONTENT, place, and the one of ``timestamps`` if it decides."""
-    frames = [placed_rows(table, split) for split, table in _taken(tables, rows[wanted])]
+    frames = [to_frame(table) for table in _taken(tables, rows[wanted])]
     if not frames:
         return pl.DataFrame()
     frame = pl.concat(frames)
@@ -159,17 +155,17 @@ def _columns(context: AggregateContext) -> list[str]:
     return [*CONTENT, "place", *(["timestamp"] if context.keep != "longest" else [])]
 
 
-def _taken(tables: Tables, rows: Positions) -> Iterator[tuple[int, pa.Table]]:
+def _taken(tables: Sequence[pa.Table], rows: Positions) -> Iterator[pa.Table]:
     """Of each table the rows at the positions in ``rows``, which ascend; tables without any are left out."""
-    for split, table, positions in _wanted(tables, rows):
-        yield split, table.take(to_arrow(positions)).combine_chunks()
+    for table, positions in _wanted(tables, rows):
+        yield table.take(to_arrow(positions)).combine_chunks()
 
 
-def _wanted(tables: Tables, rows: Positions) -> Iterator[tuple[int, pa.Table, Positions]]:
+def _wanted(tables: Sequence[pa.Table], rows: Positions) -> Iterator[tuple[pa.Table, Positions]]:
     """Of each table the positions in it of ``rows``, which ascend; tables without any are left out."""
     first = 0
-    for split, table in tables:
+    for table in tables:
         wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + len(table))]
         if len(wanted):
-            yield split, table, wanted - first
+            yield table, wanted - first
         first += len(table)

@@ -1,57 +1,73 @@
-"""Reads the rows of a bucket from the files of its splits.
+"""Reads the rows of a bucket, or single columns of all buckets, from the file of a split.
 
-Every bucket is read from every split, and a file's footer describes all its buckets. Where inputs are large, decoding
-the whole footer for each bucket takes longer than reading the rows. So only the entries of the wanted row groups are
-decoded (docs/decisions/018).
+Every bucket is read from every split. So where row groups begin is read once for each file and kept
+(docs/decisions/027).
 """
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.exchange.row_files import BUCKETS_KEY
-from pipeline.native.library import load
+from pipeline.exchange.row_files import (
+    BUCKETS_KEY,
+    GROUPS_KEY,
+    PLACE_UNIT,
+    ROW_SCHEMA,
+    TIMESTAMP_SCHEMA,
+    with_places,
+)
+from pipeline.exchange.row_memory import memory_of, table_memory
+from pipeline.exchange.split_rows import NO_TIMESTAMP
+from pipeline.native.arrow import column, to_arrow
+from pipeline.native.pages import Group, decode_groups
 
-_MAGIC = b"PAR1"
-_STRUCTS, _LONG_LIST = 12, 15
-"""Thrift's compact protocol: the type of a list's elements, and the length that says that the true one follows."""
 _MOST_KEPT = 1024
-"""Most footers that a process keeps: 6 kB each with 128 buckets, 23 kB with 1,024."""
-
+"""Most files of which a process keeps where their row groups begin: 10 kB each with 128 buckets."""
+_HEADER_ROOM = 48
+"""Most bytes of the header of a page."""
 _PIECE_BYTES = 16 * 2**20
 """Most bytes of a split's rows that are read at a time, if they lie in several row groups."""
 
 
-class _Footer(NamedTuple):
-    """A footer whose list of row groups is not decoded.
+class _Groups(NamedTuple):
+    """The row groups of a file.
 
-    ===========  ==================================================================================
-    ``buckets``  number of buckets that the file was written with
-    ``used``     the bucket of each row group, ascending
-    ``begin``    first byte of the footer in the file
-    ``head``     the footer's bytes before its list of row groups
-    ``tail``     its bytes behind that list
-    ``offsets``  as ``find_row_groups`` returns them
-    ===========  ==================================================================================
+    ==============  =================================================================================
+    ``buckets``     number of buckets that the file was written with
+    ``used``        the bucket of each row group, ascending
+    ``groups``      where compiled code wrote them; None where pyarrow did
+    ``timestamps``  whether there is a column ``timestamp``
+    ==============  =================================================================================
     """
 
     buckets: int
     used: NDArray[np.uint16]
-    begin: int
-    head: bytes
-    tail: bytes
-    offsets: NDArray[np.int64]
+    groups: Sequence[Group] | None
+    timestamps: bool
 
 
-_kept: dict[Path, tuple[int, _Footer]] = {}
-"""Path → (time of the file's last change in ns, its footer)."""
+class _Located(NamedTuple):
+    """The row groups of a split in which rows of a bucket are."""
+
+    split: int
+    path: Path
+    found: _Groups
+    wanted: range
+
+
+_PLACE = pa.field("place", pa.int64(), nullable=False)
+_DTYPES = {field.name: field.type.to_pandas_dtype() for field in (*TIMESTAMP_SCHEMA, _PLACE) if field.name != "user_id"}
+
+_kept: dict[Path, tuple[int, _Groups]] = {}
+"""Path → (time of the file's last change in ns, its row groups)."""
 
 
 def read_rows(
@@ -70,121 +86,231 @@ def read_buckets(
     Returns (rows in order of bucket, in columns of one chunk; number of rows of each bucket that has any). The split
     may have been written with more buckets than ``buckets``, never with fewer. ``columns``: None for all but content.
     """
-    found = _open_buckets(path, first, buckets, count, library)
-    if not found:
+    pieces = list(read_pieces(path, first, count, buckets, columns, library))
+    if not pieces:
         return pa.table({}), {}
-    file, groups, numbers = found
     sizes: dict[int, int] = {}
-    for group, number in zip(groups, numbers, strict=True):
-        sizes[number] = sizes.get(number, 0) + file.metadata.row_group(group).num_rows
-    columns = columns or [name for name in file.schema_arrow.names if name != "content"]
-    return file.read_row_groups(groups, columns=columns, use_threads=False).combine_chunks(), sizes
+    for bucket, rows in chain.from_iterable(found.items() for _, found in pieces):
+        sizes[bucket] = sizes.get(bucket, 0) + rows
+    return pa.concat_tables([rows for rows, _ in pieces]).combine_chunks(), sizes
 
 
 def read_pieces(
     path: Path, first: int, count: int, buckets: int, columns: list[str] | None = None, library: Path | None = None
 ) -> Iterator[tuple[pa.Table, dict[int, int]]]:
     """Read as ``read_buckets`` does, but in pieces of about ``_PIECE_BYTES`` at most; mostly there is one."""
-    found = _open_buckets(path, first, buckets, count, library)
-    if not found:
-        return
-    file, groups, numbers = found
-    columns = columns or [name for name in file.schema_arrow.names if name != "content"]
-    piece: list[int] = []
-    sizes: dict[int, int] = {}
-    filled = 0
-    for group, number in zip(groups, numbers, strict=True):
-        metadata = file.metadata.row_group(group)
-        if piece and filled + metadata.total_byte_size > _PIECE_BYTES:
-            yield file.read_row_groups(piece, columns=columns, use_threads=False).combine_chunks(), sizes
-            piece, sizes, filled = [], {}, 0
-        piece.append(group)
-        sizes[number] = sizes.get(number, 0) + metadata.num_rows
-        filled += metadata.total_byte_size
-    yield file.read_row_groups(piece, columns=columns, use_threads=False).combine_chunks(), sizes
+    found = _find_groups(path)
+    if wanted := _wanted(found, first, count, buckets):
+        yield from _read(path, found, wanted, buckets, columns or _all_but_content(found), library)
 
 
-def _open_buckets(
-    path: Path, bucket: int, buckets: int, count: int, library: Path | None
-) -> tuple[pq.ParquetFile, list[int], list[int]] | None:
-    """(The file, numbers of the row groups of the wanted buckets, the bucket of each); None where it has none."""
-    footer = _read_footer(path, library) if library else None
-    if not footer:
-        file = pq.ParquetFile(path, pre_buffer=False)
-        written, used = _buckets_of(file)
-        first, stop = _wanted(used, written // buckets, bucket, count)
-        numbers = (used[first:stop] // (written // buckets)).tolist()
-        return (file, list(range(first, stop)), numbers) if numbers else None
-    first, stop = _wanted(footer.used, footer.buckets // buckets, bucket, count)
-    if first == stop:
-        return None
-    with path.open("rb") as stream:
-        stream.seek(footer.begin + int(footer.offsets[first + 1]))
-        entries = stream.read(int(footer.offsets[stop + 1] - footer.offsets[first + 1]))
-    metadata = pq.read_metadata(pa.BufferReader(_compose(footer, stop - first, entries)))
-    numbers = (footer.used[first:stop] // (footer.buckets // buckets)).tolist()
-    return pq.ParquetFile(path, metadata=metadata, pre_buffer=False), list(range(stop - first)), numbers
+def _wanted(found: _Groups, first: int, count: int, buckets: int) -> range:
+    """The row groups of ``count`` of ``buckets`` buckets from bucket ``first`` on."""
+    step = found.buckets // buckets  # each bucket is so many written ones
+    return range(*np.searchsorted(found.used, [first * step, (first + count) * step]).tolist())
 
 
-def _wanted(used: NDArray[np.uint16], step: int, bucket: int, count: int) -> tuple[int, int]:
-    """Bounds of the row groups of ``count`` buckets from ``bucket`` on, each of which is ``step`` written ones."""
-    first, stop = np.searchsorted(used, [bucket * step, (bucket + count) * step])
-    return int(first), int(stop)
+def _all_but_content(found: _Groups) -> list[str]:
+    return [name for name in _schema(found).names if name != "content"]
 
 
-def _read_footer(path: Path, library: Path) -> _Footer | None:
-    """A file's footer, kept for its other buckets while there is room; None where its form is not the usual one."""
-    changed = path.stat().st_mtime_ns  # tells a file from one that replaced it
-    before, footer = _kept.get(path, (0, None))
-    if footer and before == changed:
-        return footer
-    with path.open("rb") as stream:
-        end = stream.seek(0, os.SEEK_END)
-        stream.seek(end - 8)
-        begin = end - 8 - int.from_bytes(stream.read(4), "little")
-        stream.seek(begin)
-        whole = stream.read(end - 8 - begin)
-    file = pq.ParquetFile(path, pre_buffer=False)
-    offsets = find_row_groups(library, whole, file.num_row_groups)
-    if offsets is None:
-        return None
-    buckets, used = _buckets_of(file)
-    footer = _Footer(buckets, used, begin, whole[: offsets[0]], whole[offsets[-1] :], offsets)
-    if path in _kept or len(_kept) < _MOST_KEPT:
-        _kept[path] = changed, footer
-    return footer
+def _read(
+    path: Path, found: _Groups, wanted: range, buckets: int, names: Sequence[str], library: Path | None
+) -> Iterator[tuple[pa.Table, dict[int, int]]]:
+    """Yields what ``read_pieces`` does of the row groups ``wanted``."""
+    numbers = (found.used[wanted.start : wanted.stop] // (found.buckets // buckets)).tolist()
+    if found.groups and library:
+        yield from _read_compiled(library, path, found, wanted, numbers, names)
+    else:
+        yield from _read_with_pyarrow(path, wanted, numbers, names)
 
 
-def _buckets_of(file: pq.ParquetFile) -> tuple[int, NDArray[np.uint16]]:
-    # Not by ``file.metadata.schema``, which refers back: a megabyte that stays until garbage is collected.
-    buckets, used = json.loads(file.schema_arrow.metadata[BUCKETS_KEY])
-    return buckets, np.array(used, np.uint16)
+def read_together(
+    files: Sequence[tuple[int, Path]], bucket: int, buckets: int, most_bytes: int, library: Path | None = None
+) -> list[pa.Table] | None:
+    """Read the rows of one of ``buckets`` buckets of several splits; None where they take more than ``most_bytes``.
 
-
-def _compose(footer: _Footer, groups: int, entries: bytes) -> bytes:
-    """A Parquet file without data, whose footer lists ``groups`` row groups: ``entries``, taken from ``footer``."""
-    size = (
-        bytes([groups << 4 | _STRUCTS])
-        if groups < _LONG_LIST
-        else bytes([_LONG_LIST << 4 | _STRUCTS, *_varint(groups)])
-    )
-    whole = b"".join((footer.head, size, entries, footer.tail))
-    return b"".join((_MAGIC, whole, len(whole).to_bytes(4, "little"), _MAGIC))
-
-
-def _varint(number: int) -> Iterator[int]:
-    while number > 0x7F:
-        yield number & 0x7F | 0x80
-        number >>= 7
-    yield number
-
-
-def find_row_groups(library: Path, footer: bytes, groups: int) -> NDArray[np.int64] | None:
-    """Find the list of ``groups`` row groups in a Parquet footer, by compiled code.
-
-    Returns ``groups`` + 2 offsets in ``footer``: of the list's header, of the first byte of each row group, and of the
-    end of the last one. None where ``footer`` is not a footer with such a list.
+    ``files``: (number of a split, its file). The tables have the columns of the files, but content, and ``place``
+    instead of offset. They are in order of the files; mostly there is one.
     """
-    offsets = np.empty(groups + 2, np.int64)
-    found = load(library).find_row_groups(footer, len(footer), offsets.ctypes.data, len(offsets))
-    return offsets if found == groups else None
+    located = []
+    for split, path in files:
+        found = _find_groups(path)
+        if wanted := _wanted(found, bucket, 1, buckets):
+            located.append(_Located(split, path, found, wanted))
+    if library and located and all(file.found.groups for file in located):
+        return _read_into_one(library, located, most_bytes)
+    tables: list[pa.Table] = []
+    memory = 0
+    for split, path, found, wanted in located:
+        for rows, _ in _read(path, found, wanted, buckets, _all_but_content(found), library):
+            tables.append(with_places(rows, split))
+            memory += memory_of(rows)
+            if memory > most_bytes:
+                return None
+    return tables
+
+
+def _read_into_one(library: Path, located: Sequence[_Located], most_bytes: int) -> list[pa.Table] | None:
+    """``read_together`` for what compiled code wrote."""
+    groups = [(file.found.groups or [])[file.wanted.start : file.wanted.stop] for file in located]
+    rows = [sum(group.rows for group in of_file) for of_file in groups]
+    text_bytes = sum(group.text_bytes for of_file in groups for group in of_file)
+    if table_memory(sum(rows), text_bytes) > most_bytes:
+        return None
+    names = ["place" if name == "offset" else name for name in _all_but_content(located[0].found)]
+    arrays, row = _arrays(names, sum(rows), text_bytes), 0
+    for (split, path, found, _), of_file, count in zip(located, groups, rows, strict=True):
+        with open(path, "rb", buffering=0) as stream:
+            data = _pread(stream.fileno(), of_file)
+        _decode(library, path, data, of_file, arrays, found, row, split * PLACE_UNIT)
+        row += count
+    return [_table(arrays, names, _schema(located[0].found))]
+
+
+def read_columns(path: Path, names: Sequence[str], library: Path | None = None) -> list[NDArray[np.uint64]]:
+    """Read whole columns of 64-bit numbers without nulls, in the order of the file's rows.
+
+    In what compiled code wrote, id_hi comes first in each row group and content last: these are read without the
+    others.
+    """
+    found = _find_groups(path)
+    if library and found.groups and set(names) <= _EDGES.keys():
+        with path.open("rb") as stream:
+            return [_EDGES[name](library, stream.fileno(), found.groups) for name in names]
+    tables = [rows for rows, _ in read_pieces(path, 0, 1, 1, list(names), library)]
+    return [np.concatenate([column(table, name) for table in tables]).view(np.uint64) for name in names]
+
+
+def _first_columns(library: Path, file: int, groups: Sequence[Group]) -> NDArray[np.uint64]:
+    ids = np.empty(sum(group.rows for group in groups), np.uint64)
+    first = 0
+    for group in groups:
+        part = ids[first : first + group.rows]
+        data = os.pread(file, min(group.stop - group.start, _HEADER_ROOM + part.nbytes), group.start)
+        decode_groups(library, data, [group], {"id_hi": part}, timestamps=False)
+        first += group.rows
+    return ids
+
+
+def _last_columns(_: Path, file: int, groups: Sequence[Group]) -> NDArray[np.uint64]:
+    return np.frombuffer(
+        b"".join(os.pread(file, 8 * group.rows, group.stop - 8 * group.rows) for group in groups), np.uint64
+    )
+
+
+_EDGES = {"id_hi": _first_columns, "content": _last_columns}
+
+
+def _read_compiled(
+    library: Path, path: Path, found: _Groups, wanted: range, numbers: Sequence[int], names: Sequence[str]
+) -> Iterator[tuple[pa.Table, dict[int, int]]]:
+    assert found.groups is not None
+    groups = found.groups[wanted.start : wanted.stop]
+    with path.open("rb") as stream:
+        for first, stop in _pieces([group.stop - group.start for group in groups]):
+            piece = groups[first:stop]
+            arrays = _arrays(names, sum(group.rows for group in piece), sum(group.text_bytes for group in piece))
+            _decode(library, path, _pread(stream.fileno(), piece), piece, arrays, found)
+            yield (
+                _table(arrays, names, _schema(found)),
+                _sizes(numbers[first:stop], [group.rows for group in piece]),
+            )
+
+
+def _pread(file: int, groups: Sequence[Group]) -> bytes:
+    return os.pread(file, groups[-1].stop - groups[0].start, groups[0].start)
+
+
+def _decode(
+    library: Path,
+    path: Path,
+    data: bytes,
+    groups: Sequence[Group],
+    arrays: Mapping[str, NDArray[Any]],
+    found: _Groups,
+    row: int = 0,
+    first_place: int = 0,
+) -> None:
+    try:
+        decode_groups(library, data, groups, arrays, timestamps=found.timestamps, row=row, first_place=first_place)
+    except ValueError as fault:
+        raise OSError(f"{fault}: {path}") from fault
+
+
+def _read_with_pyarrow(
+    path: Path, wanted: range, numbers: Sequence[int], names: Sequence[str]
+) -> Iterator[tuple[pa.Table, dict[int, int]]]:
+    file = pq.ParquetFile(path, pre_buffer=False)
+    metadata = [file.metadata.row_group(group) for group in wanted]
+    for first, stop in _pieces([group.total_byte_size for group in metadata]):
+        rows = file.read_row_groups(list(wanted[first:stop]), columns=list(names), use_threads=False).combine_chunks()
+        yield rows, _sizes(numbers[first:stop], [group.num_rows for group in metadata[first:stop]])
+
+
+def _pieces(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Bounds of pieces of about ``_PIECE_BYTES`` at most; ``sizes``: bytes of each row group."""
+    first = filled = 0
+    for stop, size in enumerate(sizes):
+        if stop > first and filled + size > _PIECE_BYTES:
+            yield first, stop
+            first, filled = stop, 0
+        filled += size
+    yield first, len(sizes)
+
+
+def _sizes(numbers: Sequence[int], rows: Sequence[int]) -> dict[int, int]:
+    sizes: dict[int, int] = {}
+    for number, count in zip(numbers, rows, strict=True):
+        sizes[number] = sizes.get(number, 0) + count
+    return sizes
+
+
+def _arrays(names: Sequence[str], rows: int, text_bytes: int) -> dict[str, NDArray[Any]]:
+    """Room for the columns ``names``, as ``native.pages.decode_groups`` takes it."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in names:
+        if name == "user_id":
+            arrays["bounds"], arrays["texts"] = np.empty(rows + 1, np.int64), np.empty(text_bytes, np.uint8)
+            arrays["bounds"][0] = 0
+        else:
+            arrays[name] = np.empty(rows, _DTYPES[name])
+    return arrays
+
+
+def _table(arrays: Mapping[str, NDArray[Any]], names: Sequence[str], schema: pa.Schema) -> pa.Table:
+    fields = [_PLACE if name == "place" else schema.field(name) for name in names]
+    return pa.Table.from_arrays([_arrow(arrays, name) for name in names], schema=pa.schema(fields))
+
+
+def _arrow(arrays: Mapping[str, NDArray[Any]], name: str) -> pa.Array:
+    if name == "user_id":
+        buffers = pa.py_buffer(arrays["bounds"]), pa.py_buffer(arrays["texts"])
+        return pa.LargeStringArray.from_buffers(len(arrays["bounds"]) - 1, *buffers)
+    values = arrays[name]
+    return to_arrow(values, values == NO_TIMESTAMP if name == "timestamp" else None)
+
+
+def _schema(found: _Groups) -> pa.Schema:
+    return TIMESTAMP_SCHEMA if found.timestamps else ROW_SCHEMA
+
+
+def _find_groups(path: Path) -> _Groups:
+    """The row groups of a file, kept for its other buckets while there is room."""
+    changed = path.stat().st_mtime_ns  # tells a file from one that replaced it
+    before, groups = _kept.get(path, (0, None))
+    if groups and before == changed:
+        return groups
+    schema = pq.ParquetFile(path, pre_buffer=False).schema_arrow
+    # Not by the file's ``metadata.schema``, which refers back: a megabyte that stays until garbage is collected.
+    buckets, used = json.loads(schema.metadata[BUCKETS_KEY])
+    written = schema.metadata.get(GROUPS_KEY)
+    groups = _Groups(
+        buckets,
+        np.array(used, np.uint16),
+        [Group(*group) for group in zip(*json.loads(written), strict=True)] if written else None,
+        "timestamp" in schema.names,
+    )
+    if path in _kept or len(_kept) < _MOST_KEPT:
+        _kept[path] = changed, groups
+    return groups

@@ -6,12 +6,15 @@ those of ``FileMetaData`` (https://github.com/apache/parquet-format/blob/master/
 """
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 MAGIC = b"PAR1"
 _END = 8
 """Bytes behind a footer: its length and the magic."""
+_ROWS, _GROUPS = 3, 4
+"""Fields of a footer: number of rows, list of row groups."""
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 _INTEGERS = {_I16, _I32, _I64}
 _LONG = 15
@@ -28,6 +31,10 @@ class Field(NamedTuple):
 Struct = dict[int, Field]
 
 
+class Encoded(bytes):
+    """A struct that is encoded already."""
+
+
 def read_footer(path: Path) -> Struct:
     """The decoded footer of a Parquet file. Raises ValueError where the file does not end with one."""
     with path.open("rb") as stream:
@@ -40,6 +47,18 @@ def read_footer(path: Path) -> Struct:
             raise ValueError(f"{str(path)!r} does not end with the footer of a Parquet file")
         stream.seek(size - _END - length)
         return decode(stream.read(length))
+
+
+def with_row_groups(empty: bytes, entries: Sequence[Encoded], rows: int) -> bytes:
+    """The end of a Parquet file: the footer of ``empty``, a file without rows, with ``entries`` as its row groups.
+
+    ``rows``: number of rows of all row groups.
+    """
+    length = int.from_bytes(empty[-_END:-4], "little")
+    footer = decode(empty[-_END - length : -_END])
+    groups = {_ROWS: Field(_I64, rows), _GROUPS: Field(_LIST, (_STRUCT, list(entries)))}
+    encoded = encode(footer | groups)
+    return b"".join((encoded, len(encoded).to_bytes(4, "little"), MAGIC))
 
 
 def decode(data: bytes) -> Struct:
@@ -141,6 +160,8 @@ def _write_value(out: bytearray, kind: int, value: Any) -> None:
         _write_integer(out, value)
     elif kind == _BINARY:
         _write_varint(out, len(value))
+        out += value
+    elif isinstance(value, Encoded):
         out += value
     elif kind == _STRUCT:
         _write_struct(out, value)

@@ -1,9 +1,11 @@
 """Files of rows: one for each split, with a row group for each bucket that has rows."""
 
+import io
 import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import polars as pl
@@ -11,11 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.exchange.parquet_footer import MAGIC, Encoded, with_row_groups
 from pipeline.exchange.row_memory import batch_rows
 from pipeline.exchange.split_rows import NO_TIMESTAMP, SplitRows
 from pipeline.faults import point
 from pipeline.machine import writing
 from pipeline.native.arrow import column, take_texts, text_bounds, to_arrow, to_frame, to_numpy, to_series
+from pipeline.native.pages import Group, encode_groups
 
 ROW_SCHEMA = pa.schema(
     [
@@ -40,29 +44,51 @@ ROW_SCHEMA = pa.schema(
 ``content``        ``content_marks``; only ``aggregate.incremental.compare_copies`` reads it
 =================  =========================================================================================
 """
-TIMESTAMP_FIELD = pa.field("timestamp", pa.int64())
-"""A moment of ``reading.timestamps``, or null; only where DEDUPE_KEEP is first or last."""
+TIMESTAMP_SCHEMA = ROW_SCHEMA.insert(ROW_SCHEMA.get_field_index("content"), pa.field("timestamp", pa.int64()))
+"""Where DEDUPE_KEEP is first or last, there is a ``timestamp``, too: of ``reading.timestamps``, or null."""
 BUCKETS_KEY = b"logmill.buckets"
 """Key of a rows file's metadata. Its value is JSON: [number of buckets, [the bucket of each row group]]."""
+GROUPS_KEY = b"logmill.groups"
+"""Key of the metadata of a file that compiled code wrote (``native.pages``). Its value is JSON: the ``Group`` of each
+row group, column by column."""
 PLACE_UNIT = 2**32
 """A record's place among all records: the number of its split times this unit, plus its offset in the split."""
 _PAGE_BYTES = 1 << 22
-"""Most bytes of a page. A column of a row group is then one page, as a rule, and ``read_plain`` finds its values."""
+"""Most bytes of a page."""
 _GROUP_TEXT_BYTES = 1 << 23
 """Most bytes of user_ids in a row group, unless one row has more."""
 _REGION_BITS = 14
 """Bits of a region's code: there are 7 continents and some 250 countries."""
 
 
-def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> None:
+def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64], library: Path | None = None) -> None:
     """Write ``rows``, which are in order of bucket, in one row group for each bucket that has rows, or in several where
     its texts are long.
 
-    ``bucket_rows``: number of rows of every bucket. The file has its name only when it is whole.
+    ``bucket_rows``: number of rows of every bucket. The file has its name only when it is whole. Compiled code writes
+    numbers in whole bytes and nothing compressed, because that is read and written in half the time; without it the
+    file is a quarter smaller (docs/decisions/027).
     """
-    schema = ROW_SCHEMA.append(TIMESTAMP_FIELD) if "timestamp" in rows.columns else ROW_SCHEMA
     groups = _row_groups(rows, bucket_rows)
-    used = [bucket for bucket, _, _ in groups]
+    schema = TIMESTAMP_SCHEMA if "timestamp" in rows.columns else ROW_SCHEMA
+    buckets = {BUCKETS_KEY: json.dumps([len(bucket_rows), [bucket for bucket, _, _ in groups]]).encode()}
+    partial = path.with_suffix(".partial")
+    with writing(partial):
+        if library:
+            _write_compiled(library, partial, rows, [(first, stop) for _, first, stop in groups], schema, buckets)
+        else:
+            _write_with_pyarrow(partial, rows, [(first, stop) for _, first, stop in groups], schema, buckets)
+    point("intermediate.rename")
+    partial.replace(path)
+
+
+def _write_with_pyarrow(
+    path: Path,
+    rows: SplitRows,
+    bounds: Sequence[tuple[int, int]],
+    schema: pa.Schema,
+    metadata: dict[bytes, bytes],
+) -> None:
     arrays = {
         "id_hi": to_arrow(rows["id_hi"].view(np.int64)),
         "id_lo": to_arrow(rows["id_lo"].view(np.int64)),
@@ -73,15 +99,33 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64]) -> N
     if "timestamp" in rows.columns:
         arrays["timestamp"] = to_arrow(rows["timestamp"], rows["timestamp"] == NO_TIMESTAMP)
     table = pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
-    partial = path.with_suffix(".partial")
-    described = schema.with_metadata({BUCKETS_KEY: json.dumps([len(bucket_rows), used]).encode()})
-    mean_bytes = rows.text_bytes // max(1, rows.count)
-    with writing(partial), rows_writer(partial, described, mean_bytes) as writer:
-        for _, first, stop in groups:
+    with rows_writer(path, schema.with_metadata(metadata), rows.text_bytes // max(1, rows.count)) as writer:
+        for first, stop in bounds:
             writer.write_table(table.slice(first, stop - first), row_group_size=stop - first)
             point("rows.write")
-    point("intermediate.rename")
-    partial.replace(path)
+
+
+def _write_compiled(
+    library: Path,
+    path: Path,
+    rows: SplitRows,
+    bounds: Sequence[tuple[int, int]],
+    schema: pa.Schema,
+    metadata: dict[bytes, bytes],
+) -> None:
+    groups: list[Group] = []
+    entries: list[Encoded] = []
+    with path.open("wb") as stream:
+        stream.write(MAGIC)
+        for group, pages, entry in encode_groups(library, rows.sorted_columns(), bounds, len(MAGIC)):
+            stream.write(pages)
+            groups.append(group)
+            entries.append(Encoded(entry))
+            point("rows.write")
+        described = metadata | {GROUPS_KEY: json.dumps(list(zip(*groups, strict=True))).encode()}
+        empty = io.BytesIO()
+        rows_writer(empty, schema.with_metadata(described)).close()
+        stream.write(with_row_groups(empty.getvalue(), entries, rows.count))
 
 
 def _row_groups(rows: SplitRows, bucket_rows: NDArray[np.int64]) -> list[tuple[int, int, int]]:
@@ -116,14 +160,14 @@ def content_marks(rows: SplitRows) -> NDArray[np.int64]:
     return content
 
 
-def rows_writer(path: Path, schema: pa.Schema, user_bytes: int = 0) -> pq.ParquetWriter:
-    """Open a writer of rows in columns of ``schema``, whose user_ids have about ``user_bytes`` bytes.
+def rows_writer(target: Path | BinaryIO, schema: pa.Schema, user_bytes: int = 0) -> pq.ParquetWriter:
+    """Open pyarrow's writer of rows in columns of ``schema``, whose user_ids have about ``user_bytes`` bytes.
 
     Only texts are compressed, by LZ4: hashes, and numbers that are encoded as differences, do not compress further
     (docs/decisions/002).
     """
     return pq.ParquetWriter(
-        path,
+        target,
         schema,
         compression={name: "lz4" if name == "user_id" else "none" for name in schema.names},
         use_dictionary=False,
@@ -163,36 +207,14 @@ def placed_rows(rows: pa.Table, split: int) -> pl.DataFrame:
     return to_frame(rows).with_columns(place=split * PLACE_UNIT + pl.col("offset").cast(pl.Int64))
 
 
+def with_places(rows: pa.Table, split: int) -> pa.Table:
+    """Rows of ``split`` with the column ``place`` (int64) instead of ``offset``."""
+    places = to_arrow(column(rows, "offset").astype(np.int64) + split * PLACE_UNIT)
+    number = rows.schema.get_field_index("offset")
+    return rows.set_column(number, pa.field("place", pa.int64(), nullable=False), places)
+
+
 def coarser(bucket_rows: Sequence[int], buckets: int) -> list[int]:
     """Numbers of rows of ``buckets`` buckets, from those of as many or more; both are powers of two."""
     step = len(bucket_rows) // buckets
     return [sum(bucket_rows[first : first + step]) for first in range(0, len(bucket_rows), step)]
-
-
-_HEADER_BYTES = 32
-"""The header of one page takes 17 to 29 bytes; those of two pages take more than this."""
-
-
-def read_plain(path: Path, names: Sequence[str]) -> list[NDArray[np.uint64]]:
-    """Read columns of 64-bit numbers (PLAIN, uncompressed, without nulls) of a rows file, faster than pyarrow does.
-
-    The values of a column chunk that is one page, as ``rows_writer`` writes it, are its last bytes. pyarrow decodes a
-    chunk of more pages.
-    """
-    file = pq.ParquetFile(path, pre_buffer=False)
-    indexes = [file.schema_arrow.get_field_index(name) for name in names]
-    columns = [np.empty(file.metadata.num_rows, np.uint64) for _ in names]
-    first = 0
-    with path.open("rb") as stream:
-        for number in range(file.num_row_groups):
-            group = file.metadata.row_group(number)
-            stop = first + group.num_rows
-            for name, index, values in zip(names, indexes, columns, strict=True):
-                chunk = group.column(index)
-                begin = chunk.total_compressed_size - 8 * group.num_rows
-                stream.seek(chunk.data_page_offset + begin)
-                if begin >= _HEADER_BYTES or stream.readinto(values[first:stop].data) < 8 * group.num_rows:
-                    rows = file.read_row_group(number, [name], use_threads=False).combine_chunks()
-                    values[first:stop] = column(rows, name).view(np.uint64)
-            first = stop
-    return columns

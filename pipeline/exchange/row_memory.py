@@ -26,7 +26,12 @@ def memory_of(rows: pa.Table) -> int:
     if not len(rows):
         return 0
     bounds = text_bounds(rows["user_id"].chunk(0))
-    return _TABLE_BYTES + row_memory(len(rows), int(bounds[-1] - bounds[0]))
+    return table_memory(len(rows), int(bounds[-1] - bounds[0]))
+
+
+def table_memory(rows: int, text_bytes: int) -> int:
+    """Bytes of memory that a table of ``rows`` rows takes, whose user_ids have ``text_bytes`` bytes in all."""
+    return _TABLE_BYTES + row_memory(rows, text_bytes)
 
 
 def batch_rows(user_bytes: int) -> int:

@@ -143,6 +143,11 @@ class SplitRows:
         bounds = pa.py_buffer(self._bounds[: self.count + 1])
         return pa.LargeStringArray.from_buffers(self.count, bounds, pa.py_buffer(self.users))
 
+    def sorted_columns(self) -> dict[str, NDArray[Any]]:
+        """The columns as ``native.pages`` takes them."""
+        columns = {name: self[name] for name in self.columns.keys() - {"user_end"}}
+        return {**columns, "bounds": self._bounds[: self.count + 1], "texts": self.users}
+
 
 def _enlarged(column: NDArray[Any], used: int, room: int) -> NDArray[Any]:
     larger = np.empty(room, column.dtype)

@@ -93,6 +93,35 @@ typedef struct {
     const int64_t *micro_minutes;
 } Part;
 
+// The rows of a split in order of bucket, as `Rows`; the user of row r has the bytes from bounds[r] to bounds[r + 1] of
+// `texts`. `timestamp` is NULL when timestamps are not kept.
+typedef struct {
+    const uint64_t *id_hi, *id_lo, *user_hash;
+    const int64_t *bounds;
+    const uint8_t *texts;
+    const uint16_t *region;
+    const int64_t *micro_minutes;
+    const uint32_t *offset;
+    const int64_t *timestamp;
+} SortedRows;
+
+// Where the columns of a row group are read to; NULL when a column is not wanted. The place of a row is its offset plus
+// `first_place`.
+typedef struct {
+    uint64_t *id_hi, *id_lo;
+    int64_t *bounds;
+    uint8_t *texts;
+    uint16_t *region;
+    int64_t *micro_minutes;
+    uint32_t *offset;
+    int64_t *place;
+    int64_t first_place;
+    int64_t *timestamp;
+    uint64_t *content;
+} GroupTarget;
+
+enum { REGION_BITS = 14 }; // of a region's code
+
 // The position of a row among the rows of several parts.
 typedef struct {
     int32_t part, row;
@@ -139,8 +168,12 @@ EXPORT void count_text_bytes(const int64_t *ends, const uint16_t *bucket, int64_
 EXPORT void arrange_texts(const uint8_t *texts, const int64_t *ends, const uint16_t *bucket, int64_t count,
                           int64_t buckets, int64_t *at, int64_t *bytes_at, uint8_t *out, int64_t *out_ends);
 
-// footer.c
-EXPORT int64_t find_row_groups(const uint8_t *footer, int64_t size, int64_t *offsets, int64_t room);
+// pages.c
+EXPORT int64_t group_room(int64_t rows, int64_t text_bytes);
+EXPORT void write_group(const SortedRows *rows, int64_t first, int64_t count, int64_t begin, uint8_t *pages,
+                        uint8_t *entry, int64_t *sizes);
+EXPORT bool read_group(const uint8_t *data, int64_t size, int64_t count, int64_t text_bytes, int64_t timestamps,
+                       const GroupTarget *target);
 
 // totals.c
 EXPORT Totals *new_totals(int64_t expected);

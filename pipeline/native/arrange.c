@@ -9,8 +9,12 @@
 void arrange_column(const void *column, int64_t size, const uint16_t *bucket, int64_t count, int64_t buckets,
                     int64_t *at, void *out) {
 #define ARRANGE(type)                                                                                                  \
-    for (int64_t row = 0; row < count; row++)                                                                          \
-        if (bucket[row] < buckets) ((type *)out)[at[bucket[row]]++] = ((const type *)column)[row];
+    for (int64_t row = 0; row < count; row++) {                                                                        \
+        if (bucket[row] >= buckets) continue;                                                                          \
+        type *place = (type *)out + at[bucket[row]]++;                                                                 \
+        FETCH_BEHIND(place);                                                                                           \
+        *place = ((const type *)column)[row];                                                                          \
+    }
     if (size == 8) {
         ARRANGE(uint64_t)
     } else if (size == 4) {
@@ -33,6 +37,7 @@ void arrange_texts(const u8 *texts, const int64_t *ends, const uint16_t *bucket,
         uint16_t b = bucket[row];
         if (b >= buckets) continue;
         int64_t start = row ? ends[row - 1] : 0, length = ends[row] - start;
+        FETCH_BEHIND(out + bytes_at[b]);
         memcpy(out + bytes_at[b], texts + start, (size_t)length);
         out_ends[at[b]++] = bytes_at[b] += length;
     }

@@ -6,7 +6,8 @@
 #define MISSING INT64_MIN
 enum { LONGEST, FIRST, LAST };
 
-// So many rows ahead of the current one, slots are prefetched.
+// So many rows ahead of the current one, slots are prefetched; twice as many ahead, rows; half as many ahead, the rows in
+// the slots. Each step reads what the step before has fetched.
 #define AHEAD 16
 
 // Tells whether two rows have the same content: user, region and watch time.
@@ -14,7 +15,7 @@ static bool same_content(const Part *a, int32_t i, const Part *b, int32_t j) {
     int64_t length = a->bounds[i + 1] - a->bounds[i];
     return a->micro_minutes[i] == b->micro_minutes[j] && a->region[i] == b->region[j] &&
            length == b->bounds[j + 1] - b->bounds[j] &&
-           memcmp(a->texts + a->bounds[i], b->texts + b->bounds[j], (size_t)length) == 0;
+           same_text(a->texts + a->bounds[i], b->texts + b->bounds[j], length);
 }
 
 enum { STANDS, COPY, LOSES, AMBIGUOUS };
@@ -52,14 +53,29 @@ static bool wins(const Part *a, int32_t i, int64_t time_a, const Part *b, int32_
     return ranks[a->region[i]] < ranks[b->region[j]];
 }
 
+static inline void fetch_row(const Part *parts, RowPosition position) {
+    const Part *part = parts + position.part;
+    __builtin_prefetch(part->id_lo + position.row);
+    __builtin_prefetch(part->id_hi + position.row);
+    __builtin_prefetch(part->bounds + position.row);
+    __builtin_prefetch(part->micro_minutes + position.row);
+    __builtin_prefetch(part->region + position.row);
+}
+
 // Finds for each row the first row of its id, by number among the rows, and writes COPY for a row with the content of
 // that first one, AMBIGUOUS for each first row of whose id a row has another content, else STANDS. `slots`: empty.
 static void find_ids(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep, int64_t *times,
                      uint32_t *slots, uint64_t mask, uint32_t *first, u8 *verdict) {
     for (int64_t i = 0; i < count; i++) {
+        if (i + 2 * AHEAD < count) fetch_row(parts, positions[i + 2 * AHEAD]);
         if (i + AHEAD < count) {
             RowPosition later = positions[i + AHEAD];
             __builtin_prefetch(slots + (parts[later.part].id_lo[later.row] & mask), 1);
+        }
+        if (i + AHEAD / 2 < count) {
+            RowPosition later = positions[i + AHEAD / 2];
+            uint32_t there = slots[parts[later.part].id_lo[later.row] & mask];
+            if (there) fetch_row(parts, positions[there - 1]);
         }
         const Part *part = parts + positions[i].part;
         int32_t row = positions[i].row;

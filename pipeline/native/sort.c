@@ -41,7 +41,11 @@ static void sort_bits(uint64_t *keys, uint64_t *room, int64_t count, bool wanted
         int64_t size = ends[bin];
         ends[bin] = at, at += size;
     }
-    for (int64_t i = 0; i < count; i++) room[ends[keys[i] >> shift & mask]++] = keys[i];
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t *place = room + ends[keys[i] >> shift & mask]++;
+        FETCH_BEHIND(place);
+        *place = keys[i];
+    }
     for (int64_t bin = 0, first = 0; bin <= mask; first = ends[bin++])
         sort_bits(room + first, keys + first, ends[bin] - first, !wanted_there);
 }

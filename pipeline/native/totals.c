@@ -114,7 +114,7 @@ static inline Total *find_total(Totals *table, const u8 *text, int64_t length, u
     for (; table->slots[slot]; slot = (slot + 1) & table->slot_mask) {
         Total *there = table->totals + table->slots[slot] - 1;
         if (there->hash == hash && there->region == region && there->length == length &&
-            memcmp(table->texts + there->text, text, (size_t)length) == 0)
+            same_text(table->texts + there->text, text, length))
             return there;
     }
     if (table->count == table->room) {
@@ -188,7 +188,7 @@ static int64_t count_users(const Totals *table) {
         for (; slots[slot]; slot = (slot + 1) & table->slot_mask) {
             const Total *there = table->totals + slots[slot] - 1;
             if (there->hash - of_region(there->region) == hashes[i % AHEAD] && there->length == total->length &&
-                memcmp(table->texts + there->text, text, (size_t)total->length) == 0)
+                same_text(table->texts + there->text, text, total->length))
                 break;
         }
         if (!slots[slot]) slots[slot] = (uint32_t)i + 1, users++;

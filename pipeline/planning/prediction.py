@@ -27,15 +27,15 @@ _WITHOUT_LIBRARY = 2.2
 
 # Phase 1, seconds of one worker: for a byte of text, a row, a byte of a user id, a split.
 _BYTE_SECONDS = 0.3e-9
-_ROW_SECONDS = 0.1e-6
-_USER_BYTE_SECONDS = 2.5e-9
+_ROW_SECONDS = 0.08e-6
+_USER_BYTE_SECONDS = 1.5e-9
 _SPLIT_SECONDS = 0.006
 
 # Phase 2, seconds of one worker: for a row, a byte of a user id, a row of the result (a user by region), a bucket.
-_ROW2_SECONDS = 0.03e-6
+_ROW2_SECONDS = 0.025e-6
 _USER_BYTE2_SECONDS = 1e-9
 _RESULT_ROW2_SECONDS = 0.3e-6
-_BUCKET_SECONDS = 0.006
+_BUCKET_SECONDS = 0.003
 
 # Publication, seconds: in all, and of one worker for a row of the result.
 _PUBLISH_SECONDS = 0.05
@@ -57,10 +57,9 @@ _JVM_BYTES = 330e6
 _PUBLISHING_BYTES = 60e6
 """What a run on Spark takes more in Phase 2 and while the result is written."""
 
-# Disk, bytes: for a row between the phases and how often its compressed user id is there; for a row of the totals and
-# of the result, beside the compressed user id.
-_STORED_ROW_BYTES = 36
-_STORED_USER_COPIES = 1.8
+# Disk, bytes: for a row between the phases, beside its user id; for a row of the totals and of the result, beside the
+# compressed user id.
+_STORED_ROW_BYTES = 40
 _STORED_TOTAL_BYTES = 9
 _RESULT_ROW_BYTES = 3.4
 
@@ -151,7 +150,7 @@ def predict(sizes: Sizes, work: Work, pace: Pace) -> Prediction:
     publish = publishing_seconds(sizes, work) * pace.factor("publish")
     sample = work.sample
     totals = sample.result_rows * (_STORED_TOTAL_BYTES + sample.packed_user_bytes)
-    stored = sample.rows * (_STORED_ROW_BYTES + _STORED_USER_COPIES * sample.packed_user_bytes)
+    stored = sample.rows * (_STORED_ROW_BYTES + sample.user_bytes)
     return Prediction(
         seconds=phase1 + phase2 + publish,
         phase1_seconds=phase1,

@@ -79,7 +79,7 @@ def read_split(
         with stage("scatter", rows.count):
             rows, bucket_rows = arrange_by_bucket(rows, dropped, context)
         with stage("write", rows.count):
-            write_rows(context.workspace.path("rows", split_file(split.number)), rows, bucket_rows)
+            write_rows(context.workspace.path("rows", split_file(split.number)), rows, bucket_rows, context.library)
     return SplitResult(
         split=split,
         start=counts.start,

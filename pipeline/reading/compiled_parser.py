@@ -174,10 +174,12 @@ class CompiledParser:
 
     def _take_sample(self, found: FoundRecords, doubtful: Numbers, base: int) -> None:
         sample = choose_sample(found)
-        sample = sample[~np.isin(sample, doubtful)].astype(np.int64)
-        texts = read_texts(found, list(self._header.columns.values()), sample)
+        if len(doubtful):
+            sample = sample[~np.isin(sample, doubtful)]
+        starts = found.starts(sample)
+        texts = read_texts(found, list(self._header.columns.values()), sample, starts)
         positions = self._rows.count + sample - np.searchsorted(doubtful, sample)
-        self._samples.append((texts, found.starts(sample).astype(np.int64) + base, positions))
+        self._samples.append((texts, starts.astype(np.int64) + base, positions))
 
 
 def as_columns(header: Header, records: Sequence[Sequence[str]]) -> dict[str, pl.Series]:

@@ -271,21 +271,22 @@ class RecordFinder:
 
 def choose_sample(found: FoundRecords) -> NDArray[np.int64]:
     """The numbers of some good records, spread over the chunk."""
-    records = len(found.separators)
-    return np.unique(np.arange(_SAMPLED_RECORDS) * (records - 1) // (_SAMPLED_RECORDS - 1) if records else [])
+    last = len(found.separators) - 1
+    spread = {number * last // (_SAMPLED_RECORDS - 1) for number in range(_SAMPLED_RECORDS)} if last >= 0 else ()
+    return np.array(sorted(spread), np.int64)
 
 
 def copied_rightly(found: FoundRecords, columns: TextColumns, header: Header) -> bool:
     """Whether the texts of a sample are what other code finds in the bytes; ``columns``: of all good records."""
-    sample = choose_sample(found).astype(np.int64)
-    expected = read_texts(found, list(header.columns.values()), sample)
+    sample = choose_sample(found)
+    expected = read_texts(found, list(header.columns.values()), sample, found.starts(sample))
     copied = zip(*(columns.texts[role].gather(sample).to_list() for role in header.columns), strict=True)
     return [tuple(record) for record in expected] == list(copied)
 
 
-def read_texts(found: FoundRecords, columns: Sequence[int], records: NDArray[Any]) -> list[list[str]]:
-    """The texts of some columns of good records, without any code of the library: for the comparison with it."""
-    starts = found.starts(records)
+def read_texts(found: FoundRecords, columns: Sequence[int], records: NDArray[Any], starts: Numbers) -> list[list[str]]:
+    """The texts of some columns of good records, which begin at ``starts``, without any code of the library: for the
+    comparison with it."""
     stops = found.stops(records, starts)
     lines = []
     for start, stop, ends in zip(starts.tolist(), stops.tolist(), found.separators[records].tolist(), strict=True):

@@ -20,8 +20,9 @@ from pipeline.aggregate.incremental.tasks import FindAffectedTask, PickTask
 from pipeline.dedupe import Keys, Positions, distinct, repeated_keys, rows_with_keys
 from pipeline.engines import Advance
 from pipeline.errors import BalanceError
+from pipeline.exchange.bucket_rows import read_columns
 from pipeline.exchange.id_index import FINE_MASK, cut_index, read_keys
-from pipeline.exchange.row_files import PLACE_UNIT, read_plain, take_rows
+from pipeline.exchange.row_files import PLACE_UNIT, take_rows
 from pipeline.exchange.workspace import save_array, split_file, write_ordered
 from pipeline.native.copies import find_keys
 from pipeline.timing import in_stage
@@ -68,7 +69,7 @@ def pick_rows(context: AggregateContext, task: PickTask, advance: Advance) -> No
     """
     ((_, wanted),) = prefixes_of(context, "ambiguous", task.ranges, [task.split])
     path = context.workspace.path("rows", split_file(task.split))
-    (positions,) = rows_with_prefixes(context, read_plain(path, ["id_hi"]), wanted)
+    (positions,) = rows_with_prefixes(context, read_columns(path, ["id_hi"], context.library), wanted)
     check_rows(task.split, len(positions), task.rows)
     file = pq.ParquetFile(path, pre_buffer=False)
     found, first = [], 0

@@ -14,8 +14,8 @@ from pipeline.aggregate.incremental.affected_ids import check_rows, prefixes_of,
 from pipeline.aggregate.incremental.tasks import CompareCopiesTask, ComparedCopies, FetchMarksTask
 from pipeline.dedupe import Keys, in_range
 from pipeline.engines import Advance
+from pipeline.exchange.bucket_rows import read_columns
 from pipeline.exchange.id_index import FINE_MASK
-from pipeline.exchange.row_files import read_plain
 from pipeline.exchange.workspace import save_array, split_file
 from pipeline.timing import in_stage
 
@@ -27,7 +27,9 @@ def fetch_marks(context: AggregateContext, task: FetchMarksTask, advance: Advanc
     ``advance`` gets rows. Raises BalanceError where the index and the rows of a split disagree.
     """
     for split, wanted in prefixes_of(context, "affected", task.ranges, list(task.by_split)):
-        ids, content_marks = read_plain(context.workspace.path("rows", split_file(split)), ("id_hi", "content"))
+        ids, content_marks = read_columns(
+            context.workspace.path("rows", split_file(split)), ("id_hi", "content"), context.library
+        )
         (positions,) = rows_with_prefixes(context, [ids], wanted)
         check_rows(split, len(positions), task.by_split[split])
         pairs = np.stack([ids[positions], content_marks[positions]])

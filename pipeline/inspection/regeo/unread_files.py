@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.exchange.row_files import mean_text_bytes, rows_writer
+from pipeline.exchange.row_files import BUCKETS_KEY, mean_text_bytes, rows_writer
 from pipeline.exchange.workspace import Workspace, split_file
 from pipeline.geo.ranges import U16
 from pipeline.history.known_files import ledger_of
@@ -61,9 +61,8 @@ def _copy_rows(store: Workspace, number: int, target: Workspace, new_number: int
     """Copy a split's index, and its rows with other region codes, row group by row group."""
     shutil.copyfile(store.path("index", split_file(number, "npy")), target.path("index", split_file(new_number, "npy")))
     source = pq.ParquetFile(store.path("rows", split_file(number)))
-    with rows_writer(
-        target.path("rows", split_file(new_number)), source.schema_arrow, mean_text_bytes(source)
-    ) as writer:
+    schema = source.schema_arrow.with_metadata({BUCKETS_KEY: source.schema_arrow.metadata[BUCKETS_KEY]})
+    with rows_writer(target.path("rows", split_file(new_number)), schema, mean_text_bytes(source)) as writer:
         number_of_region = source.schema_arrow.get_field_index("region")
         for group in range(source.num_row_groups):
             rows = source.read_row_group(group)

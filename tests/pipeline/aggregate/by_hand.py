@@ -117,6 +117,7 @@ def write_split(context: AggregateContext, number: int, rows: Sequence[Row]) -> 
             context.workspace.path("rows", f"split-{number:06d}.parquet"),
             SplitRows.of(columns, bounds, texts),
             np.array(bucket_rows),
+            context.library,
         )
         index = np.array(sorted(row.key for row in rows), np.uint64)
         write_index(context.workspace.path("index", f"split-{number:06d}.npy"), index)

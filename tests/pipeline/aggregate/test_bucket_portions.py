@@ -16,7 +16,7 @@ from tests.pipeline.aggregate.strategies import splits
 
 def rows_at(portion: Portion, positions: np.ndarray) -> list[tuple[int, int]]:
     """(split, offset) of the rows at these positions."""
-    rows = [(split, offset) for split, table in portion.tables for offset in table["offset"].to_pylist()]
+    rows = [divmod(place, 2**32) for table in portion.tables for place in table["place"].to_pylist()]
     assert portion.size == len(rows)
     return [rows[position] for position in positions.tolist()]
 
@@ -74,7 +74,7 @@ def test_a_large_bucket_comes_split_after_split(tmp_path: Path, compiled: bool) 
     found = list(portions(context, 0, (0, 1, 2), rows, np.array([twin.id_hi for twin in twins], np.uint64)))
     single = [portion for portion in found if len(portion.tables) == 1]
     gathered = [portion for portion in found if len(portion.tables) > 1]
-    assert [portion.tables[0][0] for portion in single] == [0, 1, 2]
+    assert [portion.tables[0]["place"][0].as_py() // 2**32 for portion in single] == [0, 1, 2]
     assert len(gathered) == 8, "396 rows, less than 64 a round"
     assert sum(portion.size for portion in gathered) == 3 * len(twins)
     assert max(portion.size for portion in gathered) < 2 * 50

@@ -1,4 +1,4 @@
-"""Rows of buckets: what is read with a part of a footer is what pyarrow finds with all of it."""
+"""Rows of buckets: what is read of a file is what pyarrow finds in it, whoever wrote it."""
 
 import os
 from collections.abc import Iterator
@@ -13,14 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.exchange import bucket_rows
-from pipeline.exchange.bucket_rows import find_row_groups, read_buckets, read_rows
+from pipeline.exchange.bucket_rows import read_buckets, read_rows
 from pipeline.exchange.row_files import write_rows
 from pipeline.exchange.split_rows import SplitRows
-from pipeline.native.library import load
 from tests.harness import library
 
 
-def make_file(path: Path, bucket_rows: list[int], timestamps: bool = False) -> SplitRows:
+def make_file(path: Path, bucket_rows: list[int], timestamps: bool = False, *, compiled: bool = True) -> SplitRows:
     """A rows file with so many rows in each bucket."""
     total = sum(bucket_rows)
     users = [f"u{number}" for number in range(total)]
@@ -38,7 +37,7 @@ def make_file(path: Path, bucket_rows: list[int], timestamps: bool = False) -> S
     rows = SplitRows.of(
         columns, np.cumsum([0, *map(len, users)]).astype(np.int64), np.frombuffer(texts or b"\0", np.uint8)
     )
-    write_rows(path, rows, np.array(bucket_rows))
+    write_rows(path, rows, np.array(bucket_rows), Path(library()) if compiled else None)
     return rows
 
 
@@ -58,9 +57,10 @@ def nothing_kept() -> Iterator[None]:
     counts=st.sampled_from([1, 2, 8, 32, 64]).flatmap(lambda n: st.lists(st.integers(0, 3), min_size=n, max_size=n)),
     data=st.data(),
     timestamps=st.booleans(),
+    compiled=st.booleans(),
 )
-def test_any_buckets_are_read_as_with_the_whole_footer(
-    counts: list[int], data: st.DataObject, timestamps: bool
+def test_any_buckets_are_read_as_pyarrow_reads_them(
+    counts: list[int], data: st.DataObject, timestamps: bool, compiled: bool
 ) -> None:
     step = data.draw(st.sampled_from([step for step in (1, 2, 4, 64) if step <= len(counts)]))
     buckets = len(counts) // step
@@ -68,7 +68,8 @@ def test_any_buckets_are_read_as_with_the_whole_footer(
     count = data.draw(st.integers(1, buckets - first))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "split-000001.parquet"
-        make_file(path, counts, timestamps)
+        bucket_rows._kept.clear()
+        make_file(path, counts, timestamps, compiled=compiled or not sum(counts))
         wanted = expected(path, counts, first * step, (first + count) * step)
         for with_library in (True, False, True):
             found, sizes = read_buckets(path, first, count, buckets, library=Path(library()) if with_library else None)
@@ -96,49 +97,9 @@ def test_a_file_that_took_another_ones_place_is_read_anew(tmp_path: Path) -> Non
     assert read_rows(path, 1, 2, library=Path(library())).num_rows == 1
 
 
-def test_footers_beyond_those_that_are_kept_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_beyond_those_that_are_kept_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_rows, "_MOST_KEPT", 1)
     for name in ("a", "b", "a", "b"):
         make_file(tmp_path / name, [1, 2])
         assert read_rows(tmp_path / name, 1, 2, library=Path(library())).num_rows == 2
     assert list(bucket_rows._kept) == [tmp_path / "a"]
-
-
-@given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8), cut=st.integers(0, 10**6))
-def test_damaged_footers_are_passed_over_within_their_bounds(changes: list[tuple[int, int]], cut: int) -> None:
-    footer = bytearray(whole_footer())
-    for place, byte in changes:
-        footer[place % len(footer)] = byte
-    damaged = bytes(footer[: cut % len(footer) + 1])
-    positions = find_row_groups(Path(library()), damaged, 20)
-    if positions is not None:
-        assert len(positions) == 22
-        assert np.all(np.diff(positions) > 0)
-        assert 0 <= positions[0] < positions[-1] <= len(damaged)
-
-
-def test_nesting_without_end_is_no_footer() -> None:
-    for deep in (b"\x19" * 100_000, b"\x1c" * 100_000, b"\x19\xf9" + b"\x19" * 100_000):
-        assert find_row_groups(Path(library()), deep, 20) is None
-
-
-def test_more_groups_than_any_file_has_are_none_however_many_are_told() -> None:
-    """So many that there is no sum of them and two: 2^64 - 1."""
-    told = b"\x49\xfc" + b"\xff" * 9 + b"\x01" + bytes(100)
-    positions = np.full(200, -1, np.int64)
-    assert load(Path(library())).find_row_groups(told, len(told), positions.ctypes.data, 22) == -1
-    assert (positions[22:] == -1).all()
-
-
-_made: list[bytes] = []
-
-
-def whole_footer() -> bytes:
-    """Of a file with 20 row groups."""
-    if not _made:
-        with TemporaryDirectory() as folder:
-            make_file(Path(folder) / "x", [2] * 20)
-            data = (Path(folder) / "x").read_bytes()
-            _made.append(data[-8 - int.from_bytes(data[-8:-4], "little") : -8])
-            assert find_row_groups(Path(library()), _made[0], 20) is not None
-    return _made[0]

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.exchange import row_files
-from pipeline.exchange.row_files import content_marks, read_plain, write_rows
+from pipeline.exchange.bucket_rows import read_columns
+from pipeline.exchange.row_files import content_marks, write_rows
 from pipeline.exchange.split_rows import SplitRows
 
 MOST_MICRO = 10**15  # a watch time is at most 10^9 minutes
@@ -48,5 +49,5 @@ def test_columns_are_found_wherever_pages_end(tmp_path: Path, page_bytes: int) -
     with patch.object(row_files, "_PAGE_BYTES", page_bytes):
         write_rows(path, rows, counts)
     table = pq.read_table(path)
-    for name, found in zip(("id_hi", "content"), read_plain(path, ["id_hi", "content"]), strict=True):
+    for name, found in zip(("id_hi", "content"), read_columns(path, ["id_hi", "content"]), strict=True):
         assert found.view(np.int64).tolist() == table[name].to_pylist()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.native import copies, library
+from pipeline.native import copies, library, pages
 from pipeline.reading import compiled_parser, record_finder
 
 API = Path(library.__file__).with_name("api.h").read_text(encoding="utf-8")
@@ -26,6 +26,8 @@ STRUCTURES = {
     "Geo": compiled_parser._Geo,
     "Rows": compiled_parser._Rows,
     "Part": copies._Part,
+    "SortedRows": pages._SortedRows,
+    "GroupTarget": pages._GroupTarget,
     "Chunk": record_finder._Chunk,
     "Found": record_finder._Found,
 }
@@ -109,7 +111,7 @@ def test_python_declares_the_library_as_c_does() -> None:
         ("int64_t halves;", "int32_t halves;", {"Geo"}),
         ("const int64_t *first, *last;", "const int64_t *first, last;", {"Geo"}),
         ("log_id, user_id,", "user_id, log_id,", {"Columns"}),
-        ("    const int64_t *bounds;\n", "", {"Part"}),
+        ("    int64_t first_place;\n", "", {"GroupTarget"}),
         ("} Rows;", "} Columns_of_rows;", {"Rows", "Columns_of_rows"}),
         ("int32_t part, row;", "int64_t part, row;", {"RowPosition"}),
     ],
