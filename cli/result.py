@@ -7,6 +7,7 @@ from config import Config
 from data_generator.truth import TRUTH_FILE
 from pipeline.errors import GATE_EXIT_CODE, PARTIAL_EXIT_CODE, InputError, LogmillError
 from pipeline.publish.result import RunResult
+from utils.metrics import usable_cores
 
 
 def answer_result(
@@ -24,9 +25,10 @@ def answer_result(
         _log_end(result)
     answer.give(result.to_json())
     if with_summary:
-        from cli.summary import print_summary  # with Rich
+        from cli.summary import Limits, print_summary  # with Rich
 
-        print_summary(result, check, made_seconds=made_seconds)
+        limits = Limits(usable_cores(), config.MEMORY_LIMIT)
+        print_summary(result, check, made_seconds=made_seconds, limits=limits)
     if arguments.profile:
         from cli.profile import print_profile
 

@@ -1,7 +1,8 @@
-"""The summary of a run: records, times, regions, quality, paths."""
+"""The summary of a run: what became of the records, times, regions; ``cli.summary_facts`` has the rest."""
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import printable
+from cli.summary_facts import print_facts, print_failure
 from cli.terminal import PipeConsole
 from cli.truth import TruthCheck
 from config import Config
@@ -18,7 +20,9 @@ from pipeline.publish.result import RunResult
 from utils.units import format_seconds, format_size
 
 MAX_WIDTH = 100
-MAX_LISTED = 10
+BESIDE_WIDTH = 90
+"""On narrower terminals tables stand below each other."""
+MAX_REASONS = 3
 MAX_REGIONS = 20
 BAR_CELLS = 10
 REGION_COLUMNS = (
@@ -33,8 +37,16 @@ REGION_COLUMNS = (
 NAMED = ("users", "events", "minutes")
 """Columns of the table of regions that have a title."""
 
-QUALITY_STYLES = {"ok": "dim", "warn": "yellow", "reject": "yellow", "fail": "bold red"}
+WORDS = {"ok": "Done", "partial": "Done, but not with every file", "failed": "Failed"}
 STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may use: cores of the machine, and bytes of memory (MEMORY_LIMIT)."""
+
+    cores: int
+    memory: int
 
 
 def print_summary(
@@ -43,50 +55,103 @@ def print_summary(
     console: Console | None = None,
     *,
     made_seconds: float = 0.0,
+    limits: Limits | None = None,
 ) -> None:
     """Print the summary, to stdout unless ``console`` is given.
 
     ``check``: the comparison with truth.json, why it failed, or None where the input has no truth.json.
     ``made_seconds``: what the generation of test data took before the run.
+    ``limits``: what the run could have used, to stand beside what it did use.
     """
     console = console or PipeConsole()
     if console.width > MAX_WIDTH:
         console.width = MAX_WIDTH
     console.print()
-    console.print(_headline(result))
-    records, phases = _records(result), _phases(result, made_seconds)
-    tables = _first_that_fits(console, [_beside(records, phases), Group(records, "", phases)])
-    console.print(Padding(tables, (1, 0)))
+    _print_headline(result, console)
+    if result.status == "failed":
+        print_failure(result, console)
+    if result.status != "failed" or result.records_read:
+        _print_tables(result, console, made_seconds, limits)
+    print_facts(result, check, console)
+    if result.status == "failed" or not result.output_rows:
+        return
+    console.print("\nAsk it in SQL:")
+    # Unwrapped, so that it can be copied from the terminal.
+    console.print(Text(query_command(result.output), style="cyan"), soft_wrap=True)
+
+
+def query_command(output: str) -> str:
+    """A shell command that asks for the watch time by region of the published result. Its lines are short."""
+    place = "" if output == Config().OUTPUT_DIR else f" --output {printable(shlex.quote(output))}"
+    return (
+        f'{program_name()} query "SELECT geo_region,\n'
+        "  sum(total_watch_time_min) AS minutes\n"
+        '  FROM watch_time GROUP BY ALL ORDER BY minutes DESC"'
+        f"{place}"
+    )
+
+
+def _print_headline(result: RunResult, console: Console) -> None:
+    """What was done, with the speed of what was new; then, in words, what earlier runs had done."""
+    for line in _headline(result, console.width):
+        console.print(line, soft_wrap=True)
+    for sentence in _went_before(result):
+        console.print(Text(printable(sentence)), soft_wrap=True)
+
+
+def _headline(result: RunResult, width: int) -> list[Text]:
+    style = f"bold {STYLES[result.status]}"
+    files = f"{result.files:,} {'file' if result.files == 1 else 'files'}, {format_size(result.bytes_read)}"
+    seconds = (format_seconds(result.seconds.total), "bold")
+    if result.unchanged:
+        return [Text.assemble(("Nothing new", style), f": {files} in ", seconds)]
+    if not result.files and result.status == "failed":
+        return [Text.assemble((WORDS["failed"], style), " after ", seconds)]
+    speed = result.throughput_bytes_per_second
+    rate = f" ({_rate(speed)})" if speed and result.new.bytes_read else ""
+    word, rest = Text(WORDS[result.status], style), Text.assemble(f"{files} in ", seconds, rate)
+    line = Text.assemble(word, ": ", rest)
+    return [line] if line.cell_len <= width else [Text.assemble(word, ":"), rest]
+
+
+def _went_before(result: RunResult) -> list[str]:
+    if result.unchanged:
+        return [f"nothing has changed since version {result.version}"]
+    new = result.new
+    sentences = []
+    if new.resumed_splits:
+        sentences.append(f"Resumed: an interrupted run had read {_count(new.resumed_splits, 'part')} of it before.")
+    if new.reused_files:
+        sentences.append(
+            f"New: {_count(new.files, 'file')}, {format_size(new.bytes_read)}. "
+            f"{_count(new.reused_files, 'file')} read before."
+        )
+    return sentences
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _rate(bytes_per_second: float) -> str:
+    return f"{format_size(bytes_per_second)}/s"
+
+
+def _print_tables(result: RunResult, console: Console, made_seconds: float, limits: Limits | None) -> None:
+    records = _records(result)
+    if result.unchanged:
+        console.print(Padding(records, (1, 0)))
+    else:
+        times = Group(_times(result, made_seconds), "", _machine(result, limits))
+        forms = [Group(records, "", times)]
+        if console.width >= BESIDE_WIDTH:
+            forms.insert(0, _beside(records, times))  # type: ignore[arg-type]
+        console.print(Padding(_first_that_fits(console, forms), (1, 0)))
     if result.top_regions:
         mark = "█" if console.encoding.startswith("utf") else "#"
         console.print(_first_that_fits(console, [_regions(result, columns, mark) for columns in REGION_COLUMNS]))
         more = len(result.top_regions) - MAX_REGIONS
         console.print(f"and {more:,} more regions, in the report\n" if more > 0 else "")
-    console.print(_facts(result, check))
-    if result.status == "failed" or not result.output_rows:
-        return
-    console.print("\nAsk it in SQL:")
-    # Unwrapped, so that it can be copied from the terminal as one line.
-    console.print(Text(query_command(result.output), style="cyan"), soft_wrap=True)
-
-
-def query_command(output: str) -> str:
-    """A shell command that asks for the watch time by region of the published result."""
-    sql = "SELECT geo_region, sum(total_watch_time_min) AS minutes FROM watch_time GROUP BY ALL ORDER BY minutes DESC"
-    place = "" if output == Config().OUTPUT_DIR else f" --output {printable(shlex.quote(output))}"
-    return f'{program_name()} query "{sql}"{place}'
-
-
-def _headline(result: RunResult) -> Text:
-    words = {"ok": "Done", "partial": "Done, but not with every file", "failed": "Failed"}
-    speed = format_size(result.throughput_bytes_per_second)
-    share = f" (new: {result.new.files:,}, {format_size(result.new.bytes_read)})" if result.new.reused_files else ""
-    return Text.assemble(
-        (words[result.status], f"bold {STYLES[result.status]}"),
-        f": {result.files:,} {'file' if result.files == 1 else 'files'}, {format_size(result.bytes_read)}{share} in ",
-        (format_seconds(result.seconds.total), "bold"),
-        f" ({speed}/s)",
-    )
 
 
 def new_table(*columns: tuple[str, bool]) -> Table:
@@ -123,30 +188,41 @@ def _records(result: RunResult) -> Table:
     add("duplicates, phase 2", result.duplicates_phase2)
     add("conflicts", result.conflicts)
     add("rejected", result.rejected, "yellow" if result.rejected else "")
-    for reason, count in sorted(result.rejected_by_reason.items(), key=lambda item: (-item[1], item[0])):
+    reasons = sorted(result.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
+    for reason, count in reasons[:MAX_REASONS]:
         table.add_row(Text(f"  {printable(reason)}", style="dim"), Text(f"{count:,}", style="dim"), "")
+    if len(reasons) > MAX_REASONS:
+        table.add_row(Text(f"  {len(reasons) - MAX_REASONS:,} more, in the report", style="dim"), "", "")
     return table
 
 
-def _phases(result: RunResult, made_seconds: float) -> Group:
-    table = new_table(("time", False), ("", True), ("GB/s", True))
-    seconds = result.seconds
+def _times(result: RunResult, made_seconds: float) -> Table:
+    """Seconds of each phase, with a rate where it had new bytes and earlier runs had not done part of its work."""
+    seconds, new = result.seconds, result.new.bytes_read
+    table = new_table(("time", False), ("", True), ("rate" if new else "", True))
     if made_seconds:
         table.add_row("test data", format_seconds(made_seconds), "", style="dim")
     if seconds.prepare:
         table.add_row("preparing", format_seconds(seconds.prepare), "", style="dim")
-    for name, value in (("phase 1", seconds.phase1), ("phase 2", seconds.phase2), ("publish", seconds.publish)):
-        read = result.new.bytes_read if result.new.reused_files else result.bytes_read
-        size = {"phase 1": read, "phase 2": result.bytes_read}.get(name)
-        rate = f"{size / value / 1e9:.3f}" if value > 0 and size else ""
-        table.add_row(name, format_seconds(value), rate)
-    whole = f"{result.throughput_bytes_per_second / 1e9:.3f}"
+    all_bytes = 0 if result.new.reused_files else new
+    for name, value, size in (
+        ("phase 1", seconds.phase1, new),
+        ("phase 2", seconds.phase2, all_bytes),
+        ("publish", seconds.publish, 0),
+    ):
+        table.add_row(name, format_seconds(value), _rate(size / value) if value > 0 and size else "")
+    whole = _rate(result.throughput_bytes_per_second) if new and result.throughput_bytes_per_second else ""
     table.add_row("total", format_seconds(seconds.total), whole, style="bold")
-    machine = new_table(("machine", False), ("", True))
-    machine.add_row("peak memory", format_size(result.peak_memory_bytes))
-    machine.add_row("workers", f"{result.workers:,}")
-    machine.add_row("engine", result.engine or "")
-    return Group(table, "", machine)
+    return table
+
+
+def _machine(result: RunResult, limits: Limits | None) -> Table:
+    table = new_table(("machine", False), ("", True))
+    memory, cores = (f" of {format_size(limits.memory)}", f" of {_count(limits.cores, 'core')}") if limits else ("", "")
+    table.add_row("peak memory", f"{format_size(result.peak_memory_bytes)}{memory}")
+    table.add_row("workers", f"{result.workers:,}{cores}")
+    table.add_row("engine", result.engine or "")
+    return table
 
 
 def _regions(result: RunResult, columns: Sequence[str], mark: str) -> Table:
@@ -164,66 +240,3 @@ def _regions(result: RunResult, columns: Sequence[str], mark: str) -> Table:
         }
         table.add_row(Text(printable(region.region)), *(cells[name] for name in columns))
     return table
-
-
-def _facts(result: RunResult, check: TruthCheck | str | None) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-
-    def add(name: str, value: str, style: str = "") -> None:
-        grid.add_row(name, Text(printable(value), style=style))
-
-    if result.error:
-        add("error", result.error, "bold red")
-    for refused in result.refused_files[:MAX_LISTED]:
-        add("refused", f"{refused.file}: {refused.reason}", "red")
-    if len(result.refused_files) > MAX_LISTED:
-        add("", f"and {len(result.refused_files) - MAX_LISTED:,} more refused files", "red")
-    for quality in result.quality:
-        add("quality", f"{quality.outcome}: {quality}", QUALITY_STYLES[quality.outcome])
-    if check is not None:
-        good = isinstance(check, TruthCheck) and check.agrees
-        add("truth", str(check), "green" if good else "bold red")
-    if result.status != "failed":
-        add("result", f"{result.users:,} users in {result.output_rows:,} rows, {result.total_minutes:,.2f} minutes")
-        add("output", result.output)
-        if result.version:
-            add("path", f"{result.output}.versions/{result.version}/data")
-    if result.report:
-        add("report", result.report)
-    if result.plan:
-        add("predicted", _against_prediction(result), "dim")
-    if result.quarantine:
-        add("quarantine", result.quarantine)
-    if result.geo_attribution:
-        add(
-            "geography",
-            f"{result.geo_attribution} ({result.geo_build})" if result.geo_build else result.geo_attribution,
-        )
-    for note in _notes(result):
-        add("note", note, "dim")
-    return grid
-
-
-def _against_prediction(result: RunResult) -> str:
-    """Predicted time and memory, and by how much the prediction was off."""
-    pairs = (
-        (format_seconds, result.plan["seconds"], result.seconds.work),
-        (format_size, result.plan["peak_memory_bytes"], result.peak_memory_bytes),
-    )
-    return ", ".join(f"{show(plan)} ({plan / max(1e-9, found) - 1:+.0%})" for show, plan, found in pairs)
-
-
-def _notes(result: RunResult) -> list[str]:
-    """Notes of the run: choice of the engine, skipped files and lines, fallbacks."""
-    notes = [result.engine_note] if result.engine_note else []
-    if result.skipped_files:
-        listed = ", ".join(result.skipped_files[:MAX_LISTED])
-        more = ", ..." if len(result.skipped_files) > MAX_LISTED else ""
-        notes.append(f"other files skipped ({len(result.skipped_files):,}): {listed}{more}")
-    if result.blank_lines or result.preamble_lines:
-        notes.append(
-            f"{result.blank_lines:,} blank lines and {result.preamble_lines:,} lines before headers are no records"
-        )
-    return [*notes, *result.notes]

@@ -38,7 +38,7 @@ class _Amount(ProgressColumn):
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{format_amount(speed, task.fields['unit'])}/s" if speed else "", style="progress.data.speed")
+        return Text(f"{format_amount(speed, task.fields['unit'])}/s" if speed else "", style="cyan")
 
 
 class BarProgress:

@@ -83,6 +83,7 @@ def make_result(facts: RunFacts, written: Written, notes: Sequence[str], watch: 
         plan=asdict(facts.sizes) | facts.forecast.prediction.as_numbers(),
         geo_build=facts.geo.build,
         geo_attribution=facts.geo.attribution,
+        learned=facts.forecast.pace.learned,
         notes=tuple(notes),
         quality=facts.verdict.quality,
         **_version_paths(output, watch.run_id, bool(counts.rejected or phase2.conflicts or phase1.refused)),
@@ -129,6 +130,7 @@ def _delta(facts: RunFacts, result: RunResult) -> RunDelta:
         missing_files=len(intake.missing),
         pruned_files=len(intake.pruned),
         repaired_files=len(repaired(facts)),
+        resumed_splits=facts.counted.phase1.resumed_splits,
     )
 
 

@@ -35,6 +35,7 @@ class RunDelta:
     ``missing_files``                        files that are no longer there and still counted
     ``pruned_files``                         files that are no longer there and no longer counted
     ``repaired_files``                       files read again because the manifest contradicted itself about them
+    ``resumed_splits``                       of the files read, read by a run that was interrupted, and not again
     =======================================  ==============================================================
 
     Where files were only added, ``records_read = kept + duplicates + conflicts + rejected``.
@@ -56,6 +57,7 @@ class RunDelta:
     missing_files: int = 0
     pruned_files: int = 0
     repaired_files: int = 0
+    resumed_splits: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class RunResult:
 
     Every record is counted once: ``records_read = kept + duplicates + conflicts + rejected``. ``plan`` has the fields
     of ``Sizes`` and ``Prediction``; ``new`` is what this run contributed. ``failed_late``: the run failed after it had
-    published its result.
+    published its result. ``learned``: whether the prediction follows from earlier runs on this machine.
     """
 
     run_id: str
@@ -107,11 +109,24 @@ class RunResult:
     new: RunDelta = RunDelta()
     profile: tuple[StageTime, ...] = ()
     failed_late: bool = False
+    learned: bool = False
 
     @property
     def published(self) -> bool:
         """Whether OUTPUT_DIR shows what this run found."""
         return self.status != "failed" or self.failed_late
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the run found nothing new, so that an earlier version stays the result."""
+        return self.status == "ok" and self.version not in ("", self.run_id)
+
+    @property
+    def publication(self) -> Literal["yes", "no", "unchanged"]:
+        """Whether OUTPUT_DIR shows a version of this run, or still one that says the same."""
+        if not self.published:
+            return "no"
+        return "unchanged" if self.unchanged else "yes"
 
     @property
     def stopped_by_gate(self) -> bool:
@@ -166,6 +181,12 @@ class RunResult:
             "new": asdict(self.new),
             "published": self.published,
             "skipped_files": list(self.skipped_files),
+            "publication": self.publication,
+            "version": self.version,
+            "report": self.report,
+            "quarantine": self.quarantine,
+            "notes": list(self.notes),
+            "plan": self.plan | {"learned": self.learned} if self.plan else {},
         }
 
 

@@ -41,14 +41,11 @@ def write_run_record(
     ``settings``: as ``RunSettings.as_record`` gives them.
     """
     record = result.to_json() | {
-        "version": result.version,
         "geo_build": result.geo_build,
         "geo_attribution": result.geo_attribution,
         "engine_note": result.engine_note,
-        "notes": list(result.notes),
         "regions": [asdict(region) for region in result.top_regions],
         "profile": [asdict(part) for part in result.profile],
-        "plan": result.plan,
         "prepare_seconds": result.seconds.prepare,
         "settings": settings,
     }

@@ -1,5 +1,6 @@
 """Says why a file has no header: another format, other line ends, or what the line most like a header lacks."""
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,18 +32,48 @@ _OLD_MAC = (
     "lines end in a carriage return alone (CR, as on old Macs), expected LF or CRLF. Convert it, e.g. tr '\\r' '\\n'."
 )
 
+NAMES_FOLLOW = " has: "
+"""In a reason, the fields of a line follow these words. The line may be a record, so logs leave the fields out."""
+
+_MISSING = re.compile(
+    r"no header in the first \d+ lines: missing (?P<absent>.*?) under every delimiter of , ; TAB \| SPACE\."
+    rf"(?:.*?{NAMES_FOLLOW}(?P<fields>.*?)(?: and \d+ more)?\.(?: Is .*)?$)?",
+    re.DOTALL,
+)
+"""The reasons that ``_describe_no_header`` gives."""
+
+_USUAL_NAMES = {
+    "log_id": "log_id",
+    "user_id": "user_id",
+    "timestamp": "timestamp",
+    "ip_address": "ip_address",
+    "watch_time": "watch_time(min)",
+}
+"""Role → the name of its column where no setting gives others."""
+
 _STEP = 2**20
 _MOST_COUNTED = 2**30
 """NUL bytes that are counted at most; a hole in a file can have any size."""
-
-NAMES_FOLLOW = " has: "
-"""In a reason, the fields of a line follow these words. The line may be a record, so logs leave the fields out."""
 
 
 def without_fields(reason: str) -> str:
     """The reason of a refusal, less the sentence that shows the fields of a line, if there is one."""
     beginning, names_follow, _ = reason.partition(NAMES_FOLLOW)
     return beginning.rpartition(". ")[0] + "." if names_follow else reason
+
+
+def missing_columns(reason: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """(setting → usual name, of each column that the reason of a refusal misses; the fields of the line that it shows).
+
+    Both are empty where the reason is another. Settings are those of a column, such as ``USER_ID_COLUMN``.
+    """
+    found = _MISSING.match(reason)
+    if not found:
+        return {}, ()
+    absent = re.findall(r"'([^']*)'", found["absent"])
+    settings = {usual: f"{role.upper()}_COLUMN" for role, usual in _USUAL_NAMES.items()}
+    fields = tuple(found["fields"].removesuffix(".").split(", ")) if found["fields"] else ()
+    return {settings[name]: name for name in absent if name in settings}, fields
 
 
 def explain_no_header(path: Path, lines: Sequence[bytes], wanted: Names, optional: Names, max_record: int) -> str:

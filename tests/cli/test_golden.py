@@ -26,7 +26,7 @@ from cli.profile import print_profile
 from cli.regeo import print_diff
 from cli.result import answer_result
 from cli.status import print_files, print_versions
-from cli.summary import print_summary
+from cli.summary import Limits, print_summary
 from cli.terminal import PipeConsole
 from cli.truth import TruthCheck
 from config import Config
@@ -86,13 +86,19 @@ def full_result(result: RunResult) -> RunResult:
         ),
         plan={"seconds": 3600.0, "peak_memory_bytes": 4_000_000_000},
         report="pipeline_data/output.versions/v7/report.html",
+        quarantine="pipeline_data/output.versions/v7/quarantine",
+        rejected_by_reason={"wrong_field_count": 60, "invalid_utf8": 20, "nul_byte": 10, "blank_log_id": 9, "x": 1},
+        learned=True,
         new=RunDelta(files=34, bytes_read=34_567_890_123, records_read=345_678_901, reused_files=1_200),
     )
 
 
 @pytest.mark.parametrize("width", [100, 60])
 def test_summary_of_a_run(width: int, full_result: RunResult) -> None:
-    check_golden(f"summary-{width}", rendered(lambda to: print_summary(full_result, TruthCheck(7, ()), to), width))
+    def show(to: PipeConsole) -> None:
+        print_summary(full_result, TruthCheck(7, ()), to, limits=Limits(16, 8 * 10**9))
+
+    check_golden(f"summary-{width}", rendered(show, width))
 
 
 def test_summary_of_a_failed_run(result: RunResult) -> None:

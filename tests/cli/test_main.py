@@ -26,7 +26,7 @@ KEYS = [
     "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "output",
     "duplicates_phase1", "duplicates_phase2", "handed_over", "blank_lines", "preamble_lines",
     "unreadable_timestamps",
-    "quality", "new", "published", "skipped_files",
+    "quality", "new", "published", "skipped_files", "publication", "version", "report", "quarantine", "notes", "plan",
 ]  # fmt: skip
 
 

@@ -108,6 +108,16 @@ def test_bars_on_a_terminal() -> None:
     assert "note: [red]a note" in shown
 
 
+def test_no_speed_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = io.StringIO()
+    with BarProgress(Console(file=stream, width=80, force_terminal=True, color_system="standard")) as progress:
+        progress.phase("Phase 1", 2 * 10**9)
+        progress.advance(10**9)
+    assert "\x1b[36m" in stream.getvalue()
+    assert "\x1b[31m" not in stream.getvalue()
+
+
 def test_the_progress_that_suits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(open_progress(quiet=True)) is NullProgress
     monkeypatch.setattr("sys.stderr", io.StringIO())

@@ -61,6 +61,7 @@ def test_a_result_has_the_sums_of_all_files_and_the_delta_those_that_were_read(t
     assert result.new == RunDelta(
         files=1, bytes_read=1000, records_read=75, kept=-5, duplicates=7, conflicts=0, rejected=5,
         reused_files=1, reused_splits=3 + 7, renamed_files=1, replaced_files=2, missing_files=1, pruned_files=1,
+        resumed_splits=3,
     )  # fmt: skip
     assert result.throughput_bytes_per_second == 1000 / 4.0
 

@@ -2,6 +2,9 @@
 
 import json
 import pickle
+from dataclasses import replace
+
+import pytest
 
 from pipeline.publish.result import RefusedFile, RunDelta, RunResult, failed_result
 from pipeline.quality import QualityResult
@@ -47,6 +50,22 @@ def test_a_run_that_ended_early_has_its_error_and_no_counts() -> None:
     counts = [value for name, value in answer.items() if isinstance(value, int | float)]
     assert counts
     assert not any(counts)
+
+
+@pytest.mark.parametrize(
+    ("status", "version", "late", "said"),
+    [("ok", "r1", False, "yes"), ("partial", "r1", False, "yes"), ("ok", "r0", False, "unchanged"),
+     ("failed", "", False, "no"), ("failed", "", True, "yes")],
+)  # fmt: skip
+def test_what_became_of_the_publication(status: str, version: str, late: bool, said: str) -> None:
+    answer = replace(RESULT, status=status, version=version, failed_late=late).to_json()
+    assert (answer["publication"], answer["published"]) == (said, said != "no")
+
+
+def test_the_plan_says_whether_it_was_learned() -> None:
+    assert RESULT.to_json()["plan"] == {}
+    planned = replace(RESULT, plan={"seconds": 2.0}, learned=True)
+    assert planned.to_json()["plan"] == {"seconds": 2.0, "learned": True}
 
 
 def test_a_result_crosses_processes() -> None:

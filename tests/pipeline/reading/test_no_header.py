@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.errors import FileRefused
 from pipeline.reading.header import read_header
+from pipeline.reading.no_header import missing_columns
 from tests.harness import HEADER
 
 WANTED = {
@@ -67,3 +68,19 @@ def test_records_alone_name_the_setting(tmp_path: Path) -> None:
 def test_columns_that_do_not_fit(tmp_path: Path) -> None:
     said = reason(b"1,2\n", tmp_path, ("log_id", "user_id", "ip_address", "watch_time(min)"))
     assert "none of its first lines has the 4 fields of COLUMNS" in said
+
+
+def test_the_missing_columns_of_a_reason(tmp_path: Path) -> None:
+    said = reason(b"log_id,viewer,when,ip_address,minutes\n" + ROW, tmp_path)
+    there = ("log_id", "viewer", "when", "ip_address", "minutes")
+    assert missing_columns(said) == ({"USER_ID_COLUMN": "user_id", "WATCH_TIME_COLUMN": "watch_time(min)"}, there)
+    close = reason(b"log_id,userid,when,ip_address,watch_time(min)\n" + ROW, tmp_path)
+    assert "Is 'userid' the 'user_id'?" in close
+    assert missing_columns(close)[1] == ("log_id", "userid", "when", "ip_address", "watch_time(min)")
+    wide = "log_id," + ",".join(f"c{number}" for number in range(30))
+    found, first = missing_columns(reason(wide.encode() + b"\n", tmp_path))
+    assert (list(found), len(first), first[-1]) == (
+        ["USER_ID_COLUMN", "IP_ADDRESS_COLUMN", "WATCH_TIME_COLUMN"], 20, "c18",
+    )  # fmt: skip
+    assert missing_columns(reason(ROW, tmp_path))[1] == (), "values of a record are no names"
+    assert missing_columns("the header has more than one column named 'log_id'") == ({}, ())
