@@ -22,7 +22,7 @@ PYTEST_ARGS ?=
 FUZZ_MINUTES ?= 60
 CHAOS_KILLS ?= 200
 RACE_SECONDS ?= 120
-CODE := main.py config.py cli pipeline data_generator utils scripts benchmarks tests
+CODE := main.py api.py config.py cli pipeline data_generator utils scripts benchmarks tests
 
 .PHONY: help install run test test-fast check lint fuzz sanitize chaos bench clean
 .DELETE_ON_ERROR:

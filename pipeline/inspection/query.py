@@ -2,12 +2,12 @@
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import psutil
@@ -18,6 +18,9 @@ from pipeline.inspection.views import VIEWS, open_views, refusal_of
 from pipeline.versions.catalog import Version, current_version, find_version, kept_versions
 from pipeline.versions.output_link import Output
 from utils.units import format_size
+
+if TYPE_CHECKING:
+    import polars as pl
 
 if sys.platform == "linux":
     import resource
@@ -36,6 +39,11 @@ _MEMORY_SHARE = 0.8
 """DuckDB's share of MEMORY_LIMIT; the rest is for this process and for what DuckDB does not count."""
 
 _INTERRUPT_EVERY_SECONDS = 0.1
+
+
+Answer = TypeVar("Answer")
+_Read = Callable[[duckdb.DuckDBPyConnection, str, int], Answer]
+"""(database, the query as a source, most rows) → the answer."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +74,24 @@ def ask(config: Config, sql: str, version: str | None = None) -> Found:
         ConfigError: the SQL is wrong, has several statements or is no query, or the query reached a limit.
     """
     if version is not None:
-        return _ask(config, sql, find_version(config.OUTPUT_DIR, version))
+        return _ask(config, sql, find_version(config.OUTPUT_DIR, version), _read)
+    return _ask_current(config, sql, _read)
+
+
+def ask_frame(config: Config, sql: str) -> "pl.DataFrame":
+    """Answer one query over the current version as a frame, in the types of Polars that are nearest to DuckDB's.
+
+    Whole numbers that DuckDB makes wider than 64 bits, such as sums, are Int64 where they fit. Raises what ``ask``
+    raises.
+    """
+    return _ask_current(config, sql, _read_frame)
+
+
+def _ask_current(config: Config, sql: str, read: "_Read[Answer]") -> Answer:
     while True:
         current = current_version(config.OUTPUT_DIR)
         try:
-            found = _ask(config, sql, current)
+            found = _ask(config, sql, current, read)
         except LogmillError:
             if current.folder.exists():
                 raise
@@ -88,7 +109,7 @@ _QUOTING = (
 """Errors of DuckDB whose messages quote values of the rows."""
 
 
-def _ask(config: Config, sql: str, current: Version) -> Found:
+def _ask(config: Config, sql: str, current: Version, read: "_Read[Answer]") -> Answer:
     memory = int(config.MEMORY_LIMIT * _MEMORY_SHARE)
     try:
         with (
@@ -96,7 +117,7 @@ def _ask(config: Config, sql: str, current: Version) -> Found:
             _deadline(database, config.QUERY_SECONDS),
             _bounded(config.MEMORY_LIMIT),
         ):
-            return _read(database, _as_subquery(database, sql), config.QUERY_ROWS)
+            return read(database, _as_subquery(database, sql), config.QUERY_ROWS)
     except duckdb.InterruptException:
         raise ConfigError(
             f"the query did not end within {config.QUERY_SECONDS} s. Ask for less, or allow more time with --timeout."
@@ -135,6 +156,17 @@ def _read(database: duckdb.DuckDBPyConnection, source: str, limit: int) -> Found
     rows: list[tuple[Any, ...]] = database.execute(f"select {chosen} {source} limit {limit + 1}").fetchall()
     nested = tuple(kind in _NESTED or str(column[1]) == "JSON" for kind, column in zip(kinds, described, strict=True))
     return Found(tuple(column[0] for column in described), nested, tuple(rows[:limit]), cut=len(rows) > limit)
+
+
+def _read_frame(database: duckdb.DuckDBPyConnection, source: str, limit: int) -> "pl.DataFrame":
+    import polars as pl  # takes longer to load than most queries
+
+    frame: pl.DataFrame = database.sql(f"from ({source} limit {limit})").pl()
+    whole = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Decimal) and not kind.scale]
+    for name in whole:
+        with suppress(pl.exceptions.InvalidOperationError):  # it does not fit
+            frame = frame.with_columns(pl.col(name).cast(pl.Int64))
+    return frame
 
 
 def _column(number: int, kind: str) -> str:
