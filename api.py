@@ -165,7 +165,12 @@ def _read_config(given: Mapping[str, object], config: str | os.PathLike[str] | N
     try:
         return load_config(raw, os.environ, Path(config) if config is not None else None)
     except ConfigError as fault:
-        raise ConfigError(re.sub(r"from the command line(, --[\w-]+)?", "from the call", str(fault))) from None
+        raise ConfigError(re.sub("^--[a-z-]+", _argument, str(fault))) from None
+
+
+def _argument(option: re.Match[str]) -> str:
+    """The argument of ``run`` for an option of the command line."""
+    return option[0].lstrip("-").replace("-", "_")
 
 
 def _run(config: Config, options: RunOptions, progress: bool) -> RunResult:

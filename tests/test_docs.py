@@ -50,6 +50,7 @@ def spans(text: str) -> list[str]:
 
 
 def code_files() -> Iterator[Path]:
+    yield ROOT / "api.py"
     for folder in ("pipeline", "cli", "data_generator", "utils", "tests", "scripts", "benchmarks"):
         yield from sorted((ROOT / folder).rglob("*.py"))
 

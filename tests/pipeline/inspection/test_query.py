@@ -280,7 +280,7 @@ def test_a_version_by_name_is_asked_whatever_is_shown(output: Path) -> None:
 
 
 def test_nothing_published(tmp_path: Path, output: Path) -> None:
-    with pytest.raises(InputError, match=r"nothing is published.*main\.py run"):
+    with pytest.raises(InputError, match=r"nothing is published.*Run `\S+ run` first"):
         current_version(str(tmp_path / "nowhere"))
     (tmp_path / "mine").mkdir()
     with pytest.raises(InputError, match="nothing is published"):
