@@ -131,7 +131,7 @@ class ResultSettings(Group):
         meaning="Compression of the output's Parquet files.", change="A reader does not know zstd.")
     TABLE_FORMAT: TableFormat = setting("parquet", choice(*get_args(TableFormat)), unit="name",
         meaning="delta: the same Parquet files are a Delta table too, in OUTPUT_DIR.delta, with one commit a version "
-            "(pip install -r requirements-delta.txt).",
+            "(extra: requirements-delta.txt).",
         change="Your readers know Delta: whatever they open is one version, and they can go back.")
     MAX_RECORD_BYTES: int = setting(2**20, size(256, 64 * 2**20), unit="bytes",
         meaning="Longest record; a quoted field must close within it.", change="Your logs carry longer fields.")

@@ -25,7 +25,6 @@ Every tunable is in `config.py`, in a group for each owner; this page is written
    included.
 
 `./logmill config` shows the settings in effect and where each comes from, as lines of a TOML file.
-`python config.py` prints all defaults as they are here and now.
 
 An unknown name or a value that is not allowed is an error (exit code 2) that names the setting and where it came from.
 Sizes are written `8GB` (10^9 bytes each), `512MiB` (2^20 each) or as a number of bytes.

@@ -117,7 +117,7 @@ def test_query_says_where_it_is_cut_and_what_was_wrong(folder: Path) -> None:
     for arguments, code, message in [
         (("selec",), 2, "syntax error"),
         (("from runs", "--format", "xml"), 2, "--format is 'xml': expected table, csv, json"),
-        (("from runs", "--timeout", "soon"), 2, "QUERY_SECONDS"),
+        (("from runs", "--timeout", "soon"), 2, "--timeout is 'soon'"),
         (("from runs", "--output", "elsewhere"), 3, "nothing is published"),
         (("copy runs to 'x.csv'",), 2, "found COPY"),
     ]:
