@@ -483,13 +483,19 @@ def find_config_file(environ: Mapping[str, str]) -> Path | None:
     return Path(CONFIG_FILE) if os.path.lexists(CONFIG_FILE) else None
 
 
-def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path: Path | None) -> Config:
+def load_config(
+    cli: Mapping[str, object],
+    environ: Mapping[str, str],
+    toml_path: Path | None,
+    shorts: Mapping[str, str] | None = None,
+) -> Config:
     """Settings from the command line, then the environment, then the TOML file, then the defaults above.
 
     Args:
         cli: raw values by setting name; None means that the option was not given.
         environ: all environment variables; those that begin with ``LOGMILL_`` are settings, but for the secret key and
             the name of a settings file.
+        shorts: short options that were typed, by setting name; messages begin with them.
         toml_path: a TOML file, or None. Paths in it are relative to the current folder, as everywhere.
 
     Raises:
@@ -497,7 +503,7 @@ def load_config(cli: Mapping[str, object], environ: Mapping[str, str], toml_path
     """
     variables = {name: value for name, value in environ.items() if name not in (KEY_VARIABLE, CONFIG_VARIABLE)}
     try:
-        values, origins = read_sources(Config, cli, variables, "LOGMILL_", toml_path)
+        values, origins = read_sources(Config, cli, variables, "LOGMILL_", toml_path, shorts or {})
     except ValueError as error:
         raise ConfigError(str(error)) from None
     by_hand = {name: "config.py" for name, (shipped, now) in _SHIPPED.items() if now != shipped}

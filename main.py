@@ -66,7 +66,7 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
 
             return show_version(answer)
         arguments = _with_settings_file(arguments)
-        config = load_config(arguments.settings, os.environ, arguments.config)
+        config = load_config(arguments.settings, os.environ, arguments.config, arguments.shorts)
         engine, output = config.ENGINE, config.OUTPUT_DIR
         LOG.begin(as_json=config.LOG_FORMAT == "json")
         # Imported late: Polars and Spark take a second, which --help and a usage error need not.

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
@@ -23,12 +23,13 @@ from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 class Arguments:
     """A parsed command line.
 
-    ``settings``: raw text by the name of the setting, for the options that were given. Every other option has the field
-    of its name.
+    ``settings``: raw text by the name of the setting, for the options that were given; ``shorts``: the short options
+    among them, by setting. Every other option has the field of its name.
     """
 
     command: str
     settings: dict[str, str]
+    shorts: dict[str, str] = field(default_factory=dict, compare=False)
     config: Path | None = None
     no_config: bool = False
     json: bool = False
@@ -101,7 +102,18 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         asked["replay"] = tuple(asked["replay"])
     settings = {name: given.pop(name) for name in list(given) if name.isupper()}
     settings = {name: value for name, value in settings.items() if value is not None}
-    return Arguments(command=command, settings=settings, options=RunOptions(**asked), **given)
+    shorts = {name: short for name, short in _find_shorts(command, rest).items() if name in settings}
+    return Arguments(command=command, settings=settings, shorts=shorts, options=RunOptions(**asked), **given)
+
+
+def _find_shorts(command: str, words: Sequence[str]) -> dict[str, str]:
+    """The short options that were typed and not their long forms, by setting: ``-w3`` and ``-w 3`` alike."""
+    return {
+        option.setting: option.short
+        for option in COMMANDS[command].options
+        if option.setting and option.short and not any(word.partition("=")[0] == option.name for word in words)
+        if any(word.startswith(option.short) for word in words)
+    }
 
 
 def make_parser(command: str) -> _Parser:

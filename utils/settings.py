@@ -131,7 +131,12 @@ def read_setting(field: dataclasses.Field[Any], raw: object, origin: str) -> Any
 
 
 def read_sources(
-    owner: type[Group], cli: Mapping[str, object], environ: Mapping[str, str], prefix: str, toml: Path | None
+    owner: type[Group],
+    cli: Mapping[str, object],
+    environ: Mapping[str, str],
+    prefix: str,
+    toml: Path | None,
+    shorts: Mapping[str, str],
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """(values by setting, origin of each): the command line wins over the environment, and both win over the file.
 
@@ -140,6 +145,7 @@ def read_sources(
         cli: raw values by setting; None means that the option was not given.
         environ: variables; those that begin with ``prefix`` are settings.
         toml: a TOML file, or None.
+        shorts: short options that were typed, by setting.
 
     Raises:
         ValueError: an unknown name, a value that is not allowed, an unreadable file; the message names where.
@@ -158,7 +164,7 @@ def read_sources(
     origins: dict[str, str] = {}
     for raw, preposition, origins_of_source in sources:
         for name, own in _own_names(fields, raw, preposition, origins_of_source).items():
-            typed = fields[own].metadata["option"] if raw is given and own in fields else None
+            typed = shorts.get(own) or fields[own].metadata["option"] if raw is given and own in fields else None
             values[own] = _read_named(fields, own, raw[name], typed or f"{preposition} {origins_of_source[name]}")
             origins[own] = origins_of_source[name]
     return values, origins

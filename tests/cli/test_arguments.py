@@ -135,6 +135,9 @@ def test_short_options_are_the_long_ones() -> None:
     short = parse_arguments(["-i", "a", "-o", "b", "-w", "3", "-c", "d", "-q", "-v"])
     long = parse_arguments(["--input", "a", "--output", "b", "--workers", "3", "--config", "d", "--quiet", "--debug"])
     assert short == long
+    assert short.shorts == {"INPUT_DIR": "-i", "OUTPUT_DIR": "-o", "PREPROCESSING_WORKERS": "-w"}
+    assert long.shorts == {}
+    assert parse_arguments(["-w", "3", "--input=-i"]).shorts == {"PREPROCESSING_WORKERS": "-w"}
     assert parse_arguments(["-qv", "-w4"]).settings == {"PREPROCESSING_WORKERS": "4"}
     assert parse_arguments(["generate", "-o", "d"]).generate_into == "d"
     assert parse_arguments(["query", "-V"]).show_version

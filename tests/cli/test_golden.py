@@ -227,6 +227,7 @@ WRONG = (
     ("an option without its value", "--workers"),
     ("an argument that is missing", "query"),
     ("a bad setting of the command line", "plan --memory-limit 8GBs"),
+    ("a bad setting of a short option", "plan -w x"),
     ("a bad setting of the environment", "LOGMILL_ENGINE=sparc status"),
     ("a setting that does not exist", "LOGMILL_ENGIN=spark status"),
     ("a bad setting of the TOML file", "status --config bad.toml"),
