@@ -70,7 +70,8 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
         engine, output = config.ENGINE, config.OUTPUT_DIR
         LOG.begin(as_json=config.LOG_FORMAT == "json")
         # Imported late: Polars and Spark take a second, which --help and a usage error need not.
-        command: Command = getattr(import_module(f"cli.{arguments.command}"), f"{arguments.command}_command")
+        name = arguments.command.replace("-", "_")
+        command: Command = getattr(import_module(f"cli.{name}"), f"{name}_command")
         code = command(arguments, config, answer)
         sys.stdout.flush()  # or the fault of a full disk would come too late to be told
         return code

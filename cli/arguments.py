@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
-from cli.commands import COMMANDS
+from cli.commands import COMMANDS, OLD_NAMES
 from cli.help import HelpLines, print_program_help
 from cli.options import COMMON, SHOW_VERSION, Option
 from pipeline.errors import ConfigError, program_name
@@ -49,6 +49,7 @@ class Arguments:
     shell: str = ""
     no_color: bool = False
     user: str | None = None
+    mend_file: str = ""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -90,6 +91,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     if argv and argv[0] in ("help", "-h", "--help"):
         _help(argv[1:])
     command, rest = ("run", argv) if not argv or argv[0].startswith("-") else (argv[0], argv[1:])
+    command = OLD_NAMES.get(command, command)
     if command not in COMMANDS:
         raise ConfigError(_say_no_command(command))
     if set(SHOW_VERSION.names) & set(takewhile(lambda word: word != "--", rest)):  # whatever else the command requires
@@ -149,7 +151,7 @@ def add_options(
 
 def _help(topics: Sequence[str]) -> NoReturn:
     """Print the help of the program, or of the first topic that is a command, and exit."""
-    names = [topic for topic in topics if not topic.startswith("-")]
+    names = [OLD_NAMES.get(topic, topic) for topic in topics if not topic.startswith("-")]
     if not names:
         print_program_help()
     elif names[0] in COMMANDS:

@@ -84,6 +84,13 @@ COMMANDS: dict[str, Command] = {
         "It needs Streamlit: .venv/bin/pip install -r requirements-dashboard.txt",
         (options.PORT, JSON, *options.QUERY_LIMITS),
     ),
+    "quarantine": Command(
+        "Change",
+        "write the rejected records to a file, to correct them",
+        "Writes the rejected records of the published version to a new CSV, as they were read, under the header of "
+        "their files. Correct them, delete the others, and replay the file.",
+        (options.MEND_FILE, options.PUBLISHED, JSON),
+    ),
     "replay": Command(
         "Change",
         "count records that were corrected",
@@ -108,7 +115,7 @@ COMMANDS: dict[str, Command] = {
             *(*PLACES, options.ENGINE, options.GEO_DB, options.NO_SPARK, JSON),
         ),
     ),
-    "regeo": Command(
+    "geo-diff": Command(
         "Check",
         "say what another geo database would move",
         "Says what another geo database would move: users, events and minutes from region to region. It reads the "
@@ -117,7 +124,7 @@ COMMANDS: dict[str, Command] = {
         (
             options.GEO_DB.with_help("the new MMDB file; without it, the table that is shipped"),
             options.GEO_LEVEL.with_help("region or country, as in the published result"),
-            options.DRY_RUN.with_help("needed: only a run changes regions"),
+            options.DRY_RUN.with_help("as ever: only a run changes regions"),
             *(*PLACES, options.WORKERS, options.MEMORY_LIMIT, JSON),
         ),
     ),
@@ -138,4 +145,8 @@ COMMANDS: dict[str, Command] = {
         (options.SHELL,),
     ),
 }
-"""The commands by name, in the order of the help. ``./logmill NAME`` runs ``NAME_command`` of ``cli/NAME.py``."""
+"""The commands by name, in the order of the help. ``./logmill NAME`` runs ``NAME_command`` of ``cli/NAME.py``, with
+``_`` for a hyphen."""
+
+OLD_NAMES = {"regeo": "geo-diff"}
+"""Commands that had another name, which still works."""

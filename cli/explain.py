@@ -1,5 +1,6 @@
 """``explain``: every copy of a record and whether it counts, or how the total of a user comes about."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -88,9 +89,8 @@ def print_user(user: "UserAnswer", console: Console) -> None:
     """Print the longest events of a user, then the sums beside what is published."""
     _say(console, f"user {user.user_id} in version {user.version} (DEDUPE_KEEP {user.keep})")
     _say(console)
-    for event in user.events:
-        what = f"{_minutes(event.minutes):>14} min  {event.region:<13}  {event.log_id or '?'}"
-        _say(console, f"{what}  {event.file} byte {event.byte_offset:,}")
+    for line in _events(user):
+        _say(console, line)
     if user.event_count > len(user.events):
         _say(console, f"the longest {len(user.events):,} of {user.event_count:,} events; --limit-rows shows more")
     if user.regions:
@@ -103,6 +103,26 @@ def print_user(user: "UserAnswer", console: Console) -> None:
         f"{user.conflicts:,} lost a conflict",
     )
     _print_notes(console, user.notes)
+
+
+def _events(user: "UserAnswer") -> Iterator[str]:
+    """A line for each event: time, minutes, region, log_id, file:line. Points stand below points."""
+    decimals = max((len(_minutes(event.minutes).partition(".")[2]) for event in user.events), default=0)
+    rows = [
+        (
+            printable(event.time or "?"),
+            f"{event.minutes:,.{decimals}f}",
+            event.region,
+            printable(event.log_id or "?"),
+            f"{event.file}:{event.line}" if event.line else f"{event.file} byte {event.byte_offset:,}",
+        )
+        for event in user.events
+    ]
+    if not rows:
+        return
+    times, minutes, regions, ids, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    for time, watched, region, log_id, where in rows:
+        yield f"{time:<{times}}  {watched:>{minutes}} min  {region:<{regions}}  {log_id:<{ids}}  {where}"
 
 
 def _sums(user: "UserAnswer") -> Table:

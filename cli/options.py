@@ -128,6 +128,22 @@ REPLAYED = Option(
     "replay", "CSV of records that were mended, with a header", "FILE", section=ARGUMENTS, more={"nargs": "+"}
 )
 
+MEND_FILE = Option(
+    "--output",
+    "the file to write; there must be none",
+    "FILE",
+    section=PLACES_SECTION,
+    short="-o",
+    more={"dest": "mend_file", "default": "mend.csv"},
+)
+PUBLISHED = Option(
+    "--published",
+    "where the result is published; without it pipeline_data/output",
+    "DIR",
+    section=PLACES_SECTION,
+    more={"dest": "OUTPUT_DIR"},
+)
+
 GENERATOR = (
     Option("--files", "number of files", "N", "GENERATOR_FILES", section=DATA),
     Option("--size", "size of all files together", "SIZE", "GENERATOR_SIZE", section=DATA),

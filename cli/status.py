@@ -1,8 +1,10 @@
 """``status``: the known files with their states and counts, and the kept versions."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,6 +19,11 @@ from utils.units import format_size
 
 if TYPE_CHECKING:
     from pipeline.inspection.status import FileState, VersionState
+
+SUPERSEDED = "superseded"
+MAX_NAMED = 5
+WIDE = 90
+"""Narrower terminals show less of a version."""
 
 
 def status_command(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -42,19 +49,73 @@ def print_files(files: "Sequence[FileState]", nothing: str, console: Console) ->
     if not files:
         console.print(nothing)
         return
-    table = new_table(("state", False), ("size", True), ("records", True), ("rejected", True), ("file", False))
-    for file in files:
-        counts = ("" if count is None else f"{count:,}" for count in (file.records, file.rejected))
-        table.add_row(file.state, format_size(file.bytes), *counts, Text(printable(file.file)))
+    older = [file for file in files if file.state == SUPERSEDED]
+    wide = console.width >= WIDE
+    sizes, rejects = [("size", True)] * wide, [("rejected", True)] * wide
+    table = new_table(("state", False), *sizes, ("records", True), *rejects, ("file", False))
+    for file in (file for file in files if file.state != SUPERSEDED):
+        size, rejected = [format_size(file.bytes)] * wide, [_number(file.rejected)] * wide
+        table.add_row(file.state, *size, _number(file.records), *rejected, Text(printable(_near(file.file))))
     console.print(table)
     files_by_state = Counter(file.state for file in files)
-    console.print("\n" + ", ".join(f"{count:,} {state}" for state, count in sorted(files_by_state.items())) + "\n")
+    console.print("\n" + ", ".join(f"{count:,} {state}" for state, count in sorted(files_by_state.items())))
+    if older:
+        names = ", ".join(printable(_near(file.file)) for file in older[:MAX_NAMED])
+        more = f" and {len(older) - MAX_NAMED:,} more" if len(older) > MAX_NAMED else ""
+        console.print(
+            Text(f"superseded, they count in older versions only: {names}{more}", style="dim"), soft_wrap=True
+        )
+    console.print()
+
+
+def _near(path: str) -> str:
+    """A path from the working folder, where it lies below that."""
+    return path.removeprefix(os.getcwd() + os.sep)
 
 
 def print_versions(versions: "Sequence[VersionState]", output: str, console: Console) -> None:
-    """Print a table of the kept versions."""
-    table = new_table(("version", False), ("files", True), ("", False))
+    """Print the kept versions, with the time of this place, and what was new in each."""
+    if not versions:
+        console.print(f"nothing is published at {printable(output)}")
+        return
+    if console.width < WIDE:
+        for version in versions:
+            _print_block(version, console)
+        return
+    titles = (
+        ("version", False),
+        ("started", False),
+        ("engine", False),
+        ("files", True),
+        ("minutes", True),
+        ("made by", False),
+    )
+    table = new_table(*titles)
     for version in versions:
-        count = "" if version.files is None else f"{version.files:,}"
-        table.add_row(version.version, count, "current" if version.current else "")
-    console.print(table if versions else f"nothing is published at {printable(output)}")
+        files, minutes = (_number(count) for count in (version.files, version.minutes))
+        cells = version.version, _local_time(version.started), version.engine or "", files, minutes, _origin(version)
+        table.add_row(*map(Text, cells), style="bold" if version.current else "")
+    console.print(table)
+
+
+def _print_block(version: "VersionState", console: Console) -> None:
+    """A version in lines that are short."""
+    console.print(Text(version.version, style="bold" if version.current else ""))
+    minutes, files = _number(version.minutes), _number(version.files)
+    facts = [_local_time(version.started), version.engine or "", f"{files} files" if files else "",
+             f"{minutes} minutes" if minutes else ""]  # fmt: skip
+    for line in (", ".join(filter(None, facts)), _origin(version)):
+        if line:
+            console.print(Text(f"  {line}"))
+
+
+def _origin(version: "VersionState") -> str:
+    return ", ".join(filter(None, (version.made_by, "current" if version.current else "")))
+
+
+def _number(count: float | None) -> str:
+    return "" if count is None else f"{count:,.0f}"
+
+
+def _local_time(moment: str | None) -> str:
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M") if moment else ""

@@ -114,7 +114,7 @@ EXEMPT = {
     "NewFile.shown": "a column of the manifest",
     "QualityResult.outcome": "a key of run.json and --json",
     "Copy.outcome": "a key of explain --json",
-    "GeoDiff.not_examined": "a key of regeo --json",
+    "GeoDiff.not_examined": "a key of geo-diff --json",
     "Work.judge.lost": "tasks whose worker died",
     "LocalEngine.map.lost": "tasks whose worker died",
     "CompiledParser.parse.base": "an offset in bytes",

@@ -144,7 +144,7 @@ def test_commands_are_documented_as_they_are() -> None:
     )
     for command in COMMANDS:
         assert re.search(rf"\./logmill {command}\b", README) or command == "run"
-        assert (ROOT / "cli" / f"{command}.py").exists()
+        assert (ROOT / "cli" / f"{command.replace('-', '_')}.py").exists()
 
 
 def test_the_views_are_in_help_and_readme() -> None:

@@ -52,6 +52,11 @@ class Replays:
         """The replayed files of this input, in the order of their names."""
         return [str(path) for path in sorted(self._folder.glob("*.csv"))]
 
+    @property
+    def added(self) -> frozenset[str]:
+        """The paths of the files that this run added."""
+        return frozenset(map(str, self._added))
+
     def add(self, names: Iterable[str]) -> None:
         """Copy files of corrected records. Raises InputError where one cannot be read, or is Parquet or compressed."""
         for name in names:

@@ -2,12 +2,15 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 from config import Config
+from pipeline.errors import InputError
 from pipeline.history.carry_over import Intake
 from pipeline.history.inventory import Inventory
 from pipeline.history.known_files import KnownFile, ledger_of
@@ -20,6 +23,7 @@ from pipeline.history.state import History
 from pipeline.machine import display_name
 from pipeline.planning.run_options import RunOptions
 from pipeline.reading.input_files import file_size, find_inputs, refuse_outside
+from pipeline.versions.catalog import read_version
 from pipeline.versions.output_link import Output
 
 
@@ -54,11 +58,19 @@ class VersionState:
         version: its name.
         current: whether OUTPUT_DIR shows it.
         files: how many files count in it; None where the manifest of this intermediate folder does not know it.
+        started: when its run began (UTC, ISO 8601); None where the version has no record that can be read.
+        engine: who ran Phase 2.
+        minutes: watch time of all users.
+        made_by: what was new in it, in words.
     """
 
     version: str
     current: bool
     files: int | None
+    started: str | None = None
+    engine: str | None = None
+    minutes: float | None = None
+    made_by: str = ""
 
 
 @contextmanager
@@ -92,7 +104,41 @@ def list_versions(output: Output, history: History | None) -> list[VersionState]
     """List the versions that are kept, the oldest first."""
     current = history.shown_version if history else output.current()
     files = {name: len(version.files) for name, version in history.versions.items()} if history else {}
-    return [VersionState(name, name == current, files.get(name)) for name in output.version_names()]
+    return [_describe_version(output, name, name == current, files.get(name)) for name in output.version_names()]
+
+
+def _describe_version(output: Output, name: str, current: bool, files: int | None) -> VersionState:
+    try:
+        version = read_version(output.versions / name)
+    except InputError:
+        version = None
+    if version is None:
+        return VersionState(name, current, files)
+    record = version.record
+    return VersionState(
+        version=name,
+        current=current,
+        files=files,
+        started=version.started.replace(tzinfo=UTC).isoformat(),
+        engine=record.get("engine"),
+        minutes=record.get("total_watch_time_min"),
+        made_by=_made_by(record),
+    )
+
+
+def _made_by(record: Mapping[str, Any]) -> str:
+    """What the run of a version found new, such as ``3 files read, 1 appended``."""
+    new = record.get("new", {})
+    read, reused, appended, changed, renamed, removed = (
+        int(new.get(f"{name}files", 0)) for name in ("", "reused_", "appended_", "replaced_", "renamed_", "pruned_")
+    )
+    if not (reused or appended or removed):
+        return "the only file read" if read == 1 else f"all {read:,} files read"
+    parts = [
+        *((read - appended - changed, "new"), (appended, "appended"), (changed, "changed")),
+        *((renamed, "renamed"), (removed, "removed")),
+    ]
+    return ", ".join(f"{count:,} {word}" for count, word in parts if count > 0) or "no new files"
 
 
 def list_files(history: History | None) -> list[FileState]:

@@ -9,6 +9,7 @@ from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.publish.facts import RunFacts, repaired
 from pipeline.publish.header_notes import header_notes
 from pipeline.publish.hints import find_hints
+from pipeline.publish.replay_notes import replay_notes
 from pipeline.reading.header import Header
 from pipeline.reading.record_rules import BoundRule
 from pipeline.versions.delta_table import table_folder
@@ -22,6 +23,7 @@ def make_notes(facts: RunFacts) -> list[str]:
     phase1 = facts.counted.phase1
     return [
         *_decisions(facts),
+        *replay_notes(facts),
         *facts.place.replays.describe({display_name(file.path) for file in phase1.files}),
         *_carried_over(facts),
         *_added_up_anew(facts),

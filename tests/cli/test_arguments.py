@@ -80,15 +80,17 @@ def test_options_of_query_and_doctor() -> None:
     assert not parse_arguments(["doctor", "--no-spark"]).spark
 
 
-def test_options_of_explain_and_regeo() -> None:
+def test_options_of_explain_and_geo_diff() -> None:
     arguments = parse_arguments(
         ["explain", "--user", "u", "--limit-rows", "5", "--output", "a", "--intermediate", "b", "--json"]
     )
     assert (arguments.log_id, arguments.user, arguments.json) == (None, "u", True)
     assert arguments.settings == {"EXPLAIN_ROWS": "5", "OUTPUT_DIR": "a", "INTERMEDIATE_DIR": "b"}
     assert parse_arguments(["explain", "--", "-id"]).log_id == "-id"
-    arguments = parse_arguments(["regeo", "--geo-db", "d", "--geo-level", "country", "--workers", "3", "--dry-run"])
-    assert arguments.dry_run
+    arguments = parse_arguments(["geo-diff", "--geo-db", "d", "--geo-level", "country", "--workers", "3"])
+    before = parse_arguments(["regeo", "--geo-db", "d", "--geo-level", "country", "--workers", "3"])
+    assert before == arguments, "the old name works"
+    assert parse_arguments(["regeo", "--dry-run"]).dry_run, "and so does the flag that was needed"
     assert arguments.settings == {"GEO_DATABASE": "d", "GEO_LEVEL": "country", "PREPROCESSING_WORKERS": "3"}
 
 

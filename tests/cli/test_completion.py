@@ -52,7 +52,7 @@ def offered(folder: Path, *words: str) -> set[str]:
     ("words", "expected"),
     [
         (["./logmill", "ro"], {"rollback"}),
-        (["/opt/logmill/logmill", "ge"], {"generate"}),
+        (["/opt/logmill/logmill", "ge"], {"generate", "geo-diff"}),
         (["./logmill", "--full"], {"--full-refresh"}),
         (["./logmill", "query", "--lim"], {"--limit-rows"}),
         (["./logmill", "generate", "--input"], set()),

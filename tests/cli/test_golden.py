@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,9 @@ from cli.arguments import Arguments
 from cli.console import Answer
 from cli.doctor import show_check
 from cli.explain import print_record, print_user
+from cli.geo_diff import print_diff
 from cli.plan import print_plan
 from cli.profile import print_profile
-from cli.regeo import print_diff
 from cli.result import answer_result
 from cli.status import print_files, print_versions
 from cli.summary import Limits, print_summary
@@ -131,16 +132,33 @@ def test_profile(result: RunResult) -> None:
     check_golden("profile", rendered(lambda to: print_profile(timed, console=to)))
 
 
-def test_status() -> None:
-    versions = [VersionState(OLD, False, None), VersionState(NEW, True, 2)]
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock is nine hours ahead of UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_tokyo")
+@pytest.mark.parametrize("width", [100, 60])
+def test_status(width: int) -> None:
+    versions = [
+        VersionState(OLD, False, None),
+        VersionState(NEW, True, 2, "2026-11-02T03:04:05+00:00", "polars", 12_345_678.9, "1 new, 1 appended"),
+    ]
+    here = FileState(f"{Path.cwd()}/logs/b.csv", "counted", 5, 1, 0, 1, 1)
+    older = [FileState(f"logs/{day}.csv", "superseded", 5) for day in range(7)]
 
     def show(to: PipeConsole) -> None:
-        print_files(STATES, "nothing was read yet", to)
+        print_files([*STATES, here, *older], "nothing was read yet", to)
         print_versions(versions, "out", to)
         print_files([], "nothing was read yet", to)
         print_versions([], "o\nut", to)
 
-    check_golden("status", rendered(show))
+    check_golden(f"status-{width}", rendered(show, width))
 
 
 def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +208,7 @@ def test_explain_a_user() -> None:
             RegionSum("North America", "out/geo_region=North%20America", 3, 1234.5, None, None, False),
         ),
         (
-            Event("a\x1b", "logs/1.csv", 99_999, "North America", 1_200.0),
+            Event("a\x1b", "logs/1.csv", 99_999, "North America", 1_200.5, 1_234, "2026-11-01T10:00:00Z"),
             Event(None, "logs/left.csv", 73, "Asia", 0.000001),
         ),
         ("logs/left.csv: it has changed since it was read: its log_ids cannot be shown",),
@@ -198,7 +216,7 @@ def test_explain_a_user() -> None:
     check_golden("explain-user", rendered(lambda to: print_user(answer, to)))
 
 
-def test_regeo() -> None:
+def test_geo_diff() -> None:
     diff = GeoDiff(
         NEW, "DB 2026-05", "DB 2026-06", 1_234, 5_678, 91_011.5,
         (Move("Asia", "Europe", 1_000, 5_000, 90_000.0), Move("Europe", "[red]", 234, 678, 1_011.5)),
@@ -209,7 +227,7 @@ def test_regeo() -> None:
         3, (UnreadFile("logs/left.csv", "it is no longer there"),), 12, 34.5, 6.7,
     )  # fmt: skip
     none = replace(diff, moved_users=0, moved_events=0, moved_minutes=0.0, moves=(), not_examined=())
-    check_golden("regeo", rendered(lambda to: print_diff(diff, to) or print_diff(none, to)))
+    check_golden("geo-diff", rendered(lambda to: print_diff(diff, to) or print_diff(none, to)))
 
 
 def test_doctor() -> None:
@@ -240,14 +258,13 @@ WRONG = (
     ("no input", "plan --input none"),
     ("no input that matches", "plan --input 'none*.csv'"),
     ("refused headers, and a missing column", "plan --input refused"),
-    ("a folder that another run holds", "regeo --dry-run --output published/out --intermediate held"),
+    ("a folder that another run holds", "geo-diff --output published/out --intermediate held"),
     ("nothing is published", "query 'FROM runs' --output logs/nothing"),
     ("nothing was processed", "explain a --output published/out --intermediate none"),
     ("a format that does not exist", "query 'FROM runs' --format xml"),
     ("more than one statement", "query 'FROM runs; FROM runs' --output published/out"),
     ("no query", "query 'DROP VIEW runs' --output published/out"),
     ("neither a log_id nor a user", "explain --output published/out"),
-    ("regeo that would publish", "regeo"),
     ("a rollback to no version", "rollback v9 --output published/out"),
     ("generator settings that do not go together", "generate --duplicates 0.9 --output new"),
     ("generated data where a file lies", "generate --output a.csv"),
@@ -304,7 +321,7 @@ def test_errors(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     check_golden("errors", "\n".join(found).replace(str(folder), "FOLDER"))
 
 
-SEVERAL_WIDTHS = ("summary", "config", "help-help", "help-run", "help-query")
+SEVERAL_WIDTHS = ("status", "summary", "config", "help-help", "help-run", "help-query")
 """Names of golden files for terminals of 60 and 100 columns; other modules compare some of them."""
 
 

@@ -161,7 +161,7 @@ def test_files_that_have_left_are_named_and_their_records_still_decide(tmp_path:
     before = published_totals(tmp_path)
     logs[0].unlink()
     logs[1].write_text(logs[1].read_text() + "more\n")
-    ended = run("regeo", "--dry-run", "--geo-db", "new.mmdb", cwd=tmp_path)
+    ended = run("geo-diff", "--geo-db", "new.mmdb", cwd=tmp_path)
     assert ended.code == 0
     assert "not examined: in/0.csv: it is no longer there" in ended.out
     assert "not examined: in/1.csv: more was appended to it since it was read" in ended.out
@@ -183,7 +183,6 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     assert run("regeo", "--dry-run", *new, cwd=tmp_path, env=env).code == 3
     run_json("--input", "in", "--geo-db", "old.mmdb", cwd=tmp_path, env=env)
     for arguments, more, code, message in [
-        (("regeo", *new), {}, 2, "expected --dry-run"),
         (("regeo", "--dry-run", *new, "--geo-level", "country"), {}, 2, "--geo-level region"),
         (("regeo", "--dry-run", *new), {"LOGMILL_DEDUPE_KEEP": "last"}, 2, "other settings"),
         (("regeo", "--dry-run", "--geo-db", "none.mmdb"), {}, 2, "--geo-db is 'none.mmdb'"),

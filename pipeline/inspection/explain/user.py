@@ -24,6 +24,7 @@ from pipeline.inspection.explain.sources import Source, open_source, placed_spli
 from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.privacy import find_key, pseudonym_of
 from pipeline.quality import MICRO
+from pipeline.reading.column_names import alike
 from pipeline.reading.log_ids import id_roles, join_values
 from pipeline.reading.single_record import read_record
 
@@ -66,6 +67,8 @@ class Event:
         byte_offset: the offset in the file at which the record begins.
         region: the region of its address.
         minutes: its watch time.
+        line: the physical line (from 1) at which it begins; None as log_id.
+        time: its timestamp, as it stands there; None as log_id, or where the file has no such column.
     """
 
     log_id: str | None
@@ -73,6 +76,8 @@ class Event:
     byte_offset: int
     region: str
     minutes: float
+    line: int | None = None
+    time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ def explain_user(published: Published, config: Config, user: str) -> UserAnswer:
         _compare(published, region, *found.sums.get(region, (0, 0)), *totals.get(region, (None, None)))
         for region in sorted(found.sums.keys() | totals.keys())
     )
-    events, notes = _describe(published, found.longest, published.counted_names)
+    events, notes = _describe(published, found.longest, config.TIMESTAMP_COLUMN)
     return UserAnswer(
         user,
         published.version.name,
@@ -224,12 +229,14 @@ def _compare(
 
 
 def _describe(
-    published: Published, events: pl.DataFrame, names: Sequence[str]
+    published: Published, events: pl.DataFrame, timestamp: Sequence[str]
 ) -> tuple[tuple[Event, ...], tuple[str, ...]]:
     """(the events in their order, notes about files that cannot be read again).
 
-    ``events``: place, region, micro_minutes. An event has its log_id where its file can be read again.
+    ``events``: place, region, micro_minutes. An event has its log_id where its file can be read again. ``timestamp``:
+    names of that column.
     """
+    names = published.counted_names
     found: dict[int, Event] = {}
     notes = []
     by_split = {split.number: file for file in published.counted for split in file.splits}
@@ -244,15 +251,27 @@ def _describe(
                 notes.append(f"{file.shown}: {source}: its log_ids cannot be shown")
             for place, region, micro in sorted(events_of_file):
                 split, offset = splits[place // PLACE_UNIT], place % PLACE_UNIT
-                log_id = None
-                if isinstance(source, Source) and not (published.hidden and published.id_parts > 1):
-                    log_id = _read_log_id(source, split, offset)
-                found[place] = Event(log_id, file.shown, split.result.start + offset, names[region], micro / MICRO)
+                log_id = time = line = None
+                if isinstance(source, Source):
+                    log_id, time = _read_event(source, split, offset, timestamp)
+                    line = source.line(published.store, split, offset)
+                    if published.hidden and published.id_parts > 1:
+                        log_id = None
+                start = split.result.start + offset
+                found[place] = Event(log_id, file.shown, start, names[region], micro / MICRO, line, time)
     return tuple(found[place] for place in events["place"]), tuple(dict.fromkeys(notes))
 
 
-def _read_log_id(source: Source, split: PlacedSplit, offset: int) -> str | None:
+def _read_event(
+    source: Source, split: PlacedSplit, offset: int, timestamp: Sequence[str]
+) -> tuple[str | None, str | None]:
+    """(log_id, timestamp) of the record at an offset of a split, as they stand there; None where there is none."""
     header = split.result.header_at(offset)
     raw = source.record(split, offset) + b"\n"
     values = read_record(raw, 0, header.delimiter.encode(), header.fields, source.max_record).values
-    return join_values([values[header.columns[role]].decode() for role in id_roles(header.columns)]) if values else None
+    if not values:
+        return None, None
+    log_id = join_values([values[header.columns[role]].decode() for role in id_roles(header.columns)])
+    accepted = set(map(alike, timestamp))
+    at = next((column for column, name in enumerate(header.names) if alike(name) in accepted), None)
+    return log_id, None if at is None else values[at].decode() or None

@@ -1,5 +1,6 @@
 """The states of files and versions, also while a run forgets and removes what a look has seen."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -180,3 +181,21 @@ def test_what_a_run_would_do_with_every_file(config: Config, output: Output, fil
         ("new", "read"),
         ("partial", "read"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        ({"files": 4}, "all 4 files read"),
+        ({"files": 1}, "the only file read"),
+        ({"files": 5, "reused_files": 9, "appended_files": 1, "replaced_files": 2}, "2 new, 1 appended, 2 changed"),
+        ({"files": 0, "reused_files": 3, "renamed_files": 1, "pruned_files": 2}, "1 renamed, 2 removed"),
+        ({"reused_files": 3}, "no new files"),
+    ],
+)
+def test_a_version_says_how_it_came_to_be(new: dict[str, int], said: str, output: Output) -> None:
+    record = {"engine": "polars", "total_watch_time_min": 12.5, "new": new}
+    (output.versions / NAMES[1] / "run.json").write_text(json.dumps(record))
+    _, state = list_versions(output, None)
+    assert (state.made_by, state.engine, state.minutes) == (said, "polars", 12.5)
+    assert state.started == "2026-11-02T00:00:00+00:00"

@@ -98,7 +98,7 @@ def make_facts(tmp_path: Path, phase1: Phase1Result, phase2: Phase2Result, **cha
     }  # fmt: skip
     place: dict[str, Any] = {
         "expired": (), "forgotten": 0, "sources": ("logs",), "oldest_kept": 0.0,
-        "replays": SimpleNamespace(paths=[], describe=lambda _: ()),
+        "replays": SimpleNamespace(paths=[], added=frozenset(), describe=lambda _: ()),
         "output": SimpleNamespace(versions=tmp_path / "output.versions", link=tmp_path / "output"),
         "workspace": SimpleNamespace(root=str(tmp_path / "between" / "run-now"), store=""),
     }  # fmt: skip

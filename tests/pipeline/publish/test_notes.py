@@ -91,7 +91,7 @@ def test_a_changed_file_is_in_one_note_alone(tmp_path: Path) -> None:
 
 
 def test_replayed_files_are_described_with_what_the_run_counts(tmp_path: Path) -> None:
-    replays = SimpleNamespace(paths=[], describe=lambda counted: (f"of {sorted(counted)}",))
+    replays = SimpleNamespace(paths=[], added=frozenset(), describe=lambda counted: (f"of {sorted(counted)}",))
     assert notes_of(tmp_path, replays=replays) == ["of ['a.csv']"]
 
 

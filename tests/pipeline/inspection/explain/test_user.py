@@ -28,9 +28,10 @@ def test_the_events_of_a_user_add_up(make: Make) -> None:
     assert answer.agrees
     # a, b of f0; a, b, c of f1: a of f0 and c lost, b of f1 repeats b of f0
     assert (answer.rows, answer.event_count, answer.duplicates, answer.conflicts) == (5, 2, 1, 2)
+    times = [lines[number].decode().split(",")[2] or None for lines, number in ((LINES[0], 2), (LINES[1], 0))]
     assert answer.events == (
-        Event("a", "f1.csv", START, "Asia", 12.0),
-        Event("b", "f0.csv", START + len(b"".join(LINES[0][:2])), "Europe", 2.5),
+        Event("a", "f1.csv", START, "Asia", 12.0, 2, times[1]),
+        Event("b", "f0.csv", START + len(b"".join(LINES[0][:2])), "Europe", 2.5, 4, times[0]),
     )
     assert (answer.user_id, answer.version, answer.keep, answer.notes) == ("u1", VERSION, "longest", ())
 

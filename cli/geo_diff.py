@@ -1,4 +1,4 @@
-"""``regeo``: prints what another geo database would move between regions."""
+"""``geo-diff``: prints what another geo database would move between regions."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -12,19 +12,13 @@ from cli.progress import open_progress
 from cli.summary import new_table
 from cli.terminal import PipeConsole
 from config import Config
-from pipeline.errors import ConfigError, program_name
 
 if TYPE_CHECKING:
     from pipeline.inspection.regeo.geo_diff import GeoDiff
 
 
-def regeo_command(arguments: Arguments, config: Config, answer: Answer) -> int:
+def geo_diff_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answer with tables or one JSON object; nothing is published. Raises what ``compare_databases`` raises."""
-    if not arguments.dry_run:
-        raise ConfigError(
-            "regeo only says what would move: expected --dry-run. To publish a result with the new database, run: "
-            f"{program_name()} run --geo-db FILE, with the options of your runs."
-        )
     from pipeline.inspection.regeo.driver import compare_databases
 
     with open_progress(arguments.quiet) as progress:
