@@ -119,7 +119,7 @@ class RunResult:
     @property
     def unchanged(self) -> bool:
         """Whether the run found nothing new, so that an earlier version stays the result."""
-        return self.status == "ok" and self.version not in ("", self.run_id)
+        return self.status != "failed" and self.version not in ("", self.run_id)
 
     @property
     def publication(self) -> Literal["yes", "no", "unchanged"]:

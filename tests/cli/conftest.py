@@ -20,7 +20,7 @@ Install = Callable[[Run], None]
 def result() -> RunResult:
     """A large partial run in which every field is filled."""
     return RunResult(
-        run_id="20261101T120000-1",
+        run_id="v7",
         status="partial",
         engine="polars",
         output="pipeline_data/output",

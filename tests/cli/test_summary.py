@@ -179,7 +179,9 @@ def test_tables_stand_below_each_other_on_a_narrow_terminal(result: RunResult) -
 def test_nothing_of_a_table_or_a_path_breaks_at_60_columns(result: RunResult) -> None:
     version = "20261130T150428Z-3a9dcc"
     folder = f"pipeline_data/output.versions/{version}"
-    placed = replace(result, version=version, report=f"{folder}/report.html", quarantine=f"{folder}/quarantine")
+    placed = replace(
+        result, run_id=version, version=version, report=f"{folder}/report.html", quarantine=f"{folder}/quarantine"
+    )
     lines = [line.rstrip() for line in render(placed, width=60).splitlines()]
     assert max(map(len, lines)) <= 60
     assert f"  {folder}" in lines

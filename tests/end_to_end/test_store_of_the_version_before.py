@@ -23,7 +23,8 @@ from tests.end_to_end.program import JSON_KEYS, environment, published, read_res
 ADDED: frozenset[str] = frozenset()
 """Names in ``run.json`` that came after the stores were made, as ``names_in`` tells them: ``settings.NEW_ONE``."""
 OF_THE_RUN = {
-    "run_id", "version", "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "new", "plan", "profile",
+    "run_id", "version", "publication", "report", "quarantine", "notes",
+    "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "new", "plan", "profile",
 }  # fmt: skip
 """What every run says otherwise in its answer and in ``run.json``."""
 THIRD_DAY = "2026-01-03.csv"

@@ -9,7 +9,16 @@ from tests.end_to_end.days import expected, write_day
 from tests.end_to_end.program import published, run, run_json
 from tests.harness import run_here
 
-OF_THE_RUN = ("run_id", "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "new")
+OF_THE_RUN = (
+    "run_id",
+    "seconds",
+    "peak_memory_bytes",
+    "throughput_bytes_per_second",
+    "new",
+    "notes",
+    "plan",
+    "publication",
+)
 
 
 @pytest.fixture
@@ -45,6 +54,7 @@ def test_however_often_it_runs_no_other_version_goes(folder: Path) -> None:
         answer = run_json("--input", "logs", cwd=folder, code=6)
         same = {name: value for name, value in answer.items() if name not in OF_THE_RUN}
         assert same == {name: first[name] for name in same}
+        assert (first["publication"], answer["publication"]) == ("yes", "unchanged")
         assert not any(value for name, value in answer["new"].items() if not name.startswith("reused"))
         assert versions(folder) == before
     (folder / "logs" / "none.csv").unlink()

@@ -55,6 +55,7 @@ def test_a_run_that_ended_early_has_its_error_and_no_counts() -> None:
 @pytest.mark.parametrize(
     ("status", "version", "late", "said"),
     [("ok", "r1", False, "yes"), ("partial", "r1", False, "yes"), ("ok", "r0", False, "unchanged"),
+     ("partial", "r0", False, "unchanged"),
      ("failed", "", False, "no"), ("failed", "", True, "yes")],
 )  # fmt: skip
 def test_what_became_of_the_publication(status: str, version: str, late: bool, said: str) -> None:
