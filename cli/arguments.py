@@ -50,6 +50,8 @@ class Arguments:
     no_color: bool = False
     user: str | None = None
     mend_file: str = ""
+    host: str = "127.0.0.1"
+    open_browser: bool = False
 
 
 class _Parser(argparse.ArgumentParser):

@@ -80,9 +80,9 @@ COMMANDS: dict[str, Command] = {
     "dashboard": Command(
         "Ask",
         "show the result in a browser",
-        "Opens a page on 127.0.0.1 over the published result: regions, users, runs, quality, a box for SQL.\n"
+        "Serves a page over the published result: regions, users, files, runs, quality, a box for SQL.\n"
         "It needs Streamlit: .venv/bin/pip install -r requirements-dashboard.txt",
-        (options.PORT, JSON, *options.QUERY_LIMITS),
+        (options.OPEN, options.HOST, options.PORT, JSON, *options.QUERY_LIMITS),
     ),
     "quarantine": Command(
         "Change",

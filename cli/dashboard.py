@@ -14,8 +14,9 @@ from config import Config
 from pipeline.errors import EnvironmentFault, install_command
 from pipeline.versions.catalog import current_version
 
-ADDRESS = "127.0.0.1"
 PAGE = Path(__file__).parent / "web" / "page.py"
+_EVERY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+"""Addresses that stand for all of a machine, and what a browser on this machine calls them."""
 
 
 def dashboard_command(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -23,41 +24,57 @@ def dashboard_command(arguments: Arguments, config: Config, answer: Answer) -> i
 
     Raises:
         InputError: nothing is published.
-        EnvironmentFault: Streamlit is not installed, or the port is taken.
+        EnvironmentFault: Streamlit is not installed, or the address or port cannot be used.
     """
     current_version(config.OUTPUT_DIR)
     if importlib.util.find_spec("streamlit") is None:
         raise EnvironmentFault(
             "the dashboard needs Streamlit, which is an extra. Run: " + install_command("requirements-dashboard.txt")
         )
-    port = _free_port(config.DASHBOARD_PORT)
+    port = _free_port(arguments.host, config.DASHBOARD_PORT)
     secret = secrets.token_urlsafe(16)
-    address = f"http://{ADDRESS}:{port}/{secret}/"
+    address = f"http://{_name_of(arguments.host)}:{port}/{secret}/"
     answer.give({"address": address, "output": config.OUTPUT_DIR})
     if not answer.as_json:
-        answer.write(f"The dashboard is at {address} until Ctrl-C ends it.\n")
-    settings = {"settings": arguments.settings, "config": str(arguments.config) if arguments.config else None}
+        answer.write(f"The dashboard is at {address} until Ctrl-C ends it.\n{_warning(arguments.host, port)}")
+    words = {
+        "settings": arguments.settings,
+        "config": str(arguments.config) if arguments.config else None,
+        "open": arguments.open_browser,
+    }
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Streamlit would name the address again, and others
     os.execve(
         sys.executable,
-        [sys.executable, "-m", "cli.web.serve", str(PAGE), "--", json.dumps(settings)],
-        os.environ | _streamlit_settings(port, secret) | {"PYTHONPATH": str(PAGE.parents[2])},
+        [sys.executable, "-m", "cli.web.serve", str(PAGE), "--", json.dumps(words)],
+        os.environ | _streamlit_settings(arguments.host, port, secret) | {"PYTHONPATH": str(PAGE.parents[2])},
     )
 
 
-def _streamlit_settings(port: int, secret: str) -> dict[str, str]:
+def _name_of(host: str) -> str:
+    return _EVERY.get(host) or (f"[{host}]" if ":" in host else host)
+
+
+def _warning(host: str, port: int) -> str:
+    """What to know where the page is not for this machine alone; empty where it is."""
+    if host in ("127.0.0.1", "localhost", "::1"):
+        return ""
+    others = f"Other machines and, from a container, its host reach it by their name for this one, port {port}. "
+    return f"{others if host in _EVERY else ''}Whoever has the address can read the result, and nothing is encrypted.\n"
+
+
+def _streamlit_settings(host: str, port: int, secret: str) -> dict[str, str]:
     """Settings as environment variables: arguments, which any user can list, would tell the secret of the address."""
     settings = {
-        "SERVER_ADDRESS": ADDRESS,
+        "SERVER_ADDRESS": host,
         "SERVER_PORT": str(port),
         "SERVER_BASE_URL_PATH": secret,  # other users of this machine reach the port, but not the page
-        "SERVER_HEADLESS": "false" if sys.stdout.isatty() else "true",
+        "SERVER_HEADLESS": "true",  # it would give the address to a browser as an argument
         "SERVER_SHOW_EMAIL_PROMPT": "false",
         "SERVER_FILE_WATCHER_TYPE": "none",
         "SERVER_ENABLE_STATIC_SERVING": "false",
         "SERVER_ENABLE_CORS": "true",
         "SERVER_ENABLE_XSRF_PROTECTION": "true",
-        "BROWSER_SERVER_ADDRESS": ADDRESS,
+        "BROWSER_SERVER_ADDRESS": _name_of(host),
         "BROWSER_GATHER_USAGE_STATS": "false",
         "CLIENT_TOOLBAR_MODE": "minimal",
         "CLIENT_SHOW_ERROR_DETAILS": "none",
@@ -66,14 +83,15 @@ def _streamlit_settings(port: int, secret: str) -> dict[str, str]:
     return {f"STREAMLIT_{name}": value for name, value in settings.items()}
 
 
-def _free_port(wanted: int) -> int:
-    """The port ``wanted``, or any free port for 0. Raises EnvironmentFault where the port is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Streamlit: a port just left is free
-        try:
-            probe.bind((ADDRESS, wanted))
-        except OSError as fault:
-            raise EnvironmentFault(
-                f"port {wanted} of {ADDRESS} cannot be used: {fault.strerror}. Choose another with --port; 0 is any."
-            ) from fault
-        return int(probe.getsockname()[1])
+def _free_port(host: str, wanted: int) -> int:
+    """The port ``wanted``, or any free port for 0. Raises EnvironmentFault where host or port cannot be used."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Streamlit: a port just left is free
+            probe.bind((host, wanted))
+            return int(probe.getsockname()[1])
+    except OSError as fault:
+        raise EnvironmentFault(
+            f"port {wanted} of {host} cannot be used: {fault.strerror}. Choose another port with --port (0 is any), or "
+            "an address of this machine with --host (0.0.0.0 is all)."
+        ) from fault

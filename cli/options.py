@@ -174,6 +174,14 @@ QUERY_LIMITS = (
     *PLACES,
     replace(MEMORY_LIMIT, help="memory that a query may take", section=LIMITS),
 )
+OPEN = Option("--open", "open the page in a browser", section=ANSWER, more={"dest": "open_browser"})
+HOST = Option(
+    "--host",
+    "address to listen at; 0.0.0.0 for other machines, and in a container",
+    "ADDRESS",
+    section=MACHINE,
+    more={"default": "127.0.0.1"},
+)
 PORT = Option("--port", "port of the page; 0: any that is free", "N", "DASHBOARD_PORT", section=MACHINE)
 
 NO_SPARK = Option(

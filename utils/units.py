@@ -63,3 +63,12 @@ def format_moment(moment: datetime) -> str:
 def format_moment_shortly(moment: datetime) -> str:
     """``"30 Nov 15:14"``, as a label of a chart."""
     return f"{moment.day} {moment:%b %H:%M}"
+
+
+def format_ago(seconds: float) -> str:
+    """``"just now"``, ``"3 minutes ago"``, ``"1 hour ago"`` or ``"12 days ago"``."""
+    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            number = int(seconds // size)
+            return f"{number:,} {unit}{'' if number == 1 else 's'} ago"
+    return "just now"

@@ -22,6 +22,39 @@ REJECTED = """
 """Without the files that were refused whole, which have no line: they are no records, and the runs count them."""
 
 
+REFUSED = "select file, reason from quarantine where line is null order by file"
+FILES = """
+    select file, bytes / 1e6 as mb, records, duplicates, rejected, (
+        select string_agg(reason || ': ' || (rejected_by_reason->>reason), ', ' order by reason)
+        from unnest(json_keys(rejected_by_reason)) as reasons(reason)) as reasons
+    from ledger order by rejected desc, file limit 500"""
+REJECTED_RECORDS = """
+    select file, line, reason, "column", value from quarantine
+    where line is not null and reason <> 'conflict' order by file, line limit 100"""
+
+EXAMPLES = {
+    "Minutes by region": """\
+SELECT geo_region, count(*) AS users, sum(total_watch_time_min) AS minutes
+FROM watch_time GROUP BY ALL ORDER BY minutes DESC""",
+    "Top users of one region": """\
+SELECT user_id, total_watch_time_min, event_count
+FROM watch_time WHERE geo_region = 'Europe' ORDER BY total_watch_time_min DESC LIMIT 10""",
+    "Users who watched in several regions": """\
+SELECT user_id, regions, total_watch_time_min
+FROM user_totals WHERE regions > 1 ORDER BY regions DESC, total_watch_time_min DESC LIMIT 10""",
+    "Rejected records as they stand in the logs": """\
+SELECT file, line, reason, raw
+FROM quarantine WHERE line IS NOT NULL ORDER BY file, line LIMIT 20""",
+    "Files with most rejected records": """\
+SELECT file, records, rejected, 100.0 * rejected / records AS percent
+FROM ledger WHERE records > 0 ORDER BY rejected DESC LIMIT 10""",
+    "Runs that are kept": """\
+SELECT version, started, files, kept, rejected, seconds_total
+FROM runs ORDER BY started""",
+}
+"""Title → query, to choose from beside the box."""
+
+
 def users(region: str | None) -> str:
     """The users with the most minutes, and how many users there are by watch time; of one region, or across all.
 
@@ -49,4 +82,4 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-FIRST_VIEW = (CURRENT, REGIONS, users(None), RUNS, QUALITY, REJECTED)
+FIRST_VIEW = (CURRENT, REGIONS, users(None), RUNS, QUALITY, REJECTED, REFUSED, FILES, REJECTED_RECORDS)

@@ -13,8 +13,6 @@ import duckdb
 from pipeline.errors import ConfigError
 from pipeline.versions.catalog import Version
 
-VIEWS = ("watch_time", "user_totals", "runs", "quarantine", "ledger")
-
 _RUN_COLUMNS = {
     "version": "VARCHAR",
     "started": "TIMESTAMP",
@@ -70,6 +68,23 @@ _QUARANTINE_COLUMNS = {
     "value": "VARCHAR",
     "raw": "BLOB",
 }
+
+_USER_TOTALS_COLUMNS = {
+    "user_id": "VARCHAR",
+    "total_watch_time_min": "DOUBLE",
+    "event_count": "BIGINT",
+    "regions": "BIGINT",
+}
+
+COLUMNS = {
+    "watch_time": _WATCH_TIME_COLUMNS,
+    "user_totals": _USER_TOTALS_COLUMNS,
+    "runs": _RUN_COLUMNS,
+    "quarantine": _QUARANTINE_COLUMNS,
+    "ledger": _LEDGER_COLUMNS,
+}
+"""View → its columns with their types."""
+VIEWS = tuple(COLUMNS)
 
 _USER_TOTALS = """
     select user_id, sum(round(total_watch_time_min * 1000000)::hugeint) / 1000000 as total_watch_time_min,

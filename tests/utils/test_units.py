@@ -5,6 +5,7 @@ from datetime import datetime
 import pytest
 
 from utils.units import (
+    format_ago,
     format_amount,
     format_moment,
     format_moment_shortly,
@@ -64,3 +65,14 @@ def test_moments_are_written_as_people_read_them() -> None:
     moment = datetime(2026, 11, 7, 9, 3, 5)
     assert format_moment(moment) == "7 November 2026, 09:03 UTC"
     assert format_moment_shortly(moment) == "7 Nov 09:03"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "just now"), (59.9, "just now"), (60, "1 minute ago"), (3599, "59 minutes ago"), (3600, "1 hour ago"),
+        (86_399, "23 hours ago"), (86_400, "1 day ago"), (1e9, "11,574 days ago"),
+    ],
+)  # fmt: skip
+def test_ages_are_told(seconds: float, text: str) -> None:
+    assert format_ago(seconds) == text
