@@ -171,11 +171,11 @@ def _read_into_one(library: Path, located: Sequence[_Located], most_bytes: int) 
 def read_columns(path: Path, names: Sequence[str], library: Path | None = None) -> list[NDArray[np.uint64]]:
     """Read whole columns of 64-bit numbers without nulls, in the order of the file's rows.
 
-    In what compiled code wrote, id_hi comes first in each row group and content last: these are read without the
-    others.
+    Where compiled code wrote them, id_hi comes first in each row group, and content last unless there are timestamps:
+    these are read without the others.
     """
     found = _find_groups(path)
-    if library and found.groups and set(names) <= _EDGES.keys():
+    if library and found.groups and set(names) <= _EDGES.keys() and not found.timestamps:
         with path.open("rb") as stream:
             return [_EDGES[name](library, stream.fileno(), found.groups) for name in names]
     tables = [rows for rows, _ in read_pieces(path, 0, 1, 1, list(names), library)]

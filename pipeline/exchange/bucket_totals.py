@@ -100,13 +100,6 @@ def mean_bytes(total: pa.Table) -> int:
     return int(text_ends(total)[-1]) // len(total) if len(total) else 0
 
 
-def totals_bytes(path: Path, first: int, rows: int) -> int:
-    """Bytes of the row groups that hold ``rows`` rows from row ``first`` on."""
-    metadata = pq.read_metadata(path)
-    low, high, _ = _groups_of(metadata, first, rows)
-    return sum(metadata.row_group(group).total_byte_size for group in range(low, high))
-
-
 def read_totals_in_pieces(path: Path, first: int, rows: int) -> Iterator[pa.Table]:
     """Read ``rows`` rows from row ``first`` on, in columns of SCHEMA, in tables of about ``_PIECE_BYTES`` at most."""
     file = pq.ParquetFile(path, pre_buffer=False)
@@ -128,10 +121,13 @@ def read_all_in_pieces(path: Path) -> Iterator[pa.Table]:
     return read_totals_in_pieces(path, 0, pq.read_metadata(path).num_rows)
 
 
-def read_totals(path: Path, first: int, rows: int) -> pa.Table:
-    """Read ``rows`` rows from row ``first`` on, in columns of SCHEMA."""
+def read_totals(path: Path, first: int, rows: int, most_bytes: int) -> pa.Table | None:
+    """Read ``rows`` rows from row ``first`` on, in columns of SCHEMA; None where their row groups have more than
+    ``most_bytes`` bytes."""
     file = pq.ParquetFile(path, pre_buffer=False)
     low, high, begin = _groups_of(file.metadata, first, rows)
+    if sum(file.metadata.row_group(group).total_byte_size for group in range(low, high)) > most_bytes:
+        return None
     table = file.read_row_groups(list(range(low, high)), use_threads=False)
     return table.slice(first - begin, rows)
 

@@ -44,7 +44,7 @@ ROW_SCHEMA = pa.schema(
 ``content``        ``content_marks``; only ``aggregate.incremental.compare_copies`` reads it
 =================  =========================================================================================
 """
-TIMESTAMP_SCHEMA = ROW_SCHEMA.insert(ROW_SCHEMA.get_field_index("content"), pa.field("timestamp", pa.int64()))
+TIMESTAMP_SCHEMA = ROW_SCHEMA.append(pa.field("timestamp", pa.int64()))
 """Where DEDUPE_KEEP is first or last, there is a ``timestamp``, too: of ``reading.timestamps``, or null."""
 BUCKETS_KEY = b"logmill.buckets"
 """Key of a rows file's metadata. Its value is JSON: [number of buckets, [the bucket of each row group]]."""

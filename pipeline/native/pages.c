@@ -11,7 +11,7 @@ enum { INT32 = 1, INT64 = 2, BYTE_ARRAY = 6 };             // its physical types
 enum { BLOCK = 128, MINIBLOCK = 32 };                      // differences that share a minimum, and a width
 
 // The columns of a rows file, in the order of their pages.
-enum { ID_HI, ID_LO, USER_ID, REGION, MICRO_MINUTES, OFFSET, TIMESTAMP, CONTENT, COLUMNS };
+enum { ID_HI, ID_LO, USER_ID, REGION, MICRO_MINUTES, OFFSET, CONTENT, TIMESTAMP, COLUMNS };
 static const struct {
     const char *name;
     int type, encoding;
@@ -22,8 +22,8 @@ static const struct {
     [REGION] = {"region", INT32, DELTA},
     [MICRO_MINUTES] = {"micro_minutes", INT64, DELTA},
     [OFFSET] = {"offset", INT32, DELTA},
-    [TIMESTAMP] = {"timestamp", INT64, PLAIN},
     [CONTENT] = {"content", INT64, PLAIN},
+    [TIMESTAMP] = {"timestamp", INT64, PLAIN},
 };
 
 static u8 *put_varint(u8 *out, uint64_t value) {

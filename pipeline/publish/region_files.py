@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines import Advance, Engine, run_all
 from pipeline.errors import BalanceError
-from pipeline.exchange.bucket_totals import read_totals, read_totals_in_pieces, sum_exactly, totals_bytes
+from pipeline.exchange.bucket_totals import read_totals, read_totals_in_pieces, sum_exactly
 from pipeline.exchange.row_memory import batch_rows
 from pipeline.exchange.workspace import bucket_file
 from pipeline.faults import point
@@ -75,16 +75,22 @@ def _load_totals(context: PublishContext, task: WriteTask) -> Callable[[RegionFi
     """What gives the totals of each file: as one table of what is read together here, or piece after piece where that
     takes too much memory."""
     paths = {bucket: context.workspace.path("totals", bucket_file(bucket)) for bucket, _, _ in task.slices}
-    needed = sum(totals_bytes(paths[bucket], first, rows) for bucket, first, rows in task.slices)
-    if needed * _TEXT_COPIES > context.held_bytes:
-        return lambda file: (
-            piece for bucket, first, rows in file.slices for piece in read_totals_in_pieces(paths[bucket], first, rows)
-        )
-    loaded = {bucket: (first, read_totals(paths[bucket], first, rows)) for bucket, first, rows in task.slices}
+    loaded: dict[int, tuple[int, pa.Table]] = {}
+    left = context.held_bytes // _TEXT_COPIES
+    for bucket, first, rows in task.slices:
+        table = read_totals(paths[bucket], first, rows, left)
+        if table is None:
+            return lambda file: (
+                piece
+                for bucket, first, rows in file.slices
+                for piece in read_totals_in_pieces(paths[bucket], first, rows)
+            )
+        left -= table.nbytes
+        loaded[bucket] = first, table
 
     def take(file: RegionFile) -> Iterator[pa.Table]:
         pieces = [loaded[bucket][1].slice(begin - loaded[bucket][0], rows) for bucket, begin, rows in file.slices]
-        yield pa.concat_tables(pieces)
+        yield pa.concat_tables(pieces).combine_chunks()  # a small region has a piece of a few rows of every bucket
 
     return take
 

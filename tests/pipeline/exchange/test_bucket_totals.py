@@ -33,7 +33,8 @@ def test_any_stretch_can_be_read_and_sums_are_exact(rows: list, data: st.DataObj
         first = data.draw(st.integers(0, len(rows)))
         count = data.draw(st.integers(0, len(rows) - first))
         if rows:
-            found = read_totals(path, first, count)
+            found = read_totals(path, first, count, 10**9)
+            assert found is not None
             assert [tuple(row.values()) for row in found.to_pylist()] == ordered[first : first + count]
             assert sum_exactly(found["micro_minutes"]) == sum(row[2] for row in ordered[first : first + count])
         assert pl.read_parquet(path).rows() == ordered
@@ -50,3 +51,13 @@ def test_regions_of_few_rows_share_a_row_group(tmp_path: Path) -> None:
     write_totals(tmp_path / "bucket.parquet", order_totals(pl.DataFrame(rows, schema=SCHEMA, orient="row"))[0])
     groups = pq.ParquetFile(tmp_path / "bucket.parquet").num_row_groups
     assert groups == 5, "of 4,100 rows, but for the last"
+
+
+def test_totals_that_take_too_much_room_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "totals.parquet"
+    rows = [(f"{number:01000d}", 3, number, 1) for number in range(100)]
+    write_totals(path, order_totals(pl.DataFrame(rows, schema=SCHEMA, orient="row"))[0])
+    assert read_totals(path, 10, 20, 99_000) is None
+    found = read_totals(path, 10, 20, 200_000)
+    assert found is not None
+    assert found["micro_minutes"].to_pylist() == list(range(10, 30))

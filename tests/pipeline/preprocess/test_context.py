@@ -15,7 +15,7 @@ ROWS = b"".join(
     for n in range(200)
 )
 BROKEN = b'x,,t,v,tv,1.1.1.1,1\ny,u,t,v,tv,1.1.1.1,"1,5"\n\n'
-KNOWN = {4: "ac12ed2a9451d5ed1de0899ee5887a002cfafaa3629b4af6d89d2f1b441d8612"}
+KNOWN = {4: "b1bdb8b4ed5f1d726da989eaab2f93ae3b8f951ea01e268abc8b8533d8a398e6"}
 
 
 @pytest.mark.parametrize("compiled", [True, False])
@@ -26,7 +26,6 @@ def test_the_files_of_a_split_are_those_of_this_format(compiled: bool) -> None:
         for split in outcome.splits:
             number, result = split.result.split.number, split.result
             rows = pl.read_parquet(harness.workspace.path("rows", split_file(number)))
-            rows = rows.select(sorted(rows.columns))  # columns are read by their names
             digest.update(repr((rows.schema, rows.rows(), result.bucket_rows, result.rejected_by_reason)).encode())
             digest.update(np.load(harness.workspace.path("index", split_file(number, "npy"))).tobytes())
     assert KNOWN.get(FORMAT) == digest.hexdigest(), (
