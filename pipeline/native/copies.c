@@ -97,26 +97,36 @@ static void find_ids(const Part *parts, const RowPosition *positions, int64_t co
     }
 }
 
+// Compares row `i`, of an id with several contents, with the earlier ones: writes COPY where it repeats a content, else
+// STANDS. `slot`: where the search begins.
+static void find_content(const Part *parts, const RowPosition *positions, int64_t i, int64_t keep, int64_t *times,
+                         uint32_t *slots, uint64_t mask, uint64_t slot, u8 *verdict) {
+    const Part *part = parts + positions[i].part;
+    int32_t row = positions[i].row;
+    verdict[i] = STANDS;
+    for (; slots[slot]; slot = (slot + 1) & mask) {
+        int64_t other = slots[slot] - 1;
+        const Part *there = parts + positions[other].part;
+        int32_t row_there = positions[other].row;
+        if (!same_id(part, row, there, row_there) || !same_content(part, row, there, row_there)) continue;
+        verdict[i] = COPY;
+        if (times && decides_before(times[i], times[other], keep)) times[other] = times[i];
+        return;
+    }
+    slots[slot] = (uint32_t)i + 1;
+}
+
 // Compares the rows of ids with several contents: writes COPY for a row that repeats the content of an earlier row, else
-// STANDS. `slots`: empty.
+// STANDS. `slots`: empty. Slots lie too far apart for the cache, so each is asked for AHEAD rows before it is needed.
 static void find_contents(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep, int64_t *times,
                           uint32_t *slots, uint64_t mask, u8 *verdict) {
-    for (int64_t i = 0; i < count; i++) {
-        if (verdict[i] != AMBIGUOUS) continue;
-        const Part *part = parts + positions[i].part;
-        int32_t row = positions[i].row;
-        uint64_t slot = hash_content(part, row) & mask;
-        verdict[i] = STANDS;
-        for (; slots[slot]; slot = (slot + 1) & mask) {
-            int64_t other = slots[slot] - 1;
-            const Part *there = parts + positions[other].part;
-            int32_t row_there = positions[other].row;
-            if (!same_id(part, row, there, row_there) || !same_content(part, row, there, row_there)) continue;
-            verdict[i] = COPY;
-            if (times && decides_before(times[i], times[other], keep)) times[other] = times[i];
-            break;
-        }
-        if (!slots[slot]) slots[slot] = (uint32_t)i + 1;
+    uint64_t coming[AHEAD]; // the slots where the search for the next rows begins
+    for (int64_t next = 0; next < count + AHEAD; next++) {
+        if (next >= AHEAD && verdict[next - AHEAD] == AMBIGUOUS)
+            find_content(parts, positions, next - AHEAD, keep, times, slots, mask, coming[next % AHEAD], verdict);
+        if (next >= count || verdict[next] != AMBIGUOUS) continue;
+        coming[next % AHEAD] = hash_content(parts + positions[next].part, positions[next].row) & mask;
+        __builtin_prefetch(slots + coming[next % AHEAD], 1);
     }
 }
 

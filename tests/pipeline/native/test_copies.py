@@ -131,6 +131,22 @@ def test_of_each_id_one_content_stands_and_others_lose(parts: list[list[Row]], k
                 assert answer.timestamps[numbers[0]] == best(known, default=MISSING)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_contents_that_lie_far_apart_are_compared(seed: int) -> None:
+    """Ids with one to five contents, each one to three times, in any order: more rows than are looked ahead."""
+    dice = np.random.default_rng(seed)
+    contents = [(key, micro) for key in range(60) for micro in range(1, 1 + int(dice.integers(1, 6)))]
+    rows = [content for content in contents for _ in range(dice.integers(1, 4))]
+    dice.shuffle(rows)
+    longest = dict(contents)  # the last content of each id is the longest
+    first = {content: rows.index(content) for content in contents}
+    losers = sorted(position for (key, micro), position in first.items() if micro < longest[key])
+    part = part_of([(key, key * 16, f"user-{micro}", 0, micro) for key, micro in rows])
+    found = decide_copies(Path(library()), [part], np.arange(len(rows)), "longest", np.zeros(1, np.uint16))
+    assert np.flatnonzero(~found.copies).tolist() == sorted(first.values())
+    assert np.flatnonzero(found.losers).tolist() == losers
+
+
 def test_a_million_users_of_one_id_are_compared_in_a_moment() -> None:
     users = np.arange(200_000)
     bounds = np.arange(0, 8 * len(users) + 1, 8)
