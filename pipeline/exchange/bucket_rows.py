@@ -30,7 +30,7 @@ from pipeline.native.arrow import column, to_arrow
 from pipeline.native.pages import Group, decode_groups
 
 _MOST_KEPT = 1024
-"""Most files of which a process keeps where their row groups begin: 10 kB each with 128 buckets."""
+"""Most files of which a process keeps where their row groups begin: 32 kB each with 1,024 buckets."""
 _HEADER_ROOM = 48
 """Most bytes of the header of a page."""
 _PIECE_BYTES = 16 * 2**20
@@ -43,15 +43,20 @@ class _Groups(NamedTuple):
     ==============  =================================================================================
     ``buckets``     number of buckets that the file was written with
     ``used``        the bucket of each row group, ascending
-    ``groups``      where compiled code wrote them; None where pyarrow did
+    ``groups``      the fields of each ``Group`` that compiled code wrote; None where pyarrow wrote them
     ``timestamps``  whether there is a column ``timestamp``
     ==============  =================================================================================
     """
 
     buckets: int
     used: NDArray[np.uint16]
-    groups: Sequence[Group] | None
+    groups: NDArray[np.int64] | None
     timestamps: bool
+
+    def at(self, wanted: range) -> list[Group]:
+        """The row groups ``wanted``, which compiled code wrote."""
+        assert self.groups is not None
+        return [Group(*group) for group in self.groups[wanted.start : wanted.stop].tolist()]
 
 
 class _Located(NamedTuple):
@@ -119,7 +124,7 @@ def _read(
 ) -> Iterator[tuple[pa.Table, dict[int, int]]]:
     """Yields what ``read_pieces`` does of the row groups ``wanted``."""
     numbers = (found.used[wanted.start : wanted.stop] // (found.buckets // buckets)).tolist()
-    if found.groups and library:
+    if found.groups is not None and library:
         yield from _read_compiled(library, path, found, wanted, numbers, names)
     else:
         yield from _read_with_pyarrow(path, wanted, numbers, names)
@@ -138,7 +143,7 @@ def read_together(
         found = _find_groups(path)
         if wanted := _wanted(found, bucket, 1, buckets):
             located.append(_Located(split, path, found, wanted))
-    if library and located and all(file.found.groups for file in located):
+    if library and located and all(file.found.groups is not None for file in located):
         return _read_into_one(library, located, most_bytes)
     tables: list[pa.Table] = []
     memory = 0
@@ -153,7 +158,7 @@ def read_together(
 
 def _read_into_one(library: Path, located: Sequence[_Located], most_bytes: int) -> list[pa.Table] | None:
     """``read_together`` for what compiled code wrote."""
-    groups = [(file.found.groups or [])[file.wanted.start : file.wanted.stop] for file in located]
+    groups = [file.found.at(file.wanted) for file in located]
     rows = [sum(group.rows for group in of_file) for of_file in groups]
     text_bytes = sum(group.text_bytes for of_file in groups for group in of_file)
     if table_memory(sum(rows), text_bytes) > most_bytes:
@@ -175,9 +180,10 @@ def read_columns(path: Path, names: Sequence[str], library: Path | None = None) 
     these are read without the others.
     """
     found = _find_groups(path)
-    if library and found.groups and set(names) <= _EDGES.keys() and not found.timestamps:
+    if library and found.groups is not None and set(names) <= _EDGES.keys() and not found.timestamps:
+        groups = found.at(range(len(found.groups)))
         with path.open("rb") as stream:
-            return [_EDGES[name](library, stream.fileno(), found.groups) for name in names]
+            return [_EDGES[name](library, stream.fileno(), groups) for name in names]
     tables = [rows for rows, _ in read_pieces(path, 0, 1, 1, list(names), library)]
     return [np.concatenate([column(table, name) for table in tables]).view(np.uint64) for name in names]
 
@@ -205,8 +211,7 @@ _EDGES = {"id_hi": _first_columns, "content": _last_columns}
 def _read_compiled(
     library: Path, path: Path, found: _Groups, wanted: range, numbers: Sequence[int], names: Sequence[str]
 ) -> Iterator[tuple[pa.Table, dict[int, int]]]:
-    assert found.groups is not None
-    groups = found.groups[wanted.start : wanted.stop]
+    groups = found.at(wanted)
     with path.open("rb") as stream:
         for first, stop in _pieces([group.stop - group.start for group in groups]):
             piece = groups[first:stop]
@@ -308,7 +313,7 @@ def _find_groups(path: Path) -> _Groups:
     groups = _Groups(
         buckets,
         np.array(used, np.uint16),
-        [Group(*group) for group in zip(*json.loads(written), strict=True)] if written else None,
+        np.array(json.loads(written), np.int64).T if written else None,
         "timestamp" in schema.names,
     )
     if path in _kept or len(_kept) < _MOST_KEPT:

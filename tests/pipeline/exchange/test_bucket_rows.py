@@ -103,3 +103,12 @@ def test_groups_beyond_those_that_are_kept_are_found_again(tmp_path: Path, monke
         make_file(tmp_path / name, [1, 2])
         assert read_rows(tmp_path / name, 1, 2, library=Path(library())).num_rows == 2
     assert list(bucket_rows._kept) == [tmp_path / "a"]
+
+
+def test_what_is_kept_of_a_file_takes_little_memory(tmp_path: Path) -> None:
+    """A process keeps it of a thousand files, each with a row group for each of up to 1,024 buckets."""
+    make_file(tmp_path / "x", [1] * 1024)
+    read_rows(tmp_path / "x", 5, 1024, library=Path(library()))
+    ((_, kept),) = bucket_rows._kept.values()
+    assert kept.groups is not None
+    assert kept.groups.nbytes + kept.used.nbytes < 40_000
