@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.arguments import Arguments
-from cli.console import Answer
+from cli.console import Answer, say
 from cli.progress import open_progress
 from cli.result import answer_result
 from config import Config
@@ -19,6 +19,7 @@ from pipeline import KERNEL_MODULES
 from pipeline.engines.workers import Workers
 from pipeline.errors import note_publication
 from pipeline.machine import os_errors_explained
+from pipeline.versions.container import volume_note
 
 if TYPE_CHECKING:
     from pipeline.publish.nothing_new import NothingNew
@@ -28,11 +29,19 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Run the pipeline and answer; returns the exit code. Raises LogmillError where the run cannot go on."""
     if arguments.dry_run:
         return show_plan(arguments, config, answer)
+    warn_of_lost_folders(arguments, config)
     begin = time.monotonic()
     if lacks_input(config):
         make_first_input(arguments, config)
         return process(arguments, config, answer, made_seconds=time.monotonic() - begin)
     return process(arguments, config, answer)
+
+
+def warn_of_lost_folders(arguments: Arguments, config: Config) -> None:
+    """Say at once, before hours of work, where no volume keeps what a run in this container writes."""
+    lost = volume_note([config.INTERMEDIATE_DIR, config.OUTPUT_DIR])
+    if lost and not arguments.quiet:
+        say(f"note: {lost}", event="note")
 
 
 def process(arguments: Arguments, config: Config, answer: Answer, *, made_seconds: float = 0.0) -> int:

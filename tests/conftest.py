@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+os.environ["container"] = ""  # noqa: SIM112 - the suite may run in one, whose folders no volume keeps: runs would say so
+
 with mock.patch.dict(os.environ, POLARS_MAX_THREADS="1"):  # as in a worker of the program; not in what tests start
     import polars
 

@@ -4,8 +4,6 @@ import ast
 import configparser
 import re
 import shlex
-import shutil
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -33,7 +31,6 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 FOLDERS = "pipeline|cli|data_generator|utils|tests|scripts|benchmarks|docs|.ci"
 FOREIGN = {"ExitStack"}
 """Classes that pages name and other projects have."""
-DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 def page_name(page: Path) -> str:
@@ -175,7 +172,8 @@ def test_settings_are_documented_as_they_are() -> None:
 def test_settings_that_pages_name_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"LOGMILL_([A-Z][A-Z_]+)", text)) | set(re.findall(r"`([A-Z]+_[A-Z_]+)[`=]", text))
-    named = {name for name in named if not name.startswith("LOGMILLTEST_")}
+    of_compose = set(re.findall(r"\$\{(\w+):", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
+    named = {name for name in named - of_compose if not name.startswith("LOGMILLTEST_")}
     assert {name.removeprefix("LOGMILL_") for name in named} - {
         "CONFIG",
         "DELTA_BINARY_PACKED",
@@ -336,33 +334,6 @@ def test_every_case_has_tests() -> None:
     files = (ROOT / "tests").rglob("test_*.py")
     written = {test for path in files for test in re.findall(r"^def (test_case_\w+)\(", path.read_text(), re.M)}
     assert written <= listed
-
-
-def test_the_image_copies_what_there_is_and_no_more_than_it_may() -> None:
-    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    sources = [
-        word for line in re.findall(r"^COPY (.+)$", DOCKERFILE, flags=re.MULTILINE) for word in line.split()[:-1]
-    ]
-    assert set(sources) == {line[1:] for line in ignored if line.startswith("!")}
-    for source in sources:
-        assert (ROOT / source).exists(), source
-    code = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks"}
-    assert code <= set(sources)
-
-
-def test_the_image_is_not_run_by_root_and_can_find_its_java() -> None:
-    assert re.search(r"^FROM python:3\.11-slim-bookworm$", DOCKERFILE, flags=re.MULTILINE)
-    users = re.findall(r"^USER (.+)$", DOCKERFILE, flags=re.MULTILINE)
-    assert users == ["logmill"]
-    assert DOCKERFILE.index("USER logmill") < DOCKERFILE.index("ENTRYPOINT")
-    release = Path("/etc/os-release")
-    if not shutil.which("apt-cache") or "bookworm" not in (release.read_text() if release.exists() else ""):
-        pytest.skip("this machine is not Debian bookworm")
-    shown = subprocess.run(["apt-cache", "policy", "openjdk-17-jre-headless"], capture_output=True, text=True)
-    assert shown.returncode == 0
-    if "Candidate:" not in shown.stdout:
-        pytest.skip("this machine has no package lists")
-    assert "Candidate: 17." in shown.stdout
 
 
 def test_the_changelog_tells_of_the_version_that_pyproject_states() -> None:

@@ -21,9 +21,7 @@ _FLAGS = ("-shared", "-O3", "-fvisibility=hidden", "-std=c11", *(() if sys.platf
 _SECONDS = 300
 """Time after which the compiler is stopped."""
 
-
-_PORTABLE = {"x86_64": "x86_64_v3", "aarch64": "generic", "arm64": "generic"}
-"""Machine → the processors for which a library is made that other machines use, too: those of the last ten years."""
+_NO_COMPILER = "the package ziglang is not installed"
 
 _V3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "abm"}
 """What a processor must have for x86_64_v3 (x86-64 psABI, 3.1.1), by the names of /proc/cpuinfo."""
@@ -35,43 +33,49 @@ def compile_library(cache_dir: Path, begin: Callable[[], None] = lambda: None) -
     Without a library, Polars parses everything, with equal results. The library's name has a hash of everything that
     decides its bytes: C files, headers, compiler, PyArrow (whose xxhash.h is included), system, processor and flags. A
     library that cannot be loaded is compiled again. A portable one (``compile_portable``) is used where there is no
-    other. ``begin`` is called before anything is compiled.
+    other; it needs no compiler here. ``begin`` is called before anything is compiled.
     """
-    try:
-        own, portable = _library(cache_dir, _processor()), _portable_library(cache_dir)
-    except PackageNotFoundError:
-        return None, "the package ziglang is not installed"
-    for library in (own, portable):
+    processor, compiler = _processor(), _compiler()
+    own = _library(cache_dir, processor, compiler) if compiler else None
+    for library in (own, *(_portable_library(cache_dir, kind) for kind in _kinds(processor))):
         if library and library.exists() and _loads(library):
             return library, ""
+    if own is None:
+        return None, _NO_COMPILER
     begin()
     return _made(own, ())
 
 
 def compile_portable(cache_dir: Path) -> tuple[Path | None, str]:
-    """Compile a library for most processors of this kind, such as for an image that other machines run.
+    """Compile libraries that machines without a compiler use, too, such as for an image: for each kind of processor.
 
-    Returns what ``compile_library`` does. On other kinds of machines it compiles for this machine.
+    Returns what ``compile_library`` does, which chooses among them.
     """
-    library = _portable_library(cache_dir)
-    if library is None:
-        return compile_library(cache_dir)
-    return _made(library, (f"-mcpu={_PORTABLE[platform.machine()]}",))
+    if _compiler() is None:
+        return None, _NO_COMPILER
+    for kind in _kinds():
+        library, why_not = _made(_portable_library(cache_dir, kind), (f"-mcpu={kind}",))
+        if library is None:
+            return None, why_not
+    return compile_library(cache_dir)
 
 
-def _portable_library(cache_dir: Path) -> Path | None:
-    """Where the portable library lies; None where this processor cannot run it."""
-    target = _PORTABLE.get(platform.machine())
-    if target == "x86_64_v3" and not set(_processor().split()) >= _V3:
-        return None
-    return _library(cache_dir, target) if target else None
+def _kinds(processor: str | None = None) -> list[str]:
+    """The kinds of processors that portable libraries are for, the fastest first, as the compiler calls them: those of
+    the last ten years, and all. With a ``processor``: those that it belongs to."""
+    newer = {"x86_64_v3": _V3} if platform.machine() == "x86_64" else {}
+    return [*(kind for kind, has in newer.items() if processor is None or has <= set(processor.split())), "baseline"]
 
 
-def _library(cache_dir: Path, processor: str) -> Path:
-    """The path of a library for a processor. Raises PackageNotFoundError where a package is missing."""
+def _portable_library(cache_dir: Path, kind: str) -> Path:
+    """The path of a portable library. Its name tells nothing of the compiler, which need not be there."""
+    return _library(cache_dir, kind, "")
+
+
+def _library(cache_dir: Path, processor: str, compiler: str) -> Path:
     deciding = [
         *(source.read_text("utf-8") for source in SOURCES),
-        version("ziglang"),
+        compiler,
         version("pyarrow"),
         sys.platform,
         platform.machine(),
@@ -80,6 +84,14 @@ def _library(cache_dir: Path, processor: str) -> Path:
     ]
     digest = hashlib.sha256("\n".join(deciding).encode()).hexdigest()
     return cache_dir / f"library-{digest[:32]}.so"
+
+
+def _compiler() -> str | None:
+    """The version of the compiler; None where it is not installed, as in the container images."""
+    try:
+        return version("ziglang")
+    except PackageNotFoundError:
+        return None
 
 
 def _made(library: Path, flags: tuple[str, ...]) -> tuple[Path | None, str]:

@@ -12,6 +12,7 @@ from pipeline.publish.hints import find_hints
 from pipeline.publish.replay_notes import replay_notes
 from pipeline.reading.header import Header
 from pipeline.reading.record_rules import BoundRule
+from pipeline.versions.container import volume_note
 from pipeline.versions.delta_table import table_folder
 
 _FILES_OF_RULE = 5
@@ -60,6 +61,9 @@ def _decisions(facts: RunFacts, *, lasting: bool = False) -> Iterator[str]:
     days = config.QUARANTINE_RETENTION_DAYS
     if sizes.workers < config.PREPROCESSING_WORKERS:
         yield f"{sizes.workers} of {config.PREPROCESSING_WORKERS} workers: the memory limit allows no more"
+    lost = None if lasting else volume_note([config.INTERMEDIATE_DIR, config.OUTPUT_DIR])
+    if lost:
+        yield lost
     if place.expired and not lasting:
         versions = ", ".join(place.expired)
         yield f"quarantines older than {days} days were removed, of versions {versions} (QUARANTINE_RETENTION_DAYS)"

@@ -70,7 +70,7 @@ def test_the_image_knows_its_version_and_the_commit_that_it_was_built_with(image
     assert show("--version", root=image).startswith(f"Logmill {program_version()} (commit unknown)\n")
     (image / COMMIT_FILE).write_text("abc1234\n")
     assert json.loads(show("--version", "--json", root=image))["commit"] == "abc1234"
-    assert f"> /app/{COMMIT_FILE}\n" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert f"> /app/{COMMIT_FILE};" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

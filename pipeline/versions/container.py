@@ -1,0 +1,77 @@
+"""What a container keeps: which folders lie on a volume, and which go with the container."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.machine import display_name, existing_parent
+
+VARIABLE = "container"
+"""Set by the image and by Podman, as systemd's container interface has it (https://systemd.io/CONTAINER_INTERFACE)."""
+
+_MARKS = ".dockerenv", "run/.containerenv"
+"""Files that Docker and Podman make in every container."""
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True)
+class _Mount:
+    point: Path
+    kind: str
+
+    @property
+    def lasts(self) -> bool:
+        return self.point != Path("/") and self.kind != "tmpfs"
+
+
+def volume_note(folders: Sequence[str], root: Path = Path("/")) -> str | None:
+    """What to say where folders go with the container in which this process runs; None where none does.
+
+    ``root`` stands for ``/`` in tests.
+    """
+    lost = folders_without_volume(folders, root)
+    if not lost:
+        return None
+    places = " and ".join(display_name(folder) for folder in lost)
+    return (
+        f"this is a container, and no volume is mounted at {places}: what a run writes there goes with the container. "
+        'Mount a folder that holds it, such as docker run -v "$PWD/data:/data" ...'
+    )
+
+
+def folders_without_volume(folders: Sequence[str], root: Path = Path("/")) -> list[str]:
+    """Those of the folders that lie in the container's own files or in memory; none outside a container."""
+    if not in_container(root):
+        return []
+    mounts = _mounts(root)
+    return [folder for folder in folders if not _lasts(existing_parent(Path(folder)).resolve(), mounts)]
+
+
+def in_container(root: Path = Path("/")) -> bool:
+    """Whether this process runs in a container. The variable ``container`` decides where it is set; empty means no."""
+    if VARIABLE in os.environ:
+        return bool(os.environ[VARIABLE])
+    return any((root / mark).exists() for mark in _MARKS)
+
+
+def _lasts(folder: Path, mounts: Sequence[_Mount]) -> bool:
+    """Whether a volume holds the folder: the innermost mount around it, and of those at one point the last."""
+    around = [mount for mount in mounts if folder.is_relative_to(mount.point)]
+    return not around or max(reversed(around), key=lambda mount: len(mount.point.parts)).lasts
+
+
+def _mounts(root: Path) -> list[_Mount]:
+    """All mounts, as proc_pid_mountinfo(5) lists them; none where the system does not tell."""
+    try:
+        lines = (root / "proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        place, _, source = line.partition(" - ")
+        point = _ESCAPE.sub(lambda code: chr(int(code[1], 8)), place.split()[4])
+        found.append(_Mount(Path(point), source.split()[0]))
+    return found
