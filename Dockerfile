@@ -56,7 +56,8 @@ LABEL org.opencontainers.image.revision="$COMMIT"
 
 
 FROM packages AS java
-RUN apt-get update \
+# Java links its manual pages into a folder that slim images lack.
+RUN mkdir -p /usr/share/man/man1 && apt-get update \
     && apt-get install --yes --no-install-recommends openjdk-17-jre-headless \
     && rm -rf /var/lib/apt/lists/*
 RUN grep -E '^(pyspark|py4j)==' /build/requirements.txt | tee -a /app/requirements.txt | pip install --no-cache-dir -r /dev/stdin
