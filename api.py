@@ -178,6 +178,7 @@ def _run(config: Config, options: RunOptions, progress: bool) -> RunResult:
     from pipeline import KERNEL_MODULES, orchestrator
     from pipeline.engines.workers import Workers
     from pipeline.machine import os_errors_explained
+    from pipeline.planning.early_jvm import launched_early
     from pipeline.publish.nothing_new import find_nothing_new
 
     if found := find_nothing_new(config, options):
@@ -185,9 +186,10 @@ def _run(config: Config, options: RunOptions, progress: bool) -> RunResult:
     with (
         os_errors_explained(),
         Workers(config.PREPROCESSING_WORKERS, KERNEL_MODULES) as workers,
+        launched_early(config) as jvm,
         open_progress(quiet=not progress) as shown,
     ):
-        return orchestrator.run(config, shown, options, workers)
+        return orchestrator.run(config, shown, options, workers, jvm)
 
 
 def _make_result(result: RunResult) -> Result:

@@ -7,7 +7,7 @@ LOGMILL_CONFIG, or ``logmill.toml`` in the working folder), and this file.
 
 WORKERS = None  # all usable cores; or a number of processes, such as 4
 MEMORY_LIMIT = None  # 60 % of the memory, for all processes together; or "8GB"
-ENGINE = "auto"  # Spark where there is Java; "polars": no Java, the fastest on one machine; "spark": insists on Spark
+ENGINE = "auto"  # Spark where there is Java and much input; "polars": no Java, fastest on one machine; "spark": insists
 INPUT_DIR = "pipeline_data/input_logs"  # your logs: a folder, a file or a glob such as "/data/logs/2026-*.csv"
 INTERMEDIATE_DIR = "pipeline_data/intermediate"  # about 0.6 x the input, on the fastest disk
 OUTPUT_DIR = "pipeline_data/output"  # becomes a link to the newest version of the result
@@ -93,7 +93,8 @@ class MachineSettings(Group):
         meaning="Ceiling for all processes together.",
         change="The machine is shared, or all yours.")
     ENGINE: Engine = setting(cast(Engine, ENGINE), choice(*get_args(Engine)), unit="name", option="--engine",
-        meaning="Who runs Phase 2; auto: Spark where Java or SPARK_MASTER is found, else the embedded engine.",
+        meaning="Who runs Phase 2; auto: Spark on a cluster (SPARK_MASTER), and on one machine with Java and an input "
+            "from 5 GB on; else the embedded engine.",
         change="polars starts no JVM and is faster on one machine; spark insists on Spark.")
     INPUT_DIR: str = setting(INPUT_DIR, text(), unit="path", option="--input",
         meaning="The activity logs: a folder, a file or a glob.", change="Your logs lie elsewhere.")

@@ -38,6 +38,7 @@ def plan_command(arguments: Arguments, config: Config, answer: Answer) -> int:
 def _as_json(plan: "RunPlan", config: Config) -> dict[str, object]:
     return {
         "engine": plan.engine,
+        "engine_note": plan.engine_note,
         "files": _states(plan),
         "refused_files": [
             {"file": display_name(path), "reason": reason} for path, reason in sorted(plan.refused.items())
@@ -66,6 +67,7 @@ def print_plan(plan: "RunPlan", config: Config, console: Console) -> None:
     ]
     plan_rows = [
         ("engine", plan.engine),
+        *([("", plan.engine_note)] if plan.engine_note else []),
         ("workers", f"{sizes.workers:,}"),
         ("splits", f"of {format_size(sizes.split_bytes)}, rows of at most {format_size(sizes.held_bytes)} at once"),
         ("buckets", f"{sizes.buckets:,}, at most {sizes.bucket_rows:,} rows at once"),

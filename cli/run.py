@@ -5,6 +5,7 @@ This module imports nothing heavy, so that the workers begin to load their libra
 
 import gc
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from pipeline.machine import os_errors_explained
 from pipeline.versions.container import volume_note
 
 if TYPE_CHECKING:
+    from pipeline.engines.jvm import Jvm
     from pipeline.publish.nothing_new import NothingNew
 
 
@@ -32,8 +34,11 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     warn_of_lost_folders(arguments, config)
     begin = time.monotonic()
     if lacks_input(config):
-        make_first_input(arguments, config)
-        return process(arguments, config, answer, made_seconds=time.monotonic() - begin)
+        from pipeline.planning.early_jvm import launched_early
+
+        with launched_early(config, config.GENERATOR_SIZE) as jvm:
+            make_first_input(arguments, config)
+            return process(arguments, config, answer, jvm, made_seconds=time.monotonic() - begin)
     return process(arguments, config, answer)
 
 
@@ -44,21 +49,26 @@ def warn_of_lost_folders(arguments: Arguments, config: Config) -> None:
         say(f"note: {lost}", event="note")
 
 
-def process(arguments: Arguments, config: Config, answer: Answer, *, made_seconds: float = 0.0) -> int:
-    """Run the pipeline and answer. The workers load their libraries while this process loads its own; a run that finds
-    nothing new needs neither. ``made_seconds``: what the generation of test data took before."""
+def process(
+    arguments: Arguments, config: Config, answer: Answer, jvm: "Jvm | None" = None, *, made_seconds: float = 0.0
+) -> int:
+    """Run the pipeline and answer. Workers and JVM start while this process loads its libraries; a run that finds
+    nothing new needs neither. ``jvm``: one that starts already; ``made_seconds``: what test data took before."""
     if found := find_nothing_new(arguments, config):
         with open_progress(arguments.quiet) as progress:
             found.log(progress)
         return answer_result(arguments, config, answer, found.result)
-    with os_errors_explained(), Workers(config.PREPROCESSING_WORKERS, KERNEL_MODULES) as workers:
+    with os_errors_explained(), Workers(config.PREPROCESSING_WORKERS, KERNEL_MODULES) as workers, ExitStack() as stack:
         gc.disable()  # looking for garbage among the many objects of new modules takes a tenth of the start-up
+        from pipeline.planning.early_jvm import launched_early
+
+        jvm = jvm or stack.enter_context(launched_early(config))
         from pipeline.orchestrator import run
 
         gc.freeze()
         gc.enable()
         with open_progress(arguments.quiet) as progress:
-            result = run(config, progress, arguments.options, workers)
+            result = run(config, progress, arguments.options, workers, jvm)
     try:
         return answer_result(arguments, config, answer, result, made_seconds=made_seconds)
     except BaseException as fault:
@@ -79,13 +89,15 @@ def show_plan(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answer with what a run would do with every file; nothing is changed."""
     from cli.status import print_files
     from cli.terminal import PipeConsole
-    from pipeline.inspection.plan import list_file_states
+    from pipeline.inspection.plan import choose_for_input, list_file_states
 
-    files = list_file_states(config, arguments.options)
+    files, choice = list_file_states(config, arguments.options), choose_for_input(config)
     if answer.as_json:
-        answer.give({"files": [asdict(file) for file in files]})
+        answer.give({"files": [asdict(file) for file in files], "engine": choice.name, "engine_note": choice.note})
     elif not arguments.quiet:
-        print_files(files, "no file is there, and none counts", PipeConsole())
+        console = PipeConsole()
+        print_files(files, "no file is there, and none counts", console)
+        console.print(f"engine: {choice.name}{f' ({choice.note})' if choice.note else ''}")
     return 0
 
 

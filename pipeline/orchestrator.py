@@ -10,6 +10,7 @@ from pipeline import KERNEL_MODULES
 from pipeline.aggregate.add_up import add_up, plan_phase2
 from pipeline.aggregate.incremental.driver import previous_version
 from pipeline.engines.choose import choose_engine
+from pipeline.engines.jvm import Jvm
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.engines.workers import Workers
@@ -37,7 +38,11 @@ from pipeline.versions.output_link import Output
 
 
 def run(
-    config: Config, progress: Progress, options: RunOptions = NO_OPTIONS, started: Workers | None = None
+    config: Config,
+    progress: Progress,
+    options: RunOptions = NO_OPTIONS,
+    started: Workers | None = None,
+    jvm: Jvm | None = None,
 ) -> RunResult:
     """Process the input into a new published version, going on from what earlier runs have read.
 
@@ -50,7 +55,7 @@ def run(
     ===========  ============================================================
 
     Raises LogmillError where the run cannot go on; it publishes nothing then. ``started``: worker processes that are
-    running already, if there are any.
+    running already, and ``jvm``: Spark's JVM that starts already, if there are any.
     """
     with (
         Watch(new_run_id(), progress) as watch,
@@ -63,12 +68,12 @@ def run(
         watch.progress.event("run_started", run_id=watch.run_id)
         output = Output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
         output.check()
-        choice = choose_engine(config)
         found = find_input(
             config.INPUT_DIR,
             would_go=output.current() if options.prune_missing else None,
             rotated=config.ROTATED_NAMES,
         )
+        choice = choose_engine(config, found.bytes)
         place = resources.enter_context(
             open_place(config, watch.run_id, replay=options.replay, full_refresh=options.full_refresh, add=options.add)
         )
@@ -93,7 +98,7 @@ def run(
         # Spark starts, and the forecast is made, while the workers read.
         spark = None
         if choice.spark:
-            spark = SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES)
+            spark = SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES, jvm)
             resources.enter_context(spark)
         journal = resources.enter_context(history.open_journal(intake.inventory, fingerprint, config.MAX_RECORD_BYTES))
         forecasting = resources.enter_context(ThreadPoolExecutor(1)).submit(

@@ -46,20 +46,41 @@ _MODULE_OPTIONS = (
 
 @dataclass(frozen=True)
 class Jvm:
-    """A running driver JVM.
+    """A driver JVM that starts or runs.
 
     ============  ==================================================================
     ``process``   its process, which ends when its standard input is closed
-    ``port``      where py4j connects
-    ``secret``    what py4j authenticates with
+    ``answer``    the file in which it says where it listens
+    ``log``       the file that gets its output
     ``archive``   the archive that it writes when it ends; None where it writes none
     ============  ==================================================================
     """
 
     process: "subprocess.Popen[bytes]"
-    port: int
-    secret: str
+    answer: Path
+    log: Path
     archive: Path | None
+
+    def wait_for_address(self) -> tuple[int, str]:
+        """The port where py4j connects and the secret that it authenticates with, as soon as the JVM says them.
+
+        PythonGatewayServer writes port and length of the secret (int32) and the secret, and renames the file to
+        ``answer`` when it is complete. Raises EnvironmentFault where the JVM ends or does not answer.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.answer.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.end()
+                raise EnvironmentFault("the JVM ended before it answered")
+            time.sleep(_POLL_SECONDS)
+        data = self.answer.read_bytes()
+        port, length = struct.unpack(">ii", data[:8])
+        return port, data[8 : 8 + length].decode()
+
+    def end(self) -> None:
+        """Kill the JVM, close its input and wait, so that no zombie is left."""
+        self.process.kill()
+        self.process.communicate()
 
     def finish_archive(self) -> None:
         """Where the JVM writes an archive, let it end by itself, and keep the archive. It takes some seconds, once."""
@@ -74,13 +95,13 @@ class Jvm:
 
 
 def launch(java: str, spark_home: str, options: list[str], scratch: Path, log: Path, cache_dir: Path) -> Jvm:
-    """Start a JVM that waits for py4j. Raises EnvironmentFault where it ends or does not answer.
+    """Start a JVM that will wait for py4j, without waiting for it. Raises OSError where the program does not start.
 
     ==============  ========================================================================================
     ``java``        the program
     ``spark_home``  the folder of pyspark, which has Spark's jars
     ``options``     further options of the JVM
-    ``scratch``     a folder of this run, with Spark's log4j2.properties
+    ``scratch``     a folder for its files, with Spark's log4j2.properties
     ``log``         gets the output of the JVM
     ``cache_dir``   has the archive of this Java, Spark and options; the JVM writes one where there is none
     ==============  ========================================================================================
@@ -104,25 +125,7 @@ def launch(java: str, spark_home: str, options: list[str], scratch: Path, log: P
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=stream, stderr=stream, env=environment, start_new_session=True
         )
-    port, secret = _wait_for_answer(process, answer)
-    return Jvm(process, port, secret, written)
-
-
-def _wait_for_answer(process: "subprocess.Popen[bytes]", answer: Path) -> tuple[int, str]:
-    """The port and the secret, as PythonGatewayServer writes them: port and length of the secret (int32), the secret.
-
-    It renames the file ``answer`` to this name when it is complete.
-    """
-    deadline = time.monotonic() + _START_SECONDS
-    while not answer.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            process.communicate()  # closes its input and waits, so that no zombie is left
-            raise EnvironmentFault("the JVM ended before it answered")
-        time.sleep(_POLL_SECONDS)
-    data = answer.read_bytes()
-    port, length = struct.unpack(">ii", data[:8])
-    return port, data[8 : 8 + length].decode()
+    return Jvm(process, answer, log, written)
 
 
 def _identity(java: str, spark_home: str, options: list[str]) -> str:

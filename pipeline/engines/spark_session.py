@@ -117,34 +117,46 @@ def ignore_pandas() -> None:
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
 
 
+def launch_jvm(config: SparkSettings, scratch: Path, log: Path) -> Jvm:
+    """Launch the JVM of a Spark on this machine, without waiting for it. Its files lie in the folder ``scratch``.
+
+    Raises EnvironmentFault where there is no Java or pyspark, OSError where the folder or the program is unusable.
+    """
+    java = find_java(cache_folder() / "java.json").path
+    if java is None:
+        raise EnvironmentFault("no Java was found")
+    with writing(scratch / "log4j2.properties"):
+        (scratch / "log4j2.properties").write_text(_LOG_SETTINGS, encoding="utf-8")
+    with variables_set(driver_environment(config, scratch)):
+        return launch(java, _spark_home(), java_options(config), scratch, log, cache_folder())
+
+
+def driver_environment(config: SparkSettings, scratch: Path) -> dict[str, str]:
+    """The environment of driver and launcher, and so of their workers."""
+    environment = {"PYSPARK_PYTHON": sys.executable, "SPARK_LAUNCHER_OPTS": _QUICK_START}
+    if is_local(config):  # the settings of another Spark on this machine must not change a run
+        environment |= {"SPARK_HOME": _spark_home(), "SPARK_CONF_DIR": str(scratch), "SPARK_LOCAL_IP": "127.0.0.1"}
+    return environment
+
+
 class SparkDriver:
     """One JVM with a SparkContext, for ``workers`` tasks at once. Its files lie in ``root``: ``spark.log``, and the
-    folder ``spark``, which goes at the end.
+    folder ``spark``, which goes at the end. ``jvm``: one that was launched with the same settings before.
 
     ``start`` and ``stop`` may be called from different threads. ``stop`` makes a start that is under way fail.
     """
 
-    def __init__(self, config: SparkSettings, workers: int, root: Path) -> None:
+    def __init__(self, config: SparkSettings, workers: int, root: Path, jvm: Jvm | None = None) -> None:
         self.log = root / "spark.log"
         self.context: SparkContext | None = None
         self._scratch = root / "spark"
         self._scratch.mkdir(mode=0o700)
+        self._config = config
         self._settings = settings(config, workers, self._scratch)
-        self._java_options = java_options(config)
         self._is_local = is_local(config)
-        self._jvm: Jvm | None = None
+        self._early = self._jvm = jvm
         self._gateway: Any = None  # of py4j, which has no types
-        if self._is_local:
-            with writing(self._scratch / "log4j2.properties"):
-                (self._scratch / "log4j2.properties").write_text(_LOG_SETTINGS, encoding="utf-8")
-        os.environ.update(self._environment())  # pyspark gives them to its launcher and its workers
-
-    def _environment(self) -> dict[str, str]:
-        environment = {"PYSPARK_PYTHON": sys.executable, "SPARK_LAUNCHER_OPTS": _QUICK_START}
-        if self._is_local:  # the settings of another Spark on this machine must not change a run
-            environment |= {"SPARK_HOME": _spark_home(), "SPARK_CONF_DIR": str(self._scratch)}
-            environment["SPARK_LOCAL_IP"] = "127.0.0.1"
-        return environment
+        os.environ.update(driver_environment(config, self._scratch))  # pyspark gives them to its launcher and workers
 
     def start(self) -> "SparkContext":
         """Start the JVM and the context. Raises EnvironmentFault, with the end of the log, where that fails."""
@@ -170,11 +182,9 @@ class SparkDriver:
     def _launch_local(self, conf: "SparkConf") -> Any:
         from pyspark import java_gateway
 
-        java = find_java().path
-        if java is None:
-            raise EnvironmentFault("no Java was found")
-        self._jvm = launch(java, _spark_home(), self._java_options, self._scratch, self.log, cache_folder())
-        address = {"PYSPARK_GATEWAY_PORT": str(self._jvm.port), "PYSPARK_GATEWAY_SECRET": self._jvm.secret}
+        self._jvm = self._early or launch_jvm(self._config, self._scratch, self.log)
+        port, secret = self._jvm.wait_for_address()
+        address = {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}
         connect: Callable[..., Any] = java_gateway.launch_gateway
         with variables_set(address):
             gateway = connect(conf)
@@ -202,7 +212,8 @@ class SparkDriver:
 
     def _tail(self) -> str:
         try:
-            with self.log.open(encoding="utf-8", errors="replace") as stream:
+            log = self._jvm.log if self._jvm else self.log
+            with log.open(encoding="utf-8", errors="replace") as stream:
                 return "".join(line[:300].rstrip("\n") + "\n" for line in deque(stream, _TAIL_LINES)).rstrip()
         except OSError:
             return "(no log)"
@@ -231,8 +242,15 @@ class SparkDriver:
         else:
             self._stop_in_good_order(process, family)
         process.wait()
+        self._keep_log()
         self._forget()
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _keep_log(self) -> None:
+        """Keep the log of a JVM that was launched before the run had a folder, where messages name it."""
+        if self._jvm and self._jvm.log != self.log:
+            with suppress(OSError):
+                shutil.copyfile(self._jvm.log, self.log)
 
     def _stop_in_good_order(self, process: Any, family: Sequence[psutil.Process]) -> None:
         if process.poll() is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import Config
-from pipeline.engines.choose import choose_engine
+from pipeline.engines.choose import EngineChoice, choose_engine
 from pipeline.errors import FileRefused
 from pipeline.inspection.status import FileState, FileStates, find_file_states
 from pipeline.planning.planner import Sizes, choose_sizes
@@ -16,6 +16,7 @@ from pipeline.planning.run_settings import read_settings
 from pipeline.planning.sample import Sample
 from pipeline.privacy import mask_addresses
 from pipeline.reading.archives import Expanded, expand_beginning, is_archive
+from pipeline.reading.input_files import find_inputs, refuse_outside, total_size
 from pipeline.reading.no_header import without_fields
 from pipeline.reading.open_inputs import HeaderRules, OpenedInputs, read_headers
 from pipeline.versions.output_link import Output
@@ -34,7 +35,8 @@ class RunPlan:
         sample: bytes and records to read and rows of the result, estimated from lines of the files.
         files: what the run would do with each file.
         refused: the reason for each file that the run would refuse, by path.
-        engine: the engine of Phase 2.
+        engine: what adds up in Phase 2: ``polars``, ``spark`` or ``sql`` (Spark's own plan).
+        engine_note: why that engine, where ENGINE is auto.
         learned: whether the times follow from earlier runs on this machine.
     """
 
@@ -44,18 +46,19 @@ class RunPlan:
     files: FileStates
     refused: dict[str, str]
     engine: str
+    engine_note: str | None
     learned: bool
 
 
 def check_before_work(config: Config) -> None:
-    """Raise what would stop a run whatever its input: the place of the output, Java, rules, the key, the geo table.
+    """Raise what would stop a run over test data, before it is made: the output, Java, rules, the key, the geo table.
 
     Raises:
         LogmillError: what would stop the run, and what to do.
     """
     settings = read_settings(config)
     Output(config.OUTPUT_DIR).check()
-    choose_engine(config)
+    choose_engine(config, config.GENERATOR_SIZE)
     settings.load_geo()
 
 
@@ -65,10 +68,18 @@ def list_file_states(config: Config, options: RunOptions) -> list[FileState]:
     return find_file_states(config, options, settings.fingerprint(settings.load_geo())).states
 
 
+def choose_for_input(config: Config) -> EngineChoice:
+    """The engine that a run would take. Raises LogmillError where the input cannot be listed, or Java is missing."""
+    paths, _ = find_inputs(config.INPUT_DIR, config.ROTATED_NAMES)
+    inside, _ = refuse_outside(config.INPUT_DIR, paths)
+    return choose_engine(config, total_size(inside))
+
+
 def make_run_plan(config: Config, options: RunOptions) -> RunPlan:
     """Find what a run would do, and predict what it would need. Raises LogmillError where a run could not begin."""
     settings = read_settings(config)
-    adder, geo = choose_engine(config).adder(config), settings.load_geo()
+    choice = choose_for_input(config)
+    adder, geo = choice.adder(config), settings.load_geo()
     files = find_file_states(config, options, settings.fingerprint(geo))
     with tempfile.TemporaryDirectory(prefix="logmill-") as folder:
         logs = _read_beginnings(files.to_read, settings.headers, Path(folder))
@@ -78,7 +89,8 @@ def make_run_plan(config: Config, options: RunOptions) -> RunPlan:
         )
     hide = without_fields if config.PSEUDONYMIZE_USERS else mask_addresses  # a reason may quote a record
     refused = {path: hide(reason) for path, reason in logs.refused.items()}
-    return RunPlan(sizes, forecast.prediction, forecast.work.sample, files, refused, adder, forecast.pace.learned)
+    sample, learned = forecast.work.sample, forecast.pace.learned
+    return RunPlan(sizes, forecast.prediction, sample, files, refused, adder, choice.note, learned)
 
 
 def _read_beginnings(paths: Sequence[str], rules: HeaderRules, folder: Path) -> OpenedInputs:

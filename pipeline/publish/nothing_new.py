@@ -108,10 +108,10 @@ def _compare(
 ) -> NothingNew | None:
     with Watch(new_run_id(), _Silent()) as watch, os_errors_explained(), ExitStack() as resources:
         output.check()
-        engine = choose_engine(config)
         found = find_input(
             config.INPUT_DIR, would_go=version if options.prune_missing else None, rotated=config.ROTATED_NAMES
         )
+        engine = choose_engine(config, found.bytes)
         circumstances = _circumstances(config, engine.name)
         if not circumstances or circumstances != note["circumstances"] or not _same_entries(found, note["result"]):
             return None

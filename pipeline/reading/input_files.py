@@ -74,6 +74,11 @@ def file_size(path: str) -> int:
         return 0
 
 
+def total_size(paths: Sequence[str]) -> int:
+    """Bytes of all files together, as ``file_size`` counts them."""
+    return sum(map(file_size, paths))
+
+
 def unchanged(file: InputFile) -> bool:
     """Whether the file still has the stamp with which it was found."""
     try:
@@ -238,6 +243,11 @@ class FoundInput:
     paths: list[str]
     outside: dict[str, str]
     skipped: list[str]
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk of the files to read."""
+        return total_size(self.paths)
 
 
 def find_input(source: str, would_go: str | None = None, rotated: str = USUAL_ROTATED) -> FoundInput:

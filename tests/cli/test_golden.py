@@ -174,6 +174,7 @@ def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         refused={f"logs/{n:02}.csv": f"line 1 has no column log_id ({n})" for n in range(12)},
         engine="polars",
+        engine_note="using the embedded engine: Spark pays from 5 GB of input on; --engine spark insists",
         learned=False,
     )  # fmt: skip
     config = Config(MEMORY_LIMIT=4 * 10**9, INTERMEDIATE_DIR="between", OUTPUT_DIR="out")

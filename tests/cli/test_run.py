@@ -1,6 +1,8 @@
 """The first run's test data, and the comparison with what the generator knows."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ from cli.truth import TruthCheck, check_truth
 from config import Config
 from data_generator.truth import Truth, load_truth
 from main import main
+from pipeline.planning import early_jvm
 from pipeline.publish.result import RunResult
 from tests.cli.conftest import Install
 
@@ -36,7 +39,8 @@ def right_answer(truth: Truth) -> RunResult:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - it comes first
+    """Settings for little test data, in the clean environment of ``install``."""
     for pair in SMALL:
         monkeypatch.setenv(*pair.split("="))
 
@@ -137,3 +141,27 @@ def test_generate_says_what_it_made_and_what_is_wrong(
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**6))
     assert main(["generate", "--size", "1MB", "--output", "f"]) == 5
     assert "1 MB free" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
+def test_the_jvm_starts_before_test_data_is_made(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    jvm = object()
+
+    @contextmanager
+    def launched_early(config: Config, input_bytes: int | None = None) -> Iterator[object]:
+        seen.append((input_bytes, list(Path(config.INPUT_DIR).glob("*.csv"))))
+        yield jvm
+
+    monkeypatch.setattr(early_jvm, "launched_early", launched_early)
+
+    def run(config: Config, *started: object) -> RunResult:
+        seen.append(started[-1])
+        return honest_run(config)
+
+    install(run)
+    assert main([]) == 0
+    assert seen == [(200_000, []), jvm], "one JVM, and the size is that of the data to come"
+    assert main([]) == 0
+    size, files = seen[2]  # type: ignore[misc]
+    assert (size, len(files)) == (None, 2), "the input is measured"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.shapes import Shape, make_logs
-from tests.end_to_end.program import run, run_json
+from tests.end_to_end.program import environment, run, run_json
 
 SIZES = ("workers", "split_bytes", "buckets", "bucket_rows")
 
@@ -83,3 +83,16 @@ def test_a_plan_fails_as_the_run_would(tmp_path: Path) -> None:
     assert run("plan", "--input", "nowhere", cwd=tmp_path).code == 3
     (tmp_path / "logs").mkdir()
     assert run("plan", "--input", "logs", "--workers", "0", cwd=tmp_path).code == 2
+
+
+def test_every_answer_says_which_engine_auto_takes_and_why(tmp_path: Path) -> None:
+    make_logs(Shape("x", 400_000, files=2), tmp_path / "logs")
+    why = "using the embedded engine: Spark pays from 5 GB of input on; --engine spark insists"
+    for words in (["plan"], ["run", "--dry-run"], ["run"], ["run"]):
+        ended = run(*words, "--input", "logs", "--json", cwd=tmp_path)
+        assert ended.code == 0, ended.err
+        answer = json.loads(ended.out)
+        assert (answer["engine"], answer["engine_note"]) == ("polars", why), words
+    assert recorded(tmp_path)["engine_note"] == why
+    shown = run("--input", "logs", "--dry-run", cwd=tmp_path, env=environment(ENGINE="polars")).out
+    assert shown.endswith("engine: polars\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from config import Config
+from pipeline.engines.choose import asks_for_spark
 from pipeline.engines.java import Java, find_java
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.inspection.doctor.check import Check
@@ -31,7 +32,7 @@ def check_java(config: Config, java: Java | None = None) -> Check:
         return Check("java", "ok", f"{java.description}; ENGINE is polars, which needs none")
     if java.problem is None:
         return Check("java", "ok", f"{java.description} ({java.path})")
-    if config.ENGINE == "spark" or config.SPARK_MASTER:
+    if asks_for_spark(config):
         return Check("java", "fail", java.problem, f"{_INSTALL}, or use --engine polars.")
     return Check("java", "warn", java.problem, f"Runs use the embedded engine. For Spark: {_INSTALL}.")
 

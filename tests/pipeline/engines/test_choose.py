@@ -4,11 +4,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from config import Config, SparkPlan
-from pipeline.engines.choose import EngineChoice, choose_engine
+from pipeline.engines import choose
+from pipeline.engines.choose import SPARK_PAYS_BYTES, EngineChoice, choose_engine
 from pipeline.errors import EnvironmentFault
 
 
@@ -34,23 +36,47 @@ def no_java(
 
 @pytest.mark.usefixtures("java")
 def test_with_java() -> None:
-    auto = choose_engine(Config(ENGINE="auto"))
+    auto = choose_engine(Config(ENGINE="auto"), SPARK_PAYS_BYTES)
     assert auto.spark
     assert auto.name == "spark"
     assert "Java 17.0.1" in str(auto.note)
-    assert choose_engine(Config(ENGINE="spark")).spark
-    assert not choose_engine(Config(ENGINE="polars")).spark
+    assert choose_engine(Config(ENGINE="spark"), 0).spark
+    assert not choose_engine(Config(ENGINE="polars"), SPARK_PAYS_BYTES).spark
+
+
+def test_below_five_gigabytes_auto_looks_for_no_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "find_java", lambda _: pytest.fail("a small input needs no Java"))
+    for master in ("", "local[*]"):
+        auto = choose_engine(Config(ENGINE="auto", SPARK_MASTER=master), 5_000_000_000 - 1)
+        assert not auto.spark
+        assert auto.note == "using the embedded engine: Spark pays from 5 GB of input on; --engine spark insists"
+
+
+@pytest.mark.usefixtures("java")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"SPARK_MASTER": "local[2]"},
+        {"SPARK_MASTER": "spark://host:7077"},
+        {"SPARK_MASTER": "yarn"},
+        {"SPARK_PLAN": "sql"},
+        {"ENGINE": "spark"},
+    ],
+)
+def test_who_asks_for_spark_has_it_for_any_input(settings: dict[str, Any]) -> None:
+    assert choose_engine(Config(**settings), 0).spark
 
 
 @pytest.mark.usefixtures("no_java")
 def test_without_java() -> None:
-    auto = choose_engine(Config(ENGINE="auto"))
+    auto = choose_engine(Config(ENGINE="auto"), SPARK_PAYS_BYTES)
     assert not auto.spark
     assert auto.name == "polars"
     assert "using the embedded engine" in str(auto.note)
-    assert not choose_engine(Config(ENGINE="polars")).spark
+    assert not choose_engine(Config(ENGINE="auto", SPARK_PLAN="sql"), 0).spark
+    assert not choose_engine(Config(ENGINE="polars"), SPARK_PAYS_BYTES).spark
     with pytest.raises(EnvironmentFault, match=r"Install Java 17 or 21 .*--engine polars"):
-        choose_engine(Config(ENGINE="spark"))
+        choose_engine(Config(ENGINE="spark"), 0)
 
 
 def test_a_run_without_spark_never_loads_it() -> None:
@@ -61,8 +87,8 @@ def test_a_run_without_spark_never_loads_it() -> None:
 @pytest.mark.usefixtures("no_java")
 def test_a_master_asks_for_spark() -> None:
     with pytest.raises(EnvironmentFault, match="SPARK_MASTER is set, but"):
-        choose_engine(Config(ENGINE="auto", SPARK_MASTER="spark://host:7077"))
-    assert not choose_engine(Config(ENGINE="polars", SPARK_MASTER="spark://host:7077")).spark
+        choose_engine(Config(ENGINE="auto", SPARK_MASTER="spark://host:7077"), 0)
+    assert not choose_engine(Config(ENGINE="polars", SPARK_MASTER="spark://host:7077"), SPARK_PAYS_BYTES).spark
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The driver JVM, with a program in its place that answers, writes an archive, or does neither."""
 
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,7 +62,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 def test_the_jvm_says_where_it_listens(machine: Machine) -> None:
     started = machine.start("-Xmx1g", "-Dx=y")
-    assert (started.port, started.secret) == (12345, "secret")
+    assert started.log == machine.log
+    assert started.wait_for_address() == (12345, "secret")
     assert started.process.poll() is None
     assert machine.arguments[:2] == ["-Xmx1g", "-Dx=y"]
     assert machine.arguments[-3:] == ["-cp", "/spark/jars/*", "org.apache.spark.api.python.PythonGatewayServer"]
@@ -73,6 +73,7 @@ def test_the_jvm_says_where_it_listens(machine: Machine) -> None:
 
 
 def sharing(machine: Machine) -> str:
+    machine.started[-1].wait_for_address()
     (option,) = (line for line in machine.arguments if "Archive" in line)
     return option
 
@@ -117,31 +118,26 @@ def test_without_a_place_for_an_archive_there_is_none(machine: Machine) -> None:
 def test_a_jvm_that_writes_no_archive_leaves_none(rest: str, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jvm, "_ARCHIVE_SECONDS", 0.2)
     machine.install(ANSWER + rest)
-    machine.start().finish_archive()
+    started = machine.start()
+    started.wait_for_address()
+    started.finish_archive()
     assert list(machine.cache.iterdir()) == []
 
 
 def test_a_jvm_that_ends_is_a_fault_of_the_machine(machine: Machine) -> None:
     machine.install("echo 'no memory' >&2; exit 1")
     with pytest.raises(EnvironmentFault, match="ended before it answered"):
-        machine.start()
+        machine.start().wait_for_address()
     assert machine.log.read_text() == "no memory\n"
 
 
 def test_a_jvm_that_does_not_answer_is_killed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[subprocess.Popen[bytes]] = []
-    open_process: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
-
-    def note(*arguments: object, **options: object) -> "subprocess.Popen[bytes]":
-        started.append(open_process(*arguments, **options))
-        return started[-1]
-
-    monkeypatch.setattr(subprocess, "Popen", note)
     monkeypatch.setattr(jvm, "_START_SECONDS", 0.1)
     machine.install("exec sleep 60")
+    started = machine.start()
     with pytest.raises(EnvironmentFault, match="ended before it answered"):
-        machine.start()
-    (process,) = started
+        started.wait_for_address()
+    process = started.process
     assert process.returncode == -9
     assert process.stdin
     assert process.stdin.closed

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from config import Config
+from pipeline.engines import choose
+from pipeline.engines.java import Java
 from pipeline.errors import ConfigError, InputError
 from pipeline.inspection import plan
-from pipeline.inspection.plan import check_before_work, list_file_states, make_run_plan
+from pipeline.inspection.plan import check_before_work, choose_for_input, list_file_states, make_run_plan
 from pipeline.inspection.status import FileState
 from pipeline.planning.run_options import NO_OPTIONS
 from tests.harness import HEADER
@@ -108,3 +110,20 @@ def test_what_would_stop_any_run_is_found_before_work(settings: Settings, tmp_pa
     database.write_bytes(b"no database")
     with pytest.raises(ConfigError, match=r"x\.mmdb"):
         check_before_work(settings(GEO_DATABASE=str(database)))
+
+
+@pytest.mark.parametrize(("limit", "engine"), [(2 * len(LOG), "spark"), (2 * len(LOG) + 1, "polars")])
+def test_the_engine_follows_from_the_size_of_the_input(
+    limit: int, engine: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all files that a run would take, and of no other: hidden ones, other names, links that lead out."""
+    monkeypatch.setattr(choose, "SPARK_PAYS_BYTES", limit)
+    monkeypatch.setattr(choose, "find_java", lambda _: Java("java", "Java 17", None))
+    for name in ("in/a.csv", "in/b.csv", "in/.c.csv", "in/d.txt", "e.csv"):
+        (tmp_path / name).write_bytes(LOG)
+    (tmp_path / "in" / "link.csv").symlink_to(tmp_path / "e.csv")
+    found = make_run_plan(settings(ENGINE="auto"), NO_OPTIONS)
+    assert found.engine == engine
+    assert "--engine" in str(found.engine_note)
+    assert choose_for_input(settings(ENGINE="auto")).name == engine
+    assert make_run_plan(settings(), NO_OPTIONS).engine_note is None

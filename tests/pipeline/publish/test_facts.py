@@ -110,8 +110,9 @@ def test_a_run_without_files_says_where_its_record_is() -> None:
     watch = SimpleNamespace(run_id="r9", seconds=WATCH.seconds)
     config = Config(INTERMEDIATE_DIR="between", OUTPUT_DIR="out")
     phase1 = Phase1Result((), {"a.csv": "no header"})
-    result = nothing_counts_result(config, EngineChoice(spark=True), phase1, watch)  # type: ignore[arg-type]
+    result = nothing_counts_result(config, EngineChoice(spark=True, note="why"), phase1, watch)  # type: ignore[arg-type]
     assert (result.status, result.engine, result.output, result.version) == ("failed", "spark", "out", "")
+    assert result.engine_note == "why"
     assert result.error
     assert "the record of this run is between/run-r9/run.json." in result.error
     assert result.refused_files == (RefusedFile("a.csv", "no header"),)
