@@ -187,6 +187,7 @@ class RunResult:
             "quarantine": self.quarantine,
             "notes": list(self.notes),
             "plan": self.plan | {"learned": self.learned} if self.plan else {},
+            "engine_note": self.engine_note,
         }
 
 

@@ -43,7 +43,6 @@ def write_run_record(
     record = result.to_json() | {
         "geo_build": result.geo_build,
         "geo_attribution": result.geo_attribution,
-        "engine_note": result.engine_note,
         "regions": [asdict(region) for region in result.top_regions],
         "profile": [asdict(part) for part in result.profile],
         "prepare_seconds": result.seconds.prepare,

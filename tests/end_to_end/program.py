@@ -26,6 +26,7 @@ JSON_KEYS = [
     "duplicates_phase1", "duplicates_phase2", "handed_over", "blank_lines", "preamble_lines",
     "unreadable_timestamps",
     "quality", "new", "published", "skipped_files", "publication", "version", "report", "quarantine", "notes", "plan",
+    "engine_note",
 ]  # fmt: skip
 
 Rows = list[tuple[str, str, float, int]]
