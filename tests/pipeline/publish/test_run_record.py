@@ -62,16 +62,12 @@ def test_a_record_has_the_result_and_what_is_not_in_it(tmp_path: Path) -> None:
     assert '"Ünicode"' in text
     record: dict[str, Any] = json.loads(text)
     beside = {
-        "version": "v1",
         "geo_build": "2026-11",
         "geo_attribution": "me",
-        "engine_note": "auto",
-        "notes": ["a note"],
         "regions": [{"region": "Asia", "users": 1, "events": 2, "minutes": 3.5}],
         "profile": [
             {"stage": "parse", "wall_seconds": 1.0, "cpu_seconds": 2.0, "share": 1.0, "amount": 10, "unit": "bytes"}
         ],
-        "plan": {"workers": 2},
         "prepare_seconds": 0.0,
         "settings": {
             "QUALITY_GATES": [{"name": "rejected", "warn": 0.1, "fail": None}],
