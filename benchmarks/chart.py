@@ -72,9 +72,9 @@ def _bars(alt: Any, each: Round) -> Any:
     rows = _rows(each)
     axis = alt.Axis(labelLimit=NAMES, minExtent=NAMES, ticks=False, domain=False)
     time = _panel(alt, rows, ("least", "median", "longest"), "s", axis)
-    time = time.properties(title=f"{each.bytes_read / 1e9:.3g} GB: seconds, median and spread")
+    time = time.properties(title=f"{each.bytes_read / 1e9:.3g} GB: seconds, median and spread (lower is better)")
     memory = _panel(alt, rows, ("peak", "peak", "peak"), "GB", None)
-    return alt.hconcat(time, memory.properties(title="peak memory of all processes, GB"), spacing=70)
+    return alt.hconcat(time, memory.properties(title="peak memory of all processes, GB (lower is better)"), spacing=70)
 
 
 def _panel(alt: Any, rows: list[dict[str, Any]], fields: tuple[str, str, str], unit: str, axis: Any) -> Any:

@@ -36,7 +36,7 @@ also
 - adds up exact integers; the peers add floating-point numbers in any order (the comparison
   allows for that),
 - hashes every file and writes a ledger, keeps what the next run needs to read new files only, writes a report, syncs
-  everything to the disk and publishes it at one instant; the peers' files appear one by one, unsynced.
+  everything to the disk and publishes it atomically; the peers' files appear one by one, unsynced.
 
 DuckDB and Polars are told to keep within four fifths of the memory at which every run is ended, and write to the disk
 what is more. The floor does nothing of the job but parse the four columns."""

@@ -1,6 +1,10 @@
-"""Write docs/images/*.png from generated data: ``python -m scripts.take_screenshots``. It needs Chromium."""
+"""Write docs/images/*.png from generated data: ``python -m scripts.take_screenshots [terminal] [report] [dashboard]``.
+
+Without a name all are written. It needs Chromium.
+"""
 
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     """Generate logs, run twice, and take the pictures."""
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
         place = Path(folder)
@@ -23,9 +27,12 @@ def main() -> None:
         _call(place, "generate", "--output", "logs", *size)
         _call(place, "--input", "logs", "--engine", "polars")
         shown = _call(place, "--input", "logs", "--engine", "polars", "--full-refresh")
-        _take_terminal(browser, shown, place)
-        _take_report(browser, (place / "pipeline_data" / "output").resolve().parent / "report.html")
-        _take_dashboard(browser, place)
+        if "terminal" in names:
+            _take_terminal(browser, shown, place)
+        if "report" in names:
+            _take_report(browser, (place / "pipeline_data" / "output").resolve().parent / "report.html")
+        if "dashboard" in names:
+            _take_dashboard(browser, place)
 
 
 def _call(place: Path, *arguments: str) -> str:
@@ -66,4 +73,4 @@ def _take_dashboard(browser: Browser, place: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or ["terminal", "report", "dashboard"])

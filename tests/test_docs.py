@@ -23,9 +23,12 @@ from tests.harness import Harness
 from utils.settings import declared
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, GUIDE, RESULT, OPERATIONS, GEOGRAPHY = (
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", *(f"docs/{name}.md" for name in ("guide", "result", "operations", "geography")))
+)
 CHANGELOG = ROOT / "CHANGELOG.md"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", CHANGELOG, *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 FOLDERS = "pipeline|cli|data_generator|utils|tests|scripts|benchmarks|docs|.ci"
@@ -112,13 +115,15 @@ def stale_names(text: str) -> list[str]:
 
 
 def shell_lines(start: str) -> list[str]:
-    lines = (line for block in blocks("sh") for line in block.splitlines())
+    shown = [block for page in PAGES for block in blocks("sh", page.read_text(encoding="utf-8"))]
+    shown += [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+    lines = dict.fromkeys(line for block in shown for line in block.splitlines())
     return [line for line in lines if re.match(rf"(LOGMILL_\w+=\S+ )*{re.escape(start)}", line)]
 
 
 @pytest.mark.parametrize("line", [*shell_lines("python main.py"), *shell_lines("./logmill")])
-def test_commands_of_the_readme_are_understood(line: str) -> None:
-    words = shlex.split(line.replace("python main.py", "./logmill"))
+def test_commands_of_the_pages_are_understood(line: str) -> None:
+    words = shlex.split(line.replace("python main.py", "./logmill"), comments=True)
     begin = words.index("./logmill") + 1
     environ = dict(word.split("=", 1) for word in words[: begin - 1])
     environ.pop("LOGMILL_GEO_REGIONS", None)
@@ -126,7 +131,7 @@ def test_commands_of_the_readme_are_understood(line: str) -> None:
     assert load_config(arguments.settings, environ, None)
 
 
-def test_make_targets_of_the_readme_exist() -> None:
+def test_make_targets_of_the_pages_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     named = {line.split()[1] for line in shell_lines("make")}
     for page in set(PAGES) - {CHANGELOG}:
@@ -140,28 +145,28 @@ def test_commands_are_documented_as_they_are() -> None:
         "run: python -m scripts.document_commands"
     )
     for command in COMMANDS:
-        assert re.search(rf"\./logmill {command}\b", README) or command == "run"
+        assert command == "run" or re.search(rf"\./logmill {command}\b", README + GUIDE + RESULT + GEOGRAPHY)
         assert (ROOT / "cli" / f"{command.replace('-', '_')}.py").exists()
 
 
-def test_the_views_are_in_help_and_readme() -> None:
+def test_the_views_are_in_help_and_page() -> None:
     help_text = make_parser("query").format_help()
-    assert all(f"  {view} " in help_text and f"`{view}`" in README for view in VIEWS)
+    assert all(f"  {view} " in help_text and f"`{view}`" in RESULT for view in VIEWS)
 
 
 @pytest.mark.parametrize("command", ["run", "generate", "replay"])
-def test_every_option_is_in_the_readme(command: str) -> None:
+def test_every_option_is_in_the_guide(command: str) -> None:
     options = {
         name for action in make_parser(command)._actions for name in action.option_strings if name.startswith("--")
     }
-    missing = {name for name in options - {"--help"} if not re.search(rf"{name}\b", README)}
+    missing = {name for name in options - {"--help"} if not re.search(rf"{name}\b", GUIDE)}
     assert not missing
 
 
-def test_every_exit_code_is_in_the_readme() -> None:
+def test_every_exit_code_is_in_operations() -> None:
     promised = {int(code) for code in re.findall(r"^(\d+) +\w", EXIT_CODES, flags=re.MULTILINE)}
     assert promised == {0, 1, 2, 3, 4, 5, 6, 130}
-    assert promised == {int(code) for code in re.findall(r"^\| (\d+) \|", README, flags=re.MULTILINE)}
+    assert promised == {int(code) for code in re.findall(r"^\| (\d+) \|", OPERATIONS.partition("## Cron")[0], re.M)}
 
 
 def test_settings_are_documented_as_they_are() -> None:
@@ -182,8 +187,10 @@ def test_settings_that_pages_name_exist(page: Path) -> None:
     } <= set(declared(Config))
 
 
-def test_the_example_file_of_settings_is_valid(tmp_path: Path) -> None:
-    for number, block in enumerate(blocks("toml")):
+def test_the_example_files_of_settings_are_valid(tmp_path: Path) -> None:
+    examples = [block for page in PAGES for block in blocks("toml", page.read_text(encoding="utf-8"))]
+    assert len(examples) >= 4
+    for number, block in enumerate(examples):
         path = tmp_path / f"{number}.toml"
         path.write_text(block)
         assert tomllib.loads(block)
@@ -303,6 +310,23 @@ def test_the_examples_of_the_words_are_true(number: int, split_bytes: int) -> No
     assert found.totals == {("Asia", user): (int(minutes) * 10**6, 1)}
 
 
+def test_the_readme_is_short_and_the_index_has_every_page() -> None:
+    assert len(README.split()) <= 900
+    folder = ROOT / "docs"
+    index = folder / "README.md"
+    targets = re.findall(r"\]\(([^)#]+)\)", index.read_text(encoding="utf-8"))
+    linked = {(folder / target).resolve() for target in targets}
+    pages = {page for page in PAGES if page.parent.name != "decisions"} | set((folder / "schema").glob("*.json"))
+    assert pages - linked == {index}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != CHANGELOG and "decisions" not in page.parts])
+def test_pages_use_the_usual_words(page: Path) -> None:
+    text = re.sub(r"mend\.csv|<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    if page.name != "commands.md":
+        assert not re.findall(r"\b(?:at one instant|mend(?:s|ed|ing)?|taken out|takes? [a-z ]+ out of)\b", text)
+
+
 def test_the_index_of_decisions_has_all_of_them() -> None:
     index = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| \[(\d+)\]\((.+?)\) \| (.+) \|$", index, re.M)
@@ -337,7 +361,7 @@ def test_every_case_has_tests() -> None:
 
 
 def test_the_changelog_tells_of_the_version_that_pyproject_states() -> None:
-    newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    newest = re.search(r"^## \[(\d.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert newest
     assert newest[1] == program_version()
 
