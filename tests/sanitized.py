@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 TESTS = (
     "tests/pipeline/native/test_copies.py",
     "tests/pipeline/native/test_totals.py",
+    "tests/pipeline/native/test_pages.py",
     "tests/pipeline/reading/test_compiled_parser.py",
     "tests/pipeline/reading/test_cut_records.py",
     "tests/pipeline/reading/test_record_finder.py",

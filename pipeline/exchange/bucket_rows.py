@@ -7,6 +7,7 @@ Every bucket is read from every split. So where row groups begin is read once fo
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.errors import EnvironmentFault
 from pipeline.exchange.row_files import (
     BUCKETS_KEY,
     GROUPS_KEY,
@@ -143,7 +145,8 @@ def read_together(
         found = _find_groups(path)
         if wanted := _wanted(found, bucket, 1, buckets):
             located.append(_Located(split, path, found, wanted))
-    if library and located and all(file.found.groups is not None for file in located):
+    alike = len({file.found.timestamps for file in located}) == 1
+    if library and alike and all(file.found.groups is not None for file in located):
         return _read_into_one(library, located, most_bytes)
     tables: list[pa.Table] = []
     memory = 0
@@ -166,9 +169,11 @@ def _read_into_one(library: Path, located: Sequence[_Located], most_bytes: int) 
     names = ["place" if name == "offset" else name for name in _all_but_content(located[0].found)]
     arrays, row = _arrays(names, sum(rows), text_bytes), 0
     for (split, path, found, _), of_file, count in zip(located, groups, rows, strict=True):
-        with open(path, "rb", buffering=0) as stream:
-            data = _pread(stream.fileno(), of_file)
-        _decode(library, path, data, of_file, arrays, found, row, split * PLACE_UNIT)
+        with damage_explained(path), open(path, "rb", buffering=0) as stream:
+            data = _read_groups(stream.fileno(), of_file)
+            decode_groups(
+                library, data, of_file, arrays, timestamps=found.timestamps, row=row, first_place=split * PLACE_UNIT
+            )
         row += count
     return [_table(arrays, names, _schema(located[0].found))]
 
@@ -182,7 +187,7 @@ def read_columns(path: Path, names: Sequence[str], library: Path | None = None) 
     found = _find_groups(path)
     if library and found.groups is not None and set(names) <= _EDGES.keys() and not found.timestamps:
         groups = found.at(range(len(found.groups)))
-        with path.open("rb") as stream:
+        with damage_explained(path), path.open("rb") as stream:
             return [_EDGES[name](library, stream.fileno(), groups) for name in names]
     tables = [rows for rows, _ in read_pieces(path, 0, 1, 1, list(names), library)]
     return [np.concatenate([column(table, name) for table in tables]).view(np.uint64) for name in names]
@@ -193,7 +198,7 @@ def _first_columns(library: Path, file: int, groups: Sequence[Group]) -> NDArray
     first = 0
     for group in groups:
         part = ids[first : first + group.rows]
-        data = os.pread(file, min(group.stop - group.start, _HEADER_ROOM + part.nbytes), group.start)
+        data = _read_at(file, group.start, min(group.stop - group.start, _HEADER_ROOM + part.nbytes))
         decode_groups(library, data, [group], {"id_hi": part}, timestamps=False)
         first += group.rows
     return ids
@@ -201,7 +206,7 @@ def _first_columns(library: Path, file: int, groups: Sequence[Group]) -> NDArray
 
 def _last_columns(_: Path, file: int, groups: Sequence[Group]) -> NDArray[np.uint64]:
     return np.frombuffer(
-        b"".join(os.pread(file, 8 * group.rows, group.stop - 8 * group.rows) for group in groups), np.uint64
+        b"".join(_read_at(file, group.stop - 8 * group.rows, 8 * group.rows) for group in groups), np.uint64
     )
 
 
@@ -216,31 +221,44 @@ def _read_compiled(
         for first, stop in _pieces([group.stop - group.start for group in groups]):
             piece = groups[first:stop]
             arrays = _arrays(names, sum(group.rows for group in piece), sum(group.text_bytes for group in piece))
-            _decode(library, path, _pread(stream.fileno(), piece), piece, arrays, found)
+            with damage_explained(path):
+                data = _read_groups(stream.fileno(), piece)
+                decode_groups(library, data, piece, arrays, timestamps=found.timestamps)
             yield (
                 _table(arrays, names, _schema(found)),
                 _sizes(numbers[first:stop], [group.rows for group in piece]),
             )
 
 
-def _pread(file: int, groups: Sequence[Group]) -> bytes:
-    return os.pread(file, groups[-1].stop - groups[0].start, groups[0].start)
+def _read_groups(file: int, groups: Sequence[Group]) -> bytes:
+    """The bytes of row groups that follow each other."""
+    return _read_at(file, groups[0].start, groups[-1].stop - groups[0].start)
 
 
-def _decode(
-    library: Path,
-    path: Path,
-    data: bytes,
-    groups: Sequence[Group],
-    arrays: Mapping[str, NDArray[Any]],
-    found: _Groups,
-    row: int = 0,
-    first_place: int = 0,
-) -> None:
+def _read_at(file: int, start: int, size: int) -> bytes:
+    """``size`` bytes from byte ``start`` on; a file system may give fewer at a time. Raises ValueError where the file
+    ends before."""
+    data = os.pread(file, size, start)
+    while len(data) < size:
+        more = os.pread(file, size - len(data), start + len(data))
+        if not more:
+            raise ValueError("the file is shorter than its metadata says")
+        data += more
+    return data
+
+
+@contextmanager
+def damage_explained(path: Path) -> Iterator[None]:
+    """Raise EnvironmentFault where what the block reads from ``path`` is not what an earlier step has written."""
     try:
-        decode_groups(library, data, groups, arrays, timestamps=found.timestamps, row=row, first_place=first_place)
-    except ValueError as fault:
-        raise OSError(f"{fault}: {path}") from fault
+        yield
+    except (ValueError, KeyError, IndexError, NotImplementedError, OSError) as fault:
+        if isinstance(fault, OSError) and fault.errno:
+            raise  # of the system, not of the file's content
+        raise EnvironmentFault(
+            f"{path} is damaged: rows that were stored there cannot be read. Nothing was published. Run again with "
+            "--full-refresh, and check the disk."
+        ) from fault
 
 
 def _read_with_pyarrow(
@@ -249,7 +267,9 @@ def _read_with_pyarrow(
     file = pq.ParquetFile(path, pre_buffer=False)
     metadata = [file.metadata.row_group(group) for group in wanted]
     for first, stop in _pieces([group.total_byte_size for group in metadata]):
-        rows = file.read_row_groups(list(wanted[first:stop]), columns=list(names), use_threads=False).combine_chunks()
+        with damage_explained(path):
+            rows = file.read_row_groups(list(wanted[first:stop]), columns=list(names), use_threads=False)
+            rows = rows.combine_chunks()
         yield rows, _sizes(numbers[first:stop], [group.num_rows for group in metadata[first:stop]])
 
 
@@ -306,16 +326,17 @@ def _find_groups(path: Path) -> _Groups:
     before, groups = _kept.get(path, (0, None))
     if groups and before == changed:
         return groups
-    schema = pq.ParquetFile(path, pre_buffer=False).schema_arrow
-    # Not by the file's ``metadata.schema``, which refers back: a megabyte that stays until garbage is collected.
-    buckets, used = json.loads(schema.metadata[BUCKETS_KEY])
-    written = schema.metadata.get(GROUPS_KEY)
-    groups = _Groups(
-        buckets,
-        np.array(used, np.uint16),
-        np.array(json.loads(written), np.int64).T if written else None,
-        "timestamp" in schema.names,
-    )
+    with damage_explained(path):
+        groups = _read_metadata(path)
     if path in _kept or len(_kept) < _MOST_KEPT:
         _kept[path] = changed, groups
     return groups
+
+
+def _read_metadata(path: Path) -> _Groups:
+    # Not by the file's ``metadata.schema``, which refers back: a megabyte that stays until garbage is collected.
+    schema = pq.ParquetFile(path, pre_buffer=False).schema_arrow
+    buckets, used = json.loads(schema.metadata[BUCKETS_KEY])
+    written = schema.metadata.get(GROUPS_KEY)
+    groups = np.array(json.loads(written), np.int64).T if written else None
+    return _Groups(buckets, np.array(used, np.uint16), groups, "timestamp" in schema.names)

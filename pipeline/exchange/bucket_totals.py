@@ -121,15 +121,16 @@ def read_all_in_pieces(path: Path) -> Iterator[pa.Table]:
     return read_totals_in_pieces(path, 0, pq.read_metadata(path).num_rows)
 
 
-def read_totals(path: Path, first: int, rows: int, most_bytes: int) -> pa.Table | None:
-    """Read ``rows`` rows from row ``first`` on, in columns of SCHEMA; None where their row groups have more than
-    ``most_bytes`` bytes."""
+def read_totals(path: Path, first: int, rows: int, most_bytes: int) -> tuple[pa.Table, int] | None:
+    """Read ``rows`` rows from row ``first`` on, in columns of SCHEMA: (table, bytes of the whole row groups, which it
+    keeps in memory). None where these have more than ``most_bytes`` bytes."""
     file = pq.ParquetFile(path, pre_buffer=False)
     low, high, begin = _groups_of(file.metadata, first, rows)
-    if sum(file.metadata.row_group(group).total_byte_size for group in range(low, high)) > most_bytes:
+    size = sum(file.metadata.row_group(group).total_byte_size for group in range(low, high))
+    if size > most_bytes:
         return None
     table = file.read_row_groups(list(range(low, high)), use_threads=False)
-    return table.slice(first - begin, rows)
+    return table.slice(first - begin, rows), size
 
 
 def _groups_of(metadata: pq.FileMetaData, first: int, rows: int) -> tuple[int, int, int]:

@@ -42,8 +42,8 @@ _REGION_OF_NOTHING = "UNKNOWN"
 ``geo_region`` as text, and no row. Hive's own name of a null would not do: PyArrow finds no type in it, and Spark the
 type void."""
 _GROUP_ROWS = 1 << 18
-_TEXT_COPIES = 3
-"""How often a total is in memory while it is read and written."""
+_TEXT_COPIES = 4
+"""How often a total is in memory while it is read, joined and written."""
 _WRITE_TASKS = 16
 """Enough tasks that all workers end at about the same time."""
 
@@ -78,14 +78,15 @@ def _load_totals(context: PublishContext, task: WriteTask) -> Callable[[RegionFi
     loaded: dict[int, tuple[int, pa.Table]] = {}
     left = context.held_bytes // _TEXT_COPIES
     for bucket, first, rows in task.slices:
-        table = read_totals(paths[bucket], first, rows, left)
-        if table is None:
+        found = read_totals(paths[bucket], first, rows, left)
+        if found is None:
             return lambda file: (
                 piece
                 for bucket, first, rows in file.slices
                 for piece in read_totals_in_pieces(paths[bucket], first, rows)
             )
-        left -= table.nbytes
+        table, size = found
+        left -= size
         loaded[bucket] = first, table
 
     def take(file: RegionFile) -> Iterator[pa.Table]:

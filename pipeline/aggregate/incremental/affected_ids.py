@@ -20,7 +20,7 @@ from pipeline.aggregate.incremental.tasks import FindAffectedTask, PickTask
 from pipeline.dedupe import Keys, Positions, distinct, repeated_keys, rows_with_keys
 from pipeline.engines import Advance
 from pipeline.errors import BalanceError
-from pipeline.exchange.bucket_rows import read_columns
+from pipeline.exchange.bucket_rows import damage_explained, read_columns
 from pipeline.exchange.id_index import FINE_MASK, cut_index, read_keys
 from pipeline.exchange.row_files import PLACE_UNIT, take_rows
 from pipeline.exchange.workspace import save_array, split_file, write_ordered
@@ -77,7 +77,8 @@ def pick_rows(context: AggregateContext, task: PickTask, advance: Advance) -> No
         stop = first + file.metadata.row_group(group).num_rows
         in_group = slice(*np.searchsorted(positions, [first, stop]))
         if in_group.start < in_group.stop:
-            rows = file.read_row_group(group, use_threads=False).combine_chunks()
+            with damage_explained(path):
+                rows = file.read_row_group(group, use_threads=False).combine_chunks()
             found.append(take_rows(rows, positions[in_group] - first))
         first = stop
     rows = pl.concat(found)

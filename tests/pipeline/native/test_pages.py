@@ -1,5 +1,6 @@
 """Row groups: what compiled code writes is what pyarrow, Polars, DuckDB and itself read; damage is found."""
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.errors import EnvironmentFault
 from pipeline.exchange import bucket_rows
 from pipeline.exchange.bucket_rows import read_buckets, read_columns, read_together
 from pipeline.exchange.row_files import write_rows
@@ -137,14 +139,46 @@ def test_damaged_groups_are_read_within_their_bounds(
     assert arrays["bounds"][-1] == group.text_bytes
 
 
-def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, compiled: bool) -> None:
+    """Whatever is damaged: the rows, the footer, its texts, or the file's end."""
     path = tmp_path / "split-000001.parquet"
-    write_rows(path, some_rows(100), np.array([100]), LIBRARY)
-    with path.open("r+b") as stream:
-        stream.seek(4)
-        stream.write(b"\xff" * 64)
-    with pytest.raises(OSError, match="split-000001"):
-        read_buckets(path, 0, 1, 1, library=LIBRARY)
+    write_rows(path, some_rows(100), np.array([60, 40]), LIBRARY if compiled else None)
+    whole = path.read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    damages = [whole[:place] + b"\xff" * 64 + whole[place + 64 :] for place in (4, 500, footer, footer + 300)]
+    damages += [whole.replace(b"logmill.buckets", b"logmill.backets"), whole[:2000], whole[:-1], b""]
+    damages += [whole.replace(b"[2, [0, 1]]", b"[2, [0, 1]}")]
+    found = []
+    for damaged in damages:
+        path.write_bytes(damaged)
+        for read in (
+            lambda: read_buckets(path, 0, 2, 2, library=LIBRARY),
+            lambda: read_together([(1, path)], 0, 2, 10**9, LIBRARY),
+            lambda: read_columns(path, ["id_hi"], LIBRARY),
+            lambda: read_columns(path, ["content"], LIBRARY),
+        ):
+            bucket_rows._kept.clear()
+            try:
+                read()
+            except EnvironmentFault as fault:
+                found.append(str(fault))
+    assert len(found) >= len(damages)
+    assert all(str(path) in message and "--full-refresh" in message for message in found)
+
+
+def test_bytes_that_come_a_few_at_a_time_are_all_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a network's file system may give them."""
+    path = tmp_path / "split-000001.parquet"
+    write_rows(path, some_rows(500), np.array([500]), LIBRARY)
+    whole = os.pread
+    monkeypatch.setattr(bucket_rows.os, "pread", lambda file, size, start: whole(file, min(size, 1000), start))
+    expected = pq.read_table(path)
+    for name in ("id_hi", "content"):
+        (found,) = read_columns(path, [name], LIBRARY)
+        assert found.view(np.int64).tolist() == expected[name].to_pylist()
+    rows, _ = read_buckets(path, 0, 1, 1, library=LIBRARY)
+    assert rows.equals(expected.drop_columns(["content"]).replace_schema_metadata(None))
 
 
 def test_rows_that_take_too_much_memory_are_not_read(tmp_path: Path) -> None:
