@@ -94,7 +94,7 @@ COMMANDS: dict[str, Command] = {
     "replay": Command(
         "Change",
         "count records that were corrected",
-        "A run in which mended records count besides the input, now and in every later run over that input and "
+        "A run in which corrected records count besides the input, now and in every later run over that input and "
         "output. What counted before is a duplicate. Give the options of the run itself.",
         (options.REPLAYED, *options.RUN),
     ),

@@ -125,7 +125,7 @@ RUN = (
 DRY_RUN = Option("--dry-run", "say what a run would do, and do nothing", section=ANSWER)
 PROFILE = Option("--profile", "show the time of every stage, on stderr with --json", section=ANSWER)
 REPLAYED = Option(
-    "replay", "CSV of records that were mended, with a header", "FILE", section=ARGUMENTS, more={"nargs": "+"}
+    "replay", "CSV of records that were corrected, with a header", "FILE", section=ARGUMENTS, more={"nargs": "+"}
 )
 
 MEND_FILE = Option(

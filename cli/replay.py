@@ -1,4 +1,4 @@
-"""``replay``: runs the pipeline over the input and files of mended records."""
+"""``replay``: runs the pipeline over the input and files of corrected records."""
 
 from cli.arguments import Arguments
 from cli.console import Answer

@@ -95,7 +95,7 @@ def _explain(fault: BaseException, folders: Sequence[str], done: bool) -> Enviro
     if code in _OF_THE_DISK:
         full = _full(folders) if folders and code in (errno.ENOSPC, errno.EDQUOT) else ""
         return EnvironmentFault(
-            f"{os.strerror(code)}{_named(fault) or full}. {outcome} Free some room or mend the permission, or choose "
+            f"{os.strerror(code)}{_named(fault) or full}. {outcome} Free some room or fix the permission, or choose "
             "other folders with --intermediate and --output, and run again."
         )
     return None

@@ -404,7 +404,7 @@ def sqlite_errors_explained(path: Path) -> Iterator[None]:
         if getattr(fault, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
             raise EnvironmentFault(
                 f"cannot read and write {str(path)!r}: {fault}. Nothing was published; the previous output still "
-                "stands. Free some room or mend the permission, and run again."
+                "stands. Free some room or fix the permission, and run again."
             ) from fault
         raise UnusableManifest(
             f"cannot read {str(path)!r}: expected the manifest of earlier runs, found: {fault}. Run again "

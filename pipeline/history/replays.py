@@ -62,7 +62,7 @@ class Replays:
         for name in names:
             if not os.path.isfile(name):
                 raise InputError(
-                    f"replay: there is no file {display_name(name)!r}. Name a CSV of mended records with its header."
+                    f"replay: there is no file {display_name(name)!r}. Name a CSV of corrected records with its header."
                 )
             try:
                 added = self._take(name)
@@ -138,7 +138,7 @@ def _copy(name: str, target: Path) -> str:
             if not copy.tell() and piece.startswith(_PARQUET):
                 raise InputError(
                     f"replay: {display_name(name)!r} is Parquet, as the quarantine keeps it. Write its column raw to a "
-                    "CSV under the header (the README shows how), mend that, and replay it."
+                    "CSV under the header (docs/guide.md shows how), correct that, and replay it."
                 )
             if not copy.tell() and piece.startswith(_PACKED):
                 raise InputError(f"replay: {display_name(name)!r} is compressed. Expand it, and replay that.")

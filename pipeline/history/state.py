@@ -261,7 +261,7 @@ class History:
             name = getattr(fault, "filename", None) or str(self._output.versions)
             raise EnvironmentFault(
                 f"version {version} is published, but tidying up after it failed: {said} ({display_name(str(name))}). "
-                "Free some room or mend the permission; the next run tidies up."
+                "Free some room or fix the permission; the next run tidies up."
             ) from fault
 
     def _run_folder(self, version: str) -> Path:
