@@ -33,7 +33,7 @@ def test_the_first_run_makes_data_and_checks_itself(tmp_path: Path) -> None:
     rows = published(tmp_path)
     assert sum(row[3] for row in rows) == truth["distinct_ids"]
     assert round(sum(row[2] for row in rows), 4) == round(truth["total_watch_time_min"], 4)
-    command = shlex.split(ended.out.splitlines()[-1])
+    command = shlex.split(ended.out.partition("Ask it in SQL:\n")[2])
     assert command[:3] == [sys.executable, str(ROOT / "main.py"), "query"]
     asked = run(*command[2:], "--format", "json", cwd=tmp_path, env=env)
     minutes = {region["geo_region"]: region["minutes"] for region in json.loads(asked.out)}

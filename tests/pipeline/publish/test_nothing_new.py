@@ -24,7 +24,7 @@ from tests.harness import HEADER, run_here
 
 MAIN = Path(__file__).parents[3] / "main.py"
 RECORDS = b"1,ann,t,v,tv,1.0.0.1,2\n1,ann,t,v,tv,1.0.0.1,3\nbad\n2,bob,t,v,tv,9.9.9.9,1.5\n2,bob,t,v,tv,9.9.9.9,1.5\n"
-OF_THE_RUN = ("run_id", "seconds", "peak_memory_bytes", "throughput_bytes_per_second")
+OF_THE_RUN = ("run_id", "plan", "seconds", "peak_memory_bytes", "throughput_bytes_per_second")
 
 
 @pytest.fixture
