@@ -18,16 +18,9 @@ from pipeline import errors
 from pipeline.publish.result import RunResult, failed_result
 from pipeline.timing import Progress
 from tests.cli.conftest import Install
+from tests.end_to_end.program import JSON_KEYS
 
 ROOT = Path(__file__).parents[2]
-KEYS = [
-    "run_id", "status", "error", "engine", "files", "refused_files", "bytes_read", "records_read", "kept",
-    "duplicates", "conflicts", "rejected", "rejected_by_reason", "output_rows", "users", "total_watch_time_min",
-    "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "output",
-    "duplicates_phase1", "duplicates_phase2", "handed_over", "blank_lines", "preamble_lines",
-    "unreadable_timestamps",
-    "quality", "new", "published", "skipped_files", "publication", "version", "report", "quarantine", "notes", "plan",
-]  # fmt: skip
 
 
 def raise_(error: BaseException) -> Callable[..., RunResult]:
@@ -41,7 +34,7 @@ def raise_(error: BaseException) -> Callable[..., RunResult]:
 def only_object(capsys: pytest.CaptureFixture[str]) -> tuple[dict, str]:
     out, err = capsys.readouterr()
     found = json.loads(out)
-    assert list(found) == KEYS
+    assert list(found) == JSON_KEYS
     assert list(found["seconds"]) == ["total", "phase1", "phase2", "publish"]
     return found, err
 
@@ -130,7 +123,7 @@ def test_quiet_says_only_what_went_wrong(
 
 
 def test_a_failed_result_without_counts_has_every_key() -> None:
-    assert list(failed_result("why").to_json()) == KEYS
+    assert list(failed_result("why").to_json()) == JSON_KEYS
     assert json.dumps(failed_result("why").to_json())
 
 
