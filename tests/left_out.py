@@ -14,6 +14,8 @@ CAUSES = {
     "package lists": ("no package lists", "apt-get update"),
     "bookworm": ("not Debian bookworm", "run in the image of the Dockerfile"),
     "Linux|syncfs": ("not Linux", "run on Linux"),
+    "shared memory": ("no shared memory", "run where /dev/shm is mounted"),
+    "no bash": ("no bash", "apt install bash"),
 }
 """What the reason of a skipped test says -> (the cause, how to have it)."""
 

@@ -17,8 +17,8 @@ from tests.harness import run_here
     [
         (["--input", "x", "--nonsense"], {}, "--nonsense"),
         (["run", "--workers", "many"], {}, "--workers"),
-        (["--memory-limit", "1MB"], {}, "MEMORY_LIMIT"),
-        (["--geo-db", "nowhere.mmdb"], {}, "GEO_DATABASE"),
+        (["--memory-limit", "1MB"], {}, "--memory-limit"),
+        (["--geo-db", "nowhere.mmdb"], {}, "--geo-db"),
         (["--config", "nowhere.toml"], {}, "nowhere.toml"),
         (["--engine", "duckdb"], {}, "--engine"),
         ([], {"NO_SUCH_SETTING": 1}, "NO_SUCH_SETTING"),
