@@ -186,10 +186,10 @@ def _run(config: Config, options: RunOptions, progress: bool) -> RunResult:
     with (
         os_errors_explained(),
         Workers(config.PREPROCESSING_WORKERS, KERNEL_MODULES) as workers,
-        launched_early(config) as jvm,
+        launched_early(config) as early,
         open_progress(quiet=not progress) as shown,
     ):
-        return orchestrator.run(config, shown, options, workers, jvm)
+        return orchestrator.run(config, shown, options, workers, early)
 
 
 def _make_result(result: RunResult) -> Result:

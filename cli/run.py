@@ -23,7 +23,7 @@ from pipeline.machine import os_errors_explained
 from pipeline.versions.container import volume_note
 
 if TYPE_CHECKING:
-    from pipeline.engines.jvm import Jvm
+    from pipeline.planning.early_jvm import Early
     from pipeline.publish.nothing_new import NothingNew
 
 
@@ -36,9 +36,9 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     if lacks_input(config):
         from pipeline.planning.early_jvm import launched_early
 
-        with launched_early(config, config.GENERATOR_SIZE) as jvm:
+        with launched_early(config, config.GENERATOR_SIZE) as early:
             make_first_input(arguments, config)
-            return process(arguments, config, answer, jvm, made_seconds=time.monotonic() - begin)
+            return process(arguments, config, answer, early, made_seconds=time.monotonic() - begin)
     return process(arguments, config, answer)
 
 
@@ -50,10 +50,10 @@ def warn_of_lost_folders(arguments: Arguments, config: Config) -> None:
 
 
 def process(
-    arguments: Arguments, config: Config, answer: Answer, jvm: "Jvm | None" = None, *, made_seconds: float = 0.0
+    arguments: Arguments, config: Config, answer: Answer, early: "Early | None" = None, *, made_seconds: float = 0.0
 ) -> int:
     """Run the pipeline and answer. Workers and JVM start while this process loads its libraries; a run that finds
-    nothing new needs neither. ``jvm``: one that starts already; ``made_seconds``: what test data took before."""
+    nothing new needs neither. ``early``: what was done before; ``made_seconds``: what test data took before."""
     if found := find_nothing_new(arguments, config):
         with open_progress(arguments.quiet) as progress:
             found.log(progress)
@@ -62,13 +62,13 @@ def process(
         gc.disable()  # looking for garbage among the many objects of new modules takes a tenth of the start-up
         from pipeline.planning.early_jvm import launched_early
 
-        jvm = jvm or stack.enter_context(launched_early(config))
+        early = early or stack.enter_context(launched_early(config))
         from pipeline.orchestrator import run
 
         gc.freeze()
         gc.enable()
         with open_progress(arguments.quiet) as progress:
-            result = run(config, progress, arguments.options, workers, jvm)
+            result = run(config, progress, arguments.options, workers, early)
     try:
         return answer_result(arguments, config, answer, result, made_seconds=made_seconds)
     except BaseException as fault:

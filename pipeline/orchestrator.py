@@ -10,7 +10,6 @@ from pipeline import KERNEL_MODULES
 from pipeline.aggregate.add_up import add_up, plan_phase2
 from pipeline.aggregate.incremental.driver import previous_version
 from pipeline.engines.choose import choose_engine
-from pipeline.engines.jvm import Jvm
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.engines.workers import Workers
@@ -19,6 +18,7 @@ from pipeline.history.carry_over import carry_over
 from pipeline.history.expanded_texts import recognize_texts
 from pipeline.history.place import compare_with_history, open_place
 from pipeline.machine import os_errors_explained
+from pipeline.planning.early_jvm import NOTHING_EARLY, Early
 from pipeline.planning.planner import check_disk, choose_sizes, choose_workers
 from pipeline.planning.prediction import forecast_run
 from pipeline.planning.run_options import NO_OPTIONS, RunOptions
@@ -42,7 +42,7 @@ def run(
     progress: Progress,
     options: RunOptions = NO_OPTIONS,
     started: Workers | None = None,
-    jvm: Jvm | None = None,
+    early: Early = NOTHING_EARLY,
 ) -> RunResult:
     """Process the input into a new published version, going on from what earlier runs have read.
 
@@ -55,7 +55,7 @@ def run(
     ===========  ============================================================
 
     Raises LogmillError where the run cannot go on; it publishes nothing then. ``started``: worker processes that are
-    running already, and ``jvm``: Spark's JVM that starts already, if there are any.
+    running already, if there are any; ``early``: what else was done before.
     """
     with (
         Watch(new_run_id(), progress) as watch,
@@ -68,7 +68,7 @@ def run(
         watch.progress.event("run_started", run_id=watch.run_id)
         output = Output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
         output.check()
-        found = find_input(
+        found = early.found or find_input(
             config.INPUT_DIR,
             would_go=output.current() if options.prune_missing else None,
             rotated=config.ROTATED_NAMES,
@@ -98,7 +98,7 @@ def run(
         # Spark starts, and the forecast is made, while the workers read.
         spark = None
         if choice.spark:
-            spark = SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES, jvm)
+            spark = SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES, early.jvm)
             resources.enter_context(spark)
         journal = resources.enter_context(history.open_journal(intake.inventory, fingerprint, config.MAX_RECORD_BYTES))
         forecasting = resources.enter_context(ThreadPoolExecutor(1)).submit(

@@ -15,6 +15,7 @@ import pytest
 
 import api
 from pipeline.errors import ConfigError, InputError
+from pipeline.reading import input_files
 
 ROOT = Path(__file__).parents[1]
 HEADER = "log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n"
@@ -156,3 +157,15 @@ def test_the_examples_compile_and_call_what_there_is(name: str) -> None:
 
 def test_the_record_is_json(result: api.Result) -> None:
     assert json.loads(json.dumps(result.record)) == result.record
+
+
+def test_the_input_is_listed_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whoever asks for its size, to choose the engine, or else by the run."""
+    calls: list[object] = []
+    whole = input_files.find_inputs
+    monkeypatch.setattr(input_files, "find_inputs", lambda *asked: calls.append(asked) or whole(*asked))
+    for engine in ("auto", "polars"):
+        calls.clear()
+        place = tmp_path / engine
+        api.run(folder / "logs", place / "out", intermediate=place / "mid", engine=engine, workers=1)
+        assert len(calls) == 1, engine

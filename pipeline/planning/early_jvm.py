@@ -6,6 +6,7 @@ Test data is generated, and libraries are loaded, while the JVM starts. This mod
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from config import Config
@@ -13,33 +14,53 @@ from pipeline.engines.choose import choose_engine
 from pipeline.engines.jvm import Jvm
 from pipeline.engines.spark_session import is_local, launch_jvm
 from pipeline.errors import LogmillError
-from pipeline.reading.input_files import find_input
+from pipeline.reading.input_files import FoundInput, find_input
+
+
+@dataclass(frozen=True)
+class Early:
+    """What was done before the run: ``jvm``, which starts, and ``found``, the input if its size decided about that."""
+
+    jvm: Jvm | None = None
+    found: FoundInput | None = None
+
+
+NOTHING_EARLY = Early()
 
 
 @contextmanager
-def launched_early(config: Config, input_bytes: int | None = None) -> Iterator[Jvm | None]:
-    """Have a JVM start while the block runs, where Spark on this machine will run Phase 2; else give None.
+def launched_early(config: Config, input_bytes: int | None = None) -> Iterator[Early]:
+    """Have a JVM start while the block runs, where Spark on this machine will run Phase 2.
 
-    ``input_bytes``: size of test data that will be made; without it, the size of the input. The JVM's files lie in a
+    ``input_bytes``: size of test data that will be made; without it, the input is listed. The JVM's files lie in a
     temporary folder, and both end with the block. Raises nothing: the run explains what is wrong with input or Java.
     """
-    if not _will_use_jvm(config, input_bytes):
-        yield None
+    if config.ENGINE == "polars" or not is_local(config):
+        yield NOTHING_EARLY
+        return
+    found = _find(config) if input_bytes is None else None
+    size = found.bytes if found else input_bytes
+    if size is None or not _takes_spark(config, size):
+        yield Early(found=found)
         return
     with tempfile.TemporaryDirectory(prefix="logmill-", ignore_cleanup_errors=True) as folder:
         jvm = _launch(config, Path(folder))
         try:
-            yield jvm
+            yield Early(jvm, found)
         finally:
             if jvm:
                 jvm.end()
 
 
-def _will_use_jvm(config: Config, input_bytes: int | None) -> bool:
-    if config.ENGINE == "polars" or not is_local(config):
-        return False
+def _find(config: Config) -> FoundInput | None:
     try:
-        size = find_input(config.INPUT_DIR, rotated=config.ROTATED_NAMES).bytes if input_bytes is None else input_bytes
+        return find_input(config.INPUT_DIR, rotated=config.ROTATED_NAMES)
+    except (LogmillError, OSError):
+        return None
+
+
+def _takes_spark(config: Config, size: int) -> bool:
+    try:
         return choose_engine(config, size).spark
     except (LogmillError, OSError):
         return False

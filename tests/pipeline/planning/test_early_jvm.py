@@ -52,7 +52,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
 
 
 def test_the_jvm_runs_while_the_block_does(machine: Machine) -> None:
-    with launched_early(machine.config) as jvm:
+    with launched_early(machine.config) as early:
+        jvm = early.jvm
         assert jvm
         assert jvm.wait_for_address() == (12345, "secret")
         (folder,) = machine.temporary.iterdir()
@@ -64,7 +65,8 @@ def test_the_jvm_runs_while_the_block_does(machine: Machine) -> None:
 
 
 def test_a_jvm_that_has_ended_is_no_fault(machine: Machine) -> None:
-    with launched_early(machine.config) as jvm:
+    with launched_early(machine.config) as early:
+        jvm = early.jvm
         assert jvm
         jvm.end()
 
@@ -80,7 +82,8 @@ def test_a_jvm_that_has_ended_is_no_fault(machine: Machine) -> None:
     ],
 )
 def test_a_jvm_starts_where_spark_will_run(settings: dict[str, Any], made: int, machine: Machine) -> None:
-    with launched_early(replace(machine.config, **settings), made) as jvm:
+    with launched_early(replace(machine.config, **settings), made) as early:
+        jvm = early.jvm
         assert jvm
 
 
@@ -95,13 +98,15 @@ def test_a_jvm_starts_where_spark_will_run(settings: dict[str, Any], made: int, 
     ],
 )
 def test_no_jvm_starts_where_none_is_needed(settings: dict[str, Any], made: int | None, machine: Machine) -> None:
-    with launched_early(replace(machine.config, **settings), made) as jvm:
+    with launched_early(replace(machine.config, **settings), made) as early:
+        jvm = early.jvm
         assert jvm is None
 
 
 def test_without_java_there_is_none(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", "/none")
-    with launched_early(replace(machine.config, ENGINE="spark")) as jvm:
+    with launched_early(replace(machine.config, ENGINE="spark")) as early:
+        jvm = early.jvm
         assert jvm is None
 
 
@@ -115,5 +120,15 @@ def test_a_java_that_no_longer_runs_is_explained_by_the_run(machine: Machine, tm
     status = java.stat()
     known[str(java)][1:5] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
     (tmp_path / "cache" / "logmill" / "java.json").write_text(json.dumps(known))
-    with launched_early(machine.config) as jvm:
+    with launched_early(machine.config) as early:
+        jvm = early.jvm
         assert jvm is None
+
+
+def test_an_input_that_was_listed_is_handed_on(machine: Machine) -> None:
+    """Listing many files takes as long as starting a JVM, so that the run need not do it again."""
+    with launched_early(replace(machine.config, ENGINE="auto")) as early:
+        assert early.found
+        assert [Path(path).name for path in early.found.paths] == ["a.csv", "b.csv"]
+    with launched_early(replace(machine.config, ENGINE="polars")) as early:
+        assert early.found is None
