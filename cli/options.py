@@ -118,10 +118,7 @@ FULL_REFRESH = Option("--full-refresh", "start over: only the files of this inpu
 ADD = Option("--add", "count this input besides the one before", section=FILES)
 PRUNE_MISSING = Option("--prune-missing", "files that have left no longer count", section=FILES)
 SETTINGS = INPUT, *PLACES, ENGINE, WORKERS, MEMORY_LIMIT, GEO_DB, GEO_LEVEL
-RUN = (
-    *SETTINGS,
-    *(FULL_REFRESH, ADD, PRUNE_MISSING, JSON),
-)
+RUN = *SETTINGS, FULL_REFRESH, ADD, PRUNE_MISSING, JSON
 DRY_RUN = Option("--dry-run", "say what a run would do, and do nothing", section=ANSWER)
 PROFILE = Option("--profile", "show the time of every stage, on stderr with --json", section=ANSWER)
 REPLAYED = Option(

@@ -8,6 +8,7 @@ from cli.arguments import Arguments
 from cli.console import Answer, printable
 from config import Config
 from pipeline.errors import program_name
+from utils.units import format_count
 
 
 def quarantine_command(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -19,8 +20,8 @@ def quarantine_command(arguments: Arguments, config: Config, answer: Answer) -> 
     answer.give({"file": str(path), **asdict(exported)})
     if not answer.as_json and not arguments.quiet:
         shown = printable(shlex.quote(str(path)))
-        noun = "record" if exported.records == 1 else "records"
-        answer.write(f"{exported.records:,} rejected {noun} of version {exported.version} are in {shown}.\n")
+        found = format_count(exported.records, "rejected record")
+        answer.write(f"{found} of version {exported.version} are in {shown}.\n")
         if exported.without_text:
             answer.write(f"{exported.without_text:,} more are left out: their bytes are not kept.\n")
         answer.write(

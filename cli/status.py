@@ -13,17 +13,15 @@ from rich.text import Text
 from cli.arguments import Arguments
 from cli.console import Answer, printable
 from cli.summary import new_table
-from cli.terminal import PipeConsole
+from cli.terminal import WIDE, PipeConsole
 from config import Config
-from utils.units import format_size
+from utils.units import format_list, format_size
 
 if TYPE_CHECKING:
     from pipeline.inspection.status import FileState, VersionState
 
 SUPERSEDED = "superseded"
 MAX_NAMED = 5
-WIDE = 90
-"""Narrower terminals show less of a version."""
 
 
 def status_command(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -60,11 +58,8 @@ def print_files(files: "Sequence[FileState]", nothing: str, console: Console) ->
     files_by_state = Counter(file.state for file in files)
     console.print("\n" + ", ".join(f"{count:,} {state}" for state, count in sorted(files_by_state.items())))
     if older:
-        names = ", ".join(printable(_near(file.file)) for file in older[:MAX_NAMED])
-        more = f" and {len(older) - MAX_NAMED:,} more" if len(older) > MAX_NAMED else ""
-        console.print(
-            Text(f"superseded, they count in older versions only: {names}{more}", style="dim"), soft_wrap=True
-        )
+        names = format_list(older, MAX_NAMED, lambda file: printable(_near(file.file)))
+        console.print(Text(f"superseded, they count in older versions only: {names}", style="dim"), soft_wrap=True)
     console.print()
 
 

@@ -12,16 +12,14 @@ from rich.text import Text
 
 from cli.console import printable
 from cli.summary_facts import print_facts, print_failure
-from cli.terminal import PipeConsole
+from cli.terminal import WIDE, PipeConsole
 from cli.truth import TruthCheck
 from config import Config
 from pipeline.errors import program_name
 from pipeline.publish.result import RunResult
-from utils.units import format_seconds, format_size
+from utils.units import format_count, format_seconds, format_size
 
 MAX_WIDTH = 100
-BESIDE_WIDTH = 90
-"""On narrower terminals tables stand below each other."""
 MAX_REASONS = 3
 MAX_REGIONS = 20
 BAR_CELLS = 10
@@ -101,7 +99,7 @@ def _print_headline(result: RunResult, console: Console) -> None:
 
 def _headline(result: RunResult, width: int) -> list[Text]:
     style = f"bold {STYLES[result.status]}"
-    files = f"{result.files:,} {'file' if result.files == 1 else 'files'}, {format_size(result.bytes_read)}"
+    files = f"{format_count(result.files, 'file')}, {format_size(result.bytes_read)}"
     seconds = (format_seconds(result.seconds.total), "bold")
     if result.unchanged:
         return [Text.assemble(("Nothing new", style), f": {files} in ", seconds)]
@@ -120,17 +118,14 @@ def _went_before(result: RunResult) -> list[str]:
     new = result.new
     sentences = []
     if new.resumed_splits:
-        sentences.append(f"Resumed: an interrupted run had read {_count(new.resumed_splits, 'part')} of it before.")
+        parts = format_count(new.resumed_splits, "part")
+        sentences.append(f"Resumed: an interrupted run had read {parts} of it before.")
     if new.reused_files:
         sentences.append(
-            f"New: {_count(new.files, 'file')}, {format_size(new.bytes_read)}. "
-            f"{_count(new.reused_files, 'file')} read before."
+            f"New: {format_count(new.files, 'file')}, {format_size(new.bytes_read)}. "
+            f"{format_count(new.reused_files, 'file')} read before."
         )
     return sentences
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _rate(bytes_per_second: float) -> str:
@@ -144,7 +139,7 @@ def _print_tables(result: RunResult, console: Console, made_seconds: float, limi
     else:
         times = Group(_times(result, made_seconds), "", _machine(result, limits))
         forms = [Group(records, "", times)]
-        if console.width >= BESIDE_WIDTH:
+        if console.width >= WIDE:
             forms.insert(0, _beside(records, times))  # type: ignore[arg-type]
         console.print(Padding(_first_that_fits(console, forms), (1, 0)))
     if result.top_regions:
@@ -218,7 +213,8 @@ def _times(result: RunResult, made_seconds: float) -> Table:
 
 def _machine(result: RunResult, limits: Limits | None) -> Table:
     table = new_table(("machine", False), ("", True))
-    memory, cores = (f" of {format_size(limits.memory)}", f" of {_count(limits.cores, 'core')}") if limits else ("", "")
+    memory = f" of {format_size(limits.memory)}" if limits else ""
+    cores = f" of {format_count(limits.cores, 'core')}" if limits else ""
     table.add_row("peak memory", f"{format_size(result.peak_memory_bytes)}{memory}")
     table.add_row("workers", f"{result.workers:,}{cores}")
     table.add_row("engine", result.engine or "")

@@ -1,7 +1,7 @@
 """The lower part of the summary: errors, refused files, quality, and the places of everything, each once."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +13,7 @@ from cli.column_hint import column_block
 from cli.console import printable
 from cli.truth import TruthCheck
 from pipeline.publish.result import RunResult
-from utils.units import format_seconds, format_size
+from utils.units import format_list, format_seconds, format_size
 
 MAX_LISTED = 10
 NAMES_OF_GROUP = 3
@@ -81,15 +81,10 @@ def _print_refused(result: RunResult, console: Console) -> None:
             _print(console, "refused", f"{files[0]}: {reason}", "red")
         else:
             _print(console, "refused", f"{len(files):,} files: {reason}", "red")
-            _print(console, "", _listed(files, NAMES_OF_GROUP), "red")
+            _print(console, "", format_list(files, NAMES_OF_GROUP), "red")
     if len(groups) > MAX_LISTED:
         rest = sum(len(files) for files in list(groups.values())[MAX_LISTED:])
         _print(console, "", f"and {rest:,} more refused files", "red")
-
-
-def _listed(names: Sequence[str], most: int) -> str:
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _print_result(result: RunResult, console: Console) -> None:

@@ -11,6 +11,9 @@ from cli.console import printable
 from pipeline.timing import Unit
 from utils.units import format_amount
 
+WIDE = 90
+"""Characters of a line. On narrower terminals tables stand below each other, and show less."""
+
 
 class PipeConsole(Console):
     """A console that prints text as it is, without markup, and ends its output quietly where its reader has gone.

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -177,12 +178,10 @@ class PeakMemory:
         import psutil  # late: the workers, which load this module, need it not at all
 
         started = time.thread_time()  # waiting for a busy machine costs nothing, and must not put off the next search
-        try:
+        with suppress(OSError, psutil.Error):
             me = psutil.Process()
             self._processes = [me]
             self._processes += me.children(recursive=True)
-        except (OSError, psutil.Error):
-            pass
         self._search_seconds += time.thread_time() - started
         due = self._clock + 200 * (self._search_seconds - _FIRST_SEARCHES_SECONDS)
         self._next_search = max(now + self._interval, due)

@@ -4,7 +4,11 @@ Decimal units are powers of 1000 (GB), binary units are powers of 1024 (GiB).
 """
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _FACTORS: dict[str, int] = {"": 1, "b": 1} | {
     f"{letter}{suffix}": step**power
@@ -55,6 +59,17 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def format_count(number: int, noun: str) -> str:
+    """A number of things: ``"1 file"``, ``"2,000 files"``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_list(items: Sequence[T], most: int, show: Callable[[T], str] = str) -> str:
+    """The first ``most`` items, as ``show`` writes them, and how many more they are: ``"a, b and 3 more"``."""
+    listed = ", ".join(map(show, items[:most]))
+    return listed if len(items) <= most else f"{listed} and {len(items) - most:,} more"
+
+
 def format_moment(moment: datetime) -> str:
     """``"30 November 2026, 15:14 UTC"``; ``moment`` is in UTC."""
     return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
@@ -69,6 +84,5 @@ def format_ago(seconds: float) -> str:
     """``"just now"``, ``"3 minutes ago"``, ``"1 hour ago"`` or ``"12 days ago"``."""
     for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
-            number = int(seconds // size)
-            return f"{number:,} {unit}{'' if number == 1 else 's'} ago"
+            return f"{format_count(int(seconds // size), unit)} ago"
     return "just now"

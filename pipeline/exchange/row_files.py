@@ -70,25 +70,21 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64], libr
     file is a quarter smaller (docs/decisions/027).
     """
     groups = _row_groups(rows, bucket_rows)
-    schema = TIMESTAMP_SCHEMA if "timestamp" in rows.columns else ROW_SCHEMA
-    buckets = {BUCKETS_KEY: json.dumps([len(bucket_rows), [bucket for bucket, _, _ in groups]]).encode()}
+    bounds = [(first, stop) for _, first, stop in groups]
+    buckets = json.dumps([len(bucket_rows), [bucket for bucket, _, _ in groups]]).encode()
+    plain = TIMESTAMP_SCHEMA if "timestamp" in rows.columns else ROW_SCHEMA
+    schema = plain.with_metadata({BUCKETS_KEY: buckets})
     partial = path.with_suffix(".partial")
     with writing(partial):
         if library:
-            _write_compiled(library, partial, rows, [(first, stop) for _, first, stop in groups], schema, buckets)
+            _write_compiled(library, partial, rows, bounds, schema)
         else:
-            _write_with_pyarrow(partial, rows, [(first, stop) for _, first, stop in groups], schema, buckets)
+            _write_with_pyarrow(partial, rows, bounds, schema)
     point("intermediate.rename")
     partial.replace(path)
 
 
-def _write_with_pyarrow(
-    path: Path,
-    rows: SplitRows,
-    bounds: Sequence[tuple[int, int]],
-    schema: pa.Schema,
-    metadata: dict[bytes, bytes],
-) -> None:
+def _write_with_pyarrow(path: Path, rows: SplitRows, bounds: Sequence[tuple[int, int]], schema: pa.Schema) -> None:
     arrays = {
         "id_hi": to_arrow(rows["id_hi"].view(np.int64)),
         "id_lo": to_arrow(rows["id_lo"].view(np.int64)),
@@ -99,19 +95,14 @@ def _write_with_pyarrow(
     if "timestamp" in rows.columns:
         arrays["timestamp"] = to_arrow(rows["timestamp"], rows["timestamp"] == NO_TIMESTAMP)
     table = pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
-    with rows_writer(path, schema.with_metadata(metadata), rows.text_bytes // max(1, rows.count)) as writer:
+    with rows_writer(path, schema, rows.text_bytes // max(1, rows.count)) as writer:
         for first, stop in bounds:
             writer.write_table(table.slice(first, stop - first), row_group_size=stop - first)
             point("rows.write")
 
 
 def _write_compiled(
-    library: Path,
-    path: Path,
-    rows: SplitRows,
-    bounds: Sequence[tuple[int, int]],
-    schema: pa.Schema,
-    metadata: dict[bytes, bytes],
+    library: Path, path: Path, rows: SplitRows, bounds: Sequence[tuple[int, int]], schema: pa.Schema
 ) -> None:
     groups: list[Group] = []
     entries: list[Encoded] = []
@@ -122,9 +113,9 @@ def _write_compiled(
             groups.append(group)
             entries.append(Encoded(entry))
             point("rows.write")
-        described = metadata | {GROUPS_KEY: json.dumps(list(zip(*groups, strict=True))).encode()}
+        where = {GROUPS_KEY: json.dumps(list(zip(*groups, strict=True))).encode()}
         empty = io.BytesIO()
-        rows_writer(empty, schema.with_metadata(described)).close()
+        rows_writer(empty, schema.with_metadata(schema.metadata | where)).close()
         stream.write(with_row_groups(empty.getvalue(), entries, rows.count))
 
 

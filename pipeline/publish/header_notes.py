@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.reading.header_changes import BEFORE_HEADER, UNUSABLE_HEADER
+from utils.units import format_list
 
 _LISTED = 5
 """Most files that a note names, and most lines of each file."""
@@ -29,7 +30,7 @@ def header_notes(phase1: Phase1Result) -> list[str]:
         (changed, "the header changes within a file, and what follows is read by it"),
         (unusable, f"a header within a file lacks columns, and nothing behind it was read ({UNUSABLE_HEADER})"),
     )
-    return [f"{text}: {_list(files)}" for files, text in kinds if files]
+    return [f"{text}: {format_list(files, _LISTED)}" for files, text in kinds if files]
 
 
 def _changes(ledger: FileLedger, *, usable: bool) -> Iterator[int]:
@@ -41,9 +42,4 @@ def _changes(ledger: FileLedger, *, usable: bool) -> Iterator[int]:
 
 
 def _list_lines(lines: list[int]) -> str:
-    return f"line{'s' if len(lines) > 1 else ''} {_list([f'{line:,}' for line in lines])}"
-
-
-def _list(texts: list[str]) -> str:
-    listed = ", ".join(texts[:_LISTED])
-    return listed if len(texts) <= _LISTED else f"{listed} and {len(texts) - _LISTED:,} more"
+    return f"line{'s' if len(lines) > 1 else ''} {format_list(lines, _LISTED, '{:,}'.format)}"

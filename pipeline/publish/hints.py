@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from config import Config
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
+from utils.units import format_list
 
 _FILES = 5
 _MANY = 0.1
@@ -61,5 +62,4 @@ def _good(ledger: FileLedger) -> int:
 
 
 def _named(ledgers: Sequence[FileLedger]) -> str:
-    more = f" and {len(ledgers) - _FILES:,} more" if len(ledgers) > _FILES else ""
-    return ", ".join(display_name(ledger.file.path) for ledger in ledgers[:_FILES]) + more
+    return format_list(ledgers, _FILES, lambda ledger: display_name(ledger.file.path))

@@ -14,6 +14,7 @@ from pipeline.reading.header import Header
 from pipeline.reading.record_rules import BoundRule
 from pipeline.versions.container import volume_note
 from pipeline.versions.delta_table import table_folder
+from utils.units import format_list
 
 _FILES_OF_RULE = 5
 _NAMES = 10
@@ -161,10 +162,9 @@ def missing_columns(rules: Sequence[BoundRule], phase1: Phase1Result) -> list[st
             if any(bound.role not in header.columns for header in _headers(ledger))
         ]
         if files:
-            more = f" and {len(files) - _FILES_OF_RULE:,} more" if len(files) > _FILES_OF_RULE else ""
             notes.append(
                 f"{bound.rule.reason} was not applied to files without the column {bound.names[0]!r}: "
-                f"{', '.join(files[:_FILES_OF_RULE])}{more}"
+                f"{format_list(files, _FILES_OF_RULE)}"
             )
     return notes
 
@@ -186,5 +186,4 @@ def column_layouts(phase1: Phase1Result) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    first = ", ".join(display_name(name) for name in names[:_NAMES])
-    return first if len(names) <= _NAMES else f"{first} and {len(names) - _NAMES:,} more"
+    return format_list(names, _NAMES, display_name)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from pipeline.publish.facts import RunFacts
 from pipeline.reading.header_changes import DIRECTIVE, REPEATED_HEADER
+from utils.units import format_count
 
 HEADERS = REPEATED_HEADER, DIRECTIVE
 """Reasons of lines that are counted among the rejected records, and that nobody asked to replay."""
@@ -27,8 +28,8 @@ def replay_notes(facts: RunFacts) -> Iterator[str]:
     if len(ledgers) < len(facts.counted.read):
         other = len(facts.counted.read) - len(ledgers)
         yield (
-            f"replayed: {_count(records)}, {_rejected(rejected)}; what else became of them is in the counts of all "
-            f"files, because {other:,} more were read"
+            f"replayed: {format_count(records, 'record')}, {_rejected(rejected)}; what else became of them is in the "
+            f"counts of all files, because {other:,} more were read"
         )
     else:
         yield from _alone(facts, records, rejected)
@@ -41,17 +42,13 @@ def _alone(facts: RunFacts, records: int, rejected: Counter[str]) -> Iterator[st
     duplicates = phase1.duplicates + phase2.duplicates - before.get("all_duplicates", 0)
     conflicts = phase2.conflicts - before.get("conflicts", 0)
     yield (
-        f"replayed: {_count(records)}: {kept:,} counted, {duplicates:,} duplicates of what counts, {conflicts:,} in "
-        f"conflict with it, {_rejected(rejected)}"
+        f"replayed: {format_count(records, 'record')}: {kept:,} counted, {duplicates:,} duplicates of what counts, "
+        f"{conflicts:,} in conflict with it, {_rejected(rejected)}"
     )
     if kept <= 0 and conflicts <= 0:
         yield (
             "warning: none of the replayed records counts: correct what is rejected again; a duplicate counted before"
         )
-
-
-def _count(records: int) -> str:
-    return f"{records:,} record{'' if records == 1 else 's'}"
 
 
 def _rejected(rejected: Counter[str]) -> str:

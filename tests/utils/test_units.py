@@ -7,6 +7,8 @@ import pytest
 from utils.units import (
     format_ago,
     format_amount,
+    format_count,
+    format_list,
     format_moment,
     format_moment_shortly,
     format_seconds,
@@ -76,3 +78,14 @@ def test_moments_are_written_as_people_read_them() -> None:
 )  # fmt: skip
 def test_ages_are_told(seconds: float, text: str) -> None:
     assert format_ago(seconds) == text
+
+
+def test_numbers_of_things() -> None:
+    found = [format_count(1, "file"), format_count(0, "file"), format_count(2000, "file")]
+    assert found == ["1 file", "0 files", "2,000 files"]
+
+
+def test_lists_say_how_many_more_there_are() -> None:
+    assert format_list([], 2) == ""
+    assert format_list(["a", "b"], 2) == "a, b"
+    assert format_list(range(2002), 2, lambda number: f"<{number}>") == "<0>, <1> and 2,000 more"

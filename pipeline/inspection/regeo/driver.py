@@ -32,6 +32,7 @@ from pipeline.timing import Progress
 from pipeline.versions.catalog import Version, current_version
 from pipeline.versions.folders import new_run_id
 from pipeline.versions.lock import Lock
+from utils.units import format_list
 
 _LISTED = 3
 
@@ -161,9 +162,8 @@ def name_builds(old: GeoTable, new: GeoTable) -> tuple[str, str]:
     changed = sorted(country for country in before | after if before.get(country) != after.get(country))
 
     def name(table: GeoTable, regions: dict[str, str]) -> str:
-        listed = ", ".join(f"{country}: {regions.get(country, 'UNKNOWN')}" for country in changed[:_LISTED])
-        more = f" and {len(changed) - _LISTED:,} more" if len(changed) > _LISTED else ""
-        return f"{table.build} ({listed}{more})" if changed else f"{table.build} (table {table.digest[:8]})"
+        listed = format_list(changed, _LISTED, lambda country: f"{country}: {regions.get(country, 'UNKNOWN')}")
+        return f"{table.build} ({listed})" if changed else f"{table.build} (table {table.digest[:8]})"
 
     return name(old, before), name(new, after)
 

@@ -137,11 +137,6 @@ def share(part: float, whole: float) -> str:
     return "< 0.01%" if 0 < part / whole < 0.0001 else f"{part / whole:.2%}"
 
 
-def count(number: int, noun: str) -> str:
-    """A number of things: ``1 file``, ``2,000 files``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def cut(text: str) -> str:
     """The beginning of a long text."""
     return text if len(text) <= CUT_LENGTH else f"{text[:CUT_LENGTH]}…"

@@ -10,7 +10,6 @@ from pipeline.publish.report.html import (
     Html,
     bar,
     chart,
-    count,
     cut,
     details,
     element,
@@ -27,7 +26,7 @@ from pipeline.publish.report.html import (
 from pipeline.publish.report.plain_words import meaning_of_reason
 from pipeline.publish.report.samples import Sample
 from pipeline.reading.no_header import without_fields
-from utils.units import format_seconds, format_size
+from utils.units import format_count, format_seconds, format_size
 
 MAX_FILES = 200
 MOST_REGIONS = 24
@@ -47,7 +46,7 @@ def summary(record: Record) -> Html:
     seconds, new = record["seconds"]["total"] - record.get("prepare_seconds", 0.0), record.get("new", {})
     plan, settings = record["plan"], record["settings"]
     cards = [
-        ("watched", f"{record['total_watch_time_min']:,.0f} minutes", f"by {count(record['users'], 'user')}"),
+        ("watched", f"{record['total_watch_time_min']:,.0f} minutes", f"by {format_count(record['users'], 'user')}"),
         ("records read", f"{record['records_read']:,}", _newly_read(record)),
         ("time", format_seconds(seconds), f"{format_seconds(plan['seconds'])} predicted"),
         (
@@ -71,7 +70,7 @@ def summary(record: Record) -> Html:
 
 def _origin(record: Record) -> Html:
     """Which run this is: when it began, what it read, and where its result is."""
-    size = f"{count(record['files'], 'file')}, {format_size(record['bytes_read'])}"
+    size = f"{format_count(record['files'], 'file')}, {format_size(record['bytes_read'])}"
     facts = [
         ("date", moment_of(record["run_id"])),
         ("input", f"{cut(written(record['settings'].get('INPUT_DIR', '')))} ({size})"),
@@ -88,7 +87,7 @@ def _newly_read(record: Record) -> str:
     new = record.get("new") or {"files": record["files"], "bytes_read": record["bytes_read"]}
     if new["files"] == record["files"]:
         return "all in this run"
-    return f"{count(new['files'], 'file')}, {format_size(new['bytes_read'])} in this run"
+    return f"{format_count(new['files'], 'file')}, {format_size(new['bytes_read'])} in this run"
 
 
 def notices_section(record: Record) -> Html | None:
@@ -105,7 +104,7 @@ def notices_section(record: Record) -> Html | None:
     lines += [_marked("note", "mark", cut(note)) for note in notes[:MAX_LINES]]
     if record["skipped_files"]:
         names = ", ".join(record["skipped_files"][:MAX_SKIPPED])
-        lines.append(f"{count(len(record['skipped_files']), 'other file')} skipped: {cut(names)}")
+        lines.append(f"{format_count(len(record['skipped_files']), 'other file')} skipped: {cut(names)}")
     left_out = max(0, len(refused) - MAX_LINES) + max(0, len(notes) - MAX_LINES)
     if left_out:
         lines.append(f"and {left_out:,} more lines, see run.json")
@@ -242,4 +241,4 @@ def files_section(record: Record) -> Html:
     ]
     heads = ["file", "size", "records", "duplicates, phase 1", "rejected"]
     listing = joined([table(heads, rows, "Files that count"), more(number, MAX_FILES)])
-    return section("Files", details(f"{count(number, 'file')}, most rejects first", listing))
+    return section("Files", details(f"{format_count(number, 'file')}, most rejects first", listing))

@@ -8,7 +8,6 @@ from pipeline.publish.report.html import (
     Content,
     Html,
     chart,
-    count,
     cut,
     details,
     element,
@@ -23,7 +22,7 @@ from pipeline.publish.report.html import (
 )
 from pipeline.publish.report.observed import Observed
 from pipeline.publish.report.plain_words import STAGES
-from utils.units import format_seconds, format_size
+from utils.units import format_count, format_seconds, format_size
 
 MAX_EARLIER = 10
 _PANELS_HEIGHT = 330
@@ -48,7 +47,7 @@ def time_section(record: Record, observed: Observed) -> Html:
     total = format_seconds(record["seconds"]["total"])
     ends = ", ".join(f"{name} until {format_seconds(end)}" for name, _, end in phases(record))
     description = (
-        f"Tasks of {count(workers, 'worker')}, speed and memory over the {total} of the run: {ends}. "
+        f"Tasks of {format_count(workers, 'worker')}, speed and memory over the {total} of the run: {ends}. "
         f"At most {format_size(record['peak_memory_bytes'])} of memory were in use."
     )
     how_to_read = "Each block is a task of a worker. Lines across all three parts are the borders of the phases."
@@ -150,7 +149,8 @@ def earlier_runs_section(record: Record, earlier: Earlier) -> Html:
 
 def _history(record: Record, earlier: Earlier) -> str:
     return (
-        f"Speed of {count(len(earlier.records) + 1, 'run')}, and shares of duplicates, conflicts and rejected records. "
+        f"Speed of {format_count(len(earlier.records) + 1, 'run')}, and shares of duplicates, conflicts and rejected "
+        "records. "
         f"Of this run, {share(record['rejected'], record['records_read']) or '0%'} were rejected."
     )
 

@@ -13,7 +13,6 @@ from pipeline.publish.report.html import (
     Html,
     bar,
     chart,
-    count,
     cut,
     details,
     element,
@@ -78,7 +77,6 @@ def test_data_comes_back_from_a_script(value: object) -> None:
 def test_numbers_and_nothing() -> None:
     assert [escape(value) for value in (None, 1234.5, 0, -5000)] == ["", "1,234.5", "0", "-5,000"]
     assert joined(["a", None, Html("<b>"), 1000], " ").text == "a  <b> 1,000"
-    assert [count(1, "file"), count(0, "file"), count(2000, "file")] == ["1 file", "0 files", "2,000 files"]
     assert [share(1, 3), share(1, 100_000), share(0, 5), share(5, 0)] == ["33.33%", "< 0.01%", "0.00%", ""]
     assert more(10, 10).text == ""
     assert more(1210, 10).text == '<p class="quiet">and 1,200 more, see run.json</p>'
