@@ -1,6 +1,5 @@
 """The Spark engine: runs kernels, and any other action, on the executors of a Spark session."""
 
-import importlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from pipeline.engines import Advance, Context, Kernel, Result, Task, no_advance
 from pipeline.engines.jvm import Jvm
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.engines.task_run import run_task
+from pipeline.engines.workers import load_modules
 from pipeline.errors import LogmillError
 from pipeline.timing import Span
 
@@ -71,7 +71,7 @@ class SparkEngine:
                 from pyspark.sql import SparkSession
 
                 SparkSession(context)
-            context.parallelize(range(self.workers), self.workers).foreach(lambda _: _load(modules))
+            context.parallelize(range(self.workers), self.workers).foreach(lambda _: load_modules(modules))
         except Exception as fault:  # of py4j, where the JVM has died meanwhile, or of a worker that cannot start
             raise self._driver.fault("Spark did not start its workers", fault) from fault
         return context
@@ -137,12 +137,6 @@ def _run_batch(
     kernel: Kernel[Context, Task, Result], context: Context, batch: Sequence[Task]
 ) -> list[tuple[Result | Exception, Span]]:
     return [run_task(kernel, context, task, no_advance) for task in batch]
-
-
-def _load(modules: Sequence[str]) -> None:
-    """Load the kernels in a worker of an executor; that this runs at all makes the JVM load Spark's classes."""
-    for name in modules:
-        importlib.import_module(name)
 
 
 def _finished_share(context: "SparkContext", group: str) -> float:

@@ -98,6 +98,7 @@ def settings(config: SparkSettings, workers: int, scratch: Path) -> dict[str, st
         chosen[f"spark.executorEnv.{name}"] = value
     if is_local(config):
         chosen |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+        chosen["spark.python.daemon.module"] = "pipeline.engines.spark_daemon"
         sockets = str(scratch.absolute())
         if hasattr(socket, "AF_UNIX") and len(os.fsencode(sockets)) < _LONGEST_SOCKET_FOLDER:
             # For the JVM and its Python workers: over TCP every task waits 40 ms for an acknowledgement.

@@ -42,11 +42,11 @@ WORKER_ENVIRONMENT = {
 }
 """Environment variables of workers. They are set before the processes start, because libraries read them on loading."""
 
-_SHARED_LIBRARIES = (
+SHARED_LIBRARIES = (
     *("concurrent.futures.process", "dataclasses", "decimal", "importlib.metadata", "json", "logging", "typing"),
     *("numpy", "pyarrow.parquet"),
 )
-"""Libraries that start no thread: the server loads them once, before it forks workers."""
+"""Libraries that start no thread: what forks workers loads them once, before."""
 
 
 class _Shared(NamedTuple):
@@ -103,7 +103,7 @@ class Workers:
         # The first task raises it again. RuntimeError: the system allows no further thread.
         with suppress(BrokenProcessPool, EOFError, OSError, RuntimeError), _interrupts_blocked():
             for _ in range(self.count):
-                self._pool.submit(_load, self._modules)
+                self._pool.submit(load_modules, self._modules)
 
     def __enter__(self) -> "Workers":
         return self
@@ -143,7 +143,7 @@ def _start_server() -> BaseContext | None:
     from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_SHARED_LIBRARIES))
+    context.set_forkserver_preload(list(SHARED_LIBRARIES))
     try:
         with _interrupts_blocked():
             resource_tracker.ensure_running()  # first, because to start it unblocks SIGINT
@@ -213,7 +213,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _load(modules: Sequence[str]) -> None:
+def load_modules(modules: Sequence[str]) -> None:
+    """Import ``modules`` in this process, which keeps them for good."""
     gc.disable()  # modules are many objects and no garbage: this saves a tenth of the time
     for name in modules:
         importlib.import_module(name)
