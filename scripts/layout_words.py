@@ -90,7 +90,8 @@ WORDS = (
             ("setup", "planning/run_settings"),
             ("takeover", "history/carry_over"),
             ("touched", "aggregate/incremental/affected_ids"),
-            ("unexamined", "inspection/regeo"),
+            ("regeo", "inspection/geo_diff"),
+            ("unexamined", "inspection/geo_diff"),
         )
     ),
 )

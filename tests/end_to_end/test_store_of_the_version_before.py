@@ -233,7 +233,7 @@ def test_every_copy_of_a_record_with_conflicts_is_found(pair: Pair) -> None:
 
 
 def test_the_geo_table_is_known_though_it_lies_elsewhere(pair: Pair) -> None:
-    answer = pair[0].ask("regeo", "--dry-run", "--json")
+    answer = pair[0].ask("geo-diff", "--json")
     assert (answer["examined_files"], answer["moved_events"], answer["not_examined"]) == (4, 0, [])
 
 

@@ -1,4 +1,4 @@
-"""``regeo``: reads the files that count again with both geo tables, and compares the results."""
+"""``geo-diff``: reads the files that count again with both geo tables, and compares the results."""
 
 import shutil
 import time
@@ -17,10 +17,10 @@ from pipeline.exchange.workspace import Workspace
 from pipeline.geo.table import GeoSource, GeoTable, load_geo_table
 from pipeline.inspection.explain.published import Published, open_published
 from pipeline.inspection.explain.sources import find_growth
-from pipeline.inspection.regeo.geo_diff import GeoDiff, UnreadFile, add_up, check_before, make_diff
-from pipeline.inspection.regeo.pairs import pair_tables
-from pipeline.inspection.regeo.relocation import Relocation, RelocationTask, relocate
-from pipeline.inspection.regeo.unread_files import copy_unread
+from pipeline.inspection.geo_diff.diff import GeoDiff, UnreadFile, add_up, check_before, make_diff
+from pipeline.inspection.geo_diff.pairs import pair_tables
+from pipeline.inspection.geo_diff.relocation import Relocation, RelocationTask, relocate
+from pipeline.inspection.geo_diff.unread_files import copy_unread
 from pipeline.machine import cache_folder, os_errors_explained
 from pipeline.planning.planner import Sizes, check_disk, choose_sizes, choose_workers
 from pipeline.planning.run_settings import Library, RunSettings, read_settings

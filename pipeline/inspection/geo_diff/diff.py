@@ -1,4 +1,4 @@
-"""The answer of ``regeo``: what moves, added up over buckets and checked against what is published."""
+"""The answer of ``geo-diff``: what moves, added up over buckets and checked against what is published."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pipeline.errors import BalanceError
-from pipeline.inspection.regeo.pairs import UNREAD
-from pipeline.inspection.regeo.relocation import Relocation, Sums
+from pipeline.inspection.geo_diff.pairs import UNREAD
+from pipeline.inspection.geo_diff.relocation import Relocation, Sums
 from pipeline.publish.tasks import RegionTotal
 from pipeline.quality import MICRO
 from pipeline.versions.catalog import Version

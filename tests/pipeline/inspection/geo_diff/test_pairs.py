@@ -11,8 +11,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.geo.table import GeoTable
-from pipeline.inspection.regeo.pairs import UNREAD, pair_tables, split_pair
-from tests.pipeline.inspection.regeo.conftest import NEW_REGIONS, OLD_REGIONS, Starts, Tables, make_table
+from pipeline.inspection.geo_diff.pairs import UNREAD, pair_tables, split_pair
+from tests.pipeline.inspection.geo_diff.conftest import NEW_REGIONS, OLD_REGIONS, Starts, Tables, make_table
 
 OLD = {"CN": "Asia", "FR": "Europe"}
 NEW = {"CN": "APAC", "FR": "Europe", "EG": "Africa"}

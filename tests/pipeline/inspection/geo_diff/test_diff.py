@@ -1,4 +1,4 @@
-"""The answer of ``regeo`` from sums that are written by hand."""
+"""The answer of ``geo-diff`` from sums that are written by hand."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import BalanceError
-from pipeline.inspection.regeo.geo_diff import (
+from pipeline.inspection.geo_diff.diff import (
     GeoDiff,
     Move,
     RegionChange,
@@ -15,8 +15,8 @@ from pipeline.inspection.regeo.geo_diff import (
     check_before,
     make_diff,
 )
-from pipeline.inspection.regeo.pairs import UNREAD
-from pipeline.inspection.regeo.relocation import Relocation
+from pipeline.inspection.geo_diff.pairs import UNREAD
+from pipeline.inspection.geo_diff.relocation import Relocation
 from pipeline.publish.tasks import RegionTotal
 from pipeline.versions.catalog import Version
 

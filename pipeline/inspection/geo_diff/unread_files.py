@@ -1,4 +1,4 @@
-"""Copies the rows of files that ``regeo`` cannot read again from the store into its workspace."""
+"""Copies the rows of files that ``geo-diff`` cannot read again from the store into its workspace."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from pipeline.exchange.workspace import Workspace, split_file
 from pipeline.geo.ranges import U16
 from pipeline.history.known_files import ledger_of
 from pipeline.inspection.explain.published import Published
-from pipeline.inspection.regeo.pairs import UNREAD, split_pair
+from pipeline.inspection.geo_diff.pairs import UNREAD, split_pair
 from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.geo.ranges import CountryRanges, save_ranges
 from pipeline.geo.table import GeoSource, GeoTable, table_digest
-from pipeline.inspection.regeo.pairs import pair_tables
+from pipeline.inspection.geo_diff.pairs import pair_tables
 
 Starts = Sequence[tuple[int, str]]
 """(first address, label of the database): the ranges of an address space."""

@@ -7,12 +7,12 @@ import polars as pl
 
 from pipeline.exchange.bucket_rows import read_rows
 from pipeline.exchange.workspace import Workspace, split_file
-from pipeline.inspection.regeo.pairs import UNREAD, split_pair
-from pipeline.inspection.regeo.unread_files import copy_unread
+from pipeline.inspection.geo_diff.pairs import UNREAD, split_pair
+from pipeline.inspection.geo_diff.unread_files import copy_unread
 from pipeline.native.arrow import to_frame
 from tests.harness import HEADER, Harness
 from tests.pipeline.inspection.explain.conftest import known_files
-from tests.pipeline.inspection.regeo.conftest import Tables
+from tests.pipeline.inspection.geo_diff.conftest import Tables
 
 FILES = [
     b"a,u1,,,,1.1.1.1,1\nb,u2,,,,2.1.1.1,2\nc,u3,,,,9.9.9.9,3\nd,u4,,,,10.0.0.1,4\ne,u5,,,,nowhere,5\n",

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from pipeline.aggregate.driver import aggregate_all
 from pipeline.engines import no_advance
-from pipeline.inspection.regeo.geo_diff import add_up
-from pipeline.inspection.regeo.relocation import Relocation, RelocationTask, relocate
+from pipeline.inspection.geo_diff.diff import add_up
+from pipeline.inspection.geo_diff.relocation import Relocation, RelocationTask, relocate
 from tests.harness import HEADER, Harness
-from tests.pipeline.inspection.regeo.conftest import NEW_REGIONS, OLD_REGIONS, Tables
+from tests.pipeline.inspection.geo_diff.conftest import NEW_REGIONS, OLD_REGIONS, Tables
 
 Record = tuple[str, str, int, str, int]
 """log_id, user_id, day of the timestamp (0: none), first octet of the address, minutes."""

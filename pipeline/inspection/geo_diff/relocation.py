@@ -1,6 +1,6 @@
-"""The kernel of ``regeo``: what moves between regions in one bucket, whose totals are by pairs of regions.
+"""The kernel of ``geo-diff``: what moves between regions in one bucket, whose totals are by pairs of regions.
 
-Rows were read with a table of pairs (``regeo/pairs.py``). The rule of deduplication compares regions last, as text.
+Rows were read with a table of pairs (``geo_diff/pairs.py``). The rule of deduplication compares regions last, as text.
 Therefore an id's winning user and watch time are the same by either table; the winning region is the first, as text,
 among the copies with this user and watch time. The names of pairs begin with the old region, so that the totals have
 the winner by the old table. Where copies with different new regions could win, ``_corrections`` moves the event to the
@@ -19,7 +19,7 @@ from pipeline.engines import Advance
 from pipeline.exchange.bucket_rows import read_rows
 from pipeline.exchange.row_files import placed_rows
 from pipeline.exchange.workspace import bucket_file, read_frame, split_file
-from pipeline.inspection.regeo.pairs import UNREAD, split_pair
+from pipeline.inspection.geo_diff.pairs import UNREAD, split_pair
 
 Sums = tuple[int, int, int]
 """Users, events, micro-minutes."""

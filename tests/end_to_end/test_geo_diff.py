@@ -1,4 +1,4 @@
-"""``regeo`` through the real command line: two databases written here, and what DuckDB and maxminddb say would move."""
+"""``geo-diff`` through the real command line: what moves between two databases, by DuckDB and by maxminddb."""
 
 import json
 import random
@@ -82,8 +82,8 @@ def expected_moves(logs: list[Path], keep: str, old: dict[str, str], new: dict[s
         ).fetchall()
 
 
-def regeo(folder: Path, *arguments: object, code: int = 0, env: dict[str, str] | None = None) -> dict:
-    ended = run("regeo", "--dry-run", "--json", "--quiet", *arguments, cwd=folder, env=env)
+def geo_diff(folder: Path, *arguments: object, code: int = 0, env: dict[str, str] | None = None) -> dict:
+    ended = run("geo-diff", "--json", "--quiet", *arguments, cwd=folder, env=env)
     assert ended.code == code, ended.err
     return json.loads(ended.out)
 
@@ -119,7 +119,7 @@ def test_moves_are_those_of_a_run_with_the_new_database(tmp_path: Path, keep: st
     write_database(database, NEW)  # in the old one's place, as updates are delivered
     new = region_by(database)
     kept = sorted(str(path) for path in tmp_path.rglob("*"))
-    answer = regeo(tmp_path, "--geo-db", database, env=env)
+    answer = geo_diff(tmp_path, "--geo-db", database, env=env)
     assert sorted(str(path) for path in tmp_path.rglob("*")) == kept
     truth = expected_moves(logs, keep, old, new)
     moves = [row for row in truth if row[0] != row[1]]
@@ -134,7 +134,7 @@ def test_moves_are_those_of_a_run_with_the_new_database(tmp_path: Path, keep: st
     result = run_json("--input", "in", "--geo-db", database, cwd=tmp_path, env=env)
     assert result["new"]["files"] == 3, "other geo data: everything is read again"
     assert totals(answer, "after") == published_totals(tmp_path)
-    again = regeo(tmp_path, "--geo-db", database, env=env)
+    again = geo_diff(tmp_path, "--geo-db", database, env=env)
     assert (again["moves"], again["moved_users"]) == ([], 0)
 
 
@@ -146,7 +146,7 @@ def test_other_regions_of_one_database_are_told_apart(tmp_path: Path) -> None:
     env = environment(GEO_REGIONS=regions)
     run_here(tmp_path, "in", GEO_DATABASE="geo.mmdb", GEO_REGIONS=regions)
     regions.write_text(regions.read_text().replace("FR,Europe", "FR,Gaul").replace("US,North America\n", ""))
-    ended = run("regeo", "--dry-run", "--geo-db", "geo.mmdb", cwd=tmp_path, env=env)
+    ended = run("geo-diff", "--geo-db", "geo.mmdb", cwd=tmp_path, env=env)
     assert ended.code == 0, ended.err
     first = ended.out.splitlines()[0]
     assert "(FR: Europe, US: North America) → " in first
@@ -165,7 +165,7 @@ def test_files_that_have_left_are_named_and_their_records_still_decide(tmp_path:
     assert ended.code == 0
     assert "not examined: in/0.csv: it is no longer there" in ended.out
     assert "not examined: in/1.csv: more was appended to it since it was read" in ended.out
-    answer = regeo(tmp_path, "--geo-db", "new.mmdb")
+    answer = geo_diff(tmp_path, "--geo-db", "new.mmdb")
     assert [entry["file"] for entry in answer["not_examined"]] == ["in/0.csv", "in/1.csv"]
     assert totals(answer, "before") == before
     after = sum(row[2] for row in totals(answer, "after"))
@@ -180,20 +180,20 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     write_database(tmp_path / "new.mmdb", NEW)
     new = ("--geo-db", "new.mmdb")
     env = environment(COMPILED_PARSER=0) | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    assert run("regeo", "--dry-run", *new, cwd=tmp_path, env=env).code == 3
+    assert run("geo-diff", *new, cwd=tmp_path, env=env).code == 3
     run_json("--input", "in", "--geo-db", "old.mmdb", cwd=tmp_path, env=env)
     for arguments, more, code, message in [
-        (("regeo", "--dry-run", *new, "--geo-level", "country"), {}, 2, "--geo-level region"),
-        (("regeo", "--dry-run", *new), {"LOGMILL_DEDUPE_KEEP": "last"}, 2, "other settings"),
-        (("regeo", "--dry-run", "--geo-db", "none.mmdb"), {}, 2, "--geo-db is 'none.mmdb'"),
-        (("regeo", "--dry-run", *new, "--intermediate", "x"), {}, 3, "was not made with"),
+        (("geo-diff", *new, "--geo-level", "country"), {}, 2, "--geo-level region"),
+        (("geo-diff", *new), {"LOGMILL_DEDUPE_KEEP": "last"}, 2, "other settings"),
+        (("geo-diff", "--geo-db", "none.mmdb"), {}, 2, "--geo-db is 'none.mmdb'"),
+        (("geo-diff", *new, "--intermediate", "x"), {}, 3, "was not made with"),
     ]:
         ended = run(*arguments, cwd=tmp_path, env=env | more)
         assert (ended.code, ended.out) == (code, ""), ended.err
         assert message in ended.err
     assert not (tmp_path / "x").exists()
     shutil.rmtree(tmp_path / "cache")  # the old database itself is still there
-    assert regeo(tmp_path, *new, env=env)["moves"]
+    assert geo_diff(tmp_path, *new, env=env)["moves"]
     shutil.rmtree(tmp_path / "cache")
     shutil.copy(tmp_path / "new.mmdb", tmp_path / "old.mmdb")
-    assert "is gone from the cache" in regeo(tmp_path, *new, env=env, code=5)["error"]
+    assert "is gone from the cache" in geo_diff(tmp_path, *new, env=env, code=5)["error"]

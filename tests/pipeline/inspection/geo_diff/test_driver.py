@@ -10,7 +10,7 @@ from cli.progress import NullProgress
 from config import Config
 from pipeline.errors import InputError
 from pipeline.geo.table import GeoTable
-from pipeline.inspection.regeo.driver import compare_databases, name_builds
+from pipeline.inspection.geo_diff.driver import compare_databases, name_builds
 
 
 def table(build: str, digest: str, **regions: str) -> GeoTable:
