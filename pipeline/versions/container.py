@@ -12,7 +12,10 @@ VARIABLE = "container"
 """Set by the image and by Podman, as systemd's container interface has it (https://systemd.io/CONTAINER_INTERFACE)."""
 
 _MARKS = ".dockerenv", "run/.containerenv"
-"""Files that Docker and Podman make in every container."""
+"""Files that Docker and Podman make in every container. They stay where an image becomes the disk of a machine."""
+
+_LAYERS = "overlay", "fuse.fuse-overlayfs", "aufs", "tmpfs"
+"""Kinds of file systems that containers have as their root, and machines do not."""
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
@@ -21,10 +24,17 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 class _Mount:
     point: Path
     kind: str
+    source: str
+    """The folder of the file system that is mounted."""
 
     @property
     def lasts(self) -> bool:
         return self.point != Path("/") and self.kind != "tmpfs"
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether this root is a container's own: an overlay, or a folder of the disk of the machine around it."""
+        return self.kind in _LAYERS or self.source != "/"
 
 
 def volume_note(folders: Sequence[str], root: Path = Path("/")) -> str | None:
@@ -51,10 +61,15 @@ def folders_without_volume(folders: Sequence[str], root: Path = Path("/")) -> li
 
 
 def in_container(root: Path = Path("/")) -> bool:
-    """Whether this process runs in a container. The variable ``container`` decides where it is set; empty means no."""
+    """Whether this process runs in a container.
+
+    The variable ``container`` decides where it is set; empty means no. Otherwise a container has a mark of Docker or
+    Podman, and a root that is a layer of its own: a mark alone may be left from the image that a machine was made of.
+    """
     if VARIABLE in os.environ:
         return bool(os.environ[VARIABLE])
-    return any((root / mark).exists() for mark in _MARKS)
+    marked = any((root / mark).exists() for mark in _MARKS)
+    return marked and any(mount.is_layer for mount in _mounts(root) if mount.point == Path("/"))
 
 
 def _lasts(folder: Path, mounts: Sequence[_Mount]) -> bool:
@@ -71,7 +86,7 @@ def _mounts(root: Path) -> list[_Mount]:
         return []
     found = []
     for line in lines:
-        place, _, source = line.partition(" - ")
-        point = _ESCAPE.sub(lambda code: chr(int(code[1], 8)), place.split()[4])
-        found.append(_Mount(Path(point), source.split()[0]))
+        place, _, file_system = line.partition(" - ")
+        source, point = (_ESCAPE.sub(lambda code: chr(int(code[1], 8)), part) for part in place.split()[3:5])
+        found.append(_Mount(Path(point), file_system.split()[0], source))
     return found

@@ -12,6 +12,9 @@ from tests.end_to_end.program import HEADER, environment, run, run_json
 from tests.harness import IN_MEMORY
 
 OVERLAY = "700 600 0:50 / / rw,relatime master:300 - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/A:/B"
+VFS = "700 600 8:1 /var/lib/docker/vfs/dir/5f2d / rw,relatime master:1 - ext4 /dev/sda1 rw"
+BTRFS = "700 600 0:31 /@/var/lib/docker/btrfs/subvolumes/5f2d / rw,relatime - btrfs /dev/sda1 rw,subvolid=300"
+DISK = "26 27 254:0 / / rw,relatime - ext4 /dev/vda rw,discard"
 VOLUME = r"720 700 8:1 /home/me/my\040data {} rw,relatime shared:1 master:2 - ext4 /dev/sda1 rw"
 MEMORY = "721 700 0:60 / {} rw,nosuid,nodev,noexec,relatime - tmpfs shm rw,size=65536k"
 
@@ -29,11 +32,22 @@ def mount(root: Path, *lines: str) -> None:
 
 
 @pytest.mark.parametrize("mark", [".dockerenv", "run/.containerenv"])
-def test_docker_and_podman_mark_a_container(mark: str, root: Path) -> None:
+@pytest.mark.parametrize("layer", [OVERLAY, VFS, BTRFS])
+def test_docker_and_podman_mark_a_container(mark: str, layer: str, root: Path) -> None:
+    mount(root, layer)
     assert not in_container(root)
     (root / mark).parent.mkdir(exist_ok=True)
     (root / mark).touch()
     assert in_container(root)
+
+
+@pytest.mark.parametrize("disk", [DISK, MEMORY.format("/dev/shm"), ""])
+def test_a_mark_alone_may_be_left_from_the_image_of_a_machine(disk: str, root: Path) -> None:
+    if disk:
+        mount(root, disk)
+    (root / ".dockerenv").touch()
+    assert not in_container(root)
+    assert volume_note(["output"], root) is None
 
 
 def test_the_variable_decides_where_it_is_set(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
