@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import os
 import re
 import sys
@@ -125,8 +126,10 @@ def run(
     }  # fmt: skip
     chosen = _read_config(given | settings, config)
     options = RunOptions(tuple(os.fspath(name) for name in replay), full_refresh, add, prune_missing)
-    with _environment_kept():
-        return _make_result(_run(chosen, options, progress))
+    from cli.run import run_pipeline
+
+    with _process_kept():
+        return _make_result(run_pipeline(chosen, options, quiet=not progress))
 
 
 def query(
@@ -173,25 +176,6 @@ def _argument(option: re.Match[str]) -> str:
     return option[0].lstrip("-").replace("-", "_")
 
 
-def _run(config: Config, options: RunOptions, progress: bool) -> RunResult:
-    from cli.progress import open_progress
-    from pipeline import KERNEL_MODULES, orchestrator
-    from pipeline.engines.workers import Workers
-    from pipeline.machine import os_errors_explained
-    from pipeline.planning.early_jvm import launched_early
-    from pipeline.publish.nothing_new import find_nothing_new
-
-    if found := find_nothing_new(config, options):
-        return found.result
-    with (
-        os_errors_explained(),
-        Workers(config.PREPROCESSING_WORKERS, KERNEL_MODULES) as workers,
-        launched_early(config) as early,
-        open_progress(quiet=not progress) as shown,
-    ):
-        return orchestrator.run(config, shown, options, workers, early)
-
-
 def _make_result(result: RunResult) -> Result:
     from cli.result import exit_code
     from pipeline.versions.catalog import data_folder
@@ -210,8 +194,9 @@ def _make_result(result: RunResult) -> Result:
 
 
 @contextlib.contextmanager
-def _environment_kept() -> Iterator[None]:
-    """Give the caller's process its variables back: those of workers would slow down a Polars that is loaded later."""
+def _process_kept() -> Iterator[None]:
+    """Give the caller's process its variables back, which would slow down a Polars that is loaded later, and have the
+    collection of garbage see all objects again."""
     import polars  # noqa: F401 - with the caller's number of threads
 
     before = dict(os.environ)
@@ -221,6 +206,7 @@ def _environment_kept() -> Iterator[None]:
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
+        gc.unfreeze()
 
 
 def _require_guard() -> None:

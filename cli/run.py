@@ -5,7 +5,8 @@ This module imports nothing heavy, so that the workers begin to load their libra
 
 import gc
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +21,13 @@ from pipeline import KERNEL_MODULES
 from pipeline.engines.workers import Workers
 from pipeline.errors import note_publication
 from pipeline.machine import os_errors_explained
+from pipeline.planning.run_options import RunOptions
 from pipeline.versions.container import volume_note
 
 if TYPE_CHECKING:
     from pipeline.planning.early_jvm import Early
     from pipeline.publish.nothing_new import NothingNew
+    from pipeline.publish.result import RunResult
 
 
 def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -52,23 +55,8 @@ def warn_of_lost_folders(arguments: Arguments, config: Config) -> None:
 def process(
     arguments: Arguments, config: Config, answer: Answer, early: "Early | None" = None, *, made_seconds: float = 0.0
 ) -> int:
-    """Run the pipeline and answer. Workers and JVM start while this process loads its libraries; a run that finds
-    nothing new needs neither. ``early``: what was done before; ``made_seconds``: what test data took before."""
-    if found := find_nothing_new(arguments, config):
-        with open_progress(arguments.quiet) as progress:
-            found.log(progress)
-        return answer_result(arguments, config, answer, found.result)
-    with os_errors_explained(), Workers(config.PREPROCESSING_WORKERS, KERNEL_MODULES) as workers, ExitStack() as stack:
-        gc.disable()  # looking for garbage among the many objects of new modules takes a tenth of the start-up
-        from pipeline.planning.early_jvm import launched_early
-
-        early = early or stack.enter_context(launched_early(config))
-        from pipeline.orchestrator import run
-
-        gc.freeze()
-        gc.enable()
-        with open_progress(arguments.quiet) as progress:
-            result = run(config, progress, arguments.options, workers, early)
+    """Run the pipeline and answer; returns the exit code. ``made_seconds``: what test data took before."""
+    result = run_pipeline(config, arguments.options, quiet=arguments.quiet, early=early)
     try:
         return answer_result(arguments, config, answer, result, made_seconds=made_seconds)
     except BaseException as fault:
@@ -76,13 +64,46 @@ def process(
         raise
 
 
-def find_nothing_new(arguments: Arguments, config: Config) -> "NothingNew | None":
+def run_pipeline(config: Config, options: RunOptions, *, quiet: bool, early: "Early | None" = None) -> "RunResult":
+    """Run the pipeline, also for Python programs; ``quiet``: without progress on stderr.
+
+    Workers and JVM start while this process loads its libraries; a run that finds nothing new needs neither.
+    ``early``: what was done before. Raises LogmillError where the run cannot go on.
+    """
+    if found := find_nothing_new(config, options):
+        with open_progress(quiet) as progress:
+            found.log(progress)
+        return found.result
+    with os_errors_explained(), Workers(config.PREPROCESSING_WORKERS, KERNEL_MODULES) as workers, ExitStack() as stack:
+        with _without_garbage():
+            from pipeline.planning.early_jvm import launched_early
+
+            early = early or stack.enter_context(launched_early(config))
+            from pipeline.orchestrator import run
+        with open_progress(quiet) as progress:
+            return run(config, progress, options, workers, early)
+
+
+@contextmanager
+def _without_garbage() -> Iterator[None]:
+    """Load modules without a look for garbage among their many objects, which takes a tenth of the start-up."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
+
+
+def find_nothing_new(config: Config, options: RunOptions) -> "NothingNew | None":
     """What to answer where a version is there already and there is nothing to add to it."""
     if not Path(config.OUTPUT_DIR).is_symlink():
         return None  # nothing was published yet, and a first run need not wait until the modules of history are loaded
     from pipeline.publish import nothing_new
 
-    return nothing_new.find_nothing_new(config, arguments.options)
+    return nothing_new.find_nothing_new(config, options)
 
 
 def show_plan(arguments: Arguments, config: Config, answer: Answer) -> int:
