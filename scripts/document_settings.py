@@ -4,8 +4,21 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from config import Config
-from utils.settings import declared, describe_group, groups
+from config import (
+    ColumnSettings,
+    Config,
+    GeneratorSettings,
+    GeographySettings,
+    MachineSettings,
+    MeasurementSettings,
+    PrivacySettings,
+    QualitySettings,
+    QuestionSettings,
+    ResultSettings,
+    SparkSettings,
+    ValueSettings,
+)
+from utils.settings import Group, declared, describe_group, groups
 from utils.units import format_size
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
@@ -13,8 +26,8 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 HEAD = """\
 # Configuration
 
-Every tunable is in `config.py`, in a group for each owner; this page is written from it by
-`python -m scripts.document_settings`. The first of these that names a setting wins:
+Every tunable is in `config.py`, in a group for each owner. Each group begins with an example of what may stand in
+`logmill.toml`. `python -m scripts.document_settings` writes this page. The first of these that names a setting wins:
 
 1. the command line, where the setting has an option;
 2. the environment: `LOGMILL_` and the name, as in `LOGMILL_ENGINE=polars`;
@@ -29,6 +42,73 @@ Every tunable is in `config.py`, in a group for each owner; this page is written
 An unknown name or a value that is not allowed is an error (exit code 2) that names the setting and where it came from.
 Sizes are written `8GB` (10^9 bytes each), `512MiB` (2^20 each) or as a number of bytes.
 """
+EXAMPLES: dict[type[Group], str] = {
+    MachineSettings: """\
+# A machine that others use, too; the logs of November, and files between the phases on a fast disk.
+PREPROCESSING_WORKERS = 4
+MEMORY_LIMIT = "8GB"
+INPUT_DIR = "/data/logs/2026-11-*.csv"
+INTERMEDIATE_DIR = "/nvme/logmill"
+OUTPUT_DIR = "/data/watch_time"
+""",
+    ResultSettings: """\
+# The last correction of an event counts; a week of daily results can be gone back to.
+DEDUPE_KEEP = "last"
+KEEP_VERSIONS = 7
+""",
+    ColumnSettings: """\
+# Two spellings of a column, and logs without an id: one user at one time is one event.
+USER_ID_COLUMN = ["user_id", "uid"]
+WATCH_TIME_COLUMN = ["watch_time(min)", "minutes"]
+LOG_ID_COLUMNS = ["user_id", "timestamp"]
+""",
+    ValueSettings: """\
+# Seconds; days as in 30.11.2026 18:00:00; addresses as in X-Forwarded-For, behind one proxy of yours.
+WATCH_TIME_UNIT = "seconds"
+TIMESTAMP_FORMAT = ["%d.%m.%Y %H:%M:%S"]
+IP_ADDRESS_FORMAT = "forwarded"
+TRUSTED_PROXIES = 1
+""",
+    GeographySettings: """\
+# Totals by country; a database of your own stands here as GEO_DATABASE = "/data/geo/GeoLite2-Country.mmdb".
+GEO_LEVEL = "country"
+""",
+    PrivacySettings: """\
+# Nobody may learn who watched, and what was rejected is forgotten after a week.
+PSEUDONYMIZE_USERS = true
+PSEUDONYM_KEY_FILE = "/run/secrets/logmill.key"
+QUARANTINE_RETENTION_DAYS = 7
+""",
+    QualitySettings: """\
+# From one bad record in 1,000 on the summary warns, from one in 100 on nothing is published. No event takes over a day.
+QUALITY_GATES = { rejected = { warn = 0.001, fail = 0.01 } }
+RECORD_RULES = { day = { max_minutes = 1440, action = "reject" } }
+""",
+    SparkSettings: """\
+# A cluster whose executors may take 4 GB each, and Spark's own plan with its spill.
+SPARK_MASTER = "spark://master.example.org:7077"
+SPARK_EXECUTOR_MEMORY = "4GB"
+SPARK_PLAN = "sql"
+""",
+    QuestionSettings: """\
+# Longer answers, and messages for a log collector.
+QUERY_ROWS = 100000
+QUERY_SECONDS = 60
+LOG_FORMAT = "json"
+""",
+    GeneratorSettings: """\
+# 2 GB of logs in which one record in five repeats another one.
+GENERATOR_SIZE = "2GB"
+GENERATOR_FILES = 16
+GENERATOR_DUPLICATES = 0.2
+""",
+    MeasurementSettings: """\
+# Everything by Polars, for a comparison.
+COMPILED_PARSER = false
+""",
+}
+"""An example of logmill.toml for each group."""
+
 TABLE = """\
 | setting | meaning | change it when | default | allowed | unit |
 |---|---|---|---|---|---|
@@ -42,13 +122,15 @@ def main() -> None:
 
 
 def render() -> str:
-    """The whole page: a section for each group, with a table of its settings."""
+    """The whole page: a section for each group, with an example and a table of its settings."""
     config = Config()
     parts = [HEAD]
     for group in groups(config):
         title, advice = describe_group(group)
         rows = [_row(name, getattr(config, name), field.metadata) for name, field in declared(group).items()]
-        parts.append(f"## {title}\n\n{textwrap.fill(advice, 120)}\n\n{TABLE}{''.join(rows)}")
+        parts.append(
+            f"## {title}\n\n{textwrap.fill(advice, 120)}\n\n```toml\n{EXAMPLES[group]}```\n\n{TABLE}{''.join(rows)}"
+        )
     return "\n".join(parts)
 
 
