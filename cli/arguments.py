@@ -12,10 +12,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
-from cli.commands import COMMANDS, OLD_NAMES
+from cli.commands import COMMANDS, DASHBOARD_PACKAGES, OLD_NAMES
 from cli.help import HelpLines, print_program_help
 from cli.options import COMMON, SHOW_VERSION, Option
-from pipeline.errors import ConfigError, program_name
+from pipeline.errors import ConfigError, install_command, program_name
 from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 
 
@@ -126,7 +126,7 @@ def make_parser(command: str) -> _Parser:
     parser = _Parser(
         prog=program,
         usage=" ".join([program, "[options]", *(option.usage for option in COMMANDS[command].options if option.usage)]),
-        description=COMMANDS[command].description,
+        description=COMMANDS[command].describe(program_name(), install_command(DASHBOARD_PACKAGES)),
         epilog=f"{program_name()} help: all commands, and the exit codes.",
         formatter_class=HelpLines,
         allow_abbrev=False,

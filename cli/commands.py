@@ -13,7 +13,8 @@ class Command:
     Attributes:
         group: under which heading the help of the program lists it.
         summary: what it does, in one line.
-        description: the same in full, a paragraph a line. Lines that begin with blanks are a table.
+        description: the same in full, a paragraph a line. Lines that begin with blanks are a table. ``{program}`` and
+            ``{install}`` stand for the commands that start the program and install what its dashboard needs.
         options: all but the common ones.
     """
 
@@ -22,6 +23,12 @@ class Command:
     description: str
     options: tuple[Option, ...]
 
+    def describe(self, program: str, install: str) -> str:
+        """The description with commands that run here when pasted."""
+        return self.description.format(program=program, install=install)
+
+
+DASHBOARD_PACKAGES = "requirements-dashboard.txt"
 
 COMMANDS: dict[str, Command] = {
     "run": Command(
@@ -81,7 +88,7 @@ COMMANDS: dict[str, Command] = {
         "Ask",
         "show the result in a browser",
         "Serves a page over the published result: regions, users, files, runs, quality, a box for SQL.\n"
-        "It needs Streamlit: .venv/bin/pip install -r requirements-dashboard.txt",
+        "It needs Streamlit: {install}",
         (options.OPEN, options.HOST, options.PORT, JSON, *options.QUERY_LIMITS),
     ),
     "quarantine": Command(
@@ -139,7 +146,7 @@ COMMANDS: dict[str, Command] = {
         "Check",
         "let the shell complete commands and options",
         "Prints a script that lets a shell complete commands, options and files. For this shell alone:\n"
-        '  eval "$(./logmill completion bash)"\n'
+        '  eval "$({program} completion bash)"\n'
         "For every new one, put that line with the full path of logmill into ~/.bashrc. It works for logmill however "
         "its path is typed.",
         (options.SHELL,),

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from cli.arguments import Arguments
+from cli.commands import DASHBOARD_PACKAGES
 from cli.console import Answer
 from config import Config
 from pipeline.errors import EnvironmentFault, install_command
@@ -29,7 +30,7 @@ def dashboard_command(arguments: Arguments, config: Config, answer: Answer) -> i
     current_version(config.OUTPUT_DIR)
     if importlib.util.find_spec("streamlit") is None:
         raise EnvironmentFault(
-            "the dashboard needs Streamlit, which is an extra. Run: " + install_command("requirements-dashboard.txt")
+            "the dashboard needs Streamlit, which is an extra. Run: " + install_command(DASHBOARD_PACKAGES)
         )
     port = _free_port(arguments.host, config.DASHBOARD_PORT)
     secret = secrets.token_urlsafe(16)

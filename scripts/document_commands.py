@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from cli.commands import COMMANDS, Command
+from cli.commands import COMMANDS, DASHBOARD_PACKAGES, Command
 from cli.help import EXIT_CODES, MAX_WIDTH, wrapped
 from cli.options import COMMON, Option
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
+
+INSTALL = f".venv/bin/python -m pip install -r {DASHBOARD_PACKAGES}"
 
 HEAD = """\
 # Commands
@@ -31,7 +33,8 @@ def render() -> str:
 def _section(name: str, command: Command) -> str:
     rows = map(_row, (*command.options, *COMMON))
     table = "\n".join(["| option | | setting |", "|---|---|---|", *rows])
-    described = "\n".join(wrapped(line, MAX_WIDTH) for line in command.description.splitlines())
+    text = command.describe("./logmill", INSTALL)
+    described = "\n".join(wrapped(line, MAX_WIDTH) for line in text.splitlines())
     return f"## {name}\n\n```\n{described}\n```\n\n{table}\n"
 
 

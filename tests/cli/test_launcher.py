@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.arguments import parse_arguments
+
 ROOT = Path(__file__).parents[2]
 FAKE = """#!/bin/sh
 for word in "$0" "$@"; do echo "$word"; done
@@ -93,6 +95,29 @@ def test_what_an_error_tells_to_run_can_be_pasted(start: str, root: Path, tmp_pa
     again = subprocess.run(f"{advice} --help", shell=True, cwd=folder, env=env, capture_output=True, text=True)
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout.startswith(f"usage: {named} run ")
+
+
+@pytest.mark.parametrize(
+    "named", [("sys._xoptions", "logmill", "/opt/my mill/logmill"), ("started as main.py",)], ids=len
+)
+def test_help_names_the_program_and_its_pip_as_they_work_here(
+    named: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setattr(sys, "argv", ["/opt/my mill/main.py"])
+    monkeypatch.setattr(sys, "_xoptions", {named[1]: named[2]} if len(named) == 3 else {})
+    monkeypatch.chdir(ROOT)
+    python = os.path.relpath(sys.executable, ROOT) if sys.executable.startswith(f"{ROOT}/") else sys.executable
+    program = "'/opt/my mill/logmill'" if len(named) == 3 else f"{python} '/opt/my mill/main.py'"
+    shown = {}
+    for command in ("completion", "dashboard"):
+        with pytest.raises(SystemExit):
+            parse_arguments([command, "--help"])
+        shown[command] = capsys.readouterr().out
+        assert "./logmill" not in shown[command]
+    assert f'eval "$({program} completion bash)"' in shown["completion"]
+    assert f"It needs Streamlit: {python} -m pip install -r requirements-dashboard.txt\n" in shown["dashboard"]
 
 
 def test_a_python_without_the_packages_is_told_about_the_script(root: Path, tmp_path: Path) -> None:
