@@ -5,6 +5,8 @@ from pathlib import Path
 
 import duckdb
 
+from utils.units import format_count
+
 _SLACK = 1e-9
 """Share of a total by which floating-point sums of up to a million numbers, in any order, may differ."""
 
@@ -21,8 +23,8 @@ class Digest:
 
     def __str__(self) -> str:
         return (
-            f"{self.events:,} events of {self.users:,} users in {self.rows:,} rows and {self.regions} regions, "
-            f"{self.minutes:,.2f} minutes"
+            f"{self.events:,} events of {self.users:,} users in {self.rows:,} rows and "
+            f"{format_count(self.regions, 'region')}, {self.minutes:,.2f} minutes"
         )
 
 

@@ -14,6 +14,7 @@ from cli.summary import new_table
 from cli.terminal import PipeConsole
 from config import Config
 from pipeline.errors import BalanceError, ConfigError
+from utils.units import format_count
 
 if TYPE_CHECKING:
     from pipeline.inspection.explain.record import Copy, RecordAnswer
@@ -78,10 +79,8 @@ def print_record(record: "RecordAnswer", console: Console) -> None:
         _say(console)
         _say(console, f"{_minutes(row.minutes)} minutes of user {row.user_id} went to {row.partition}")
         if row.total_watch_time_min is not None:
-            _say(
-                console,
-                f"they are part of {_minutes(row.total_watch_time_min)} minutes in {row.event_count:,} events",
-            )
+            events = format_count(row.event_count or 0, "event")
+            _say(console, f"they are part of {_minutes(row.total_watch_time_min)} minutes in {events}")
     _print_notes(console, record.notes)
 
 
@@ -99,8 +98,8 @@ def print_user(user: "UserAnswer", console: Console) -> None:
         _say(console)
     _say(
         console,
-        f"{user.rows:,} records handed over by phase 1: {user.event_count:,} count, {user.duplicates:,} duplicates, "
-        f"{user.conflicts:,} lost a conflict",
+        f"{format_count(user.rows, 'record')} handed over by phase 1: {user.event_count:,} counted, "
+        f"{format_count(user.duplicates, 'duplicate')}, {user.conflicts:,} lost a conflict",
     )
     _print_notes(console, user.notes)
 

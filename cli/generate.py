@@ -13,7 +13,7 @@ from data_generator.settings import DataSetSettings
 from data_generator.truth import TRUTH_FILE, Truth
 from pipeline.engines.limits import check_limits
 from pipeline.errors import ConfigError, EnvironmentFault
-from utils.units import format_size
+from utils.units import format_count, format_size
 
 
 def generate_command(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -29,9 +29,10 @@ def generate_command(arguments: Arguments, config: Config, answer: Answer) -> in
     answer.give({"folder": str(folder), "truth": str(folder / TRUTH_FILE), **asdict(truth), "files": truth.files})
     if not answer.as_json and not arguments.quiet:
         answer.write(
-            f"{truth.files} files, {format_size(truth.bytes)}, {truth.records:,} records in {folder}: "
-            f"{truth.distinct_ids:,} events, {truth.duplicates:,} duplicates, {truth.conflicts:,} conflicts, "
-            f"{truth.rejected:,} malformed.\nWhat a run must find in them is in {folder / TRUTH_FILE}.\n"
+            f"{format_count(truth.files, 'file')}, {format_size(truth.bytes)}, {format_count(truth.records, 'record')} "
+            f"in {folder}: {format_count(truth.distinct_ids, 'event')}, {format_count(truth.duplicates, 'duplicate')}, "
+            f"{format_count(truth.conflicts, 'conflict')}, {truth.rejected:,} malformed.\n"
+            f"What a run must find in them is in {folder / TRUTH_FILE}.\n"
         )
     return 0
 

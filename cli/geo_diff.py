@@ -12,14 +12,15 @@ from cli.progress import open_progress
 from cli.summary import new_table
 from cli.terminal import PipeConsole
 from config import Config
+from utils.units import format_count
 
 if TYPE_CHECKING:
-    from pipeline.inspection.regeo.geo_diff import GeoDiff
+    from pipeline.inspection.geo_diff.diff import GeoDiff
 
 
 def geo_diff_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answer with tables or one JSON object; nothing is published. Raises what ``compare_databases`` raises."""
-    from pipeline.inspection.regeo.driver import compare_databases
+    from pipeline.inspection.geo_diff.driver import compare_databases
 
     with open_progress(arguments.quiet) as progress:
         diff = compare_databases(config, progress)
@@ -27,7 +28,11 @@ def geo_diff_command(arguments: Arguments, config: Config, answer: Answer) -> in
     if not answer.as_json:
         print_diff(diff, PipeConsole())
     if diff.not_examined and arguments.quiet:
-        say(f"{len(diff.not_examined):,} files could not be examined", level="warning", event="not_examined")
+        say(
+            f"{format_count(len(diff.not_examined), 'file')} could not be examined",
+            level="warning",
+            event="not_examined",
+        )
     return 0
 
 
@@ -35,7 +40,8 @@ def print_diff(diff: "GeoDiff", console: Console) -> None:
     """Print the moves, then each region before and after."""
     builds = f"{printable(diff.old_build)} → {printable(diff.new_build)}"
     console.print(f"version {diff.version}: {builds}", soft_wrap=True)
-    moved = f"{diff.moved_users:,} users, {diff.moved_events:,} events and {diff.moved_minutes:,.2f} minutes would move"
+    counts = f"{format_count(diff.moved_users, 'user')}, {format_count(diff.moved_events, 'event')}"
+    moved = f"{counts} and {diff.moved_minutes:,.2f} minutes would move"
     console.print(f"{moved}\n")
     if diff.moves:
         table = new_table(("from", False), ("to", False), ("users", True), ("events", True), ("minutes", True))
@@ -54,7 +60,7 @@ def print_diff(diff: "GeoDiff", console: Console) -> None:
         console.print(Text(printable(f"not examined: {file.file}: {file.reason}"), style="yellow"), soft_wrap=True)
     if diff.not_examined:
         console.print(
-            f"{diff.unknown_events:,} events with {diff.unknown_minutes:,.2f} minutes of these files are in no region "
-            "after; a run with the new database would ask for the files.",
+            f"in no region after: {format_count(diff.unknown_events, 'event')} of these files, "
+            f"{diff.unknown_minutes:,.2f} minutes; a run with the new database would ask for the files.",
             soft_wrap=True,
         )

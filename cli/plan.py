@@ -15,7 +15,7 @@ from cli.summary import new_table
 from cli.terminal import PipeConsole
 from config import Config
 from pipeline.machine import display_name, existing_parent
-from utils.units import format_seconds, format_size
+from utils.units import format_count, format_seconds, format_size
 
 if TYPE_CHECKING:
     from pipeline.inspection.plan import RunPlan
@@ -62,15 +62,15 @@ def print_plan(plan: "RunPlan", config: Config, console: Console) -> None:
     files = ", ".join(f"{count:,} {state}" for state, count in _states(plan).items()) or "none"
     input_rows = [
         ("files", files),
-        ("to read", f"{format_size(sample.text_bytes)}, about {sample.rows:,} records"),
-        ("result", f"about {sample.result_rows:,} rows of the files that are read"),
+        ("to read", f"{format_size(sample.text_bytes)}, about {format_count(sample.rows, 'record')}"),
+        ("result", f"about {format_count(sample.result_rows, 'row')} of the files that are read"),
     ]
     plan_rows = [
         ("engine", plan.engine),
         *([("", plan.engine_note)] if plan.engine_note else []),
         ("workers", f"{sizes.workers:,}"),
         ("splits", f"of {format_size(sizes.split_bytes)}, rows of at most {format_size(sizes.held_bytes)} at once"),
-        ("buckets", f"{sizes.buckets:,}, at most {sizes.bucket_rows:,} rows at once"),
+        ("buckets", f"{sizes.buckets:,}, at most {format_count(sizes.bucket_rows, 'row')} at once"),
     ]
     pace = "by earlier runs on this machine" if plan.learned else "by the shipped figures: nothing has run here yet"
     phases = (predicted.phase1_seconds, predicted.phase2_seconds, predicted.publish_seconds)

@@ -8,7 +8,7 @@ from cli.console import LOG
 from cli.summary import new_table
 from cli.terminal import PipeConsole
 from pipeline.publish.result import RunResult
-from utils.units import format_seconds, format_size
+from utils.units import format_count, format_seconds, format_size
 
 
 def print_profile(result: RunResult, *, stderr: bool = False, console: Console | None = None) -> None:
@@ -27,7 +27,7 @@ def print_profile(result: RunResult, *, stderr: bool = False, console: Console |
     console.print()
     console.print(table)
     console.print(
-        f"\nSeconds are added up over {result.workers:,} workers and the main process; the run took "
+        f"\nSeconds are added up over {format_count(result.workers, 'worker')} and the main process; the run took "
         f"{format_seconds(result.seconds.total)}. Starting processes and waiting are in no stage.",
         style="dim",
     )

@@ -10,6 +10,7 @@ from cli.console import Answer, say
 from config import Config
 from pipeline.errors import ConfigError
 from pipeline.inspection.query import Found, ask
+from utils.units import format_count
 
 FORMATS = "table", "csv", "json"
 
@@ -32,7 +33,7 @@ def query_command(arguments: Arguments, config: Config, answer: Answer) -> int:
         answer.write(as_csv(found))
     if found.cut and not arguments.quiet:
         say(
-            f"only the first {len(found.rows):,} rows are shown, there are more: --limit-rows shows more",
+            f"{format_count(len(found.rows), 'row')} shown, there are more: --limit-rows shows more",
             level="warning",
             event="rows_cut",
             rows=len(found.rows),

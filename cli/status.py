@@ -15,7 +15,7 @@ from cli.console import Answer, printable
 from cli.summary import new_table
 from cli.terminal import WIDE, PipeConsole
 from config import Config
-from utils.units import format_list, format_size
+from utils.units import format_count, format_list, format_size
 
 if TYPE_CHECKING:
     from pipeline.inspection.status import FileState, VersionState
@@ -96,9 +96,13 @@ def print_versions(versions: "Sequence[VersionState]", output: str, console: Con
 def _print_block(version: "VersionState", console: Console) -> None:
     """A version in lines that are short."""
     console.print(Text(version.version, style="bold" if version.current else ""))
-    minutes, files = _number(version.minutes), _number(version.files)
-    facts = [_local_time(version.started), version.engine or "", f"{files} files" if files else "",
-             f"{minutes} minutes" if minutes else ""]  # fmt: skip
+    minutes = _number(version.minutes)
+    facts = (
+        _local_time(version.started),
+        version.engine or "",
+        "" if version.files is None else format_count(version.files, "file"),
+        f"{minutes} minutes" if minutes else "",
+    )
     for line in (", ".join(filter(None, facts)), _origin(version)):
         if line:
             console.print(Text(f"  {line}"))

@@ -146,7 +146,7 @@ def _print_tables(result: RunResult, console: Console, made_seconds: float, limi
         mark = "█" if console.encoding.startswith("utf") else "#"
         console.print(_first_that_fits(console, [_regions(result, columns, mark) for columns in REGION_COLUMNS]))
         more = len(result.top_regions) - MAX_REGIONS
-        console.print(f"and {more:,} more regions, in the report\n" if more > 0 else "")
+        console.print(f"and {format_count(more, 'more region')}, in the report\n" if more > 0 else "")
 
 
 def new_table(*columns: tuple[str, bool]) -> Table:

@@ -1,19 +1,19 @@
 """The lower part of the summary: errors, refused files, quality, and the places of everything, each once."""
 
 import os
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.style import Style
-from rich.table import Table
 from rich.text import Text
 
 from cli.column_hint import column_block
 from cli.console import printable
 from cli.truth import TruthCheck
 from pipeline.publish.result import RunResult
-from utils.units import format_list, format_seconds, format_size
+from utils.units import format_count, format_list, format_seconds, format_size
 
 MAX_LISTED = 10
 NAMES_OF_GROUP = 3
@@ -63,12 +63,13 @@ def print_facts(result: RunResult, check: TruthCheck | str | None, console: Cons
 
 
 def _print(console: Console, label: str, text: str | Text, style: str = "") -> None:
-    """A label and a text beside it, which is wrapped between words."""
-    grid = Table.grid(padding=0)
-    grid.add_column(style="bold", no_wrap=True, width=LABEL)
-    grid.add_column(overflow="fold")
-    grid.add_row(label, text if isinstance(text, Text) else Text(printable(text), style=style))
-    console.print(grid)
+    """A label and a text beside it, which goes on below itself. Words stay whole, so that paths can be copied."""
+    if isinstance(text, str):
+        room = max(1, console.width - LABEL)
+        lines = textwrap.wrap(printable(text), room, break_long_words=False, break_on_hyphens=False)
+        text = Text("\n".join(lines), style=style)
+    for number, line in enumerate(text.split("\n")):
+        console.print(Text(f"{'' if number else label:<{LABEL}}", style="bold") + line, soft_wrap=True)
 
 
 def _print_refused(result: RunResult, console: Console) -> None:
@@ -89,7 +90,8 @@ def _print_refused(result: RunResult, console: Console) -> None:
 
 def _print_result(result: RunResult, console: Console) -> None:
     """The totals: on one line where there is room for it."""
-    parts = f"{result.users:,} users", f"{result.output_rows:,} rows", f"{result.total_minutes:,.2f} minutes"
+    minutes = f"{result.total_minutes:,.2f} minutes"
+    parts = format_count(result.users, "user"), format_count(result.output_rows, "row"), minutes
     line = f"{parts[0]} in {parts[1]}, {parts[2]}"
     fits = LABEL + len(line) <= console.width
     _print(console, "result", Text(line if fits else "\n".join(parts)))
@@ -157,5 +159,6 @@ def _notes(result: RunResult) -> Iterator[str]:
         more = ", ..." if len(result.skipped_files) > MAX_LISTED else ""
         yield f"other files skipped ({len(result.skipped_files):,}): {listed}{more}"
     if result.blank_lines or result.preamble_lines:
-        yield f"{result.blank_lines:,} blank lines and {result.preamble_lines:,} lines before headers are no records"
+        blank, before = format_count(result.blank_lines, "blank line"), format_count(result.preamble_lines, "line")
+        yield f"no records: {blank} and {before} before headers"
     yield from (note for note in result.notes if not note.startswith(UNCHANGED))

@@ -55,12 +55,12 @@ class DataSetSettings:
         _check_integer("seed", self.seed, 0, 2**64 - 1)
         if self.size_bytes < self.files * MIN_FILE_BYTES:
             raise ValueError(
-                f"size_bytes is {self.size_bytes:,}; {self.files:,} files need at least "
+                f"size_bytes is {self.size_bytes:,}; files ({self.files:,}) need at least "
                 f"{self.files * MIN_FILE_BYTES:,} ({MIN_FILE_BYTES:,} each). Ask for fewer files or more bytes."
             )
         if self.size_bytes > self.files * MAX_FILE_BYTES:
             raise ValueError(
-                f"size_bytes is {self.size_bytes:,}; {self.files:,} files hold at most "
+                f"size_bytes is {self.size_bytes:,}; files ({self.files:,}) hold at most "
                 f"{self.files * MAX_FILE_BYTES:,} ({MAX_FILE_BYTES:,} each). Ask for more files."
             )
         for name in _SHARES:

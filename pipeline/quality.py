@@ -230,7 +230,7 @@ def failure(results: Sequence[QualityResult]) -> str | None:
         return None
     return (
         f"a quality gate stopped publication: {'; '.join(failed)}. Nothing was published, the previous output still "
-        "stands. Mend the logs, or change QUALITY_GATES, and run again."
+        "stands. Correct the logs, or change QUALITY_GATES, and run again."
     )
 
 

@@ -48,7 +48,7 @@ def install(path: Path, command: Sequence[str]) -> int:
             if step := describe(line):
                 _say(f"  {step}")
     if pip.returncode:
-        _say(f"error: pip could not install {path}, see above and {LOG}. Once that is mended, run make again.")
+        _say(f"error: pip could not install {path}, see above and {LOG}. Once that is fixed, run make again.")
     else:
         _say(f"  done after {time.monotonic() - began:.0f} s")
     return pip.returncode

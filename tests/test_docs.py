@@ -18,9 +18,9 @@ from cli.version import program_version
 from config import Config, load_config
 from pipeline.inspection.views import VIEWS
 from scripts import document_commands
-from scripts.document_settings import PAGE, render
+from scripts.document_settings import EXAMPLES, PAGE, render
 from tests.harness import Harness
-from utils.settings import declared
+from utils.settings import declared, groups
 
 ROOT = Path(__file__).parents[1]
 README, GUIDE, RESULT, OPERATIONS, GEOGRAPHY = (
@@ -171,6 +171,14 @@ def test_every_exit_code_is_in_operations() -> None:
 
 def test_settings_are_documented_as_they_are() -> None:
     assert PAGE.read_text(encoding="utf-8") == render(), "run: python -m scripts.document_settings"
+
+
+def test_every_group_of_settings_has_an_example_of_its_own() -> None:
+    assert set(EXAMPLES) == set(groups(Config))
+    for group, example in EXAMPLES.items():
+        found = tomllib.loads(example)
+        assert found.keys() <= declared(group).keys()
+        assert all(value != getattr(Config(), name) for name, value in found.items()), "an example changes something"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
@@ -325,6 +333,28 @@ def test_pages_use_the_usual_words(page: Path) -> None:
     text = re.sub(r"mend\.csv|<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     if page.name != "commands.md":
         assert not re.findall(r"\b(?:at one instant|mend(?:s|ed|ing)?|taken out|takes? [a-z ]+ out of)\b", text)
+
+
+def test_messages_use_the_usual_words() -> None:
+    wrong = [
+        f"{path.name}: {text}"
+        for path in code_files()
+        if path.parts[len(ROOT.parts)] in ("api.py", "pipeline", "cli", "data_generator")
+        for text in spoken(path)
+        if re.search(
+            r"\b(?:at one instant|mend(?:s|ed|ing)?\b(?!\.csv)|taken out|takes? (?:it|them|these) out)\b", text, re.I
+        )
+    ]
+    assert not wrong
+
+
+def spoken(path: Path) -> Iterator[str]:
+    """The texts of a module that a user may see: all but its docstrings and single words."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in silent:
+            yield from [node.value] if " " in node.value else []
 
 
 def test_the_index_of_decisions_has_all_of_them() -> None:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from cli.answers import as_csv, as_json
 from pipeline.inspection.query import Found
+from utils.units import format_count
 
 LABELS = {
     "region": "Region",
@@ -55,7 +56,9 @@ def show_table(found: Found, name: str, *, asked_by_user: bool = False) -> None:
         table = for_people(table)
     st.dataframe(table, hide_index=True, column_config=None if asked_by_user else _columns(table))
     if found.cut:
-        st.text(f"Only the first {len(found.rows):,} rows are shown and exported: raise --limit-rows for more.")
+        st.text(
+            f"{format_count(len(found.rows), 'row')} shown and exported, there are more: raise --limit-rows for more."
+        )
     with st.container(horizontal=True):
         for kind, write, media in (("CSV", as_csv, "text/csv"), ("JSON", as_json, "application/json")):
             file = f"{name}.{kind.lower()}"

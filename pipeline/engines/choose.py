@@ -43,8 +43,7 @@ def choose_engine(config: Config, input_bytes: int) -> EngineChoice:
     if not asked and config.SPARK_PLAN != "sql" and input_bytes < SPARK_PAYS_BYTES:
         return EngineChoice(
             spark=False,
-            note=f"using the embedded engine: Spark pays from {format_size(SPARK_PAYS_BYTES)} of input on; "
-            "--engine spark insists",
+            note=f"Spark pays from {format_size(SPARK_PAYS_BYTES)} on; --engine spark insists",
         )
     java = find_java(cache_folder() / "java.json")
     if asked:

@@ -149,5 +149,5 @@ def is_text_to_readers(name: str) -> bool:
 
 def _error(source: Path, line: int, found: str, expected: str) -> ConfigError:
     return ConfigError(
-        f"GEO_REGIONS: {source} line {line}: found {found}; expected {expected}. Mend that line and run again."
+        f"GEO_REGIONS: {source} line {line}: found {found}; expected {expected}. Correct that line and run again."
     )

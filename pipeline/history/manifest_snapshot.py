@@ -111,7 +111,7 @@ def _open(path: Path) -> BinaryIO:
         raise
     except OSError as fault:
         raise EnvironmentFault(
-            f"cannot read {str(path)!r}: {fault.strerror or fault}. Mend the permission, and ask again."
+            f"cannot read {str(path)!r}: {fault.strerror or fault}. Change the permission, and ask again."
         ) from fault
 
 

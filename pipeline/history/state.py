@@ -21,6 +21,7 @@ from pipeline.preprocess.ledger import FileLedger, pack_many
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.versions.output_link import Output
 from pipeline.versions.quarantine_retention import forget_texts
+from utils.units import format_count
 
 
 class History:
@@ -200,9 +201,9 @@ class History:
         if unusable:
             names = ", ".join(display_name(file.path) for file in unusable[:5])
             raise InputError(
-                f"{len(unusable)} files that count are not in this input and were read with other settings, geo data "
-                f"or program format, or lost intermediate files or notes ({names}). They cannot be mixed in. Restore "
-                "them, or the settings; or take them out with --prune-missing, or start over with --full-refresh."
+                f"not in this input, but counted: {format_count(len(unusable), 'file')}, read with other settings, geo "
+                f"data or program format, or without intermediate files or notes by now ({names}). These cannot be "
+                "mixed in. Restore files or settings; or run with --prune-missing, or start over with --full-refresh."
             )
         return still
 

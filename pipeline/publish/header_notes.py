@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.reading.header_changes import BEFORE_HEADER, UNUSABLE_HEADER
-from utils.units import format_list
+from utils.units import format_count, format_list
 
 _LISTED = 5
 """Most files that a note names, and most lines of each file."""
@@ -24,7 +24,7 @@ def header_notes(phase1: Phase1Result) -> list[str]:
         if lines := list(_changes(ledger, usable=True)):
             changed.append(f"{name} ({_list_lines(lines)})")
         if lines := list(_changes(ledger, usable=False)):
-            unusable.append(f"{name} ({_list_lines(lines)}: {rejected[UNUSABLE_HEADER]:,} records)")
+            unusable.append(f"{name} ({_list_lines(lines)}: {format_count(rejected[UNUSABLE_HEADER], 'record')})")
     kinds = (
         (before, f"records before the header of their file were rejected ({BEFORE_HEADER})"),
         (changed, "the header changes within a file, and what follows is read by it"),

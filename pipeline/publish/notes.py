@@ -14,7 +14,7 @@ from pipeline.reading.header import Header
 from pipeline.reading.record_rules import BoundRule
 from pipeline.versions.container import volume_note
 from pipeline.versions.delta_table import table_folder
-from utils.units import format_list
+from utils.units import format_count, format_list
 
 _FILES_OF_RULE = 5
 _NAMES = 10
@@ -50,7 +50,7 @@ def notes_if_unchanged(facts: RunFacts) -> list[str]:
 
 
 def _not_read_again(files: int, splits: int) -> str:
-    return f"not read again: {files:,} files that were read before, in {splits:,} splits"
+    return f"not read again: {format_count(files, 'file')} of earlier runs, in {format_count(splits, 'split')}"
 
 
 def _decisions(facts: RunFacts, *, lasting: bool = False) -> Iterator[str]:
@@ -70,8 +70,8 @@ def _decisions(facts: RunFacts, *, lasting: bool = False) -> Iterator[str]:
         yield f"quarantines older than {days} days were removed, of versions {versions} (QUARANTINE_RETENTION_DAYS)"
     if place.forgotten and not lasting:
         yield (
-            f"texts of rejected records of {place.forgotten:,} files, read more than {days} days ago, were removed "
-            "(QUARANTINE_RETENTION_DAYS)"
+            f"texts of rejected records of {format_count(place.forgotten, 'file')}, read more than {days} days ago, "
+            "were removed (QUARANTINE_RETENTION_DAYS)"
         )
     stale = table_folder(place.output.link)
     if config.TABLE_FORMAT == "parquet" and stale.exists():
@@ -99,12 +99,12 @@ def _carried_over(facts: RunFacts) -> Iterator[str]:
     if contradicted := repaired(facts):
         yield f"read again, because the manifest contradicted itself about them: {_listed(contradicted)}"
     if history.lost:
-        yield f"the manifest had lost {history.lost:,} files that counted: they count where they are in the input"
+        yield f"lost from the manifest: {format_count(history.lost, 'file')}; what of them is in the input counts again"
     if inventory.reused:
         splits = sum(len(file.splits) for file in inventory.reused.values())
         yield _not_read_again(len(inventory.reused), splits)
     if phase1.resumed_splits:
-        yield f"an interrupted run had finished {phase1.resumed_splits:,} splits, which were not read again"
+        yield f"an interrupted run had finished {format_count(phase1.resumed_splits, 'split')}, not read again"
     if appended := sorted(ledger.file.path for ledger in counted.read if ledger.carried):
         yield f"appended, only what is new was read: {_listed(appended)}"
     if unsettled := sorted(ledger.file.path for ledger in counted.read if ledger.unsettled):
@@ -123,11 +123,11 @@ def _carried_over(facts: RunFacts) -> Iterator[str]:
         yield f"refused, the contents that were read before still count: {_listed(list(counted.predecessors))}"
     if missing := facts.intake.missing:
         listed = _listed([file.path for file in missing])
-        yield f"no longer there, but still counted (--prune-missing takes them out): {listed}"
+        yield f"no longer there, but still counted (--prune-missing removes them): {listed}"
     if inventory.elsewhere:
         yield f"counted, outside this input: {_listed([file.path for file in inventory.elsewhere])}"
     if pruned := facts.intake.pruned:
-        yield f"no longer there and taken out: {_listed([file.path for file in pruned])}"
+        yield f"no longer there and removed: {_listed([file.path for file in pruned])}"
 
 
 def _changed(replaced: Mapping[str, KnownFile], facts: RunFacts) -> Iterator[str]:
@@ -137,13 +137,13 @@ def _changed(replaced: Mapping[str, KnownFile], facts: RunFacts) -> Iterator[str
     if other:
         count = sum(left[path][1] for path in other)
         yield (
-            f"warning: replaced by other content, and what was there before was found nowhere else: {count:,} records "
-            f"left the result: {_listed(other)}"
+            "warning: replaced by other content, and what was there before was found nowhere else: "
+            f"{format_count(count, 'record')} left the result: {_listed(other)}"
         )
     partly = [path for path in replaced if path not in other]
     if partly:
         count = sum(left[path][1] for path in partly if path in left)
-        gone = f" ({count:,} records left the result)" if count else ""
+        gone = f" ({format_count(count, 'record')} left the result)" if count else ""
         yield f"changed, the new contents count instead{gone}: {_listed(partly)}"
 
 
@@ -182,7 +182,8 @@ def column_layouts(phase1: Phase1Result) -> list[str]:
     layouts = {file.header.names for file in phase1.files if file.header}
     if len(layouts) < 2:
         return []
-    return [f"the headers differ: {len(layouts):,} layouts of columns in {len(phase1.ledgers):,} files, see run.json"]
+    files = format_count(len(phase1.ledgers), "file")
+    return [f"the headers differ: {len(layouts):,} layouts of columns in {files}, see run.json"]
 
 
 def _listed(names: Sequence[str]) -> str:

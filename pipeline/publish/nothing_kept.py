@@ -9,6 +9,7 @@ from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.quality import QualityResult
 from pipeline.reading.header_changes import DIRECTIVE, REPEATED_HEADER
 from pipeline.reading.watch_times import WATCH_TIME_NOT_A_NUMBER, WATCH_TIME_WRONG_FORMAT
+from utils.units import format_count
 
 NOTHING_KEPT = "nothing_kept"
 """The gate of a run whose input has records, or files that were refused, and of which nothing counts."""
@@ -71,7 +72,7 @@ def find_all_rejected(ledgers: Sequence[FileLedger], was_good: Callable[[FileLed
         f"{', though it had good records before' if ledger.file.path in turned else ''})"
         for ledger in bad[:_NAMES]
     ]
-    more = f" and {len(bad) - _NAMES:,} more files" if len(bad) > _NAMES else ""
+    more = f" and {format_count(len(bad) - _NAMES, 'more file')}" if len(bad) > _NAMES else ""
     count = sum(ledger.records for ledger in bad)
     of = sum(ledger.records for ledger in ledgers)
     return QualityResult(ALL_REJECTED, count, of, "warn", detail=f"every record of {', '.join(named)}{more}")
@@ -84,7 +85,7 @@ def explain_nothing_kept(result: QualityResult) -> str:
         found = f"all {result.count:,} records were rejected" if result.count > 1 else "the only record was rejected"
     return (
         f"nothing would count: {found} ({result.detail}). Nothing was published, the previous output still stands. "
-        "Mend the logs, or set ALLOW_EMPTY_RESULT = true to publish a result without rows, and run again."
+        "Correct the logs, or set ALLOW_EMPTY_RESULT = true to publish a result without rows, and run again."
     )
 
 

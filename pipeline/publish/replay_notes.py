@@ -42,8 +42,8 @@ def _alone(facts: RunFacts, records: int, rejected: Counter[str]) -> Iterator[st
     duplicates = phase1.duplicates + phase2.duplicates - before.get("all_duplicates", 0)
     conflicts = phase2.conflicts - before.get("conflicts", 0)
     yield (
-        f"replayed: {format_count(records, 'record')}: {kept:,} counted, {duplicates:,} duplicates of what counts, "
-        f"{conflicts:,} in conflict with it, {_rejected(rejected)}"
+        f"replayed: {format_count(records, 'record')}: {kept:,} counted, {format_count(duplicates, 'duplicate')} of "
+        f"what counts, {conflicts:,} in conflict with it, {_rejected(rejected)}"
     )
     if kept <= 0 and conflicts <= 0:
         yield (

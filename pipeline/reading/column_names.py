@@ -151,7 +151,7 @@ def find_columns(names: Sequence[str], wanted: Names, optional: Names) -> dict[s
         if not role.startswith((RULE_COLUMN, ID_PART)) and owners.setdefault(index, role) != role:
             raise FileRefused(
                 f"the column {names[index]!r} of the header is accepted for {owners[index]} and for {role}: which is "
-                f"meant? Rename it, or take it out of {setting_of(owners[index])} or {setting_of(role)}."
+                f"meant? Rename it, or remove it from {setting_of(owners[index])} or {setting_of(role)}."
             )
     return columns
 

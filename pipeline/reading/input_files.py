@@ -271,7 +271,7 @@ def find_input(source: str, would_go: str | None = None, rotated: str = USUAL_RO
 def _all_would_go(version: str) -> str:
     """Why nothing is pruned: a disk that is not mounted also makes an empty input, and nobody means that."""
     return (
-        f"With --prune-missing every file would be taken out of version {version}, and an empty result would replace "
+        f"With --prune-missing every file would be removed from version {version}, and an empty result would replace "
         "it; it stays, because a disk that is not mounted looks just so. Mount it and run again, or remove the output "
         "and its versions if all of it shall go. "
     )

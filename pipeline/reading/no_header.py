@@ -125,7 +125,7 @@ def _find_broken_header(lines: Sequence[bytes], wanted: Names) -> str | None:
                 column = next(column for column, name in enumerate(names, start=1) if "\n" in name)
                 return (
                     f"the header on line {number + 1} has a line end inside the quoted name of its column {column}, "
-                    "expected a header of one line. Take it out, or close the quote, so that all names stand on one "
+                    "expected a header of one line. Remove it, or close the quote, so that all names stand on one "
                     "line."
                 )
     return None

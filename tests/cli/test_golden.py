@@ -35,13 +35,13 @@ from main import main
 from pipeline.inspection.explain.record import Copy, Destination, RecordAnswer
 from pipeline.inspection.explain.rejected import RejectedCopy
 from pipeline.inspection.explain.user import Event, RegionSum, UserAnswer
+from pipeline.inspection.geo_diff.diff import GeoDiff, Move, RegionChange, UnreadFile
 from pipeline.inspection.plan import RunPlan
-from pipeline.inspection.regeo.geo_diff import GeoDiff, Move, RegionChange, UnreadFile
 from pipeline.inspection.status import FileState, FileStates, VersionState
 from pipeline.planning.planner import Sizes
 from pipeline.planning.prediction import Prediction
 from pipeline.planning.sample import Sample
-from pipeline.publish.result import RunDelta, RunResult
+from pipeline.publish.result import RefusedFile, RunDelta, RunResult
 from pipeline.publish.tasks import RegionTotal
 from pipeline.quality import QualityResult
 from pipeline.timing import StageTime
@@ -99,7 +99,16 @@ def test_summary_of_a_run(width: int, full_result: RunResult) -> None:
     def show(to: PipeConsole) -> None:
         print_summary(full_result, TruthCheck(7, ()), to, limits=Limits(16, 8 * 10**9))
 
-    check_golden(f"summary-{width}", rendered(show, width))
+    shown = rendered(show, width)
+    assert all(len(line) <= width for line in shown.splitlines())
+    check_golden(f"summary-{width}", shown)
+
+
+def test_a_path_in_a_reason_stays_whole_on_a_narrow_terminal(full_result: RunResult) -> None:
+    path = "/srv/logs/a-rather-long-name-of-a-folder/2026-11-30-with-more-behind-it.csv"
+    refused = RefusedFile(path, "no header in the first 20 lines, and more about it")
+    shown = rendered(lambda to: print_summary(replace(full_result, refused_files=(refused,)), console=to), 60)
+    assert f"refused     {path}:\n            no header in the first 20 lines, and more about\n            it\n" in shown
 
 
 def test_summary_of_a_failed_run(result: RunResult) -> None:
@@ -174,7 +183,7 @@ def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         refused={f"logs/{n:02}.csv": f"line 1 has no column log_id ({n})" for n in range(12)},
         engine="polars",
-        engine_note="using the embedded engine: Spark pays from 5 GB of input on; --engine spark insists",
+        engine_note="Spark pays from 5 GB on; --engine spark insists",
         learned=False,
     )  # fmt: skip
     config = Config(MEMORY_LIMIT=4 * 10**9, INTERMEDIATE_DIR="between", OUTPUT_DIR="out")

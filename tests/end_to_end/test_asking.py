@@ -113,7 +113,7 @@ def test_query_says_where_it_is_cut_and_what_was_wrong(folder: Path) -> None:
     ended = run("query", "from watch_time", "--limit-rows", 2, cwd=folder)
     assert ended.code == 0
     assert len(ended.out.splitlines()) == 4
-    assert "only the first 2 rows are shown" in ended.err
+    assert "2 rows shown, there are more" in ended.err
     for arguments, code, message in [
         (("selec",), 2, "syntax error"),
         (("from runs", "--format", "xml"), 2, "--format is 'xml': expected table, csv, json"),

@@ -101,7 +101,7 @@ def test_results_are_compared_row_by_row(tmp_path: Path) -> None:
 
     usual = "('Asia', 'u', 38364365.833591, 500000), ('Asia', 'v', 0.5, 1)"
     kept = tmp_path / "kept.parquet"
-    assert str(keep_result(write("usual", usual), kept)).startswith("500,001 events of 2 users in 2 rows and 1 regions")
+    assert str(keep_result(write("usual", usual), kept)).startswith("500,001 events of 2 users in 2 rows and 1 region,")
     assert difference(kept, tmp_path / "usual", exact=True) is None
     rounded = write("rounded", usual.replace("591", "59134"))  # floating-point sums in another order
     assert difference(kept, rounded, exact=False) is None

@@ -131,7 +131,7 @@ def test_no_question_fails_on_what_the_manifest_contradicts(kind: str, folder: P
         ("plan", "--input", "logs"): 0,
         ("explain", "--user", "u1"): 3,
         ("explain", "id-1"): 3,
-        ("regeo", "--geo-db", "nowhere.mmdb"): 2,
+        ("geo-diff", "--geo-db", "nowhere.mmdb"): 2,
     }.items():
         ended = run(*words, cwd=folder)
         assert ended.code == code, (words, ended.err)
@@ -166,4 +166,4 @@ def test_a_counted_file_without_a_row_is_read_again(folder: Path) -> None:
     damage(folder, "DELETE FROM splits WHERE file = 3", "DELETE FROM files WHERE id = 3")
     result = run_here(folder)
     check(folder)
-    assert any("had lost 1 files" in note for note in result.notes)
+    assert any("lost from the manifest: 1 file;" in note for note in result.notes)

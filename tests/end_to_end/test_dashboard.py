@@ -139,7 +139,7 @@ def ask(page: Page, sql: str) -> None:
 
 def test_sql_within_the_limits_of_query(page: Page) -> None:
     ask(page, "select user_id, event_count from watch_time order by all")
-    page.get_by_text("Only the first 50 rows are shown").wait_for(timeout=patient(30_000))
+    page.get_by_text("50 rows shown and exported").wait_for(timeout=patient(30_000))
     assert len(download(page, "query")) == 51
     ask(page, "copy runs to 'x.csv'")
     found = "expected a query (SELECT, FROM, DESCRIBE, ...), found COPY: nothing can be changed."

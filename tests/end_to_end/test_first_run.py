@@ -26,7 +26,7 @@ def test_the_first_run_makes_data_and_checks_itself(tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     assert "making test data" in ended.err
     assert "all 7 counts agree" in ended.out
-    assert "using the embedded engine: Spark pays from 5 GB of input on" in ended.out
+    assert "Spark pays from 5 GB on" in ended.out
     assert "DB-IP" in ended.out
     assert "https://db-ip.com" in ended.out
     truth = json.loads((tmp_path / "pipeline_data" / "input_logs" / "truth.json").read_text())

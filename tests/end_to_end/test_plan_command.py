@@ -87,7 +87,7 @@ def test_a_plan_fails_as_the_run_would(tmp_path: Path) -> None:
 
 def test_every_answer_says_which_engine_auto_takes_and_why(tmp_path: Path) -> None:
     make_logs(Shape("x", 400_000, files=2), tmp_path / "logs")
-    why = "using the embedded engine: Spark pays from 5 GB of input on; --engine spark insists"
+    why = "Spark pays from 5 GB on; --engine spark insists"
     for words in (["plan"], ["run", "--dry-run"], ["run"], ["run"]):
         ended = run(*words, "--input", "logs", "--json", cwd=tmp_path)
         assert ended.code == 0, ended.err

@@ -135,7 +135,7 @@ def test_what_records_held_does_not_outlive_the_retention(tmp_path: Path) -> Non
 
     env = environment(QUARANTINE_RETENTION_DAYS=7) | {"COLUMNS": "1000"}
     ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path, env=env)
-    assert "texts of rejected records of 1 files" in " ".join(ended.out.split())
+    assert "texts of rejected records of 1 file," in " ".join(ended.out.split())
     quarantine = max(
         (tmp_path / "pipeline_data").glob("output.versions/*/quarantine"), key=lambda path: path.stat().st_mtime
     )

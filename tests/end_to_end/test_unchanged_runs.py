@@ -97,7 +97,7 @@ def test_an_input_that_became_empty_takes_nothing_out(folder: Path) -> None:
     for path in (folder / "logs").iterdir():
         path.unlink()
     error = run_json("--input", "logs", "--prune-missing", cwd=folder, code=3)["error"]
-    assert "With --prune-missing every file would be taken out" in error
+    assert "With --prune-missing every file would be removed" in error
     assert before[-1] in error
     assert "not mounted" in error
     assert "--prune-missing" not in run_json("--input", "logs", cwd=folder, code=3)["error"]

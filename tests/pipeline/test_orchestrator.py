@@ -341,7 +341,7 @@ def test_the_pace_is_not_learned_from_a_run_that_was_resumed(site: Site, monkeyp
             site.run()
     before = pace()
     resumed = site.run()
-    assert "an interrupted run had finished 1 splits, which were not read again" in resumed.notes
+    assert "an interrupted run had finished 1 split, not read again" in resumed.notes
     assert (resumed.new.resumed_splits, resumed.unchanged, resumed.publication) == (1, False, "yes")
     assert resumed.kept == 400
     assert pace() == before

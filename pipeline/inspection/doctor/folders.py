@@ -15,7 +15,7 @@ from pipeline.machine import display_name, existing_parent
 from pipeline.planning.planner import INTERMEDIATE_SHARE
 from pipeline.reading.input_files import find_inputs
 from pipeline.versions.output_link import Output
-from utils.units import format_size
+from utils.units import format_count, format_size
 
 _NAME_INPUT = "Name your logs with --input; without any, the first run makes test data."
 LITTLE_ROOM = 10**9
@@ -29,8 +29,8 @@ def check_input_and_intermediate(config: MachineSettings) -> Iterator[Check]:
     try:
         paths, skipped = find_inputs(config.INPUT_DIR, config.ROTATED_NAMES)
         size = sum(os.path.getsize(path) for path in paths)
-        others = f", {len(skipped)} other files skipped" if skipped else ""
-        found = f"{len(paths):,} files, {format_size(size)} in {display_name(config.INPUT_DIR)}{others}"
+        others = f", {format_count(len(skipped), 'other file')} skipped" if skipped else ""
+        found = f"{format_count(len(paths), 'file')}, {format_size(size)} in {display_name(config.INPUT_DIR)}{others}"
         yield Check("input", "ok", found) if paths else Check("input", "warn", found, _NAME_INPUT)
     except (InputError, OSError) as fault:
         yield Check("input", "warn", str(fault), _NAME_INPUT)
@@ -78,7 +78,7 @@ def _check_speed(name: str, folder: Path, option: str) -> Check:
                 os.fsync(stream.fileno())
             speed = PROBE_BYTES / (time.monotonic() - begin)
     except OSError as fault:
-        fix = f"Mend the permission or free some room, or name another folder with {option}."
+        fix = f"Change the permission or free some room, or name another folder with {option}."
         return Check(name, "fail", f"cannot write in {folder}: {fault.strerror or fault}", fix)
     found = f"{format_size(speed)}/s written in {folder}"
     if speed < SLOW_BYTES_PER_SECOND:

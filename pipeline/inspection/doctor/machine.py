@@ -8,7 +8,7 @@ from config import MachineSettings
 from pipeline.engines.limits import proc_problem, shared_memory_problem
 from pipeline.inspection.doctor.check import Check
 from utils.metrics import total_memory, usable_cores
-from utils.units import format_size
+from utils.units import format_count, format_size
 
 FEW_FILES, TOO_FEW_FILES = 1024, 256
 
@@ -18,7 +18,7 @@ _MOUNT_PROC = "Mount it: mount -t proc proc /proc."
 def check_cores(config: MachineSettings) -> Check:
     """Check that there are no more workers than usable cores."""
     cores = usable_cores()
-    found = f"{config.PREPROCESSING_WORKERS} workers, {cores} usable cores"
+    found = f"{format_count(config.PREPROCESSING_WORKERS, 'worker')}, {format_count(cores, 'usable core')}"
     if cores < config.PREPROCESSING_WORKERS:
         return Check("cores", "warn", found, f"Set --workers to {cores}: more only take memory.")
     return Check("cores", "ok", found)

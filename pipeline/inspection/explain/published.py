@@ -18,6 +18,7 @@ from pipeline.publish.region_files import partition_folder
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats, formats_of
 from pipeline.versions.catalog import Version, current_version, kept_versions
 from pipeline.versions.output_link import Output
+from utils.units import format_count
 
 Answer = TypeVar("Answer")
 
@@ -61,8 +62,8 @@ class Published:
                 )
         if self.history.lost:
             raise InputError(
-                f"notes of {self.history.lost:,} files that count are missing below {self.store.root!r}, so that the "
-                "version cannot be explained. Run again: they are then read anew."
+                f"notes of {format_count(self.history.lost, 'file')} that counted are missing below "
+                f"{self.store.root!r}, so that the version cannot be explained. Run again: they are then read anew."
             )
         return self.history.counted
 

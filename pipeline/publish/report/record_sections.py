@@ -107,7 +107,7 @@ def notices_section(record: Record) -> Html | None:
         lines.append(f"{format_count(len(record['skipped_files']), 'other file')} skipped: {cut(names)}")
     left_out = max(0, len(refused) - MAX_LINES) + max(0, len(notes) - MAX_LINES)
     if left_out:
-        lines.append(f"and {left_out:,} more lines, see run.json")
+        lines.append(f"and {format_count(left_out, 'more line')}, see run.json")
     if not lines:
         return None
     return section("What you should know", element("ul", joined(element("li", line) for line in lines)))
@@ -150,7 +150,7 @@ def flow_section(record: Record) -> Html:
         "quiet",
     )
     shares = ", ".join(f"{share(record[name], read) or '0%'} {name}" for name in plain_words.OUTCOMES)
-    description = f"Of {read:,} records read, {shares}. Then the events that are kept, by region."
+    description = f"Of {format_count(read, 'record')} read, {shares}. Then the events that are kept, by region."
     return section(
         "What became of the records",
         chart("flow", 400, description, "The height of each band is a number of records."),
@@ -178,7 +178,7 @@ def regions_section(record: Record) -> Html | None:
     return section(
         "Watch time by region",
         table(heads, rows[:MOST_REGIONS], "Watch time by region", bars=True),
-        details(f"{len(regions) - MOST_REGIONS:,} more regions", folded) if rest else Html(""),
+        details(format_count(len(regions) - MOST_REGIONS, "more region"), folded) if rest else Html(""),
         element("p", "A user who watched in two regions is counted in both.", "quiet"),
     )
 

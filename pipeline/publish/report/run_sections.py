@@ -109,8 +109,8 @@ def plan_section(record: Record, observed: Observed) -> Html:
         ),
         (
             term("buckets", "groups of users that a worker adds up at a time"),
-            f"{plan['buckets']:,} of at most {plan['bucket_rows']:,} rows at once",
-            f"{reached['buckets']:,} filled, the largest {reached['largest_bucket_rows']:,} rows",
+            f"{plan['buckets']:,} of at most {format_count(plan['bucket_rows'], 'row')} at once",
+            f"{reached['buckets']:,} filled, the largest {format_count(reached['largest_bucket_rows'], 'row')}",
         ),
         (
             term("intermediate files", "between the phases"),

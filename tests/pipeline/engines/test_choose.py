@@ -49,7 +49,7 @@ def test_below_five_gigabytes_auto_looks_for_no_java(monkeypatch: pytest.MonkeyP
     for master in ("", "local[*]"):
         auto = choose_engine(Config(ENGINE="auto", SPARK_MASTER=master), 5_000_000_000 - 1)
         assert not auto.spark
-        assert auto.note == "using the embedded engine: Spark pays from 5 GB of input on; --engine spark insists"
+        assert auto.note == "Spark pays from 5 GB on; --engine spark insists"
 
 
 @pytest.mark.usefixtures("java")

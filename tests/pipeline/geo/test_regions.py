@@ -79,7 +79,7 @@ def test_the_first_line_that_breaks_a_rule_is_named(table: Path, content: str, l
         read_regions(table)
     assert str(raised.value).startswith(f"GEO_REGIONS: {table} line {line}: found ")
     assert reason in str(raised.value)
-    assert str(raised.value).endswith("Mend that line and run again.")
+    assert str(raised.value).endswith("Correct that line and run again.")
 
 
 @pytest.mark.parametrize("content", [None, b"country,region\nDE,\xe4\n"], ids=["missing", "not UTF-8"])
@@ -105,7 +105,7 @@ def test_the_shipped_table_is_of_continents() -> None:
 def test_a_name_that_a_reader_takes_for_a_value_of_another_type_is_refused(name: str, table: Path) -> None:
     assert not is_text_to_readers(name)
     table.write_text(f'country,region\nDE,"{name}"\n', encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"line 2: found region .*Mend that line"):
+    with pytest.raises(ConfigError, match=r"line 2: found region .*Correct that line"):
         read_regions(table)
 
 

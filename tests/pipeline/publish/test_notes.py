@@ -52,18 +52,18 @@ REPLACED = {
          "added up by Spark's own plan: a bucket's rows are more than fit a worker's memory (SPARK_PLAN)"),
         ({"set_aside": "it is damaged"},
          "the manifest of earlier runs could not be used, and every file was read: it is damaged"),
-        ({"lost": 2}, "the manifest had lost 2 files that counted: they count where they are in the input"),
+        ({"lost": 2}, "lost from the manifest: 2 files; what of them is in the input counts again"),
         ({"why_anew": "much changed"}, "all rows were added up anew, not only what changed: much changed"),
         ({"unknown_version": "v7"},
          "version v7 was made with another intermediate folder: every file was read, and those that had left no longer "
          "count"),
         ({"inventory": Inventory(reused={"a": known_file("a", 2), "b": known_file("b", 3)})},
-         "not read again: 2 files that were read before, in 5 splits"),
+         "not read again: 2 files of earlier runs, in 5 splits"),
         ({"inventory": Inventory(renamed=(("a", "b"), ("c", "d")))}, "renamed: a is now b, c is now d"),
         ({"inventory": Inventory(elsewhere=(LEFT,))}, "counted, outside this input: left.csv"),
         ({"inventory": Inventory(missing=(LEFT,)), "still_counted": (LEFT,)},
-         "no longer there, but still counted (--prune-missing takes them out): left.csv"),
-        ({"inventory": Inventory(missing=(LEFT,))}, "no longer there and taken out: left.csv"),
+         "no longer there, but still counted (--prune-missing removes them): left.csv"),
+        ({"inventory": Inventory(missing=(LEFT,))}, "no longer there and removed: left.csv"),
         ({"inventory": Inventory(outdated=tuple(f"{n:02}" for n in range(12)))},
          "read again, because settings, geo data or the program have changed: "
          "00, 01, 02, 03, 04, 05, 06, 07, 08, 09 and 2 more"),
@@ -75,7 +75,7 @@ def test_each_fact_has_its_note(changes: dict[str, Any], note: str, tmp_path: Pa
 
 def test_an_interrupted_run_that_is_continued(tmp_path: Path) -> None:
     found = notes_of(tmp_path, Phase1Result(LEDGERS, resumed_splits=1500))
-    assert found == ["an interrupted run had finished 1,500 splits, which were not read again"]
+    assert found == ["an interrupted run had finished 1,500 splits, not read again"]
 
 
 def test_a_changed_file_is_in_one_note_alone(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_run_that_keeps_nothing_is_stopped_unless_a_setting_allows_it() -> Non
     assert verdict.quality[1:] == (QualityResult("nothing_kept", 5, 5, "fail", detail=detail),)
     assert verdict.stopped == (
         f"nothing would count: all 5 records were rejected ({detail}). Nothing was published, the previous output "
-        "still stands. Mend the logs, or set ALLOW_EMPTY_RESULT = true to publish a result "
+        "still stands. Correct the logs, or set ALLOW_EMPTY_RESULT = true to publish a result "
         "without rows, and run again."
     )
     allowed = verify([], [], phase1, phase2, REGIONS, allow_empty=True)

@@ -93,7 +93,7 @@ def test_a_folder_without_logs_says_what_was_skipped_and_what_would_go(tmp_path:
     assert "00.txt" in message
     assert "09.txt" in message
     assert "10.txt" not in message
-    assert "taken out of version v-7" in message
+    assert "removed from version v-7" in message
     with pytest.raises(InputError) as raised:
         find_input(str(tmp_path))
     assert "--prune-missing" not in str(raised.value)

@@ -25,7 +25,7 @@ def test_room_follows_from_the_input(settings: Settings, tmp_path: Path) -> None
     os.truncate(log, 4 * 10**12)  # a hole: it takes no room
     source, room, speed = check_input_and_intermediate(settings())
     assert (source.status, room.status, speed.status) == ("ok", "fail", "ok")
-    assert source.found == f"1 files, 4.00 TB in {tmp_path / 'in'}, 1 other files skipped"
+    assert source.found == f"1 file, 4.00 TB in {tmp_path / 'in'}, 1 other file skipped"
     assert "2.40 TB needed" in room.found
     assert "--intermediate" in room.fix
 
