@@ -108,7 +108,8 @@ def test_a_path_in_a_reason_stays_whole_on_a_narrow_terminal(full_result: RunRes
     path = "/srv/logs/a-rather-long-name-of-a-folder/2026-11-30-with-more-behind-it.csv"
     refused = RefusedFile(path, "no header in the first 20 lines, and more about it")
     shown = rendered(lambda to: print_summary(replace(full_result, refused_files=(refused,)), console=to), 60)
-    assert f"refused     {path}:\n            no header in the first 20 lines, and more about\n            it\n" in shown
+    lines = f"refused     {path}:", "no header in the first 20 lines, and more about", "it"
+    assert "\n            ".join(lines) in shown
 
 
 def test_summary_of_a_failed_run(result: RunResult) -> None:
