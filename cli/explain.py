@@ -1,16 +1,16 @@
 """``explain``: every copy of a record and whether it counts, or how the total of a user comes about."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cli.arguments import Arguments
 from cli.console import Answer, printable, say
-from cli.summary import new_table
+from cli.summary import first_that_fits, new_table
 from cli.terminal import PipeConsole
 from config import Config
 from pipeline.errors import BalanceError, ConfigError
@@ -58,7 +58,7 @@ def explain_command(arguments: Arguments, config: Config, answer: Answer) -> int
     return 0 if user.agrees else BalanceError.exit_code
 
 
-def print_record(record: "RecordAnswer", console: Console) -> None:
+def print_record(record: "RecordAnswer", console: PipeConsole) -> None:
     """Print the copies of a record, then the published row that has its minutes."""
     _say(console, f"log_id {record.log_id} in version {record.version} (DEDUPE_KEEP {record.keep})")
     _say(console)
@@ -70,7 +70,7 @@ def print_record(record: "RecordAnswer", console: Console) -> None:
         _say(console, f"{len(record.copies):,} of {record.found:,} copies; --limit-rows shows more")
     for rejected in record.rejected:
         _say(console, f"rejected: {rejected.file} line {rejected.line:,}: {rejected.reason} {rejected.column or ''}")
-        _say(console, f"  {rejected.raw}")
+        _show(console, f"  {rejected.raw}")
     if record.rejected_found > len(record.rejected):
         listed = f"{len(record.rejected):,} of {record.rejected_found:,} rejected records"
         _say(console, f"{listed}; --limit-rows shows more")
@@ -84,17 +84,17 @@ def print_record(record: "RecordAnswer", console: Console) -> None:
     _print_notes(console, record.notes)
 
 
-def print_user(user: "UserAnswer", console: Console) -> None:
+def print_user(user: "UserAnswer", console: PipeConsole) -> None:
     """Print the longest events of a user, then the sums beside what is published."""
     _say(console, f"user {user.user_id} in version {user.version} (DEDUPE_KEEP {user.keep})")
     _say(console)
-    for line in _events(user):
-        _say(console, line)
+    for line in _events(user, console):
+        _show(console, line)
     if user.event_count > len(user.events):
         _say(console, f"the longest {len(user.events):,} of {user.event_count:,} events; --limit-rows shows more")
     if user.regions:
         _say(console)
-        console.print(_sums(user))
+        console.print(first_that_fits(console, _sums(user)))
         _say(console)
     _say(
         console,
@@ -104,8 +104,8 @@ def print_user(user: "UserAnswer", console: Console) -> None:
     _print_notes(console, user.notes)
 
 
-def _events(user: "UserAnswer") -> Iterator[str]:
-    """A line for each event: time, minutes, region, log_id, file:line. Points stand below points."""
+def _events(user: "UserAnswer", console: PipeConsole) -> Iterator[str]:
+    """Time, minutes, region, log_id and file:line of each event, points below points: on a line where there is room."""
     decimals = max((len(_minutes(event.minutes).partition(".")[2]) for event in user.events), default=0)
     rows = [
         (
@@ -119,41 +119,56 @@ def _events(user: "UserAnswer") -> Iterator[str]:
     ]
     if not rows:
         return
-    times, minutes, regions, ids, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    times, minutes, regions, ids, places = (max(map(len, column)) for column in zip(*rows, strict=True))
+    room = console.width if console.is_limited else sys.maxsize
+    long = times + minutes + regions + ids + places + len("  " * 4 + " min")
+    between, behind = ("\n  " if long > room else "  "), ("\n  " if 2 + ids + 2 + places > room else "  ")
     for time, watched, region, log_id, where in rows:
-        yield f"{time:<{times}}  {watched:>{minutes}} min  {region:<{regions}}  {log_id:<{ids}}  {where}"
+        event = f"{time:<{times}}  {watched:>{minutes}} min  {region:<{regions}}".rstrip(" " if long > room else "")
+        yield from f"{event}{between}{log_id:<{ids}}{behind}{where}".split("\n")
 
 
-def _sums(user: "UserAnswer") -> Table:
-    sums = new_table(("region", False), ("events", True), ("minutes", True), ("published", True), ("", False))
-    for region in user.regions:
-        published = region.published_total_watch_time_min
-        published_minutes = "none" if published is None else _minutes(published)
-        verdict = Text("agrees", style="green") if region.agrees else Text("differs", style="bold red")
-        counts = f"{region.event_count:,}", _minutes(region.total_watch_time_min), published_minutes
-        sums.add_row(Text(printable(region.region)), *counts, verdict)
-    return sums
+def _sums(user: "UserAnswer") -> Iterator[Table]:
+    """The table of regions, then without what is published."""
+    for columns in (("events", "minutes", "published"), ("events", "minutes")):
+        sums = new_table(("region", False), *((name, True) for name in columns), ("", False))
+        for region in user.regions:
+            published = region.published_total_watch_time_min
+            cells = {
+                "events": f"{region.event_count:,}",
+                "minutes": _minutes(region.total_watch_time_min),
+                "published": "none" if published is None else _minutes(published),
+            }
+            verdict = Text("agrees", style="green") if region.agrees else Text("differs", style="bold red")
+            sums.add_row(Text(printable(region.region)), *(cells[name] for name in columns), verdict)
+        yield sums
 
 
-def _print_copy(copy: "Copy", console: Console) -> None:
+def _print_copy(copy: "Copy", console: PipeConsole) -> None:
     line = "" if copy.line is None else f" line {copy.line:,}"
     content = f"{_minutes(copy.minutes)} min, user {copy.user_id}, {copy.region or 'region not known'}"
     label = Text(f"{copy.outcome:<{INDENT}}", style=STYLES[copy.outcome])
     console.print(label + Text(printable(content)), soft_wrap=True)
-    for text, style in ((copy.reason, ""), (f"{copy.file}{line}", "dim"), (copy.raw or "", "dim")):
+    _say(console, " " * INDENT + copy.reason, indent=" " * INDENT)
+    for text in (f"{copy.file}{line}", copy.raw or ""):
         if text:
-            _say(console, " " * INDENT + text, style)
+            _show(console, " " * INDENT + text, "dim")
 
 
-def _print_notes(console: Console, notes: tuple[str, ...]) -> None:
+def _print_notes(console: PipeConsole, notes: tuple[str, ...]) -> None:
     for note in notes:
-        _say(console, f"note: {note}", style="dim")
+        _say(console, f"note: {note}", "dim")
 
 
 def _minutes(minutes: float) -> str:
     return f"{minutes:,.6f}".rstrip("0").rstrip(".")
 
 
-def _say(console: Console, text: str = "", style: str = "") -> None:
+def _say(console: PipeConsole, text: str = "", style: str = "", *, indent: str = "") -> None:
+    """Print sentences."""
+    console.say(printable(text), style, indent=indent)
+
+
+def _show(console: PipeConsole, text: str, style: str = "") -> None:
     """Print one line unwrapped, so that it can be copied."""
     console.print(Text(printable(text), style=style), soft_wrap=True)

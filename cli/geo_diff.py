@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from cli.arguments import Arguments
@@ -36,13 +35,14 @@ def geo_diff_command(arguments: Arguments, config: Config, answer: Answer) -> in
     return 0
 
 
-def print_diff(diff: "GeoDiff", console: Console) -> None:
+def print_diff(diff: "GeoDiff", console: PipeConsole) -> None:
     """Print the moves, then each region before and after."""
     builds = f"{printable(diff.old_build)} → {printable(diff.new_build)}"
-    console.print(f"version {diff.version}: {builds}", soft_wrap=True)
+    console.say(f"version {diff.version}: {builds}")
     counts = f"{format_count(diff.moved_users, 'user')}, {format_count(diff.moved_events, 'event')}"
     moved = f"{counts} and {diff.moved_minutes:,.2f} minutes would move"
-    console.print(f"{moved}\n")
+    console.say(moved)
+    console.print()
     if diff.moves:
         table = new_table(("from", False), ("to", False), ("users", True), ("events", True), ("minutes", True))
         for move in diff.moves:
@@ -57,10 +57,9 @@ def print_diff(diff: "GeoDiff", console: Console) -> None:
         table.add_row(Text(printable(region.region)), *users, *minutes)
     console.print(table)
     for file in diff.not_examined:
-        console.print(Text(printable(f"not examined: {file.file}: {file.reason}"), style="yellow"), soft_wrap=True)
+        console.say(printable(f"not examined: {file.file}: {file.reason}"), "yellow")
     if diff.not_examined:
-        console.print(
+        console.say(
             f"in no region after: {format_count(diff.unknown_events, 'event')} of these files, "
-            f"{diff.unknown_minutes:,.2f} minutes; a run with the new database would ask for the files.",
-            soft_wrap=True,
+            f"{diff.unknown_minutes:,.2f} minutes; a run with the new database would ask for the files."
         )

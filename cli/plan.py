@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from cli.arguments import Arguments
@@ -56,7 +55,7 @@ def _states(plan: "RunPlan") -> dict[str, int]:
     return dict(sorted(Counter(state.state for state in plan.files.states).items()))
 
 
-def print_plan(plan: "RunPlan", config: Config, console: Console) -> None:
+def print_plan(plan: "RunPlan", config: Config, console: PipeConsole) -> None:
     """Print the files, the sizes, the prediction, and the files that a run would refuse."""
     sizes, predicted, sample = plan.sizes, plan.prediction, plan.sample
     files = ", ".join(f"{count:,} {state}" for state, count in _states(plan).items()) or "none"
@@ -72,11 +71,15 @@ def print_plan(plan: "RunPlan", config: Config, console: Console) -> None:
         ("splits", f"of {format_size(sizes.split_bytes)}, rows of at most {format_size(sizes.held_bytes)} at once"),
         ("buckets", f"{sizes.buckets:,}, at most {format_count(sizes.bucket_rows, 'row')} at once"),
     ]
-    pace = "by earlier runs on this machine" if plan.learned else "by the shipped figures: nothing has run here yet"
-    phases = (predicted.phase1_seconds, predicted.phase2_seconds, predicted.publish_seconds)
-    seconds_of_phases = " + ".join(format_seconds(seconds) for seconds in phases)
     prediction_rows = [
-        ("time", f"{format_seconds(predicted.seconds)} (phase 1, phase 2, publish: {seconds_of_phases}), {pace}"),
+        ("time", format_seconds(predicted.seconds)),
+        ("  phase 1", format_seconds(predicted.phase1_seconds)),
+        ("  phase 2", format_seconds(predicted.phase2_seconds)),
+        ("  publish", format_seconds(predicted.publish_seconds)),
+        (
+            "  pace",
+            "learned from runs on this machine" if plan.learned else "as shipped: no long run here taught another",
+        ),
         ("memory", f"{format_size(predicted.peak_memory_bytes)} of {format_size(config.MEMORY_LIMIT)}"),
         ("intermediate", f"{format_size(predicted.intermediate_bytes)}{_free(config.INTERMEDIATE_DIR)}"),
         ("output", f"{format_size(predicted.output_bytes)}{_free(config.OUTPUT_DIR)}"),
@@ -88,7 +91,7 @@ def print_plan(plan: "RunPlan", config: Config, console: Console) -> None:
         console.print(table)
         console.print()
     for path, reason in sorted(plan.refused.items())[:MAX_LISTED]:
-        console.print(Text(f"would be refused: {printable(display_name(path))}: {printable(reason)}"))
+        console.say(f"would be refused: {printable(display_name(path))}: {printable(reason)}", indent="  ")
     if len(plan.refused) > MAX_LISTED:
         console.print(f"and {len(plan.refused) - MAX_LISTED:,} more that would be refused")
 

@@ -21,11 +21,11 @@ def quarantine_command(arguments: Arguments, config: Config, answer: Answer) -> 
     if not answer.as_json and not arguments.quiet:
         shown = printable(shlex.quote(str(path)))
         found = format_count(exported.records, "rejected record")
-        answer.write(f"{found} of version {exported.version} are in {shown}.\n")
+        answer.write(f"{shown} has {found}, as they were read.\n")
         if exported.without_text:
             answer.write(f"{exported.without_text:,} more are left out: their bytes are not kept.\n")
         answer.write(
-            "Correct them, delete the others, and replay the file with the options of your runs:\n"
+            "Correct those that you can, delete the others, and\nreplay the file with the options of your runs:\n"
             f"{program_name()} replay {shown}\n"
         )
     return 0

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from cli.arguments import Arguments
@@ -41,7 +40,7 @@ def status_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     return 0
 
 
-def print_files(files: "Sequence[FileState]", nothing: str, console: Console) -> None:
+def print_files(files: "Sequence[FileState]", nothing: str, console: PipeConsole) -> None:
     """Print a table of files with their states, and how many files have each state; ``nothing``: the line for no
     files."""
     if not files:
@@ -56,10 +55,11 @@ def print_files(files: "Sequence[FileState]", nothing: str, console: Console) ->
         table.add_row(file.state, *size, _number(file.records), *rejected, Text(printable(_near(file.file))))
     console.print(table)
     files_by_state = Counter(file.state for file in files)
-    console.print("\n" + ", ".join(f"{count:,} {state}" for state, count in sorted(files_by_state.items())))
+    console.print()
+    console.say("; ".join(f"{count:,} {state}" for state, count in sorted(files_by_state.items())))
     if older:
         names = format_list(older, MAX_NAMED, lambda file: printable(_near(file.file)))
-        console.print(Text(f"superseded, they count in older versions only: {names}", style="dim"), soft_wrap=True)
+        console.say(f"superseded, they count in older versions only: {names}", "dim", indent="  ")
     console.print()
 
 
@@ -68,7 +68,7 @@ def _near(path: str) -> str:
     return path.removeprefix(os.getcwd() + os.sep)
 
 
-def print_versions(versions: "Sequence[VersionState]", output: str, console: Console) -> None:
+def print_versions(versions: "Sequence[VersionState]", output: str, console: PipeConsole) -> None:
     """Print the kept versions, with the time of this place, and what was new in each."""
     if not versions:
         console.print(f"nothing is published at {printable(output)}")
@@ -93,7 +93,7 @@ def print_versions(versions: "Sequence[VersionState]", output: str, console: Con
     console.print(table)
 
 
-def _print_block(version: "VersionState", console: Console) -> None:
+def _print_block(version: "VersionState", console: PipeConsole) -> None:
     """A version in lines that are short."""
     console.print(Text(version.version, style="bold" if version.current else ""))
     minutes = _number(version.minutes)

@@ -1,7 +1,7 @@
 """The summary of a run: what became of the records, times, regions; ``cli.summary_facts`` has the rest."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -141,10 +141,10 @@ def _print_tables(result: RunResult, console: Console, made_seconds: float, limi
         forms = [Group(records, "", times)]
         if console.width >= WIDE:
             forms.insert(0, _beside(records, times))  # type: ignore[arg-type]
-        console.print(Padding(_first_that_fits(console, forms), (1, 0)))
+        console.print(Padding(first_that_fits(console, forms), (1, 0)))
     if result.top_regions:
         mark = "█" if console.encoding.startswith("utf") else "#"
-        console.print(_first_that_fits(console, [_regions(result, columns, mark) for columns in REGION_COLUMNS]))
+        console.print(first_that_fits(console, [_regions(result, columns, mark) for columns in REGION_COLUMNS]))
         more = len(result.top_regions) - MAX_REGIONS
         console.print(f"and {format_count(more, 'more region')}, in the report\n" if more > 0 else "")
 
@@ -157,11 +157,13 @@ def new_table(*columns: tuple[str, bool]) -> Table:
     return table
 
 
-def _first_that_fits(console: Console, forms: Sequence[RenderableType]) -> RenderableType:
+def first_that_fits(console: Console, forms: Iterable[RenderableType]) -> RenderableType:
     """The first of several forms that the console is wide enough for, or the last."""
     unlimited = console.options.update_width(10 * MAX_WIDTH)
-    widths = (console.measure(form, options=unlimited).maximum for form in forms)
-    return next((form for form, width in zip(forms, widths, strict=True) if width <= console.width), forms[-1])
+    for form in forms:
+        if console.measure(form, options=unlimited).maximum <= console.width:
+            break
+    return form
 
 
 def _beside(*tables: RenderableType) -> Table:

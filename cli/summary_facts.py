@@ -1,7 +1,6 @@
 """The lower part of the summary: errors, refused files, quality, and the places of everything, each once."""
 
 import os
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from cli.column_hint import column_block
 from cli.console import printable
+from cli.terminal import wrapped
 from cli.truth import TruthCheck
 from pipeline.publish.result import RunResult
 from utils.units import format_count, format_list, format_seconds, format_size
@@ -66,8 +66,7 @@ def _print(console: Console, label: str, text: str | Text, style: str = "") -> N
     """A label and a text beside it, which goes on below itself. Words stay whole, so that paths can be copied."""
     if isinstance(text, str):
         room = max(1, console.width - LABEL)
-        lines = textwrap.wrap(printable(text), room, break_long_words=False, break_on_hyphens=False)
-        text = Text("\n".join(lines), style=style)
+        text = Text("\n".join(wrapped(printable(text), room)), style=style)
     for number, line in enumerate(text.split("\n")):
         console.print(Text(f"{'' if number else label:<{LABEL}}", style="bold") + line, soft_wrap=True)
 

@@ -1,5 +1,6 @@
 """The parts that need Rich: a console, and progress bars. Loading Rich takes 40 ms, which other runs need not spend."""
 
+import textwrap
 from types import TracebackType
 from typing import IO, Self
 
@@ -15,6 +16,12 @@ WIDE = 90
 """Characters of a line. On narrower terminals tables stand below each other, and show less."""
 
 
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Lines of at most ``width`` characters, longer where a word is longer; ``indent`` before all but the first."""
+    lines = textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return lines or [""]
+
+
 class PipeConsole(Console):
     """A console that prints text as it is, without markup, and ends its output quietly where its reader has gone.
 
@@ -26,6 +33,16 @@ class PipeConsole(Console):
 
     def __init__(self, file: IO[str] | None = None, *, stderr: bool = False, width: int | None = None) -> None:
         super().__init__(file=file, stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+        self.is_limited = width is not None or self.is_terminal
+        """Whether lines have an end that is seen; those of a pipe have none."""
+
+    def say(self, text: str, style: str = "", *, indent: str = "") -> None:
+        """Print sentences, which go on below themselves between words. Words stay whole, so that paths can be copied.
+
+        ``indent``: what stands before all lines but the first.
+        """
+        for line in wrapped(text, self.width, indent) if self.is_limited else [text]:
+            self.print(Text(line, style=style), soft_wrap=True)
 
     def on_broken_pipe(self) -> None:
         """Be quiet from then on: Rich would end the program, and the run with it."""

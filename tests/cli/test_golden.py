@@ -58,6 +58,10 @@ STATES = [
 ]
 
 
+WIDTHS = [100, 60]
+"""Characters of a line: a usual terminal, and a narrow one."""
+
+
 def check_golden(name: str, text: str) -> None:
     """Compare a text with the golden file ``name``, or write that file."""
     path = GOLDEN / f"{name}.txt"
@@ -94,7 +98,7 @@ def full_result(result: RunResult) -> RunResult:
     )
 
 
-@pytest.mark.parametrize("width", [100, 60])
+@pytest.mark.parametrize("width", WIDTHS)
 def test_summary_of_a_run(width: int, full_result: RunResult) -> None:
     def show(to: PipeConsole) -> None:
         print_summary(full_result, TruthCheck(7, ()), to, limits=Limits(16, 8 * 10**9))
@@ -153,7 +157,7 @@ def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("in_tokyo")
-@pytest.mark.parametrize("width", [100, 60])
+@pytest.mark.parametrize("width", WIDTHS)
 def test_status(width: int) -> None:
     versions = [
         VersionState(OLD, False, None),
@@ -171,7 +175,8 @@ def test_status(width: int) -> None:
     check_golden(f"status-{width}", rendered(show, width))
 
 
-def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("width", WIDTHS)
+def test_plan(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=5 * 10**11))
     plan = RunPlan(
         sizes=Sizes(workers=8, split_bytes=64 << 20, buckets=32, bucket_rows=1_500_000, file_rows=2_000_000,
@@ -188,10 +193,11 @@ def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
         learned=False,
     )  # fmt: skip
     config = Config(MEMORY_LIMIT=4 * 10**9, INTERMEDIATE_DIR="between", OUTPUT_DIR="out")
-    check_golden("plan", rendered(lambda to: print_plan(plan, config, to)))
+    check_golden(f"plan-{width}", rendered(lambda to: print_plan(plan, config, to), width))
 
 
-def test_explain_a_record() -> None:
+@pytest.mark.parametrize("width", WIDTHS)
+def test_explain_a_record(width: int) -> None:
     raw = "a,u1,2026-01-01,v,d,8.8.8.0/24,"
     copies = (
         Copy("logs/1.csv", 1_234, 99_999, "u1", "North America", 12.0, "counts", "the longest watch time counts",
@@ -208,10 +214,13 @@ def test_explain_a_record() -> None:
         41, copies, 3, (rejected,), ("logs/left.csv: it is no longer there: no lines and no raw records",),
     )  # fmt: skip
     none = replace(answer, destination=None, found=0, copies=(), rejected_found=0, rejected=(), notes=())
-    check_golden("explain-record", rendered(lambda to: print_record(answer, to) or print_record(none, to)))
+    check_golden(
+        f"explain-record-{width}", rendered(lambda to: print_record(answer, to) or print_record(none, to), width)
+    )
 
 
-def test_explain_a_user() -> None:
+@pytest.mark.parametrize("width", WIDTHS)
+def test_explain_a_user(width: int) -> None:
     answer = UserAnswer(
         "u1", NEW, "longest", False, 8, 5, 1, 2,
         (
@@ -224,10 +233,11 @@ def test_explain_a_user() -> None:
         ),
         ("logs/left.csv: it has changed since it was read: its log_ids cannot be shown",),
     )  # fmt: skip
-    check_golden("explain-user", rendered(lambda to: print_user(answer, to)))
+    check_golden(f"explain-user-{width}", rendered(lambda to: print_user(answer, to), width))
 
 
-def test_geo_diff() -> None:
+@pytest.mark.parametrize("width", WIDTHS)
+def test_geo_diff(width: int) -> None:
     diff = GeoDiff(
         NEW, "DB 2026-05", "DB 2026-06", 1_234, 5_678, 91_011.5,
         (Move("Asia", "Europe", 1_000, 5_000, 90_000.0), Move("Europe", "[red]", 234, 678, 1_011.5)),
@@ -238,16 +248,17 @@ def test_geo_diff() -> None:
         3, (UnreadFile("logs/left.csv", "it is no longer there"),), 12, 34.5, 6.7,
     )  # fmt: skip
     none = replace(diff, moved_users=0, moved_events=0, moved_minutes=0.0, moves=(), not_examined=())
-    check_golden("geo-diff", rendered(lambda to: print_diff(diff, to) or print_diff(none, to)))
+    check_golden(f"geo-diff-{width}", rendered(lambda to: print_diff(diff, to) or print_diff(none, to), width))
 
 
-def test_doctor() -> None:
+@pytest.mark.parametrize("width", WIDTHS)
+def test_doctor(width: int) -> None:
     def show(to: PipeConsole) -> None:
         show_check(to, "ok", "python", "CPython 3.11.9", "")
         show_check(to, "warn", "intermediate speed", "50 MB/s written in /mnt", "Name a faster one.")
         show_check(to, "fail", "spark", "did not start\nbecause of\x07", "Check memory.")
 
-    check_golden("doctor", rendered(show))
+    check_golden(f"doctor-{width}", rendered(show, width))
 
 
 WRONG = (
@@ -332,7 +343,10 @@ def test_errors(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     check_golden("errors", "\n".join(found).replace(str(folder), "FOLDER"))
 
 
-SEVERAL_WIDTHS = ("status", "summary", "config", "help-help", "help-run", "help-query")
+SEVERAL_WIDTHS = (
+    *("config", "doctor", "explain-record", "explain-user", "geo-diff", "help-help", "help-run", "help-query"),
+    *("plan", "status", "summary"),
+)
 """Names of golden files for terminals of 60 and 100 columns; other modules compare some of them."""
 
 

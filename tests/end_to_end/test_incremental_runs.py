@@ -217,7 +217,7 @@ def test_status_and_dry_run_change_nothing(folder: Path) -> None:
     assert "1 read" in dry.out
     assert "1 keep" in dry.out
     status = run("status", cwd=folder)
-    assert "3 counted, 1 counted, has left" in status.out
+    assert "3 counted; 1 counted, has left" in status.out
     assert "current" in status.out
     assert picture(folder) == before
     empty = folder / "empty"
