@@ -9,6 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from config import Config
 
 MISSING = "the package {0} is missing. Run: {1}"
 
@@ -21,8 +25,8 @@ if __name__ != "__mp_main__":  # workers import this file under that name, and n
         from cli.arguments import Arguments, parse_arguments
         from cli.console import LOG, Answer, printable, say
         from cli.interrupts import end_on_signals
+        from cli.settings import import_settings
         from cli.streams import AnswerLost, prepare_streams
-        from config import CONFIG_VARIABLE, Config, find_config_file, load_config
         from pipeline.errors import EnvironmentFault, LogmillError, install_command, was_published
     except ModuleNotFoundError as missing:
         from pipeline.errors import install_command
@@ -32,15 +36,6 @@ if __name__ != "__mp_main__":  # workers import this file under that name, and n
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except Exception as fault:
-        from pipeline.errors import ConfigError, explain_edit
-
-        if (told := explain_edit(fault, os.path.join(FOLDER, "config.py"))) is None:
-            raise
-        print(f"error: {told}", file=sys.stderr)
-        sys.exit(ConfigError.exit_code)
-
-    Command = Callable[[Arguments, Config, Answer], int]
 
 INTERRUPTED = 130
 PUBLISHED = "The result of this run is published all the same."
@@ -65,13 +60,14 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
             from cli.version import show_version
 
             return show_version(answer)
+        settings = import_settings()
         arguments = _with_settings_file(arguments)
-        config = load_config(arguments.settings, os.environ, arguments.config, arguments.shorts)
+        config = settings.load_config(arguments.settings, os.environ, arguments.config, arguments.shorts)
         engine, output = config.ENGINE, config.OUTPUT_DIR
         LOG.begin(as_json=config.LOG_FORMAT == "json")
         # Imported late: Polars and Spark take a second, which --help and a usage error need not.
         name = arguments.command.replace("-", "_")
-        command: Command = getattr(import_module(f"cli.{name}"), f"{name}_command")
+        command: Callable[[Arguments, Config, Answer], int] = getattr(import_module(f"cli.{name}"), f"{name}_command")
         code = command(arguments, config, answer)
         sys.stdout.flush()  # or the fault of a full disk would come too late to be told
         return code
@@ -95,11 +91,12 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
 def _with_settings_file(arguments: Arguments) -> Arguments:
     """The arguments with the settings file that is read, which a message names where the command line does not."""
     unasked = arguments.config or arguments.no_config or arguments.command == "completion"  # which a shell evaluates
-    found = None if unasked else find_config_file(os.environ)
+    settings = import_settings()
+    found = None if unasked else settings.find_config_file(os.environ)
     if found is None:
         return arguments
     if not arguments.quiet:
-        named = f" ({CONFIG_VARIABLE})" if os.environ.get(CONFIG_VARIABLE) else ""
+        named = f" ({settings.CONFIG_VARIABLE})" if os.environ.get(settings.CONFIG_VARIABLE) else ""
         say(f"note: settings are read from {printable(str(found))}{named}", event="settings_read", file=str(found))
     return replace(arguments, config=found)
 

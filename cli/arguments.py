@@ -2,7 +2,6 @@
 ``config.py``, not here."""
 
 import argparse
-import difflib
 import os
 import re
 import shlex
@@ -186,6 +185,8 @@ def _say_unknown(command: str, word: str) -> str:
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"Did you mean {close[0]}? " if close else ""
 

@@ -5,8 +5,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from config import Config
-from utils.settings import declared
+from cli.settings import import_settings
 from utils.units import format_size
 
 
@@ -56,7 +55,10 @@ class Option:
         """What is taken without the option, as text; empty where help need not say so."""
         if self.setting is None:
             return str(self.more.get("default", ""))
-        about = declared(Config)[self.setting]
+        config = import_settings()
+        from utils.settings import declared  # which only help with defaults needs
+
+        about = declared(config.Config)[self.setting]
         if about.metadata["shown"]:
             return str(about.metadata["shown"])
         value = about.default

@@ -5,7 +5,6 @@ anything it does not allow; it never guesses and never falls back.
 """
 
 import dataclasses
-import difflib
 import inspect
 import json
 import re
@@ -186,6 +185,8 @@ def _own_names(
 
 def _read_named(fields: Mapping[str, dataclasses.Field[Any]], name: str, raw: object, origin: str) -> Any:
     if name not in fields:
+        import difflib
+
         close = difflib.get_close_matches(name.upper(), fields, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ValueError(f"unknown setting {name!r} ({origin}): {hint}All settings are listed in config.py.")

@@ -1,9 +1,9 @@
 """Names of run ids, folders and files that runs make, and a check that the folders of a run lie apart."""
 
 import itertools
+import os
 import re
 import time
-import uuid
 from datetime import datetime
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def new_run_id() -> str:
     second are in order; then a random digit."""
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     begin = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
-    return f"{begin}-{nanoseconds // 1000:05x}{uuid.uuid4().hex[0]}"
+    return f"{begin}-{nanoseconds // 1000:05x}{os.urandom(1).hex()[0]}"
 
 
 def begin_of(run_id: str) -> datetime:
