@@ -22,20 +22,20 @@ _MOST_LISTED = 20
 def column_block(reasons: Iterable[str]) -> list[str]:
     """Lines of TOML that name a column for each that was not found, and as a comment the columns that are there.
 
-    Of reasons that miss different columns the first counts. Empty where no reason says that columns are missing, or
-    which there are.
+    Of reasons that miss different columns the first counts, one that shows a header before one that does not, because
+    nothing in the file is like one. Empty where no reason says that columns are missing.
     """
-    for reason in reasons:
-        missing, there = missing_columns(reason)
+    found = [missing_columns(reason) for reason in reasons]
+    for missing, there in sorted(found, key=lambda one: not one[1]):
         settings = {name: accepted for name, accepted in missing.items() if name.endswith("_COLUMN")}
-        if settings and there:
+        if settings:
             return _block(settings, there)
     return []
 
 
 def _block(settings: dict[str, str], there: tuple[str, ...]) -> list[str]:
     shown = ", ".join(printable(name) for name in there[:_MOST_LISTED])
-    lines = ["# logmill.toml. The columns that are there:", f"# {shown}"]
+    lines = ["# logmill.toml. The columns that are there:", f"# {shown}"] if there else ["# logmill.toml"]
     free = [name for name in there if name]
     for setting, accepted in settings.items():
         name = _guess(setting, accepted, free)

@@ -14,6 +14,7 @@ from cli.summary import first_that_fits, new_table
 from cli.terminal import PipeConsole
 from config import Config
 from pipeline.errors import BalanceError, ConfigError
+from pipeline.publish.report.plain_words import meaning_of_reason
 from utils.units import format_count
 
 if TYPE_CHECKING:
@@ -69,7 +70,11 @@ def print_record(record: "RecordAnswer", console: PipeConsole) -> None:
     if record.found > len(record.copies):
         _say(console, f"{len(record.copies):,} of {record.found:,} copies; --limit-rows shows more")
     for rejected in record.rejected:
-        _say(console, f"rejected: {rejected.file} line {rejected.line:,}: {rejected.reason} {rejected.column or ''}")
+        meaning = meaning_of_reason(rejected.reason)
+        column = f", column {rejected.column}" if rejected.column else ""
+        _say(console, f"rejected: {rejected.file} line {rejected.line:,}: {rejected.reason}{column}")
+        if meaning:
+            _say(console, f"  {meaning}", indent="  ")
         _show(console, f"  {rejected.raw}")
     if record.rejected_found > len(record.rejected):
         listed = f"{len(record.rejected):,} of {record.rejected_found:,} rejected records"

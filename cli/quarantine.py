@@ -21,7 +21,7 @@ def quarantine_command(arguments: Arguments, config: Config, answer: Answer) -> 
     if not answer.as_json and not arguments.quiet:
         shown = printable(shlex.quote(str(path)))
         found = format_count(exported.records, "rejected record")
-        answer.write(f"{shown} has {found}, as they were read.\n")
+        answer.write(f"{shown} has {found}, as read.\n")
         if exported.without_text:
             answer.write(f"{exported.without_text:,} more are left out: their bytes are not kept.\n")
         answer.write(

@@ -68,7 +68,7 @@ def _print(console: Console, label: str, text: str | Text, style: str = "") -> N
         room = max(1, console.width - LABEL)
         text = Text("\n".join(wrapped(printable(text), room)), style=style)
     for number, line in enumerate(text.split("\n")):
-        console.print(Text(f"{'' if number else label:<{LABEL}}", style="bold") + line, soft_wrap=True)
+        console.print(Text.assemble((f"{'' if number else label:<{LABEL}}", "bold"), line), soft_wrap=True)
 
 
 def _print_refused(result: RunResult, console: Console) -> None:
@@ -121,10 +121,10 @@ def _print_path(console: Console, label: str, path: str) -> None:
     """A path that is never cut, so that it can be copied: on a line of its own where it is long."""
     shown = _link(console, path, printable(path))
     if LABEL + shown.cell_len <= console.width:
-        console.print(Text(f"{label:<{LABEL}}", style="bold") + shown, soft_wrap=True)
+        console.print(Text.assemble((f"{label:<{LABEL}}", "bold"), shown), soft_wrap=True)
     else:
         console.print(Text(label, style="bold"))
-        console.print(Text("  ") + shown, soft_wrap=True)
+        console.print(Text.assemble("  ", shown), soft_wrap=True)
 
 
 def _link(console: Console, path: str, shown: str) -> Text:

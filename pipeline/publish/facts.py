@@ -165,7 +165,7 @@ def nothing_counts_result(config: Config, engine: EngineChoice, phase1: Phase1Re
         engine=engine.name,
         engine_note=engine.note,
         output=config.OUTPUT_DIR,
-        error="every input file was refused; nothing was published. Correct the files named above and run again. Until "
+        error="every input file was refused; nothing was published. Correct the refused files and run again. Until "
         f"then the record of this run is {display_name(record)}.",
         refused_files=_refused_files(phase1),
         seconds=watch.seconds(),

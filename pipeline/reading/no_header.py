@@ -150,8 +150,9 @@ def _describe_no_header(lines: Sequence[bytes], wanted: Names) -> str:
         count = f"{len(names)} fields" if len(names) > 1 else "one field"
         return (
             f"no header in the first {HEADER_LINES} lines: missing {absent} under every delimiter of , ; TAB | SPACE. "
-            f"No line has any of these names; line {number} has the most fields, {count}. If the file has no header, "
-            "name its columns in COLUMNS."
+            f"No line has any of these names; line {number} has the most fields, {count}. If the header has "
+            "other names, say which (USER_ID_COLUMN and the like); if the file has no header, name its columns in "
+            "COLUMNS."
         )
     hints = "".join(_hint(role, aliases, names, wanted) for role, aliases in missing.items())
     return (

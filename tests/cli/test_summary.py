@@ -17,6 +17,7 @@ from cli.truth import TruthCheck
 from config import load_config
 from pipeline.publish.result import RefusedFile, RunDelta, RunResult
 from pipeline.publish.tasks import RegionTotal
+from pipeline.reading.no_header import _USUAL_NAMES, explain_no_header
 from pipeline.timing import PhaseSeconds
 
 
@@ -236,3 +237,32 @@ def test_a_failed_run_groups_its_reasons_and_names_the_columns() -> None:
 def test_the_database_of_ones_own_is_named(result: RunResult) -> None:
     shown = render(replace(result, geo_attribution="", geo_build="GeoLite2-City 2026-11-03"))
     assert "geography   GeoLite2-City 2026-11-03" in shown
+
+
+def test_only_labels_are_bold(result: RunResult) -> None:
+    stream = io.StringIO()
+    console = PipeConsole(stream, width=100)
+    console._color_system = ColorSystem.STANDARD
+    print_summary(replace(result, status="ok"), None, console)
+    lines = {line[4:10]: line for line in stream.getvalue().splitlines() if line.startswith("\x1b[1m")}
+    for label, text in (("output", "pipeline_data/output"), ("geogra", "IP Geolocation by DB-IP")):
+        assert f"\x1b[0m{text}" in lines[label]
+
+
+def test_a_header_like_no_other_gives_a_block_to_fill_in(tmp_path: Path) -> None:
+    """Its fields may be values of a record: no message shows them."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"key,viewer,at,minutes\n1,ann,2026,3\n")
+    wanted = {role: (name,) for role, name in _USUAL_NAMES.items() if role != "timestamp"}
+    reason = explain_no_header(path, path.read_bytes().splitlines(keepends=True), wanted, {}, 1000)
+    shown = render(RunResult("1", "failed", None, "o", error="e", refused_files=(RefusedFile("a.csv", reason),)))
+    block = shown.partition("run again:\n\n")[2].partition("\n\n")[0]
+    assert tomllib.loads(block) == {
+        f"{role}_COLUMN": [name, "NAME OF THE COLUMN"]
+        for role, name in zip(
+            ("LOG_ID", "USER_ID", "IP_ADDRESS", "WATCH_TIME"),
+            ("log_id", "user_id", "ip_address", "watch_time(min)"),
+            strict=True,
+        )
+    }
+    assert "viewer" not in shown

@@ -61,7 +61,7 @@ def test_a_quote_that_the_header_leaves_open_shows_no_record(tmp_path: Path) -> 
 
 
 def test_records_alone_name_the_setting(tmp_path: Path) -> None:
-    assert reason(ROW, tmp_path).endswith(" If the file has no header, name its columns in COLUMNS.")
+    assert reason(ROW, tmp_path).endswith(" if the file has no header, name its columns in COLUMNS.")
     assert "COLUMNS" not in reason(HEADER.replace(b"user_id", b"person"), tmp_path)
 
 
