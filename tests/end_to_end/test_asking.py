@@ -10,7 +10,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from tests.end_to_end.program import HEADER, Ended, environment, published, run, run_json
+from tests.end_to_end.command import command, command_json
+from tests.end_to_end.program import HEADER, Ended, environment, published, run
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +60,19 @@ def test_a_failure_is_one_json_object_too(tmp_path: Path) -> None:
     ended = run("--input", "nowhere", "--engine", "polars", "--quiet", "--log-format=json", cwd=tmp_path)
     (event,) = map(json.loads, ended.err.splitlines())
     assert (ended.code, event["exit_code"], event["level"], event["event"]) == (3, 3, "error", "failed")
-    usage = run("--nonsense", cwd=tmp_path, env=environment(LOG_FORMAT="json"))
+    usage = command("--nonsense", cwd=tmp_path, env=environment(LOG_FORMAT="json"))
     assert json.loads(usage.err)["exit_code"] == usage.code == 2
 
 
 @pytest.mark.usefixtures("logged")
 def test_query_gives_what_was_published(folder: Path) -> None:
-    ended = run("query", "from watch_time order by all", "--format", "csv", "--limit-rows", 10**6, cwd=folder)
+    ended = command("query", "from watch_time order by all", "--format", "csv", "--limit-rows", 10**6, cwd=folder)
     assert (ended.code, ended.err) == (0, "")
     rows = list(csv.reader(io.StringIO(ended.out)))
     assert rows[0] == ["geo_region", "user_id", "total_watch_time_min", "event_count"]
     assert [(r, u, float(m), int(n)) for r, u, m, n in rows[1:]] == published(folder)
 
-    ended = run("query", "from user_totals order by user_id", "--format", "json", "--limit-rows", 10**6, cwd=folder)
+    ended = command("query", "from user_totals order by user_id", "--format", "json", "--limit-rows", 10**6, cwd=folder)
     output = folder / "pipeline_data" / "output"
     expected = duckdb.sql(
         f"""select user_id, sum(round(total_watch_time_min * 1e6)::int64) / 1e6, sum(event_count)::int64, count(*)
@@ -79,7 +80,7 @@ def test_query_gives_what_was_published(folder: Path) -> None:
     ).fetchall()
     assert [tuple(row.values()) for row in json.loads(ended.out)] == expected
 
-    ended = run(
+    ended = command(
         "query", "select user_id, event_count from user_totals order by 1", "--json", "--limit-rows", 2, cwd=folder
     )
     rows = [{"user_id": user, "event_count": count} for user, _, count, _ in expected[:2]]
@@ -88,7 +89,7 @@ def test_query_gives_what_was_published(folder: Path) -> None:
 
 def test_query_shows_the_run_its_files_and_its_quarantine(folder: Path, logged: Ended) -> None:
     def ask(sql: str) -> list[dict]:
-        ended = run("query", sql, "--format", "json", cwd=folder)
+        ended = command("query", sql, "--format", "json", cwd=folder)
         assert ended.code == 0, ended.err
         return json.loads(ended.out)
 
@@ -110,7 +111,7 @@ def test_query_shows_the_run_its_files_and_its_quarantine(folder: Path, logged: 
 
 @pytest.mark.usefixtures("logged")
 def test_query_says_where_it_is_cut_and_what_was_wrong(folder: Path) -> None:
-    ended = run("query", "from watch_time", "--limit-rows", 2, cwd=folder)
+    ended = command("query", "from watch_time", "--limit-rows", 2, cwd=folder)
     assert ended.code == 0
     assert len(ended.out.splitlines()) == 4
     assert "2 rows shown, there are more" in ended.err
@@ -121,7 +122,7 @@ def test_query_says_where_it_is_cut_and_what_was_wrong(folder: Path) -> None:
         (("from runs", "--output", "elsewhere"), 3, "nothing is published"),
         (("copy runs to 'x.csv'",), 2, "found COPY"),
     ]:
-        ended = run("query", *arguments, cwd=folder)
+        ended = command("query", *arguments, cwd=folder)
         assert (ended.code, ended.out) == (code, "")
         assert message in ended.err
         assert len(ended.err.splitlines()) == 1
@@ -132,27 +133,27 @@ def test_a_formula_in_the_logs_is_inert_in_csv_and_raw_in_the_result(tmp_path: P
     users = ["=1+1", "@x", "-2", "ok"]
     rows = [f"id-{n},{user},2026-01-01T00:00:00Z,v,tv,8.8.8.8,{n}\n" for n, user in enumerate(users)]
     (tmp_path / "a.csv").write_text(HEADER + "".join(rows))
-    run_json("--input", "a.csv", cwd=tmp_path)
+    command_json("--input", "a.csv", cwd=tmp_path)
     assert {row[1] for row in published(tmp_path)} == set(users)
-    ended = run("query", "select user_id, event_count - 5 as n from watch_time", "--format", "csv", cwd=tmp_path)
+    ended = command("query", "select user_id, event_count - 5 as n from watch_time", "--format", "csv", cwd=tmp_path)
     assert set(ended.out.split()) == {"user_id,n", "'=1+1,-4", "'@x,-4", "'-2,-4", "ok,-4"}
 
 
 def test_doctor(tmp_path: Path) -> None:
-    ended = run("doctor", "--no-spark", "--engine", "polars", cwd=tmp_path)
+    ended = command("doctor", "--no-spark", "--engine", "polars", cwd=tmp_path)
     assert ended.code == 0, ended.out
     assert ended.out.splitlines()[0].startswith("ok    python")
     assert list(tmp_path.iterdir()) == []
 
     env = environment() | {"JAVA_HOME": str(tmp_path)}
-    ended = run("doctor", "--engine", "spark", "--json", cwd=tmp_path, env=env)
+    ended = command("doctor", "--engine", "spark", "--json", cwd=tmp_path, env=env)
     assert ended.code == 5
     found = json.loads(ended.out)
     (java,) = (check for check in found["checks"] if check["name"] == "java")
     assert (found["status"], java["status"]) == ("fail", "fail")
     assert "openjdk-17" in java["fix"]
     assert [
-        line[:4] for line in run("doctor", "--engine", "spark", "--quiet", cwd=tmp_path, env=env).out.splitlines()
+        line[:4] for line in command("doctor", "--engine", "spark", "--quiet", cwd=tmp_path, env=env).out.splitlines()
     ] == [
         "fail",
         "    ",
@@ -161,5 +162,5 @@ def test_doctor(tmp_path: Path) -> None:
 
 def test_the_published_files_read_the_same_elsewhere(folder: Path, logged: Ended) -> None:
     frame = pl.read_parquet(folder / "pipeline_data" / "output", hive_partitioning=True)
-    ended = run("query", "select sum(event_count) n from watch_time", "--format", "csv", cwd=folder)
+    ended = command("query", "select sum(event_count) n from watch_time", "--format", "csv", cwd=folder)
     assert ended.out.split() == ["n", str(frame["event_count"].sum())] == ["n", str(logged.answer["kept"])]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.chaos import RANDOM_TIME, Sweep, points
+from tests.end_to_end.command import command_json
 from tests.end_to_end.days import expected, write_day
 from tests.end_to_end.program import environment, published, run_json
 from tests.harness import run_here
@@ -37,5 +38,5 @@ def test_a_full_disk_changes_nothing(point: str, tmp_path: Path) -> None:
     )
     assert "No space left" in answer["error"]
     assert published(tmp_path) == before
-    run_json("--input", "logs", cwd=tmp_path)
+    command_json("--input", "logs", cwd=tmp_path)
     assert published(tmp_path) == expected(sorted((tmp_path / "logs").glob("*.csv")))[0]

@@ -11,8 +11,9 @@ import pytest
 
 from pipeline.history.manifest import MANIFEST_FILE, UNUSABLE_FILE
 from pipeline.planning.run_options import RunOptions
+from tests.end_to_end.command import command, command_json
 from tests.end_to_end.days import expected, write_day
-from tests.end_to_end.program import published, read_result, run, run_json
+from tests.end_to_end.program import published, read_result
 from tests.harness import run_here
 
 FULL_REFRESH, PRUNE = RunOptions(full_refresh=True), RunOptions(prune_missing=True)
@@ -73,13 +74,13 @@ def test_without_it_an_unusable_manifest_is_named(folder: Path) -> None:
     """Also by questions; a dry run with --full-refresh says what that would do."""
     manifest = folder / WORK / MANIFEST_FILE
     manifest.write_bytes(b"no database" * 1000)
-    answer = run_json("--input", "logs", cwd=folder, code=5)
+    answer = command_json("--input", "logs", cwd=folder, code=5)
     assert "--full-refresh" in answer["error"]
     assert manifest.read_bytes() == b"no database" * 1000, "nothing is set aside that nobody gave up"
     for words in (["status"], ["run", "--input", "logs", "--dry-run"]):
-        ended = run(*words, cwd=folder)
+        ended = command(*words, cwd=folder)
         assert (ended.code, "--full-refresh" in ended.err) == (5, True)
-    dry = run("--input", "logs", "--dry-run", "--full-refresh", cwd=folder)
+    dry = command("--input", "logs", "--dry-run", "--full-refresh", cwd=folder)
     assert (dry.code, "3 read" in dry.out) == (0, True)
 
 
@@ -133,7 +134,7 @@ def test_no_question_fails_on_what_the_manifest_contradicts(kind: str, folder: P
         ("explain", "id-1"): 3,
         ("geo-diff", "--geo-db", "nowhere.mmdb"): 2,
     }.items():
-        ended = run(*words, cwd=folder)
+        ended = command(*words, cwd=folder)
         assert ended.code == code, (words, ended.err)
         assert "fault in the program" not in ended.err + ended.out
         if code == 3:
@@ -147,7 +148,7 @@ def test_what_cannot_be_read_again_is_named(kind: str, folder: Path) -> None:
     before = published(folder)
     damage(folder, CONTRADICTIONS[kind])
     (folder / "logs" / "2.csv").unlink()
-    error = run_json("--input", "logs", cwd=folder, code=3)["error"]
+    error = command_json("--input", "logs", cwd=folder, code=3)["error"]
     assert "--prune-missing" in error
     assert "2.csv" in error
     assert published(folder) == before

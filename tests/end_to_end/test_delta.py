@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 from config import Config
 from pipeline.errors import ConfigError
 from pipeline.versions.output_link import Output
+from tests.end_to_end.command import command, command_json
 from tests.end_to_end.program import HEADER, environment, published, run, run_json
 from tests.harness import run_here
 from tests.needs import needs_java
@@ -91,15 +92,15 @@ def test_a_full_disk_at_the_commit_leaves_the_version_and_a_message(folder: Path
 
 def test_rollback_takes_the_table_along_or_says_that_it_does_not(folder: Path) -> None:
     run_here(folder, **DELTA)
-    ended = run("rollback", cwd=folder, env=environment(**DELTA))
+    ended = command("rollback", cwd=folder, env=environment(**DELTA))
     assert (ended.code, ended.err) == (0, "")
     assert_table_is_the_result(folder)
     assert commits(folder)[-1] == commits(folder)[0]
-    ended = run("rollback", commits(folder)[1], cwd=folder)
+    ended = command("rollback", commits(folder)[1], cwd=folder)
     assert ended.code == 0
     assert "warning: the Delta table pipeline_data/output.delta did not follow" in ended.err
     assert commits(folder)[-1] == commits(folder)[0]
-    answer = run_json("--input", "logs", cwd=folder)  # TABLE_FORMAT is parquet now
+    answer = command_json("--input", "logs", cwd=folder)  # TABLE_FORMAT is parquet now
     assert answer["kept"] == 5
     assert commits(folder)[-1] == commits(folder)[0]
     record = json.loads(next(table(folder).parent.joinpath("output").resolve().parent.glob("run.json")).read_text())
@@ -117,10 +118,10 @@ def test_a_table_begins_with_the_version_that_is_there(tmp_path: Path) -> None:
 
 
 def test_doctor_looks_for_what_the_table_needs(folder: Path) -> None:
-    ended = run("doctor", "--no-spark", "--json", cwd=folder, env=environment(**DELTA))
+    ended = command("doctor", "--no-spark", "--json", cwd=folder, env=environment(**DELTA))
     checks = {check["name"]: check for check in json.loads(ended.out)["checks"]}
     assert checks["delta table"]["status"] == "ok", checks["delta table"]
-    assert "delta table" not in run("doctor", "--no-spark", cwd=folder, env=environment()).out
+    assert "delta table" not in command("doctor", "--no-spark", cwd=folder, env=environment()).out
 
 
 def test_the_table_lies_apart_from_the_logs(tmp_path: Path) -> None:

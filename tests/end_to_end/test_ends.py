@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.end_to_end.command import command_json
 from tests.end_to_end.days import expected, write_days
 from tests.end_to_end.program import (
     JSON_KEYS,
@@ -21,7 +22,6 @@ from tests.end_to_end.program import (
     finish,
     published,
     run,
-    run_json,
     start,
     wait_for,
 )
@@ -72,7 +72,7 @@ def test_a_signal_leaves_no_text_and_no_lock(name: str, packed: Path, logs: Path
     assert ended.answer["error"].startswith("interrupted: the previous output is untouched")
     assert left_in(tmp_path) == []
     assert psutil.wait_procs(family, timeout=patient(10))[1] == []
-    run_json("--input", packed, cwd=tmp_path)
+    command_json("--input", packed, cwd=tmp_path)
     assert published(tmp_path) == _expected(logs, tmp_path)
 
 
@@ -100,7 +100,7 @@ def test_a_core_dump_key_leaves_the_next_run_nothing_to_wait_for(packed: Path, l
     program = begin(packed, tmp_path)
     program.send_signal(signal.SIGQUIT)
     assert finish(program).code == -signal.SIGQUIT
-    run_json("--input", packed, cwd=tmp_path)
+    command_json("--input", packed, cwd=tmp_path)
     assert left_in(tmp_path) == []
     assert published(tmp_path) == _expected(logs, tmp_path)
 
@@ -127,7 +127,7 @@ def test_what_is_said_about_publication_is_true(fault: str, point: str, small: P
     assert ("untouched" in ended.answer["error"] or "still stands" in ended.answer["error"]) != shown
     (failed,) = [event for event in map(json.loads, ended.err.splitlines()) if event["event"] == "failed"]
     assert (failed["exit_code"], failed["published"]) == (ended.code, shown)
-    assert run_json("--input", small, cwd=tmp_path)["published"]
+    assert command_json("--input", small, cwd=tmp_path)["published"]
     assert published(tmp_path) == expected(sorted(small.glob("*.csv")))[0]
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.end_to_end.program import environment, finish, published, run, run_json, start, wait_for
+from tests.end_to_end.command import command, command_json
+from tests.end_to_end.program import environment, finish, published, run_json, start, wait_for
 from tests.end_to_end.test_first_run import without_java
 from tests.harness import run_here
 
@@ -28,7 +29,7 @@ from tests.harness import run_here
 def test_usage_and_configuration(
     arguments: list[str], settings: dict[str, object], message: str, tmp_path: Path
 ) -> None:
-    ended = run(*arguments, "--json", cwd=tmp_path, env=environment(**settings))
+    ended = command(*arguments, "--json", cwd=tmp_path, env=environment(**settings))
     assert ended.code == 2
     assert message in ended.answer["error"]
     assert ended.answer["status"] == "failed"
@@ -37,7 +38,7 @@ def test_usage_and_configuration(
 
 def test_output_that_is_taken(logs: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    answer = run_json("--input", logs, "--output", "mine", cwd=tmp_path, code=2)
+    answer = command_json("--input", logs, "--output", "mine", cwd=tmp_path, code=2)
     assert "OUTPUT_DIR" in answer["error"]
     assert "--output" in answer["error"]
     assert list((tmp_path / "mine").iterdir()) == []
@@ -46,7 +47,7 @@ def test_output_that_is_taken(logs: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", ["missing", "missing/*.csv", "empty"])
 def test_nothing_to_process(given: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    answer = run_json("--input", given, cwd=tmp_path, code=3)
+    answer = command_json("--input", given, cwd=tmp_path, code=3)
     assert given in answer["error"]
     assert not (tmp_path / "pipeline_data" / "output").exists()
 
@@ -58,7 +59,7 @@ def test_a_refused_file_among_good_ones(logs: Path, tmp_path: Path) -> None:
     shutil.copytree(logs, mixed)
     (mixed / "other.csv").write_text("a,b\n1,2\n")
     (mixed / "wide.csv").write_bytes("log_id,user_id\n".encode("utf-16"))
-    answer = run_json("--input", mixed, "--full-refresh", cwd=tmp_path, code=6)
+    answer = command_json("--input", mixed, "--full-refresh", cwd=tmp_path, code=6)
     assert answer["status"] == "partial"
     assert answer["error"] is None
     assert {Path(refused["file"]).name for refused in answer["refused_files"]} == {"other.csv", "wide.csv"}
@@ -67,17 +68,17 @@ def test_a_refused_file_among_good_ones(logs: Path, tmp_path: Path) -> None:
 
     for path in mixed.glob("activity*"):
         path.unlink()
-    answer = run_json("--input", mixed, cwd=tmp_path, code=6)
+    answer = command_json("--input", mixed, cwd=tmp_path, code=6)
     assert (answer["status"], answer["new"]["missing_files"]) == ("partial", 4), "files that have left still count"
     assert published(tmp_path) == rows
-    answer = run_json("--input", mixed, "--full-refresh", cwd=tmp_path, code=3)
+    answer = command_json("--input", mixed, "--full-refresh", cwd=tmp_path, code=3)
     assert answer["status"] == "failed"
     assert len(answer["refused_files"]) == 2
     assert published(tmp_path) == rows
 
 
 def test_spark_without_java(logs: Path, tmp_path: Path) -> None:
-    ended = run("--input", logs, "--engine", "spark", "--json", cwd=tmp_path, env=without_java(tmp_path))
+    ended = command("--input", logs, "--engine", "spark", "--json", cwd=tmp_path, env=without_java(tmp_path))
     assert ended.code == 5
     assert "Java" in ended.answer["error"]
     assert "--engine polars" in ended.answer["error"]
@@ -95,7 +96,7 @@ def test_two_runs_at_once(logs: Path, tmp_path: Path) -> None:
         first.send_signal(signal.SIGCONT)
     assert str(first.pid) in second["error"]
     assert finish(first).code == 0
-    assert sum(row[3] for row in published(tmp_path)) == run_json("--input", logs, cwd=tmp_path)["kept"]
+    assert sum(row[3] for row in published(tmp_path)) == command_json("--input", logs, cwd=tmp_path)["kept"]
 
 
 def test_a_killed_run_whose_workers_still_live(logs: Path, tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_killed_run_whose_workers_still_live(logs: Path, tmp_path: Path) -> No
         program.kill()
         program.wait()
         assert all(member.status() == psutil.STATUS_STOPPED for member in family)
-        kept = run_json("--input", logs, cwd=tmp_path)["kept"]
+        kept = command_json("--input", logs, cwd=tmp_path)["kept"]
     finally:
         for member in family:
             member.kill()
@@ -133,6 +134,6 @@ def test_an_end_in_the_middle(logs: Path, tmp_path: Path, how: signal.Signals) -
     if how is signal.SIGINT:
         assert "interrupted" in ended.answer["error"]
     assert published(tmp_path) == rows
-    run_json("--input", logs, cwd=tmp_path)
+    command_json("--input", logs, cwd=tmp_path)
     assert published(tmp_path) == rows
     assert not (work / ".logmill.lock").exists()

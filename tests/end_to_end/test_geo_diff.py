@@ -10,6 +10,7 @@ import maxminddb
 import polars as pl
 import pytest
 
+from tests.end_to_end.command import command, command_json
 from tests.end_to_end.days import make_old
 from tests.end_to_end.program import HEADER, environment, run, run_json
 from tests.harness import run_here
@@ -83,7 +84,7 @@ def expected_moves(logs: list[Path], keep: str, old: dict[str, str], new: dict[s
 
 
 def geo_diff(folder: Path, *arguments: object, code: int = 0, env: dict[str, str] | None = None) -> dict:
-    ended = run("geo-diff", "--json", "--quiet", *arguments, cwd=folder, env=env)
+    ended = command("geo-diff", "--json", "--quiet", *arguments, cwd=folder, env=env)
     assert ended.code == code, ended.err
     return json.loads(ended.out)
 
@@ -131,7 +132,7 @@ def test_moves_are_those_of_a_run_with_the_new_database(tmp_path: Path, keep: st
     assert totals(answer, "before") == before
     assert (answer["old_build"].split()[0], answer["new_build"].split()[0]) == ("Test-JP", "Test-FR")
 
-    result = run_json("--input", "in", "--geo-db", database, cwd=tmp_path, env=env)
+    result = command_json("--input", "in", "--geo-db", database, cwd=tmp_path, env=env)
     assert result["new"]["files"] == 3, "other geo data: everything is read again"
     assert totals(answer, "after") == published_totals(tmp_path)
     again = geo_diff(tmp_path, "--geo-db", database, env=env)
@@ -146,7 +147,7 @@ def test_other_regions_of_one_database_are_told_apart(tmp_path: Path) -> None:
     env = environment(GEO_REGIONS=regions)
     run_here(tmp_path, "in", GEO_DATABASE="geo.mmdb", GEO_REGIONS=regions)
     regions.write_text(regions.read_text().replace("FR,Europe", "FR,Gaul").replace("US,North America\n", ""))
-    ended = run("geo-diff", "--geo-db", "geo.mmdb", cwd=tmp_path, env=env)
+    ended = command("geo-diff", "--geo-db", "geo.mmdb", cwd=tmp_path, env=env)
     assert ended.code == 0, ended.err
     first = ended.out.splitlines()[0]
     assert "(FR: Europe, US: North America) → " in first
@@ -161,7 +162,7 @@ def test_files_that_have_left_are_named_and_their_records_still_decide(tmp_path:
     before = published_totals(tmp_path)
     logs[0].unlink()
     logs[1].write_text(logs[1].read_text() + "more\n")
-    ended = run("geo-diff", "--geo-db", "new.mmdb", cwd=tmp_path)
+    ended = command("geo-diff", "--geo-db", "new.mmdb", cwd=tmp_path)
     assert ended.code == 0
     assert "not examined: in/0.csv: it is no longer there" in ended.out
     assert "not examined: in/1.csv: more was appended to it since it was read" in ended.out

@@ -15,6 +15,7 @@ from pipeline.inspection.explain.user import explain_user
 from pipeline.planning.run_options import RunOptions
 from pipeline.publish.result import RunResult
 from pipeline.reading.archives import zstd
+from tests.end_to_end.command import command_json
 from tests.end_to_end.days import make_old
 from tests.end_to_end.program import HEADER, environment, published, run_json
 from tests.harness import run_here
@@ -351,6 +352,6 @@ def test_hidden_files_are_skipped_and_named(tmp_path: Path) -> None:
     run_over(tmp_path, TWO_LOGS)
     for name in (".x.csv", "._a.csv", "notes.txt"):
         (tmp_path / "logs" / name).write_bytes(b"\x00\x05\x16\x07")
-    answer = run_json("--input", "logs", cwd=tmp_path)
+    answer = command_json("--input", "logs", cwd=tmp_path)
     assert [Path(path).name for path in answer["skipped_files"]] == ["._a.csv", ".x.csv", "notes.txt"]
     assert (answer["files"], answer["refused_files"]) == (1, [])

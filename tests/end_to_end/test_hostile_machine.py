@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.end_to_end.command import command, command_json
 from tests.end_to_end.days import expected, make_old, write_day, write_days
 from tests.end_to_end.program import environment, finish, published, read_result, run, run_json, start, wait_for
 from tests.harness import run_here
@@ -74,7 +75,7 @@ def test_a_disk_that_is_full(full: str, free: list[int], disk: Path, logs: Path,
         assert str(disk) in error, "it says which folder is full"
         assert read_result(folders["out"]) == before
         (disk / "filler").unlink()
-        run_json(*words, cwd=tmp_path, env=SPLITS)
+        command_json(*words, cwd=tmp_path, env=SPLITS)
         assert read_result(folders["out"]) == all_of(logs)
 
 
@@ -91,7 +92,7 @@ def test_a_read_only_file_system(closed: str, disk: Path, logs: Path, tmp_path: 
     assert str(disk) in error
     assert read_result(folders["out"]) == before
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    run_json(*words, cwd=tmp_path)
+    command_json(*words, cwd=tmp_path)
     assert read_result(folders["out"]) == all_of(logs)
 
 
@@ -158,7 +159,7 @@ def test_a_log_that_is_appended_or_vanishes_while_it_is_read(
     if not large.exists():
         write_day(large, random.Random(5), rows=60_000, ids=10**6)
     make_old(large)
-    again = run_json("--input", "logs", cwd=tmp_path, env=env)
+    again = command_json("--input", "logs", cwd=tmp_path, env=env)
     assert again["new"]["records_read"] == (60_000 if code else 1)
     assert published(tmp_path) == all_of(logs)
 
@@ -198,12 +199,12 @@ def test_a_clock_that_was_set_back(logs: Path, tmp_path: Path) -> None:
     status = log.stat()
     log.write_text(log.read_text().replace(",2.5\n", ",9.5\n"))
     os.utime(log, ns=(status.st_atime_ns, status.st_mtime_ns))
-    third = run_json("--input", "logs", cwd=tmp_path, env=env)["run_id"]
+    third = command_json("--input", "logs", cwd=tmp_path, env=env)["run_id"]
     assert published(tmp_path) == all_of(logs)
     assert {path.name for path in versions.iterdir() if path.name[0] == "2"} == {second, third}
-    fourth = run_json("--input", "logs", cwd=tmp_path, env=env | {"LOGMILL_COMPRESSION": "lz4"})["run_id"]
+    fourth = command_json("--input", "logs", cwd=tmp_path, env=env | {"LOGMILL_COMPRESSION": "lz4"})["run_id"]
     assert {path.name for path in versions.iterdir() if path.name[0] == "2"} == {third, fourth}
-    assert run("rollback", cwd=tmp_path).code == 0
+    assert command("rollback", cwd=tmp_path).code == 0
     assert third in os.readlink(tmp_path / "pipeline_data" / "output")
     assert first not in {path.name for path in versions.iterdir()}
 
@@ -230,6 +231,6 @@ def test_spark_killed_in_the_middle(victim: str, logs: Path, tmp_path: Path) -> 
     _, alive = psutil.wait_procs(family, timeout=patient(10))
     assert not alive
     assert published(tmp_path) == before
-    answer = run_json("--input", "logs", cwd=tmp_path, env=SPLITS)
+    answer = command_json("--input", "logs", cwd=tmp_path, env=SPLITS)
     assert answer["new"]["reused_splits"] > 0
     assert published(tmp_path) == all_of(logs)

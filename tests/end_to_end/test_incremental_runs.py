@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.faults import VARIABLE
 from pipeline.planning.run_options import RunOptions
+from tests.end_to_end.command import command, command_json
 from tests.end_to_end.days import expected, make_old, write_day
 from tests.end_to_end.program import HEADER, environment, finish, published, read_result, run, run_json, start, wait_for
 from tests.harness import run_here
@@ -42,7 +43,7 @@ def logs_of(folder: Path) -> list[Path]:
 
 
 def test_a_second_run_reads_nothing_and_changes_nothing(folder: Path) -> None:
-    answer = run_json("--input", folder / "logs", cwd=folder)
+    answer = command_json("--input", folder / "logs", cwd=folder)
     check(folder, answer, logs_of(folder))
     new = answer["new"]
     assert (new["files"], new["bytes_read"], new["kept"], new["duplicates"]) == (0, 0, 0, 0)
@@ -51,9 +52,9 @@ def test_a_second_run_reads_nothing_and_changes_nothing(folder: Path) -> None:
 
 def test_where_much_changed_all_is_added_up_anew_and_the_summary_says_so(folder: Path) -> None:
     write_day(folder / "logs" / "5.csv", random.Random(5), rows=20)
-    few = run("--input", "logs", "--engine", "polars", cwd=folder)
+    few = command("--input", "logs", "--engine", "polars", cwd=folder)
     write_day(folder / "logs" / "6.csv", random.Random(6), rows=3000)
-    many = run("--input", "logs", "--engine", "polars", cwd=folder)
+    many = command("--input", "logs", "--engine", "polars", cwd=folder)
     assert "added up anew" not in few.out
     assert "all rows were added up anew, not only what changed: more than 25% of them changed" in " ".join(
         many.out.split()
@@ -90,7 +91,7 @@ def test_thirty_days(tmp_path: Path) -> None:
             shutil.copy2(withdrawn, away / withdrawn.name)
             counted[withdrawn.name] = away / withdrawn.name
             withdrawn.unlink()
-        answer = run_json("--input", "logs", *(["--prune-missing"] if prune else []), cwd=tmp_path)
+        answer = command_json("--input", "logs", *(["--prune-missing"] if prune else []), cwd=tmp_path)
         if prune:
             counted = {name: path for name, path in counted.items() if path.parent == logs}
         counted |= {path.name: path for path in logs_of(tmp_path)}
@@ -110,11 +111,11 @@ def test_thirty_days(tmp_path: Path) -> None:
 
 def test_a_renamed_file_is_not_read_and_a_corrected_one_replaces_the_old(folder: Path) -> None:
     (folder / "logs" / "0.csv").rename(folder / "logs" / "first.csv")
-    answer = run_json("--input", "logs", cwd=folder)
+    answer = command_json("--input", "logs", cwd=folder)
     assert (answer["new"]["files"], answer["new"]["renamed_files"]) == (0, 1)
     check(folder, answer, logs_of(folder))
     write_day(folder / "logs" / "first.csv", random.Random(99), rows=50)
-    answer = run_json("--input", "logs", cwd=folder)
+    answer = command_json("--input", "logs", cwd=folder)
     assert (answer["new"]["files"], answer["new"]["replaced_files"]) == (1, 1)
     check(folder, answer, logs_of(folder))
 
@@ -124,13 +125,13 @@ def test_a_change_within_the_same_size_and_time_is_noticed(folder: Path) -> None
     status = path.stat()
     path.write_text(path.read_text().replace(",2.5\n", ",9.5\n"))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    check(folder, run_json("--input", "logs", cwd=folder), logs_of(folder))
+    check(folder, command_json("--input", "logs", cwd=folder), logs_of(folder))
 
 
 def test_a_refused_successor_leaves_what_counted(folder: Path) -> None:
     before = published(folder)
     (folder / "logs" / "0.csv").write_text("torn")
-    answer = run_json("--input", "logs", cwd=folder, code=6)
+    answer = command_json("--input", "logs", cwd=folder, code=6)
     assert answer["status"] == "partial"
     assert published(folder) == before
 
@@ -138,10 +139,10 @@ def test_a_refused_successor_leaves_what_counted(folder: Path) -> None:
 def test_what_has_left_stays_until_it_is_pruned(folder: Path) -> None:
     before, logs = published(folder), logs_of(folder)
     logs[0].unlink()
-    answer = run_json("--input", "logs", cwd=folder)
+    answer = command_json("--input", "logs", cwd=folder)
     assert (answer["files"], answer["new"]["missing_files"]) == (4, 1)
     assert published(folder) == before
-    ended = run("--input", "logs", "--engine", "polars", "--prune-missing", cwd=folder)
+    ended = command("--input", "logs", "--engine", "polars", "--prune-missing", cwd=folder)
     assert "0.csv" in ended.out
     assert published(folder) == expected(logs[1:])[0]
 
@@ -150,35 +151,35 @@ def test_another_input_is_refused_added_or_started_over(folder: Path) -> None:
     (folder / "more").mkdir()
     write_day(folder / "more" / "x.csv", random.Random(7))
     before = published(folder)
-    answer = run_json("--input", "more", cwd=folder, code=2)
+    answer = command_json("--input", "more", cwd=folder, code=2)
     assert "--full-refresh" in answer["error"]
     assert published(folder) == before
     added = run_here(folder, "more", RunOptions(add=True)).to_json()
     check(folder, added, [*logs_of(folder), folder / "more" / "x.csv"])
-    check(folder, run_json("--input", "logs", cwd=folder), [*logs_of(folder), folder / "more" / "x.csv"])
-    check(folder, run_json("--input", "more", "--full-refresh", cwd=folder), [folder / "more" / "x.csv"])
+    check(folder, command_json("--input", "logs", cwd=folder), [*logs_of(folder), folder / "more" / "x.csv"])
+    check(folder, command_json("--input", "more", "--full-refresh", cwd=folder), [folder / "more" / "x.csv"])
 
 
 def test_other_settings_are_not_mixed_in(folder: Path) -> None:
-    answer = run_json("--input", "logs", "--geo-level", "country", cwd=folder)
+    answer = command_json("--input", "logs", "--geo-level", "country", cwd=folder)
     assert answer["new"]["files"] == 4
     assert {row[0] for row in published(folder)} == {"US", "PRIVATE", "INVALID"}
     (folder / "logs" / "0.csv").unlink()
-    answer = run_json("--input", "logs", cwd=folder, code=3)
+    answer = command_json("--input", "logs", cwd=folder, code=3)
     assert "0.csv" in answer["error"]
     assert {row[0] for row in published(folder)} == {"US", "PRIVATE", "INVALID"}
 
 
 def test_a_lost_file_of_the_store_is_made_anew(folder: Path) -> None:
     next((folder / "pipeline_data" / "intermediate" / "store" / "rows").iterdir()).unlink()
-    answer = run_json("--input", "logs", cwd=folder)
+    answer = command_json("--input", "logs", cwd=folder)
     assert answer["new"]["files"] == 1
     check(folder, answer, logs_of(folder))
 
 
 def test_a_lost_intermediate_folder_costs_time_alone(folder: Path) -> None:
     shutil.rmtree(folder / "pipeline_data" / "intermediate")
-    check(folder, run_json("--input", "logs", cwd=folder), logs_of(folder))
+    check(folder, command_json("--input", "logs", cwd=folder), logs_of(folder))
 
 
 def test_rollback_and_the_run_after_it(folder: Path) -> None:
@@ -187,11 +188,11 @@ def test_rollback_and_the_run_after_it(folder: Path) -> None:
     run_here(folder)
     second = published(folder)
     assert second != first
-    assert run("rollback", cwd=folder).code == 0
+    assert command("rollback", cwd=folder).code == 0
     assert published(folder) == first
-    assert run("rollback", cwd=folder).code == 3, "there is none before"
-    assert run("rollback", "20260101T000000Z-abcdef", cwd=folder).code == 3
-    check(folder, run_json("--input", "logs", cwd=folder), logs_of(folder))
+    assert command("rollback", cwd=folder).code == 3, "there is none before"
+    assert command("rollback", "20260101T000000Z-abcdef", cwd=folder).code == 3
+    check(folder, command_json("--input", "logs", cwd=folder), logs_of(folder))
     assert published(folder) == second
 
 
@@ -200,9 +201,9 @@ def test_the_version_that_readers_are_in_is_the_last_to_go(folder: Path) -> None
     current = (folder / "pipeline_data" / "output").resolve()
     write_day(folder / "logs" / "4.csv", random.Random(4))
     run_here(folder, KEEP_VERSIONS=2)
-    assert run("rollback", cwd=folder).code == 0
+    assert command("rollback", cwd=folder).code == 0
     before = read_result(current)
-    run_json("--input", "logs", cwd=folder, env=environment(KEEP_VERSIONS=2))
+    command_json("--input", "logs", cwd=folder, env=environment(KEEP_VERSIONS=2))
     assert read_result(current) == before
     assert len(list(current.parents[1].glob("2*"))) == 2
 
@@ -211,19 +212,19 @@ def test_status_and_dry_run_change_nothing(folder: Path) -> None:
     write_day(folder / "logs" / "4.csv", random.Random(4))
     (folder / "logs" / "0.csv").unlink()
     before = picture(folder)
-    dry = run("--input", "logs", "--dry-run", cwd=folder)
+    dry = command("--input", "logs", "--dry-run", cwd=folder)
     assert dry.code == 0
     assert "3 reuse" in dry.out
     assert "1 read" in dry.out
     assert "1 keep" in dry.out
-    status = run("status", cwd=folder)
+    status = command("status", cwd=folder)
     assert "3 counted; 1 counted, has left" in status.out
     assert "current" in status.out
     assert picture(folder) == before
     empty = folder / "empty"
     empty.mkdir()
-    assert run("--input", folder / "logs", "--dry-run", cwd=empty).code == 0
-    assert run("status", cwd=empty).code == 0
+    assert command("--input", folder / "logs", "--dry-run", cwd=empty).code == 0
+    assert command("status", cwd=empty).code == 0
     assert not list(empty.iterdir())
 
 
@@ -277,7 +278,7 @@ def test_conflicts_of_a_file_that_left_are_kept(tmp_path: Path) -> None:
     run_here(tmp_path)
     (logs / "a.csv").unlink()
     (logs / "b.csv").write_text(HEADER + "2,bob,,v,tv,8.8.8.8,4\n")
-    answer = run_json("--input", "logs", cwd=tmp_path)
+    answer = command_json("--input", "logs", cwd=tmp_path)
     assert (answer["kept"], answer["conflicts"]) == (2, 2)
     conflicts = pl.read_parquet(
         tmp_path / "pipeline_data" / f"output.versions/{answer['run_id']}/quarantine/conflicts.parquet"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import GATE_EXIT_CODE
+from tests.end_to_end.command import command, command_json
 from tests.end_to_end.program import HEADER, environment, published, run, run_json
 from tests.harness import run_here
 from tests.needs import needs_java
@@ -72,7 +73,7 @@ def test_it_stays_so_until_the_log_is_mended(folder: Path) -> None:
 
 
 def test_a_setting_lets_nothing_be_published(folder: Path) -> None:
-    answer = run_json("--input", "logs", cwd=folder, env=environment(ALLOW_EMPTY_RESULT="yes"))
+    answer = command_json("--input", "logs", cwd=folder, env=environment(ALLOW_EMPTY_RESULT="yes"))
     assert (answer["status"], answer["output_rows"]) == ("ok", 0)
     assert [(entry["name"], entry["outcome"]) for entry in answer["quality"]] == [
         ("nothing_kept", "warn"), ("all_rejected", "warn"),
@@ -81,7 +82,7 @@ def test_a_setting_lets_nothing_be_published(folder: Path) -> None:
 
 
 def test_a_dry_run_only_says_what_would_be_read(folder: Path) -> None:
-    ended = run("--input", "logs", "--dry-run", cwd=folder)
+    ended = command("--input", "logs", "--dry-run", cwd=folder)
     assert ended.code == 0, ended.err
     assert "day.csv" in ended.out
     assert published(folder) == ANN
@@ -89,7 +90,7 @@ def test_a_dry_run_only_says_what_would_be_read(folder: Path) -> None:
 
 def test_a_first_run_that_keeps_nothing_publishes_nothing(tmp_path: Path) -> None:
     write_log(tmp_path, "day.csv", *BAD)
-    ended = run("--input", "logs", "--engine", "polars", "--quiet", cwd=tmp_path)
+    ended = command("--input", "logs", "--engine", "polars", "--quiet", cwd=tmp_path)
     assert ended.code == 4
     assert "all 4 records were rejected" in ended.err
     assert "warning: all_rejected: 4 of 4 records (100.0000%): every record of logs/day.csv" in ended.err
@@ -99,14 +100,14 @@ def test_a_first_run_that_keeps_nothing_publishes_nothing(tmp_path: Path) -> Non
 def test_a_refused_file_beside_one_without_records_replaces_nothing(folder: Path) -> None:
     write_log(folder, "day.csv")
     (folder / "logs" / "other.csv").write_text("no,header,here\n1,2,3\n")
-    answer = run_json("--input", "logs", cwd=folder, code=4)
+    answer = command_json("--input", "logs", cwd=folder, code=4)
     assert "no file that can be read has a record (1 file was refused)" in answer["error"]
     assert published(folder) == ANN
 
 
 def test_every_file_refused_is_still_a_fault_of_the_input(folder: Path) -> None:
     (folder / "logs" / "day.csv").write_text("no,header,here\n1,2,3\n")
-    answer = run_json("--input", "logs", "--full-refresh", cwd=folder, code=3)
+    answer = command_json("--input", "logs", "--full-refresh", cwd=folder, code=3)
     assert "every input file was refused" in answer["error"]
     assert published(folder) == ANN
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.command import command
 from tests.end_to_end.days import expected, write_days
 from tests.end_to_end.program import ROOT, Ended, environment, finish, published, run, start
 from tests.harness import run_here
@@ -131,9 +132,9 @@ def test_files_with_a_byte_order_mark(logs: Path, tmp_path: Path) -> None:
         (tmp_path / "key").write_bytes(mark + b"0123456789abcdef" * 4 + end)
         (tmp_path / "config.toml").write_bytes(mark + b'PSEUDONYM_KEY_FILE = "key"\nPSEUDONYMIZE_USERS = true\n')
         out = ("--output", f"out{number}", "--intermediate", f"work{number}", "--config", "config.toml")
-        ended = run("--input", logs, "--engine", "polars", "--quiet", *out, cwd=tmp_path)
+        ended = command("--input", logs, "--engine", "polars", "--quiet", *out, cwd=tmp_path)
         assert (ended.code, ended.err) == (0, "")
-        users = run("query", "SELECT DISTINCT user_id FROM watch_time ORDER BY ALL", "--format", "csv",
+        users = command("query", "SELECT DISTINCT user_id FROM watch_time ORDER BY ALL", "--format", "csv",
                     "--output", f"out{number}", cwd=tmp_path)  # fmt: skip
         found.add(users.out)
     assert len(found) == 1

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.shapes import Shape, make_logs
-from tests.end_to_end.program import environment, run, run_json
+from tests.end_to_end.command import command, command_json
+from tests.end_to_end.program import environment
 
 SIZES = ("workers", "split_bytes", "buckets", "bucket_rows")
 
@@ -22,7 +23,7 @@ def everything(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def asked(folder: Path, *options: object) -> dict:
-    ended = run("plan", "--input", "logs", "--engine", "polars", "--json", *options, cwd=folder)
+    ended = command("plan", "--input", "logs", "--engine", "polars", "--json", *options, cwd=folder)
     assert ended.code == 0, ended.err
     return json.loads(ended.out)
 
@@ -38,7 +39,7 @@ def test_a_run_does_what_was_planned(tmp_path: Path) -> None:
     assert everything(tmp_path) == before
     assert (planned["files"], planned["engine"]) == ({"read": 3}, "polars")
     assert planned["records"] == pytest.approx(truth.records, rel=0.02)
-    answer = run_json("--input", "logs", cwd=tmp_path)
+    answer = command_json("--input", "logs", cwd=tmp_path)
     found = recorded(tmp_path)["plan"]
     assert {name: found[name] for name in SIZES} == {name: planned["plan"][name] for name in SIZES}
     assert found["peak_memory_bytes"] == planned["prediction"]["peak_memory_bytes"]
@@ -61,7 +62,7 @@ def test_the_tables_say_it_to_people(tmp_path: Path) -> None:
     packed = (tmp_path / "logs" / "day-0001.csv").read_bytes()
     (tmp_path / "logs" / "day-0001.csv").unlink()
     (tmp_path / "logs" / "day-0001.csv.gz").write_bytes(gzip.compress(packed))
-    ended = run("plan", "--input", "logs", "--engine", "polars", cwd=tmp_path)
+    ended = command("plan", "--input", "logs", "--engine", "polars", cwd=tmp_path)
     assert ended.code == 0, ended.err
     for part in (
         "3 read",
@@ -74,25 +75,25 @@ def test_the_tables_say_it_to_people(tmp_path: Path) -> None:
     ):
         assert part in ended.out, part
     assert not (tmp_path / "pipeline_data").exists()
-    ran = run("--input", "logs", "--engine", "polars", "--json", cwd=tmp_path)
+    ran = command("--input", "logs", "--engine", "polars", "--json", cwd=tmp_path)
     assert ran.code == 6
     assert {"seconds", "peak_memory_bytes", "workers", "learned"} <= set(ran.answer["plan"])
 
 
 def test_a_plan_fails_as_the_run_would(tmp_path: Path) -> None:
-    assert run("plan", "--input", "nowhere", cwd=tmp_path).code == 3
+    assert command("plan", "--input", "nowhere", cwd=tmp_path).code == 3
     (tmp_path / "logs").mkdir()
-    assert run("plan", "--input", "logs", "--workers", "0", cwd=tmp_path).code == 2
+    assert command("plan", "--input", "logs", "--workers", "0", cwd=tmp_path).code == 2
 
 
 def test_every_answer_says_which_engine_auto_takes_and_why(tmp_path: Path) -> None:
     make_logs(Shape("x", 400_000, files=2), tmp_path / "logs")
     why = "Spark pays from 5 GB on; --engine spark insists"
     for words in (["plan"], ["run", "--dry-run"], ["run"], ["run"]):
-        ended = run(*words, "--input", "logs", "--json", cwd=tmp_path)
+        ended = command(*words, "--input", "logs", "--json", cwd=tmp_path)
         assert ended.code == 0, ended.err
         answer = json.loads(ended.out)
         assert (answer["engine"], answer["engine_note"]) == ("polars", why), words
     assert recorded(tmp_path)["engine_note"] == why
-    shown = run("--input", "logs", "--dry-run", cwd=tmp_path, env=environment(ENGINE="polars")).out
+    shown = command("--input", "logs", "--dry-run", cwd=tmp_path, env=environment(ENGINE="polars")).out
     assert shown.endswith("engine: polars\n")

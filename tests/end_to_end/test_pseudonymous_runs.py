@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from tests.end_to_end.command import command, command_json
 from tests.end_to_end.program import HEADER, environment, finish, published, read_result, run, run_json, start, wait_for
 from tests.needs import needs_java
 
@@ -71,9 +72,11 @@ def assert_hidden(folder: Path) -> None:
 
 def test_no_file_holds_a_user_or_the_key_and_sums_stay(watched: Path) -> None:
     rules = json.dumps(RULES)
-    plain = run_json("--input", "in", "--output", "plain", "--intermediate", "between", cwd=watched,
+    plain = command_json("--input", "in", "--output", "plain", "--intermediate", "between", cwd=watched,
                      env=environment(RECORD_RULES=rules, BUCKETS=16))  # fmt: skip
-    ended = run("--input", "in", "--engine", "polars", "--json", cwd=watched, env=hidden(RECORD_RULES=rules, BUCKETS=8))
+    ended = command(
+        "--input", "in", "--engine", "polars", "--json", cwd=watched, env=hidden(RECORD_RULES=rules, BUCKETS=8)
+    )
     assert ended.code == 0, ended.err
     assert_hidden(watched / "pipeline_data")
     for name in ("records_read", "kept", "duplicates", "conflicts", "rejected", "rejected_by_reason", "users"):
@@ -117,7 +120,7 @@ def test_the_key_is_in_no_command_line_and_no_message(watched: Path) -> None:
 def test_a_key_from_a_file_gives_the_same_pseudonyms(watched: Path) -> None:
     (watched / "key").write_text(KEY + "\n")
     env = environment(PSEUDONYMIZE_USERS=1, PSEUDONYM_KEY_FILE="key")
-    run_json("--input", "in", cwd=watched, env=env)
+    command_json("--input", "in", cwd=watched, env=env)
     assert {user for _, user, _, _ in published(watched)} >= {pseudonym(user) for user in USERS}
 
 
@@ -132,7 +135,7 @@ def test_a_key_from_a_file_gives_the_same_pseudonyms(watched: Path) -> None:
     ],
 )
 def test_without_a_good_key_there_is_no_run(settings: dict[str, str], message: str, watched: Path) -> None:
-    ended = run("--input", "in", cwd=watched, env=environment(PSEUDONYMIZE_USERS=1, **settings))
+    ended = command("--input", "in", cwd=watched, env=environment(PSEUDONYMIZE_USERS=1, **settings))
     assert ended.code == 2
     assert message in ended.err
     assert not re.search(f"{KEY}|too short a key", ended.out + ended.err)
@@ -157,17 +160,17 @@ def test_packed_and_headless_files_and_stopped_runs_leave_no_user(watched: Path)
     (watched / "in" / "headless.csv").write_text(f"1,{like_a_column},2026-01-01T00:00:00Z,v,tv,8.8.8.8,1\n")
     env = hidden(QUALITY_GATES='{"rejected": {"fail": 0}}', BUCKETS=8)
     for limits, code in ((env, 4), (hidden(BUCKETS=8), 6)):
-        ended = run("--input", "in", "--engine", "polars", "--json", cwd=watched, env=limits)
+        ended = command("--input", "in", "--engine", "polars", "--json", cwd=watched, env=limits)
         assert ended.code == code, ended.err
         (refused,) = ended.answer["refused_files"]
         assert "under every delimiter of , ; TAB | SPACE." in refused["reason"]
         assert "person" not in (ended.out + ended.err).lower()
         assert_hidden(watched / "pipeline_data")
-    planned = run("plan", "--input", "in", "--engine", "polars", cwd=watched, env=hidden())
+    planned = command("plan", "--input", "in", "--engine", "polars", cwd=watched, env=hidden())
     assert "would be refused: in/headless.csv" in " ".join(planned.out.split())
     assert "person" not in planned.out + planned.err
     (watched / "in" / "b.csv.gz").unlink()
     (watched / "in" / "a.csv.gz").unlink()
-    assert run_json("--input", "in", "--full-refresh", cwd=watched, env=hidden(), code=3)["status"] == "failed"
+    assert command_json("--input", "in", "--full-refresh", cwd=watched, env=hidden(), code=3)["status"] == "failed"
     for path in files_below(watched / "pipeline_data"):
         assert b"person" not in decoded(path).lower(), path

@@ -8,6 +8,7 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 
+from tests.end_to_end.command import command_json
 from tests.end_to_end.program import environment, published, read_result, run_json
 from tests.harness import run_here
 
@@ -15,7 +16,7 @@ COLUMNS = {"user_id": pl.String, "total_watch_time_min": pl.Float64, "event_coun
 
 
 def test_polars_and_duckdb_read_it_as_a_hive_data_set(logs: Path, tmp_path: Path) -> None:
-    answer = run_json("--input", logs, cwd=tmp_path)
+    answer = command_json("--input", logs, cwd=tmp_path)
     output = tmp_path / "pipeline_data" / "output"
     frame = pl.read_parquet(output, hive_partitioning=True)
     assert dict(frame.schema) == COLUMNS
@@ -45,7 +46,7 @@ def test_old_versions_go(logs: Path, tmp_path: Path) -> None:
     versions = tmp_path / "pipeline_data" / "output.versions"
     ids = [run_here(tmp_path, logs, KEEP_VERSIONS=2, COMPRESSION=codec).run_id for codec in ("zstd", "lz4")]
     assert {path.name for path in versions.iterdir() if path.is_dir()} == set(ids)
-    ids.append(run_json("--input", logs, cwd=tmp_path, env=environment(KEEP_VERSIONS=1))["run_id"])
+    ids.append(command_json("--input", logs, cwd=tmp_path, env=environment(KEEP_VERSIONS=1))["run_id"])
     assert [path.name for path in versions.iterdir() if path.is_dir()] == ids[-1:]
     assert (tmp_path / "pipeline_data" / "output").resolve().parent.name == ids[-1]
 

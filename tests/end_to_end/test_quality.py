@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.end_to_end.program import HEADER, environment, published, run, run_json
+from tests.end_to_end.command import command, command_json
+from tests.end_to_end.program import HEADER, environment, published
 from tests.harness import run_here
 
 COUNTS = {
@@ -48,7 +49,7 @@ def gates(**limits: dict[str, float]) -> dict[str, str]:
 def test_every_gate_counts_what_it_says(counted: Path, cut: dict[str, int]) -> None:
     limits = {name: {"warn": 0, "fail": 1} for name in COUNTS}
     env = environment(QUALITY_GATES=json.dumps(limits), **cut)
-    answer = run_json("--input", "logs.csv", cwd=counted, env=env)
+    answer = command_json("--input", "logs.csv", cwd=counted, env=env)
     found = {entry["name"]: entry for entry in answer["quality"]}
     assert {name: (entry["count"], entry["of"]) for name, entry in found.items()} == COUNTS
     for name, (count, of) in COUNTS.items():
@@ -67,7 +68,7 @@ def test_a_share_above_the_limit_fails_and_one_equal_to_it_does_not(name: str, c
     assert run_here(counted, "logs.csv", QUALITY_GATES=json.dumps({name: {"fail": count / of}})).status == "ok"
     before = published(counted)
     link = (counted / "pipeline_data" / "output").readlink()
-    answer = run_json("--input", "logs.csv", cwd=counted, env=gates(**{name: {"fail": 0.001}}), code=4)
+    answer = command_json("--input", "logs.csv", cwd=counted, env=gates(**{name: {"fail": 0.001}}), code=4)
     assert answer["status"] == "failed"
     assert f"{name}: {count} of {of}" in answer["error"]
     assert "limit 0.1000%" in answer["error"]
@@ -80,7 +81,7 @@ def test_a_share_above_the_limit_fails_and_one_equal_to_it_does_not(name: str, c
 def test_what_a_stopped_run_rejected_can_be_looked_at(counted: Path) -> None:
     unfinished = counted / "pipeline_data" / "output.versions" / ".new-20200101T000000Z-abcdef" / "quarantine"
     unfinished.mkdir(parents=True)
-    ended = run("--input", "logs.csv", "--engine", "polars", cwd=counted, env=gates(rejected={"fail": 0.01}))
+    ended = command("--input", "logs.csv", "--engine", "polars", cwd=counted, env=gates(rejected={"fail": 0.01}))
     assert ended.code == 4
     assert "Failed" in ended.out
     assert "fail: rejected: 4 of 100 records (4.0000%), limit 1.0000%" in ended.out
@@ -91,13 +92,13 @@ def test_what_a_stopped_run_rejected_can_be_looked_at(counted: Path) -> None:
     assert not unfinished.parent.exists(), (
         "what a killed run left goes with the next one, also where that publishes nothing"
     )
-    run_json("--input", "logs.csv", cwd=counted)
+    command_json("--input", "logs.csv", cwd=counted)
     assert not stopped.exists()
 
 
 def test_a_warning_is_heard_also_with_json(counted: Path) -> None:
     env = gates(duplicates={"warn": 0.05}, conflicts={"warn": 0.9})
-    ended = run("--input", "logs.csv", "--engine", "polars", "--json", cwd=counted, env=env)
+    ended = command("--input", "logs.csv", "--engine", "polars", "--json", cwd=counted, env=env)
     assert ended.code == 0
     assert "warning: duplicates: 10 of 100 records" in ended.err
     assert "conflicts" not in ended.err
@@ -120,7 +121,7 @@ def ruled(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("cut", [{}, {"CHUNK_BYTES": 64, "SPLIT_BYTES": 200}])
 def test_records_that_break_a_rule(cut: dict[str, int], ruled: Path) -> None:
     env = environment(RECORD_RULES=json.dumps(RULES), **cut)
-    answer = run_json("--input", "in", cwd=ruled, env=env)
+    answer = command_json("--input", "in", cwd=ruled, env=env)
     assert answer["rejected_by_reason"] == {"rule:day": 2, "rule:device": 3, "watch_time_negative": 1}
     assert answer["kept"] == 23
     assert [(e["name"], e["count"], e["of"], e["outcome"]) for e in answer["quality"]] == [
@@ -145,14 +146,14 @@ def test_a_file_without_a_rule_column(ruled: Path) -> None:
     lines = [HEADER, row("less", user="less")]
     short = "".join(",".join(part for place, part in enumerate(line.split(",")) if place != 4) for line in lines)
     (ruled / "in" / "c.csv").write_text(short)
-    answer = run_json("--input", "in", cwd=ruled, env=environment(RECORD_RULES=json.dumps(RULES)), code=6)
+    answer = command_json("--input", "in", cwd=ruled, env=environment(RECORD_RULES=json.dumps(RULES)), code=6)
     ((refused,),) = [answer["refused_files"]]
     assert "missing 'device_type'" in refused["reason"]
     assert answer["kept"] == 23
 
     warning = RULES | {"device": RULES["device"] | {"action": "warn"}}
     env = environment(RECORD_RULES=json.dumps(warning))
-    ended = run("--input", "in", "--engine", "polars", cwd=ruled, env=env | {"COLUMNS": "1000"})
+    ended = command("--input", "in", "--engine", "polars", cwd=ruled, env=env | {"COLUMNS": "1000"})
     assert ended.code == 0, ended.err
     summary = " ".join(ended.out.split())
     assert "rule:device was not applied to files without the column 'device_type': in/c.csv" in summary
@@ -162,7 +163,7 @@ def test_a_file_without_a_rule_column(ruled: Path) -> None:
 
 
 def test_without_rules_nothing_is_rejected_that_was_not_before(ruled: Path) -> None:
-    answer = run_json("--input", "in", cwd=ruled)
+    answer = command_json("--input", "in", cwd=ruled)
     assert (answer["quality"], answer["rejected_by_reason"]) == ([], {"watch_time_negative": 1})
 
 
@@ -174,6 +175,6 @@ def test_without_rules_nothing_is_rejected_that_was_not_before(ruled: Path) -> N
     ],
 )
 def test_a_mistake_in_them_is_found_before_work(settings: dict[str, str], message: str, ruled: Path) -> None:
-    answer = run_json("--input", "in", cwd=ruled, env=environment(**settings), code=2)
+    answer = command_json("--input", "in", cwd=ruled, env=environment(**settings), code=2)
     assert message in answer["error"]
     assert not (ruled / "pipeline_data").exists()

@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from tests.end_to_end.program import HEADER, environment, run, run_json
+from tests.end_to_end.command import command, command_json
+from tests.end_to_end.program import HEADER, environment
 from tests.harness import run_here
 
 COLUMNS = ["file", "line", "byte_offset", "reason", "column", "value", "raw"]
@@ -44,7 +45,7 @@ def quarantine_of(folder: Path, answer: dict) -> Path:
 
 def test_polars_and_duckdb_read_it_and_nobody_else_may(tmp_path: Path) -> None:
     logs = logs_with_trouble(tmp_path)
-    answer = run_json("--input", "logs", cwd=tmp_path, code=6)
+    answer = command_json("--input", "logs", cwd=tmp_path, code=6)
     quarantine = quarantine_of(tmp_path, answer)
     whole = (logs / "a.csv").read_bytes()
     rejected = pl.read_parquet(quarantine / "rejected.parquet").sort("line")
@@ -72,12 +73,12 @@ def test_polars_and_duckdb_read_it_and_nobody_else_may(tmp_path: Path) -> None:
 
 def test_addresses_leave_only_in_raw(tmp_path: Path) -> None:
     logs_with_trouble(tmp_path)
-    ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path)
+    ended = command("--input", "logs", "--engine", "polars", cwd=tmp_path)
     assert ended.code == 6
     texts = ended.out + ended.err + next((tmp_path / "pipeline_data").glob("output.versions/*/run.json")).read_text()
     assert "line 1 has the most fields" in texts
     assert "203.0.113" not in texts, "the first line of the file without a header is a record"
-    planned = run("plan", "--input", "logs", "--full-refresh", "--engine", "polars", cwd=tmp_path)
+    planned = command("plan", "--input", "logs", "--full-refresh", "--engine", "polars", cwd=tmp_path)
     assert "203.0.113" not in planned.out + planned.err
     for path in (tmp_path / "pipeline_data").rglob("*.parquet"):
         frame = pl.read_parquet(path)
@@ -88,7 +89,7 @@ def test_addresses_leave_only_in_raw(tmp_path: Path) -> None:
 
 def test_raw_can_be_left_out_everywhere(tmp_path: Path) -> None:
     logs_with_trouble(tmp_path)
-    answer = run_json("--input", "logs", cwd=tmp_path, code=6, env=environment(QUARANTINE_RAW="false"))
+    answer = command_json("--input", "logs", cwd=tmp_path, code=6, env=environment(QUARANTINE_RAW="false"))
     files = [*quarantine_of(tmp_path, answer).iterdir(), *tmp_path.glob("pipeline_data/intermediate/**/rejects/*")]
     assert len(files) == 4
     for path in files:
@@ -108,7 +109,7 @@ def test_what_is_older_than_the_retention_goes_with_the_next_run(tmp_path: Path)
     (tmp_path / "pipeline_data" / "output").symlink_to(f"output.versions/{old.name}/data")
     run_here(tmp_path, QUARANTINE_RETENTION_DAYS=36_500)
     assert (old / "quarantine").exists()
-    ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path)
+    ended = command("--input", "logs", "--engine", "polars", cwd=tmp_path)
     assert "QUARANTINE_RETENTION_DAYS" in ended.out
     assert old.name in ended.out
     assert not (old / "quarantine").exists()
@@ -130,11 +131,11 @@ def test_what_records_held_does_not_outlive_the_retention(tmp_path: Path) -> Non
         manifest.execute("UPDATE files SET read_at = read_at - ? WHERE shown = 'logs/a.csv'", (7 * 86_400 + 60,))
         manifest.commit()
     env = environment(QUARANTINE_RETENTION_DAYS=8)
-    quarantine = quarantine_of(tmp_path, run_json("--input", "logs", cwd=tmp_path, env=env))
+    quarantine = quarantine_of(tmp_path, command_json("--input", "logs", cwd=tmp_path, env=env))
     assert texts_below(quarantine) == {"a1", "a2", "a3", "b2"}
 
     env = environment(QUARANTINE_RETENTION_DAYS=7) | {"COLUMNS": "1000"}
-    ended = run("--input", "logs", "--engine", "polars", cwd=tmp_path, env=env)
+    ended = command("--input", "logs", "--engine", "polars", cwd=tmp_path, env=env)
     assert "texts of rejected records of 1 file," in " ".join(ended.out.split())
     quarantine = max(
         (tmp_path / "pipeline_data").glob("output.versions/*/quarantine"), key=lambda path: path.stat().st_mtime
@@ -146,16 +147,16 @@ def test_what_records_held_does_not_outlive_the_retention(tmp_path: Path) -> Non
     ]
     conflict = pl.read_parquet(quarantine / "conflicts.parquet")
     assert conflict.select("line", "reason", "value", "raw").rows() == [(5, "conflict", None, None)]
-    ended = run("explain", "a2", cwd=tmp_path)
+    ended = command("explain", "a2", cwd=tmp_path)
     assert (ended.code, "203.0.113" in ended.out + ended.err) == (3, False)
     assert "QUARANTINE_RETENTION_DAYS" in ended.err, "it does not claim that there is no such record"
-    assert "203.0.113.0/24" in run("explain", "b2", cwd=tmp_path).out
+    assert "203.0.113.0/24" in command("explain", "b2", cwd=tmp_path).out
 
 
 def test_a_run_of_which_nothing_is_left_leaves_its_record(tmp_path: Path) -> None:
     logs_with_trouble(tmp_path)
     (tmp_path / "logs" / "a.csv").unlink()
-    answer = run_json("--input", "logs", cwd=tmp_path, code=3)
+    answer = command_json("--input", "logs", cwd=tmp_path, code=3)
     (record,) = tmp_path.glob("pipeline_data/intermediate/run-*/run.json")
     assert str(record.relative_to(tmp_path)) in answer["error"]
     assert json.loads(record.read_text())["refused_files"] == answer["refused_files"]

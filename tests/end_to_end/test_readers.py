@@ -12,7 +12,8 @@ import pytest
 from cli.web import answers, questions
 from config import Config
 from pipeline.inspection.query import ask
-from tests.end_to_end.program import HEADER, ROOT, environment, run, run_json
+from tests.end_to_end.command import command, command_json
+from tests.end_to_end.program import HEADER, ROOT, environment, run
 from tests.harness import run_here
 from tests.needs import needs_java
 from tests.result_readers import COLUMNS, IN_PROCESS, Reading, SparkReader
@@ -66,7 +67,7 @@ def test_query_dashboard_and_explain_agree_on_a_result_without_rows(tmp_path: Pa
         assert ask(config, questions.REGIONS).rows == ()
         assert len(ask(config, questions.CURRENT).rows) == 1
         assert ask(config, questions.users(None)).rows == ()
-    ended = run("explain", "--user", "ann", cwd=tmp_path)
+    ended = command("explain", "--user", "ann", cwd=tmp_path)
     assert ended.code == 3
     assert "no event of this user was handed over" in ended.err
 
@@ -76,7 +77,7 @@ def test_a_log_whose_records_left_gives_a_result_without_rows_again(tmp_path: Pa
     run_here(tmp_path)
     assert IN_PROCESS["duckdb"](current_data(tmp_path)) == ANN
     write_log(tmp_path, "a.csv")
-    answer = run_json("--input", "logs", cwd=tmp_path)
+    answer = command_json("--input", "logs", cwd=tmp_path)
     assert answer["records_read"] == 0
     assert {name: read(current_data(tmp_path)) for name, read in IN_PROCESS.items()} == dict.fromkeys(
         IN_PROCESS, NOTHING
@@ -91,11 +92,11 @@ def test_path_prints_the_folder_of_a_version_for_a_shell(tmp_path: Path) -> None
     write_log(folder, "b.csv", ROW.replace("a1", "a2"))
     second = run_here(folder).version
     data = folder.resolve() / "pipeline_data" / "output.versions"
-    ended = run("path", cwd=folder)
+    ended = command("path", cwd=folder)
     assert (ended.code, ended.out, ended.err) == (0, f"{data / second / 'data'}\n", "")
     assert IN_PROCESS["polars"](Path(ended.out.removesuffix("\n"))).rows[0][2:] == (3.0, 2)
-    assert run("path", first, "--quiet", cwd=folder).out == f"{data / first / 'data'}\n"
-    answer = json.loads(run("path", "--json", cwd=folder).out)
+    assert command("path", first, "--quiet", cwd=folder).out == f"{data / first / 'data'}\n"
+    answer = json.loads(command("path", "--json", cwd=folder).out)
     assert answer == {"path": str(data / second / "data"), "version": second, "output": "pipeline_data/output"}
 
 
@@ -117,12 +118,12 @@ def test_path_is_that_of_the_system_whatever_the_terminal_shows(tmp_path: Path) 
 
 
 def test_path_says_where_nothing_is(tmp_path: Path) -> None:
-    ended = run("path", cwd=tmp_path)
+    ended = command("path", cwd=tmp_path)
     assert (ended.code, ended.out) == (3, "")
     assert ended.err.startswith("error: nothing is published at 'pipeline_data/output'")
     write_log(tmp_path, "a.csv", ROW)
     version = run_here(tmp_path).version
-    ended = run("path", "v9", "--json", cwd=tmp_path)
+    ended = command("path", "v9", "--json", cwd=tmp_path)
     assert ended.code == 3
     assert f"there is no version 'v9' of 'pipeline_data/output'. Kept: {version}" in json.loads(ended.out)["error"]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.program import HEADER, Rows, environment, published, read_result, run, run_json
+from tests.end_to_end.command import command, command_json
+from tests.end_to_end.program import HEADER, Rows, environment, published, read_result
 from tests.harness import run_here
 
 GOOD = "a1,ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1.5\n"
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 def replay(folder: Path, *arguments: object, code: int = 0, **settings: object) -> dict:
     """The command ``replay``; options of ``run`` follow the files."""
-    ended = run("replay", *arguments, "--input", "logs", "--engine", "polars", "--json", cwd=folder,
+    ended = command("replay", *arguments, "--input", "logs", "--engine", "polars", "--json", cwd=folder,
                 env=environment(**settings))  # fmt: skip
     assert ended.code == code, ended.err
     return ended.answer
@@ -46,15 +47,15 @@ def test_a_mended_record_counts_from_now_on(folder: Path) -> None:
     assert counts(replay(folder, "mend.csv")) == (3, 2, 0, 0, 1), "the same file is there once"
     (folder / "mend.csv").unlink()
     shutil.rmtree(folder / "pipeline_data" / "intermediate")
-    assert counts(run_json("--input", "logs", cwd=folder)) == (3, 2, 0, 0, 1)
-    assert counts(run_json("--input", folder / "logs", cwd=folder)) == (3, 2, 0, 0, 1)
+    assert counts(command_json("--input", "logs", cwd=folder)) == (3, 2, 0, 0, 1)
+    assert counts(command_json("--input", folder / "logs", cwd=folder)) == (3, 2, 0, 0, 1)
     assert published(folder) == AFTER
     (stored,) = (folder / "pipeline_data").glob("output.versions/replayed/*/*.csv")
     assert stored.read_text() == HEADER + MENDED
     assert stat.S_IMODE(stored.stat().st_mode) == 0o600
     assert stat.S_IMODE(stored.parent.stat().st_mode) == 0o700
     stored.unlink()
-    assert counts(run_json("--input", "logs", cwd=folder)) == (2, 1, 0, 0, 1), "who deletes it, takes it back"
+    assert counts(command_json("--input", "logs", cwd=folder)) == (2, 1, 0, 0, 1), "who deletes it, takes it back"
     assert published(folder) == BEFORE
 
 
@@ -92,7 +93,7 @@ def test_a_file_that_cannot_be_replayed_changes_nothing(folder: Path, content: b
     assert published(folder) == BEFORE
     assert not list((folder / "pipeline_data").glob("output.versions/replayed/*/*.csv"))
     assert not list((folder / "pipeline_data").glob("output.versions/replayed/*/.*"))
-    assert counts(run_json("--input", "logs", cwd=folder)) == (2, 1, 0, 0, 1)
+    assert counts(command_json("--input", "logs", cwd=folder)) == (2, 1, 0, 0, 1)
 
 
 def test_a_replay_that_fails_is_not_kept(folder: Path) -> None:
@@ -100,7 +101,7 @@ def test_a_replay_that_fails_is_not_kept(folder: Path) -> None:
     (folder / "mend.csv").write_text(HEADER + rows)
     replay(folder, "mend.csv", code=1)
     assert published(folder) == BEFORE
-    assert counts(run_json("--input", "logs", cwd=folder)) == (2, 1, 0, 0, 1)
+    assert counts(command_json("--input", "logs", cwd=folder)) == (2, 1, 0, 0, 1)
 
 
 def test_replays_alone_are_no_result(folder: Path) -> None:
@@ -114,15 +115,15 @@ def test_replays_alone_are_no_result(folder: Path) -> None:
 def test_other_inputs_and_outputs_stay_as_they_are(folder: Path) -> None:
     replay(folder, "mend.csv")
     shutil.copytree(folder / "logs", folder / "december")
-    ended = run("--input", "december", "--full-refresh", "--engine", "polars", cwd=folder)
+    ended = command("--input", "december", "--full-refresh", "--engine", "polars", cwd=folder)
     assert ended.code == 0
     assert "replayed files of other inputs do not count here: 1" in ended.out
     assert published(folder) == BEFORE
-    run_json("--input", "logs", "--output", "elsewhere", cwd=folder)
+    command_json("--input", "logs", "--output", "elsewhere", cwd=folder)
     assert read_result(folder / "elsewhere") == BEFORE
-    ended = run("--input", "logs", "--full-refresh", "--engine", "polars", cwd=folder)
+    ended = command("--input", "logs", "--full-refresh", "--engine", "polars", cwd=folder)
     assert "1 replayed file counts besides the input" in ended.out
     assert published(folder) == AFTER
-    ended = run("--input", "december", "--add", "--engine", "polars", cwd=folder)
+    ended = command("--input", "december", "--add", "--engine", "polars", cwd=folder)
     assert published(folder) == AFTER
     assert "do not count" not in ended.out, "what counts with the input that was there before counts on"

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.end_to_end.program import HEADER, environment, run_json
+from tests.end_to_end.command import command_json
+from tests.end_to_end.program import HEADER, environment
 from tests.harness import run_here
 from tests.pipeline.publish.report.records import make_record
 from tests.pipeline.publish.report.records import page as drawn_by_hand
@@ -38,7 +39,7 @@ def folder(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (source / f"{EVIL.replace('/', '')}.csv").write_text(HEADER + "".join(ROWS))
     (source / "headless.csv").write_text("id-1,secret_user,2026-01-01,v,tv,203.0.113.77,1.5\n")
     (folder / "gates.toml").write_text("[quality_gates]\nrejected = { warn = 0.0000001 }\n")
-    run_json("--input", "in", "--config", "gates.toml", cwd=folder, code=6)
+    command_json("--input", "in", "--config", "gates.toml", cwd=folder, code=6)
     return folder
 
 
@@ -291,7 +292,7 @@ def test_the_tables_stand_without_scripts(browser: Browser, version: Path) -> No
 def test_a_stopped_run_has_a_report_and_publishes_none(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(HEADER + "".join(ROWS))
     (tmp_path / "gates.toml").write_text("[quality_gates]\nrejected = { fail = 0.1 }\n")
-    answer = run_json("--input", "a.csv", "--config", "gates.toml", cwd=tmp_path, code=4)
+    answer = command_json("--input", "a.csv", "--config", "gates.toml", cwd=tmp_path, code=4)
     (report,) = tmp_path.rglob("report.html")
     assert report.is_relative_to(tmp_path / "pipeline_data" / "intermediate")
     assert answer["error"][:30] in report.read_text()
@@ -299,9 +300,9 @@ def test_a_stopped_run_has_a_report_and_publishes_none(tmp_path: Path) -> None:
 
 def test_a_damaged_earlier_record_is_said_and_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(HEADER + "".join(ROWS[:2]))
-    run_json("--input", "a.csv", cwd=tmp_path)
+    command_json("--input", "a.csv", cwd=tmp_path)
     earlier = (tmp_path / "pipeline_data" / "output").resolve().parent
     (earlier / "run.json").write_text("{")
-    run_json("--input", "a.csv", cwd=tmp_path, env=environment(KEEP_VERSIONS=5))
+    command_json("--input", "a.csv", cwd=tmp_path, env=environment(KEEP_VERSIONS=5))
     report = (tmp_path / "pipeline_data" / "output").resolve().parent / "report.html"
     assert "They cannot be compared: cannot read" in report.read_text()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.geo.table import load_geo_table
+from tests.end_to_end.command import command_json
 from tests.end_to_end.program import HEADER, environment, published, read_result, run, run_json
 from tests.harness import library
 
@@ -134,7 +135,7 @@ def test_no_link_among_our_own_folders_is_written_through(tmp_path: Path, place:
     link = tmp_path / "pipeline_data" / place
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / "elsewhere")
-    answer = run_json("--input", "logs", cwd=tmp_path, code=2)
+    answer = command_json("--input", "logs", cwd=tmp_path, code=2)
     assert place in answer["error"]
     assert option in answer["error"]
     assert list((tmp_path / "elsewhere").iterdir()) == []
@@ -144,6 +145,6 @@ def test_case_22_ten_thousand_files(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     for number in range(10_000):
         (tmp_path / "logs" / f"{number}.csv").write_text(HEADER + row(number, user=f"u{number % 7}"))
-    answer = run_json("--input", "logs", cwd=tmp_path)
+    answer = command_json("--input", "logs", cwd=tmp_path)
     assert (answer["files"], answer["records_read"], answer["kept"]) == (10_000, 10_000, 10_000)
     assert published(tmp_path) == [("North America", f"u{n}", (1429 - (n > 3)) * 1.5, 1429 - (n > 3)) for n in range(7)]

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from pipeline.planning.run_options import RunOptions
-from tests.end_to_end.program import HEADER, environment, published, read_result, run, run_json
+from tests.end_to_end.command import command, command_json
+from tests.end_to_end.program import HEADER, environment, published, read_result
 from tests.harness import run_here
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ def test_folders_that_only_look_like_ours_survive(tmp_path: Path) -> None:
     for _ in range(2):
         anew = RunOptions(full_refresh=True)
         run_here(tmp_path, log, anew, OUTPUT_DIR="out", INTERMEDIATE_DIR="between", KEEP_VERSIONS=1)
-    run_json("--input", log, "--output", "out", "--intermediate", "between", "--full-refresh", cwd=tmp_path,
+    command_json("--input", log, "--output", "out", "--intermediate", "between", "--full-refresh", cwd=tmp_path,
              env=environment(KEEP_VERSIONS=1))  # fmt: skip
     assert (between / "run-x.txt").exists()
     assert all((f / "note").exists() for f in (between / "run-notes", versions / "aaa-mine", versions / ".new-plan"))
@@ -39,7 +40,7 @@ def test_the_generator_overwrites_no_log_of_yours(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     log = tmp_path / "mine" / "activity_0009_2026-01-09.csv"
     log.write_text("precious")
-    ended = run("generate", "--files", 1, "--size", "10kB", "--output", "mine", cwd=tmp_path)
+    ended = command("generate", "--files", 1, "--size", "10kB", "--output", "mine", cwd=tmp_path)
     assert ended.code == 2
     assert log.name in ended.err
     assert log.read_text() == "precious"
@@ -48,7 +49,7 @@ def test_the_generator_overwrites_no_log_of_yours(tmp_path: Path) -> None:
 def test_the_greatest_watch_times_of_many_users(tmp_path: Path) -> None:
     rows = "".join(f"{n},u{n},2026-01-01T00:00:00Z,v,tv,8.8.8.8,1000000000\n" for n in range(12_000))
     (tmp_path / "big.csv").write_text(HEADER + rows)
-    answer = run_json("--input", "big.csv", cwd=tmp_path, env=environment(BUCKETS=1))
+    answer = command_json("--input", "big.csv", cwd=tmp_path, env=environment(BUCKETS=1))
     assert answer["total_watch_time_min"] == 12_000 * 1e9
     assert {row[2] for row in published(tmp_path)} == {1e9}
 
@@ -56,7 +57,7 @@ def test_the_greatest_watch_times_of_many_users(tmp_path: Path) -> None:
 def test_a_total_that_no_integer_holds_stops_the_run(tmp_path: Path) -> None:
     rows = "".join(f"{n},ann,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1000000000\n" for n in range(9_300))
     (tmp_path / "big.csv").write_text(HEADER + rows)
-    answer = run_json("--input", "big.csv", cwd=tmp_path, code=1)
+    answer = command_json("--input", "big.csv", cwd=tmp_path, code=1)
     assert "add up to more than 9.2e12 minutes" in answer["error"]
     assert "'ann'" not in answer["error"]
     assert not (tmp_path / "pipeline_data" / "output").exists()
@@ -65,7 +66,7 @@ def test_a_total_that_no_integer_holds_stops_the_run(tmp_path: Path) -> None:
 def test_brackets_in_paths_and_ids_in_several_buckets(tmp_path: Path) -> None:
     rows = "".join(f"{n % 50},u{n},2026-01-01T00:00:00Z,v,tv,8.8.8.8,{n}\n" for n in range(500))
     (tmp_path / "shared.csv").write_text(HEADER + rows)
-    answer = run_json("--input", "shared.csv", "--intermediate", "t[1]*", cwd=tmp_path, env=environment(BUCKETS=64))
+    answer = command_json("--input", "shared.csv", "--intermediate", "t[1]*", cwd=tmp_path, env=environment(BUCKETS=64))
     assert (answer["kept"], answer["conflicts"]) == (50, 450)
     assert {row[1] for row in published(tmp_path)} == {f"u{n}" for n in range(450, 500)}
 
@@ -87,6 +88,6 @@ def test_more_splits_than_open_files(logs: Path, tmp_path: Path) -> None:
 
 def test_nothing_is_generated_before_what_was_asked_is_possible(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    answer = run_json("--output", "mine", cwd=tmp_path, code=2)
+    answer = command_json("--output", "mine", cwd=tmp_path, code=2)
     assert "OUTPUT_DIR" in answer["error"]
     assert not (tmp_path / "pipeline_data").exists()

@@ -7,7 +7,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.end_to_end.program import HEADER, JSON_KEYS, ROOT, environment, run_json
+from tests.end_to_end.command import command_json
+from tests.end_to_end.program import HEADER, JSON_KEYS, ROOT, environment
 
 RUN, ANSWER = (
     json.loads((ROOT / "docs" / "schema" / f"{name}.schema.json").read_text(encoding="utf-8"))
@@ -30,10 +31,10 @@ def answers(folder: Path) -> list[dict]:
     """A partial run, one that finds nothing new, one that a gate stops, and one without input."""
     gates = environment(QUALITY_GATES='{"rejected": {"warn": 0.1, "fail": 0.2}}')
     return [
-        run_json("--input", "logs", cwd=folder, code=6),
-        run_json("--input", "logs", cwd=folder, code=6),
-        run_json("--input", "logs", "--output", "stopped", cwd=folder, env=gates, code=4),
-        run_json("--input", "no such folder", cwd=folder, code=3),
+        command_json("--input", "logs", cwd=folder, code=6),
+        command_json("--input", "logs", cwd=folder, code=6),
+        command_json("--input", "logs", "--output", "stopped", cwd=folder, env=gates, code=4),
+        command_json("--input", "no such folder", cwd=folder, code=3),
     ]
 
 

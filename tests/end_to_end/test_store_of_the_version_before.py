@@ -19,7 +19,8 @@ import pytest
 
 from pipeline.exchange.row_files import GROUPS_KEY
 from scripts.make_store_fixture import CONTESTED, OPTIONS, SECOND_DAY, SETTINGS, make_day, unpack, write_log
-from tests.end_to_end.program import JSON_KEYS, environment, published, read_result, run, run_json
+from tests.end_to_end.command import command, command_json
+from tests.end_to_end.program import JSON_KEYS, environment, published, read_result
 
 ADDED = frozenset({"report", "quarantine", "publication", "plan.learned", "new.resumed_splits"})
 """Names in ``run.json`` that came after the stores were made, as ``names_in`` tells them: ``settings.NEW_ONE``."""
@@ -64,11 +65,11 @@ class Store:
             shutil.copy2(path, self.place / "logs")
 
     def run(self) -> dict:
-        return run_json(*OPTIONS, cwd=self.place, env=self.env)
+        return command_json(*OPTIONS, cwd=self.place, env=self.env)
 
     def ask(self, *arguments: object) -> dict:
         """The answer of a command that gives JSON, as ``anonymous``."""
-        ended = run(*arguments, cwd=self.place, env=self.env)
+        ended = command(*arguments, cwd=self.place, env=self.env)
         assert ended.code == 0, ended.err
         return json.loads(self.anonymous(ended.out))
 
@@ -153,8 +154,8 @@ def store(pair: Pair, tmp_path: Path) -> Store:
 def test_the_same_input_is_not_read_again_and_makes_no_new_version(store: Store) -> None:
     result, rows, versions = answered(store.current), published(store.place), store.versions
     splits = sum(entry["splits"] for entry in read_json(store.current / "run.json")["ledger"])
-    dry = run(*OPTIONS, "--dry-run", cwd=store.place, env=store.env)
-    assert (dry.code, dry.out.rstrip().rpartition("\n")[2]) == (0, "4 reuse"), dry.err
+    dry = command(*OPTIONS, "--dry-run", cwd=store.place, env=store.env)
+    assert (dry.code, dry.out.splitlines()[-3:]) == (0, ["4 reuse", "", "engine: polars"]), dry.err
     for _ in range(2):  # the second one knows the files by their times
         answer = store.run()
         assert result_of(answer) == result
@@ -181,7 +182,7 @@ def test_of_a_further_day_only_that_day_is_read(store: Store, whole: Store, logs
         for path in store.logs:
             path.unlink()
     store.take([whole.place / "logs" / THIRD_DAY])
-    ended = run(*OPTIONS, "--json", "--log-format", "json", cwd=store.place, env=store.env)
+    ended = command(*OPTIONS, "--json", "--log-format", "json", cwd=store.place, env=store.env)
     answer, events = ended.answer, [json.loads(line) for line in ended.err.splitlines()]
     new, day = answer["new"], read_json(store.current / "run.json")["ledger"][-1]
     assert (new["files"], new["records_read"], new["bytes_read"]) == (1, 60, day["bytes"])
@@ -271,7 +272,7 @@ def test_no_setting_that_was_not_changed_has_another_fingerprint(tmp_path: Path)
     before, now = Store("defaults", tmp_path / "before"), Store("defaults", tmp_path / "now")
     unpack(before.name, before.place)
     now.take(before.logs[:1])
-    run_json("--input", "logs", cwd=now.place)
+    command_json("--input", "logs", cwd=now.place)
     ((fingerprint,),) = before.select("select distinct fingerprint from files")
     assert now.select("select fingerprint from files") == [(fingerprint,)]
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.command import command, command_json
 from tests.end_to_end.days import expected, write_day
-from tests.end_to_end.program import published, run, run_json
+from tests.end_to_end.program import published
 from tests.harness import run_here
 
 OF_THE_RUN = (
@@ -47,28 +48,28 @@ def logs_of(folder: Path) -> list[Path]:
 def test_however_often_it_runs_no_other_version_goes(folder: Path) -> None:
     before, rows = versions(folder), published(folder)
     assert len(before) == 2
-    first = run_json("--input", "logs", "--full-refresh", cwd=folder, code=6)
+    first = command_json("--input", "logs", "--full-refresh", cwd=folder, code=6)
     assert len(versions(folder)) == 3, "of files that were read anew"
     before = versions(folder)
     for _ in range(3):
-        answer = run_json("--input", "logs", cwd=folder, code=6)
+        answer = command_json("--input", "logs", cwd=folder, code=6)
         same = {name: value for name, value in answer.items() if name not in OF_THE_RUN}
         assert same == {name: first[name] for name in same}
         assert (first["publication"], answer["publication"]) == ("yes", "unchanged")
         assert not any(value for name, value in answer["new"].items() if not name.startswith("reused"))
         assert versions(folder) == before
     (folder / "logs" / "none.csv").unlink()
-    assert run("--input", "logs", "--engine", "polars", cwd=folder).code == 0, "nothing is refused: a new version"
-    again = run("--input", "logs", "--engine", "polars", cwd=folder)
+    assert command("--input", "logs", "--engine", "polars", cwd=folder).code == 0, "nothing is refused: a new version"
+    again = command("--input", "logs", "--engine", "polars", cwd=folder)
     assert "nothing has changed since version" in again.out
     assert versions(folder)[:2] == before[1:]
     assert published(folder) == rows == expected(logs_of(folder))[0]
     runs = [path.name for path in (folder / "pipeline_data" / "intermediate").glob("run-*")]
     assert runs == [f"run-{versions(folder)[-1]}"]
     write_day(folder / "logs" / "3.csv", random.Random(3))
-    run_json("--input", "logs", cwd=folder)
+    command_json("--input", "logs", cwd=folder)
     assert published(folder) == expected(logs_of(folder))[0]
-    assert run("rollback", cwd=folder).code == 0
+    assert command("rollback", cwd=folder).code == 0
     assert published(folder) == rows
 
 
@@ -87,7 +88,7 @@ def test_a_version_that_is_damaged_is_replaced(folder: Path, damage: str) -> Non
         (version / "quarantine" / "refused.parquet").unlink()
     else:
         victims.get(damage, file).unlink()
-    run_json("--input", "logs", cwd=folder, code=6)
+    command_json("--input", "logs", cwd=folder, code=6)
     assert len(versions(folder)) == len(before) + 1
     assert published(folder) == rows
 
@@ -96,11 +97,11 @@ def test_an_input_that_became_empty_takes_nothing_out(folder: Path) -> None:
     rows, before = published(folder), versions(folder)
     for path in (folder / "logs").iterdir():
         path.unlink()
-    error = run_json("--input", "logs", "--prune-missing", cwd=folder, code=3)["error"]
+    error = command_json("--input", "logs", "--prune-missing", cwd=folder, code=3)["error"]
     assert "With --prune-missing every file would be removed" in error
     assert before[-1] in error
     assert "not mounted" in error
-    assert "--prune-missing" not in run_json("--input", "logs", cwd=folder, code=3)["error"]
+    assert "--prune-missing" not in command_json("--input", "logs", cwd=folder, code=3)["error"]
     assert (published(folder), versions(folder)) == (rows, before)
 
 
@@ -108,12 +109,12 @@ def test_an_input_that_was_added_is_known_from_then_on_though_nothing_has_change
     (folder / "link").symlink_to("logs")
     for path in (folder / "logs").glob("none.csv"):
         path.unlink()
-    run_json("--input", "link", "--full-refresh", cwd=folder)
+    command_json("--input", "link", "--full-refresh", cwd=folder)
     (folder / "logs").rename(folder / "moved")
     (folder / "link").unlink()
     (folder / "link").symlink_to("moved")
-    run_json("--input", "link", cwd=folder, code=2)
-    run_json("--input", "link", "--add", cwd=folder)
+    command_json("--input", "link", cwd=folder, code=2)
+    command_json("--input", "link", "--add", cwd=folder)
     kept = versions(folder)
-    run_json("--input", "link", cwd=folder)
+    command_json("--input", "link", cwd=folder)
     assert versions(folder) == kept, "and here nothing has"

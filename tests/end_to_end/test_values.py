@@ -10,6 +10,7 @@ import pytest
 from pipeline.geo.table import load_geo_table
 from tests import reference
 from tests.end_to_end import dirty
+from tests.end_to_end.command import command_json
 from tests.end_to_end.program import HEADER, compute_independently, environment, published, read_result, run, run_json
 from tests.harness import run_here
 
@@ -23,7 +24,7 @@ def counts(answer: dict) -> dict[str, int]:
 @pytest.mark.parametrize("level", ["region", "country"])
 def test_values_are_those_of_an_independent_computation(logs: Path, region_of, tmp_path: Path, level: str) -> None:
     files = sorted(logs.glob("*.csv"))
-    answer = run_json("--input", logs, "--geo-level", level, cwd=tmp_path)
+    answer = command_json("--input", logs, "--geo-level", level, cwd=tmp_path)
     rows, expected = compute_independently(files, region_of(files, level))
     assert published(tmp_path) == rows
     assert counts(answer) == expected
@@ -38,7 +39,7 @@ def test_small_parts_change_nothing(logs: Path, tmp_path: Path) -> None:
     """Splits inside files, many buckets and one worker, against the plan for this machine."""
     whole = run_here(tmp_path, logs, OUTPUT_DIR="whole").to_json()
     cut = environment(OUTPUT_DIR="cut", SPLIT_BYTES=300_000, CHUNK_BYTES=40_000, BUCKETS=64)
-    parts = run_json("--input", logs, "--workers", 1, cwd=tmp_path, env=cut)
+    parts = command_json("--input", logs, "--workers", 1, cwd=tmp_path, env=cut)
     assert read_result(tmp_path / "cut") == read_result(tmp_path / "whole")
     assert counts(parts) == counts(whole)
 
@@ -55,7 +56,7 @@ def test_dirty_files_by_the_reference(tmp_path: Path, keep: str) -> None:
         return table.names[table.lookup(pl.Series([address]))[0]]
 
     expected = reference.run([path.read_bytes() for path in sorted(logs.iterdir())], LONGEST_RECORD, keep, region)
-    answer = run_json("--input", logs, cwd=tmp_path, env=environment(DEDUPE_KEEP=keep))
+    answer = command_json("--input", logs, cwd=tmp_path, env=environment(DEDUPE_KEEP=keep))
     assert published(tmp_path) == sorted(
         (region, user, micro / 1e6, events) for (region, user), (micro, events) in expected.totals.items()
     )
@@ -75,7 +76,7 @@ def test_a_file_that_was_delivered_twice_counts_once(logs: Path, tmp_path: Path)
     shutil.copytree(logs, twice)
     once = run_here(tmp_path, logs, OUTPUT_DIR="once").to_json()
     shutil.copy(min(twice.glob("*.csv")), twice / "again.csv")
-    answer = run_json("--input", twice, cwd=tmp_path, env=environment(OUTPUT_DIR="again"))
+    answer = command_json("--input", twice, cwd=tmp_path, env=environment(OUTPUT_DIR="again"))
     assert read_result(tmp_path / "again") == read_result(tmp_path / "once")
     assert (answer["kept"], answer["conflicts"]) == (once["kept"], once["conflicts"])
     assert answer["duplicates"] - once["duplicates"] == answer["records_read"] - once["records_read"]
@@ -88,9 +89,9 @@ def test_a_second_run_and_other_names_change_nothing(logs: Path, tmp_path: Path)
         shutil.copy(path, renamed / f"{9 - number} [a] b.csv")
     first = run_here(tmp_path, renamed).to_json()
     rows = published(tmp_path)
-    second = run_json("--input", renamed, cwd=tmp_path)
+    second = command_json("--input", renamed, cwd=tmp_path)
     assert published(tmp_path) == rows
-    run_json("--input", logs, "--full-refresh", cwd=tmp_path)
+    command_json("--input", logs, "--full-refresh", cwd=tmp_path)
     assert published(tmp_path) == rows
     assert counts(first) == counts(second)
     assert first["run_id"] != second["run_id"]
@@ -100,7 +101,7 @@ def test_a_glob_and_a_single_file(logs: Path, tmp_path: Path) -> None:
     name = min(path.name for path in logs.glob("*.csv"))
     of_glob = run_here(tmp_path, f"{logs}/{name[:13]}*.csv").to_json()
     rows = published(tmp_path)
-    of_file = run_json("--input", logs / name, "--full-refresh", cwd=tmp_path)
+    of_file = command_json("--input", logs / name, "--full-refresh", cwd=tmp_path)
     assert of_glob["files"] == of_file["files"] == 1
     assert published(tmp_path) == rows
 
@@ -108,7 +109,7 @@ def test_a_glob_and_a_single_file(logs: Path, tmp_path: Path) -> None:
 def test_regions_of_your_own(logs: Path, tmp_path: Path) -> None:
     table = tmp_path / "regions.csv"
     table.write_text("country,region\nDE,EMEA\nFR,EMEA\nJP,APAC\nUS,North/South\n")
-    answer = run_json("--input", logs, cwd=tmp_path, env=environment(GEO_REGIONS=table))
+    answer = command_json("--input", logs, cwd=tmp_path, env=environment(GEO_REGIONS=table))
     found = {row[0] for row in published(tmp_path)}
     assert {"UNKNOWN", "APAC", "EMEA", "North/South"} <= found
     assert found <= {"UNKNOWN", "APAC", "EMEA", "North/South", "PRIVATE", "INVALID"}

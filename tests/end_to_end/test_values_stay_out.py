@@ -13,7 +13,8 @@ import pytest
 import main
 from pipeline import errors
 from pipeline.engines.local import LocalEngine
-from tests.end_to_end.program import HEADER, environment, run
+from tests.end_to_end.command import command
+from tests.end_to_end.program import HEADER, environment
 from tests.harness import run_here
 
 MARK = "MARKEDvalue"
@@ -76,7 +77,7 @@ def test_no_output_of_a_run_holds_a_value(case: str, log_format: str, tmp_path: 
         (tmp_path / "logs" / name).write_text(text)
     words = ["--json"] if log_format == "json" else ["--profile"]
     env = environment(LOG_FORMAT=log_format, **settings)
-    ended = run("--input", "logs", "--engine", "polars", *words, cwd=tmp_path, env=env)
+    ended = command("--input", "logs", "--engine", "polars", *words, cwd=tmp_path, env=env)
     if code == 0 and ended.code == 4:
         code = 4  # a run that keeps no record is stopped by a gate
     assert ended.code == code, ended.err
@@ -84,7 +85,7 @@ def test_no_output_of_a_run_holds_a_value(case: str, log_format: str, tmp_path: 
     assert [name for name, text in written if MARK in text] == []
     if code == 0:
         assert {"run.json", "report.html"} <= {name.rpartition("/")[2] for name, _ in written}
-    status = run("status", "--json", cwd=tmp_path, env=env)
+    status = command("status", "--json", cwd=tmp_path, env=env)
     assert MARK not in status.out + status.err
 
 
@@ -93,12 +94,12 @@ ASKED = ["explain {}9", "explain --user {}9", "query 'SELECT user_id::int FROM w
          "query 'SELECT 1 // length(user_id)::utinyint - 200::utinyint FROM watch_time'"]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ASKED)
-def test_no_message_of_a_question_holds_a_value(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ASKED)
+def test_no_message_of_a_question_holds_a_value(words: str, tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "a.csv").write_text(HEADER + record(1))
     run_here(tmp_path)
-    ended = run(*shlex.split(command.format(MARK)), cwd=tmp_path, env=environment(LOG_FORMAT="json"))
+    ended = command(*shlex.split(words.format(MARK)), cwd=tmp_path, env=environment(LOG_FORMAT="json"))
     assert ended.code in (2, 3), ended.err
     assert MARK not in ended.out + ended.err
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.end_to_end.program import HEADER, environment, run
+from tests.end_to_end.command import command
+from tests.end_to_end.program import HEADER, environment
 from tests.end_to_end.test_memory import LIMIT, run_watched
 
 KILO, MEGA = 10_000, 2**20 - 300
@@ -171,8 +172,8 @@ def test_pseudonyms_of_long_ids(tmp_path: Path) -> None:
 def test_a_limit_too_small_for_one_record_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(HEADER + "l,u,,,,9.9.9.9,1\n")
     options = ("run", "--engine", "polars", "--input", "a.csv", "--memory-limit", "1GB")
-    ended = run(*options, cwd=tmp_path, env=environment(MAX_RECORD_BYTES="64MiB"))
+    ended = command(*options, cwd=tmp_path, env=environment(MAX_RECORD_BYTES="64MiB"))
     assert ended.code == 5
     assert "too little for one worker for records of" in ended.err
     assert "MAX_RECORD_BYTES" in ended.err
-    assert run(*options, cwd=tmp_path, env=environment(MAX_RECORD_BYTES="16MiB")).code == 0
+    assert command(*options, cwd=tmp_path, env=environment(MAX_RECORD_BYTES="16MiB")).code == 0
