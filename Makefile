@@ -3,7 +3,8 @@
 # make test   every check and the whole suite: ruff, mypy, import directions, pytest (PYTEST_ARGS="-k geo")
 # make check  the same: it is what CI runs
 # make test-fast   the tests of single functions alone, in a minute and a half on two cores (the others are marked slow)
-# make fuzz   reader, archives and whole runs against the reference over new bytes for FUZZ_MINUTES (60)
+# make fuzz   every property with new examples, three times as many; then reader, archives and whole runs against the
+#             reference over new bytes for FUZZ_MINUTES (60)
 # make sanitize  the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer (needs GCC)
 # make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and lets each fail once;
 #             exchanges versions under four kinds of readers for RACE_SECONDS (120)
@@ -19,6 +20,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m scripts.install
 ARGS ?=
 PYTEST_ARGS ?=
+PYTEST := -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5
 FUZZ_MINUTES ?= 60
 CHAOS_KILLS ?= 200
 RACE_SECONDS ?= 120
@@ -38,12 +40,12 @@ run: $(VENV)/.installed
 
 # The suite runs even where a check failed, so that one call shows everything; either failure is make's failure.
 test: $(VENV)/.installed-dev
-	@$(MAKE) --no-print-directory lint; checks=$$?; $(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS) && exit $$checks
+	@$(MAKE) --no-print-directory lint; checks=$$?; $(BIN)/python $(PYTEST) $(PYTEST_ARGS) && exit $$checks
 
 check: test
 
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check $(CODE)
@@ -52,6 +54,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 fuzz: $(VENV)/.installed-dev
+	HYPOTHESIS_PROFILE=explore $(BIN)/python $(PYTEST) -m hypothesis
 	FUZZ_MINUTES=$(FUZZ_MINUTES) $(BIN)/python -m tests.properties.fuzz
 
 sanitize: $(VENV)/.installed-dev

@@ -1,6 +1,7 @@
 """Settings of all tests: properties try the same examples on every run; HYPOTHESIS_PROFILE=explore tries new ones."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Generator, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -34,11 +36,18 @@ for ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
     if signal.getsignal(ignored) is signal.SIG_IGN:
         signal.signal(ignored, signal.default_int_handler if ignored == signal.SIGINT else lambda *_: None)
 
+_IN_MEMORY, _ROOM = "/dev/shm", 6 << 30
+if (
+    os.access(_IN_MEMORY, os.W_OK)
+    and min(psutil.virtual_memory().available, shutil.disk_usage(_IN_MEMORY).free) >= _ROOM
+):  # temporary folders lie in memory: on a disk, every run waits until each of its files is there
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _IN_MEMORY)
+
 sys._xoptions["logmill"] = "./logmill"  # what messages name, whoever started the tests
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=_QUIET)
-settings.register_profile("explore", deadline=None, max_examples=2000, suppress_health_check=_QUIET)
+settings.register_profile("explore", deadline=None, max_examples=500, suppress_health_check=_QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _SHOWN_BYTES = 12

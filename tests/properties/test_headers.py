@@ -1,8 +1,9 @@
 """Headers: for any mixture of logs in one file, however it is cut, exactly what the reference finds."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import tries
 from tests.harness import Harness, enriched
 from tests.properties.headers import files_of_logs, headless_files
 from tests.properties.nasty import COLUMNS, MAX_RECORD, keeps, sizes
@@ -45,13 +46,13 @@ def assert_reads_like_the_reference(
     assert ledger.records == len(rejects) + ledger.duplicates + ledger.handed_over
 
 
-@settings(max_examples=400)
+@tries(400)
 @given(files_of_logs(), sizes, sizes, keeps, st.booleans())
 def test_logs_one_behind_the_other(data: bytes, chunk_bytes: int, split_bytes: int, keep: str, compiled: bool) -> None:
     assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep, compiled=compiled)
 
 
-@settings(max_examples=100)
+@tries(100)
 @given(headless_files(COLUMNS), sizes, sizes, st.booleans())
 def test_files_without_a_header(data: bytes, chunk_bytes: int, split_bytes: int, compiled: bool) -> None:
     assert_reads_like_the_reference(data, chunk_bytes, split_bytes, "longest", HEADLESS, compiled=compiled)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.aggregate.driver import aggregate_all
@@ -16,6 +16,7 @@ from pipeline.exchange.workspace import Workspace
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.quarantine import write_quarantine
 from pipeline.publish.verify import check_balance
+from tests.examples import tries
 from tests.harness import HEADER, Found, Harness, InProcessEngine, region_of
 from tests.properties.nasty import MAX_RECORD, keeps, records, sizes
 from tests.reference import run
@@ -57,7 +58,7 @@ class Versions:
         return found
 
 
-@settings(max_examples=25)
+@tries(25)
 @given(st.data(), files, keeps, sizes, st.sampled_from([1, 2, 8, 1024]), st.sampled_from([1, 3]), st.integers(1, 100))
 def test_each_version_equals_the_reference(
     data: st.DataObject,

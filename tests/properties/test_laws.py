@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import tries
 from tests.harness import HEADER, Found, Harness, region_of
 from tests.properties.nasty import MAX_RECORD, hostile_files, keeps, records, sizes
 from tests.properties.replays import files_and_replay
@@ -72,7 +73,7 @@ def cuts(draw: st.DrawFn, rows: list[bytes]) -> list[bytes]:
     return [HEADER + b"".join(rows[a:b]) for a, b in pairwise(bounds)]
 
 
-@settings(max_examples=150)
+@tries(150)
 @given(st.data())
 def test_cutting_and_order_change_nothing(data: st.DataObject) -> None:
     rows = data.draw(st.lists(records(broken=0.1), max_size=30))
@@ -89,13 +90,13 @@ def test_cutting_and_order_change_nothing(data: st.DataObject) -> None:
         assert getattr(one, name) == getattr(other, name), name
 
 
-@settings(max_examples=100)
+@tries(100)
 @given(st.lists(hostile_files(), min_size=1, max_size=3), keeps, run_sizes)
 def test_hostile_files_equal_the_reference(files: list[bytes], keep: str, chosen: dict[str, Any]) -> None:
     assert_equals_reference(files, keep, chosen)
 
 
-@settings(max_examples=50)
+@tries(50)
 @given(hostile_files(), keeps, run_sizes)
 def test_a_file_delivered_twice_adds_duplicates_alone(data: bytes, keep: str, chosen: dict[str, Any]) -> None:
     with Harness([data], max_record=MAX_RECORD, keep=keep, **chosen) as harness:
@@ -107,7 +108,7 @@ def test_a_file_delivered_twice_adds_duplicates_alone(data: bytes, keep: str, ch
     assert twice.records == 2 * once.records
 
 
-@settings(max_examples=60)
+@tries(60)
 @given(files_and_replay(), keeps, run_sizes)
 def test_a_replayed_file_counts_as_any_other(files: list[bytes], keep: str, chosen: dict[str, Any]) -> None:
     assert_equals_reference(files, keep, chosen)

@@ -1,8 +1,9 @@
 """Reading: for any bytes whatever and however they are cut, exactly what the reference finds."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import tries
 from tests.harness import Harness, enriched
 from tests.properties.archives import archives, assert_archive_is_whole_or_refused
 from tests.properties.nasty import MAX_RECORD, hostile_files, keeps, sizes
@@ -37,13 +38,13 @@ def assert_reads_like_the_reference(
     assert ledger.rejected_by_reason.total() == len(rejects)
 
 
-@settings(max_examples=200)
+@tries(200)
 @given(hostile_files(), sizes, sizes, keeps, st.booleans())
 def test_reader_equals_reference(data: bytes, chunk_bytes: int, split_bytes: int, keep: str, compiled: bool) -> None:
     assert_reads_like_the_reference(data, chunk_bytes, split_bytes, keep, compiled=compiled)
 
 
-@settings(max_examples=500)
+@tries(500)
 @given(fuzzed_files(), sizes, sizes, st.booleans(), parsers, st.booleans())
 def test_any_bytes_are_read_like_the_reference(
     data: bytes, chunk_bytes: int, split_bytes: int, timestamps: bool, parser: dict[str, bool], narrow: bool
@@ -53,7 +54,7 @@ def test_any_bytes_are_read_like_the_reference(
         assert_reader_equals_reference(data, chunk_bytes, split_bytes, timestamps=timestamps, **parser)
 
 
-@settings(max_examples=200)
+@tries(200)
 @given(archives())
 def test_an_archive_is_read_whole_or_refused(archive: tuple[str, bytes, bytes, str]) -> None:
     assert_archive_is_whole_or_refused(*archive)

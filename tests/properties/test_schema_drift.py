@@ -4,12 +4,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import FileRefused
 from pipeline.reading.column_names import DELIMITERS, NO_NAMES, Names
 from pipeline.reading.header import Header, read_header
+from tests.examples import tries
 from tests.harness import HEADER, IN_MEMORY, Harness
 
 NAMES = HEADER.decode().strip().split(",")
@@ -103,7 +104,7 @@ def test_a_rule_without_its_column_names_the_setting() -> None:
         find(",".join([*names, "De-vice"]), wanted=WANTED | {"column device": ("device",)})
 
 
-@settings(max_examples=60)
+@tries(60)
 @given(st.data(), st.lists(events, min_size=1, max_size=3))
 def test_a_run_over_drifting_files_equals_one_over_plain_files(
     data: st.DataObject, files: list[list[tuple[str, ...]]]

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.aggregate import aggregator
@@ -16,6 +16,7 @@ from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.tasks import BucketTask, CorrectTask, DecideTask, FindRepeatedTask
 from pipeline.engines import no_advance
 from pipeline.exchange.id_index import write_index
+from tests.examples import tries
 from tests.pipeline.aggregate.by_hand import (
     OFFSET,
     Row,
@@ -41,7 +42,7 @@ def find_all(context: AggregateContext, splits: Splits, ranges: int) -> dict[int
     }
 
 
-@settings(max_examples=30)
+@tries(30)
 @given(splits=splits, ranges=st.sampled_from((1, 4)), at_once=st.sampled_from((1, 3, 1 << 16)), compiled=st.booleans())
 def test_repeated_ids_are_those_of_several_fine_buckets_and_others_that_occur_again(
     splits: Splits, ranges: int, at_once: int, compiled: bool

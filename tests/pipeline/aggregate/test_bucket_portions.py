@@ -6,10 +6,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.aggregate.bucket_portions import Portion, portions
+from tests.examples import tries
 from tests.pipeline.aggregate.by_hand import OFFSET, Row, Splits, bucket_of, make_context, write_splits
 from tests.pipeline.aggregate.strategies import splits
 
@@ -21,7 +22,7 @@ def rows_at(portion: Portion, positions: np.ndarray) -> list[tuple[int, int]]:
     return [rows[position] for position in positions.tolist()]
 
 
-@settings(max_examples=30)
+@tries(30)
 @given(
     splits=splits,
     buckets=st.sampled_from((1, 4)),

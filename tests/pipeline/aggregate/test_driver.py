@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.aggregate import bucket_totals
@@ -14,6 +14,7 @@ from pipeline.engines import no_advance
 from pipeline.errors import BalanceError
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.reading.input_files import InputFile
+from tests.examples import tries
 from tests.pipeline.aggregate.by_hand import (
     Inline,
     Row,
@@ -28,7 +29,7 @@ from tests.pipeline.aggregate.by_hand import (
 from tests.pipeline.aggregate.strategies import bucket_counts, keeps, splits
 
 
-@settings(max_examples=30)
+@tries(30)
 @given(
     splits=splits,
     keep=keeps,

@@ -7,12 +7,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.aggregate import totals
 from pipeline.aggregate.totals import TotalsAdder, merge_totals, open_totals, order_totals
 from pipeline.errors import BalanceError
+from tests.examples import tries
 from tests.harness import library
 
 ROW = st.tuples(st.sampled_from(("u", "v", "é", "")), st.integers(0, 3), st.integers(0, 10**15))
@@ -49,7 +50,7 @@ def result(adder: TotalsAdder) -> tuple[dict[tuple[str, int], tuple[int, int]], 
     return {row[:2]: row[2:] for row in rows}, users
 
 
-@settings(max_examples=30)
+@tries(30)
 @given(data=st.data(), waiting=st.sampled_from((0, 5, 2_000_000)))
 def test_sums_are_those_of_pythons_integers(data: st.DataObject, waiting: int) -> None:
     batches = data.draw(st.lists(st.lists(ROW, max_size=8), max_size=4))

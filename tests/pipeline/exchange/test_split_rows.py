@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.exchange.split_rows import NO_TIMESTAMP, ROW_BYTES, SplitRows, arrange
+from tests.examples import tries
 from tests.harness import library
 
 WORD = st.integers(0, 2**64 - 1)
@@ -81,7 +82,7 @@ def test_room_that_is_reserved_needs_no_copy(count: int, text_bytes: int) -> Non
     assert len(rows.users) >= text_bytes
 
 
-@settings(max_examples=60)
+@tries(60)
 @given(batches, st.sampled_from((1, 2, 16)), st.data())
 def test_both_ways_arrange_rows_by_bucket_as_they_came(
     batches: list[list[Record]], buckets: int, data: st.DataObject

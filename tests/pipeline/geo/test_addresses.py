@@ -5,10 +5,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, cast
 
 import polars as pl
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.geo.addresses import bare_addresses, parse_addresses
+from tests.examples import tries
 
 ADDRESS_LIKE = st.one_of(
     st.none(),
@@ -98,7 +99,7 @@ LISTS = st.lists(st.one_of(ENDPOINTS, st.sampled_from(["", " ", "\t", "-"])), mi
 )
 
 
-@settings(max_examples=200)
+@tries(200)
 @given(st.lists(st.one_of(ENDPOINTS, LISTS), min_size=1, max_size=20), st.sampled_from([0, 1, 2, 3]))
 @example(["1.2.3.4:80", "[::1]", "[::1]:443", "fe80::1%eth0", "[fe80::1%eth0]:1", "[1.2.3.4]", "[1.2.3.4%eth0]"], 0)
 @example([" 1.2.3.4 , 5.6.7.8:1,[::1]:2", "1.2.3.4,,", ",1.2.3.4", ",", "unknown, 1.2.3.4"], 1)

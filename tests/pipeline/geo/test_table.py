@@ -12,7 +12,7 @@ import maxminddb
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, EnvironmentFault
@@ -20,6 +20,7 @@ from pipeline.geo.mmdb import compile_mmdb
 from pipeline.geo.ranges import load_ranges
 from pipeline.geo.special import read_special_purpose
 from pipeline.geo.table import INVALID, SHIPPED_TABLE, GeoTable, load_geo_table
+from tests.examples import tries
 
 DATABASE_COPY = Path(__file__).parent / "data" / f"{SHIPPED_TABLE.stem}.mmdb.xz"
 ENTRIES = read_special_purpose()
@@ -272,7 +273,7 @@ ADDRESS_LIKE = st.one_of(
 
 
 @given(st.lists(ADDRESS_LIKE, max_size=30))
-@settings(max_examples=300, deadline=None)
+@tries(300)
 def test_invalid_exactly_where_ipaddress_rejects(continents: GeoTable, texts: list[str]) -> None:
     def is_address(text: str) -> bool:
         try:
@@ -426,7 +427,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
 
 
 @given(place=st.floats(0, 1, exclude_max=True), octets=st.binary(min_size=1, max_size=8), cut=st.booleans())
-@settings(max_examples=8, deadline=None)
+@tries(8)
 def test_a_damaged_database_is_refused_or_read(database: Path, place: float, octets: bytes, cut: bool) -> None:
     content = bytearray(database.read_bytes())
     at = int(place * len(content))

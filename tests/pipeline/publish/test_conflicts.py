@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.engines import no_advance
@@ -23,6 +23,7 @@ from pipeline.publish.context import PublishContext
 from pipeline.publish.kept_records import part_file
 from pipeline.publish.tasks import ConflictTask, QuarantineSource
 from pipeline.reading.splits import Split
+from tests.examples import tries
 from tests.harness import library
 from tests.pipeline.publish.runs import HEADER
 
@@ -70,7 +71,7 @@ def context(tmp_path: Path) -> PublishContext:
     return publish_context(tmp_path)
 
 
-@settings(max_examples=40)
+@tries(40)
 @given(
     records=st.lists(st.tuples(RECORD, st.sampled_from([b"\n", b"\r\n", b"\n\n"])), min_size=1, max_size=12),
     data=st.data(),

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.aggregate.tasks import Phase2Result
@@ -30,6 +30,7 @@ from pipeline.publish.region_files import (
     write_output,
 )
 from pipeline.publish.tasks import RegionFile, WriteTask
+from tests.examples import tries
 from tests.harness import IN_MEMORY
 from tests.names_of_regions import TEXTS
 from tests.needs import needs_java
@@ -114,7 +115,7 @@ USERS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 ROWS = st.lists(st.tuples(USERS, st.integers(0, 2), st.integers(0, 10**14), st.integers(1, 10**6)), max_size=25)
 
 
-@settings(max_examples=15)
+@tries(15)
 @given(buckets=st.lists(ROWS, max_size=4), file_rows=st.integers(1, 30), codec=st.sampled_from(["none", "zstd"]))
 def test_duckdb_reads_back_what_the_buckets_hold(
     buckets: list[list[tuple[str, int, int, int]]], file_rows: int, codec: str
@@ -233,7 +234,7 @@ ALMOST_VALUES = st.text("0123456789+-.:,/_ exXbdflLTtzZWnNaAiIuré()", min_size=
 """Texts that are almost numbers, dates and times."""
 
 
-@settings(max_examples=150)
+@tries(150)
 @given(name=ALMOST_VALUES)
 def test_a_name_that_is_taken_is_text_to_every_reader(name: str) -> None:
     assume(name == name.strip() and is_text_to_readers(name))

@@ -4,7 +4,7 @@ import io
 import time
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.reading.careful_parser import parse_carefully
@@ -12,6 +12,7 @@ from pipeline.reading.csv_reader import SplitReader
 from pipeline.reading.header import Header
 from pipeline.reading.splits import Split
 from pipeline.reading.text_parser import TextColumns
+from tests.examples import tries
 from tests.pace import patient
 
 NAMES = ("log_id", "user_id", "ip_address", "watch_time(min)")
@@ -31,7 +32,7 @@ def in_order(found: TextColumns) -> TextColumns:
     return TextColumns(texts, found.offsets[order], found.stops[order], found.lines[order], found.rejected)
 
 
-@settings(max_examples=600)
+@tries(600)
 @given(st.lists(st.sampled_from(TOKENS), max_size=30).map(b"".join), st.integers(0, 30))
 @example(b"a,b,c\r,1\n", 30)
 @example(b'"' + b'"",' * 70 + b'\n"a\n",b,c,1\n', 30)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.exchange.split_rows import SplitRows
@@ -24,6 +24,7 @@ from pipeline.reading.record_finder import FoundRecords, RecordFinder
 from pipeline.reading.splits import Split
 from pipeline.reading.text_parser import TextColumns
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
+from tests.examples import tries
 from tests.harness import GEO, Harness, accepted_rows, enriched, library
 from tests.pipeline.geo.test_addresses import ENDPOINTS, LISTS
 from tests.reference import WHITE_SPACE, moment, read_file
@@ -92,7 +93,7 @@ def regions(texts: list[str], geo: GeoTable) -> np.ndarray:
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@tries(300)
 @given(
     st.lists(
         st.one_of(
@@ -116,7 +117,7 @@ def test_watch_times(texts: list[str]) -> None:
 
 @pytest.mark.parametrize("unit", ["seconds", "milliseconds", "microseconds"])
 @pytest.mark.parametrize("point", [".", ","])
-@settings(max_examples=20)
+@tries(20)
 @given(data=st.data())
 def test_watch_times_of_other_units(unit: str, point: str, data: st.DataObject) -> None:
     """Ties, long fractions and the limit of every unit, with either point."""
@@ -186,7 +187,7 @@ def addresses(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=60)
+@tries(60)
 @given(st.lists(st.one_of(ENDPOINTS, LISTS), min_size=1, max_size=30), st.integers(0, 3))
 def test_addresses_with_ports_and_in_lists(texts: list[str], proxies: int) -> None:
     texts = [*texts, "1.2.3.4:80", "[::1]:443", "2.3.4.5, 1.1.1.1", ",1.1.1.1,", "[1.2.3.4%eth0]", "1.1.1.1:65536"]
@@ -204,7 +205,7 @@ def is_address(text: str) -> bool:
 
 
 @pytest.mark.slow
-@settings(max_examples=600)
+@tries(600)
 @given(st.lists(addresses(), min_size=1, max_size=30))
 def test_addresses(world: GeoTable, texts: list[str]) -> None:
     found = regions(texts, world)
@@ -255,7 +256,7 @@ zones = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@tries(300)
 @given(
     st.lists(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=zones), min_size=1, max_size=20),
     st.sampled_from("T "),
@@ -277,7 +278,7 @@ def test_numbers_and_a_suffix_need_no_rules() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@tries(300)
 @given(
     st.lists(
         st.one_of(
@@ -311,7 +312,7 @@ def test_ids_of_every_single_character(role: str) -> None:
     assert len(left) < 10_000, "ordinary characters are left to the rules"
 
 
-@settings(max_examples=200)
+@tries(200)
 @given(
     st.lists(
         st.tuples(

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.reading.cut_records import cut_records
 from pipeline.reading.single_record import read_record
+from tests.examples import tries
 from tests.harness import library
 
 PIECES = st.sampled_from(['"', '""', ",", "\n", "\r\n", "a", "b c", ";", '","', '"\n', '\n"', "é"])
@@ -31,7 +32,7 @@ def cut(compiled: bool, text: bytes, begins: list[int]) -> list[tuple[int, int, 
 
 
 @COMPILED
-@settings(max_examples=300)
+@tries(300)
 @given(TEXTS, st.integers(1, 4), st.data())
 def test_records_are_those_of_the_reader_of_one_record(
     compiled: bool, text: bytes, fields: int, data: st.DataObject

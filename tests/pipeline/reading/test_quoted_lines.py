@@ -5,12 +5,13 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.reading import quoted_lines
 from pipeline.reading.header import Header
 from pipeline.reading.quoted_lines import CLOSED, MANY, OPEN, WRONG, trace_records
+from tests.examples import tries
 
 HEADER = Header(",", ("a", "b"), {}, 0, 2, 10.0)
 TOKENS = [b'"', b'""', b'"""', b",", b'","', b'",', b',"', b"\n", b"\r\n", b"\r", b"a", b'"a"', b'"\n', b'\n"']
@@ -76,7 +77,7 @@ def with_quotes(tokens: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
 DATA = with_quotes(st.lists(st.sampled_from(TOKENS), max_size=25).map(b"".join))
 
 
-@settings(max_examples=400)
+@tries(400)
 @given(DATA)
 @example(b'"a\n"",\n"b"\n')
 @example(b'a"b,"c"\r\n')
@@ -95,7 +96,7 @@ def test_records_are_those_of_a_walk(data: bytes) -> None:
         assert found.plain[index] == is_plain(lines[line])
 
 
-@settings(max_examples=200)
+@tries(200)
 @given(DATA, st.integers(1, 3))
 @example(b'"a\nb","c","d"\n', 2)
 @example(b'"a","b"\n"c\nd"\n', 1)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.native.library import load
 from pipeline.reading import record_finder
 from pipeline.reading.header import Header
 from pipeline.reading.record_finder import FoundRecords, RecordFinder, copied_rightly
+from tests.examples import tries
 from tests.harness import library
 
 MAX_RECORD = 60
@@ -152,7 +153,7 @@ pieces = st.sampled_from(
 CHANGES = ("move", "drop", "double", "odd", "kind", "stop", "consumed", "records", "swap")
 
 
-@settings(max_examples=500)
+@tries(500)
 @given(st.lists(pieces, max_size=14).map(b"".join), st.data())
 def test_no_other_claim_is_certified(data: bytes, draw: st.DataObject) -> None:
     """For the bytes of a chunk there is one right claim; a changed one is refused, whatever was changed."""

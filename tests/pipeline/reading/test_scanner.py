@@ -3,10 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.reading.scanner import check, tally
+from tests.examples import tries
 
 COMMA = ord(",")
 MAX = 64
@@ -49,7 +50,7 @@ def test_stretches_in_doubt_are_never_passed(data: bytes) -> None:
         assert passes(data, *(column(*one) for one in values)) is None
 
 
-@settings(max_examples=200)
+@tries(200)
 @given(st.lists(st.tuples(*[st.text("abc0é漢", max_size=18)] * 2), min_size=1, max_size=12), st.data())
 def test_any_difference_in_length_or_at_either_end_is_seen(rows: list[tuple[str, str]], data: st.DataObject) -> None:
     raw = "".join(f"{a},{b}\n" for a, b in rows).encode()

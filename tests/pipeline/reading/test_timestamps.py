@@ -7,11 +7,12 @@ from itertools import pairwise
 import duckdb
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.reading.timestamps import moments
 from tests import reference
+from tests.examples import tries
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BASIC = [
@@ -39,7 +40,7 @@ stamps = st.tuples(
 )
 
 
-@settings(max_examples=30)
+@tries(30)
 @given(st.lists(stamps, min_size=1, max_size=30))
 def test_iso_timestamps_are_what_datetime_says(parts: list[tuple[datetime, int | None, str, str, bool]]) -> None:
     texts, expected = zip(*(written(*part) for part in parts), strict=True)
@@ -56,7 +57,7 @@ def written(moment: datetime, offset: int | None, between: str, fraction: str, c
     return text, nanoseconds(aware) + int(fraction[:9].ljust(9, "0"))
 
 
-@settings(max_examples=50)
+@tries(50)
 @given(st.lists(st.tuples(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)), st.integers(0, 999)), min_size=2))
 def test_moments_of_all_years_are_in_the_order_of_time(stamps: list[tuple[datetime, int]]) -> None:
     """To the nanosecond from 1700 to 2249, elsewhere to the microsecond."""
@@ -69,7 +70,7 @@ def test_moments_of_all_years_are_in_the_order_of_time(stamps: list[tuple[dateti
         assert (low == high) == (before == after)
 
 
-@settings(max_examples=50)
+@tries(50)
 @given(st.lists(st.from_regex(r"-?[0-9]{1,19}(\.[0-9]{1,12})?", fullmatch=True), min_size=1, max_size=30))
 def test_numbers_are_seconds_or_parts_of_them_by_their_digits(texts: list[str]) -> None:
     texts = [text for text in texts if text.isascii()]
@@ -112,7 +113,7 @@ def damaged(draw: st.DrawFn) -> str:
     return text[:place] + put + text[place + draw(st.integers(0, 3)) :]
 
 
-@settings(max_examples=60)
+@tries(60)
 @given(st.lists(damaged(), min_size=1, max_size=30))
 def test_timestamps_with_damage_equal_the_rule(texts: list[str]) -> None:
     assert read(texts) == [reference.moment(text) for text in texts]
@@ -171,7 +172,7 @@ def test_a_pattern_reads_its_own_form_before_the_usual_ones(pattern: str) -> Non
     assert read([text, *others], "%d-%Y-%m", pattern)[0] == reference.moment(iso)
 
 
-@settings(max_examples=30)
+@tries(30)
 @given(
     st.lists(st.datetimes(datetime(1969, 1, 1), datetime(2068, 12, 31)), min_size=1, max_size=20),
     st.sampled_from(["%m/%d/%Y %I:%M:%S %p", "%d.%m.%y %H:%M:%S.%f", "%Y %j %H%M%S", "%A %d %B %Y %H:%M:%S", "%c"]),

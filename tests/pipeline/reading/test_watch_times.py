@@ -6,12 +6,13 @@ from fractions import Fraction
 import duckdb
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.reading.value_formats import ValueFormats
 from pipeline.reading.watch_times import exact_micro_minutes, likely_formats, micro_minutes
 from tests import reference
+from tests.examples import tries
 
 digits = st.text("0123456789", min_size=1, max_size=25)
 exponents = st.one_of(st.just(""), st.integers(-12, 12).map("E{}".format), st.integers(-330, 330).map("e{:+d}".format))
@@ -39,14 +40,14 @@ def by_decimal(text: str) -> int | None:
         return int((number * 1_000_000).quantize(Decimal(1), ROUND_HALF_EVEN))
 
 
-@settings(max_examples=1500)
+@tries(1500)
 @given(numbers)
 def test_exact_watch_time_is_the_decimal_rounded_half_even(text: str) -> None:
     value, reason = exact_micro_minutes(text)
     assert (None if reason else value) == by_decimal(text)
 
 
-@settings(max_examples=300)
+@tries(300)
 @given(st.lists(st.one_of(numbers, texts), min_size=1, max_size=60))
 def test_vectorised_watch_times_equal_the_rule(column: list[str]) -> None:
     values, reasons = micro_minutes(pl.Series(column, dtype=pl.String))
@@ -122,7 +123,7 @@ def converted(texts: list[str], formats: ValueFormats) -> list[int | None]:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-@settings(max_examples=40)
+@tries(40)
 @given(data=st.data())
 def test_a_unit_is_converted_as_a_fraction(unit: str, data: st.DataObject) -> None:
     per_minute = UNITS[unit]
@@ -279,7 +280,7 @@ def test_what_is_no_duration_is_rejected(text: str, reason: str) -> None:
     assert micro_minutes(pl.Series([text]), formats)[1] == {0: reason}
 
 
-@settings(max_examples=50)
+@tries(50)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 59), st.integers(0, 59), st.integers(0, 10**9 - 1))))
 def test_durations_are_fractions_of_minutes(times: list[tuple[int, int, int, int]]) -> None:
     expected = [round((h * 60 + m + (s + Fraction(n, 10**9)) / 60) * 10**6) for h, m, s, n in times]

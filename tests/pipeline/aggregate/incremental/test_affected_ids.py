@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.aggregate.incremental import affected_ids
@@ -22,11 +22,12 @@ from pipeline.aggregate.incremental.affected_ids import (
 from pipeline.aggregate.incremental.tasks import FindAffectedTask, PickTask
 from pipeline.engines import no_advance
 from pipeline.errors import BalanceError
+from tests.examples import tries
 from tests.pipeline.aggregate.by_hand import OFFSET, Row, Splits, make_context, write_splits
 from tests.pipeline.aggregate.strategies import PREFIXES, splits
 
 
-@settings(max_examples=30)
+@tries(30)
 @given(
     splits=splits,
     data=st.data(),

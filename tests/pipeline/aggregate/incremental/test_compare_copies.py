@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.aggregate.incremental.affected_ids import prefixes_of, save_prefixes
@@ -14,11 +14,12 @@ from pipeline.aggregate.incremental.compare_copies import compare_copies, fetch_
 from pipeline.aggregate.incremental.tasks import CompareCopiesTask, FetchMarksTask
 from pipeline.engines import no_advance
 from pipeline.errors import BalanceError
+from tests.examples import tries
 from tests.pipeline.aggregate.by_hand import Row, Splits, make_context, write_splits
 from tests.pipeline.aggregate.strategies import splits
 
 
-@settings(max_examples=30)
+@tries(30)
 @given(splits=splits, data=st.data(), ranges=st.sampled_from((1, 2)))
 def test_ids_whose_copies_agree_are_counted_without_their_rows(
     splits: Splits, data: st.DataObject, ranges: int

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.aggregate.context import AggregateContext
@@ -23,6 +23,7 @@ from pipeline.engines import Advance, no_advance
 from pipeline.errors import BalanceError
 from pipeline.exchange.workspace import Workspace
 from pipeline.preprocess.ledger import PlacedSplit
+from tests.examples import tries
 from tests.pipeline.aggregate.by_hand import Inline, Row, Splits, check, make_context, write_splits
 from tests.pipeline.aggregate.strategies import bucket_counts, keeps, splits
 
@@ -70,7 +71,7 @@ def history(folder: Path, splits: Splits, before: set[int], *, bucket_rows: int 
     return History(folder, store, splits, before)
 
 
-@settings(max_examples=20)
+@tries(20)
 @given(
     splits=splits,
     data=st.data(),

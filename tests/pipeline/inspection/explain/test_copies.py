@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import xxhash
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.exchange.id_index import FINE_MASK
@@ -20,6 +20,7 @@ from pipeline.inspection.explain.copies import (
     rows_beside_user,
     rows_of_ids,
 )
+from tests.examples import tries
 from tests.pipeline.inspection.explain.conftest import Make
 
 
@@ -83,7 +84,7 @@ def test_the_passes_over_a_users_buckets_share_its_rows(passes: int, buckets: in
         assert leading <= {number}
 
 
-@settings(max_examples=30)
+@tries(30)
 @given(st.text(max_size=20))
 def test_ids_and_buckets_follow_from_the_hashes(text: str) -> None:
     high, low = id_halves(text)

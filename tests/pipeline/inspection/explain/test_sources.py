@@ -8,10 +8,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.inspection.explain.sources import Source, find_difference, find_growth, open_source, placed_splits
+from tests.examples import tries
 from tests.harness import HEADER, Harness
 from tests.pipeline.inspection.explain.conftest import FILES, Make, known_files
 
@@ -53,7 +54,7 @@ def test_the_bytes_and_lines_of_records(make: Make) -> None:
             offset += len(line)
 
 
-@settings(max_examples=20)
+@tries(20)
 @given(
     st.lists(st.sampled_from([b"x,u,,,,8.8.8.8,1\n", b'"x""y",u,,,,8.8.8.8,2\n', b'"x\ny",u,,,,8.8.8.8,3\n', b"\n",
                               b"y,v,,,,9.9.9.9,4\r\n", b"x,u,,,,8.8.8.8,bad\n"]), min_size=1, max_size=30),

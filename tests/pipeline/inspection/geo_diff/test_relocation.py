@@ -4,13 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.aggregate.driver import aggregate_all
 from pipeline.engines import no_advance
 from pipeline.inspection.geo_diff.diff import add_up
 from pipeline.inspection.geo_diff.relocation import Relocation, RelocationTask, relocate
+from tests.examples import tries
 from tests.harness import HEADER, Harness
 from tests.pipeline.inspection.geo_diff.conftest import NEW_REGIONS, OLD_REGIONS, Tables
 
@@ -61,7 +62,7 @@ def expected(records: list[Record], keep: str) -> Relocation:
     return Relocation(added[0], added[1], added[2], len(moved))  # type: ignore[arg-type]
 
 
-@settings(max_examples=25)
+@tries(25)
 @given(
     files=st.lists(st.lists(RECORDS, min_size=1, max_size=8), min_size=1, max_size=3),
     keep=st.sampled_from(["longest", "first", "last"]),
