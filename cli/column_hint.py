@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from cli.console import printable
-from pipeline.reading.no_header import missing_columns
+from pipeline.reading.no_header import USUAL_NAMES, missing_columns
 
 _LIKELY = {
     "LOG_ID_COLUMN": ("event", "uuid", "guid", "log", "id"),
@@ -36,7 +36,7 @@ def column_block(reasons: Iterable[str]) -> list[str]:
 def _block(settings: dict[str, str], there: tuple[str, ...]) -> list[str]:
     shown = ", ".join(printable(name) for name in there[:_MOST_LISTED])
     lines = ["# logmill.toml. The columns that are there:", f"# {shown}"] if there else ["# logmill.toml"]
-    free = [name for name in there if name]
+    free = [name for name in there if name and name not in USUAL_NAMES.values()]
     for setting, accepted in settings.items():
         name = _guess(setting, accepted, free)
         if name is not None:

@@ -118,7 +118,7 @@ def show_watch_time(config: Config, version: str, regions: Found) -> None:
         st.subheader("Minutes watched by region")
         most = regions.rows[:_CHART_REGIONS]
         minutes = pa.table({"Region": [row[0] for row in most], "Minutes": [row[3] for row in most]})
-        st.bar_chart(minutes, x="Region", y="Minutes", horizontal=True, sort=False, x_label="Minutes", y_label="")
+        st.bar_chart(minutes, x="Region", y="Minutes", horizontal=True, sort=False, x_label="", y_label="Minutes")
     with second:
         st.subheader("Regions in numbers")
         show_table(regions, "regions")

@@ -42,7 +42,7 @@ _MISSING = re.compile(
 )
 """The reasons that ``_describe_no_header`` gives."""
 
-_USUAL_NAMES = {
+USUAL_NAMES = {
     "log_id": "log_id",
     "user_id": "user_id",
     "timestamp": "timestamp",
@@ -71,7 +71,7 @@ def missing_columns(reason: str) -> tuple[dict[str, str], tuple[str, ...]]:
     if not found:
         return {}, ()
     absent = re.findall(r"'([^']*)'", found["absent"])
-    settings = {usual: f"{role.upper()}_COLUMN" for role, usual in _USUAL_NAMES.items()}
+    settings = {usual: f"{role.upper()}_COLUMN" for role, usual in USUAL_NAMES.items()}
     fields = tuple(found["fields"].removesuffix(".").split(", ")) if found["fields"] else ()
     return {settings[name]: name for name in absent if name in settings}, fields
 

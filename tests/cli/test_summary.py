@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.color import ColorSystem
 
+from cli.column_hint import column_block
 from cli.profile import print_profile
 from cli.summary import Limits, print_summary, query_command
 from cli.terminal import PipeConsole
@@ -17,7 +18,7 @@ from cli.truth import TruthCheck
 from config import load_config
 from pipeline.publish.result import RefusedFile, RunDelta, RunResult
 from pipeline.publish.tasks import RegionTotal
-from pipeline.reading.no_header import _USUAL_NAMES, explain_no_header
+from pipeline.reading.no_header import USUAL_NAMES, explain_no_header
 from pipeline.timing import PhaseSeconds
 
 
@@ -249,11 +250,18 @@ def test_only_labels_are_bold(result: RunResult) -> None:
         assert f"\x1b[0m{text}" in lines[label]
 
 
+def test_a_column_that_was_found_stands_for_no_other() -> None:
+    reason = MISSING.partition("missing ")[0] + (
+        "missing 'log_id' under every delimiter of , ; TAB | SPACE. The first line has: id, user_id, ip_address."
+    )
+    assert column_block([reason])[-1] == 'LOG_ID_COLUMN = ["log_id", "id"]'
+
+
 def test_a_header_like_no_other_gives_a_block_to_fill_in(tmp_path: Path) -> None:
     """Its fields may be values of a record: no message shows them."""
     path = tmp_path / "a.csv"
     path.write_bytes(b"key,viewer,at,minutes\n1,ann,2026,3\n")
-    wanted = {role: (name,) for role, name in _USUAL_NAMES.items() if role != "timestamp"}
+    wanted = {role: (name,) for role, name in USUAL_NAMES.items() if role != "timestamp"}
     reason = explain_no_header(path, path.read_bytes().splitlines(keepends=True), wanted, {}, 1000)
     shown = render(RunResult("1", "failed", None, "o", error="e", refused_files=(RefusedFile("a.csv", reason),)))
     block = shown.partition("run again:\n\n")[2].partition("\n\n")[0]

@@ -5,6 +5,7 @@ import pytest
 from pipeline.inspection.doctor.machine import check_cores, check_memory, check_open_files
 from tests.pipeline.inspection.doctor.conftest import Settings
 from utils.metrics import usable_cores
+from utils.units import format_count
 
 GB = 10**9
 
@@ -48,5 +49,6 @@ def test_the_limit_of_open_files_of_this_process_is_found() -> None:
 def test_no_more_workers_than_cores(more: int, status: str, settings: Settings) -> None:
     cores = usable_cores()
     check = check_cores(settings(PREPROCESSING_WORKERS=cores + more))
-    assert (check.status, check.found) == (status, f"{cores + more} workers, {cores} usable cores")
+    found = f"{format_count(cores + more, 'worker')}, {format_count(cores, 'usable core')}"
+    assert (check.status, check.found) == (status, found)
     assert check.fix == (f"Set --workers to {cores}: more only take memory." if more else "")
