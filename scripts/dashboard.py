@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +9,14 @@ from pathlib import Path
 
 from playwright.sync_api import Error, Page
 
-MAIN = [sys.executable, str(Path(__file__).resolve().parent.parent / "main.py")]
+LOGMILL = Path(__file__).resolve().parent.parent / "logmill"
 _REFUSED_MS = 20
 
 
 @contextmanager
 def open_dashboard(folder: Path) -> Iterator[str]:
     """The address of a dashboard over what a run in ``folder`` published; it ends with the block."""
-    program = subprocess.Popen([*MAIN, "dashboard", "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    program = subprocess.Popen([LOGMILL, "dashboard", "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
         assert program.stdout is not None
         line = program.stdout.readline()

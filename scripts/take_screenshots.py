@@ -1,11 +1,14 @@
 """Write docs/images/*.png from generated data: ``python -m scripts.take_screenshots [terminal] [report] [dashboard]``.
 
-Without a name all are written. It needs Chromium.
+Without a name all are written. Beside each picture lies the text that it shows, without its numbers: a test notices
+when the program shows another one. It needs Chromium.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from playwright.sync_api import Browser
@@ -13,44 +16,68 @@ from rich.ansi import AnsiDecoder
 from rich.console import Console
 
 from scripts.browser import open_browser
-from scripts.dashboard import MAIN, open_dashboard, visit
+from scripts.dashboard import LOGMILL, open_dashboard, visit
 
-ROOT = Path(__file__).resolve().parent.parent
-IMAGES = ROOT / "docs" / "images"
+IMAGES = LOGMILL.parent / "docs" / "images"
+NAMES = "terminal", "report", "dashboard"
+WIDTH = 100
+"""Characters of the terminal's lines."""
+SIZE = "--files", "6", "--size", "24MB", "--users", "20000"
+_NUMBERS = (
+    (r"\d{8}T\d{6}Z-[0-9a-f]{6}", "VERSION"),
+    (r"\b\d{1,2} [A-Z][a-z]+ \d{4}\b|\d{4}-\d\d-\d\d", "DAY"),
+    (r"\d[\d,.:]*", "0"),
+    (r"\b0 (?:min|h) 0 (?:s|min)\b|\b0 (?:ms|min)\b", "0 s"),
+    (r"\b0 [kMGT]?B\b", "0 B"),
+    (r"\b(just now|0 (?:second|minute|hour)s? ago)\b", "AGO"),
+    (r"[ \t\u2500\u2588]+", " "),
+)
+"""What differs from run to run, and what stands for it in the text of a picture."""
+_NOT_ALWAYS = re.compile(r"(predicted|preparing)\b|[0\W]*(B|s|B/s|rows/s)?$")
+"""Lines of the summary that only slow machines show, and labels of an axis."""
 
 
-def main(names: list[str]) -> None:
-    """Generate logs, run twice, and take the pictures."""
+def main(names: Sequence[str], images: Path = IMAGES) -> None:
+    """Generate logs, run twice, and take the pictures ``names`` into the folder ``images``."""
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
         place = Path(folder)
-        size = ("--files", "6", "--size", "120MB", "--users", "50000")
-        _call(place, "generate", "--output", "logs", *size)
+        (place / "logmill").symlink_to(LOGMILL)
+        _call(place, "generate", "--output", "logs", *SIZE)
         _call(place, "--input", "logs", "--engine", "polars")
         shown = _call(place, "--input", "logs", "--engine", "polars", "--full-refresh")
         if "terminal" in names:
-            _take_terminal(browser, shown, place)
+            _take_terminal(browser, shown, place, images)
         if "report" in names:
-            _take_report(browser, (place / "pipeline_data" / "output").resolve().parent / "report.html")
+            _take_report(browser, (place / "pipeline_data" / "output").resolve().parent / "report.html", images)
         if "dashboard" in names:
-            _take_dashboard(browser, place)
+            _take_dashboard(browser, place, images)
+
+
+def without_numbers(text: str) -> str:
+    """The words of a picture: what may differ from run to run is replaced."""
+    for pattern, shown in _NUMBERS:
+        text = re.sub(pattern, shown, text)
+    lines = (line.strip() for line in text.splitlines())
+    return "".join(f"{line}\n" for line in lines if not _NOT_ALWAYS.match(line))
 
 
 def _call(place: Path, *arguments: str) -> str:
-    environment = {"FORCE_COLOR": "1", "COLUMNS": "100", "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
-    ended = subprocess.run([*MAIN, *arguments], cwd=place, env=environment, check=True, stdout=subprocess.PIPE)
+    environment = {"FORCE_COLOR": "1", "COLUMNS": str(WIDTH), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
+    ended = subprocess.run(["./logmill", *arguments], cwd=place, env=environment, check=True, stdout=subprocess.PIPE)
     return ended.stdout.decode()
 
 
-def _take_terminal(browser: Browser, shown: str, place: Path) -> None:
-    console = Console(record=True, width=100, file=(place / "terminal.txt").open("w"))
+def _take_terminal(browser: Browser, shown: str, place: Path, images: Path) -> None:
+    console = Console(record=True, width=WIDTH, file=(place / "terminal.out").open("w"))
     console.print(*AnsiDecoder().decode(shown.strip("\n")), sep="\n", soft_wrap=True)
+    _write(images, "terminal", console.export_text(clear=False))
     (place / "terminal.html").write_text(console.export_html(inline_styles=True), encoding="utf-8")
     page = browser.new_page(viewport={"width": 860, "height": 100})
     page.goto((place / "terminal.html").as_uri())
-    page.screenshot(path=IMAGES / "terminal.png", full_page=True)
+    page.screenshot(path=images / "terminal.png", full_page=True)
 
 
-def _take_report(browser: Browser, report: Path) -> None:
+def _take_report(browser: Browser, report: Path, images: Path) -> None:
     for name, width, scheme in (
         ("report", 1200, "light"),
         ("report-dark", 1200, "dark"),
@@ -59,18 +86,24 @@ def _take_report(browser: Browser, report: Path) -> None:
         page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
         page.goto(report.as_uri())
         page.wait_for_selector("html[data-drawn]")
-        page.screenshot(
-            path=IMAGES / f"{name}.png", clip={"x": 0, "y": 0, "width": width, "height": 1240}, full_page=True
-        )
+        clip = {"x": 0, "y": 0, "width": width, "height": 1240}
+        page.screenshot(path=images / f"{name}.png", clip=clip, full_page=True)
+        if name == "report":
+            _write(images, name, page.locator("body").inner_text())
 
 
-def _take_dashboard(browser: Browser, place: Path) -> None:
+def _take_dashboard(browser: Browser, place: Path, images: Path) -> None:
     with open_dashboard(place) as address:
         page = browser.new_page(viewport={"width": 1200, "height": 1400})
         visit(page, address)
         page.wait_for_timeout(2000)  # charts grow
-        page.screenshot(path=IMAGES / "dashboard.png")
+        page.screenshot(path=images / "dashboard.png")
+        _write(images, "dashboard", page.locator('[data-testid="stMain"]').inner_text())
+
+
+def _write(images: Path, name: str, text: str) -> None:
+    (images / f"{name}.txt").write_text(without_numbers(text), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["terminal", "report", "dashboard"])
+    main(sys.argv[1:] or NAMES)
