@@ -7,6 +7,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -346,6 +347,49 @@ def test_messages_use_the_usual_words() -> None:
         )
     ]
     assert not wrong
+
+
+NOUNS = "files|conflicts|duplicates|events|users|rows|records|lines|versions|columns|regions|splits|workers"
+SEVERAL = (
+    *(
+        " columns are shown",
+        " events; --limit-rows",
+        " files: ",
+        " files read",
+        " other regions",
+        " records were rejected",
+    ),
+    *(" files were refused", " workers: the memory limit", " records have no timestamp", " lines: missing"),
+    *(" files may be open at once", " names its units"),
+)
+"""What stands behind a number that is never 1."""
+
+
+def test_numbers_agree_with_their_nouns() -> None:
+    """``format_count`` writes 1 file and 2 files. Faults of the program, which say what was expected, may count as they
+    like."""
+    wrong = []
+    for path in code_files():
+        if path.parts[len(ROOT.parts)] in ("api.py", "pipeline", "cli", "data_generator"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            wrong += [f"{path.name}:{node.lineno}" for node in ast.walk(tree) if counts_blindly(node)]
+    assert not wrong
+
+
+def counts_blindly(node: ast.AST) -> bool:
+    """Whether a text has a number before a noun that is always in the plural."""
+    if not isinstance(node, ast.JoinedStr):
+        return False
+    texts = [part.value for part in node.values if isinstance(part, ast.Constant)]
+    if re.search("balance|expected|its index", " ".join(texts)):
+        return False
+    return any(
+        isinstance(number, ast.FormattedValue)
+        and isinstance(text, ast.Constant)
+        and re.match(rf" (?:(?:more|other|input) )?(?:{NOUNS})\b", text.value)
+        and not text.value.startswith(SEVERAL)
+        for number, text in pairwise(node.values)
+    )
 
 
 def spoken(path: Path) -> Iterator[str]:

@@ -38,6 +38,7 @@ from pipeline.reading.text_parser import NO_REJECTED, REJECTED, Positions, TextC
 from pipeline.reading.timestamps import moments
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 from pipeline.timing import stage
+from utils.units import format_count
 
 _NO_ROWS = pl.DataFrame()
 _MOST_LINES = 50_000
@@ -299,7 +300,7 @@ class SplitReader:
             if columns is None or columns.records != tally.records:
                 columns = parse_carefully(data, limit, header, self.max_record, trust_polars=False)
         if columns is None or columns.records != tally.records:
-            found = "nothing" if columns is None else f"{columns.records} records"
+            found = "nothing" if columns is None else format_count(columns.records, "record")
             raise FileRefused(
                 f"it does not balance near byte {position}: the scanner counts {tally.records} records, "
                 f"the parser found {found}. A fault in the program; please report it with that part of the file."

@@ -18,6 +18,7 @@ from pipeline.reading.header_changes import BEFORE_HEADER
 from pipeline.reading.log_ids import id_roles
 from pipeline.reading.text_parser import NO_REJECTED, TextColumns, rejected_frame
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
+from utils.units import format_count
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def find_early_records(
     tally = scanner.tally(data, limit, ord(header.delimiter), header.fields, max_record)
     columns = parse_carefully(data, limit, header, max_record, trust_polars=False)
     if columns is None or columns.records != tally.records:
-        found = "nothing" if columns is None else f"{columns.records} records"
+        found = "nothing" if columns is None else format_count(columns.records, "record")
         raise FileRefused(
             f"it does not balance before its header: the scanner counts {tally.records} records, the parser found "
             f"{found}. A fault in the program; please report it with that part of the file."
