@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 
 from cli.streams import Stream
 
@@ -66,6 +67,9 @@ def _print(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+_ITEMS_TOGETHER = 1_000
+
+
 class Answer:
     """Writes the answer to stdout.
 
@@ -90,10 +94,29 @@ class Answer:
             yield
 
     def give(self, content: Mapping[str, object]) -> None:
-        """Print the object. A second one is dropped, because a program that reads stdout expects exactly one."""
-        if self.as_json and not self._given:
-            self._given = True
-            self.write(json.dumps(content) + "\n")
+        """Print the object. A second one is dropped, because a program that reads stdout expects exactly one.
+
+        A value that is an iterator becomes a list that is printed while it is made: it may have very many items.
+        """
+        if not self.as_json or self._given:
+            return
+        self._given = True
+        before = "{"
+        for name, value in content.items():
+            self._stdout.write(f"{before}{json.dumps(name)}: ")
+            if isinstance(value, Iterator):
+                self._give_items(value)
+            else:
+                self._stdout.write(json.dumps(value))
+            before = ", "
+        self.write("}\n" if content else "{}\n")
+
+    def _give_items(self, items: Iterator[object]) -> None:
+        before = "["
+        while some := list(islice(items, _ITEMS_TOGETHER)):
+            self._stdout.write(before + json.dumps(some)[1:-1])
+            before = ", "
+        self._stdout.write("[]" if before == "[" else "]")
 
     def write(self, text: str) -> None:
         """Write text to stdout. Where its reader has gone (``| head``), output ends without an error; raises AnswerLost

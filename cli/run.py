@@ -114,7 +114,7 @@ def show_plan(arguments: Arguments, config: Config, answer: Answer) -> int:
 
     files, choice = list_file_states(config, arguments.options), choose_for_input(config)
     if answer.as_json:
-        answer.give({"files": [asdict(file) for file in files], "engine": choice.name, "engine_note": choice.note})
+        answer.give({"files": map(asdict, files), "engine": choice.name, "engine_note": choice.note})
     elif not arguments.quiet:
         console = PipeConsole()
         print_files(files, "no file is there, and none counts", console)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 SUPERSEDED = "superseded"
 MAX_NAMED = 5
+MAX_ROWS = 10_000
+"""Files in a table: a table of very many would take gigabytes, and minutes until its first line."""
 
 
 def status_command(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -32,7 +35,7 @@ def status_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     with look_at_history(config, output) as history:
         files, versions = list_files(history), list_versions(output, history)
     if answer.as_json:
-        answer.give({"files": [asdict(file) for file in files], "versions": [asdict(version) for version in versions]})
+        answer.give({"files": map(asdict, files), "versions": [asdict(version) for version in versions]})
     elif not arguments.quiet:
         console = PipeConsole()
         print_files(files, "nothing was read yet", console)
@@ -50,10 +53,13 @@ def print_files(files: "Sequence[FileState]", nothing: str, console: PipeConsole
     wide = console.width >= WIDE
     sizes, rejects = [("size", True)] * wide, [("rejected", True)] * wide
     table = new_table(("state", False), *sizes, ("records", True), *rejects, ("file", False))
-    for file in (file for file in files if file.state != SUPERSEDED):
+    present = (file for file in files if file.state != SUPERSEDED)
+    for file in islice(present, MAX_ROWS):
         size, rejected = [format_size(file.bytes)] * wide, [_number(file.rejected)] * wide
         table.add_row(file.state, *size, _number(file.records), *rejected, Text(printable(_near(file.file))))
     console.print(table)
+    if left := sum(1 for _ in present):
+        console.say(f"and {format_count(left, 'more file')}: --json lists all")
     files_by_state = Counter(file.state for file in files)
     console.print()
     console.say("; ".join(f"{count:,} {state}" for state, count in sorted(files_by_state.items())))

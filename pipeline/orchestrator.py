@@ -91,7 +91,7 @@ def run(
         logs = open_inputs(pool, to_read, settings.headers, config.MAX_EXPANSION_RATIO, place.workspace, watch.progress)
         place.replays.refuse_faulty(logs.refused)
         intake, files = recognize_texts(intake, logs.files, fingerprint)
-        logs = replace(logs, files=tuple(files))
+        logs = replace(logs, files=files)
         check_disk(config.INTERMEDIATE_DIR, logs.files)
         sizes = choose_sizes(config, logs.files, spark=choice.spark, least_buckets=intake.inventory.finest_buckets)
 

@@ -26,7 +26,7 @@ from pipeline.aggregate.tasks import BucketResult, BucketTask, CorrectTask, Deci
 from pipeline.dedupe import Keys, Positions, distinct
 from pipeline.engines import Advance
 from pipeline.exchange.bucket_totals import read_all_in_pieces
-from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, cut_index, read_keys
+from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, cut_index, read_key_range, read_keys
 from pipeline.exchange.loser_places import NO_PLACES, write_places
 from pipeline.exchange.workspace import (
     bucket_file,
@@ -106,8 +106,7 @@ def _turned(keys: Keys) -> Keys:
 
 
 def _read_index(context: AggregateContext, split: int, task: FindRepeatedTask) -> Keys:
-    path = context.workspace.path("index", split_file(split, "npy"))
-    return read_keys(path, *cut_index(path, [task.low, task.high + 1]))
+    return read_key_range(context.workspace.path("index", split_file(split, "npy")), task.low, task.high + 1)
 
 
 def _join_small(context: AggregateContext, indexes: Iterable[Keys]) -> Iterator[Keys]:

@@ -148,7 +148,7 @@ def _gather(
 
 def _read_together(context: AggregateContext, bucket: int, splits: tuple[int, ...]) -> list[pa.Table] | None:
     """The rows of the bucket; None where they take more memory than they may."""
-    files = [(split, _path(context, split)) for split in splits]
+    files = ((split, _path(context, split)) for split in splits)
     with stage("load") as load:
         tables = read_together(files, bucket, context.buckets, context.bucket_bytes, context.library)
         load.amount = sum(map(len, tables or ()))

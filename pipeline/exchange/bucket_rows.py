@@ -6,9 +6,9 @@ Every bucket is read from every split. So where row groups begin is read once fo
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,8 @@ from pipeline.native.pages import Group, decode_groups
 
 _MOST_KEPT = 1024
 """Most files of which a process keeps where their row groups begin: 32 kB each with 1,024 buckets."""
+_FILES_TOGETHER = 1024
+"""Most files whose rows are read into one table: there may be very many, and what is known of one takes a kilobyte."""
 _HEADER_ROOM = 48
 """Most bytes of the header of a page."""
 _PIECE_BYTES = 16 * 2**20
@@ -133,13 +135,29 @@ def _read(
 
 
 def read_together(
-    files: Sequence[tuple[int, Path]], bucket: int, buckets: int, most_bytes: int, library: Path | None = None
+    files: Iterable[tuple[int, Path]], bucket: int, buckets: int, most_bytes: int, library: Path | None = None
 ) -> list[pa.Table] | None:
     """Read the rows of one of ``buckets`` buckets of several splits; None where they take more than ``most_bytes``.
 
     ``files``: (number of a split, its file). The tables have the columns of the files, but content, and ``place``
     instead of offset. They are in order of the files; mostly there is one.
     """
+    waiting = iter(files)
+    tables: list[pa.Table] = []
+    memory = 0
+    while some := list(islice(waiting, _FILES_TOGETHER)):
+        read = _read_some(some, bucket, buckets, most_bytes - memory, library)
+        if read is None:
+            return None
+        tables += read
+        memory += sum(map(memory_of, read))
+    return tables
+
+
+def _read_some(
+    files: Sequence[tuple[int, Path]], bucket: int, buckets: int, most_bytes: int, library: Path | None
+) -> list[pa.Table] | None:
+    """``read_together`` for so few files that it does not matter what is known of each."""
     located = []
     for split, path in files:
         found = _find_groups(path)

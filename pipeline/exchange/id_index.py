@@ -39,7 +39,7 @@ def cut_index(path: Path, bounds: Sequence[int]) -> list[int]:
     inner = np.array([bound for bound in bounds if bound < 2**64], np.uint64)
     with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as mapped:
         if mapped[: len(_MAGIC)] != _MAGIC or len(mapped) % 8:
-            raise ValueError(f"{str(path)!r} is damaged: it is no array of keys")
+            raise _damaged(path)
         keys = np.frombuffer(mapped, np.uint64, offset=HEAD_BYTES)
         count, positions = len(keys), np.searchsorted(keys, inner).tolist()
         del keys  # the map cannot be closed before
@@ -54,6 +54,27 @@ def read_keys(path: Path, begin: int, stop: int) -> NDArray[np.uint64]:
         if stream.readinto(keys.data) < keys.nbytes:
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
     return keys
+
+
+_SMALL_BYTES = 1 << 13
+"""An index of fewer bytes is read at once: there may be very many."""
+
+
+def read_key_range(path: Path, low: int, stop: int) -> NDArray[np.uint64]:
+    """Read the keys of an index file from ``low`` to below ``stop`` (0 to 2^64)."""
+    with path.open("rb", buffering=0) as stream:
+        beginning = stream.read(_SMALL_BYTES)
+    if len(beginning) == _SMALL_BYTES:
+        return read_keys(path, *cut_index(path, [low, stop]))
+    if beginning[: len(_MAGIC)] != _MAGIC or len(beginning) % 8:
+        raise _damaged(path)
+    keys = np.frombuffer(beginning, np.uint64, offset=HEAD_BYTES)
+    first = keys.searchsorted(np.uint64(low))
+    return keys[first : keys.searchsorted(np.uint64(stop)) if stop < 2**64 else len(keys)]
+
+
+def _damaged(path: Path) -> ValueError:
+    return ValueError(f"{str(path)!r} is damaged: it is no array of keys")
 
 
 def keys_with_prefixes(index: NDArray[np.uint64], prefixes: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -6,15 +6,15 @@ those of ``FileMetaData`` (https://github.com/apache/parquet-format/blob/master/
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 MAGIC = b"PAR1"
 _END = 8
 """Bytes behind a footer: its length and the magic."""
-_ROWS, _GROUPS = 3, 4
-"""Fields of a footer: number of rows, list of row groups."""
+_ROWS, _GROUPS, _PAIRS = 3, 4, 5
+"""Fields of a footer: number of rows, list of row groups, list of keys with their values."""
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 _INTEGERS = {_I16, _I32, _I64}
 _LONG = 15
@@ -49,15 +49,34 @@ def read_footer(path: Path) -> Struct:
         return decode(stream.read(length))
 
 
-def with_row_groups(empty: bytes, entries: Sequence[Encoded], rows: int) -> bytes:
-    """The end of a Parquet file: the footer of ``empty``, a file without rows, with ``entries`` as its row groups.
-
-    ``rows``: number of rows of all row groups.
-    """
+def footer_of(empty: bytes) -> Struct:
+    """The footer of a Parquet file without rows, for ``with_row_groups``: its fields stay encoded, and it has no
+    metadata."""
     length = int.from_bytes(empty[-_END:-4], "little")
-    footer = decode(empty[-_END - length : -_END])
-    groups = {_ROWS: Field(_I64, rows), _GROUPS: Field(_LIST, (_STRUCT, list(entries)))}
-    encoded = encode(footer | groups)
+    fields = decode(empty[-_END - length : -_END])
+    return {number: Field(kind, _encoded(kind, value)) for number, (kind, value) in fields.items() if number != _PAIRS}
+
+
+def _encoded(kind: int, value: Any) -> Any:
+    if kind not in (_LIST, _STRUCT):
+        return value
+    out = bytearray()
+    _write_value(out, kind, value)
+    return Encoded(out)
+
+
+def with_row_groups(footer: Struct, entries: Sequence[Encoded], rows: int, metadata: Mapping[bytes, bytes]) -> bytes:
+    """The end of a Parquet file: a ``footer_of`` a file without rows, with ``entries`` as its row groups.
+
+    ``rows``: number of rows of all row groups. ``metadata``: keys and their values.
+    """
+    pairs = [{1: Field(_BINARY, key), 2: Field(_BINARY, value)} for key, value in metadata.items()]
+    added = {
+        _ROWS: Field(_I64, rows),
+        _GROUPS: Field(_LIST, (_STRUCT, list(entries))),
+        _PAIRS: Field(_LIST, (_STRUCT, pairs)),
+    }
+    encoded = encode(footer | added)
     return b"".join((encoded, len(encoded).to_bytes(4, "little"), MAGIC))
 
 

@@ -2,7 +2,9 @@
 
 import io
 import json
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.exchange.parquet_footer import MAGIC, Encoded, with_row_groups
+from pipeline.exchange.parquet_footer import MAGIC, Encoded, Struct, footer_of, with_row_groups
 from pipeline.exchange.row_memory import batch_rows
 from pipeline.exchange.split_rows import NO_TIMESTAMP, SplitRows
 from pipeline.faults import point
@@ -51,6 +53,8 @@ BUCKETS_KEY = b"logmill.buckets"
 GROUPS_KEY = b"logmill.groups"
 """Key of the metadata of a file that compiled code wrote (``native.pages``). Its value is JSON: the ``Group`` of each
 row group, column by column."""
+_SCHEMA_KEY = b"ARROW:schema"
+"""Key under which PyArrow finds the exact types of the columns."""
 PLACE_UNIT = 2**32
 """A record's place among all records: the number of its split times this unit, plus its offset in the split."""
 _PAGE_BYTES = 1 << 22
@@ -71,15 +75,14 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64], libr
     """
     groups = _row_groups(rows, bucket_rows)
     bounds = [(first, stop) for _, first, stop in groups]
-    buckets = json.dumps([len(bucket_rows), [bucket for bucket, _, _ in groups]]).encode()
-    plain = TIMESTAMP_SCHEMA if "timestamp" in rows.columns else ROW_SCHEMA
-    schema = plain.with_metadata({BUCKETS_KEY: buckets})
+    buckets = {BUCKETS_KEY: json.dumps([len(bucket_rows), [bucket for bucket, _, _ in groups]]).encode()}
+    schema = TIMESTAMP_SCHEMA if "timestamp" in rows.columns else ROW_SCHEMA
     partial = path.with_suffix(".partial")
     with writing(partial):
         if library:
-            _write_compiled(library, partial, rows, bounds, schema)
+            _write_compiled(library, partial, rows, bounds, schema, buckets)
         else:
-            _write_with_pyarrow(partial, rows, bounds, schema)
+            _write_with_pyarrow(partial, rows, bounds, schema.with_metadata(buckets))
     point("intermediate.rename")
     partial.replace(path)
 
@@ -102,7 +105,12 @@ def _write_with_pyarrow(path: Path, rows: SplitRows, bounds: Sequence[tuple[int,
 
 
 def _write_compiled(
-    library: Path, path: Path, rows: SplitRows, bounds: Sequence[tuple[int, int]], schema: pa.Schema
+    library: Path,
+    path: Path,
+    rows: SplitRows,
+    bounds: Sequence[tuple[int, int]],
+    schema: pa.Schema,
+    metadata: Mapping[bytes, bytes],
 ) -> None:
     groups: list[Group] = []
     entries: list[Encoded] = []
@@ -113,10 +121,18 @@ def _write_compiled(
             groups.append(group)
             entries.append(Encoded(entry))
             point("rows.write")
-        where = {GROUPS_KEY: json.dumps(list(zip(*groups, strict=True))).encode()}
-        empty = io.BytesIO()
-        rows_writer(empty, schema.with_metadata(schema.metadata | where)).close()
-        stream.write(with_row_groups(empty.getvalue(), entries, rows.count))
+        metadata = {**metadata, GROUPS_KEY: json.dumps(list(zip(*groups, strict=True))).encode()}
+        # Where it has its own schema in the file, PyArrow takes the metadata from there.
+        with_schema = metadata | {_SCHEMA_KEY: b64encode(schema.with_metadata(metadata).serialize())}
+        stream.write(with_row_groups(_footer(schema), entries, rows.count, with_schema))
+
+
+@lru_cache(maxsize=2)
+def _footer(schema: pa.Schema) -> Struct:
+    """The footer of a file without rows. It is made once, because there may be very many small files."""
+    empty = io.BytesIO()
+    rows_writer(empty, schema).close()
+    return footer_of(empty.getvalue())
 
 
 def _row_groups(rows: SplitRows, bucket_rows: NDArray[np.int64]) -> list[tuple[int, int, int]]:

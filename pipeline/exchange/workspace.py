@@ -5,7 +5,9 @@ A run that finds nothing new needs the names alone: arrays and frames are import
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +50,7 @@ class Workspace:
     def path(self, kind: str, name: str) -> Path:
         """Path of one file; ``kind`` is its folder (rows, index, rejects, totals, pending, corrections, ...)."""
         folder = self.store if self.store and kind in SPLIT_KINDS else self.root
-        return Path(folder) / kind / name
+        return Path(folder, kind, name)
 
     def create(self) -> None:
         """Make the folders. Only the owner may enter them, because rows hold personal data."""
@@ -69,12 +71,21 @@ def bucket_file(bucket: int, suffix: str = "parquet") -> str:
 def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array as ``np.save`` does. A full disk raises its own OSError; that of ``np.save`` only counts items."""
     import numpy as np
-    from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 
+    ordered = np.ascontiguousarray(array)
     with writing(path), path.open("wb") as stream:
-        ordered = np.ascontiguousarray(array)
-        write_array_header_1_0(stream, header_data_from_array_1_0(ordered))
+        stream.write(_array_head(ordered.dtype.str, ordered.shape))
         stream.write(ordered.reshape(-1).view(np.uint8).data)
+
+
+@lru_cache(maxsize=64)
+def _array_head(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """What stands before the items in a .npy file."""
+    from numpy.lib.format import write_array_header_1_0
+
+    head = io.BytesIO()
+    write_array_header_1_0(head, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return head.getvalue()
 
 
 def write_frame(path: Path, frame: pl.DataFrame) -> None:

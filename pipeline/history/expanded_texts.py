@@ -2,38 +2,44 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 from pipeline.history.carry_over import Intake
 from pipeline.history.inventory import identity
 from pipeline.history.known_files import KnownFile
 from pipeline.reading.archives import is_archive
 from pipeline.reading.input_files import InputFile, hash_beginning
+from pipeline.reading.packed_files import pack_files
 
 
-def recognize_texts(intake: Intake, files: Sequence[InputFile], fingerprint: str) -> tuple[Intake, list[InputFile]]:
+def recognize_texts(intake: Intake, files: Sequence[InputFile], fingerprint: str) -> tuple[Intake, Sequence[InputFile]]:
     """(The intake in which recognized logs are not read again, the ``files`` without them).
 
     A compressed log is recognized by its expanded text: that of a plain one which counts and is no longer found where
     it was. Of each log whose text has the size of such a file, the hash is taken.
     """
     inventory = intake.inventory
-    gone = [
-        file
-        for file in (*intake.still_counted, *intake.pruned, *inventory.replaced.values())
-        if file.usable(fingerprint) and not is_archive(file.path) and file not in inventory.elsewhere
-    ]
+    if not any(file.expanded for file in files):
+        return intake, files
+    elsewhere = {file.id for file in inventory.elsewhere}
+    gone: dict[int, list[KnownFile]] = {}
+    for file in chain(intake.still_counted, intake.pruned, inventory.replaced.values()):
+        if file.text_size and file.usable(fingerprint) and not is_archive(file.path) and file.id not in elsewhere:
+            gone.setdefault(file.text_size, []).append(file)
     found: dict[str, KnownFile] = {}
-    for file in files:
-        if file.expanded and file.path in inventory.fresh:
-            same = [known for known in gone if known.text_size == file.size and known.text_size]
-            same = [known for known in same if hash_beginning(file.expanded.spool, file.size) == known.file_hash]
+    fresh = frozenset(inventory.fresh)
+    for log in files:
+        same_size = gone.get(log.size) if log.expanded and log.path in fresh else None
+        if log.expanded and same_size:
+            text_hash = hash_beginning(log.expanded.spool, log.size)
+            same = [known for known in same_size if known.file_hash == text_hash]
             if same:
-                found[file.path] = same[0]
-                gone.remove(same[0])
+                found[log.path] = same[0]
+                same_size.remove(same[0])
     if not found:
-        return intake, list(files)
+        return intake, files
     ids = {file.id for file in found.values()}
-    compressed = {file.path: file.expanded.file_hash for file in files if file.expanded}
+    compressed = {log.path: log.expanded.file_hash for log in files if log.expanded}
     moved = {
         path: replace(known, path=identity(path), file_hash=compressed[path], hint=inventory.hints[path])
         for path, known in found.items()
@@ -42,10 +48,12 @@ def recognize_texts(intake: Intake, files: Sequence[InputFile], fingerprint: str
         inventory,
         reused={**inventory.reused, **moved},
         fresh=tuple(path for path in inventory.fresh if path not in found),
-        moved=(*inventory.moved, *((known, path) for path, known in moved.items())),
+        moved={**inventory.moved, **moved},
         renamed=(*inventory.renamed, *((known.path, path) for path, known in found.items())),
         replaced={path: file for path, file in inventory.replaced.items() if file.id not in ids},
         missing=tuple(file for file in inventory.missing if file.id not in ids),
     )
     still = tuple(file for file in intake.still_counted if file.id not in ids)
-    return replace(intake, inventory=inventory, still_counted=still), [file for file in files if file.path not in found]
+    return replace(intake, inventory=inventory, still_counted=still), pack_files(
+        log for log in files if log.path not in found
+    )

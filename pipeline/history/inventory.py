@@ -6,10 +6,13 @@ nothing changed.
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pipeline.history.known_files import Hint, KnownFile
+from pipeline.history.known_list import FileIds, FilesByPath, KnownFiles
 from pipeline.reading.archives import is_archive
 from pipeline.reading.input_files import hash_beginnings, hash_file
 
@@ -25,7 +28,7 @@ class Inventory:
     ``appended``   by path, the file whose bytes are the beginning of what lies there now: only the rest is read
     ``grown``      those of them whose beginning counts
     ``fresh``      paths that are read from their beginning
-    ``moved``      reused files that were recognized by their hash, each with its path
+    ``moved``      reused files that were recognized by their hash, by path
     ``renamed``    (old path, new path) of the moved and appended files that have another path than before
     ``replaced``   files that count, have other bytes now, and whose bytes were found nowhere else, by path
     ``missing``    files that count and no longer exist
@@ -40,11 +43,11 @@ class Inventory:
     appended: Mapping[str, KnownFile] = field(default_factory=dict)
     grown: Mapping[str, KnownFile] = field(default_factory=dict)
     fresh: tuple[str, ...] = ()
-    moved: tuple[tuple[KnownFile, str], ...] = ()
+    moved: Mapping[str, KnownFile] = field(default_factory=dict)
     renamed: tuple[tuple[str, str], ...] = ()
     replaced: Mapping[str, KnownFile] = field(default_factory=dict)
-    missing: tuple[KnownFile, ...] = ()
-    elsewhere: tuple[KnownFile, ...] = ()
+    missing: Sequence[KnownFile] = ()
+    elsewhere: Sequence[KnownFile] = ()
     outdated: tuple[str, ...] = ()
 
     @property
@@ -58,8 +61,8 @@ class Inventory:
 
         New splits get at least as many: Phase 2 reads all splits in as few buckets as the coarsest of them has.
         """
-        known = (*self.reused.values(), *self.appended.values())
-        results = [split.result for file in known for split in file.splits if split.result]
+        known = chain(self.reused.values(), self.appended.values())
+        results = (split.result for file in known for split in file.splits if split.result)
         return max((len(json.loads(result)["bucket_rows"]) for result in results), default=0)
 
 
@@ -71,6 +74,17 @@ def identity(path: str) -> str:
     folder, name = os.path.split(os.path.abspath(path))
     found = os.path.join(os.path.realpath(folder), name)
     return path if found == path else found  # one text in memory, not two
+
+
+def identities(paths: Iterable[str]) -> Iterator[str]:
+    """The ``identity`` of each path. The links of a folder are followed once, because it may have very many files."""
+    folders: dict[str, str] = {}
+    for path in paths:
+        folder, name = os.path.split(os.path.abspath(path))
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        found = os.path.join(folders[folder], name)
+        yield path if found == path else found
 
 
 def take_inventory(
@@ -92,137 +106,185 @@ def take_inventory(
     ``beginnings_of``  hashes beginnings of a file, of these sizes; may raise OSError
     ===============  ==========================================================================
     """
-    names = {identity(path): path for path in paths}
+    names = dict(zip(identities(paths), paths, strict=True))
     if not known and not counted:
         return Inventory(hints=hints, fresh=tuple(names.values()))
-    counted_ids = {file.id for file in counted}
-    usable = [file for file in known if file.fingerprint == fingerprint]
+    known, counted_ids = KnownFiles.of(known), FileIds(file.id for file in counted)
+    ids = list(known.ids)
+    counts = [id_ in counted_ids for id_ in ids]
+    usable = [place for place, file in enumerate(known) if file.fingerprint == fingerprint]
     # Of several entries for one path or content, the one that counts goes first, then the latest.
-    usable.sort(key=lambda file: (file.id in counted_ids, file.id), reverse=True)
-    proven = _find_by_hint(names, hints, usable)
+    usable.sort(key=lambda place: (counts[place], ids[place]), reverse=True)
+    proven = _find_by_hint(names, hints, known, usable)
+    claimed = bytearray(len(known))
+    _claim(claimed, proven)
+    free = _may_be_renamed(known, counts, names)
+    movable = [place for place in usable if not claimed[place] and known[place].finished]
     unproven = {name: path for name, path in names.items() if path not in proven}
-    claimed = {file.id for file in proven.values()}
-    movable = [file for file in usable if file.finished and file.id not in claimed]
-    moved = _find_by_hash(unproven, hints, movable, _ids_with_free_name(counted, names), hash_of)
-    claimed |= {file.id for file in moved.values()}
+    moved = _find_by_hash(unproven, hints, _Contents(known, movable if unproven else (), free), hash_of)
+    _claim(claimed, moved)
     unknown = {name: path for name, path in unproven.items() if path not in moved}
-    beginnings = [file for file in movable if file.id not in claimed]
-    appended = _find_by_beginning(unknown, hints, beginnings, _ids_with_free_name(counted, names), beginnings_of)
-    claimed |= {file.id for file in appended.values()}
+    beginnings = [place for place in movable if not claimed[place]]
+    appended = _find_appended(unknown, hints, known, beginnings, free, beginnings_of)
+    _claim(claimed, appended)
 
-    unclaimed = [file for file in counted if file.id not in claimed]
-    replaced = {names[file.path]: file for file in unclaimed if file.path in names}
-    not_found = [file for file in unclaimed if file.path not in names]
-    elsewhere = [file for file in not_found if os.path.lexists(file.path)]
+    unclaimed = [place for place, counts_now in enumerate(counts) if counts_now and not claimed[place]]
+    replaced = {names[known.path(place)]: place for place in unclaimed if known.path(place) in names}
+    not_found = [place for place in unclaimed if known.path(place) not in names]
+    elsewhere = {place for place in not_found if os.path.lexists(known.path(place))}
+    finished = {path: known[place].finished for path, place in proven.items()}
     return Inventory(
         hints=hints,
-        reused={path: file for path, file in proven.items() if file.finished} | moved,
-        resumed={path: file for path, file in proven.items() if not file.finished},
-        appended=appended,
-        grown={path: file for path, file in appended.items() if file.id in counted_ids},
+        reused=FilesByPath(known, {path: place for path, place in proven.items() if finished[path]} | moved),
+        resumed=FilesByPath(known, {path: place for path, place in proven.items() if not finished[path]}),
+        appended=FilesByPath(known, appended),
+        grown=FilesByPath(known, {path: place for path, place in appended.items() if counts[place]}),
         fresh=tuple(path for path in unknown.values() if path not in appended),
-        moved=tuple((file, path) for path, file in moved.items()),
-        renamed=tuple((file.path, path) for path, file in (moved | appended).items() if file.path != identity(path)),
-        replaced=replaced,
-        missing=tuple(file for file in not_found if file not in elsewhere),
-        elsewhere=tuple(elsewhere),
-        outdated=tuple(path for path, file in replaced.items() if _is_outdated(file, hints.get(path), fingerprint)),
+        moved=FilesByPath(known, moved),
+        renamed=tuple(
+            (known.path(place), path)
+            for path, place in (moved | appended).items()
+            if known.path(place) != identity(path)
+        ),
+        replaced=FilesByPath(known, replaced),
+        missing=known.chosen(place for place in not_found if place not in elsewhere),
+        elsewhere=known.chosen(sorted(elsewhere)),
+        outdated=tuple(
+            path for path, place in replaced.items() if _is_outdated(known[place], hints.get(path), fingerprint)
+        ),
     )
 
 
+def _claim(claimed: bytearray, found: Mapping[str, int]) -> None:
+    for place in found.values():
+        claimed[place] = True
+
+
+def _may_be_renamed(known: KnownFiles, counts: Sequence[bool], names: Mapping[str, str]) -> Callable[[int], bool]:
+    """Tells of a place of ``known`` whether its file counts and may have another name now: its old one is gone, or is
+    that of an input."""
+
+    def may_be_renamed(place: int) -> bool:
+        path = known.path(place)
+        return counts[place] and (path in names or not os.path.lexists(path))
+
+    return may_be_renamed
+
+
 def _find_by_hint(
-    names: Mapping[str, str], hints: Mapping[str, Hint], usable: Iterable[KnownFile]
-) -> dict[str, KnownFile]:
-    """By path, the first usable file of the same name that its hint proves to be unchanged."""
-    by_name: dict[str, list[KnownFile]] = {}
-    for file in usable:
-        by_name.setdefault(file.path, []).append(file)
-    proven = {}
-    for name, path in names.items():
-        same = [file for file in by_name.get(name, ()) if path in hints and file.hint.proves_same(hints[path])]
-        if same:
-            proven[path] = same[0]
-    return proven
+    names: Mapping[str, str], hints: Mapping[str, Hint], known: KnownFiles, usable: Iterable[int]
+) -> dict[str, int]:
+    """By path, the first usable file of the same name that its hint proves to be unchanged, in order of the names."""
+    proven: dict[str, int] = {}
+    for place in usable:
+        path = names.get(known.path(place))
+        if path is None or path in proven or path not in hints:
+            continue
+        if known[place].hint.proves_same(hints[path]):
+            proven[path] = place
+    return {path: proven[path] for path in names.values() if path in proven}
 
 
-def _ids_with_free_name(counted: Iterable[KnownFile], names: Mapping[str, str]) -> set[int]:
-    """The ids of counted files that may have another name now: their old one is gone, or is that of an input."""
-    return {file.id for file in counted if file.path in names or not os.path.lexists(file.path)}
+class _Contents:
+    """Files that can be recognized by their bytes, each of them once. Very many of them may have one size.
+
+    ``usable``: places of ``known``, the best first. A file is found under its own name; if it is ``free``, under any.
+    """
+
+    def __init__(self, known: KnownFiles, usable: Iterable[int], free: Callable[[int], bool]) -> None:
+        self._by_name: dict[str, list[tuple[int, str, int]]] = {}
+        self._by_bytes: dict[tuple[int, str], list[int]] = {}
+        self._free_sizes: dict[int, int] = {}
+        self._sizes: Counter[int] = Counter()
+        self._taken: set[int] = set()
+        for place in usable:
+            file = known[place]
+            self._by_name.setdefault(file.path, []).append((file.hint.size, file.file_hash, place))
+            if free(place):
+                self._by_bytes.setdefault((file.hint.size, file.file_hash), []).append(place)
+                self._free_sizes[place] = file.hint.size
+                self._sizes[file.hint.size] += 1
+
+    def sizes(self, name: str) -> set[int]:
+        """The sizes of the files that may have this name."""
+        return {*self._sizes, *self._sizes_of(name)}
+
+    def has_size(self, name: str, size: int) -> bool:
+        """Whether a file of this size may have this name."""
+        return size in self._sizes or size in self._sizes_of(name)
+
+    def _sizes_of(self, name: str) -> list[int]:
+        return [size for size, _, place in self._by_name.get(name, ()) if place not in self._taken]
+
+    def take(self, name: str, contents: Sequence[tuple[int, str]]) -> int | None:
+        """Take the first file with one of these (size, hash); one of the same name goes before all others."""
+        of_name = self._by_name.get(name, ())
+        same_name = (place for found in contents for *facts, place in of_name if found == tuple(facts))
+        others = (place for found in contents for place in self._by_bytes.get(found, ()))
+        place = next((place for place in chain(same_name, others) if place not in self._taken), None)
+        if place is not None:
+            self._taken.add(place)
+            self._sizes -= Counter({self._free_sizes[place]: 1} if place in self._free_sizes else ())
+        return place
 
 
 def _find_by_hash(
-    names: Mapping[str, str],
-    hints: Mapping[str, Hint],
-    usable: Iterable[KnownFile],
-    free: Collection[int],
-    hash_of: Callable[[str], str],
-) -> dict[str, KnownFile]:
-    """By path, the usable file with the same bytes: of the same name, or one of the ``free`` ids. Each is taken once.
-
-    A path is hashed only where such a file has its size.
-    """
-    by_size: dict[int, list[KnownFile]] = {}
-    for file in usable:
-        by_size.setdefault(file.hint.size, []).append(file)
-    found: dict[str, KnownFile] = {}
-    claimed: set[int] = set()
+    names: Mapping[str, str], hints: Mapping[str, Hint], contents: _Contents, hash_of: Callable[[str], str]
+) -> dict[str, int]:
+    """By path, the file in ``contents`` with the same bytes. A path is hashed only where such a file has its size."""
+    found: dict[str, int] = {}
     for name, path in names.items():
-        same_size = by_size.get(hints[path].size, ()) if path in hints else ()
-        candidates = [file for file in same_size if file.id not in claimed and (file.path == name or file.id in free)]
-        same = _find_same_bytes(name, path, candidates, hash_of)
-        if same:
-            claimed.add(same.id)
+        if path not in hints or not contents.has_size(name, hints[path].size):
+            continue
+        try:
+            file_hash = hash_of(path)
+        except OSError:
+            continue  # Phase 1 reads it and says what is wrong
+        same = contents.take(name, [(hints[path].size, file_hash)])
+        if same is not None:
             found[path] = same
     return found
-
-
-def _find_same_bytes(
-    name: str, path: str, candidates: Sequence[KnownFile], hash_of: Callable[[str], str]
-) -> KnownFile | None:
-    """The candidate with the bytes of ``path``; of several, the one of the same name."""
-    if not candidates:
-        return None
-    try:
-        file_hash = hash_of(path)
-    except OSError:
-        return None  # Phase 1 reads it and says what is wrong
-    same = [file for file in candidates if file.file_hash == file_hash]
-    return min(same, key=lambda file: file.path != name, default=None)
 
 
 def _find_by_beginning(
     names: Mapping[str, str],
     hints: Mapping[str, Hint],
-    usable: Iterable[KnownFile],
-    free: Collection[int],
+    contents: _Contents,
     beginnings_of: Callable[[str, Sequence[int]], list[str]],
-) -> dict[str, KnownFile]:
-    """By path, the usable file whose bytes are the beginning of what lies there: of the same name, or one of the
-    ``free`` ids that has records. Each is taken once; of several, the one of the same name, then the longest."""
-    by_size = sorted(usable, key=lambda file: -file.hint.size)
-    found: dict[str, KnownFile] = {}
-    claimed: set[int] = set()
+) -> dict[str, int]:
+    """By path, the file in ``contents`` whose bytes are the beginning of what lies there: of several, the one of the
+    same name, then the longest."""
+    found: dict[str, int] = {}
     for name, path in names.items():
-        candidates = [
-            file
-            for file in by_size
-            if path in hints
-            and file.id not in claimed
-            and file.hint.size < hints[path].size
-            and (file.path == name or (file.id in free and file.splits))
-            and is_archive(file.path) == is_archive(path)
-        ]
-        if not candidates:
+        smaller = [size for size in contents.sizes(name) if path in hints and size < hints[path].size]
+        if not smaller:
             continue
-        sizes = [file.hint.size for file in candidates]
+        sizes = sorted(smaller, reverse=True)
         try:
             hashes = beginnings_of(path, sizes)
         except OSError:
             continue  # Phase 1 reads it and says what is wrong
-        same = [file for file, file_hash in zip(candidates, hashes, strict=False) if file.file_hash == file_hash]
-        if same:
-            found[path] = min(same, key=lambda file: file.path != name)
-            claimed.add(found[path].id)
+        same = contents.take(name, list(zip(sizes, hashes, strict=False)))
+        if same is not None:
+            found[path] = same
+    return found
+
+
+def _find_appended(
+    names: Mapping[str, str],
+    hints: Mapping[str, Hint],
+    known: KnownFiles,
+    usable: Sequence[int],
+    free: Callable[[int], bool],
+    beginnings_of: Callable[[str, Sequence[int]], list[str]],
+) -> dict[str, int]:
+    """``_find_by_beginning`` for archives and for other files. A file without records is found under its name only."""
+    found: dict[str, int] = {}
+    for archives in (False, True) if names and usable else ():
+        alike = {name: path for name, path in names.items() if is_archive(path) == archives}
+        places = (place for place in usable if is_archive(known.path(place)) == archives)
+        contents = _Contents(known, places, lambda place: bool(known[place].splits) and free(place))
+        found |= _find_by_beginning(alike, hints, contents, beginnings_of)
     return found
 
 

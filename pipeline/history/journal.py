@@ -2,6 +2,7 @@
 
 import os
 import time
+from array import array
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -30,9 +31,6 @@ from pipeline.reading.splits import Split, cut_behind
 FLUSH_SECONDS = float(os.environ.get("LOGMILLTEST_FLUSH_SECONDS", "0.5"))
 """Least time between two writes. After a power cut, splits that were finished since the last write are read again."""
 
-_BEGIN_FILES = 10_000
-"""Most files that are noted in one transaction before they are read."""
-
 
 class Journal:
     """The record of Phase 1 (``preprocess.driver.Record``) in the manifest.
@@ -42,7 +40,7 @@ class Journal:
 
     ===============  =============================================================================
     ``fingerprint``  of the settings that the files are read with
-    ``ids``          the manifest's ids of the files that were read whole by this run, by path
+    ``ids``          the manifest's ids of the files that were read whole by this run
     ===============  =============================================================================
     """
 
@@ -52,7 +50,7 @@ class Journal:
         self.fingerprint = fingerprint
         self._max_record = max_record
         self._store = store
-        self.ids: dict[str, int] = {}
+        self.ids = array("q")
         self._manifest = manifest
         self._inventory = inventory
         self._begun: dict[str, int] = {}
@@ -88,8 +86,7 @@ class Journal:
                 results |= {split.number: result for split, result in resumed if result}
             else:
                 new.append(file)
-        for first in range(0, len(new), _BEGIN_FILES):  # there may be very many files
-            self._begin_new(new[first : first + _BEGIN_FILES], splits, numbered, carried)
+        self._begin_new(new, splits, numbered, carried)
         return StartingPoint({file.path: numbered[file.path] for file in files}, results, carried)
 
     def _begin_new(
@@ -182,8 +179,8 @@ class Journal:
 
     def finish_file(self, ledger: FileLedger) -> None:
         """Note that a file was read whole and balances."""
-        id_ = self._begun[ledger.file.path]
-        self.ids[ledger.file.path] = id_
+        id_ = self._begun.pop(ledger.file.path)
+        self.ids.append(id_)
         self._notes.add_file(id_, ledger.file_hash)
 
     def flush(self) -> None:

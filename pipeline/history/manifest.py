@@ -11,7 +11,8 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from pipeline.errors import BalanceError, EnvironmentFault
 from pipeline.faults import point
 from pipeline.history.known_files import Hint, KnownFile, KnownSplit, hint_from_json, hint_to_json
+from pipeline.history.known_list import FileIds, KnownFiles
 
 MANIFEST_FILE = "manifest.sqlite"
 UNUSABLE_FILE = f"{MANIFEST_FILE}.unusable"
@@ -92,7 +94,7 @@ class KnownVersion:
 
     name: str
     sources: tuple[str, ...]
-    files: frozenset[int]
+    files: Set[int]
     base: str
     published: bool
 
@@ -115,7 +117,7 @@ class NewFile:
 class Manifest:
     """The open manifest of an intermediate ``folder``; threads may share it.
 
-    ``copy``: a database in memory to use in place of the file. Raises EnvironmentFault where the disk is full or fails,
+    ``copy``: a database to use in place of the file. Raises EnvironmentFault where the disk is full or fails,
     UnusableManifest where the file is damaged or was made by another version of the program.
     """
 
@@ -163,34 +165,29 @@ class Manifest:
         """Close the database. SQLite then moves its journal into the main file."""
         self._db.close()
 
-    def files(self) -> list[KnownFile]:
+    def files(self) -> KnownFiles:
         """Return all files in the order of their ids, each with its splits in the order of their bytes."""
         with sqlite_errors_explained(self.path), _values_explained(self.path):
-            return self._files()
+            return KnownFiles(self._files())
 
-    def _files(self) -> list[KnownFile]:
-        splits: dict[int, list[KnownSplit]] = {}
-        for file, number, start, stop, exact, result in self._db.execute(_ALL_SPLITS):
-            splits.setdefault(file, []).append(KnownSplit(number, start, stop, bool(exact), result))
+    def _files(self) -> Iterator[KnownFile]:
+        splits = _Splits(self._db.execute(_ALL_SPLITS))
         rows = self._db.execute(
             "SELECT id, path, shown, hint, fingerprint, content_hash, text_size, header, read_at FROM files ORDER BY id"
         )
-        same: dict[str, str] = {}  # fingerprints and headers, which many files share, are in memory once
-        return [
-            KnownFile(
+        for id_, path, name, hint, fingerprint, file_hash, text_size, header, read_at in rows:
+            yield KnownFile(
                 id=id_,
                 path=os.fsdecode(path),
                 shown=name,
                 hint=hint_from_json(hint),
-                fingerprint=same.setdefault(fingerprint, fingerprint),
+                fingerprint=fingerprint,
                 file_hash=file_hash,
                 text_size=text_size,
-                header=same.setdefault(header, header),
+                header=header,
                 read_at=read_at,
-                splits=tuple(splits.pop(id_, ())),
+                splits=splits.of(id_),
             )
-            for id_, path, name, hint, fingerprint, file_hash, text_size, header, read_at in rows
-        ]
 
     def versions(self, output: Path) -> dict[str, KnownVersion]:
         """Return the versions of an output, by name; ``output`` is its link."""
@@ -199,13 +196,13 @@ class Manifest:
 
     def _versions(self, output: Path) -> dict[str, KnownVersion]:
         key = os.fsencode(output)
-        counted: dict[str, set[int]] = {}
+        counted: dict[str, array[int]] = {}
         for version, file in self._db.execute("SELECT version, file FROM counted WHERE output = ?", (key,)):
-            counted.setdefault(version, set()).add(file)
+            counted.setdefault(version, array("q")).append(file)
         rows = self._db.execute("SELECT name, sources, base, published FROM versions WHERE output = ?", (key,))
         return {
             name: KnownVersion(
-                name, tuple(json.loads(sources)), frozenset(counted.get(name, ())), counts, bool(published)
+                name, tuple(json.loads(sources)), FileIds(counted.pop(name, ())), counts, bool(published)
             )
             for name, sources, counts, published in rows
         }
@@ -320,7 +317,7 @@ class Manifest:
         key = os.fsencode(output)
         with self._transaction("manifest.prepare"):
             self._db.execute("INSERT INTO versions VALUES (?, ?, ?, ?, 0)", (key, name, json.dumps(sources), counts))
-            self._db.executemany("INSERT INTO counted VALUES (?, ?, ?)", [(key, name, id_) for id_ in files])
+            self._db.executemany("INSERT INTO counted VALUES (?, ?, ?)", ((key, name, id_) for id_ in files))
 
     def confirm_version(self, output: Path, name: str) -> None:
         """Note that the output's link shows this version."""
@@ -335,9 +332,9 @@ class Manifest:
         with self._transaction("manifest.drop"):
             self._db.executemany("DELETE FROM versions WHERE output = ? AND name = ?", [(key, name) for name in names])
 
-    def counted_anywhere(self) -> set[int]:
+    def counted_anywhere(self) -> FileIds:
         """Return the ids of the files that count in any version of any output."""
-        return {file for (file,) in self._db.execute("SELECT DISTINCT file FROM counted")}
+        return FileIds(file for (file,) in self._db.execute("SELECT DISTINCT file FROM counted"))
 
     def unreferenced(self) -> tuple[list[int], list[int]]:
         """Return the ids of the files that count in no version of any output, and the numbers of their splits."""
@@ -381,6 +378,24 @@ class Manifest:
                 f"{str(self.path)!r} is damaged ({found[0]}). Run again with --full-refresh to start over from the "
                 "files that are there."
             )
+
+
+class _Splits:
+    """The splits of files, from rows of ``_ALL_SPLITS``, which are in order of the files."""
+
+    def __init__(self, rows: Iterable[tuple[int, int, int, int, int, str | None]]) -> None:
+        self._rows = iter(rows)
+        self._next = next(self._rows, None)
+
+    def of(self, file: int) -> tuple[KnownSplit, ...]:
+        """The splits of a file; files are asked for in order."""
+        found = []
+        while self._next and self._next[0] <= file:
+            of_file, number, start, stop, exact, result = self._next
+            if of_file == file:
+                found.append(KnownSplit(number, start, stop, bool(exact), result))
+            self._next = next(self._rows, None)
+        return tuple(found)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Copies the manifest into memory and changes no file, even while a run writes it."""
+"""Copies the manifest and changes no file, even while a run writes it."""
 
 import os
 import shutil
@@ -35,6 +35,9 @@ _PASSING = {
 }
 """Errors that a run which goes on may cause, and that pass."""
 
+_MOST_IN_MEMORY = 32 * 2**20
+"""Bytes of a manifest that is copied into memory; very many files make it larger than all else in a look."""
+
 _SHARED = 510, 0x40000002
 """(length, start) of the bytes that readers of the database lock (https://sqlite.org/src/file/src/os.h)."""
 
@@ -48,7 +51,9 @@ class _Moved(Exception):
 
 @contextmanager
 def read_manifest(folder: Path) -> Iterator[Manifest | None]:
-    """Copy the manifest of the intermediate ``folder``, as of one commit, into memory; None where there is none.
+    """Copy the manifest of the intermediate ``folder``, as of one commit; None where there is none.
+
+    The copy is in memory, or where it is large in a nameless file that ends with it.
 
     Raises EnvironmentFault where it cannot be read. Must not be called by a process that has the manifest open for
     writing: closing a second handle of a file ends the process's POSIX locks on it.
@@ -90,7 +95,7 @@ def always_changing(path: Path) -> EnvironmentFault:
 def _attempt(path: Path) -> sqlite3.Connection:
     with _open(path) as main:
         if not os.fstat(main.fileno()).st_size:  # the run that made it just now needs an exclusive lock
-            return _memory()
+            return _own()
         _keep_files(main)
         try:
             copy = _read(path, main)
@@ -130,7 +135,7 @@ def _keep_files(main: BinaryIO) -> None:
 
 
 def _read(path: Path, main: BinaryIO) -> sqlite3.Connection:
-    """Read the database and its journal into memory.
+    """Copy the database with what is in its journal.
 
     Without a journal no run writes, and the main file holds everything. With a journal, SQLite would make files beside
     it, so that both files are copied first: the main file before the journal, because what a run moves into the main
@@ -139,7 +144,7 @@ def _read(path: Path, main: BinaryIO) -> sqlite3.Connection:
     """
     journal = path.with_name(f"{path.name}-wal")
     if not journal.exists():
-        return _into_memory(f"{path.absolute().as_uri()}?immutable=1", lambda: _refuse(journal.exists()))
+        return _duplicate(f"{path.absolute().as_uri()}?immutable=1", lambda: _refuse(journal.exists()))
     generation = _generation(journal)
     with _temporary_folder() as folder:
         copied = Path(folder) / path.name
@@ -147,7 +152,7 @@ def _read(path: Path, main: BinaryIO) -> sqlite3.Connection:
             shutil.copyfileobj(main, target)  # from this handle: closing another one would end the lock
         shutil.copyfile(journal, copied.with_name(journal.name))
         _refuse(_generation(journal) != generation)
-        return _into_memory(f"{copied.as_uri()}?mode=rw")
+        return _duplicate(f"{copied.as_uri()}?mode=rw")
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
@@ -168,22 +173,28 @@ def _refuse(changed: bool) -> None:
         raise _Moved
 
 
-def _into_memory(uri: str, check: Callable[[], None] = lambda: None) -> sqlite3.Connection:
-    """Copy a database into memory; ``check`` is called before its file is closed."""
-    copy = _memory()
-    try:
-        with closing(sqlite3.connect(uri, uri=True)) as source:
+def _duplicate(uri: str, check: Callable[[], None] = lambda: None) -> sqlite3.Connection:
+    """Copy a database into one of this process alone; ``check`` is called before its file is closed."""
+    with closing(sqlite3.connect(uri, uri=True)) as source:
+        copy = _own(_bytes_of(source))
+        try:
             source.execute("PRAGMA synchronous = OFF")  # closing writes the journal into the copied main file
             source.backup(copy)  # in one step, within one transaction
             check()
-    except BaseException:
-        copy.close()
-        raise
+        except BaseException:
+            copy.close()
+            raise
     return copy
 
 
-def _memory() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+def _bytes_of(database: sqlite3.Connection) -> int:
+    (pages,), (page_bytes,) = (database.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+    return int(pages * page_bytes)
+
+
+def _own(size: int = 0) -> sqlite3.Connection:
+    """A new database of this process: in memory, or for so many bytes in a nameless file, which ends with it."""
+    return sqlite3.connect("" if size > _MOST_IN_MEMORY else ":memory:", isolation_level=None, check_same_thread=False)
 
 
 def _is_at(path: Path, main: BinaryIO) -> bool:

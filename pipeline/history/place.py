@@ -102,7 +102,7 @@ def compare_with_known(
     ``paths``: the input and the replayed files, which lie in the folder ``replays``.
     """
     inventory = history.take_inventory(paths, fingerprint)
-    return Intake(inventory, tuple(history.still_counted(inventory, fingerprint, replays, prune_missing)))
+    return Intake(inventory, history.still_counted(inventory, fingerprint, replays, prune_missing))
 
 
 @contextmanager

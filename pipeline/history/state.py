@@ -7,18 +7,20 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
 from pipeline.exchange.workspace import split_file
+from pipeline.history.counted_splits import CountedSplits
 from pipeline.history.inventory import Inventory, identity, take_inventory
 from pipeline.history.journal import Journal
-from pipeline.history.known_files import DAMAGED, Hints, KnownFile, find_contradictions, ledger_of, take_hint
+from pipeline.history.known_files import DAMAGED, Hints, KnownFile, take_hint
+from pipeline.history.known_list import FileIds, FilesByPath, KnownFiles, find_contradictions
 from pipeline.history.manifest import MANIFEST_FILE, KnownVersion, Manifest, UnusableManifest, set_aside
 from pipeline.history.split_store import Store
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, pack_many
-from pipeline.preprocess.tasks import SplitResult
 from pipeline.versions.output_link import Output
 from pipeline.versions.quarantine_retention import forget_texts
 from utils.units import format_count
@@ -50,7 +52,9 @@ class History:
         name = output.current()
         self.current: KnownVersion | None = self.versions.get(name) if name else None
         self.unknown_version = name if name and not self.current else None
-        self.lost = len(self.current.files - {file.id for file in self.known}) if self.current else 0
+        self._counted_by_path: FilesByPath | None = None  # made once, and only where a file turned bad
+        known = FileIds(self.known.ids)
+        self.lost = sum(id_ not in known for id_ in self.current.files) if self.current else 0
 
     @property
     def shown_version(self) -> str | None:
@@ -58,10 +62,9 @@ class History:
         return self.current.name if self.current else self.unknown_version
 
     @property
-    def counted(self) -> list[KnownFile]:
+    def counted(self) -> KnownFiles:
         """The files that count in the current version."""
-        ids = self.current.files if self.current else frozenset()
-        return [file for file in self.known if file.id in ids]
+        return self.known.with_ids(self.current.files if self.current else ())
 
     def first_counted(self, ledgers: Sequence[FileLedger], inventory: Inventory) -> Sequence[FileLedger]:
         """The files among ``ledgers`` that do not count in the current version: read by this run, or by one that was
@@ -74,8 +77,11 @@ class History:
 
     def was_good(self, ledger: FileLedger) -> bool:
         """Whether good records of the file at the path of ``ledger`` count in the current version."""
-        path = identity(ledger.file.path)
-        return any(file.path == path and file.handed_over for file in self.counted)
+        if self._counted_by_path is None:
+            counted = self.counted
+            self._counted_by_path = FilesByPath(counted, {path: place for place, path in enumerate(counted.paths)})
+        file = self._counted_by_path.get(identity(ledger.file.path))
+        return bool(file and file.handed_over)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -97,16 +103,16 @@ class History:
         """The folder of the run that made the current version: its totals lie there, if it left any."""
         return self._run_folder(self.current.name if self.current else "")
 
-    def counted_splits(self, fingerprint: str) -> dict[int, SplitResult] | None:
+    def counted_splits(self, fingerprint: str) -> CountedSplits | None:
         """The splits that count in the current version, by number.
 
         None where there is no version, or where a file of it was read with settings of another ``fingerprint`` or is
         not finished.
         """
-        if not self.current or self.lost or not all(file.usable(fingerprint) for file in self.counted):
+        if not self.current or self.lost:
             return None
-        ledgers = [ledger_of(file, file.path, at_hand=False) for file in self.counted]
-        return {placed.result.split.number: placed.result for ledger in ledgers for placed in ledger.splits}
+        counted = self.counted
+        return CountedSplits(counted) if all(file.usable(fingerprint) for file in counted) else None
 
     def lacking_files(self) -> set[int]:
         """The numbers of the finished splits that lack a file in the store."""
@@ -114,10 +120,12 @@ class History:
 
     def mark_damaged(self, splits: set[int]) -> None:
         """Give the files of these splits the fingerprint ``DAMAGED``, in this object alone."""
-        self.known = [
+        if not splits:
+            return
+        self.known = KnownFiles(
             replace(file, fingerprint=DAMAGED) if any(split.number in splits for split in file.splits) else file
             for file in self.known
-        ]
+        )
 
     def recover(self) -> None:
         """Remove what interrupted runs left: versions that were never published, and files of unfinished splits.
@@ -144,7 +152,7 @@ class History:
         Files that were read and never published stay known.
         """
         counted = self._manifest.counted_anywhere()
-        self.known = [file for file in self.known if file.id not in counted]
+        self.known = self.known.where(lambda file: file.id not in counted)
         self.current = self.unknown_version = None
 
     def forget_texts(self, before: float) -> int:
@@ -188,16 +196,16 @@ class History:
                 continue  # Phase 1 opens it and says what is wrong
         return take_inventory(paths, hints, self.known, self.counted, fingerprint)
 
-    def still_counted(self, inventory: Inventory, fingerprint: str, replays: Path, prune: bool) -> list[KnownFile]:
+    def still_counted(self, inventory: Inventory, fingerprint: str, replays: Path, prune: bool) -> KnownFiles:
         """The files that count in the next version though they are not in the input.
 
         ``prune``: missing files no longer count. A file below the folder ``replays`` never counts once it was deleted.
         Raises InputError where one of these files was read with settings of another ``fingerprint``: its splits cannot
         be used, and it cannot be read again.
         """
-        missing = [file for file in inventory.missing if not Path(file.path).is_relative_to(replays)]
-        still = [*([] if prune else missing), *inventory.elsewhere]
-        unusable = [file for file in still if not file.usable(fingerprint)]
+        missing = (file for file in inventory.missing if not Path(file.path).is_relative_to(replays))
+        still = KnownFiles(chain(() if prune else missing, inventory.elsewhere))
+        unusable = still.where(lambda file: not file.usable(fingerprint))
         if unusable:
             names = ", ".join(display_name(file.path) for file in unusable[:5])
             raise InputError(
@@ -209,11 +217,10 @@ class History:
 
     def note_names(self, inventory: Inventory) -> None:
         """Note in the manifest the present names, sizes and times of reused files that were moved or renamed."""
-        moved = {file.id for file, _ in inventory.moved}
         self._manifest.note_names(
             (file.id, identity(path), display_name(path), inventory.hints[path], file.file_hash)
             for path, file in inventory.reused.items()
-            if file.id in moved or file.shown != display_name(path)
+            if path in inventory.moved or file.shown != display_name(path)
         )
 
     def open_journal(self, inventory: Inventory, fingerprint: str, max_record: int) -> Journal:

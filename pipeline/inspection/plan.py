@@ -104,4 +104,4 @@ def _read_beginnings(paths: Sequence[str], rules: HeaderRules, folder: Path) -> 
             refused[path] = str(reason)
     readable = [path for path in paths if path not in refused]
     files, headless = read_headers(readable, rules.required, rules.max_record, rules.optional, expanded)
-    return OpenedInputs(tuple(files), refused | headless)
+    return OpenedInputs(files, refused | headless)

@@ -14,6 +14,7 @@ from pipeline.errors import InputError
 from pipeline.history.carry_over import Intake
 from pipeline.history.inventory import Inventory
 from pipeline.history.known_files import KnownFile, ledger_of
+from pipeline.history.known_list import KnownFiles
 from pipeline.history.manifest import UnusableManifest
 from pipeline.history.manifest_snapshot import PATIENCE, always_changing, read_manifest
 from pipeline.history.place import compare_with_known
@@ -27,7 +28,7 @@ from pipeline.versions.catalog import read_version
 from pipeline.versions.output_link import Output
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileState:
     """A file that was read or would be read.
 
@@ -198,7 +199,7 @@ def find_file_states(config: Config, options: RunOptions, fingerprint: str) -> F
     replays = Replays(output.versions, config.INPUT_DIR)
     with _history_for(options, config, output) as history:
         if history is None:
-            intake = Intake(Inventory(fresh=(*paths, *replays.paths)), ())
+            intake = Intake(Inventory(fresh=(*paths, *replays.paths)), KnownFiles())
         else:
             if options.full_refresh:
                 history.start_over()

@@ -55,6 +55,14 @@ class UsesLibrary:
         return find_library(self.library_path)
 
 
+_found: dict[str, Path] = {}
+
+
 def find_library(path: str | None) -> Path | None:
-    """The library at ``path``; None where no path is given, or no file is there, such as on an executor of Spark."""
-    return Path(path) if path and os.path.exists(path) else None
+    """The library at ``path``; None where no path is given, or no file is there, such as on an executor of Spark.
+
+    A file that was there once is not looked for again: kernels ask several times for each split.
+    """
+    if path and path not in _found and os.path.exists(path):
+        _found[path] = Path(path)
+    return _found.get(path or "")

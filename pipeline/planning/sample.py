@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import expm1
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -47,9 +48,9 @@ class Sample:
 
 def take_sample(files: Sequence[InputFile], geo: GeoTable, formats: ValueFormats = USUAL_FORMATS) -> Sample:
     """Sample pieces from all over at most 16 of the files, at most 1 MiB in all; skips a file that cannot be read."""
-    filled = [file for file in files if file.header and file.header.row_width]
+    filled = np.flatnonzero([bool(file.header and file.header.row_width) for file in files])
     number = min(len(filled), _MAX_FILES)
-    chosen = [filled[len(filled) * n // number] for n in range(number)]
+    chosen = [files[filled[len(filled) * n // number]] for n in range(number)]
     long_lines = any(file.header.row_width > _MAX_PIECE_BYTES / 4 for file in chosen if file.header)
     if long_lines:
         chosen = chosen[:: max(1, len(chosen) // 2)]

@@ -6,11 +6,13 @@ from dataclasses import replace
 from itertools import count
 from typing import Protocol
 
+import numpy as np
+
 from pipeline.engines import Advance, Engine, no_advance
 from pipeline.errors import FileRefused, WorkerDied
 from pipeline.exchange.workspace import split_file
 from pipeline.preprocess.context import ReadContext
-from pipeline.preprocess.ledger import FileLedger, PackedLedgers, Phase1Result, PlacedSplit, StartingPoint, pack_many
+from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit, StartingPoint, pack_many
 from pipeline.preprocess.preprocessor import read_parts
 from pipeline.preprocess.settled_end import settled_end
 from pipeline.preprocess.tasks import ReadTask, SplitResult, group, read_tasks
@@ -104,12 +106,39 @@ def read_files(
     early (``SplitResult``); its rest is read in a further round.
     """
     progress = _Progress(sum(file.size for file in files), advance)
-    reading = _Reading(engine, context, files, split_bytes, record or NoRecord())
-    progress.advance(reading.resumed_bytes)
-    reading.read_all(progress.advance)
-    result = reading.account_for_all()
+    record = record or NoRecord()
+    refused: dict[str, str] = {}
+    resumed = Counter[str]()
+
+    def read_all() -> Iterator[FileLedger]:
+        for together in _in_turn(files):
+            reading = _Reading(engine, context, together, split_bytes, record)
+            progress.advance(reading.resumed_bytes)
+            reading.read_all(progress.advance)
+            yield from reading.account_for_all()
+            refused.update(reading.refused)
+            resumed["splits"] += reading.resumed
+
+    ledgers = pack_many(read_all())
+    record.flush()
     progress.end()
-    return result
+    return Phase1Result(ledgers, refused, resumed["splits"])
+
+
+_READ_TOGETHER = 5_000
+"""Files that are read together. The workers wait for each other a few milliseconds before the next ones."""
+
+
+def _in_turn(files: Sequence[InputFile]) -> Iterator[Sequence[InputFile]]:
+    """The files that are read together: all of them, or of very many the largest ones first, so that splits, tasks and
+    results of few are in memory at a time, and the last ones to be read are small."""
+    if len(files) <= _READ_TOGETHER:
+        yield files
+        return
+    sizes = np.fromiter((file.size for file in files), np.int64, len(files))
+    order = np.argsort(-sizes, kind="stable")
+    for first in range(0, len(files), _READ_TOGETHER):
+        yield [files[index] for index in order[first : first + _READ_TOGETHER].tolist()]
 
 
 class _Cuts(Mapping[str, Sequence[Split]]):
@@ -149,26 +178,28 @@ class _Progress:
 
 
 class _Reading:
-    """The state of Phase 1: the splits of each file in order, their results, hashes of files, and refused files.
+    """The state of Phase 1: the splits of each file in order, their results, and hashes of files.
 
-    ``resumed_bytes``: bytes of the splits that an interrupted run finished.
+    =================  ====================================================
+    ``refused``        path of a refused file → the reason
+    ``resumed``        number of splits that an interrupted run finished
+    ``resumed_bytes``  their bytes
+    =================  ====================================================
     """
 
     def __init__(
         self, engine: Engine, context: ReadContext, files: Sequence[InputFile], split_bytes: int, record: Record
     ) -> None:
         self._engine, self._context, self._files, self._record = engine, context, files, record
-        self._refused: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
         self._hashes = {file.path: file.expanded.file_hash for file in files if file.expanded}
         start = record.begin(files, _Cuts(files, split_bytes))
         self._splits = {
             path: splits if isinstance(splits, list) else list(splits) for path, splits in start.splits.items()
         }
-        self._by_path = {file.path: file for file in files} if len(files) > _MANY_FILES else {}
-        self._early = PackedLedgers()
         self._carried = frozenset(start.carried)
         self._results = {**start.results, **start.carried}
-        self._resumed = len(start.results)
+        self.resumed = len(start.results)
         self.resumed_bytes = sum(result.stop - result.start for result in self._results.values())
         self._mixed = {result.split.path for result in self._results.values() if _has_headers(result)}
 
@@ -202,7 +233,7 @@ class _Reading:
                     again += self._take(zip(grouped, answers, strict=True))
             rest = self._divide_early_ends()
             rest += self._settle_headers()
-            again += [ReadTask(split.path, split, None, sure=True) for split in rest if split.path not in self._refused]
+            again += [ReadTask(split.path, split, None, sure=True) for split in rest if split.path not in self.refused]
             tasks = [(replace(task, split=self._present(task.split)),) for task in again]
 
     def _present(self, split: Split | None) -> Split | None:
@@ -219,7 +250,7 @@ class _Reading:
         are read by it in one further round, at the same time.
         """
         wrong: list[Split] = []
-        for path in self._mixed - self._refused.keys():
+        for path in self._mixed - self.refused.keys():
             splits = self._splits[path]
             header = splits[0].header if splits else None
             for place, split in enumerate(splits):
@@ -243,7 +274,7 @@ class _Reading:
         """
         tasks: list[ReadTask] = []
         splits = self._splits[path]
-        if path in self._refused or not splits:
+        if path in self.refused or not splits:
             return tasks
         position, header = splits[0].header.begin[0], splits[0].header
         for index, split in enumerate(splits):
@@ -257,28 +288,17 @@ class _Reading:
             header = result.last_header if result.changes or result.repeated else header
         return tasks
 
-    def account_for_all(self) -> Phase1Result:
-        """Join the splits of every file; refuse files that do not balance."""
-        rest = (file for file in self._files if self._splits[file.path] is not _ACCOUNTED)
-        ledgers = pack_many(self._early, self._accounts(rest))
-        self._record.flush()
-        return Phase1Result(ledgers, self._refused, self._resumed)
-
-    def _accounts(self, files: Iterable[InputFile]) -> Iterator[FileLedger]:
-        """The ledgers of those of ``files`` that are not refused. What is in them is no longer held here."""
-        for file in files:
-            if file.path in self._refused:
+    def account_for_all(self) -> Iterator[FileLedger]:
+        """Join the splits of every file; refuse files that do not balance. Yields the ledgers of the others."""
+        for file in self._files:
+            if file.path in self.refused:
                 continue
             try:
                 ledger = self._account_for(file)
             except FileRefused as fault:
-                self._refused[file.path] = str(fault)
+                self.refused[file.path] = str(fault)
             else:
                 self._record.finish_file(ledger)
-                for placed in ledger.splits:
-                    del self._results[placed.result.split.number]
-                self._splits[file.path] = _ACCOUNTED
-                self._hashes.pop(file.path, None)
                 yield ledger
 
     def _take(
@@ -288,7 +308,7 @@ class _Reading:
         unsure: list[ReadTask] = []
         for task, answer in answers:
             if isinstance(answer, Exception):
-                self._refused.setdefault(task.path, _reason(answer))
+                self.refused.setdefault(task.path, _reason(answer))
                 continue
             result, file_hash = answer
             if result and task.split:
@@ -298,21 +318,7 @@ class _Reading:
                 unsure.append(replace(task, hashed=None, sure=True))
             if file_hash:
                 self._hashes[task.path] = file_hash
-            if self._by_path:
-                self._account_early(self._by_path[task.path])
         return unsure
-
-    def _account_early(self, file: InputFile) -> None:
-        """Account for a file of one split as soon as it is read, so that less is held of very many files."""
-        splits = self._splits[file.path]
-        if len(splits) != 1 or splits[0].number not in self._results or file.path not in self._hashes:
-            return
-        result = self._results[splits[0].number]
-        whole = file.header and result.start == file.header.begin[0] and not self._ended_early(splits[0])
-        if not whole or not unchanged(file):  # another split may have to be read first
-            return
-        for ledger in self._accounts([file]):
-            self._early.append(ledger)
 
     def _finish(self, result: SplitResult) -> None:
         self._results[result.split.number] = result
@@ -389,8 +395,8 @@ class _Reading:
         self._record.settle(settled, fresh, dropped)
         self._read([(ReadTask(split.path, split, None),) for split in fresh], no_advance)
         self._join_ends([file.path], no_advance)
-        if file.path in self._refused:
-            raise FileRefused(self._refused[file.path])
+        if file.path in self.refused:
+            raise FileRefused(self.refused[file.path])
         placed = self._join(settled)
         after = self._hash_beginnings(file, [file.size_on_disk, end])
         if after[0] != before[0] or self._settled_end(file, placed) != end or not has_grown(file):
@@ -436,10 +442,6 @@ class _Reading:
         return placed
 
 
-_MANY_FILES = 1_000
-"""More files than these are accounted for while others are read."""
-_ACCOUNTED: list[Split] = []
-"""Stands for the splits of a file whose ledger is made."""
 _NONE_REJECTED = Counter[str]()
 _NO_COUNTS: dict[str, int] = {}
 

@@ -13,6 +13,7 @@ from typing import cast, overload
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
+from pipeline.reading.packed_files import PackedFiles
 from pipeline.reading.splits import Split
 
 
@@ -149,14 +150,10 @@ class PackedLedgers(Sequence[FileLedger]):
     """
 
     def __init__(self, ledgers: Iterable[FileLedger] = ()) -> None:
-        self._files: list[InputFile] = []
+        self._files = PackedFiles()
         self._rest: list[bytes | FileLedger] = []
-        if isinstance(ledgers, PackedLedgers):  # they are in memory once
-            self._files += ledgers._files
-            self._rest += ledgers._rest
-        else:
-            for ledger in ledgers:
-                self.append(ledger)
+        for ledger in ledgers:
+            self.append(ledger)
 
     def append(self, ledger: FileLedger) -> None:
         """Add a ledger."""
@@ -171,6 +168,14 @@ class PackedLedgers(Sequence[FileLedger]):
         self._files.append(ledger.file)
         self._rest.append(marshal.dumps((_OF_LEDGER(ledger), splits)))
 
+    def with_more(self, more: Iterable[FileLedger]) -> "PackedLedgers":
+        """These ledgers and ``more``; what is packed is in memory once."""
+        together = PackedLedgers()
+        together._files, together._rest = PackedFiles(self._files), list(self._rest)
+        for ledger in more:
+            together.append(ledger)
+        return together
+
     @property
     def files(self) -> Sequence[InputFile]:
         """The files of the ledgers."""
@@ -178,9 +183,9 @@ class PackedLedgers(Sequence[FileLedger]):
 
     def sorted_by_path(self) -> "PackedLedgers":
         """The ledgers in order of their paths."""
-        order = sorted(range(len(self._files)), key=lambda index: self._files[index].path)
+        order = sorted(range(len(self._files)), key=self._files.path)
         ordered = PackedLedgers()
-        ordered._files = [self._files[index] for index in order]
+        ordered._files = PackedFiles(self._files[index] for index in order)
         ordered._rest = [self._rest[index] for index in order]
         return ordered
 
@@ -221,17 +226,12 @@ def _unpack(file: InputFile, rest: bytes | FileLedger) -> FileLedger:
 
 def pack_many(ledgers: Iterable[FileLedger], more: Iterable[FileLedger] = ()) -> Sequence[FileLedger]:
     """The ledgers and ``more`` as they come; where they are many, packed and in order of their paths."""
-    if isinstance(ledgers, PackedLedgers) and ledgers:
-        packed, rest = PackedLedgers(ledgers), more
-    else:
-        all_ledgers = chain(ledgers, more)
-        rest = list(islice(all_ledgers, _MANY))
-        packed = PackedLedgers(all_ledgers)
-        if not packed:
-            return tuple(rest)
-    for ledger in rest:
-        packed.append(ledger)
-    return packed.sorted_by_path()
+    if isinstance(ledgers, PackedLedgers):
+        return ledgers.with_more(more).sorted_by_path()
+    all_ledgers = chain(ledgers, more)
+    first = tuple(islice(all_ledgers, _MANY))
+    another = next(all_ledgers, None)
+    return PackedLedgers(chain(first, (another,), all_ledgers)).sorted_by_path() if another else first
 
 
 class Splits:

@@ -209,7 +209,7 @@ def _expected_rows(split: Split, context: ReadContext) -> int:
     """An estimate of the split's rows, with room to spare: arrays that need not grow are not copied."""
     width = split.header.row_width
     limit = context.held_bytes // ROW_BYTES
-    return min(limit, int((split.stop - split.start) / width * 1.05)) + 1000 if width else 0
+    return min(limit, int((split.stop - split.start) / width * 1.05)) + 100 if width else 0
 
 
 @dataclass(frozen=True)
@@ -238,6 +238,8 @@ def find_duplicates(rows: SplitRows, context: ReadContext) -> Duplicates:
     index = sort_keys(context.library, keys.copy())
     repeated = repeated_keys(index)
     dropped = dated = timestamps = np.empty(0, np.int64)
+    if not len(repeated):
+        return Duplicates(index, dropped, dated, timestamps)
     if context.library:
         (candidates,) = find_keys(context.library, [keys], repeated)
         dropped, dated, timestamps = _compare(rows, candidates, context)
@@ -284,6 +286,8 @@ def arrange_by_bucket(rows: SplitRows, dropped: Positions, context: ReadContext)
     bucket = (rows["user_hash"] >> shift).astype(np.uint16)
     bucket[dropped] = context.buckets  # behind all others
     counts = np.bincount(bucket, minlength=context.buckets)[: context.buckets]
+    if counts.max() == rows.count:  # as of very many small files
+        return rows, counts
     if context.library is None:
         return rows.arranged(bucket, counts), counts
     return arrange(context.library, rows, bucket, counts), counts

@@ -83,8 +83,10 @@ class SplitResult:
 
 _GROUP_BYTES = 4 * 2**20
 _GROUP_SIZE = 16
-"""Most bytes, and most tasks, of a group. A group shares the costs that do not depend on the number of rows, and leaves
-work for all workers."""
+_MOST_GROUPS = 64
+_LARGEST_GROUP = 64
+"""Most bytes, and most tasks, of a group: more tasks where there would be more than ``_MOST_GROUPS`` groups. A group
+shares the costs that do not depend on the number of rows, and leaves work for all workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,10 @@ def group(tasks: Sequence[ReadTask]) -> list[tuple[ReadTask, ...]]:
     """Group neighbouring tasks, so that small ones run together; a large task is a group of its own."""
     groups: list[list[ReadTask]] = []
     filled = 0
+    most = max(_GROUP_SIZE, min(_LARGEST_GROUP, len(tasks) // _MOST_GROUPS))
     for task in tasks:
         size = task.split.stop - task.split.start if task.split else file_size(task.path)
-        if not groups or filled + size > _GROUP_BYTES or len(groups[-1]) == _GROUP_SIZE:
+        if not groups or filled + size > _GROUP_BYTES or len(groups[-1]) == most:
             groups.append([])
             filled = 0
         groups[-1].append(task)

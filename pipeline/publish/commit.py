@@ -36,7 +36,7 @@ def _repeats_current(folder: Path, facts: RunFacts) -> bool:
     place, current = facts.place, facts.place.history.current
     if not current or place.expired or place.forgotten:
         return False
-    if current.files != set(facts.counted.ids) or current.sources != place.sources:
+    if current.files != facts.counted.ids or current.sources != place.sources:
         return False
     return repeats(folder, place.output.versions / current.name)
 

@@ -11,7 +11,7 @@ This module imports nothing heavy, because loading Polars alone takes longer tha
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,8 +19,9 @@ from typing import Any
 
 from config import Config
 from pipeline.engines.choose import EngineChoice, choose_engine
-from pipeline.history.inventory import Inventory, identity
+from pipeline.history.inventory import Inventory, identities
 from pipeline.history.known_files import take_hint
+from pipeline.history.known_list import FileIds
 from pipeline.history.place import remove_runs
 from pipeline.history.replays import Replays
 from pipeline.history.state import History, open_history
@@ -34,6 +35,7 @@ from pipeline.quality import QualityResult
 from pipeline.reading.input_files import FoundInput, find_input
 from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import RUN_RECORD, new_run_id
+from pipeline.versions.ledger_entries import read_record
 from pipeline.versions.lock import Lock
 from pipeline.versions.output_link import Output
 from pipeline.versions.quarantine_retention import find_expired, oldest_kept
@@ -48,7 +50,7 @@ class NothingNew:
     """The answer of a run that has nothing to do, and the ledger of each file, as ``run.json`` has it."""
 
     result: RunResult
-    ledger: Sequence[Json]
+    ledger: Iterable[Json]
 
     def log(self, progress: Progress) -> None:
         """Log what a run logs of its begin and its files."""
@@ -133,7 +135,7 @@ def _compare(
         inventory = history.take_inventory(paths, note["fingerprint"])
         if not _is_same(inventory, current.files) or _stamps(output.versions / version) != note["published"]:
             return None
-        record: Json = json.loads((output.versions / version / RUN_RECORD).read_text(encoding="utf-8"))
+        record: Json = read_record(output.versions / version / RUN_RECORD)
         history.note_names(inventory)
         remove_runs(folder.parent, folder)
         watch.lap("phase1")
@@ -142,14 +144,16 @@ def _compare(
 
 def _may_be_same(history: History, paths: Sequence[str]) -> bool:
     """Whether each file has the name and size of one that counts; only then is it worth hashing any."""
-    sizes = {file.path: file.hint.size for file in history.counted}
-    names = [identity(path) for path in paths]
-    return sorted(names) == sorted(sizes) and all(os.path.getsize(name) == sizes[name] for name in names)
+    counted = history.counted
+    if len(counted) != len(paths):
+        return False
+    sizes = {file.path: file.hint.size for file in counted}
+    return all(sizes.pop(name, -1) == os.path.getsize(name) for name in identities(paths))
 
 
-def _is_same(inventory: Inventory, counted: frozenset[int]) -> bool:
+def _is_same(inventory: Inventory, counted: Set[int]) -> bool:
     changed = inventory.to_read, inventory.replaced, inventory.missing, inventory.elsewhere, inventory.renamed
-    return not any(changed) and {file.id for file in inventory.reused.values()} == counted
+    return not any(changed) and FileIds(file.id for file in inventory.reused.values()) == counted
 
 
 def _same_entries(found: FoundInput, result: Json) -> bool:

@@ -102,11 +102,12 @@ def write_quarantine(
     with stage("publish"):
         quarantine = Quarantine(folder / "quarantine", earlier.quarantine)
         quarantine.write_refused(phase1.refused)
-        counts = {split.result.split.number: split.result.rejected for split in phase1.splits}
+        numbers = np.sort(np.fromiter((split.result.split.number for split in phase1.splits), np.int64))
+        counts = {split.result.split.number: split.result.rejected for split in phase1.splits if split.result.rejected}
         tables = quarantine.earlier_table("rejected"), quarantine.earlier_table("conflicts")
-        wanted = {number for number, count in counts.items() if count}
+        wanted = set(counts)
         wanted |= {piece.split for table in tables if table for group in table.groups for piece in group}
-        wanted |= _splits_near(place_files(context.workspace), np.array(sorted(counts), np.int64))
+        wanted |= _splits_near(place_files(context.workspace), numbers)
         sources = _sources(phase1, earlier.oldest_kept, wanted)
         marks = {number: source.mark for number, source in sources.items()}
     rejected = _write_rejected(engine, context, quarantine, counts, tables[0], sources, marks)
@@ -227,10 +228,10 @@ def _write_rejected(
     sources: Mapping[int, QuarantineSource],
     marks: Mapping[int, str],
 ) -> int:
-    """Write the rejected records of all splits; returns how many. ``counts``: by number of the split."""
+    """Write the rejected records of all splits; returns how many. ``counts``: by number of a split that has some."""
     kept = _keep_splits(before, before.keep_groups(marks)) if before else []
     done = {piece.split for number in kept for piece in before.groups[number]} if before else set()
-    rest = [(number, count) for number, count in sorted(counts.items()) if count and number not in done]
+    rest = [(number, count) for number, count in sorted(counts.items()) if number not in done]
     tasks = [
         RejectTask(number, tuple(sources[split] for split in splits)) for number, splits in enumerate(_batches(rest))
     ]

@@ -78,6 +78,7 @@ def write_geo(folder: Path, geo: GeoTable) -> None:
 
 def ledger_entry(ledger: FileLedger) -> dict[str, object]:
     """The counts of one file, as ``run.json`` and the log have them."""
+    rejected = ledger.rejected_by_reason
     return {
         "file": display_name(ledger.file.path),
         "bytes": ledger.file.size,
@@ -87,8 +88,8 @@ def ledger_entry(ledger: FileLedger) -> dict[str, object]:
         "records": ledger.records,
         "duplicates": ledger.duplicates,
         "handed_over": ledger.handed_over,
-        "rejected": ledger.rejected_by_reason.total(),
-        "rejected_by_reason": dict(sorted(ledger.rejected_by_reason.items())),
+        "rejected": rejected.total(),
+        "rejected_by_reason": dict(sorted(rejected.items())),
         "blank_lines": ledger.blank_lines,
         "preamble_lines": ledger.preamble_lines,
         "unreadable_timestamps": ledger.undated,

@@ -6,6 +6,7 @@ A record is doubtful if the library cannot read one of its values; ``judge_value
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,12 @@ class ParsedChunk:
         return self.tally.length
 
 
+@lru_cache(maxsize=2)  # which keeps the table alive as long as the library points into it
+def _pointers(geo: GeoTable) -> _Geo:
+    arrays = geo.arrays.items()
+    return _Geo(**{name: value.ctypes.data if isinstance(value, np.ndarray) else value for name, value in arrays})
+
+
 class CompiledParser:
     """Parses the chunks of one split.
 
@@ -86,12 +93,7 @@ class CompiledParser:
         self._finder = RecordFinder(library, header, max_record)
         self._library, self._geo_table, self._max_record, self._formats = library, geo, max_record, formats
         self._header, self._rows = header, rows
-        self._geo_arrays = geo.arrays  # kept alive as long as the library points into them
-        arrays = {
-            name: value.ctypes.data if isinstance(value, np.ndarray) else value
-            for name, value in self._geo_arrays.items()
-        }
-        self._geo = _Geo(**arrays)
+        self._geo = _pointers(geo)
         name = header.names[header.columns["log_id"]].encode()
         fields = {"timestamp": -1, **header.columns}
         self._columns = _Columns(

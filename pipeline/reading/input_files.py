@@ -220,7 +220,7 @@ def hash_beginnings(path: str, sizes: Sequence[int]) -> list[str]:
 def hash_beginning(path: str, size: int) -> str:
     """The hash (as ``hash_file``) of the first ``size`` bytes of a file; empty where it has fewer. Raises OSError."""
     digest = xxhash.xxh3_128()
-    buffer = memoryview(bytearray(_STEP))
+    buffer = memoryview(bytearray(min(_STEP, size)))
     left = size
     with open(path, "rb", buffering=0) as stream:
         while left and (read := stream.readinto(buffer[: min(_STEP, left)])):

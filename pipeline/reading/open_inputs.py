@@ -1,6 +1,6 @@
 """Makes inputs ready to be read: expands compressed files on the workers, and reads every header."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -11,9 +11,10 @@ from pipeline.exchange.workspace import Workspace
 from pipeline.reading.archives import Expanded, expand_file, is_archive
 from pipeline.reading.column_names import NO_NAMES, Names
 from pipeline.reading.file_access import unreadable
-from pipeline.reading.header import Header, read_header
+from pipeline.reading.header import read_header
 from pipeline.reading.input_files import InputFile, file_size, stamp
 from pipeline.reading.no_header import without_fields
+from pipeline.reading.packed_files import pack_files
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
 from pipeline.timing import Progress, count, in_stage
 
@@ -22,7 +23,7 @@ from pipeline.timing import Progress, count, in_stage
 class OpenedInputs:
     """``files`` whose headers were read, and ``refused``: path → reason of each file that cannot be read."""
 
-    files: tuple[InputFile, ...]
+    files: Sequence[InputFile]
     refused: Mapping[str, str]
 
 
@@ -68,7 +69,7 @@ def open_inputs(
     )
     if rules.hide_lines:  # the line that a reason shows instead of the header may be a record with its user
         headless = {path: without_fields(reason) for path, reason in headless.items()}
-    return OpenedInputs(tuple(files), refused | headless)
+    return OpenedInputs(files, refused | headless)
 
 
 @dataclass(frozen=True)
@@ -114,29 +115,30 @@ def read_headers(
     expanded: Mapping[str, Expanded] = MappingProxyType({}),
     columns: tuple[str, ...] = (),
     formats: ValueFormats = USUAL_FORMATS,
-) -> tuple[list[InputFile], dict[str, str]]:
+) -> tuple[Sequence[InputFile], dict[str, str]]:
     """Read every header: (files, path → reason of each refused file).
 
     ``wanted``, ``optional`` and ``columns``: as for ``read_header``. ``expanded``: the expanded files of the archives
     among ``paths``. ``formats``: how values are written.
     """
-    files: list[InputFile] = []
     refused: dict[str, str] = {}
-    same: dict[Header | None, Header | None] = {}  # many files have the same header, which is in memory once
-    for path in paths:
-        try:
-            text = expanded.get(path)
-            file_stamp = text.stamp if text else stamp(path)
-            source = Path(text.spool if text else path)
-            header = read_header(source, wanted, max_record, optional, columns)
-            if header and header.first_line > 2:
-                from pipeline.reading.early_records import note_early_records  # with Polars, which few files need
 
-                with source.open("rb") as stream:
-                    header = note_early_records(stream, header, max_record, formats)
-            files.append(InputFile(path, file_stamp, same.setdefault(header, header), text))
-        except FileRefused as reason:
-            refused[path] = str(reason)
-        except OSError as fault:
-            refused[path] = str(unreadable(fault))
-    return files, refused
+    def read_all() -> Iterator[InputFile]:
+        for path in paths:
+            try:
+                text = expanded.get(path)
+                file_stamp = text.stamp if text else stamp(path)
+                source = Path(text.spool if text else path)
+                header = read_header(source, wanted, max_record, optional, columns)
+                if header and header.first_line > 2:
+                    from pipeline.reading.early_records import note_early_records  # with Polars, which few files need
+
+                    with source.open("rb") as stream:
+                        header = note_early_records(stream, header, max_record, formats)
+                yield InputFile(path, file_stamp, header, text)
+            except FileRefused as reason:
+                refused[path] = str(reason)
+            except OSError as fault:
+                refused[path] = str(unreadable(fault))
+
+    return pack_files(read_all()), refused

@@ -1,6 +1,7 @@
 """Parses bytes of whole lines into columns of text by Polars, and asks the scanner whether the columns are right."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -64,8 +65,13 @@ class TextColumns:
 
 def no_columns(header: Header) -> TextColumns:
     """No records, with a column for each role of ``header``."""
+    return _no_columns(tuple(header.columns))
+
+
+@lru_cache(maxsize=16)
+def _no_columns(roles: tuple[str, ...]) -> TextColumns:
     nothing = np.empty(0, np.int64)
-    return TextColumns({role: pl.Series([], dtype=pl.String) for role in header.columns}, nothing, nothing, nothing)
+    return TextColumns(dict.fromkeys(roles, pl.Series([], dtype=pl.String)), nothing, nothing, nothing)
 
 
 def rejected_frame(

@@ -6,9 +6,8 @@ order, and only the wanted rows. An id is known here by its prefix, the leading 
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -21,7 +20,7 @@ from pipeline.dedupe import Keys, Positions, distinct, repeated_keys, rows_with_
 from pipeline.engines import Advance
 from pipeline.errors import BalanceError
 from pipeline.exchange.bucket_rows import damage_explained, read_columns
-from pipeline.exchange.id_index import FINE_MASK, cut_index, read_keys
+from pipeline.exchange.id_index import FINE_MASK, read_key_range
 from pipeline.exchange.row_files import PLACE_UNIT, take_rows
 from pipeline.exchange.workspace import save_array, split_file, write_ordered
 from pipeline.native.copies import find_keys
@@ -33,7 +32,12 @@ _SPARE_BITS = 6, 10
 """False positives of the search for keys: at most 1 in 64 other keys, 1 in 1,024 where the table is small."""
 _TABLE_BITS = 21
 """Bits of the largest table that still fits into the processor's cache."""
+_BLOCK_KEYS = 1 << 16
+"""So many keys of small indexes are compared together, about."""
+_ARRAY_KEYS = 16
+"""An array takes as much memory as so many keys, beside its own."""
 _NO_KEYS: Keys = np.empty(0, np.uint64)
+_NO_SPLITS = np.empty(0, np.int64)
 
 
 @in_stage("merge")
@@ -42,18 +46,15 @@ def find_affected_ids(context: AggregateContext, task: FindAffectedTask, advance
 
     Returns the number of rows of affected ids by split. ``advance`` gets these rows.
     """
-    paths = [context.workspace.path("index", split_file(split, "npy")) for split in task.splits]
+    sizes = (_index_file(context, split).stat().st_size // 8 for split in task.splits)
     share = (task.high - task.low + 1) / 2**64  # of all keys, which are uniform
-    pieces = 1 << int(sum(path.stat().st_size // 8 for path in paths) * share / _KEYS_AT_ONCE).bit_length()
+    pieces = 1 << int(sum(sizes) * share / _KEYS_AT_ONCE).bit_length()
     width = (task.high - task.low) // pieces + 1
-    lows = [task.low + width * piece for piece in range(pieces)]
     leading = 64 - (width - 1).bit_length()
-    splits = np.array(task.splits)
-    changed = np.isin(splits, list(task.changed))
-    found = []
-    for slices in _read_pieces(paths, lows, task.high):
-        affected = _affected_keys(context, slices, changed, leading)
-        found.append((np.repeat(splits, [len(prefixes) for prefixes in affected]), np.concatenate(affected)))
+    found = [
+        _affected_keys(context, list(_read_blocks(context, task, low, min(low + width, task.high + 1))), leading)
+        for low in (task.low + width * piece for piece in range(pieces))
+    ]
     split_of_key, keys = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     if len(keys):
         save_prefixes(context, "affected", task.number, split_of_key, keys)
@@ -136,30 +137,71 @@ def prefixes_of(
         yield split, np.sort(np.concatenate(found))
 
 
-def _read_pieces(paths: Sequence[Path], lows: Sequence[int], high: int) -> Iterator[list[Keys]]:
-    """For each range that begins with one of ``lows``, the keys of every index; the last range ends with ``high``.
+class _Block(NamedTuple):
+    """Keys of indexes that are compared together, of changed splits or of others.
+
+    ``splits``: the split of each key. The keys of a split are in order and follow each other.
+    """
+
+    keys: Keys
+    splits: NDArray[np.int64]
+    changed: bool
+
+
+def _read_blocks(context: AggregateContext, task: FindAffectedTask, low: int, stop: int) -> Iterator[_Block]:
+    """The keys from ``low`` to below ``stop`` of all indexes, those of small ones together: there may be very many.
 
     Files are read, not mapped: a process may map at most 65,530 files, and mapped pages count as its memory.
     """
-    cuts = [cut_index(path, [*lows, high + 1]) for path in paths]
-    for piece in range(len(lows)):
-        yield [read_keys(path, *cut[piece : piece + 2]) for path, cut in zip(paths, cuts, strict=True)]
+    for changed in (False, True):
+        small: list[tuple[int, Keys]] = []
+        waiting = 0
+        for split in task.splits:
+            if (split in task.changed) != changed:
+                continue
+            small.append((split, read_key_range(_index_file(context, split), low, stop)))
+            waiting += len(small[-1][1]) + _ARRAY_KEYS
+            if waiting >= _BLOCK_KEYS:
+                yield _join(small, changed)
+                small, waiting = [], 0
+        if small:
+            yield _join(small, changed)
 
 
-def _affected_keys(
-    context: AggregateContext, indexes: list[Keys], changed: NDArray[np.bool_], leading: int
-) -> list[Keys]:
-    """The prefixes of the affected ids in each index; ``changed``: whether the index is of a changed split."""
-    of_changed, of_stayed = list(compress(indexes, changed)), list(compress(indexes, ~changed))
-    wanted = np.sort(np.concatenate([_NO_KEYS, *of_changed]) & ~FINE_MASK)
-    in_stayed = _prefixes_in(context, of_stayed, wanted, leading)
+def _join(indexes: Sequence[tuple[int, Keys]], changed: bool) -> _Block:
+    if len(indexes) == 1:
+        ((split, keys),) = indexes
+        return _Block(keys, np.broadcast_to(np.int64(split), keys.shape), changed)
+    lengths = [len(keys) for _, keys in indexes]
+    splits = np.repeat(np.array([split for split, _ in indexes], np.int64), lengths)
+    return _Block(np.concatenate([keys for _, keys in indexes]), splits, changed)
+
+
+def _index_file(context: AggregateContext, split: int) -> Path:
+    return context.workspace.path("index", split_file(split, "npy"))
+
+
+def _affected_keys(context: AggregateContext, blocks: list[_Block], leading: int) -> tuple[NDArray[np.int64], Keys]:
+    """(Split, prefix) of each affected key."""
+    of_changed, of_stayed = ([block for block in blocks if block.changed == changed] for changed in (True, False))
+    wanted = np.sort(np.concatenate([_NO_KEYS, *(block.keys for block in of_changed)]) & ~FINE_MASK)
+    in_stayed = _with_prefixes(context, of_stayed, wanted, leading)
     # The positions in each index are of sorted keys, and keys of one prefix may be in several.
-    affected = distinct(np.sort(np.concatenate([repeated_keys(wanted), *in_stayed])))
-    in_changed = _prefixes_in(context, of_changed, affected, leading)
-    changed_ones, stayed_ones = iter(in_changed), iter(in_stayed)
-    return [next(changed_ones if is_changed else stayed_ones) for is_changed in changed]
+    affected = distinct(np.sort(np.concatenate([repeated_keys(wanted), *(prefixes for _, prefixes in in_stayed)])))
+    found = [*in_stayed, *_with_prefixes(context, of_changed, affected, leading)]
+    splits, prefixes = ([_NO_SPLITS], [_NO_KEYS])
+    for of_block, keys in found:
+        splits.append(of_block)
+        prefixes.append(keys)
+    return np.concatenate(splits), np.concatenate(prefixes)
 
 
-def _prefixes_in(context: AggregateContext, indexes: list[Keys], wanted: Keys, leading: int) -> list[Keys]:
-    found = rows_with_prefixes(context, indexes, wanted, leading)
-    return [keys[positions] & ~FINE_MASK for keys, positions in zip(indexes, found, strict=True)]
+def _with_prefixes(
+    context: AggregateContext, blocks: list[_Block], wanted: Keys, leading: int
+) -> list[tuple[NDArray[np.int64], Keys]]:
+    """(Split, prefix) of each key of the blocks that has one of the prefixes ``wanted``."""
+    found = rows_with_prefixes(context, [block.keys for block in blocks], wanted, leading)
+    return [
+        (block.splits[positions], block.keys[positions] & ~FINE_MASK)
+        for block, positions in zip(blocks, found, strict=True)
+    ]

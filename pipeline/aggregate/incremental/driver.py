@@ -1,7 +1,8 @@
 """Phase 2 of a run that changes little: finds what changed since the version before and changes its totals."""
 
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,11 +62,12 @@ class PreviousVersion:
 
 @dataclass(frozen=True)
 class Change:
-    """The splits with rows, by number: ``added`` count now only, ``removed`` counted before only, ``stayed`` both."""
+    """The splits with rows: ``added`` count now only, ``removed`` counted before only, both by number; ``stayed`` are
+    the numbers of those that count in both, of which there may be very many."""
 
     added: Mapping[int, SplitResult]
     removed: Mapping[int, SplitResult]
-    stayed: Mapping[int, SplitResult]
+    stayed: Collection[int]
 
     @property
     def rows(self) -> int:
@@ -81,23 +83,34 @@ class Change:
 def find_change(
     previous: PreviousVersion | None, splits: Iterable[PlacedSplit], most_changed: float = MOST_CHANGED
 ) -> Change | None:
-    """Find what changed since ``previous``, of the ``splits`` that count now.
+    """Find what changed since ``previous``, of the ``splits`` that count now, which are gone over twice.
 
     None where there is no previous version, where changed rows are more than ``most_changed`` for each row that counts
     now, or where a split was written with fewer buckets than that version has.
     """
     if not previous:
         return None
-    now = {split.result.split.number: split.result for split in splits if split.result.handed_over}
-    before = {number: result for number, result in previous.splits.items() if result.handed_over}
-    change = Change(
-        added={number: result for number, result in now.items() if number not in before},
-        removed={number: result for number, result in before.items() if number not in now},
-        stayed={number: result for number, result in now.items() if number in before},
-    )
-    all_rows = sum(result.handed_over for result in now.values())
-    readable = all(len(result.bucket_rows) >= previous.buckets for result in (*now.values(), *before.values()))
-    return change if readable and change.rows <= most_changed * all_rows else None
+    most = most_changed * sum(split.result.handed_over for split in splits)
+    added: dict[int, SplitResult] = {}
+    stayed, gone = array("q"), set(previous.splits)
+    changed = 0
+    for result in (split.result for split in splits if split.result.handed_over):
+        if len(result.bucket_rows) < previous.buckets:
+            return None
+        if result.split.number in gone:
+            gone.remove(result.split.number)
+            stayed.append(result.split.number)
+        else:
+            added[result.split.number] = result
+            changed += result.handed_over
+        if changed > most:
+            return None
+    before = ((number, previous.splits[number]) for number in sorted(gone))
+    removed = {number: result for number, result in before if result.handed_over}
+    if any(len(result.bucket_rows) < previous.buckets for result in removed.values()):
+        return None
+    change = Change(added, removed, stayed)
+    return change if change.rows <= most else None
 
 
 def aggregate_changes(
@@ -153,7 +166,7 @@ class _Affected:
 def _find_all_affected(engine: Engine, context: AggregateContext, change: Change, workers: int) -> _Affected:
     ranges = 1 << max(workers - 1, change.rows // (2 * context.bucket_rows)).bit_length()
     width = (1 << 64) // ranges
-    splits, changed = tuple(sorted({**change.stayed, **change.changed})), frozenset(change.changed)
+    splits, changed = tuple(sorted([*change.stayed, *change.changed])), frozenset(change.changed)
     tasks = (
         [FindAffectedTask(n, n * width, (n + 1) * width - 1, splits, changed) for n in range(ranges)] if changed else []
     )

@@ -11,7 +11,8 @@ import polars as pl
 from config import Config
 from pipeline.errors import InputError
 from pipeline.exchange.workspace import Workspace
-from pipeline.history.known_files import DAMAGED, KnownFile
+from pipeline.history.known_files import DAMAGED
+from pipeline.history.known_list import KnownFiles
 from pipeline.history.state import History
 from pipeline.inspection.status import look_at_history
 from pipeline.publish.region_files import partition_folder
@@ -52,9 +53,10 @@ class Published:
     id_parts: int = 1
 
     @property
-    def counted(self) -> list[KnownFile]:
+    def counted(self) -> KnownFiles:
         """The files that count. Raises InputError where one lacks files in the store or notes in the manifest."""
-        for file in self.history.counted:
+        counted = self.history.counted
+        for file in counted:
             if file.fingerprint not in self.names or not file.finished:
                 raise InputError(
                     f"files or notes of {file.shown!r} are missing below {self.store.root!r}, so that it cannot be "
@@ -65,12 +67,13 @@ class Published:
                 f"notes of {format_count(self.history.lost, 'file')} that counted are missing below "
                 f"{self.store.root!r}, so that the version cannot be explained. Run again: they are then read anew."
             )
-        return self.history.counted
+        return counted
 
     @property
     def counted_names(self) -> tuple[str, ...]:
         """The regions by code in the rows of the files that count."""
-        return self.names[self.counted[0].fingerprint] if self.counted else ()
+        counted = self.counted
+        return self.names[counted[0].fingerprint] if counted else ()
 
     def partition(self, region: str) -> str:
         """The folder in which a region's rows are published: that of the version, which the link may soon not show."""
@@ -99,7 +102,7 @@ def answer(config: Config, question: Callable[[Published], Answer]) -> Answer:
     or replaces the version, before that; where neither changed, no run did it, and ``Removed`` is raised. Raises
     InputError as ``open_published`` does.
     """
-    failed: tuple[str, list[KnownFile]] | None = None
+    failed: tuple[str, KnownFiles] | None = None
     while True:
         state = None
         try:
@@ -170,6 +173,6 @@ def _region_names(output: str, version: Version, history: History) -> dict[str, 
             if kept.folder.exists():
                 raise
             continue
-        names |= {file.fingerprint: regions for file in history.known if file.id in known.files}
+        names |= dict.fromkeys(history.known.with_ids(known.files).fingerprints, regions)
     names.pop(DAMAGED, None)
     return names

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline.errors import InputError
 from pipeline.exchange.id_index import FINE_MASK
 from pipeline.exchange.row_files import PLACE_UNIT
 from pipeline.history.known_files import KnownFile
+from pipeline.history.known_list import FileIds, KnownFiles
 from pipeline.inspection.explain.copies import id_halves, rows_of_ids
 from pipeline.inspection.explain.published import Published
 from pipeline.inspection.explain.rejected import RejectedCopy, find_rejected, rejected_offsets
@@ -154,7 +156,7 @@ def explain_record(published: Published, log_id: str, limit: int, key_file: str 
             f"no record with this log_id was read for version {published.version.name}, nor is one in its "
             f"quarantine. Check the id: values are never trimmed, and capitals matter.{unsearched}"
         )
-    counted = {file.id for file in published.counted}
+    counted = FileIds(published.counted.ids)
     verdicts = _judge(published, [frame for id_, frame in rows.items() if id_ in counted])
     copies: list[Copy] = []
     found = 0
@@ -203,12 +205,16 @@ def _rows_by_file(published: Published, files: Sequence[KnownFile], log_id: str)
     return {id_: frame for id_, frame in rows.items() if len(frame)}
 
 
-def _distinct_files(published: Published) -> list[KnownFile]:
+def _distinct_files(published: Published) -> KnownFiles:
     """The files that count, and the other known files, without those that are a counted file read another time."""
-    counted = published.counted
-    ids, versions = {file.id for file in counted}, {(file.path, file.file_hash) for file in counted}
-    others = (file for file in published.history.known if file.id not in ids)
-    return [*counted, *(file for file in others if (file.path, file.file_hash) not in versions)]
+    counted, known = published.counted, published.history.known
+    ids = FileIds(counted.ids)
+    others = known.where(lambda file: file.id not in ids)
+    if not others:
+        return counted
+    versions = {(file.path, file.file_hash) for file in others}
+    versions &= {(file.path, file.file_hash) for file in counted if (file.path, file.file_hash) in versions}
+    return KnownFiles(chain(counted, (file for file in others if (file.path, file.file_hash) not in versions)))
 
 
 def _judge(published: Published, frames: Sequence[pl.DataFrame]) -> _Verdicts:

@@ -239,7 +239,8 @@ def _describe(
     names = published.counted_names
     found: dict[int, Event] = {}
     notes = []
-    by_split = {split.number: file for file in published.counted for split in file.splits}
+    wanted = set((events["place"] // PLACE_UNIT).to_list())
+    by_split = {split.number: file for file in published.counted for split in file.splits if split.number in wanted}
     by_file: dict[int, tuple[KnownFile, list[tuple[int, int, int]]]] = {}
     for place, region, micro in events.rows():
         file = by_split[place // PLACE_UNIT]

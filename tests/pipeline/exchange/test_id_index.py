@@ -14,6 +14,7 @@ from pipeline.exchange.id_index import (
     bucket_shift,
     cut_index,
     keys_with_prefixes,
+    read_key_range,
     read_keys,
     write_index,
 )
@@ -31,6 +32,7 @@ def test_the_keys_between_two_bounds_are_read(values: list[int], bounds: list[in
         assert [entry.name for entry in Path(folder).iterdir()] == [path.name]
         cuts = cut_index(path, bounds)
         found = [read_keys(path, *cut).tolist() for cut in pairwise(cuts)]
+        assert [read_key_range(path, *pair).tolist() for pair in pairwise(bounds)] == found
     assert found == [[key for key in sorted(values) if low <= key < high] for low, high in pairwise(bounds)]
 
 
@@ -43,12 +45,21 @@ def test_an_index_that_became_shorter_is_an_error(tmp_path: Path) -> None:
         read_keys(path, begin, stop)
 
 
+def test_a_large_index_is_read_in_part(tmp_path: Path) -> None:
+    path = tmp_path / "split-000001.npy"
+    write_index(path, np.arange(5_000, dtype=np.uint64) * 3)
+    assert read_key_range(path, 7, 16).tolist() == [9, 12, 15]
+    assert len(read_key_range(path, 0, 2**64)) == 5_000
+
+
 @pytest.mark.parametrize("damaged", [b"", b"x" * 200, b"\x93NUMPY\x01\x00" + bytes(125)], ids=["empty", "other", "cut"])
 def test_a_file_that_is_no_index_is_an_error(damaged: bytes, tmp_path: Path) -> None:
     path = tmp_path / "split-000001.npy"
     path.write_bytes(damaged)
     with pytest.raises(ValueError, match=r"empty|damaged"):
         cut_index(path, [0])
+    with pytest.raises(ValueError, match=r"damaged"):
+        read_key_range(path, 0, 9)
 
 
 @given(st.lists(st.tuples(st.sampled_from((0, 1, 2, 7, 2**54 - 1)), st.integers(0, 1023)), max_size=40), st.data())

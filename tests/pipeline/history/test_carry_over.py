@@ -33,25 +33,25 @@ def test_rows_of_files_that_are_not_read_are_known() -> None:
 
 
 def test_all_that_counts_is_in_order_of_its_path() -> None:
-    counted = carry_over(INTAKE, Phase1Result((READ,), {}, 5), {"a.csv": 7}, "settings")
+    counted = carry_over(INTAKE, Phase1Result((READ,), {}, 5), [7], "settings")
     assert [ledger.file.path for ledger in counted.phase1.ledgers] == ["a.csv", "b.csv", "logs/old.csv"]
     assert [ledger.handed_over for ledger in counted.phase1.ledgers] == [0, 10, 200]
     assert [ledger.at_hand for ledger in counted.phase1.ledgers] == [True, True, False]
     assert counted.phase1.resumed_splits == 5
     assert counted.read == (READ,)
-    assert counted.ids == (7, 1, 2)
+    assert counted.ids == {7, 1, 2}
     assert counted.predecessors == {}
 
 
 def test_a_refused_file_counts_as_it_did_before() -> None:
     refused = {"c.csv": "it is torn", "d.csv": "it is torn", "new.csv": "it has no header"}
-    counted = carry_over(INTAKE, Phase1Result((READ,), refused), {"a.csv": 7}, "settings")
+    counted = carry_over(INTAKE, Phase1Result((READ,), refused), [7], "settings")
     assert counted.predecessors == {"c.csv": REPLACED}, "rows of other settings cannot be mixed in"
     assert [ledger.file.path for ledger in counted.phase1.ledgers] == ["/logs/c.csv", "a.csv", "b.csv", "logs/old.csv"]
-    assert counted.ids == (7, 1, 2, 3)
+    assert counted.ids == {7, 1, 2, 3}
     assert counted.phase1.refused == refused
 
 
 def test_nothing_is_carried_over_into_a_first_run() -> None:
-    counted = carry_over(Intake(Inventory(fresh=("a.csv",)), ()), Phase1Result((READ,)), {"a.csv": 7}, "settings")
-    assert (counted.phase1.ledgers, counted.read, counted.ids) == ((READ,), (READ,), (7,))
+    counted = carry_over(Intake(Inventory(fresh=("a.csv",)), ()), Phase1Result((READ,)), [7], "settings")
+    assert (counted.phase1.ledgers, counted.read, counted.ids) == ((READ,), (READ,), {7})

@@ -6,15 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.history.known_files import (
-    DAMAGED,
-    Hint,
-    KnownFile,
-    KnownSplit,
-    find_contradictions,
-    hint_from_json,
-    hint_to_json,
-)
+from pipeline.history.known_files import DAMAGED, Hint, KnownFile, KnownSplit, hint_from_json, hint_to_json
+from pipeline.history.known_list import KnownFiles, find_contradictions
 from tests.pipeline.history.samples import HEADER_JSON, counts, known_file
 
 
@@ -64,14 +57,14 @@ UNSOUND = {
 
 @pytest.mark.parametrize("name", SOUND)
 def test_what_can_be_true_stays(name: str) -> None:
-    assert find_contradictions([SOUND[name]]) == ([SOUND[name]], [])
+    assert find_contradictions(KnownFiles([SOUND[name]])) == ([SOUND[name]], [])
 
 
 @pytest.mark.parametrize("name", UNSOUND)
 def test_what_cannot_be_true_is_read_again_from_the_beginning(name: str) -> None:
     before = UNSOUND[name]
     good = file(FIRST, SECOND, id=2)
-    (kept, other), contradicted = find_contradictions([before, good])
+    (kept, other), contradicted = find_contradictions(KnownFiles([before, good]))
     assert (other, contradicted) == (good, [before])
     assert (kept.id, kept.path, kept.fingerprint, kept.finished) == (1, "/a.csv", DAMAGED, False)
     assert [(split.number, split.result) for split in kept.splits] == [(s.number, None) for s in before.splits]
@@ -80,7 +73,7 @@ def test_what_cannot_be_true_is_read_again_from_the_beginning(name: str) -> None
 
 def test_splits_of_a_file_that_lacks_others_can_be_used_again() -> None:
     lacking = file(FIRST, None)
-    assert find_contradictions([lacking]) == ([lacking], [lacking])
+    assert find_contradictions(KnownFiles([lacking])) == ([lacking], [lacking])
     assert not lacking.finished
     assert not lacking.usable("settings")
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.history.inventory import Inventory, identity, take_inventory
 from pipeline.history.known_files import Hint, KnownFile, KnownSplit
+from pipeline.history.known_list import KnownFiles
 from tests.pipeline.history.samples import counts, known_file
 
 
@@ -41,7 +43,7 @@ def test_an_unchanged_file_is_used_again_and_not_hashed(logs: tuple[str, str]) -
     file = known_file(1, logs[0])
     found = compare({logs[0]: hint()}, [file], hashes())
     assert found.reused == {logs[0]: file}
-    assert (found.to_read, found.moved, found.replaced, found.missing) == ([], (), {}, ())
+    assert (found.to_read, found.moved, found.replaced, found.missing) == ([], {}, {}, [])
 
 
 @pytest.mark.parametrize("stable", [True, False])
@@ -49,7 +51,7 @@ def test_the_same_bytes_under_another_time_are_used_again(stable: bool, logs: tu
     file = known_file(1, logs[0], mtime=1 if not stable else 2, stable=stable)
     found = compare({logs[0]: hint(1)}, [file], hashes(a="hash"))
     assert found.reused == {logs[0]: file}
-    assert found.moved == ((file, logs[0]),)
+    assert found.moved == {logs[0]: file}
     assert found.renamed == ()
 
 
@@ -206,3 +208,56 @@ def test_every_path_and_every_counted_file_has_one_fate(
     assert set(found.replaced) <= set(present)
     assert all(file.path not in present for file in found.missing)
     assert not any(os.path.lexists(path) for path in NAMES)
+
+
+def test_very_many_files_of_one_size_are_recognized_by_their_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restored backup: all times are new, and half of the names. Each file is hashed once, and looked at a
+    few times, whatever the number of files of its size."""
+    count, looks = 400, 0
+    known = [known_file(n + 1, tmp_path / f"{n}.csv", mtime=2, file_hash=f"h{n}") for n in range(count)]
+    names = [tmp_path / f"{'' if n % 2 else 'new'}{n}.csv" for n in range(count)]
+    hashed: list[str] = []
+    unpack = KnownFiles.__getitem__
+
+    def count_looks(files: KnownFiles, place: int) -> object:
+        nonlocal looks
+        looks += 1
+        return unpack(files, place)
+
+    def hash_of(path: str) -> str:
+        hashed.append(path)
+        return "h" + Path(path).stem.removeprefix("new")
+
+    monkeypatch.setattr(KnownFiles, "__getitem__", count_looks)
+    found = compare({str(name): hint(9) for name in names}, known, hash_of)
+    assert looks < 10 * count
+    assert hashed == list(map(str, names))
+    assert {Path(path).name: file.id for path, file in found.reused.items()} == {
+        name.name: n + 1 for n, name in enumerate(names)
+    }
+    assert len(found.renamed) == count // 2
+
+
+def test_an_appended_file_is_found_by_its_name_first_then_by_its_longest_beginning(tmp_path: Path) -> None:
+    sizes = {"a": 40, "b": 60, "c": 60, "d": 90}
+    known = [
+        replace(
+            known_file(
+                n, tmp_path / f"{name}.csv", file_hash=f"{name}{size}", splits=(KnownSplit(n, 0, size, True, counts()),)
+            ),
+            hint=hint(size=size),
+        )
+        for n, (name, size) in enumerate(sizes.items(), 1)
+    ]
+    asked: dict[str, list[int]] = {}
+
+    def beginnings_of(path: str, of_sizes: Sequence[int]) -> list[str]:
+        asked[Path(path).stem] = list(of_sizes)
+        return {"new": ["b60", "a40"], "c": ["c60", "a40"]}[Path(path).stem]
+
+    paths = {str(tmp_path / name): hint(size=80) for name in ("c.csv", "new.csv")}
+    found = take_inventory(list(paths), paths, known, known, "settings", hashes(), beginnings_of)
+    assert asked == {"c": [60, 40], "new": [60, 40]}
+    assert {Path(path).stem: file.id for path, file in found.appended.items()} == {"c": 3, "new": 2}

@@ -3,8 +3,10 @@
 import os
 import sqlite3
 import stat
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from pipeline.history.manifest import (
     set_aside,
     sqlite_errors_explained,
 )
-from tests.pipeline.history.samples import HEADER_JSON, query
+from tests.pipeline.history.samples import HEADER_JSON, counts, query
 
 HINT = Hint(100, 10**18, 10**18 + 1, 2**40, True)
 OUTPUT, OTHER = Path("/out"), Path("/other")
@@ -312,3 +314,23 @@ def test_a_full_disk_ends_the_transaction_and_says_so(tmp_path: Path) -> None:
             manifest.begin_files([new_file(splits=10_000)])
         assert not isinstance(raised.value, UnusableManifest)
         assert len(manifest.files()) == 1
+
+
+def test_a_known_file_takes_600_bytes_with_its_path(tmp_path: Path) -> None:
+    """As objects, with what its split needs, it takes 1,300."""
+    count = 5_000
+    result = counts()
+    paths = [f"/logs/of/some/length/{n:07}.csv" for n in range(count)]
+    with Manifest(tmp_path) as manifest:
+        begun = manifest.begin_files(replace(new_file(path, splits=1), shown=path) for path in paths)
+        manifest.finish(
+            [(number, result) for _, numbers in begun for number in numbers], [(id_, f"{id_:032x}") for id_, _ in begun]
+        )
+        tracemalloc.start()
+        known = manifest.files()
+        needed = {split.number: split.needs() for file in known for split in file.splits}
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert len(known) == len(needed) == count
+    assert all(file.splits[0].result == result and file.shown == file.path for file in known)
+    assert peak < 600 * count

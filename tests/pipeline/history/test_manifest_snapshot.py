@@ -97,6 +97,28 @@ def test_a_look_beside_a_writer_sees_one_commit(rounds: int, tmp_path: Path) -> 
     assert len(set(seen)) > 3
 
 
+def test_a_large_manifest_is_copied_to_a_nameless_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory it would be larger than all else in a look, where there are very many files."""
+    folder, scratch = tmp_path / "intermediate", tmp_path / "scratch"
+    folder.mkdir()
+    scratch.mkdir()
+    with Manifest(folder) as manifest:
+        for _ in range(300):
+            manifest.begin_files([new_file()])
+    monkeypatch.setenv("SQLITE_TMPDIR", str(scratch))
+    monkeypatch.setattr(manifest_snapshot, "_MOST_IN_MEMORY", 100_000)
+    size = (folder / MANIFEST_FILE).stat().st_size
+    tables = sqlite3.connect(":memory:").execute("PRAGMA cache_size").fetchone()[0] * -1024
+    assert size > 100_000
+    with read_manifest(folder) as manifest:
+        assert manifest
+        assert len(manifest.files()) == 300
+        assert [name for _, _, name in manifest._db.execute("PRAGMA database_list")] == [""]
+        held = [entry for entry in Path("/proc/self/fd").iterdir() if str(scratch) in os.path.realpath(entry)]
+        assert len(held) == (size > tables)
+    assert list(scratch.iterdir()) == []
+
+
 def test_a_look_after_a_writer_died_touches_nothing(tmp_path: Path) -> None:
     journal, index = tmp_path / f"{MANIFEST_FILE}-wal", tmp_path / f"{MANIFEST_FILE}-shm"
     while not (journal.exists() and index.exists()):  # a writer that dies between closing and opening leaves none
@@ -140,14 +162,14 @@ def test_what_passes_is_tried_again_whatever_the_folder_looks_like(
     fault = sqlite3.OperationalError("passes")
     fault.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{kind}")
     faults = [fault] * 3
-    read = manifest_snapshot._into_memory
+    read = manifest_snapshot._duplicate
 
     def fail_first(*arguments: Any) -> sqlite3.Connection:
         if faults:
             raise faults.pop()
         return read(*arguments)
 
-    monkeypatch.setattr(manifest_snapshot, "_into_memory", fail_first)
+    monkeypatch.setattr(manifest_snapshot, "_duplicate", fail_first)
     before = picture(tmp_path)
     assert check(tmp_path) == 1
     assert picture(tmp_path) == before
@@ -178,14 +200,14 @@ def test_a_writer_that_comes_and_goes_during_a_look_is_seen(
         f"    if {dies}: os._exit(0)"
     )
     left = [[sys.executable, "-c", program, str(tmp_path)]]
-    read = manifest_snapshot._into_memory
+    read = manifest_snapshot._duplicate
 
     def write_first(*arguments: Any) -> sqlite3.Connection:
         if left:
             subprocess.run(left.pop(), cwd=ROOT, check=True)
         return read(*arguments)
 
-    monkeypatch.setattr(manifest_snapshot, "_into_memory", write_first)
+    monkeypatch.setattr(manifest_snapshot, "_duplicate", write_first)
     assert check(tmp_path) == 2
     monkeypatch.undo()
     assert check(tmp_path) == 2

@@ -1,7 +1,9 @@
 """The history of one output: recovered from killed runs, compared with an input, and pruned when a version comes."""
 
 import json
+import os
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from pipeline.errors import ConfigError, InputError
 from pipeline.exchange.workspace import SPLIT_KINDS
 from pipeline.history.inventory import Inventory
-from pipeline.history.known_files import DAMAGED, Hint
+from pipeline.history.known_files import DAMAGED, Hint, take_hint
 from pipeline.history.manifest import MANIFEST_FILE, Manifest, NewFile, UnusableManifest
 from pipeline.history.split_store import Store
 from pipeline.history.state import History, open_history
@@ -205,7 +207,7 @@ def test_names_are_noted_where_they_are_new(scene: Scene) -> None:
     inventory = Inventory(
         hints={"/a": hint, "/new": hint, "/c": hint},
         reused={"/a": files[same], "/new": files[renamed], "/c": files[moved]},
-        moved=((files[moved], "/c"),),
+        moved={"/c": files[moved]},
     )
     scene.history().note_names(inventory)
     found = query(scene.folder, "SELECT path, shown, hint FROM files ORDER BY id")
@@ -263,3 +265,38 @@ def test_a_manifest_that_cannot_be_read_goes_only_with_full_refresh(tmp_path: Pa
         assert history.known == []
         assert (tmp_path / "store" / "rows").is_dir()
     assert query(tmp_path, "PRAGMA user_version") == [(2,)]
+
+
+def test_of_very_many_known_files_little_is_in_memory(scene: Scene, tmp_path: Path) -> None:
+    """Each has a header, counts and a hash of its own. As objects they take 3,200 bytes each."""
+    count = 4_000
+    paths = [str(tmp_path / "logs" / f"{n:07}.csv") for n in range(count)]
+    Path(paths[0]).parent.mkdir()
+    for path in paths:
+        Path(path).touch()
+        os.utime(path, (1, 1))
+    begun = scene.manifest.begin_files(
+        NewFile(
+            path, path, take_hint(path, 10**18), "settings", 100 + n, HEADER_JSON.replace("10.0", repr(50 + n / 7)),
+            ((16, 100 + n, True),),
+        )
+        for n, path in enumerate(paths)
+    )  # fmt: skip
+    scene.manifest.finish(
+        [(number, counts().replace('"stop": 100', f'"stop": {100 + n}')) for n, (_, (number,)) in enumerate(begun)],
+        [(id_, f"{id_:032x}") for id_, _ in begun],
+    )
+    scene.show(OLD, [id_ for id_, _ in begun])
+    tracemalloc.start()
+    history = scene.history()
+    inventory = history.take_inventory(paths, "settings")
+    splits = history.counted_splits("settings")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert list(inventory.reused) == paths
+    assert not history.contradicted
+    assert splits
+    assert {number: result.stop for number, result in splits.items()} == {
+        number: 100 + n for n, (_, (number,)) in enumerate(begun)
+    }
+    assert peak < 1_100 * count

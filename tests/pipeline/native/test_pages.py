@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from pipeline.errors import EnvironmentFault
 from pipeline.exchange import bucket_rows
 from pipeline.exchange.bucket_rows import read_buckets, read_columns, read_together
 from pipeline.exchange.row_files import write_rows
+from pipeline.exchange.row_memory import memory_of
 from pipeline.exchange.split_rows import NO_TIMESTAMP, SplitRows
 from pipeline.native.pages import decode_groups, encode_groups
 from tests.harness import library
@@ -191,6 +193,22 @@ def test_rows_that_take_too_much_memory_are_not_read(tmp_path: Path) -> None:
         assert read_together(files, 1, 2, 10_000, compiled) is None
         tables = read_together(files, 1, 2, 10_000_000, compiled)
         assert sum(map(len, tables)) == 1200
+
+
+def test_rows_of_very_many_splits_are_read_some_files_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [(split, tmp_path / f"split-{split:06d}.parquet") for split in range(1, 6)]
+    for split, path in files:
+        write_rows(path, some_rows(10 * split), np.array([4 * split, 6 * split]), LIBRARY)
+    for compiled in (LIBRARY, None):
+        (whole,) = read_together(files, 1, 2, 10**9, LIBRARY)
+        monkeypatch.setattr(bucket_rows, "_FILES_TOGETHER", 2)
+        tables = read_together(iter(files), 1, 2, 10**9, compiled)
+        assert pa.concat_tables(tables).combine_chunks().equals(whole)
+        assert len(tables) == (3 if compiled else 5)
+        assert read_together(files, 1, 2, sum(map(memory_of, tables)) - 1, compiled) is None
+        monkeypatch.undo()
 
 
 @pytest.fixture(autouse=True)

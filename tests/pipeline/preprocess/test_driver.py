@@ -2,8 +2,11 @@
 
 import os
 import signal
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +16,14 @@ from pipeline.preprocess import driver
 from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.driver import read_files
 from pipeline.preprocess.preprocessor import read_parts
-from pipeline.preprocess.tasks import ReadTask
+from pipeline.preprocess.tasks import ReadTask, SplitResult
 from pipeline.reading import csv_reader, record_starts
+from pipeline.reading.header import Header
+from pipeline.reading.input_files import InputFile
 from pipeline.reading.open_inputs import read_headers
+from pipeline.reading.packed_files import pack_files
+from pipeline.reading.splits import Split
+from pipeline.timing import Span
 from tests.harness import HEADER, Harness, InProcessEngine
 from tests.reference import ROLES, read_file
 
@@ -136,3 +144,52 @@ def test_splits_whose_ends_depend_on_their_starts_are_read_a_few_times_at_most(m
     rounds, splits = read_in_splits(HEADER + b'i,u,x,v,tv,1.2.3.4,1\ni,u,x,v,tv,1.2.3.4,"\n' + body + b'"\n', 500)
     assert splits > 10
     assert sum(map(len, rounds)) <= 5 * splits
+
+
+def test_files_that_are_read_in_turn_have_the_result_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [log(f"f{n}", 1 + 7 * n % 10) for n in range(7)] + [HEADER, b"no header\n1\n"]
+    with Harness(texts) as run:
+        whole = run.read()
+    monkeypatch.setattr("pipeline.preprocess.driver._READ_TOGETHER", 2)
+    monkeypatch.setattr("pipeline.preprocess.ledger._MANY", 3)
+    with Harness(texts) as run:
+        run.engine = CountingEngine()
+        found = run.read()
+        assert [ledger.file.path for ledger in found.ledgers] == run.paths[:8]
+        assert [len(numbers) for numbers in run.engine.rounds] == [2, 2, 2, 1]
+        assert sorted(number for numbers in run.engine.rounds for number in numbers) == list(range(7))
+        assert list(found.refused) == [run.paths[8]]
+    assert (found.counts, found.counts.records) == (whole.counts, sum(1 + 7 * n % 10 for n in range(7)))
+
+
+class ReadsNothing:
+    """An engine whose kernel says of every split that it has one record, without a look at it."""
+
+    name = "polars"
+    spans: Sequence[Span] = ()
+
+    def map(self, _: object, __: object, tasks: Sequence, ___: Callable) -> Iterator[tuple]:
+        for group in tasks:
+            yield group, [(self._result(task.split), f"{task.split.number:032x}") for task in group]
+
+    def _result(self, split: Split) -> SplitResult:
+        return SplitResult(replace(split), split.start, split.stop, 1, 0, 1, 0, 1, (0, 0, 0, 1), {}, {}, text_bytes=9)
+
+
+def peak_of_reading(count: int) -> int:
+    """Bytes that the main process takes to read so many files of a split each, which ``ReadsNothing`` does."""
+    header: Any = Header(",", ("log_id",), {"log_id": 0}, 70, 2, 80.0)
+    files = pack_files(InputFile(f"{n:05}", (150 + n % 9, 2**60 + n, 2**40 + n), header) for n in range(count))
+    with Harness([HEADER]) as run:
+        tracemalloc.start()
+        found = read_files(ReadsNothing(), run.read_context, files, 2**20, no_advance)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert found.counts.records == len(found.ledgers) == count
+    return peak
+
+
+def test_a_file_more_takes_400_bytes_while_very_many_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside its path and what it was found with. With the splits, tasks and results of all files it takes 500."""
+    monkeypatch.setattr("pipeline.preprocess.driver.unchanged", lambda _: True)
+    assert (peak_of_reading(25_000) - peak_of_reading(10_000)) / 15_000 < 400

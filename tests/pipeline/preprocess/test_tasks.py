@@ -79,3 +79,9 @@ def test_small_tasks_go_together_in_order(sizes: list[int], lengths: list[int]) 
     found = group(single)
     assert [task for grouped in found for task in grouped] == single
     assert list(map(len, found)) == lengths
+
+
+def test_very_many_small_tasks_make_larger_groups_and_still_many() -> None:
+    assert {len(grouped) for grouped in group(tasks(*[1] * 1024))} == {16}
+    assert {len(grouped) for grouped in group(tasks(*[1] * 2560))} == {40}
+    assert {len(grouped) for grouped in group(tasks(*[1] * 6400))} == {64}

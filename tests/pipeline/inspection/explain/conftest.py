@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from pipeline.history.known_files import KnownFile, KnownSplit, header_to_json, result_to_json, take_hint
+from pipeline.history.known_list import KnownFiles
 from pipeline.inspection.explain.published import Published
 from pipeline.publish.region_files import partition_folder
 from pipeline.versions.catalog import Version
@@ -88,8 +89,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
             known = known_files(run)
             current = SimpleNamespace(name=VERSION, files=frozenset(counted or (file.id for file in known)))
             history = SimpleNamespace(
-                known=known,
-                counted=[file for file in known if file.id in current.files],
+                known=KnownFiles(known),
+                counted=KnownFiles(file for file in known if file.id in current.files),
                 current=current,
                 lost=0,
                 versions={VERSION: current},

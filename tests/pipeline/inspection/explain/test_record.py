@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import InputError
+from pipeline.history.known_list import KnownFiles
 from pipeline.inspection.explain.record import Destination, RecordAnswer, explain_record
 from tests.harness import HEADER
 from tests.pipeline.inspection.explain.conftest import FILES, VERSION, Make
@@ -110,7 +111,8 @@ def test_copies_of_files_that_do_not_count(make: Make) -> None:
 def test_of_a_file_that_was_read_twice_the_copies_are_listed_once(make: Make) -> None:
     made = make(FILES[:1])
     (file,) = made.files
-    made.published.history.known.append(replace(file, id=9))
+    history = made.published.history
+    history.known = KnownFiles([*history.known, replace(file, id=9)])
     assert explain_record(made.published, "a", 20).found == 2
 
 
