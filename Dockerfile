@@ -67,6 +67,7 @@ FROM java AS spark
 COPY --from=program /app /app
 COPY --from=program --chown=logmill /var/cache/logmill /var/cache/logmill
 USER logmill
+RUN python -m pipeline.planning.prepare spark
 WORKDIR /data
 ENTRYPOINT ["logmill"]
 ARG COMMIT=
