@@ -105,3 +105,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
     skipped = (report.longrepr for report in terminalreporter.stats.get("skipped", []))
     for line in explain(place[2] for place in skipped if isinstance(place, tuple)):
         terminalreporter.write_line(line, yellow=True)
+
+
+@pytest.fixture(scope="session")
+def s3_in_memory() -> Iterator[str]:
+    """The address of an S3 server in this process, for all tests."""
+    from tests.storage_servers import memory_server
+
+    with memory_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_in_memory: str) -> Iterator[str]:
+    """The URL of an empty bucket, which the program finds while the test runs."""
+    from tests.storage_servers import empty_bucket, found_at
+
+    with found_at(s3_in_memory):
+        yield empty_bucket(s3_in_memory)

@@ -1,0 +1,143 @@
+"""An object is read as a file: from any byte, ahead, over cut connections, and never with other bytes."""
+
+import random
+import re
+import threading
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from pipeline.storage import faults, reader
+from pipeline.storage.objects import look_at, write_object
+from pipeline.storage.reader import open_object, read_range
+from pipeline.storage.urls import ObjectUrl
+from tests.storage_servers import answer_with, found_at, odd_server
+
+DATA = random.Random(1).randbytes(9_000_000)
+
+
+@pytest.fixture
+def url(bucket: str) -> str:
+    write_object(f"{bucket}/log.csv", DATA)
+    return f"{bucket}/log.csv"
+
+
+def test_reads_are_those_of_a_file(url: str) -> None:
+    with open_object(url) as stream:
+        assert stream.read(10) == DATA[:10]
+        assert stream.readline() == DATA[10 : DATA.index(b"\n", 10) + 1]
+        stream.seek(8_999_990)
+        assert stream.read(100) == DATA[-10:]
+        assert stream.read(100) == b""
+        assert stream.seek(0, 2) == len(DATA)
+        position = stream.seek(1_000_000)
+        while chunk := stream.read(2**21):
+            assert chunk == DATA[position : position + 2**21]
+            position += len(chunk)
+        assert position == len(DATA)
+
+
+class Requests:
+    """A server of one object that counts requests and what is under way, and may cut connections."""
+
+    def __init__(self, data: bytes, cut_every: int = 0) -> None:
+        self.data, self.cut_every = data, cut_every
+        self.ranges: list[tuple[int, int]] = []
+        self.at_once = self.most_at_once = 0
+        self._lock = threading.Lock()
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        if handler.command == "HEAD":
+            return answer_with(handler, 200, self.data, ETag='"v1"', Last_Modified="Mon, 30 Nov 2026 10:00:00 GMT")
+        first, last = map(int, re.findall(r"\d+", handler.headers["Range"]))
+        with self._lock:
+            self.ranges.append((first, last + 1))
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        body = self.data[first : last + 1]
+        handler.send_response(206)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.send_header("Content-Range", f"bytes {first}-{last}/{len(self.data)}")
+        handler.send_header("ETag", '"v1"')
+        handler.send_header("Last-Modified", "Mon, 30 Nov 2026 10:00:00 GMT")
+        handler.end_headers()
+        with self._lock:
+            self.at_once -= 1
+        if self.cut_every and len(body) > self.cut_every:
+            handler.wfile.write(body[: self.cut_every])
+            handler.wfile.flush()
+            handler.connection.close()
+            handler.close_connection = True
+        else:
+            handler.wfile.write(body)
+        return None
+
+
+def read_all(url: str, stop: int | None = None) -> bytes:
+    pieces = []
+    with open_object(url, stop) as stream:
+        while piece := stream.read(2**20):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def test_a_connection_that_is_cut_goes_on_where_it_ended() -> None:
+    server = Requests(DATA[:3_000_000], cut_every=300_000)
+    with odd_server(server.answer) as endpoint, found_at(endpoint):
+        assert read_all("s3://bucket/log.csv") == DATA[:3_000_000]
+    assert len(server.ranges) >= 10
+    assert sum(stop - start for start, stop in server.ranges) < 30_000_000
+
+
+def test_a_connection_that_is_always_cut_is_told() -> None:
+    def cut(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(206)
+        handler.send_header("Content-Length", "100")
+        handler.send_header("Content-Range", "bytes 0-99/100")
+        handler.send_header("ETag", '"v1"')
+        handler.send_header("Last-Modified", "Mon, 30 Nov 2026 10:00:00 GMT")
+        handler.end_headers()
+        handler.wfile.flush()
+        handler.connection.close()
+        handler.close_connection = True
+
+    told = pytest.raises(faults.StorageFault, match="the connection is cut again and again")
+    with odd_server(cut) as endpoint, found_at(endpoint), told:
+        read_range(ObjectUrl("s3://bucket/log.csv", 100, 0, '"v1"'), 0, 100)
+
+
+def test_reading_ahead_is_bounded_and_ends_at_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MOST_BYTES", 2**18)
+    server = Requests(DATA)
+    with (
+        odd_server(server.answer) as endpoint,
+        found_at(endpoint),
+        open_object("s3://bucket/log.csv", stop=4_000_000) as stream,
+    ):
+        assert stream.read(200_000) + stream.read(200_000) == DATA[:400_000]
+        ahead = max(stop for _, stop in server.ranges)
+        assert ahead <= 400_000 + (reader.AHEAD + 2) * 2**18
+        while stream.tell() < 4_000_000:
+            stream.read(100_000)
+    assert max(stop for _, stop in server.ranges) <= 4_000_000 + 2**18
+    assert server.most_at_once <= reader.AHEAD + 1
+
+
+def test_looks_at_a_few_places_take_few_bytes() -> None:
+    server = Requests(DATA)
+    with odd_server(server.answer) as endpoint, found_at(endpoint), open_object("s3://bucket/log.csv") as stream:
+        for place in (0, 8_000_000, 2_000_000, 4_000_000):
+            stream.seek(place)
+            assert stream.read(16_384) == DATA[place : place + 16_384]
+    assert sum(stop - start for start, stop in server.ranges) <= 4 * reader.FIRST_BYTES
+
+
+def test_an_object_that_changes_is_told(url: str) -> None:
+    found = look_at(url)
+    with open_object(found) as stream:
+        assert stream.read(100) == DATA[:100]
+        write_object(url, DATA[::-1])
+        stream.seek(5_000_000)
+        with pytest.raises(OSError, match="it changed while it was read") as told:
+            stream.read(100)
+    assert told.value.errno == faults.CHANGED
