@@ -65,6 +65,7 @@ chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.end_to_end.disk_sweep --here --rounds 10000
 	$(BIN)/python -m tests.end_to_end.disk_sweep --rounds $(CHAOS_KILLS)
 	$(BIN)/python -m tests.end_to_end.race --seconds $(RACE_SECONDS)
+	LOGMILLTEST_PUBLICATIONS=100 $(BIN)/python -m pytest tests/end_to_end/test_storage_server.py -k mixes
 	LOGMILLTEST_DAYS=30 $(BIN)/python -m pytest tests/end_to_end/test_incremental_runs.py -k thirty
 
 bench: $(VENV)/.installed-bench

@@ -98,14 +98,16 @@ class MachineSettings(Group):
             "from 5 GB on; else the embedded engine.",
         change="polars starts no JVM and is faster on one machine; spark insists on Spark.")
     INPUT_DIR: str = setting(INPUT_DIR, text(), unit="path", option="--input",
-        meaning="The activity logs: a folder, a file or a glob.", change="Your logs lie elsewhere.")
+        meaning="The activity logs: a folder, a file or a glob; also a URL of object storage.",
+        change="Your logs lie elsewhere.")
     ROTATED_NAMES: str = setting(USUAL_ROTATED, pattern("a regular expression, or empty"), unit="pattern",
         meaning="What rotation puts between .csv (or .tsv) and the end of a name, or .gz and .zst; empty: nothing.",
         change="Your logs are rotated to other names.")
     INTERMEDIATE_DIR: str = setting(INTERMEDIATE_DIR, text(), unit="path", option="--intermediate",
         meaning="Files between the phases.", change="Another disk is faster or has more room.")
     OUTPUT_DIR: str = setting(OUTPUT_DIR, text(), unit="path", option="--output",
-        meaning="The published result: a link to the folder of one complete version; resolve it once, then read.",
+        meaning="The published result: a link to the folder of one complete version; resolve it once, then read. Also "
+            "a URL of object storage, where `path` tells what to read.",
         change="Readers expect it elsewhere.")
 
     def __post_init__(self) -> None:

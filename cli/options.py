@@ -106,7 +106,7 @@ COMMON = CONFIG, NO_CONFIG, QUIET, DEBUG, LOG_FORMAT, NO_COLOR, SHOW_VERSION
 """Every command has these, as its last."""
 JSON = Option("--json", "one JSON object on stdout, also on failure", section=ANSWER)
 
-INPUT = Option("--input", "a folder, a file or a 'glob'", "PATH", "INPUT_DIR", section=PLACES_SECTION, short="-i")
+INPUT = Option("--input", "a folder, file, 'glob' or URL", "PATH", "INPUT_DIR", section=PLACES_SECTION, short="-i")
 OUTPUT = Option("--output", "where the result is published", "DIR", "OUTPUT_DIR", section=PLACES_SECTION, short="-o")
 INTERMEDIATE = Option("--intermediate", "files between the phases", "DIR", "INTERMEDIATE_DIR", section=PLACES_SECTION)
 PLACES = OUTPUT, INTERMEDIATE

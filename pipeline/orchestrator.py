@@ -32,9 +32,10 @@ from pipeline.publish.verify import verify
 from pipeline.publish.version import record_failure, record_stopped, write_version
 from pipeline.reading.input_files import find_input
 from pipeline.reading.open_inputs import open_inputs
+from pipeline.storage.urls import is_url
 from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import new_run_id
-from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import is_shown, open_output
 
 
 def run(
@@ -66,7 +67,7 @@ def run(
     ):
         settings = read_settings(config)
         watch.progress.event("run_started", run_id=watch.run_id)
-        output = Output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
+        output = open_output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
         output.check()
         found = early.found or find_input(
             config.INPUT_DIR,
@@ -77,7 +78,7 @@ def run(
         place = resources.enter_context(
             open_place(config, watch.run_id, replay=options.replay, full_refresh=options.full_refresh, add=options.add)
         )
-        history = place.history
+        history, output = place.history, place.output
         # The pool opens after the workspace, so that no worker still writes there when the workspace is closed.
         pool = resources.enter_context(LocalEngine(choose_workers(config, spark=choice.spark), KERNEL_MODULES, started))
         watch.follow(pool)
@@ -159,5 +160,5 @@ def run(
 
 def _explained(config: Config, run_id: str) -> AbstractContextManager[None]:
     """Explain errors of the system in the block, and note on every exception whether the run had published."""
-    folders = (config.INTERMEDIATE_DIR, config.OUTPUT_DIR)
-    return os_errors_explained(folders, lambda: Output(config.OUTPUT_DIR).current() == run_id)
+    folders = [folder for folder in (config.INTERMEDIATE_DIR, config.OUTPUT_DIR) if not is_url(folder)]
+    return os_errors_explained(folders, lambda: is_shown(config.OUTPUT_DIR, run_id))

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from pipeline.history.known_files import Hint, KnownFile
 from pipeline.reading.archives import is_archive
+from pipeline.reading.file_access import exists
 from pipeline.reading.input_files import hash_beginnings, hash_file
+from pipeline.storage.urls import is_url
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,10 @@ class Inventory:
 def identity(path: str) -> str:
     """The path by which the manifest knows a file: absolute, with the links of its folders followed.
 
-    A link to a file stays: it is an input by its own name.
+    A link to a file stays: it is an input by its own name. The URL of an object is its identity.
     """
+    if is_url(path):
+        return path
     folder, name = os.path.split(os.path.abspath(path))
     found = os.path.join(os.path.realpath(folder), name)
     return path if found == path else found  # one text in memory, not two
@@ -113,7 +117,7 @@ def take_inventory(
     unclaimed = [file for file in counted if file.id not in claimed]
     replaced = {names[file.path]: file for file in unclaimed if file.path in names}
     not_found = [file for file in unclaimed if file.path not in names]
-    elsewhere = [file for file in not_found if os.path.lexists(file.path)]
+    elsewhere = [file for file in not_found if exists(file.path)]
     return Inventory(
         hints=hints,
         reused={path: file for path, file in proven.items() if file.finished} | moved,
@@ -147,7 +151,7 @@ def _find_by_hint(
 
 def _ids_with_free_name(counted: Iterable[KnownFile], names: Mapping[str, str]) -> set[int]:
     """The ids of counted files that may have another name now: their old one is gone, or is that of an input."""
-    return {file.id for file in counted if file.path in names or not os.path.lexists(file.path)}
+    return {file.id for file in counted if file.path in names or not exists(file.path)}
 
 
 def _find_by_hash(

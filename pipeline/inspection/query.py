@@ -16,7 +16,7 @@ from config import Config
 from pipeline.errors import ConfigError, InputError, LogmillError
 from pipeline.inspection.views import VIEWS, open_views, refusal_of
 from pipeline.versions.catalog import Version, current_version, find_version, kept_versions
-from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import open_output
 from utils.units import format_size
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _ask_current(config: Config, sql: str, read: "_Read[Answer]") -> Answer:
         else:
             if current.folder.exists():
                 return found
-        if Output(config.OUTPUT_DIR).current() in (None, current.name):
+        if open_output(config.OUTPUT_DIR).current() in (None, current.name):
             raise InputError(f"version {current.name} was removed while it was read. Ask again.")
 
 

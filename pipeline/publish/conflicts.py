@@ -32,6 +32,7 @@ from pipeline.publish.quarantine_parts import DICTIONARIES, PartWriter, Quaranti
 from pipeline.publish.tasks import ConflictTask, QuarantineSource
 from pipeline.quality import MICRO
 from pipeline.reading.cut_records import cut_records
+from pipeline.reading.file_access import open_bytes
 from pipeline.reading.header_changes import header_at
 from pipeline.reading.single_record import USUAL_RECORD, record_at
 from pipeline.timing import in_stage
@@ -75,7 +76,7 @@ def _read_source(context: PublishContext, source: QuarantineSource, offsets: Off
     chunk_of = np.searchsorted(firsts, offsets, side="right") - 1
     used, first = np.unique(chunk_of, return_index=True)
     try:
-        with open(source.split.source, "rb") as stream:
+        with open_bytes(source.split.source) as stream:
             for chunk, begin, stop in zip(used.tolist(), first, [*first[1:], len(offsets)], strict=True):
                 of_chunk = offsets[begin:stop] - firsts[chunk]
                 lines, raws = _read_chunk(stream, context, source, int(firsts[chunk]), of_chunk)

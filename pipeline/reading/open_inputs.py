@@ -1,7 +1,8 @@
 """Makes inputs ready to be read: expands compressed files on the workers, and reads every header."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -10,12 +11,16 @@ from pipeline.errors import FileRefused, WorkerDied
 from pipeline.exchange.workspace import Workspace
 from pipeline.reading.archives import Expanded, expand_file, is_archive
 from pipeline.reading.column_names import NO_NAMES, Names
-from pipeline.reading.file_access import unreadable
+from pipeline.reading.file_access import file_size, open_bytes, stamp, unreadable
 from pipeline.reading.header import Header, read_header
-from pipeline.reading.input_files import InputFile, file_size, stamp
+from pipeline.reading.input_files import InputFile
 from pipeline.reading.no_header import without_fields
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
+from pipeline.storage.urls import is_url
 from pipeline.timing import Progress, count, in_stage
+
+_OBJECTS_AT_ONCE = 16
+"""Objects whose headers are read at the same time."""
 
 
 @dataclass(frozen=True)
@@ -120,23 +125,44 @@ def read_headers(
     ``wanted``, ``optional`` and ``columns``: as for ``read_header``. ``expanded``: the expanded files of the archives
     among ``paths``. ``formats``: how values are written.
     """
+
+    def read(path: str) -> InputFile | str:
+        return _read_header(path, wanted, max_record, optional, expanded.get(path), columns, formats)
+
     files: list[InputFile] = []
     refused: dict[str, str] = {}
     same: dict[Header | None, Header | None] = {}  # many files have the same header, which is in memory once
-    for path in paths:
-        try:
-            text = expanded.get(path)
-            file_stamp = text.stamp if text else stamp(path)
-            source = Path(text.spool if text else path)
-            header = read_header(source, wanted, max_record, optional, columns)
-            if header and header.first_line > 2:
-                from pipeline.reading.early_records import note_early_records  # with Polars, which few files need
-
-                with source.open("rb") as stream:
-                    header = note_early_records(stream, header, max_record, formats)
-            files.append(InputFile(path, file_stamp, same.setdefault(header, header), text))
-        except FileRefused as reason:
-            refused[path] = str(reason)
-        except OSError as fault:
-            refused[path] = str(unreadable(fault))
+    with ThreadPoolExecutor(_OBJECTS_AT_ONCE) as threads:  # each object takes some answers of a far server
+        found = threads.map(read, paths) if any(map(is_url, paths)) else map(read, paths)
+        for path, file in zip(paths, found, strict=True):
+            if isinstance(file, str):
+                refused[path] = file
+            else:
+                files.append(replace(file, header=same.setdefault(file.header, file.header)))
     return files, refused
+
+
+def _read_header(
+    path: str,
+    wanted: Names,
+    max_record: int,
+    optional: Names,
+    text: Expanded | None,
+    columns: tuple[str, ...],
+    formats: ValueFormats,
+) -> InputFile | str:
+    """The file with its header, or the reason why it is refused; see ``read_headers``."""
+    try:
+        file_stamp = text.stamp if text else stamp(path)
+        source = text.spool if text else path
+        header = read_header(source, wanted, max_record, optional, columns)
+        if header and header.first_line > 2:
+            from pipeline.reading.early_records import note_early_records  # with Polars, which few files need
+
+            with open_bytes(source) as stream:
+                header = note_early_records(stream, header, max_record, formats)
+        return InputFile(path, file_stamp, header, text)
+    except FileRefused as reason:
+        return str(reason)
+    except OSError as fault:
+        return str(unreadable(fault))

@@ -63,10 +63,9 @@ def _plain_http() -> bool:
 def _profile() -> Any:
     """What reads profiles of ``~/.aws``, also SSO and roles; None where environment or machine have credentials."""
     given = os.environ.get("AWS_ACCESS_KEY_ID") and not os.environ.get("AWS_PROFILE")
-    files = (os.environ.get("AWS_SHARED_CREDENTIALS_FILE"), os.environ.get("AWS_CONFIG_FILE"))
-    usual = [Path("~/.aws").expanduser() / name for name in ("credentials", "config")]
-    there = any(Path(path).is_file() for path in [*filter(None, files), *usual])
-    if given or not (there or os.environ.get("AWS_PROFILE")):
+    usual = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
+    files = [Path(os.environ.get(name, path)).expanduser() for name, path in usual.items()]
+    if given or not (os.environ.get("AWS_PROFILE") or any(path.is_file() for path in files)):
         return None
     from obstore.auth.boto3 import Boto3CredentialProvider
 

@@ -10,7 +10,7 @@ from pipeline.storage.faults import StorageFault, faults_explained
 from pipeline.storage.objects import look_at
 from pipeline.storage.urls import ObjectUrl
 
-FIRST_BYTES, MOST_BYTES = 64 * 2**10, 4 * 2**20
+FIRST_BYTES, MOST_BYTES = 64 * 2**10, 2 * 2**20
 """Bytes of the first request at a place, and of the largest one: each that follows has twice as many, so that a look at
 a header takes little, and a long read few requests."""
 

@@ -111,6 +111,7 @@ def test_an_object_that_is_not_there_is_a_missing_file(bucket: str) -> None:
     assert (found.value.filename, found.value.strerror) == (f"{bucket}/nowhere.csv", "there is no such object")
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_keys_are_listed_in_little_memory() -> None:
     def list_page(handler: BaseHTTPRequestHandler) -> None:
         query = parse_qs(urlsplit(handler.path).query)
