@@ -33,8 +33,8 @@ _NUMBERS = (
     (r"[ \t\u2500\u2588]+", " "),
 )
 """What differs from run to run, and what stands for it in the text of a picture."""
-_NOT_ALWAYS = re.compile(r"(predicted|preparing)\b|[0\W]*(B|s|B/s|rows/s)?$")
-"""Lines of the summary that only slow machines show, and labels of an axis."""
+_NOT_ALWAYS = re.compile(r"(predicted|preparing)\b|[0\W]*(B|s|B/s|(k )?rows/s)?$|phase 0 (read|add up)$")
+"""Lines of the summary that only slow machines show, and labels of a chart for which there may be no room."""
 
 
 def main(names: Sequence[str], images: Path = IMAGES) -> None:
