@@ -20,6 +20,7 @@ from scripts.dashboard import LOGMILL, open_dashboard, visit
 
 IMAGES = LOGMILL.parent / "docs" / "images"
 NAMES = "terminal", "report", "dashboard"
+_PATIENCE_MS = 180_000
 WIDTH = 100
 """Characters of the terminal's lines."""
 SIZE = "--files", "6", "--size", "24MB", "--users", "20000"
@@ -95,6 +96,7 @@ def _take_report(browser: Browser, report: Path, images: Path) -> None:
 def _take_dashboard(browser: Browser, place: Path, images: Path) -> None:
     with open_dashboard(place) as address:
         page = browser.new_page(viewport={"width": 1200, "height": 1400})
+        page.set_default_timeout(_PATIENCE_MS)
         visit(page, address)
         page.wait_for_timeout(2000)  # charts grow
         page.screenshot(path=images / "dashboard.png")
