@@ -159,7 +159,7 @@ def _write_value(out: bytearray, kind: int, value: Any) -> None:
     if kind in _INTEGERS:
         _write_integer(out, value)
     elif kind == _BINARY:
-        _write_varint(out, len(value))
+        write_varint(out, len(value))
         out += value
     elif isinstance(value, Encoded):
         out += value
@@ -178,7 +178,7 @@ def _write_list(out: bytearray, kind: int, values: list[Any]) -> None:
         out.append(len(values) << 4 | kind)
     else:
         out.append(_LONG << 4 | kind)
-        _write_varint(out, len(values))
+        write_varint(out, len(values))
     for value in values:
         if kind in (_TRUE, _FALSE):
             out.append(value)
@@ -187,10 +187,11 @@ def _write_list(out: bytearray, kind: int, values: list[Any]) -> None:
 
 
 def _write_integer(out: bytearray, number: int) -> None:
-    _write_varint(out, (number << 1) ^ (number >> 63))
+    write_varint(out, (number << 1) ^ (number >> 63))
 
 
-def _write_varint(out: bytearray, number: int) -> None:
+def write_varint(out: bytearray, number: int) -> None:
+    """Append a number of at least 0 in the protocol's form, which Parquet's runs have, too."""
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
         number >>= 7
