@@ -2,7 +2,7 @@
 # make install  makes .venv with what ./logmill needs, and starts nothing
 # make test   every check and the whole suite: ruff, mypy, import directions, pytest (PYTEST_ARGS="-k geo")
 # make check  the same: it is what CI runs
-# make test-fast   the tests of single functions alone, in a minute and a half on two cores (the others are marked slow)
+# make test-fast   the tests of single functions alone, in four minutes on two cores (the others are marked slow)
 # make fuzz   every property with new examples, three times as many; then reader, archives and whole runs against the
 #             reference over new bytes for FUZZ_MINUTES (60)
 # make sanitize  the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer (needs GCC)
