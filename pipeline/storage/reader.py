@@ -1,31 +1,31 @@
 """Reads an object as a file: from any byte, ahead of its reader, and on where a connection was cut."""
 
 import io
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO, NamedTuple, cast
+from collections.abc import Iterator
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import BinaryIO, cast
 
 from pipeline.storage.client import store_of
 from pipeline.storage.faults import StorageFault, faults_explained
 from pipeline.storage.objects import look_at
 from pipeline.storage.urls import ObjectUrl
 
-FIRST_BYTES, MOST_BYTES = 64 * 2**10, 2 * 2**20
-"""Bytes of the first request at a place, and of the largest one: each that follows has twice as many, so that a look at
-a header takes little, and a long read few requests."""
+FIRST_BYTES = 64 * 2**10
+"""Bytes of a look at a place: a header, a sample. Whoever goes on reading there gets a stream."""
 
-AHEAD = 3
-"""Requests that are under way while the reader works on what came before: at most so many times ``MOST_BYTES`` wait."""
+AHEAD, CHUNK_BYTES = 8, 2**20
+"""So many chunks of about this size wait for the reader."""
 
-_CHUNK_BYTES = 256 * 2**10
+SKIPPED_BYTES = 4 * 2**20
+"""A stream is read on over so many bytes that nobody wants: a new request takes longer."""
+
+_PIECE_BYTES = 64 * 2**10
+"""Bytes that a cut connection may lose, and that are asked for again."""
+
 _CUTS = 5
 """How often in a row a connection may be cut without a single byte."""
-
-
-class _Piece(NamedTuple):
-    start: int
-    stop: int
-    data: "Future[bytes]"
+_LOOK_SECONDS = 0.1
 
 
 def open_object(url: str, stop: int | None = None) -> BinaryIO:
@@ -39,7 +39,11 @@ def open_object(url: str, stop: int | None = None) -> BinaryIO:
 
 
 class ObjectReader(io.RawIOBase):
-    """The bytes of an object. Only those of one ETag are read: those of ``url``."""
+    """The bytes of an object. Only those of one ETag are read: those of ``url``.
+
+    A read at a new place is one request. The second read in a row begins a stream, which a thread reads ahead; a place
+    that lies a little further on is reached by it.
+    """
 
     def __init__(self, url: ObjectUrl, stop: int | None = None) -> None:
         super().__init__()
@@ -47,9 +51,8 @@ class ObjectReader(io.RawIOBase):
         self._stop = url.size if stop is None else min(stop, url.size)
         self._position = 0
         self._read_to = -1
-        self._last_size = FIRST_BYTES
-        self._pieces: deque[_Piece] = deque()
-        self._threads = ThreadPoolExecutor(AHEAD + 1, "read-ahead")
+        self._left = memoryview(b"")
+        self._stream: _Stream | None = None
 
     def readable(self) -> bool:
         """It can be read."""
@@ -73,73 +76,125 @@ class ObjectReader(io.RawIOBase):
         """Read the next bytes into ``buffer``, at least one unless the object ends; returns how many."""
         if self._position >= self._url.size or not len(buffer):
             return 0
-        goes_on = self._position == self._read_to
-        self._drop_pieces()
-        if not self._pieces:
-            self._ask(self._position, 2 * self._last_size if goes_on else max(FIRST_BYTES, len(buffer)))
-        if goes_on:
-            self._read_ahead()
-        piece = self._pieces[0]
-        begin = self._position - piece.start
-        taken = memoryview(piece.data.result())[begin : begin + len(buffer)]
+        gap = self._position - self._read_to
+        if gap and not (self._stream and 0 < gap <= SKIPPED_BYTES and self._position < self._stop):
+            self._end_stream()
+            self._left = self._look(len(buffer))
+        self._skip(gap)
+        if not self._left:
+            self._left = self._go_on(len(buffer))
+        taken, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
         buffer[: len(taken)] = taken
         self._position = self._read_to = self._position + len(taken)
         return len(taken)
 
     def close(self) -> None:
         """Stop reading ahead."""
-        if not self.closed:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            self._pieces.clear()
+        self._end_stream()
         super().close()
 
-    def _drop_pieces(self) -> None:
-        """Forget the pieces before the next byte; all of them, if it is in none."""
-        while self._pieces and not self._pieces[0].start <= self._position < self._pieces[0].stop:
-            self._pieces.popleft().data.cancel()
+    def _skip(self, gap: int) -> None:
+        """Read on in the stream, which has more, until so many bytes are behind."""
+        while self._stream and gap > 0:
+            self._left = self._left or memoryview(self._stream.take())
+            skipped = min(gap, len(self._left))
+            self._left, gap = self._left[skipped:], gap - skipped
 
-    def _read_ahead(self) -> None:
-        while len(self._pieces) <= AHEAD and self._pieces[-1].stop < self._stop:
-            last = self._pieces[-1]
-            self._ask(last.stop, min(2 * self._last_size, self._stop - last.stop))
+    def _look(self, size: int) -> memoryview:
+        stop = min(self._position + max(FIRST_BYTES, size), self._url.size)
+        return memoryview(read_range(self._url, self._position, stop))
 
-    def _ask(self, start: int, size: int) -> None:
-        stop = min(start + min(size, MOST_BYTES), self._url.size)
-        self._last_size = stop - start
-        self._pieces.append(_Piece(start, stop, self._threads.submit(read_range, self._url, start, stop)))
+    def _go_on(self, size: int) -> memoryview:
+        """The next bytes of the stream; behind ``stop``, of a single request."""
+        if self._position >= self._stop:
+            return self._look(size)
+        if not self._stream:
+            self._stream = _Stream(self._url, self._position, self._stop)
+        return memoryview(self._stream.take())
+
+    def _end_stream(self) -> None:
+        self._left = memoryview(b"")
+        if self._stream:
+            self._stream.end()
+            self._stream = None
+
+
+class _Stream:
+    """A thread that reads a range of an object, at most ``AHEAD`` chunks before they are taken."""
+
+    def __init__(self, url: ObjectUrl, start: int, stop: int) -> None:
+        self._chunks: Queue[bytes | Exception] = Queue(AHEAD)
+        self._ended = Event()
+        Thread(target=self._run, args=(url, start, stop), name="read-ahead", daemon=True).start()
+
+    def take(self) -> bytes:
+        """The next chunk. Raises what reading it failed with."""
+        found = self._chunks.get()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def end(self) -> None:
+        """Let the thread end, with its connection."""
+        self._ended.set()
+
+    def _run(self, url: ObjectUrl, start: int, stop: int) -> None:
+        chunk = bytearray()
+        try:
+            for piece in stream_range(url, start, stop):
+                chunk += piece
+                if len(chunk) >= CHUNK_BYTES:
+                    if not self._put(bytes(chunk)):
+                        return
+                    chunk.clear()
+            self._put(bytes(chunk))
+        except Exception as fault:
+            self._put(fault)
+
+    def _put(self, item: bytes | Exception) -> bool:
+        """Let an item wait; False where nobody wants it any more."""
+        while not self._ended.is_set():
+            try:
+                self._chunks.put(item, timeout=_LOOK_SECONDS)
+            except Full:
+                continue
+            return True
+        return False
 
 
 def read_range(url: ObjectUrl, start: int, stop: int) -> bytes:
-    """The bytes from ``start`` to ``stop`` (exclusive) of an object that still has the ETag of ``url``.
+    """The bytes from ``start`` to ``stop`` (exclusive), as ``stream_range`` has them."""
+    return b"".join(stream_range(url, start, stop))
+
+
+def stream_range(url: ObjectUrl, start: int, stop: int) -> Iterator[bytes]:
+    """The bytes from ``start`` to ``stop`` (exclusive) of an object that still has the ETag of ``url``, in pieces.
 
     Where the connection is cut, a new one begins at the first byte that is missing. Raises as ``open_object``.
     """
-    data = bytearray()
+    position = start
     cuts = 0
-    while len(data) < stop - start:
-        before = len(data)
-        with faults_explained(url, f"be read near byte {start}"):
-            whole = _append(data, url, start + before, stop)
-        cuts = 0 if len(data) > before else cuts + 1
-        if not whole and cuts > _CUTS:
+    while position < stop:
+        before = position
+        with faults_explained(url, f"be read near byte {position}"):
+            for piece in _until_cut(url, position, stop):
+                position += len(piece)
+                yield piece
+        cuts = 0 if position > before else cuts + 1
+        if cuts > _CUTS:
             raise StorageFault(
-                f"{url} cannot be read near byte {start + len(data)}: the connection is cut again and again. Check the "
-                "network, and run again."
+                f"{url} cannot be read near byte {position}: the connection is cut again and again. Check the network, "
+                "and run again."
             )
-    return bytes(data)
 
 
-def _append(data: bytearray, url: ObjectUrl, start: int, stop: int) -> bool:
-    """Append the bytes of a range to ``data``, until a cut; returns whether all came."""
+def _until_cut(url: ObjectUrl, start: int, stop: int) -> Iterator[bytes]:
     import obstore
     from obstore.exceptions import GenericError
 
     store, key = store_of(url)
-    wanted = len(data) + stop - start
     answer = obstore.get(store, key, options={"range": (start, stop), "if_match": url.etag or None})
     try:
-        for chunk in answer.stream(min_chunk_size=_CHUNK_BYTES):
-            data += chunk
+        yield from answer.stream(min_chunk_size=_PIECE_BYTES)
     except GenericError:
-        return False
-    return len(data) == wanted
+        return

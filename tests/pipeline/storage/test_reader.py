@@ -3,13 +3,14 @@
 import random
 import re
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from pipeline.storage import faults, reader
 from pipeline.storage.objects import look_at, write_object
-from pipeline.storage.reader import open_object, read_range
+from pipeline.storage.reader import ObjectReader, open_object, read_range
 from pipeline.storage.urls import ObjectUrl
 from tests.storage_servers import answer_with, found_at, odd_server
 
@@ -87,6 +88,8 @@ def test_a_connection_that_is_cut_goes_on_where_it_ended() -> None:
         assert read_all("s3://bucket/log.csv") == DATA[:3_000_000]
     assert len(server.ranges) >= 10
     assert sum(stop - start for start, stop in server.ranges) < 30_000_000
+    starts = [start for start, _ in server.ranges]
+    assert starts == sorted(starts), "no byte is read twice"
 
 
 def test_a_connection_that_is_always_cut_is_told() -> None:
@@ -106,21 +109,49 @@ def test_a_connection_that_is_always_cut_is_told() -> None:
         read_range(ObjectUrl("s3://bucket/log.csv", 100, 0, '"v1"'), 0, 100)
 
 
-def test_reading_ahead_is_bounded_and_ends_at_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "MOST_BYTES", 2**18)
+def test_reading_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    pulled: list[int] = []
+
+    def stream(_: ObjectUrl, start: int, stop: int) -> Iterator[bytes]:
+        for position in range(start, stop, 1000):
+            pulled.append(position)
+            yield DATA[position : min(position + 1000, stop)]
+
+    monkeypatch.setattr(reader, "stream_range", stream)
+    monkeypatch.setattr(reader, "FIRST_BYTES", 1000)
+    monkeypatch.setattr(reader, "CHUNK_BYTES", 1000)
+    found = ObjectUrl("s3://bucket/log.csv", 1_000_000, 0, '"v1"')
+    with ObjectReader(found) as raw:
+        for number in range(300):
+            assert raw.read(1000) == DATA[number * 1000 : number * 1000 + 1000]
+            assert len(pulled) <= number + 1 + reader.AHEAD + 1
+
+
+def test_a_stream_goes_on_over_small_gaps() -> None:
+    server = Requests(DATA)
+    with odd_server(server.answer) as endpoint, found_at(endpoint), open_object("s3://bucket/log.csv") as stream:
+        assert stream.read(100_000) + stream.read(100_000) == DATA[:200_000]
+        for place in range(300_000, 8_500_000, 700_000):
+            stream.seek(place)
+            assert stream.read(50_000) == DATA[place : place + 50_000]
+        stream.seek(1_000_000)
+        assert stream.read(50_000) == DATA[1_000_000:1_050_000]
+    assert len(server.ranges) <= 4
+
+
+def test_nothing_behind_the_stop_is_read_ahead() -> None:
     server = Requests(DATA)
     with (
         odd_server(server.answer) as endpoint,
         found_at(endpoint),
         open_object("s3://bucket/log.csv", stop=4_000_000) as stream,
     ):
-        assert stream.read(200_000) + stream.read(200_000) == DATA[:400_000]
-        ahead = max(stop for _, stop in server.ranges)
-        assert ahead <= 400_000 + (reader.AHEAD + 2) * 2**18
-        while stream.tell() < 4_000_000:
-            stream.read(100_000)
-    assert max(stop for _, stop in server.ranges) <= 4_000_000 + 2**18
-    assert server.most_at_once <= reader.AHEAD + 1
+        position = 0
+        while position < 4_000_000:
+            position += len(stream.read(300_000))
+        assert stream.read(100) == DATA[position : position + 100]
+    assert max(stop for _, stop in server.ranges) <= 4_200_000 + reader.FIRST_BYTES
+    assert len(server.ranges) <= 6
 
 
 def test_looks_at_a_few_places_take_few_bytes() -> None:
