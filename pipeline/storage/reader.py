@@ -20,6 +20,9 @@ AHEAD, CHUNK_BYTES = 8, 2**20
 SKIPPED_BYTES = 4 * 2**20
 """A stream is read on over so many bytes that nobody wants: a new request takes longer."""
 
+BEHIND_BYTES = 2**18
+"""Bytes that were read and are kept: readers of chunks go back to the beginning of the last line."""
+
 _PIECE_BYTES = 64 * 2**10
 """Bytes that a cut connection may lose, and that are asked for again."""
 
@@ -52,6 +55,7 @@ class ObjectReader(io.RawIOBase):
         self._position = 0
         self._read_to = -1
         self._left = memoryview(b"")
+        self._behind = b""
         self._stream: _Stream | None = None
 
     def readable(self) -> bool:
@@ -76,15 +80,12 @@ class ObjectReader(io.RawIOBase):
         """Read the next bytes into ``buffer``, at least one unless the object ends; returns how many."""
         if self._position >= self._url.size or not len(buffer):
             return 0
-        gap = self._position - self._read_to
-        if gap and not (self._stream and 0 < gap <= SKIPPED_BYTES and self._position < self._stop):
-            self._end_stream()
-            self._left = self._look(len(buffer))
-        self._skip(gap)
+        self._go_to(self._position - self._read_to, len(buffer))
         if not self._left:
             self._left = self._go_on(len(buffer))
         taken, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
         buffer[: len(taken)] = taken
+        self._behind = (self._behind + taken[-BEHIND_BYTES:])[-BEHIND_BYTES:]
         self._position = self._read_to = self._position + len(taken)
         return len(taken)
 
@@ -93,12 +94,24 @@ class ObjectReader(io.RawIOBase):
         self._end_stream()
         super().close()
 
+    def _go_to(self, gap: int, size: int) -> None:
+        """Prepare to read so many bytes behind (or before) the end of the last read."""
+        if -len(self._behind) <= gap < 0:
+            self._left = memoryview(self._behind[gap:] + self._left)
+            self._behind = self._behind[:gap]
+        elif self._stream and 0 <= gap <= SKIPPED_BYTES and self._position < self._stop:
+            self._skip(gap)
+        elif gap:
+            self._end_stream()
+            self._left = self._look(size)
+
     def _skip(self, gap: int) -> None:
         """Read on in the stream, which has more, until so many bytes are behind."""
         while self._stream and gap > 0:
             self._left = self._left or memoryview(self._stream.take())
             skipped = min(gap, len(self._left))
             self._left, gap = self._left[skipped:], gap - skipped
+            self._behind = b""
 
     def _look(self, size: int) -> memoryview:
         stop = min(self._position + max(FIRST_BYTES, size), self._url.size)
@@ -113,7 +126,7 @@ class ObjectReader(io.RawIOBase):
         return memoryview(self._stream.take())
 
     def _end_stream(self) -> None:
-        self._left = memoryview(b"")
+        self._left, self._behind = memoryview(b""), b""
         if self._stream:
             self._stream.end()
             self._stream = None

@@ -1,5 +1,6 @@
 """An object is read as a file: from any byte, ahead, over cut connections, and never with other bytes."""
 
+import io
 import random
 import re
 import threading
@@ -127,6 +128,17 @@ def test_reading_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             assert len(pulled) <= number + 1 + reader.AHEAD + 1
 
 
+def test_readers_of_chunks_go_back_to_the_last_line_without_a_request() -> None:
+    server = Requests(DATA)
+    with odd_server(server.answer) as endpoint, found_at(endpoint), open_object("s3://bucket/log.csv") as stream:
+        position = 0
+        while position < 8_000_000:
+            stream.seek(position)
+            assert stream.read(700_000) == DATA[position : position + 700_000]
+            position += 700_000 - 1 - position % 997
+    assert len(server.ranges) <= 2
+
+
 def test_a_stream_goes_on_over_small_gaps() -> None:
     server = Requests(DATA)
     with odd_server(server.answer) as endpoint, found_at(endpoint), open_object("s3://bucket/log.csv") as stream:
@@ -172,3 +184,24 @@ def test_an_object_that_changes_is_told(url: str) -> None:
         with pytest.raises(OSError, match="it changed while it was read") as told:
             stream.read(100)
     assert told.value.errno == faults.CHANGED
+
+
+def test_any_order_of_reads_finds_the_bytes_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in {"FIRST_BYTES": 500, "CHUNK_BYTES": 1000, "SKIPPED_BYTES": 3000, "BEHIND_BYTES": 400}.items():
+        monkeypatch.setattr(reader, name, size)
+
+    def stream(_: ObjectUrl, start: int, stop: int) -> Iterator[bytes]:
+        for position in range(start, stop, 300):
+            yield DATA[position : min(position + 300, stop)]
+
+    monkeypatch.setattr(reader, "stream_range", stream)
+    found = ObjectUrl("s3://bucket/log.csv", 60_000, 0, '"v1"')
+    for seed in range(20):
+        dice = random.Random(seed)
+        with io.BytesIO(DATA[:60_000]) as file, io.BufferedReader(ObjectReader(found, 40_000), 64) as stream_:
+            for _ in range(200):
+                near = file.tell() + dice.randint(-600, 4000)
+                place = dice.choice([file.tell(), max(0, near), max(0, near), dice.randrange(61_000)])
+                size = dice.choice([1, 50, 700, 2500])
+                assert stream_.seek(place) == file.seek(place)
+                assert stream_.read(size) == file.read(size)
