@@ -29,7 +29,7 @@ def stamp(path: str) -> Stamp:
     """The stamp of a file or object. Raises OSError where it cannot be looked at, StorageFault."""
     if is_url(path):
         found = find_object(path)
-        return found.size, found.modified_ns, _number(found.etag)
+        return found.size, found.modified_ns, _number(_mark(found))
     return stamp_of(os.stat(path))
 
 
@@ -47,11 +47,16 @@ def find_object(url: str) -> ObjectUrl:
     return look_at(url)
 
 
-def _number(etag: str) -> int:
-    """63 bits that stand for an ETag."""
+def _mark(found: ObjectUrl) -> str:
+    """What tells an object from others of its size: its ETag, or where the server gives none, when it was written."""
+    return found.etag or str(found.modified_ns)
+
+
+def _number(mark: str) -> int:
+    """63 bits that stand for a mark."""
     import xxhash
 
-    return xxhash.xxh3_64_intdigest(etag.encode()) >> 1
+    return xxhash.xxh3_64_intdigest(mark.encode()) >> 1
 
 
 def object_hash(url: str) -> str:
@@ -59,7 +64,7 @@ def object_hash(url: str) -> str:
     import xxhash
 
     found = find_object(url)
-    return xxhash.xxh3_128_hexdigest(f"{found.etag} {found.size}".encode())
+    return xxhash.xxh3_128_hexdigest(f"{_mark(found)} {found.size}".encode())
 
 
 def file_size(path: str) -> int:

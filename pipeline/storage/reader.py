@@ -2,14 +2,18 @@
 
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pipeline.storage.client import store_of
 from pipeline.storage.faults import StorageFault, faults_explained
 from pipeline.storage.objects import look_at
 from pipeline.storage.urls import ObjectUrl
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
 
 FIRST_BYTES = 64 * 2**10
 """Bytes of a look at a place: a header, a sample. Whoever goes on reading there gets a stream."""
@@ -206,8 +210,15 @@ def _until_cut(url: ObjectUrl, start: int, stop: int) -> Iterator[bytes]:
     from obstore.exceptions import GenericError
 
     store, key = store_of(url)
-    answer = obstore.get(store, key, options={"range": (start, stop), "if_match": url.etag or None})
+    answer = obstore.get(store, key, options={"range": (start, stop), **_unchanged(url)})
     try:
         yield from answer.stream(min_chunk_size=_PIECE_BYTES)
     except GenericError:
         return
+
+
+def _unchanged(url: ObjectUrl) -> "GetOptions":
+    """The condition that the object is still the one that was found; some servers give no ETags."""
+    if url.etag:
+        return {"if_match": url.etag}
+    return {"if_unmodified_since": datetime.fromtimestamp(url.modified_ns / 1e9, UTC)}

@@ -205,3 +205,26 @@ def test_any_order_of_reads_finds_the_bytes_of_a_file(monkeypatch: pytest.Monkey
                 size = dice.choice([1, 50, 700, 2500])
                 assert stream_.seek(place) == file.seek(place)
                 assert stream_.read(size) == file.read(size)
+
+
+def test_a_server_without_etags_is_asked_whether_the_object_is_as_old() -> None:
+    conditions: list[str | None] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        written = "Mon, 30 Nov 2026 10:00:00 GMT"
+        if handler.command == "HEAD":
+            return answer_with(handler, 200, DATA[:1000], Last_Modified=written)
+        conditions.append(handler.headers["If-Unmodified-Since"])
+        if len(conditions) > 1:
+            return answer_with(handler, 412)
+        return answer_with(
+            handler, 206, DATA[:1000], Last_Modified=written, Content_Range="bytes 0-999/1000", ETag='"new"'
+        )
+
+    with odd_server(answer) as endpoint, found_at(endpoint):
+        found = look_at("s3://bucket/log.csv")
+        assert found.etag == ""
+        assert read_range(found, 0, 1000) == DATA[:1000]
+        with pytest.raises(OSError, match="it changed while it was read"):
+            read_range(found, 0, 1000)
+    assert conditions == ["Mon, 30 Nov 2026 10:00:00 GMT"] * 2
