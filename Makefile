@@ -7,7 +7,9 @@
 #             reference over new bytes for FUZZ_MINUTES (60)
 # make sanitize  the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer (needs GCC)
 # make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and lets each fail once;
+#             kills Python workers, executors and workers of a Spark cluster, CLUSTER_KILLS (60) of them;
 #             exchanges versions under four kinds of readers for RACE_SECONDS (120)
+# make cluster  a Spark cluster of processes on this machine, to try (CLUSTER_ARGS="--workers 4"); make cluster-stop ends it
 # make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB,10GB --data json --peers duckdb")
 # make clean  removes the virtual environment and the tools' caches; your data stays
 
@@ -24,9 +26,11 @@ PYTEST := -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5
 FUZZ_MINUTES ?= 60
 CHAOS_KILLS ?= 200
 RACE_SECONDS ?= 120
+CLUSTER_ARGS ?=
+CLUSTER_KILLS ?= 60
 CODE := main.py api.py config.py cli pipeline data_generator utils scripts benchmarks tests
 
-.PHONY: help install run test test-fast check lint fuzz sanitize chaos bench clean
+.PHONY: help install run test test-fast check lint fuzz sanitize chaos cluster cluster-stop bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -64,9 +68,16 @@ chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.end_to_end.chaos --kills $(CHAOS_KILLS)
 	$(BIN)/python -m tests.end_to_end.disk_sweep --here --rounds 10000
 	$(BIN)/python -m tests.end_to_end.disk_sweep --rounds $(CHAOS_KILLS)
+	$(BIN)/python -m tests.end_to_end.cluster_sweep --kills $(CLUSTER_KILLS)
 	$(BIN)/python -m tests.end_to_end.race --seconds $(RACE_SECONDS)
 	LOGMILLTEST_PUBLICATIONS=100 $(BIN)/python -m pytest tests/end_to_end/test_storage_server.py -k mixes
 	LOGMILLTEST_DAYS=30 $(BIN)/python -m pytest tests/end_to_end/test_incremental_runs.py -k thirty
+
+cluster: $(VENV)/.installed
+	@$(BIN)/python -m scripts.cluster start $(CLUSTER_ARGS)
+
+cluster-stop: $(VENV)/.installed
+	@$(BIN)/python -m scripts.cluster stop
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -94,8 +94,8 @@ class MachineSettings(Group):
         meaning="Ceiling for all processes together.",
         change="The machine is shared, or all yours.")
     ENGINE: Engine = setting(cast(Engine, ENGINE), choice(*get_args(Engine)), unit="name", option="--engine",
-        meaning="Who runs Phase 2; auto: Spark on a cluster (SPARK_MASTER), and on one machine with Java and an input "
-            "from 5 GB on; else the embedded engine.",
+        meaning="auto: Spark on a cluster (SPARK_MASTER), which runs both phases; on one machine, Spark for Phase 2 "
+            "where there is Java and the input has 5 GB or more; else the embedded engine.",
         change="polars starts no JVM and is faster on one machine; spark insists on Spark.")
     INPUT_DIR: str = setting(INPUT_DIR, text(), unit="path", option="--input",
         meaning="The activity logs: a folder, a file or a glob; also a URL of object storage.",
@@ -361,6 +361,18 @@ class SparkSettings(Group):
         change="Spark reports OutOfMemoryError.")
     SPARK_EXECUTOR_MEMORY: int = setting(10**9, size(512 * 2**20), unit="bytes",
         meaning="Heap of each executor on a cluster.", change="SPARK_PLAN is sql and its tasks spill.")
+    SPARK_EXECUTORS: int = setting(0, integer(0, 100_000), unit="executors",
+        meaning="Executors that a run asks of a cluster; 0: all that a standalone cluster has room for, else 2.",
+        change="Others need the cluster, too; or it is YARN or Kubernetes.")
+    SPARK_EXECUTOR_CORES: int = setting(2, integer(1, 256), unit="cores",
+        meaning="Cores of each executor on a cluster: so many tasks run there at once.",
+        change="The machines of the cluster have more cores, or fewer.")
+    SPARK_PYTHON_MEMORY: int = setting(2 * 10**9, size(400_000_000), unit="bytes",
+        meaning="Memory of all Python workers of an executor together, beside its heap; each core has an equal share.",
+        change="The machines of the cluster have more memory for each core, or less.")
+    SPARK_EXECUTOR_PYTHON: str = setting("", text("the path of a program, or empty", allow_empty=True), unit="path",
+        meaning="Python of the executors, with the packages of requirements.txt; empty: the path of this Python.",
+        change="Python lies elsewhere on the machines of the cluster.")
     SPARK_SHUFFLE_PARTITIONS: int = setting(0, integer(0, 100_000), unit="partitions",
         meaning="Partitions of a Spark SQL shuffle; 0: chosen.",
         change="SPARK_PLAN is sql and its tasks are too large or too many.")
@@ -370,6 +382,11 @@ class SparkSettings(Group):
         change="You want Spark's spill.")
     SPARK_UI: bool = setting(False, flag(), unit="yes/no",
         meaning="Spark's web page on port 4040 while a run lasts.", change="You want to watch Spark's jobs.")
+
+    @property
+    def spark_is_local(self) -> bool:
+        """Whether Spark runs on this machine, inside the driver's JVM."""
+        return not self.SPARK_MASTER or self.SPARK_MASTER.startswith("local")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -478,6 +495,11 @@ class Config(
             super().__post_init__()
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        if self.ENGINE != "polars" and not self.spark_is_local:
+            for name in ("INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR", "PSEUDONYM_KEY_FILE"):
+                path = getattr(self, name)
+                if path and "://" not in path:  # executors work in folders of their own
+                    object.__setattr__(self, name, os.path.abspath(path))
 
 
 def find_config_file(environ: Mapping[str, str]) -> Path | None:

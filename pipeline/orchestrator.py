@@ -10,6 +10,7 @@ from pipeline import KERNEL_MODULES
 from pipeline.aggregate.add_up import add_up, plan_phase2
 from pipeline.aggregate.incremental.driver import previous_version
 from pipeline.engines.choose import choose_engine
+from pipeline.engines.cluster import ClusterEngine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.engines.workers import Workers
@@ -23,6 +24,7 @@ from pipeline.planning.planner import check_disk, choose_sizes, choose_workers
 from pipeline.planning.prediction import forecast_run
 from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 from pipeline.planning.run_settings import read_settings
+from pipeline.planning.shipping import program_archive
 from pipeline.preprocess.driver import read_files
 from pipeline.publish.commit import commit
 from pipeline.publish.facts import RunFacts
@@ -85,6 +87,11 @@ def run(
         with watch.preparing() as begin:
             geo, library = settings.load_geo(begin), settings.find_library(begin)
         begin_seconds = watch.seconds().work
+        cluster = None
+        if choice.cluster:
+            cluster = ClusterEngine(config, Path(place.workspace.root), KERNEL_MODULES, program_archive(geo, library))
+            resources.enter_context(cluster)
+            watch.follow(cluster)
 
         fingerprint = settings.fingerprint(geo)
         intake = compare_with_history(place, found.paths, fingerprint, prune_missing=options.prune_missing)
@@ -94,11 +101,14 @@ def run(
         intake, files = recognize_texts(intake, logs.files, fingerprint)
         logs = replace(logs, files=tuple(files))
         check_disk(config.INTERMEDIATE_DIR, logs.files)
-        sizes = choose_sizes(config, logs.files, spark=choice.spark, least_buckets=intake.inventory.finest_buckets)
+        sizes = choose_sizes(
+            config, logs.files, spark=choice.spark, least_buckets=intake.inventory.finest_buckets,
+            capacity=cluster.capacity() if cluster else None,
+        )  # fmt: skip
 
-        # Spark starts, and the forecast is made, while the workers read.
-        spark = None
-        if choice.spark:
+        # On this machine Spark starts, and the forecast is made, while the workers read.
+        spark: SparkEngine | None = cluster
+        if choice.spark and not cluster:
             spark = SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES, early.jvm)
             resources.enter_context(spark)
         journal = resources.enter_context(history.open_journal(intake.inventory, fingerprint, config.MAX_RECORD_BYTES))
@@ -109,7 +119,7 @@ def run(
         watch.progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in logs.files))
         read_context = settings.read_context(place.workspace, sizes, geo, library)
         phase1 = read_files(
-            pool, read_context, logs.files, sizes.split_bytes, watch.progress.advance, journal
+            cluster or pool, read_context, logs.files, sizes.split_bytes, watch.progress.advance, journal
         ).refusing({**logs.refused, **found.outside})
         forecast = forecasting.result()
         place.replays.refuse_faulty(phase1.refused)
@@ -132,6 +142,7 @@ def run(
         )  # fmt: skip
         if spark:
             pool.close()  # its memory is Spark's now
+        if spark and not cluster:
             watch.follow(spark)
         engine = spark or pool
         added_up = add_up(

@@ -17,6 +17,7 @@ from tests.left_out import explain
 from tests.pace import patient
 
 if TYPE_CHECKING:
+    from tests.isolated_cluster import IsolatedCluster
     from tests.result_readers import SparkReader
 
 # Otherwise each program that a test starts compiles all modules again, which takes longer than most runs.
@@ -72,6 +73,15 @@ def spark() -> "Iterator[SparkReader]":
 
     with open_spark() as reader:
         yield reader
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[IsolatedCluster]":
+    """One Spark cluster for all tests that need one: it takes half a minute to start."""
+    from tests.isolated_cluster import open_cluster
+
+    with open_cluster(tmp_path_factory.mktemp("cluster")) as opened:
+        yield opened
 
 
 @pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks

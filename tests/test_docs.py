@@ -194,6 +194,7 @@ def test_settings_that_pages_name_exist(page: Path) -> None:
         "DELTA_BINARY_PACKED",
         "NO_COLOR",
         "PSEUDONYM_KEY",
+        "SPARK_CONF_DIR",  # of Spark itself
     } <= set(declared(Config))
 
 

@@ -20,6 +20,7 @@ from pipeline.faults import point
 from pipeline.machine import writing
 from pipeline.native.arrow import column, take_texts, text_bounds, to_arrow, to_frame, to_numpy, to_series
 from pipeline.native.pages import Group, encode_groups
+from pipeline.staging import staged
 
 ROW_SCHEMA = pa.schema(
     [
@@ -74,6 +75,7 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64], libr
     buckets = json.dumps([len(bucket_rows), [bucket for bucket, _, _ in groups]]).encode()
     plain = TIMESTAMP_SCHEMA if "timestamp" in rows.columns else ROW_SCHEMA
     schema = plain.with_metadata({BUCKETS_KEY: buckets})
+    path = staged(path)
     partial = path.with_suffix(".partial")
     with writing(partial):
         if library:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.faults import point
 from pipeline.machine import writing
+from pipeline.staging import staged
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,7 +68,12 @@ def bucket_file(bucket: int, suffix: str = "parquet") -> str:
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an array as ``np.save`` does. A full disk raises its own OSError; that of ``np.save`` only counts items."""
+    """Write an array as ``np.save`` does (``write_array``)."""
+    write_array(staged(path), array)
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array to just this path. A full disk raises its own OSError; that of ``np.save`` only counts items."""
     import numpy as np
     from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 
@@ -79,6 +85,7 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
 
 def write_frame(path: Path, frame: pl.DataFrame) -> None:
     """Write a small frame; the file has its name only when it is whole."""
+    path = staged(path)
     partial = path.with_suffix(".partial")
     with writing(partial), partial.open("wb") as stream:
         frame.write_parquet(stream, compression="lz4", statistics=False)
@@ -92,6 +99,7 @@ _ORDERED_ROWS = 32_768
 
 def write_ordered(path: Path, frame: pl.DataFrame, name: str) -> None:
     """Write a frame in the order of its column ``name``, so that ``read_between`` reads little more than it returns."""
+    path = staged(path)
     partial = path.with_suffix(".partial")
     with writing(partial), partial.open("wb") as stream:
         frame.sort(name).write_parquet(stream, compression="lz4", statistics=True, row_group_size=_ORDERED_ROWS)

@@ -5,6 +5,8 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from pipeline.machine import PROJECT, SHIPPED
+
 _P, _I = ctypes.c_void_p, ctypes.c_int64
 
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
@@ -58,5 +60,12 @@ class UsesLibrary:
 
 
 def find_library(path: str | None) -> Path | None:
-    """The library at ``path``; None where no path is given, or no file is there, such as on an executor of Spark."""
+    """The library at ``path``; None where no path is given, or no file is there.
+
+    On an executor, which has the library of another machine: one for its own processor (``executor_library``).
+    """
+    if path and (PROJECT / SHIPPED).is_dir():
+        from pipeline.native.build import executor_library  # compiles, if need be
+
+        return executor_library(Path(path).name)
     return Path(path) if path and os.path.exists(path) else None

@@ -19,6 +19,7 @@ from pipeline.exchange.parquet_footer import read_footer
 from pipeline.exchange.row_group_copies import bytes_of_groups, key_values_of, rows_of_groups, same_columns
 from pipeline.machine import writing
 from pipeline.preprocess.reject_writer import GROUP_ROWS, SCHEMA
+from pipeline.staging import staged
 
 GROUPS_KEY = b"logmill.splits"
 """Key of the metadata. Its value is JSON: for each row group, a list of [number of a split, rows, mark of the split].
@@ -79,7 +80,7 @@ class GroupWriter(ABC, Generic[_Rows]):
 
     def __init__(self, path: Path) -> None:
         self.groups: list[Group] = []
-        self._path = path
+        self._final, self._path = path, staged(path)
         self._pieces: list[Piece] = []
         self._rows = self._bytes = 0
 
@@ -120,7 +121,7 @@ class GroupWriter(ABC, Generic[_Rows]):
 
     def part(self) -> QuarantinePart | None:
         """What was written; None where there were no rows."""
-        return QuarantinePart(self._path, tuple(self.groups)) if self.groups else None
+        return QuarantinePart(self._final, tuple(self.groups)) if self.groups else None
 
     @abstractmethod
     def _hold(self, rows: _Rows) -> None:
