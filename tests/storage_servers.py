@@ -99,6 +99,7 @@ def real_server(folder: Path, bucket: str) -> Iterator[str]:
         try:
             endpoint = f"http://127.0.0.1:{ports['s3.port']}"
             _wait_for(endpoint, process, folder / "log")
+            _wait_for_bucket(endpoint, f"s3://{bucket}")
             yield endpoint
         finally:
             process.terminate()
@@ -116,6 +117,22 @@ def _wait_for(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> N
         except (URLError, OSError):
             time.sleep(0.2)
     raise RuntimeError(f"the server does not answer:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _wait_for_bucket(endpoint: str, bucket: str) -> None:
+    """The server answers before it has made the bucket."""
+    from pipeline.storage.faults import StorageFault
+    from pipeline.storage.objects import list_objects
+
+    until = time.monotonic() + 60
+    with found_at(endpoint):
+        while time.monotonic() < until:
+            try:
+                list(list_objects(f"{bucket}/"))
+                return
+            except StorageFault:
+                time.sleep(0.2)
+    raise RuntimeError("the server makes no bucket")
 
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
