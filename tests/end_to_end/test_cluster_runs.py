@@ -51,7 +51,9 @@ def ask(address: str) -> list[dict]:
         return json.load(answer)
 
 
-def test_both_phases_run_on_the_executors(cluster: IsolatedCluster, tmp_path: Path, logs: list[Path]) -> None:
+def test_both_phases_run_on_the_executors_and_the_next_day_is_added(
+    cluster: IsolatedCluster, tmp_path: Path, logs: list[Path]
+) -> None:
     packed = tmp_path / "packed.csv"
     write_day(packed, random.Random(7), rows=300)
     (tmp_path / "logs" / "packed.csv.gz").write_bytes(gzip.compress(packed.read_bytes(), mtime=0))
@@ -72,6 +74,10 @@ def test_both_phases_run_on_the_executors(cluster: IsolatedCluster, tmp_path: Pa
     (reading,) = [job for job in done if job.get("jobGroup", "").startswith("read_parts 1")][:1]
     assert reading["numTasks"] > 1
     assert reading["status"] == "SUCCEEDED"
+
+    write_day(tmp_path / "logs" / "3.csv", random.Random(3), rows=200)
+    answer = check(tmp_path, run_on(cluster, tmp_path), [*logs, tmp_path / "logs" / "3.csv"])
+    assert answer["new"]["reused_files"] == 5
 
 
 def _alone(folder: Path) -> dict:
