@@ -34,6 +34,7 @@ RUN grep -E '^ziglang==' /build/requirements.txt | pip install --no-cache-dir -r
 COPY LICENSE NOTICE pyproject.toml main.py config.py api.py /app/
 COPY cli /app/cli
 COPY data_generator /app/data_generator
+COPY jobs /app/jobs
 COPY pipeline /app/pipeline
 COPY utils /app/utils
 RUN python -m compileall -q /app && python -m pipeline.planning.prepare && chmod -R a+rX /app /var/cache/logmill

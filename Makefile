@@ -28,7 +28,7 @@ CHAOS_KILLS ?= 200
 RACE_SECONDS ?= 120
 CLUSTER_ARGS ?=
 CLUSTER_KILLS ?= 60
-CODE := main.py api.py config.py cli pipeline data_generator utils scripts benchmarks tests
+CODE := main.py api.py config.py cli jobs pipeline data_generator utils scripts benchmarks tests
 
 .PHONY: help install run test test-fast check lint fuzz sanitize chaos cluster cluster-stop bench clean
 .DELETE_ON_ERROR:

@@ -203,3 +203,38 @@ VERSION = Option(
     more={"nargs": "?"},
 )
 SHELL = Option("shell", "bash, zsh, fish or tcsh", "SHELL", section=ARGUMENTS)
+
+JOB = Option("job", "a job that jobs lists, or the path of your own", "JOB", section=ARGUMENTS)
+JOB_ACTION = Option(
+    "action",
+    "run, plan, status, check, query, rollback; without it run",
+    "ACTION",
+    section=ARGUMENTS,
+    more={"nargs": "?"},
+)
+JOB_WHAT = Option("what", "a query, or the version to roll back to", "WHAT", section=ARGUMENTS, more={"nargs": "?"})
+JOB_OPTIONS = (
+    Option("--source", "folder of the sources; without it demo data", "DIR", section=PLACES_SECTION),
+    Option(
+        "--output",
+        "where the tables are published; without it pipeline_data/jobs/JOB/output",
+        "DIR",
+        section=PLACES_SECTION,
+        short="-o",
+        more={"dest": "job_output"},
+    ),
+    Option("--as-of", "moment of the run, such as 2026-11-30; without it now", "TIME", section=FILES),
+    replace(FULL_REFRESH, help="extract and compute everything again"),
+    Option(
+        "--only",
+        "make only these tables, and what they are made of",
+        "TABLE",
+        section=FILES,
+        more={"nargs": "+", "default": [], "action": "extend"},
+    ),
+    ENGINE,
+    WORKERS,
+    MEMORY_LIMIT,
+    FORMAT,
+    JSON,
+)

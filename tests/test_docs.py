@@ -32,7 +32,7 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-FOLDERS = "pipeline|cli|data_generator|utils|tests|scripts|benchmarks|docs|.ci"
+FOLDERS = "pipeline|cli|jobs|data_generator|utils|tests|scripts|benchmarks|docs|.ci"
 FOREIGN = {"ExitStack"}
 """Classes that pages name and other projects have."""
 
@@ -52,7 +52,7 @@ def spans(text: str) -> list[str]:
 
 def code_files() -> Iterator[Path]:
     yield ROOT / "api.py"
-    for folder in ("pipeline", "cli", "data_generator", "utils", "tests", "scripts", "benchmarks"):
+    for folder in ("pipeline", "cli", "jobs", "data_generator", "utils", "tests", "scripts", "benchmarks"):
         yield from sorted((ROOT / folder).rglob("*.py"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from scripts.layout_graph import circles, read_files
 
 ROOT = Path(__file__).parents[1]
-OWN = {"cli", "config", "data_generator", "main", "pipeline", "utils"}
+OWN = {"cli", "config", "data_generator", "jobs", "main", "pipeline", "utils"}
 
 
 def imported(path: Path) -> set[str]:
