@@ -44,6 +44,7 @@ from utils.settings import (
     names,
     pattern,
     read_sources,
+    read_toml,
     setting,
     setting_from,
     several_names,
@@ -56,6 +57,9 @@ CONFIG_FILE = "logmill.toml"
 """The settings file that is read where it lies in the working folder and no other is named."""
 CONFIG_VARIABLE = "LOGMILL_CONFIG"
 """The variable of the environment that names a settings file."""
+
+SECTIONS = "ENVIRONMENT", "JOB"
+"""Tables of a settings file that hold no settings of the program: see ``read_sections``."""
 
 _SHIPPED = {
     "PREPROCESSING_WORKERS": (None, WORKERS),
@@ -509,11 +513,43 @@ def find_config_file(environ: Mapping[str, str]) -> Path | None:
     return Path(CONFIG_FILE) if os.path.lexists(CONFIG_FILE) else None
 
 
+def read_sections(toml_path: Path | None, environment: str | None) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """(settings of an environment, tables of jobs) of a TOML file.
+
+    ``environment``: its name, as in ``[environment.production]``. The tables ``[job.NAME]`` are those of all
+    environments with those of this one over them. Raises ConfigError where the file has no such environment.
+    """
+    try:
+        file = read_toml(toml_path) if toml_path else {}
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    environments, jobs = _table(file, "ENVIRONMENT"), _table(file, "JOB")
+    if environment is None:
+        return {}, jobs
+    if environment not in environments:
+        known = ", ".join(environments) or "none"
+        raise ConfigError(
+            f"--environment: there is no [environment.{environment}] in {toml_path or CONFIG_FILE}. There is: {known}."
+        )
+    chosen = _table(environments, environment)
+    own = _table(chosen, "job")
+    both = {name: {**_table(jobs, name), **_table(own, name)} for name in (*jobs, *own)}
+    return {(name.upper() if name.islower() else name): value for name, value in chosen.items() if name != "job"}, both
+
+
+def _table(tables: Mapping[str, object], name: str) -> dict[str, object]:
+    found = tables.get(name, {})
+    if not isinstance(found, dict):
+        raise ConfigError(f"{name.lower()} is {found!r}, expected a table such as [{name.lower()}.NAME]")
+    return found
+
+
 def load_config(
     cli: Mapping[str, object],
     environ: Mapping[str, str],
     toml_path: Path | None,
     shorts: Mapping[str, str] | None = None,
+    section: Mapping[str, object] | None = None,
 ) -> Config:
     """Settings from the command line, then the environment, then the TOML file, then the defaults above.
 
@@ -523,13 +559,14 @@ def load_config(
             the name of a settings file.
         shorts: short options that were typed, by setting name; messages begin with them.
         toml_path: a TOML file, or None. Paths in it are relative to the current folder, as everywhere.
+        section: the settings of an environment, which win over the rest of the file.
 
     Raises:
         ConfigError: an unknown name, a value that is not allowed, an unreadable file; the message names where.
     """
     variables = {name: value for name, value in environ.items() if name not in (KEY_VARIABLE, CONFIG_VARIABLE)}
     try:
-        values, origins = read_sources(Config, cli, variables, "LOGMILL_", toml_path, shorts or {})
+        values, origins = read_sources(Config, cli, variables, "LOGMILL_", toml_path, shorts or {}, SECTIONS, section)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     by_hand = {name: "config.py" for name, (shipped, now) in _SHIPPED.items() if now != shipped}

@@ -58,6 +58,8 @@ class Arguments:
     job_output: str | None = None
     as_of: str | None = None
     only: Sequence[str] = ()
+    environment: str | None = None
+    assigned: Sequence[str] = ()
 
 
 class _Parser(argparse.ArgumentParser):

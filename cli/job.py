@@ -54,7 +54,7 @@ def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
 
     job = _load(arguments)
     options = _options(arguments, job)
-    if arguments.source is None and not Path(options.source).exists():
+    if options.source == str(DATA / job.name / "demo") and not Path(options.source).exists():
         if not arguments.quiet:
             say(f"no --source was named: making demo data in {printable(options.source)}", event="demo")
         make_demo(job, Path(options.source))
@@ -163,12 +163,17 @@ def _load(arguments: Arguments) -> "Job":
 
 
 def _options(arguments: Arguments, job: "Job") -> "JobOptions":
+    from config import read_sections
     from pipeline.datasets.run import JobOptions
+    from pipeline.datasets.settings import read_settings
 
+    _, jobs = read_sections(arguments.config, arguments.environment)
+    source, output, settings = read_settings(job, jobs.get(job.name, {}), arguments.assigned)
     return JobOptions(
-        arguments.source or str(DATA / job.name / "demo"),
-        arguments.job_output or str(DATA / job.name / "output"),
+        arguments.source or source or str(DATA / job.name / "demo"),
+        arguments.job_output or output or str(DATA / job.name / "output"),
         _moment(arguments.as_of) if arguments.as_of else None,
+        settings=settings,
         full_refresh=arguments.options.full_refresh,
         only=tuple(arguments.only),
     )

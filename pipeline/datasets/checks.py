@@ -9,6 +9,8 @@ import polars as pl
 from pipeline.errors import ConfigError
 
 Action = Literal["warn", "reject", "fail"]
+Allowed = float | str | None
+"""A share of rows from 0 to 1, or the name of the job's setting that has it."""
 _ACTIONS = ("warn", "reject", "fail")
 
 
@@ -22,8 +24,9 @@ class Check:
                       ``row_count``, ``fresh``, ``conserves``
     ``columns``       that it is about; the first one is shown with rejected rows
     ``action``        for rows that break it: ``warn`` counts, ``reject`` rejects them, ``fail`` stops the run
-    ``allowed``       the share of rows, from 0 to 1, that may break it: above it a rejecting or failing check
-                      stops the run; None: a rejecting one never does, a failing one at the first row
+    ``allowed``       the share of rows, from 0 to 1, that may break it, or the setting of the job that has it: above
+                      it a rejecting or failing check stops the run; None: a rejecting one never does, a failing one
+                      at the first row
     ``holds``         an expression that is false where a row breaks it; null counts as true
     ``dimension``     of quality: completeness, uniqueness, validity, accuracy, consistency, freshness
     ``to``            of a reference: ``(table, column)``
@@ -36,7 +39,7 @@ class Check:
     kind: str
     columns: tuple[str, ...]
     action: Action
-    allowed: float | None
+    allowed: Allowed
     dimension: str
     holds: pl.Expr | None = field(default=None, compare=False)
     to: tuple[str, str] = ("", "")
@@ -46,7 +49,7 @@ class Check:
     def __post_init__(self) -> None:
         if self.action not in _ACTIONS:
             raise ConfigError(f"check {self.name} has the action {self.action!r}, expected {', '.join(_ACTIONS)}")
-        if self.allowed is not None and not 0 <= self.allowed <= 1:
+        if isinstance(self.allowed, int | float) and not 0 <= self.allowed <= 1:
             raise ConfigError(f"check {self.name} allows {self.allowed!r}, expected a share from 0 to 1")
 
     @property
@@ -55,53 +58,53 @@ class Check:
         return self.kind in ("row", "unique", "reference")
 
 
-def not_null(*columns: str, action: Action = "reject", allowed: float | None = None) -> Check:
+def not_null(*columns: str, action: Action = "reject", allowed: Allowed = None) -> Check:
     """Every row has a value in all columns."""
     holds = pl.all_horizontal(pl.col(name).is_not_null() for name in columns)
     return Check(f"not_null:{','.join(columns)}", "row", columns, action, allowed, "completeness", holds)
 
 
-def between(column: str, low: Any, high: Any, *, action: Action = "reject", allowed: float | None = None) -> Check:
+def between(column: str, low: Any, high: Any, *, action: Action = "reject", allowed: Allowed = None) -> Check:
     """Every value is at least ``low`` and at most ``high``."""
     holds = pl.col(column).is_between(low, high)
     return Check(f"between:{column}", "row", (column,), action, allowed, "validity", holds)
 
 
-def at_least(column: str, low: Any, *, action: Action = "reject", allowed: float | None = None) -> Check:
+def at_least(column: str, low: Any, *, action: Action = "reject", allowed: Allowed = None) -> Check:
     """Every value is at least ``low``."""
     return Check(f"at_least:{column}", "row", (column,), action, allowed, "validity", pl.col(column) >= low)
 
 
-def at_most(column: str, high: Any, *, action: Action = "reject", allowed: float | None = None) -> Check:
+def at_most(column: str, high: Any, *, action: Action = "reject", allowed: Allowed = None) -> Check:
     """Every value is at most ``high``."""
     return Check(f"at_most:{column}", "row", (column,), action, allowed, "validity", pl.col(column) <= high)
 
 
-def one_of(column: str, values: Sequence[Any], *, action: Action = "reject", allowed: float | None = None) -> Check:
+def one_of(column: str, values: Sequence[Any], *, action: Action = "reject", allowed: Allowed = None) -> Check:
     """Every value is one of ``values``."""
     holds = pl.col(column).is_in(list(values))
     return Check(f"one_of:{column}", "row", (column,), action, allowed, "validity", holds)
 
 
-def matches(column: str, pattern: str, *, action: Action = "reject", allowed: float | None = None) -> Check:
+def matches(column: str, pattern: str, *, action: Action = "reject", allowed: Allowed = None) -> Check:
     """The regular expression ``pattern`` describes the whole text of every value."""
     holds = pl.col(column).str.contains(rf"^(?:{pattern})$")
     return Check(f"matches:{column}", "row", (column,), action, allowed, "validity", holds)
 
 
 def expression(
-    name: str, holds: pl.Expr, *, columns: Sequence[str] = (), action: Action = "reject", allowed: float | None = None
+    name: str, holds: pl.Expr, *, columns: Sequence[str] = (), action: Action = "reject", allowed: Allowed = None
 ) -> Check:
     """``holds`` is true for every row; null counts as true."""
     return Check(f"expression:{name}", "row", tuple(columns), action, allowed, "accuracy", holds)
 
 
-def unique(*columns: str, action: Action = "fail", allowed: float | None = None) -> Check:
+def unique(*columns: str, action: Action = "fail", allowed: Allowed = None) -> Check:
     """No two rows have the same values in ``columns``; nulls are equal. ``reject`` rejects all rows that share them."""
     return Check(f"unique:{','.join(columns)}", "unique", columns, action, allowed, "uniqueness")
 
 
-def reference(column: str, *, to: str, action: Action = "reject", allowed: float | None = None) -> Check:
+def reference(column: str, *, to: str, action: Action = "reject", allowed: Allowed = None) -> Check:
     """Every value is there in another table. ``to``: ``table.column``, or ``table`` where the column has that name."""
     table, _, other = to.partition(".")
     name = f"reference:{column}->{table}"

@@ -1,8 +1,9 @@
 """Judges a table by what its buckets found and by its files: every check has a result, and some stop the run."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -13,7 +14,9 @@ from pipeline.datasets.kernels import known_values
 from pipeline.datasets.result import CheckResult
 from pipeline.datasets.run import Run
 from pipeline.datasets.table import Making
+from pipeline.datasets.tasks import Setting
 from pipeline.datasets.units import scan, scan_file
+from pipeline.errors import ConfigError
 
 _INT64 = 2**63
 
@@ -21,10 +24,14 @@ _INT64 = 2**63
 def judge_table(run: Run, one: DataSet, made: Making) -> list[CheckResult]:
     """The results of all checks of a table, as it is now. A table that was taken over was judged before."""
     if not made.reason:
-        return [] if run.before is None else _results_before(run.before.record, one.name)
+        return [] if run.before is None else _judge_again(run.before.record, one, run.context.settings)
     counts = _row_counts(run, one, made)
     total = made.table.rows + made.table.rejected
-    results = [_judge(one, check, counts.get(check.name, 0), total) for check in row_checks(one)]
+    settings = run.context.settings
+    results = [
+        _judge(one, check, counts.get(check.name, 0), total, allowed_share(check, settings))
+        for check in row_checks(one)
+    ]
     results += [_judge_table_check(run, one, check, made) for check in one.checks if not check.of_rows]
     # A column whose largest value times the rows is beyond 64 bits could wrap in a sum, without an error.
     for name, largest in _largest(made).items():
@@ -70,18 +77,27 @@ def _needs_all(check: Check, one: DataSet, made: Making) -> bool:
     return made.partly and (check.action == "warn" or bool(check.allowed))
 
 
-def _judge(one: DataSet, check: Check, broken: int, of: int) -> CheckResult:
+def allowed_share(check: Check, settings: Mapping[str, Setting]) -> float | None:
+    """The share of rows that may break a check. Raises ConfigError where a setting has no share."""
+    if not isinstance(check.allowed, str):
+        return check.allowed
+    share = settings[check.allowed]
+    if isinstance(share, str | bool) or not 0 <= share <= 1:
+        raise ConfigError(f"check {check.name}: the setting {check.allowed} is {share!r}, expected a share from 0 to 1")
+    return float(share)
+
+
+def _judge(one: DataSet, check: Check, broken: int, of: int, limit: float | None) -> CheckResult:
     share = broken / of if of else 0.0
     outcome = "ok"
     if broken:
-        limit = check.allowed
         if check.action == "fail":
             outcome = "fail" if limit is None or share > limit else "ok"
         elif check.action == "reject":
             outcome = "fail" if limit is not None and share > limit else "reject"
         else:
             outcome = "warn" if limit is None or share > limit else "ok"
-    return CheckResult(one.name, check.name, check.dimension, check.action, broken, of, outcome, check.allowed)
+    return CheckResult(one.name, check.name, check.dimension, check.action, broken, of, outcome, limit)
 
 
 def _judge_table_check(run: Run, one: DataSet, check: Check, made: Making) -> CheckResult:
@@ -128,6 +144,12 @@ def _largest(made: Making) -> dict[str, int]:
     return found
 
 
-def _results_before(record: object, table: str) -> list[CheckResult]:
-    checks = record.get("checks", []) if isinstance(record, dict) else []
-    return [CheckResult(**check) for check in checks if check["table"] == table]
+def _judge_again(record: Mapping[str, Any], one: DataSet, settings: Mapping[str, Setting]) -> list[CheckResult]:
+    """The results of a version before, by the shares that are allowed now."""
+    results = []
+    checks = {check.name: check for check in row_checks(one)}
+    for found in (CheckResult(**check) for check in record.get("checks", []) if check["table"] == one.name):
+        check = checks.get(found.check)
+        again = _judge(one, check, found.broken, found.of, allowed_share(check, settings)) if check else found
+        results.append(again)
+    return results

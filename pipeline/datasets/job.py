@@ -14,6 +14,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from pipeline.datasets.dataset import DataSet
+from pipeline.datasets.tasks import Setting
 from pipeline.errors import ROOT, ConfigError, InputError, program_name
 from pipeline.sources.source import Source
 
@@ -34,9 +35,9 @@ class Job:
     folder: Path
     sources: Mapping[str, Source]
     datasets: Mapping[str, DataSet]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
-    def __init__(self, *modules: ModuleType, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, *modules: ModuleType, settings: Mapping[str, Setting] | None = None) -> None:
         if not modules:
             raise ConfigError("a job needs modules with sources and data sets: Job(sources, gold)")
         folder = Path(str(modules[0].__file__)).parent
@@ -54,6 +55,11 @@ class Job:
     def _check_by(self) -> None:
         """Raise ConfigError where keyed inputs lack a column, or have ``by`` in other types than each other."""
         for one in self.datasets.values():
+            for check in one.checks:
+                if isinstance(check.allowed, str) and check.allowed not in self.settings:
+                    raise ConfigError(
+                        f"data set {one.name}: {check.name} allows {check.allowed!r}, which is no setting of the job"
+                    )
             kinds: dict[str, dict[str, str]] = {}
             for name, columns in one.keyed.items():
                 known = self.columns_of(name)

@@ -53,12 +53,13 @@ def lines(sales):
 """
 
 
-def write_job(folder: Path, text: str = HEAD + LINES + TOTALS) -> Job:
+def write_job(folder: Path, text: str = HEAD + LINES + TOTALS, **settings: Any) -> Job:
     """Write a job with one module of this text, and load it."""
     folder.mkdir()
     (folder / "tables.py").write_text(text)
     (folder / "__init__.py").write_text(
-        '"""A job of tests."""\nfrom pipeline.datasets import Job\nfrom . import tables\njob = Job(tables)\n'
+        '"""A job of tests."""\nfrom pipeline.datasets import Job\nfrom . import tables\n'
+        f"job = Job(tables, settings={settings})\n"
     )
     return load_job(str(folder))
 
