@@ -106,6 +106,7 @@ COMMANDS: dict[str, Command] = {
         "  plan          say what a run would do, and why\n"
         "  status        rows of all tables, and the kept versions\n"
         "  check         try whether buckets and the order of rows change a byte of any table\n"
+        "  docs          write the data dictionary, and SQL that makes the tables in other databases\n"
         "  query SQL     ask its tables and views\n"
         "  rollback      show an earlier version again\n"
         "job new NAME makes a job from a template that runs at once.",

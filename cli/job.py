@@ -145,11 +145,26 @@ def _check(arguments: Arguments, config: Config, answer: Answer) -> int:
     return GATE_EXIT_CODE if broken else 0
 
 
+def _docs(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    from pipeline.datasets.ddl import Published, write_docs
+    from pipeline.datasets.report import render_dictionary
+
+    job = _load(arguments)
+    output = Path(_options(arguments, job).output).absolute()
+    folder = output.with_name(output.name + ".docs")
+    files = write_docs(job, folder, Published(arguments.what or str(output)), render_dictionary(job))
+    answer.give({"job": job.name, "folder": str(folder), "files": files})
+    if not answer.as_json and not arguments.quiet:
+        answer.write(f"{', '.join(files)} in {printable(str(folder))}\n")
+    return 0
+
+
 _ACTIONS: dict[str, Callable[[Arguments, Config, Answer], int]] = {
     "run": _run,
     "plan": _plan,
     "check": _check,
     "status": _status,
+    "docs": _docs,
     "query": _query,
     "rollback": _rollback,
     "new": _new,

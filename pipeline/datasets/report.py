@@ -37,6 +37,13 @@ def render(job: Job, record: Mapping[str, Any]) -> str:
     return _PAGE.substitute(title=title, style=style, body=joined(sections).text)
 
 
+def render_dictionary(job: Job) -> str:
+    """The data dictionary: all tables with their columns, checks and inputs."""
+    style = (run_page.ASSETS / "page.css").read_text(encoding="utf-8")
+    head = joined([element("h1", job.name), element("p", job.description)])
+    return _PAGE.substitute(title=escape(f"Tables of {job.name}"), style=style, body=joined([head, _columns(job)]).text)
+
+
 def _summary(job: Job, record: Mapping[str, Any]) -> Html:
     facts = (
         ("as of", record["as_of"]), ("engine", record["engine"]), ("time", format_seconds(record["seconds"])),
@@ -161,5 +168,7 @@ def _columns(job: Job) -> Html:
         ]
         heads = ("column", "type", "unit", "personal", "meaning")
         told = element("p", f"{one.description} {one.grain}; made of {', '.join(one.inputs)}.")
-        parts.append(details(name, joined([told, table(heads, rows, f"Columns of {name}", 5)])))
+        checks = ", ".join(f"{check.name} ({check.action})" for check in one.checks)
+        ways = element("p", f"Layer {one.layer}; days in {one.zone}. Checks: {checks or 'none'}.")
+        parts.append(details(name, joined([told, ways, table(heads, rows, f"Columns of {name}", 5)])))
     return section("Columns", *parts)
