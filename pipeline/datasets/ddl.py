@@ -107,12 +107,15 @@ def _postgres_roles(job: Job) -> list[str]:
         "end $$;"
         for role in (f"{name}_owner", f"{name}_reader")
     ]
-    layers = sorted({one.layer for one in job.datasets.values()})
-    schemas = [f"create schema if not exists {layer};" for layer in layers]
-    grants = [
-        f"grant usage on schema {layer} to {name}_{'owner' if layer == 'bronze' else 'reader'};" for layer in layers
-    ]
-    return ["\n".join([*roles, *schemas, *grants])]
+    lines = roles
+    for layer in sorted({one.layer for one in job.datasets.values()}):
+        role = f"{name}_{'owner' if layer == 'bronze' else 'reader'}"
+        lines += [
+            f"create schema if not exists {layer};",
+            f"grant usage on schema {layer} to {role};",
+            f"alter default privileges in schema {layer} grant select on tables to {role};",
+        ]
+    return ["\n".join(lines)]
 
 
 def _postgres(one: DataSet, _: Published) -> str:
