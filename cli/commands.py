@@ -101,7 +101,7 @@ COMMANDS: dict[str, Command] = {
         "Jobs",
         "run a job, or ask about it",
         "Runs a job: extracts its sources, makes its tables as far as something changed, checks them, and publishes "
-        "all at one instant. Without --source it makes demo data first.\n"
+        "all at once. Without --source it makes demo data first.\n"
         "  run           make the tables\n"
         "  plan          say what a run would do, and why\n"
         "  status        rows of all tables, and the kept versions\n"

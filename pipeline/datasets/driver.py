@@ -1,4 +1,4 @@
-"""Runs a job: extracts its sources, makes and judges its tables in order, and publishes them at one instant."""
+"""Runs a job: extracts its sources, makes and judges its tables in order, and publishes them at once."""
 
 import os
 import time

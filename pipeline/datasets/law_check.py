@@ -17,6 +17,7 @@ from pipeline.engines import Advance, Engine, run_tasks
 from pipeline.errors import InputError
 from pipeline.timing import Progress
 from pipeline.versions.output_link import Output
+from utils.units import format_count
 
 BUCKETS = (1, 3, 64)
 
@@ -78,7 +79,11 @@ def _judge(name: str, found: list[tuple[LawTask, Digest]]) -> list[Law]:
     laws = []
     for task, digest in others:
         law = f"{task.buckets} buckets, shuffled" if task.buckets > 1 else "shuffled"
-        rows = f"{digest.rows:,} rows instead of {first.rows:,}" if digest.rows != first.rows else "other values"
+        rows = (
+            f"{format_count(digest.rows, 'row')} instead of {first.rows:,}"
+            if digest.rows != first.rows
+            else "other values"
+        )
         told = "" if digest == first else (
             f"{rows} than in one bucket: the function looks beyond one value of by, or depends on the order of rows"
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Publishes a version of a job: its tables, quarantine and record become visible at one instant."""
+"""Publishes a version of a job: its tables, quarantine and record become visible at once."""
 
 import json
 import os

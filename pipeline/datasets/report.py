@@ -10,7 +10,7 @@ from pipeline.datasets.scores import DIMENSIONS, control_limits
 from pipeline.publish.report import page as run_page
 from pipeline.publish.report.html import Html, bar, details, element, escape, joined, section, share, table
 from pipeline.versions.folders import REPORT
-from utils.units import format_seconds, format_size
+from utils.units import format_count, format_seconds, format_size
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 190, 46, 70, 18
 """Size of a box of the graph, and the room between two."""
@@ -97,7 +97,7 @@ def _line(begin: tuple[int, int], end: tuple[int, int]) -> str:
 
 def _box(name: str, place: tuple[int, int], facts: Mapping[str, Any]) -> str:
     x, y = place
-    told = f"{facts.get('rows', 0):,} rows"
+    told = format_count(facts.get("rows", 0), "row")
     if facts.get("rejected"):
         told += f", {facts['rejected']:,} rejected"
     recomputed = facts.get("recomputed", 0)

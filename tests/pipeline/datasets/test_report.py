@@ -18,7 +18,7 @@ def test_the_page_shows_tables_with_what_they_are_made_of(tmp_path: Path) -> Non
     assert page.count("<rect ") == 3
     assert page.count("<path ") == 2
     assert "sales: 2 rows, computed 100.00%" in page
-    assert "lines: 1 rows, 1 rejected" in page
+    assert "lines: 1 row, 1 rejected" in page
     assert "at_least:cents" in page
     assert "ann" not in page
 
