@@ -20,6 +20,7 @@ from pipeline.datasets.scores import extend_history, score_checks, unusual
 from pipeline.datasets.state import JobState, SourceState
 from pipeline.datasets.table import make_table, take_over
 from pipeline.machine import os_errors_explained
+from pipeline.sources.contract import RESERVED
 from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import new_run_id
 from pipeline.versions.lock import Lock
@@ -85,7 +86,9 @@ def _source_change(run: Run, name: str) -> Change:
     old, new = run.known.sources.get(name), run.sources[name]
     if old and old.changed_in == new.changed_in:
         return UNCHANGED
-    return source_change(name, old, new, run.bronze, tuple(run.job.sources[name].contract.columns), run.work)
+    read = {column for one in run.job.datasets.values() for column in one.keyed.get(name, ())}
+    columns = (*run.job.sources[name].contract.columns, *(fact for fact in RESERVED if fact in read))
+    return source_change(name, old, new, run.bronze, columns, run.work)
 
 
 def make_tables(run: Run) -> tuple[dict[str, str], list[CheckResult]]:

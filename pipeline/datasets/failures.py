@@ -36,7 +36,7 @@ def explained(one: DataSet, task: TransformTask, inputs: Mapping[str, Any]) -> I
     except Exception as fault:
         line = _line(one, fault) or _find_line(one, inputs)
         where = f" bucket {task.bucket} of {task.buckets}" if task.buckets > 1 else " all rows"
-        values = _values(one, inputs)
+        values = "" if isinstance(fault, LogmillError) else _values(one, inputs)
         about = f", {' and '.join(one.by)} {values}" if values else ""
         raise TransformError(
             f"data set {one.name} failed at {line}, in{where}{about}: {_told(fault)}. Nothing was published. Correct "
@@ -135,6 +135,8 @@ def _narrow(one: DataSet, inputs: Mapping[str, Any]) -> list[tuple[object, ...]]
         }
         return _raises(lambda: one.function(**some).collect())
 
+    if not fails(values):
+        return []
     while len(values) > 1:
         half = values.head(len(values) // 2)
         rest = values.slice(len(half))

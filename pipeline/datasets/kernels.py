@@ -20,7 +20,7 @@ from pipeline.datasets.tasks import (
     Transformed,
     TransformTask,
 )
-from pipeline.datasets.units import bucket_of, scan, scan_file, write_unit, write_units
+from pipeline.datasets.units import ONLY_UNIT, bucket_of, scan, scan_file, write_unit, write_units
 from pipeline.engines import Advance
 from pipeline.machine import writing
 from pipeline.sources.contract import conform
@@ -104,8 +104,8 @@ def assemble(context: JobContext, task: AssembleTask, advance: Advance) -> Piece
         parts.append(scan_file(task.before).join(affected, on=one.by, how="anti", nulls_equal=True))
     rows = pl.concat(parts).sort(one.order, nulls_last=False).collect()
     advance(task.rows)
-    if one.partition_by and not len(rows):
-        return Piece(task.unit, "", 0)  # a partition that became empty has no file
+    if not len(rows) and task.unit != ONLY_UNIT:
+        return Piece(task.unit, "", 0)  # a partition or part that became empty has no file
     return write_unit(rows, Path(task.output), task.unit)
 
 

@@ -232,7 +232,8 @@ def _state(
 
 
 def _ranges(counts: Sequence[int]) -> list[tuple[int, int]]:
-    begin, found = 0, []
+    begin = 0
+    found: list[tuple[int, int]] = []
     for count in counts:
         found.append((begin, count))
         begin += count

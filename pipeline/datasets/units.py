@@ -13,6 +13,8 @@ from pipeline.machine import writing
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 """The name of a partition without a value, as Hive and all its readers know it."""
+ONLY_UNIT = "part-0.parquet"
+"""The file of a table that has one, also where it has no rows."""
 _FIBONACCI = 0x9E3779B97F4A7C15
 _ROW_GROUP = 262_144
 
@@ -78,7 +80,7 @@ def write_units(rows: pl.DataFrame, one: DataSet, folder: Path, parts: int) -> t
 
 def _parts(rows: pl.DataFrame, one: DataSet, parts: int) -> dict[str, pl.DataFrame]:
     if parts == 1:
-        return {"part-0.parquet": rows}
+        return {ONLY_UNIT: rows}
     numbers = rows.select(bucket_of(one.by, rows.schema, parts).alias("part"))["part"]
     return {f"part-{number}-of-{parts}.parquet": rows.filter(numbers == number) for number in range(parts)}
 

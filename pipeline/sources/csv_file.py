@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,8 @@ def extract_csv(name: str, source: Source, path: Path, folder: Path, stamp: Stam
         names = _chosen_names(source, header)
         job = _Job(name, path, text, header, source, names, folder)
         rejects = RejectedRows(name, stamp.source)
-        rows, files, line = 0, [], 2
+        rows, line = 0, 2
+        files: list[str] = []
         with ThreadPoolExecutor(threads) as pool:
             for number, (block, good, rejected) in enumerate(_read_all(job, pool, threads)):
                 _reject(job, rejects, block, rejected, line)
@@ -110,7 +111,8 @@ def _chosen_names(source: Source, header: Header) -> dict[str, str]:
 
 def _read_all(job: _Job, pool: ThreadPoolExecutor, ahead: int) -> Iterator[tuple[Block, pl.DataFrame, Rejected | None]]:
     """Read blocks on threads, a few ahead of the one that is taken. A careful block moves where the next one begins."""
-    begin, waiting = job.header.begin, []
+    begin = job.header.begin
+    waiting: list[tuple[int, int, Future[tuple[Block, pl.DataFrame, Rejected | None]]]] = []
     while begin < len(job.text) or waiting:
         while begin < len(job.text) and len(waiting) <= ahead:
             end = find_end(job.text, begin)

@@ -79,7 +79,8 @@ def _field(delimiter: str) -> re.Pattern[bytes]:
 
 def _fields(text: bytes, begin: int, delimiter: str) -> tuple[tuple[str | None, ...], int] | None:
     """The fields of the record at ``begin``, and where it ends; None where a quoted field does not close properly."""
-    match, fields, most = _field(delimiter).match, [], begin + MAX_RECORD_BYTES + 2
+    match, most = _field(delimiter).match, begin + MAX_RECORD_BYTES + 2
+    fields: list[str | None] = []
     while True:
         found = match(text, begin, min(len(text), most))
         if found is None:

@@ -25,7 +25,8 @@ def extract_parquet(name: str, source: Source, path: Path, folder: Path, stamp: 
     except (OSError, ValueError) as fault:
         raise InputError(f"{display_name(str(path))} cannot be read as Parquet ({type(fault).__name__}).") from None
     columns = [_column(known, column, found, path) for known, column in source.contract.columns.items()]
-    rejects, rows, files = RejectedRows(name, stamp.source), 0, []
+    rejects, rows = RejectedRows(name, stamp.source), 0
+    files: list[str] = []
     scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
     total = pq.read_metadata(path).num_rows
     for number, begin in enumerate(range(0, total, _ROWS_AT_ONCE)):

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipeline.datasets import changes, sizes, table
 from pipeline.datasets import run as job_run
-from pipeline.datasets import sizes, table
 from pipeline.datasets.failures import TransformError
 from pipeline.engines.direct import DirectEngine
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
@@ -175,12 +175,12 @@ def test_a_fault_of_the_transform_names_line_and_values(tmp_path: Path) -> None:
     write_sales(tmp_path, SALES)
     text = HEAD + LINES + TOTALS.replace(
         'return lines.group_by("customer")',
-        'odd = lines.with_columns(pl.col("customer").replace_strict({"dan": 1, "eve": 2}, default=None))\n'
-        '    odd = lines.with_columns(pl.when(pl.col("customer") == "ann").then(pl.col("customer")).cast(pl.Int64))\n'
+        'ann = pl.when(pl.col("customer") == "ann").then(pl.col("customer"))\n'
+        "    odd = lines.with_columns(ann.cast(pl.Int64).cast(pl.String))\n"
         '    return odd.group_by("customer")',
     )  # fmt: skip
     job = write_job(tmp_path / "job", text)
-    line = next(at for at, one in enumerate(text.splitlines(), 1) if ".cast(pl.Int64))" in one)
+    line = next(at for at, one in enumerate(text.splitlines(), 1) if ".cast(pl.Int64)" in one)
     with pytest.raises(TransformError, match=rf"totals failed at .*/tables\.py:{line}, .* customer = ann") as raised:
         run(job, tmp_path)
     assert "conversion" not in str(raised.value)  # the library's message has values
@@ -189,7 +189,9 @@ def test_a_fault_of_the_transform_names_line_and_values(tmp_path: Path) -> None:
 def test_a_result_that_breaks_its_contract_is_named(tmp_path: Path) -> None:
     write_sales(tmp_path, SALES)
     job = write_job(tmp_path / "job", HEAD + LINES + TOTALS.replace('pl.col("cents").sum()', 'pl.col("cents").mean()'))
-    with pytest.raises(TransformError, match=r"totals: column cents is Float64, and Total declares Money \(Int64\)"):
+    with pytest.raises(
+        TransformError, match=r"in all rows: totals: column cents is Float64, and Total declares Money \(Int64\)"
+    ):
         run(job, tmp_path)
 
 
@@ -243,6 +245,31 @@ def test_another_run_holds_the_output(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job")
     with Lock(tmp_path / "output.versions", "other"), pytest.raises(EnvironmentFault, match="another run holds"):
         run(job, tmp_path)
+
+
+def test_parts_of_a_table_come_and_go_as_in_a_full_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "choose_parts", lambda *_: 4)
+    job = write_job(tmp_path / "job")
+    write_sales(tmp_path, [(f"o{at}", f"c{at}", "2026-01-01", 1) for at in range(3)])
+    run(job, tmp_path)
+    write_sales(tmp_path, [("o1", "c1", "2026-01-01", 1)])
+    monkeypatch.setattr(changes, "_FULL_SHARE", 10)
+    partly = run(job, tmp_path)
+    assert partly.tables["totals"].reason == "some rows changed"
+    assert files(partly.output) == files(run(job, tmp_path, output=str(tmp_path / "fresh")).output)
+
+
+def test_the_time_of_an_extract_counts_as_changed_where_it_is_read(tmp_path: Path) -> None:
+    keyed = 'by="order_id", keyed={"sales": [*Sales.columns, "_extracted_at"]},'
+    latest = 'sales.sort("_extracted_at").unique("order_id", keep="last", maintain_order=True).drop("_extracted_at")'
+    text = LINES.replace('by="order_id",', keyed).replace("sales.unique()", latest)
+    job = write_job(tmp_path / "job", HEAD + text)
+    write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1)], "sales1.csv")
+    run(job, tmp_path)
+    write_sales(tmp_path, [("o1", "dan", "2026-01-01", 1)], "sales2.csv")
+    assert read(run(job, tmp_path), "lines")["customer"].to_list() == ["dan"]
+    write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1), ("o2", "ann", "2026-01-01", 1)], "sales1.csv")
+    assert read(run(job, tmp_path), "lines")["customer"].to_list() == ["ann", "ann"]
 
 
 def test_bronze_keeps_what_was_extracted(tmp_path: Path) -> None:
