@@ -153,7 +153,8 @@ def _check(one: DataSet, whole: Sequence[str]) -> None:
                 f"data set {one.name}: {what} names {missing[0]}, which {one.contract.__name__} does not declare. "
                 f"Its columns are {', '.join(one.contract.columns)}."
             )
-    for what, names in {"keyed": one.keyed, "whole": whole, "lookup": one.lookup}.items():
+    given = {"keyed": tuple(one.keyed), "whole": tuple(whole), "lookup": tuple(one.lookup)}
+    for what, names in given.items():
         if missing := [name for name in names if name not in one.inputs]:
             raise ConfigError(
                 f"data set {one.name}: {what} names {missing[0]}, which is no parameter of the function. "

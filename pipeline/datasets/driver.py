@@ -127,8 +127,9 @@ def _is_new(run: Run, reasons: dict[str, str]) -> bool:
     """Whether the version would say anything that the one before does not."""
     if run.before is None or set(run.before.tables) != set(run.tables):
         return True
-    changed = [state for state in (*run.tables.values(), *run.sources.values()) if state.changed_in == run.watch.run_id]
-    return bool(changed) or any(reasons.values())
+    changed_in = [state.changed_in for state in run.tables.values()]
+    changed_in += [state.changed_in for state in run.sources.values()]
+    return run.watch.run_id in changed_in or any(reasons.values())
 
 
 def _result(

@@ -146,7 +146,8 @@ def _narrow(one: DataSet, inputs: Mapping[str, Any]) -> list[tuple[object, ...]]
             values = rest
         else:
             break
-    return values.rows()
+    found: list[tuple[object, ...]] = values.rows()
+    return found
 
 
 def _raises(call: Callable[[], object]) -> bool:

@@ -101,7 +101,7 @@ class Job:
         if unknown := [name for name in only if name not in self.datasets]:
             raise ConfigError(f"there is no data set {_or_similar(unknown[0], self.datasets)}")
         wanted = set(only or self.datasets)
-        for one in reversed(self.datasets.values()):
+        for one in reversed(list(self.datasets.values())):
             if one.name in wanted:
                 wanted.update((*one.inputs, *one.references))
         return {name: one for name, one in self.datasets.items() if name in wanted}

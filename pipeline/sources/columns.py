@@ -250,7 +250,7 @@ class Time(Column):
 class ListOf(Column):
     """A list of values of another column, for results. Which order they have is the author's choice."""
 
-    item: Column
+    item: Column = Text()
 
     def __init__(self, item: Column, description: str = "", *, nullable: bool = False, unit: str = "") -> None:
         super().__init__(description, nullable=nullable, unit=unit)

@@ -46,7 +46,7 @@ class RejectedRows:
 
     def finish(self, folder: Path, rows: int, files: list[str]) -> Extracted:
         """Write the rejected rows into ``folder``. Returns the counts of the file."""
-        names = []
+        names: list[str] = []
         for begin in range(0, len(self._rows), _REJECTS_AT_ONCE):
             frame = pl.DataFrame(self._rows[begin : begin + _REJECTS_AT_ONCE], schema=REJECTS, orient="row")
             names.append(_write(folder / f"rejects-{len(names):04d}.parquet", frame))
