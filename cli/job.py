@@ -90,7 +90,7 @@ def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
 
 
 def _rollback(arguments: Arguments, _config: Config, answer: Answer) -> int:
-    from pipeline.versions.output_link import roll_back
+    from pipeline.versions.outputs import roll_back
 
     options = _options(arguments, _load(arguments))
     before, now = roll_back(options.output, arguments.what)

@@ -19,8 +19,10 @@ from pipeline.datasets.run import JobOptions, Run
 from pipeline.datasets.scores import extend_history, score_checks, unusual
 from pipeline.datasets.state import JobState, SourceState
 from pipeline.datasets.table import make_table, take_over
+from pipeline.errors import ConfigError
 from pipeline.machine import os_errors_explained
 from pipeline.sources.contract import RESERVED
+from pipeline.storage.urls import is_url
 from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import new_run_id
 from pipeline.versions.lock import Lock
@@ -35,6 +37,8 @@ def run_job(job: Job, config: Config, options: JobOptions, progress: Progress) -
 
     Raises LogmillError where the run cannot go on; nothing is published then.
     """
+    if is_url(options.output) or is_url(options.source):
+        raise ConfigError("jobs read and publish below folders: expected paths for --source and --output, found a URL.")
     output = Output(options.output)
     with (
         Watch(new_run_id(), progress) as watch,

@@ -14,7 +14,7 @@ from pipeline.datasets.failures import TransformError
 from pipeline.engines.direct import DirectEngine
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
 from pipeline.versions.lock import Lock
-from pipeline.versions.output_link import roll_back
+from pipeline.versions.outputs import roll_back
 from tests.pipeline.datasets.jobs_for_tests import HEAD, LINES, TOTALS, files, read, run, write_job, write_sales
 
 SALES = [
