@@ -131,8 +131,11 @@ def _or_similar(name: str, known: Any) -> str:
 
 
 def list_jobs() -> dict[str, str]:
-    """The jobs of this program by name, with their descriptions. Loads none of them."""
-    return {path.parent.name: describe(path.parent) for path in sorted(JOBS.glob("*/__init__.py"))}
+    """The jobs of this program by name, with their descriptions. Loads none of them.
+
+    A name has - where the package has _, which is what Python can import.
+    """
+    return {path.parent.name.replace("_", "-"): describe(path.parent) for path in sorted(JOBS.glob("*/__init__.py"))}
 
 
 def describe(folder: Path) -> str:
@@ -148,6 +151,8 @@ def describe(folder: Path) -> str:
 def find_job(name: str) -> Path:
     """The folder of a job: of this program by its name, or a user's own by its path. Raises InputError."""
     folder = Path(name).absolute() if "/" in name or name in (".", "..") else JOBS / name
+    if not folder.exists() and folder.parent == JOBS:
+        folder = JOBS / name.replace("-", "_")
     if not (folder / "__init__.py").is_file():
         raise InputError(
             f"there is no job {name!r}: expected a folder with __init__.py. Jobs are {', '.join(list_jobs())}; one of "

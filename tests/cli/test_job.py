@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from main import main
+from pipeline.datasets.job import JOBS, find_job
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +115,9 @@ def test_jobs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     } in (
         answer(capsys, "jobs")[1]["jobs"]  # type: ignore[operator]
     )
+
+
+def test_a_job_goes_by_its_package_with_hyphens(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [job["name"] for job in answer(capsys, "jobs")[1]["jobs"]]  # type: ignore[attr-defined]
+    assert "late-payments" in names
+    assert find_job("late-payments") == find_job("late_payments") == JOBS / "late_payments"
