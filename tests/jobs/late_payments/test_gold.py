@@ -41,6 +41,7 @@ def ask_oracle(book: Book, today: dt.date = TODAY) -> duckdb.DuckDBPyConnection:
     return database
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("today", [TODAY, day(200), day(800)])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_tables_are_what_plain_sql_makes(seed: int, today: dt.date) -> None:

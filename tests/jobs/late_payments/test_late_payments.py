@@ -17,6 +17,7 @@ from pipeline.engines.direct import DirectEngine
 from tests.jobs.late_payments.books import TODAY, late_payments, make_tables, random_book
 from tests.pipeline.datasets.jobs_for_tests import files, read, run
 
+pytestmark = pytest.mark.slow
 AS_OF = dt.datetime.combine(TODAY, dt.time(12))
 
 
