@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.job import load_job
@@ -62,8 +63,13 @@ def _ordered(rows: pl.DataFrame, one: DataSet) -> pl.DataFrame:
 
 
 def _digest(rows: pl.DataFrame) -> str:
+    """A hash of the values alone: how memory is laid out depends on the parts that rows came from."""
     stream = io.BytesIO()
-    rows.rechunk().write_ipc(stream)
+    plain = rows.select(pl.all(), pl.all().is_null().name.suffix(" is null"))
+    # Texts one after the other instead of views of buffers, and nothing below a null.
+    plain.with_columns(
+        pl.col(pl.String).fill_null(""), (cs.numeric() | cs.boolean() | cs.temporal()).fill_null(strategy="zero")
+    ).rechunk().write_ipc(stream, compat_level=pl.CompatLevel.oldest())
     return hashlib.blake2b(stream.getvalue(), digest_size=16).hexdigest()
 
 
