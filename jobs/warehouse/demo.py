@@ -21,14 +21,17 @@ def make(folder: Path) -> dict[str, dict[str, int]]:
     """
     chance = random.Random(11)
     customers = [f"C{number:04d}" for number in range(_CUSTOMERS)]
-    products = {f"P{number:03d}": (price := chance.randint(300, 30_000), price * 6 // 10) for number in range(_PRODUCTS)}
+    products = {
+        f"P{number:03d}": (price := chance.randint(300, 30_000), price * 6 // 10) for number in range(_PRODUCTS)
+    }
     _write(
         folder / "customers.csv",
         ("customer_id", "customer_name", "email", "phone", "address", "city", "state", "zip_code", "age",
          "registration_date"),
         (
             (one, f"Person {at}", f"person{at}@example.org", f"+1 555 {at:04d}", f"{at} Mill Lane\nBack door",
-             chance.choice(("Springfield", "Riverside", "")), "OH", f"{43000 + at}", chance.choice((17, 30, 52, 70, "")),
+             chance.choice(("Springfield", "Riverside", "")), "OH", f"{43000 + at}",
+             chance.choice((17, 30, 52, 70, "")),
              f"{_FIRST - dt.timedelta(days=at):%m/%d/%Y}")
             for at, one in enumerate(customers)
         ),

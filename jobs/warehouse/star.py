@@ -28,7 +28,6 @@ from pipeline.datasets import (
 )
 
 from .methods import usual_fees
-from .silver import LINE_KEY
 
 _FIRST = pl.lit(dt.datetime(1970, 1, 1)).cast(pl.Datetime("us"))
 """Since when an inferred member holds: nobody knows better."""

@@ -77,7 +77,7 @@ def extract(run: Run) -> None:
     engine, threads = (run.engine, 1) if many or run.uses_spark else (run.direct, run.memory.workers)
     remove_orphans(run.bronze, [run.before] if run.before else [])
     extracted = extract_sources(
-        run.job, names, listed, engine, run.context, run.bronze, run.known, run.watch.progress.advance, threads
+        run.job, names, listed, engine, run.context, run.bronze, run.before, run.watch.progress.advance, threads
     )
     run.sources = {**(run.before.sources if run.before else {}), **extracted}
     for name in names:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from cli.progress import NullProgress
 from config import Config
 from pipeline.datasets import law_check
+from pipeline.datasets.laws import _digest
 from pipeline.datasets.run import JobOptions
 from pipeline.engines.direct import DirectEngine
 from tests.needs import needs_java
@@ -79,3 +81,14 @@ def test_spark_gives_the_same_bytes(tmp_path: Path) -> None:
     spark = run(job, tmp_path, output=str(tmp_path / "spark"), engine="spark", workers=2)
     assert (embedded.engine, spark.engine) == ("polars", "spark")
     assert files(spark.output) == files(embedded.output)
+
+
+def test_only_values_decide_the_digest_of_rows() -> None:
+    """Not how the memory of texts and nulls is laid out, which depends on the parts that rows came from."""
+    rows = pl.DataFrame({"text": [f"a text of more than twelve bytes {at}" for at in range(9)], "number": range(9)})
+    parts = pl.concat([rows.filter(pl.col("number") % 3 == part) for part in range(3)]).sort("number")
+    assert _digest(parts) == _digest(rows)
+    hidden = rows.with_columns(pl.when(pl.col("number") != 4).then(pl.col("number")).alias("number"))
+    absent = rows.with_columns(pl.Series("number", [0, 1, 2, 3, None, 5, 6, 7, 8]))
+    assert _digest(hidden) == _digest(absent)
+    assert _digest(hidden) != _digest(hidden.with_columns(pl.col("number").fill_null(0)))
