@@ -106,10 +106,9 @@ def _member_key(member: str, *columns: str) -> pl.Expr:
 
 def _age_band() -> pl.Expr:
     age = pl.col("age")
-    band = pl.when(age.is_null() | (age < 0) | (age > 120)).then(pl.lit("unknown"))
-    for limit, name in _AGES:
-        band = band.when(age < limit).then(pl.lit(name))
-    return band.otherwise(pl.lit("65 and over"))
+    bands = [pl.when(age < limit).then(pl.lit(name)) for limit, name in _AGES]
+    known = pl.coalesce(*bands, pl.lit("65 and over"))
+    return pl.when(age.is_between(0, 120)).then(known).otherwise(pl.lit("unknown"))
 
 
 def _segment(settings: Mapping[str, Any]) -> pl.Expr:
