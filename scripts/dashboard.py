@@ -27,6 +27,9 @@ def open_dashboard(folder: Path) -> Iterator[str]:
         program.wait()
 
 
+_NOT_YET = ("ERR_CONNECTION_REFUSED", "interrupted by another navigation")
+
+
 def visit(page: Page, address: str) -> float:
     """Open the page as soon as the server answers, and wait until all is shown; returns seconds since it answered."""
     while True:
@@ -35,7 +38,10 @@ def visit(page: Page, address: str) -> float:
             page.goto(address)
             break
         except Error as fault:
-            if "ERR_CONNECTION_REFUSED" not in str(fault):
+            # The browser's own page about a refused connection may come late, and end the next try.
+            if not any(
+                cause in str(fault) for cause in ("ERR_CONNECTION_REFUSED", "interrupted by another navigation")
+            ):
                 raise
             page.wait_for_timeout(_REFUSED_MS)
     page.get_by_text("Users by watch time").wait_for()

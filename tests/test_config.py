@@ -238,10 +238,14 @@ def test_a_reader_sees_six_values_first() -> None:
         assert Config(MEMORY_LIMIT=limit)
 
 
+READING = ("find_config_file", "read_sections", "_table", "load_config")
+"""What reads settings stands behind them."""
+
+
 def test_internals_stand_last() -> None:
     tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
     defined = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-    assert defined == [*(group.__name__ for group in groups(Config)), "Config", "find_config_file", "load_config"]
+    assert defined == [*(group.__name__ for group in groups(Config)), "Config", *READING]
     assert (groups(Config)[0], groups(Config)[-1]) == (MachineSettings, MeasurementSettings)
     assert list(declared(Config))[:2] == ["PREPROCESSING_WORKERS", "MEMORY_LIMIT"]
     only = {name for name, field in declared(Config).items() if field.metadata["change"].startswith("Only to ")}

@@ -178,7 +178,7 @@ def test_a_run_without_the_compiler_and_spark_is_warm(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = " ".join((done.stdout + done.stderr).split())
     assert "no compiled parser" not in told
-    assert "using the embedded engine" in told
+    assert "engine polars" in told
     assert published(tmp_path) == [("North America", "u", 1.5, 1)]
     shown = subprocess.run([*command, "--version"], env=env, capture_output=True, text=True).stdout
     assert "PySpark is not installed" in shown
