@@ -6,13 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from config import Config
-from pipeline import KERNEL_MODULES
 from pipeline.aggregate.add_up import add_up, plan_phase2
 from pipeline.aggregate.incremental.driver import previous_version
 from pipeline.engines.choose import choose_engine
-from pipeline.engines.cluster import ClusterEngine
-from pipeline.engines.local import LocalEngine
-from pipeline.engines.spark import SparkEngine
 from pipeline.engines.workers import Workers
 from pipeline.errors import WORKERS_DIED, WorkerDied
 from pipeline.history.carry_over import carry_over
@@ -20,11 +16,11 @@ from pipeline.history.expanded_texts import recognize_texts
 from pipeline.history.place import compare_with_history, open_place
 from pipeline.machine import os_errors_explained
 from pipeline.planning.early_jvm import NOTHING_EARLY, Early
-from pipeline.planning.planner import check_disk, choose_sizes, choose_workers
+from pipeline.planning.planner import check_disk, choose_sizes
 from pipeline.planning.prediction import forecast_run
+from pipeline.planning.run_engines import RunEngines
 from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 from pipeline.planning.run_settings import read_settings
-from pipeline.planning.shipping import program_archive
 from pipeline.preprocess.driver import read_files
 from pipeline.publish.commit import commit
 from pipeline.publish.facts import RunFacts
@@ -81,36 +77,32 @@ def run(
             open_place(config, watch.run_id, replay=options.replay, full_refresh=options.full_refresh, add=options.add)
         )
         history, output = place.history, place.output
-        # The pool opens after the workspace, so that no worker still writes there when the workspace is closed.
-        pool = resources.enter_context(LocalEngine(choose_workers(config, spark=choice.spark), KERNEL_MODULES, started))
-        watch.follow(pool)
+        # They open after the workspace, so that no worker still writes there when the workspace is closed.
+        engines = resources.enter_context(
+            RunEngines(config, choice, Path(place.workspace.root), watch, started, early.jvm)
+        )
         with watch.preparing() as begin:
             geo, library = settings.load_geo(begin), settings.find_library(begin)
         begin_seconds = watch.seconds().work
-        cluster = None
-        if choice.cluster:
-            cluster = ClusterEngine(config, Path(place.workspace.root), KERNEL_MODULES, program_archive(geo, library))
-            resources.enter_context(cluster)
-            watch.follow(cluster)
+        engines.join_cluster(geo, library)
 
         fingerprint = settings.fingerprint(geo)
         intake = compare_with_history(place, found.paths, fingerprint, prune_missing=options.prune_missing)
         to_read = intake.inventory.to_read
-        logs = open_inputs(pool, to_read, settings.headers, config.MAX_EXPANSION_RATIO, place.workspace, watch.progress)
+        logs = open_inputs(
+            engines.pool, to_read, settings.headers, config.MAX_EXPANSION_RATIO, place.workspace, watch.progress
+        )
         place.replays.refuse_faulty(logs.refused)
         intake, files = recognize_texts(intake, logs.files, fingerprint)
         logs = replace(logs, files=tuple(files))
         check_disk(config.INTERMEDIATE_DIR, logs.files)
         sizes = choose_sizes(
             config, logs.files, spark=choice.spark, least_buckets=intake.inventory.finest_buckets,
-            capacity=cluster.capacity() if cluster else None,
+            capacity=engines.capacity(),
         )  # fmt: skip
 
-        # On this machine Spark starts, and the forecast is made, while the workers read.
-        spark: SparkEngine | None = cluster
-        if choice.spark and not cluster:
-            spark = SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES, early.jvm)
-            resources.enter_context(spark)
+        # Spark starts, and the forecast is made, while the workers read.
+        engines.start_spark(sizes.workers)
         journal = resources.enter_context(history.open_journal(intake.inventory, fingerprint, config.MAX_RECORD_BYTES))
         forecasting = resources.enter_context(ThreadPoolExecutor(1)).submit(
             forecast_run, sizes, logs.files, intake.known_rows, geo, choice.adder(config),
@@ -119,7 +111,7 @@ def run(
         watch.progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in logs.files))
         read_context = settings.read_context(place.workspace, sizes, geo, library)
         phase1 = read_files(
-            cluster or pool, read_context, logs.files, sizes.split_bytes, watch.progress.advance, journal
+            engines.reading, read_context, logs.files, sizes.split_bytes, watch.progress.advance, journal
         ).refusing({**logs.refused, **found.outside})
         forecast = forecasting.result()
         place.replays.refuse_faulty(phase1.refused)
@@ -140,11 +132,7 @@ def run(
             settings.aggregate_context(place.workspace, sizes, geo, library), previous, counted.phase1,
             spark=choice.spark, spark_plan=config.SPARK_PLAN, task_rows=sizes.task_rows,
         )  # fmt: skip
-        if spark:
-            pool.close()  # its memory is Spark's now
-        if spark and not cluster:
-            watch.follow(spark)
-        engine = spark or pool
+        engine = engines.adding_up()
         added_up = add_up(
             engine, plan, counted.phase1,
             workers=sizes.workers, shuffle_partitions=config.SPARK_SHUFFLE_PARTITIONS, progress=watch.progress,

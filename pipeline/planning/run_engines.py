@@ -1,0 +1,78 @@
+"""Who runs the kernels of a run: a pool of processes, with Spark on this machine for Phase 2, or a cluster for both."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from config import Config
+from pipeline import KERNEL_MODULES
+from pipeline.engines import Engine
+from pipeline.engines.capacity import Capacity
+from pipeline.engines.choose import EngineChoice
+from pipeline.engines.cluster import ClusterEngine
+from pipeline.engines.jvm import Jvm
+from pipeline.engines.local import LocalEngine
+from pipeline.engines.spark import SparkEngine
+from pipeline.engines.workers import Workers
+from pipeline.geo.table import GeoTable
+from pipeline.planning.planner import choose_workers
+from pipeline.planning.run_settings import Library
+from pipeline.planning.shipping import program_archive
+from pipeline.timing import Watch
+
+
+class RunEngines:
+    """The engines of one run: ``with RunEngines(...) as engines``.
+
+    ``pool`` is there from the beginning, and has ``started`` processes where these are as many as it needs. Spark, if
+    ``choice`` has it, keeps its files in ``folder``; ``jvm``: one that was launched for it before. ``watch`` counts the
+    tasks of all engines.
+    """
+
+    def __init__(
+        self, config: Config, choice: EngineChoice, folder: Path, watch: Watch, started: Workers | None, jvm: Jvm | None
+    ) -> None:
+        self._config, self._choice, self._folder, self._watch, self._jvm = config, choice, folder, watch, jvm
+        self._open = ExitStack()
+        self._spark: SparkEngine | None = None
+        self._cluster: ClusterEngine | None = None
+        workers = choose_workers(config, spark=choice.spark)
+        self.pool = self._open.enter_context(LocalEngine(workers, KERNEL_MODULES, started))
+        watch.follow(self.pool)
+
+    def __enter__(self) -> "RunEngines":
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._open.__exit__(*fault)  # type: ignore[arg-type]  # what Python gives
+
+    def join_cluster(self, geo: GeoTable, library: Library) -> None:
+        """Have a cluster, if one was chosen, begin to start executors with the program, ``geo`` and ``library``."""
+        if self._choice.cluster:
+            archive = program_archive(geo, library)
+            self._cluster = ClusterEngine(self._config, self._folder, KERNEL_MODULES, archive)
+            self._spark = self._open.enter_context(self._cluster)
+            self._watch.follow(self._cluster)
+
+    def capacity(self) -> Capacity | None:
+        """What the executors of a cluster have, when they are there; None without a cluster."""
+        return self._cluster.capacity() if self._cluster else None
+
+    def start_spark(self, workers: int) -> None:
+        """Start Spark on this machine, if it was chosen, beside what follows. ``workers``: tasks at once."""
+        if self._choice.spark and not self._cluster:
+            self._spark = SparkEngine(self._config, self._folder, workers, KERNEL_MODULES, self._jvm)
+            self._open.enter_context(self._spark)
+
+    @property
+    def reading(self) -> Engine:
+        """The engine of Phase 1."""
+        return self._cluster or self.pool
+
+    def adding_up(self) -> Engine:
+        """The engine of Phase 2 and publication. Where it is Spark, the pool ends: its memory is Spark's now."""
+        if self._spark is None:
+            return self.pool
+        self.pool.close()
+        if not self._cluster:
+            self._watch.follow(self._spark)
+        return self._spark
