@@ -39,9 +39,7 @@ def visit(page: Page, address: str) -> float:
             break
         except Error as fault:
             # The browser's own page about a refused connection may come late, and end the next try.
-            if not any(
-                cause in str(fault) for cause in ("ERR_CONNECTION_REFUSED", "interrupted by another navigation")
-            ):
+            if not any(cause in str(fault) for cause in _NOT_YET):
                 raise
             page.wait_for_timeout(_REFUSED_MS)
     page.get_by_text("Users by watch time").wait_for()
