@@ -25,6 +25,7 @@ def open_dashboard(folder: Path) -> Iterator[str]:
     finally:
         program.terminate()
         program.wait()
+        program.stdout.close()
 
 
 _NOT_YET = ("ERR_CONNECTION_REFUSED", "interrupted by another navigation")

@@ -4,6 +4,7 @@ Without a name all are written. Beside each picture lies the text that it shows,
 when the program shows another one. It needs Chromium.
 """
 
+import io
 import re
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def _call(place: Path, *arguments: str) -> str:
 
 
 def _take_terminal(browser: Browser, shown: str, place: Path, images: Path) -> None:
-    console = Console(record=True, width=WIDTH, file=(place / "terminal.out").open("w"))
+    console = Console(record=True, width=WIDTH, file=io.StringIO())
     console.print(*AnsiDecoder().decode(shown.strip("\n")), sep="\n", soft_wrap=True)
     _write(images, "terminal", console.export_text(clear=False))
     (place / "terminal.html").write_text(console.export_html(inline_styles=True), encoding="utf-8")
