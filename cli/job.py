@@ -1,6 +1,6 @@
 """``job``: runs a job of data sets, asks about it, or makes a new one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +11,7 @@ from cli.arguments import Arguments
 from cli.console import Answer, printable, say
 from cli.progress import open_progress
 from config import Config
-from pipeline.errors import GATE_EXIT_CODE, ConfigError, InputError, LogmillError, program_name
+from pipeline.errors import GATE_EXIT_CODE, ConfigError, LogmillError, program_name
 from utils.units import format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -42,10 +42,16 @@ def _new(arguments: Arguments, _config: Config, answer: Answer) -> int:
         raise ConfigError(f"job new needs a name: {program_name()} job new NAME")
     folder, files = make_job(arguments.action)
     name = arguments.action if "/" in arguments.action else folder.name
-    answer.give({"job": name, "folder": str(folder), "files": files})
-    if not answer.as_json and not arguments.quiet:
-        answer.write(f"made {printable(str(folder))}: {', '.join(files)}\nRun it: {program_name()} job {name}\n")
+    told = f"made {printable(str(folder))}: {', '.join(files)}\nRun it: {program_name()} job {name}\n"
+    _tell(arguments, answer, {"job": name, "folder": str(folder), "files": files}, told)
     return 0
+
+
+def _tell(arguments: Arguments, answer: Answer, facts: Mapping[str, object], text: str) -> None:
+    """Answer with ``facts`` as JSON, or with ``text`` for people unless they want no words."""
+    answer.give(facts)
+    if not answer.as_json and not arguments.quiet:
+        answer.write(text)
 
 
 def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
@@ -61,31 +67,27 @@ def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
     with open_progress(arguments.quiet) as progress:
         result = run_job(job, config, options, progress)
     differences = check_truth(result, Path(options.source))
-    answer.give({**result.to_json(), "truth": differences})
-    if not answer.as_json and not arguments.quiet:
-        answer.write(_summary(result, differences))
+    _tell(arguments, answer, {**result.to_json(), "truth": differences}, _summary(result, differences))
     if result.error:
         say(printable(result.error), level="error", event="failed")
     return GATE_EXIT_CODE if result.status == "failed" else 0
 
 
 def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
-    from pipeline.datasets.state import read_state
+    from pipeline.datasets.state import published_state
     from pipeline.versions.output_link import Output
 
     output = Output(_options(arguments, _load(arguments)).output)
-    state = read_state(output)
-    if state is None:
-        raise InputError(f"nothing is published at {str(output.link)!r}. Run the job first.")
+    state = published_state(output)
     sources = {name: {"rows": found.rows, "rejected": found.rejected} for name, found in state.sources.items()}
     tables = {name: {"rows": table.rows, "rejected": table.rejected} for name, table in state.tables.items()}
     both = sources | tables
     versions = output.version_names()
-    answer.give({"version": state.run_id, "versions": versions, "sources": sources, "tables": tables})
-    if not answer.as_json and not arguments.quiet:
-        lines = [f"{name:<28}{one['rows']:>14,}{one['rejected']:>12,}" for name, one in both.items()]
-        kept = "\n".join(f"{'* ' if name == state.run_id else '  '}{name}" for name in versions)
-        answer.write("\n".join([f"{'table':<28}{'rows':>14}{'rejected':>12}", *lines, "", "versions:", kept, ""]))
+    lines = [f"{name:<28}{one['rows']:>14,}{one['rejected']:>12,}" for name, one in both.items()]
+    kept = "\n".join(f"{'* ' if name == state.run_id else '  '}{name}" for name in versions)
+    told = "\n".join([f"{'table':<28}{'rows':>14}{'rejected':>12}", *lines, "", "versions:", kept, ""])
+    facts = {"version": state.run_id, "versions": versions, "sources": sources, "tables": tables}
+    _tell(arguments, answer, facts, told)
     return 0
 
 
@@ -94,9 +96,8 @@ def _rollback(arguments: Arguments, _config: Config, answer: Answer) -> int:
 
     options = _options(arguments, _load(arguments))
     before, now = roll_back(options.output, arguments.what)
-    answer.give({"before": before, "current": now, "output": options.output})
-    if not answer.as_json and not arguments.quiet:
-        answer.write(f"{printable(options.output)} shows {now} again (until now {before}).\n")
+    told = f"{printable(options.output)} shows {now} again (until now {before}).\n"
+    _tell(arguments, answer, {"before": before, "current": now, "output": options.output}, told)
     return 0
 
 
@@ -122,10 +123,9 @@ def _plan(arguments: Arguments, _config: Config, answer: Answer) -> int:
 
     job = _load(arguments)
     steps = plan_job(job, _options(arguments, job))
-    answer.give({"job": job.name, "steps": [asdict(step) for step in steps]})
-    if not answer.as_json and not arguments.quiet:
-        lines = [f"{step.name:<28}{step.layer:<9}{step.work:<17}{printable(step.reason)}".rstrip() for step in steps]
-        answer.write("\n".join([*lines, ""]))
+    lines = [f"{step.name:<28}{step.layer:<9}{step.work:<17}{printable(step.reason)}".rstrip() for step in steps]
+    facts = {"job": job.name, "steps": [asdict(step) for step in steps]}
+    _tell(arguments, answer, facts, "\n".join([*lines, ""]))
     return 0
 
 
@@ -136,10 +136,9 @@ def _check(arguments: Arguments, config: Config, answer: Answer) -> int:
     with open_progress(arguments.quiet) as progress:
         laws = check_job(job, config, _options(arguments, job), progress)
     broken = [law for law in laws if law.broken]
-    answer.give({"job": job.name, "laws": [asdict(law) for law in laws], "broken": len(broken)})
-    if not answer.as_json and not arguments.quiet:
-        lines = [f"{'BROKEN' if law.broken else 'ok':<8}{law.table:<28}{law.law}" for law in laws]
-        answer.write("\n".join([*lines, ""]))
+    lines = [f"{'BROKEN' if law.broken else 'ok':<8}{law.table:<28}{law.law}" for law in laws]
+    facts = {"job": job.name, "laws": [asdict(law) for law in laws], "broken": len(broken)}
+    _tell(arguments, answer, facts, "\n".join([*lines, ""]))
     for law in broken:
         say(f"{law.table}: {law.broken}", level="error", event="law_broken", table=law.table, law=law.law)
     return GATE_EXIT_CODE if broken else 0
@@ -153,9 +152,8 @@ def _docs(arguments: Arguments, _config: Config, answer: Answer) -> int:
     output = Path(_options(arguments, job).output).absolute()
     folder = output.with_name(output.name + ".docs")
     files = write_docs(job, folder, Published(arguments.what or str(output)), render_dictionary(job))
-    answer.give({"job": job.name, "folder": str(folder), "files": files})
-    if not answer.as_json and not arguments.quiet:
-        answer.write(f"{', '.join(files)} in {printable(str(folder))}\n")
+    told = f"{', '.join(files)} in {printable(str(folder))}\n"
+    _tell(arguments, answer, {"job": job.name, "folder": str(folder), "files": files}, told)
     return 0
 
 

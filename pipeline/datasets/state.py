@@ -140,6 +140,14 @@ def read_state(output: Output, version: str | None = None) -> JobState | None:
     return JobState(output.versions / name, name, sources, tables, record)
 
 
+def published_state(output: Output) -> JobState:
+    """The state of the version that the output shows. Raises InputError where there is none, and as ``read_state``."""
+    state = read_state(output)
+    if state is None:
+        raise InputError(f"nothing is published at {str(output.link)!r}. Run the job first.")
+    return state
+
+
 def _source(state: dict[str, Any]) -> SourceState:
     files = tuple(
         FileState(**{**file, "parts": tuple(file["parts"]), "rejects": tuple(file["rejects"])})
