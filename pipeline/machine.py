@@ -34,6 +34,14 @@ def at_hand(path: str | Path) -> Path:
     return shipped if not os.path.exists(path) and shipped.exists() else Path(path)
 
 
+def link_or_copy(file: str | Path, name: Path) -> None:
+    """Give a file a second name; where the file system has no such links, copy it. Raises OSError."""
+    try:
+        os.link(file, name)
+    except OSError:
+        shutil.copy2(file, name)
+
+
 def cache_folder() -> Path:
     """The folder for compiled geo tables, the compiled library and Spark's archive, by the platform's custom.
 

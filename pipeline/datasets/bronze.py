@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import xxhash
-
 from pipeline.datasets.job import Job
 from pipeline.datasets.kernels import extract
 from pipeline.datasets.state import FileState, JobState, SourceState
@@ -16,6 +14,7 @@ from pipeline.datasets.tasks import ExtractTask, JobContext
 from pipeline.engines import Advance, Engine, run_tasks
 from pipeline.errors import InputError
 from pipeline.machine import display_name
+from pipeline.reading.input_files import hash_file
 from pipeline.sources.extracted import Extracted
 from pipeline.sources.source import Source, list_files
 
@@ -50,7 +49,7 @@ def list_sources(job: Job, names: Sequence[str], base: str, before: JobState | N
             called = _called(path, base)
             file = known.get(called)
             unchanged = file and (file.bytes, file.mtime_ns) == (status.st_size, status.st_mtime_ns)
-            if file and not unchanged and file.bytes == status.st_size and hash_file(path) == file.hash:
+            if file and not unchanged and file.bytes == status.st_size and hash_file(str(path)) == file.hash:
                 unchanged = True
             found.append(Listed(name, path, called, status.st_size, status.st_mtime_ns, file if unchanged else None))
     return found
@@ -67,15 +66,6 @@ def fingerprint(source: Source) -> str:
     """Changes with what shapes the rows of a source."""
     text = repr((source.kind, source.delimiter, sorted(source.contract.columns.items())))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def hash_file(path: Path) -> str:
-    """xxh3_128 of the bytes of a file."""
-    found = xxhash.xxh3_128()
-    with path.open("rb") as stream:
-        while data := stream.read(2**22):
-            found.update(data)
-    return found.hexdigest()
 
 
 def extract_sources(
@@ -114,8 +104,8 @@ def _state(file: Listed, task: ExtractTask, found: Extracted, bronze: Path) -> F
         raise InputError(f"{display_name(str(file.path))} changed while it was read. Run again when it is whole.")
     folder = os.path.relpath(task.folder, bronze)
     return FileState(
-        file.name, file.bytes, file.mtime_ns, hash_file(file.path), folder, found.files, found.rows, found.rejected,
-        found.rejects,
+        file.name, file.bytes, file.mtime_ns, hash_file(str(file.path)), folder,
+        found.files, found.rows, found.rejected, found.rejects,
     )  # fmt: skip
 
 
@@ -125,7 +115,7 @@ def _source_state(
     old = before.sources.get(name) if before else None
     if old and source.snapshots:
         earlier = [file for file in old.files if file not in files]
-        files = [*earlier, *(file for file in files)]
+        files = [*earlier, *files]
     mark = fingerprint(source)
     same = old is not None and old.fingerprint == mark and {f.folder for f in old.files} == {f.folder for f in files}
     return SourceState(tuple(files), mark, old.changed_in if old and same else run_id)

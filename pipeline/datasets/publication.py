@@ -1,13 +1,13 @@
 """Publishes a version of a job: its tables, quarantine and record become visible at once."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.datasets.state import JobState, states_to_json
+from pipeline.machine import link_or_copy
 from pipeline.versions.folders import RUN_RECORD
 from pipeline.versions.output_link import Output
 
@@ -42,7 +42,4 @@ def _write_quarantine(folder: Path, state: JobState, bronze: Path, rejects: Mapp
         for number, file in enumerate(files):
             place = quarantine / name / f"{number:05d}.parquet"
             place.parent.mkdir(exist_ok=True, mode=0o700)
-            try:
-                os.link(file, place)
-            except OSError:
-                shutil.copy2(file, place)
+            link_or_copy(file, place)

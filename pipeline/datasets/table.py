@@ -2,7 +2,6 @@
 
 import filecmp
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from pipeline.datasets.state import TableState
 from pipeline.datasets.tasks import AssembleTask, Piece, ScatterTask, TableFiles, Transformed, TransformTask
 from pipeline.datasets.units import key_text, scan, scan_file
 from pipeline.engines import Engine, no_advance, run_all, run_tasks
+from pipeline.machine import link_or_copy
 
 _SCATTER_ROWS = 2_000_000
 """Most rows that a worker divides at a time."""
@@ -266,12 +266,9 @@ def _rejects_before(folder: Path, name: str) -> list[str]:
 
 
 def _share(file: Path, place: Path) -> None:
-    """Let ``place`` be the same file as ``file``; a copy where the file system has no links."""
+    """Let ``place`` be the same file as ``file``, or a copy."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(file, place)
-    except OSError:
-        shutil.copy2(file, place)
+    link_or_copy(file, place)
 
 
 def _share_if_same(file: Path, place: Path) -> bool:
