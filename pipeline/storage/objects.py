@@ -63,6 +63,17 @@ def list_objects(prefix: str) -> Iterator[ObjectUrl]:
             yield from (_found(bucket, meta) for meta in chunk)
 
 
+def numbered_url(folder: str, number: int) -> str:
+    """The URL of the entry with a number in a folder whose URL ends with a slash."""
+    return f"{folder}{number:010d}.json"
+
+
+def list_numbered(folder: str) -> dict[int, ObjectUrl]:
+    """The entries of a folder by their numbers; other objects are none. Raises StorageFault."""
+    names = ((found.rpartition("/")[2].removesuffix(".json"), found) for found in list_objects(folder))
+    return {int(name): found for name, found in names if name.isdecimal()}
+
+
 def look_at(url: str) -> ObjectUrl:
     """What the storage says of an object. Raises FileNotFoundError where there is none, StorageFault."""
     import obstore

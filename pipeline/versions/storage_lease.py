@@ -16,7 +16,15 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 
 from pipeline.errors import EnvironmentFault, LogmillError
-from pipeline.storage.objects import create_object, delete_objects, list_objects, look_at, read_object, write_object
+from pipeline.storage.objects import (
+    create_object,
+    delete_objects,
+    list_numbered,
+    look_at,
+    numbered_url,
+    read_object,
+    write_object,
+)
 from pipeline.storage.urls import ObjectUrl, join_url
 
 TERM_SECONDS = float(os.environ.get("LOGMILLTEST_LEASE_SECONDS", "60"))
@@ -42,12 +50,12 @@ class StorageLease:
         self.number = 0
 
     def __enter__(self) -> "StorageLease":
-        held = self._numbered()
+        held = list_numbered(self._folder)
         last = max(held, default=0)
         if held and self._is_held(held[last]):
             raise self._held(held[last])
-        if not create_object(self._own(last + 1), self._text(released=False)):
-            raise self._held(self._own(last + 1))
+        if not create_object(numbered_url(self._folder, last + 1), self._text(released=False)):
+            raise self._held(numbered_url(self._folder, last + 1))
         self.number = last + 1
         delete_objects(held.values())
         self._renewer.start()
@@ -55,7 +63,7 @@ class StorageLease:
 
     def confirm(self) -> None:
         """Raise EnvironmentFault where another run has taken the lock over."""
-        if max(self._numbered(), default=0) != self.number:
+        if max(list_numbered(self._folder), default=0) != self.number:
             raise EnvironmentFault(
                 f"this run has lost the lock of {self._url}: it stood still for so long that another one took over. "
                 "Nothing was published. Run again when no other run is there."
@@ -67,19 +75,12 @@ class StorageLease:
         """Release the lock."""
         self._end.set()
         with self._writes, suppress(LogmillError):  # one that stays is free after a term
-            write_object(self._own(self.number), self._text(released=True))
-
-    def _own(self, number: int) -> str:
-        return f"{self._folder}{number:010d}.json"
+            write_object(numbered_url(self._folder, self.number), self._text(released=True))
 
     def _text(self, *, released: bool) -> bytes:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "written": since, "run_id": self._run_id}
         return json.dumps(holder | {"released": released, "writer": self._writer}).encode()
-
-    def _numbered(self) -> dict[int, ObjectUrl]:
-        names = ((found.rpartition("/")[2].removesuffix(".json"), found) for found in list_objects(self._folder))
-        return {int(name): found for name, found in names if name.isdecimal()}
 
     def _is_held(self, found: ObjectUrl) -> bool:
         """Whether a lock is neither released nor older than a term, by the storage's clock."""
@@ -105,5 +106,5 @@ class StorageLease:
     def _renew_always(self) -> None:
         while not self._end.wait(self._term / _RENEWALS_PER_TERM):
             with self._writes, suppress(LogmillError):  # it is tried again; whether it is lost, ``confirm`` finds out
-                if not self._end.is_set() and max(self._numbered(), default=0) == self.number:
-                    write_object(self._own(self.number), self._text(released=False))
+                if not self._end.is_set() and max(list_numbered(self._folder), default=0) == self.number:
+                    write_object(numbered_url(self._folder, self.number), self._text(released=False))

@@ -12,7 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeline.errors import EnvironmentFault, InputError
-from pipeline.storage.objects import create_object, delete_objects, list_objects, read_object, write_object
+from pipeline.storage.objects import (
+    create_object,
+    delete_objects,
+    list_numbered,
+    numbered_url,
+    read_object,
+    write_object,
+)
 from pipeline.storage.urls import ObjectUrl, join_url
 
 _READS_AT_ONCE = 16
@@ -38,16 +45,16 @@ class StoragePointer:
     def entries(self) -> list[Entry]:
         """All entries, in their order. Raises InputError where one cannot be read, StorageFault."""
         with ThreadPoolExecutor(_READS_AT_ONCE) as threads:
-            found = threads.map(self._read, self._numbered().items())
+            found = threads.map(self._read, list_numbered(self._folder).items())
         return [entry for entry in found if entry]
 
     def current(self) -> Entry | None:
         """The last entry; None where nothing is published. Raises as ``entries``."""
-        numbered = self._numbered()
+        numbered = list_numbered(self._folder)
         while numbered:
             if entry := self._read(max(numbered.items())):
                 return entry
-            numbered = self._numbered()  # it was removed meanwhile: there are later ones
+            numbered = list_numbered(self._folder)  # it was removed meanwhile: there are later ones
         return None
 
     def show(self, version: str, after: int, fencing: int) -> None:
@@ -58,24 +65,18 @@ class StoragePointer:
         """
         mine = {"version": version, "number": after + 1, "lock": fencing, "writer": uuid.uuid4().hex}
         text = json.dumps(mine).encode()
-        url = self._entry_url(after + 1)
+        url = numbered_url(self._folder, after + 1)
         if not create_object(url, text):
             raise EnvironmentFault(LOST)
-        if max(self._numbered(), default=0) > after + 1:  # the number was removed long ago, with what it showed
+        # A number that is not the last was there before, and was removed long ago with what it showed.
+        if max(list_numbered(self._folder), default=0) > after + 1:
             delete_objects([url])
             raise EnvironmentFault(LOST)
         write_object(join_url(self._url, "latest.json"), text)
 
     def remove(self, entries: Sequence[Entry]) -> None:
         """Remove entries, of which none is the last. Raises StorageFault."""
-        delete_objects(self._entry_url(entry.number) for entry in entries)
-
-    def _entry_url(self, number: int) -> str:
-        return f"{self._folder}{number:010d}.json"
-
-    def _numbered(self) -> dict[int, ObjectUrl]:
-        names = ((found.rpartition("/")[2].removesuffix(".json"), found) for found in list_objects(self._folder))
-        return {int(name): found for name, found in names if name.isdecimal()}
+        delete_objects(numbered_url(self._folder, entry.number) for entry in entries)
 
     def _read(self, numbered: tuple[int, ObjectUrl]) -> Entry | None:
         """One entry; None where it has been removed."""
