@@ -1,6 +1,5 @@
 """What runs on the executors of a cluster: a check of the executor, and tasks, each as an attempt of its own."""
 
-import importlib
 import os
 import platform
 from collections import deque
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.engines import Context, Kernel, Result, Task
 from pipeline.engines.task_run import run_task
+from pipeline.engines.workers import load_modules
 from pipeline.machine import PROJECT, SHIPPED
 from pipeline.native.library import UsesLibrary
 from pipeline.staging import Moves, attempting
@@ -102,8 +102,7 @@ def begin_process() -> None:
 def check_executor(modules: Sequence[str], folders: Sequence[str]) -> list[str]:
     """Load the kernels, as a warm-up. Returns what is wrong with the executor, as sentences for the user."""
     begin_process()
-    for name in modules:
-        importlib.import_module(name)
+    load_modules(modules)
     return [
         f"the executor on {platform.node()} does not see {folder}, or may not write there"
         for folder in folders
