@@ -78,9 +78,8 @@ def run(
         )
         history, output = place.history, place.output
         # They open after the workspace, so that no worker still writes there when the workspace is closed.
-        engines = resources.enter_context(
-            RunEngines(config, choice, Path(place.workspace.root), watch, started, early.jvm)
-        )
+        run_folder = Path(place.workspace.root)
+        engines = RunEngines(config, choice, run_folder, resources, watch, started, early.jvm)
         with watch.preparing() as begin:
             geo, library = settings.load_geo(begin), settings.find_library(begin)
         begin_seconds = watch.seconds().work
