@@ -5,6 +5,8 @@ import polars as pl
 from pipeline.datasets import Contract, Date, Float, Int, Money, Text, conserves, dataset
 
 _AMOUNTS = ("net_cents", "profit_cents")
+_SOLD = (pl.col("order_id").n_unique().alias("orders"), *(pl.col(name).sum() for name in ("quantity", *_AMOUNTS)))
+"""What any number of sales come to."""
 
 
 class MonthlySales(Contract):
@@ -31,10 +33,8 @@ class MonthlySales(Contract):
 def monthly_sales(fact_sales: pl.LazyFrame) -> pl.LazyFrame:
     """Orders, customers and amounts of each month."""
     sums = fact_sales.group_by("year", "month").agg(
-        pl.col("order_id").n_unique().alias("orders"),
+        *_SOLD,
         pl.col("customer_durable_key").n_unique().alias("customers"),
-        pl.col("quantity").sum(),
-        *(pl.col(name).sum() for name in _AMOUNTS),
     )
     return sums.with_columns(_mean("net_cents", "orders").alias("mean_order_cents"))
 
@@ -74,9 +74,7 @@ class CustomerMetrics(Contract):
 def customer_metrics(fact_sales: pl.LazyFrame, dim_customer: pl.LazyFrame) -> pl.LazyFrame:
     """Orders and amounts of each customer."""
     sums = fact_sales.group_by("customer_durable_key").agg(
-        pl.col("order_id").n_unique().alias("orders"),
-        pl.col("quantity").sum(),
-        *(pl.col(name).sum() for name in _AMOUNTS),
+        *_SOLD,
         pl.col("date_key").min().alias("first_order"),
         pl.col("date_key").max().alias("last_order"),
     )
@@ -115,9 +113,7 @@ class ProductPerformance(Contract):
 def product_performance(fact_sales: pl.LazyFrame, dim_product: pl.LazyFrame) -> pl.LazyFrame:
     """Pieces and amounts of each product."""
     sums = fact_sales.group_by("product_durable_key").agg(
-        pl.col("order_id").n_unique().alias("orders"),
-        pl.col("quantity").sum(),
-        *(pl.col(name).sum() for name in _AMOUNTS),
+        *_SOLD,
         _day(pl.col("date_key").min()).alias("first_sold"),
         _day(pl.col("date_key").max()).alias("last_sold"),
     )

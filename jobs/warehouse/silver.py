@@ -61,8 +61,7 @@ class OrderLine(Contract):
 )
 def order_lines(orders: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Order lines, each once: of the latest extract, without invented prices."""
-    numbered = orders.with_columns(pl.col("line_number").fill_null(0))
-    once = treat_missing(latest(numbered, LINE_KEY, _LINE_VALUES), LINE_NULLS)
+    once = treat_missing(latest(_numbered(orders), LINE_KEY, _LINE_VALUES), LINE_NULLS)
     price = pl.col("unit_price_cents")
     if settings["missing_price"] == "quarantine":
         price = price.fill_null(0)  # which the check on prices rejects
@@ -94,8 +93,11 @@ class LostLine(Contract):
 )
 def order_conflicts(orders: pl.LazyFrame) -> pl.LazyFrame:
     """Conflicts: what the shop said of an order line before, or besides."""
-    numbered = orders.with_columns(pl.col("line_number").fill_null(0))
-    return lost_versions(numbered, LINE_KEY, _LINE_VALUES)
+    return lost_versions(_numbered(orders), LINE_KEY, _LINE_VALUES)
+
+
+def _numbered(orders: pl.LazyFrame) -> pl.LazyFrame:
+    return orders.with_columns(pl.col("line_number").fill_null(0))
 
 
 class Payment(Contract):

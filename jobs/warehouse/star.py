@@ -22,6 +22,7 @@ from pipeline.datasets import (
     calendar,
     conserves,
     dataset,
+    date_key,
     history,
     reference,
     surrogate_key,
@@ -197,12 +198,6 @@ def dim_date(active_days: pl.LazyFrame, holidays: pl.LazyFrame, settings: Mappin
     names = holidays.sort("day", "holiday").unique("day", keep="first", maintain_order=True)
     days = calendar(first, last, fiscal_start=int(settings["fiscal_start"])).drop("holiday")
     return days.join(names.select("day", "holiday"), on="day", how="left", validate="1:1")
-
-
-def date_key(day: str) -> pl.Expr:
-    """The key of a day in ``dim_date``."""
-    parts = pl.col(day).dt
-    return parts.year().cast(pl.Int64) * 10_000 + parts.month().cast(pl.Int64) * 100 + parts.day()
 
 
 class FactSales(Contract):

@@ -23,6 +23,7 @@ from pipeline.datasets.helpers import (
     as_of_join,
     basis_points,
     calendar,
+    date_key,
     history,
     surrogate_key,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "conserves",
     "csv",
     "dataset",
+    "date_key",
     "expression",
     "fresh",
     "history",

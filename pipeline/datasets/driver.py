@@ -21,7 +21,7 @@ from pipeline.datasets.state import JobState, SourceState
 from pipeline.datasets.table import make_table, take_over
 from pipeline.errors import ConfigError
 from pipeline.machine import os_errors_explained
-from pipeline.sources.contract import RESERVED
+from pipeline.sources.contract import SOURCE_FACTS
 from pipeline.storage.urls import is_url
 from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import new_run_id
@@ -91,7 +91,7 @@ def _source_change(run: Run, name: str) -> Change:
     if old and old.changed_in == new.changed_in:
         return UNCHANGED
     read = {column for one in run.job.datasets.values() for column in one.keyed.get(name, ())}
-    columns = (*run.job.sources[name].contract.columns, *(fact for fact in RESERVED if fact in read))
+    columns = (*run.job.sources[name].contract.columns, *(fact for fact in SOURCE_FACTS if fact in read))
     return source_change(name, old, new, run.bronze, columns, run.work)
 
 

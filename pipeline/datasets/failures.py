@@ -113,9 +113,7 @@ def _values(one: DataSet, inputs: Mapping[str, Any]) -> str:
         failing = _narrow(one, inputs)
     except Exception:
         return ""
-    shown = "; ".join(
-        ", ".join("null" if value is None else str(value) for value in row) for row in failing[:_SHOWN_VALUES]
-    )
+    shown = "; ".join(", ".join(map(_shown, row)) for row in failing[:_SHOWN_VALUES])
     more = f" and {len(failing) - _SHOWN_VALUES:,} more" if len(failing) > _SHOWN_VALUES else ""
     return f"= {shown}{more}" if failing else ""
 

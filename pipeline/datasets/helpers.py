@@ -151,19 +151,25 @@ def calendar(
         "day_of_week": day.weekday(), "iso_year": day.iso_year(), "iso_week": day.week(),
         "day_of_year": day.ordinal_day(),
     }  # fmt: skip
-    key = day.year().cast(pl.Int64) * 10_000 + day.month().cast(pl.Int64) * 100 + day.day()
     ends_next = pl.lit(fiscal_start > 1) & (day.month() >= fiscal_start)
     return (
         days.to_frame()
         .lazy()
         .select(
-            key.alias("date_key"), "day", *(value.cast(pl.Int64).alias(name) for name, value in whole.items()),
+            date_key("day").alias("date_key"), "day",
+            *(value.cast(pl.Int64).alias(name) for name, value in whole.items()),
             (day.weekday() >= 6).alias("is_weekend"), (pl.col("day") == day.month_end()).alias("is_month_end"),
             (day.year().cast(pl.Int64) + ends_next.cast(pl.Int64)).alias("fiscal_year"),
             (since // 3 + 1).alias("fiscal_quarter"),
         )
         .join(names.lazy(), on="day", how="left", validate="1:1", maintain_order="left")
     )  # fmt: skip
+
+
+def date_key(day: str) -> pl.Expr:
+    """A day as a number (Int64), such as 20261130: the key of ``calendar``."""
+    parts = pl.col(day).dt
+    return parts.year().cast(pl.Int64) * 10_000 + parts.month().cast(pl.Int64) * 100 + parts.day()
 
 
 def basis_points(cents: str, points: int | str) -> pl.Expr:

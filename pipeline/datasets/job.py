@@ -15,10 +15,12 @@ from typing import Any
 
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.tasks import Setting
-from pipeline.errors import ROOT, ConfigError, InputError, program_name
+from pipeline.errors import ConfigError, InputError, program_name
+from pipeline.machine import PROJECT
+from pipeline.sources.contract import SOURCE_FACTS
 from pipeline.sources.source import Source
 
-JOBS = Path(ROOT) / "jobs"
+JOBS = PROJECT / "jobs"
 _FORMAT = 1
 """Raised when tables of the same job would be made otherwise than before."""
 
@@ -77,8 +79,8 @@ class Job:
     def columns_of(self, name: str) -> dict[str, str]:
         """The columns of a source or data set, and the names of their types."""
         known = self.sources[name] if name in self.sources else self.datasets[name]
-        added = {"_source": "String", "_extracted_at": "Datetime", "_run": "String"} if name in self.sources else {}
-        return {**{column: str(kind) for column, kind in known.contract.schema().items()}, **added}
+        columns = {**known.contract.schema(), **(SOURCE_FACTS if name in self.sources else {})}
+        return {column: str(kind) for column, kind in columns.items()}
 
     @property
     def description(self) -> str:

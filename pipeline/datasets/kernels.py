@@ -23,17 +23,11 @@ from pipeline.datasets.tasks import (
 from pipeline.datasets.units import ONLY_UNIT, bucket_of, scan, scan_file, write_unit, write_units
 from pipeline.engines import Advance
 from pipeline.machine import writing
-from pipeline.sources.contract import conform
+from pipeline.sources.contract import SOURCE_FACTS, conform
 from pipeline.sources.csv_file import extract_csv
 from pipeline.sources.extracted import Extracted, Stamp
 from pipeline.sources.parquet_file import extract_parquet
 from pipeline.timing import in_stage, stage
-
-SOURCE_FACTS: Mapping[str, pl.DataType] = {
-    "_source": pl.String(),
-    "_extracted_at": pl.Datetime("us"),
-    "_run": pl.String(),
-}
 
 
 @in_stage("read")

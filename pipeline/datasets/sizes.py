@@ -95,9 +95,7 @@ def _at_least(workers: int) -> int:
 
 
 def _width(kind: pl.DataType) -> int:
-    if isinstance(kind, pl.String | pl.List):
-        return 16
-    if isinstance(kind, pl.Decimal):
+    if isinstance(kind, pl.String | pl.List | pl.Decimal):
         return 16
     return 4 if isinstance(kind, pl.Date | pl.Int32) else 1 if isinstance(kind, pl.Boolean) else 8
 

@@ -8,8 +8,12 @@ import polars as pl
 from pipeline.errors import ConfigError, LogmillError
 from pipeline.sources.columns import Column, Float
 
-RESERVED = ("_source", "_extracted_at", "_run")
-"""Columns that extraction adds to the rows of a source."""
+SOURCE_FACTS: Mapping[str, pl.DataType] = {
+    "_source": pl.String(),
+    "_extracted_at": pl.Datetime("us"),
+    "_run": pl.String(),
+}
+"""Columns that extraction adds to the rows of a source, and their types."""
 
 
 class ContractError(LogmillError):
@@ -28,7 +32,7 @@ class Contract:
 
     def __init_subclass__(cls) -> None:
         own = {name: value for name, value in vars(cls).items() if isinstance(value, Column)}
-        if wrong := [name for name in own if name in RESERVED]:
+        if wrong := [name for name in own if name in SOURCE_FACTS]:
             raise ConfigError(f"{cls.__name__} declares {wrong[0]}, which extraction adds itself. Rename the column.")
         cls.columns = {**cls.columns, **own}
 
