@@ -7,7 +7,7 @@
 # Bookworm, because it is the Debian release that has Java 17.
 FROM python:3.11-slim-bookworm AS packages
 COPY requirements.txt /build/
-COPY requirements-dashboard.txt requirements-delta.txt /app/
+COPY requirements-dashboard.txt requirements-delta.txt requirements-storage.txt /app/
 # /app/requirements.txt lists what the image has: doctor compares.
 RUN grep -vE '^(ziglang|pyspark|py4j)==' /build/requirements.txt > /app/requirements.txt \
     && cat /app/requirements*.txt | grep -v '^-r' | pip install --no-cache-dir -r /dev/stdin
@@ -34,6 +34,7 @@ RUN grep -E '^ziglang==' /build/requirements.txt | pip install --no-cache-dir -r
 COPY LICENSE NOTICE pyproject.toml main.py config.py api.py /app/
 COPY cli /app/cli
 COPY data_generator /app/data_generator
+COPY jobs /app/jobs
 COPY pipeline /app/pipeline
 COPY utils /app/utils
 RUN python -m compileall -q /app && python -m pipeline.planning.prepare && chmod -R a+rX /app /var/cache/logmill
@@ -67,6 +68,7 @@ FROM java AS spark
 COPY --from=program /app /app
 COPY --from=program --chown=logmill /var/cache/logmill /var/cache/logmill
 USER logmill
+RUN python -m pipeline.planning.prepare spark
 WORKDIR /data
 ENTRYPOINT ["logmill"]
 ARG COMMIT=

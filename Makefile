@@ -2,12 +2,14 @@
 # make install  makes .venv with what ./logmill needs, and starts nothing
 # make test   every check and the whole suite: ruff, mypy, import directions, pytest (PYTEST_ARGS="-k geo")
 # make check  the same: it is what CI runs
-# make test-fast   the tests of single functions alone, in a minute and a half on two cores (the others are marked slow)
+# make test-fast   the tests of single functions alone, in four minutes on two cores (the others are marked slow)
 # make fuzz   every property with new examples, three times as many; then reader, archives and whole runs against the
 #             reference over new bytes for FUZZ_MINUTES (60)
 # make sanitize  the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer (needs GCC)
 # make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and lets each fail once;
+#             kills Python workers, executors and workers of a Spark cluster, CLUSTER_KILLS (60) of them;
 #             exchanges versions under four kinds of readers for RACE_SECONDS (120)
+# make cluster  a Spark cluster of processes on this machine, to try (CLUSTER_ARGS="--workers 4"); make cluster-stop ends it
 # make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB,10GB --data json --peers duckdb")
 # make clean  removes the virtual environment and the tools' caches; your data stays
 
@@ -24,9 +26,11 @@ PYTEST := -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5
 FUZZ_MINUTES ?= 60
 CHAOS_KILLS ?= 200
 RACE_SECONDS ?= 120
-CODE := main.py api.py config.py cli pipeline data_generator utils scripts benchmarks tests
+CLUSTER_ARGS ?=
+CLUSTER_KILLS ?= 60
+CODE := main.py api.py config.py cli jobs pipeline data_generator utils scripts benchmarks tests
 
-.PHONY: help install run test test-fast check lint fuzz sanitize chaos bench clean
+.PHONY: help install run test test-fast check lint fuzz sanitize chaos cluster cluster-stop bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -64,8 +68,16 @@ chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.end_to_end.chaos --kills $(CHAOS_KILLS)
 	$(BIN)/python -m tests.end_to_end.disk_sweep --here --rounds 10000
 	$(BIN)/python -m tests.end_to_end.disk_sweep --rounds $(CHAOS_KILLS)
+	$(BIN)/python -m tests.end_to_end.cluster_sweep --kills $(CLUSTER_KILLS)
 	$(BIN)/python -m tests.end_to_end.race --seconds $(RACE_SECONDS)
+	LOGMILLTEST_PUBLICATIONS=100 $(BIN)/python -m pytest tests/end_to_end/test_storage_server.py -k mixes
 	LOGMILLTEST_DAYS=30 $(BIN)/python -m pytest tests/end_to_end/test_incremental_runs.py -k thirty
+
+cluster: $(VENV)/.installed
+	@$(BIN)/python -m scripts.cluster start $(CLUSTER_ARGS)
+
+cluster-stop: $(VENV)/.installed
+	@$(BIN)/python -m scripts.cluster stop
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks $(ARGS)

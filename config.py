@@ -44,6 +44,7 @@ from utils.settings import (
     names,
     pattern,
     read_sources,
+    read_toml,
     setting,
     setting_from,
     several_names,
@@ -56,6 +57,9 @@ CONFIG_FILE = "logmill.toml"
 """The settings file that is read where it lies in the working folder and no other is named."""
 CONFIG_VARIABLE = "LOGMILL_CONFIG"
 """The variable of the environment that names a settings file."""
+
+SECTIONS = "ENVIRONMENT", "JOB"
+"""Tables of a settings file that hold no settings of the program: see ``read_sections``."""
 
 _SHIPPED = {
     "PREPROCESSING_WORKERS": (None, WORKERS),
@@ -94,18 +98,20 @@ class MachineSettings(Group):
         meaning="Ceiling for all processes together.",
         change="The machine is shared, or all yours.")
     ENGINE: Engine = setting(cast(Engine, ENGINE), choice(*get_args(Engine)), unit="name", option="--engine",
-        meaning="Who runs Phase 2; auto: Spark on a cluster (SPARK_MASTER), and on one machine with Java and an input "
-            "from 5 GB on; else the embedded engine.",
+        meaning="auto: Spark on a cluster (SPARK_MASTER), which runs both phases; on one machine, Spark for Phase 2 "
+            "where there is Java and the input has 5 GB or more; else the embedded engine.",
         change="polars starts no JVM and is faster on one machine; spark insists on Spark.")
     INPUT_DIR: str = setting(INPUT_DIR, text(), unit="path", option="--input",
-        meaning="The activity logs: a folder, a file or a glob.", change="Your logs lie elsewhere.")
+        meaning="The activity logs: a folder, a file or a glob; also a URL of object storage.",
+        change="Your logs lie elsewhere.")
     ROTATED_NAMES: str = setting(USUAL_ROTATED, pattern("a regular expression, or empty"), unit="pattern",
         meaning="What rotation puts between .csv (or .tsv) and the end of a name, or .gz and .zst; empty: nothing.",
         change="Your logs are rotated to other names.")
     INTERMEDIATE_DIR: str = setting(INTERMEDIATE_DIR, text(), unit="path", option="--intermediate",
         meaning="Files between the phases.", change="Another disk is faster or has more room.")
     OUTPUT_DIR: str = setting(OUTPUT_DIR, text(), unit="path", option="--output",
-        meaning="The published result: a link to the folder of one complete version; resolve it once, then read.",
+        meaning="The published result: a link to the folder of one complete version; resolve it once, then read. Also "
+            "a URL of object storage, where `path` tells what to read.",
         change="Readers expect it elsewhere.")
 
     def __post_init__(self) -> None:
@@ -359,6 +365,18 @@ class SparkSettings(Group):
         change="Spark reports OutOfMemoryError.")
     SPARK_EXECUTOR_MEMORY: int = setting(10**9, size(512 * 2**20), unit="bytes",
         meaning="Heap of each executor on a cluster.", change="SPARK_PLAN is sql and its tasks spill.")
+    SPARK_EXECUTORS: int = setting(0, integer(0, 100_000), unit="executors",
+        meaning="Executors that a run asks of a cluster; 0: all that a standalone cluster has room for, else 2.",
+        change="Others need the cluster, too; or it is YARN or Kubernetes.")
+    SPARK_EXECUTOR_CORES: int = setting(2, integer(1, 256), unit="cores",
+        meaning="Cores of each executor on a cluster: so many tasks run there at once.",
+        change="The machines of the cluster have more cores, or fewer.")
+    SPARK_PYTHON_MEMORY: int = setting(2 * 10**9, size(400_000_000), unit="bytes",
+        meaning="Memory of all Python workers of an executor together, beside its heap; each core has an equal share.",
+        change="The machines of the cluster have more memory for each core, or less.")
+    SPARK_EXECUTOR_PYTHON: str = setting("", text("the path of a program, or empty", allow_empty=True), unit="path",
+        meaning="Python of the executors, with the packages of requirements.txt; empty: the path of this Python.",
+        change="Python lies elsewhere on the machines of the cluster.")
     SPARK_SHUFFLE_PARTITIONS: int = setting(0, integer(0, 100_000), unit="partitions",
         meaning="Partitions of a Spark SQL shuffle; 0: chosen.",
         change="SPARK_PLAN is sql and its tasks are too large or too many.")
@@ -368,6 +386,11 @@ class SparkSettings(Group):
         change="You want Spark's spill.")
     SPARK_UI: bool = setting(False, flag(), unit="yes/no",
         meaning="Spark's web page on port 4040 while a run lasts.", change="You want to watch Spark's jobs.")
+
+    @property
+    def spark_is_local(self) -> bool:
+        """Whether Spark runs on this machine, inside the driver's JVM."""
+        return not self.SPARK_MASTER or self.SPARK_MASTER.startswith("local")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -476,6 +499,11 @@ class Config(
             super().__post_init__()
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        if self.ENGINE != "polars" and not self.spark_is_local:
+            for name in ("INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR", "PSEUDONYM_KEY_FILE"):
+                path = getattr(self, name)
+                if path and "://" not in path:  # executors work in folders of their own
+                    object.__setattr__(self, name, os.path.abspath(path))
 
 
 def find_config_file(environ: Mapping[str, str]) -> Path | None:
@@ -485,11 +513,43 @@ def find_config_file(environ: Mapping[str, str]) -> Path | None:
     return Path(CONFIG_FILE) if os.path.lexists(CONFIG_FILE) else None
 
 
+def read_sections(toml_path: Path | None, environment: str | None) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """(settings of an environment, tables of jobs) of a TOML file.
+
+    ``environment``: its name, as in ``[environment.production]``. The tables ``[job.NAME]`` are those of all
+    environments with those of this one over them. Raises ConfigError where the file has no such environment.
+    """
+    try:
+        file = read_toml(toml_path) if toml_path else {}
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    environments, jobs = _table(file, "ENVIRONMENT"), _table(file, "JOB")
+    if environment is None:
+        return {}, jobs
+    if environment not in environments:
+        known = ", ".join(environments) or "none"
+        raise ConfigError(
+            f"--environment: there is no [environment.{environment}] in {toml_path or CONFIG_FILE}. There is: {known}."
+        )
+    chosen = _table(environments, environment)
+    own = _table(chosen, "job")
+    both = {name: {**_table(jobs, name), **_table(own, name)} for name in (*jobs, *own)}
+    return {(name.upper() if name.islower() else name): value for name, value in chosen.items() if name != "job"}, both
+
+
+def _table(tables: Mapping[str, object], name: str) -> dict[str, object]:
+    found = tables.get(name, {})
+    if not isinstance(found, dict):
+        raise ConfigError(f"{name.lower()} is {found!r}, expected a table such as [{name.lower()}.NAME]")
+    return found
+
+
 def load_config(
     cli: Mapping[str, object],
     environ: Mapping[str, str],
     toml_path: Path | None,
     shorts: Mapping[str, str] | None = None,
+    section: Mapping[str, object] | None = None,
 ) -> Config:
     """Settings from the command line, then the environment, then the TOML file, then the defaults above.
 
@@ -499,13 +559,14 @@ def load_config(
             the name of a settings file.
         shorts: short options that were typed, by setting name; messages begin with them.
         toml_path: a TOML file, or None. Paths in it are relative to the current folder, as everywhere.
+        section: the settings of an environment, which win over the rest of the file.
 
     Raises:
         ConfigError: an unknown name, a value that is not allowed, an unreadable file; the message names where.
     """
     variables = {name: value for name, value in environ.items() if name not in (KEY_VARIABLE, CONFIG_VARIABLE)}
     try:
-        values, origins = read_sources(Config, cli, variables, "LOGMILL_", toml_path, shorts or {})
+        values, origins = read_sources(Config, cli, variables, "LOGMILL_", toml_path, shorts or {}, SECTIONS, section)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     by_hand = {name: "config.py" for name, (shipped, now) in _SHIPPED.items() if now != shipped}

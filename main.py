@@ -62,7 +62,8 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
             return show_version(answer)
         settings = import_settings()
         arguments = _with_settings_file(arguments)
-        config = settings.load_config(arguments.settings, os.environ, arguments.config, arguments.shorts)
+        section, _ = settings.read_sections(arguments.config, arguments.environment)
+        config = settings.load_config(arguments.settings, os.environ, arguments.config, arguments.shorts, section)
         engine, output = config.ENGINE, config.OUTPUT_DIR
         LOG.begin(as_json=config.LOG_FORMAT == "json")
         # Imported late: Polars and Spark take a second, which --help and a usage error need not.

@@ -51,6 +51,15 @@ class Arguments:
     mend_file: str = ""
     host: str = "127.0.0.1"
     open_browser: bool = False
+    job: str = ""
+    action: str | None = None
+    what: str | None = None
+    source: str | None = None
+    job_output: str | None = None
+    as_of: str | None = None
+    only: Sequence[str] = ()
+    environment: str | None = None
+    assigned: Sequence[str] = ()
 
 
 class _Parser(argparse.ArgumentParser):

@@ -91,6 +91,27 @@ COMMANDS: dict[str, Command] = {
         "It needs Streamlit: {install}",
         (options.OPEN, options.HOST, options.PORT, JSON, *options.QUERY_LIMITS),
     ),
+    "jobs": Command(
+        "Jobs",
+        "list the jobs that make other tables",
+        "Lists the jobs: each makes tables of its own out of files, see docs/jobs.md.",
+        (JSON,),
+    ),
+    "job": Command(
+        "Jobs",
+        "run a job, or ask about it",
+        "Runs a job: extracts its sources, makes its tables as far as something changed, checks them, and publishes "
+        "all at once. Without --source it makes demo data first.\n"
+        "  run           make the tables\n"
+        "  plan          say what a run would do, and why\n"
+        "  status        rows of all tables, and the kept versions\n"
+        "  check         try whether buckets and the order of rows change a byte of any table\n"
+        "  docs          write the data dictionary, and SQL that makes the tables in other databases\n"
+        "  query SQL     ask its tables and views\n"
+        "  rollback      show an earlier version again\n"
+        "job new NAME makes a job from a template that runs at once.",
+        (options.JOB, options.JOB_ACTION, options.JOB_WHAT, *options.JOB_OPTIONS),
+    ),
     "quarantine": Command(
         "Change",
         "write the rejected records to a file, to correct them",

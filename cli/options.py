@@ -106,7 +106,7 @@ COMMON = CONFIG, NO_CONFIG, QUIET, DEBUG, LOG_FORMAT, NO_COLOR, SHOW_VERSION
 """Every command has these, as its last."""
 JSON = Option("--json", "one JSON object on stdout, also on failure", section=ANSWER)
 
-INPUT = Option("--input", "a folder, a file or a 'glob'", "PATH", "INPUT_DIR", section=PLACES_SECTION, short="-i")
+INPUT = Option("--input", "a folder, file, 'glob' or URL", "PATH", "INPUT_DIR", section=PLACES_SECTION, short="-i")
 OUTPUT = Option("--output", "where the result is published", "DIR", "OUTPUT_DIR", section=PLACES_SECTION, short="-o")
 INTERMEDIATE = Option("--intermediate", "files between the phases", "DIR", "INTERMEDIATE_DIR", section=PLACES_SECTION)
 PLACES = OUTPUT, INTERMEDIATE
@@ -203,3 +203,52 @@ VERSION = Option(
     more={"nargs": "?"},
 )
 SHELL = Option("shell", "bash, zsh, fish or tcsh", "SHELL", section=ARGUMENTS)
+
+JOB = Option("job", "a job that jobs lists, or the path of your own", "JOB", section=ARGUMENTS)
+JOB_ACTION = Option(
+    "action",
+    "run, plan, status, check, docs, query, rollback; without it run",
+    "ACTION",
+    section=ARGUMENTS,
+    more={"nargs": "?"},
+)
+JOB_WHAT = Option(
+    "what",
+    "a query, a version, or the URL for docs",
+    "WHAT",
+    section=ARGUMENTS,
+    more={"nargs": "?"},
+)
+JOB_OPTIONS = (
+    Option("--source", "folder of the sources; without it demo data", "DIR", section=PLACES_SECTION),
+    Option(
+        "--output",
+        "where the tables are published; without it pipeline_data/jobs/JOB/output",
+        "DIR",
+        section=PLACES_SECTION,
+        short="-o",
+        more={"dest": "job_output"},
+    ),
+    Option("--as-of", "moment of the run, such as 2026-11-30; without it now", "TIME", section=FILES),
+    replace(FULL_REFRESH, help="extract and compute everything again"),
+    Option(
+        "--only",
+        "make only these tables, and what they are made of",
+        "TABLE",
+        section=FILES,
+        more={"nargs": "+", "default": [], "action": "extend"},
+    ),
+    Option("--environment", "a section [environment.NAME] of the settings file", "NAME", section=MESSAGES),
+    Option(
+        "--set",
+        "settings of the job, such as days=30",
+        "NAME=VALUE",
+        section=MESSAGES,
+        more={"nargs": "+", "default": [], "action": "extend", "dest": "assigned"},
+    ),
+    ENGINE,
+    WORKERS,
+    MEMORY_LIMIT,
+    FORMAT,
+    JSON,
+)

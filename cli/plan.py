@@ -14,6 +14,7 @@ from cli.summary import new_table
 from cli.terminal import PipeConsole
 from config import Config
 from pipeline.machine import display_name, existing_parent
+from pipeline.storage.urls import is_url
 from utils.units import format_count, format_seconds, format_size
 
 if TYPE_CHECKING:
@@ -97,5 +98,7 @@ def print_plan(plan: "RunPlan", config: Config, console: PipeConsole) -> None:
 
 
 def _free(folder: str) -> str:
-    """The free room of the disk on which a folder is or would be made."""
+    """The free room of the disk on which a folder is or would be made; nothing for a URL."""
+    if is_url(folder):
+        return ""
     return f", {format_size(shutil.disk_usage(existing_parent(Path(folder))).free)} free there"

@@ -20,9 +20,19 @@ def query_command(arguments: Arguments, config: Config, answer: Answer) -> int:
 
     With ``--json`` the answer is one object with ``columns``, ``rows`` and ``cut``. Raises what ``ask`` raises.
     """
+    check_format(arguments)
+    show_found(ask(config, arguments.sql), arguments, answer)
+    return 0
+
+
+def check_format(arguments: Arguments) -> None:
+    """Raise ConfigError for a format that is not known, before the query takes its time."""
     if arguments.format not in FORMATS:
         raise ConfigError(f"--format is {arguments.format!r}: expected {', '.join(FORMATS)}.")
-    found = ask(config, arguments.sql)
+
+
+def show_found(found: Found, arguments: Arguments, answer: Answer) -> None:
+    """Print the answer to a query in the format that was asked for."""
     if answer.as_json:
         answer.give({"columns": list(found.columns), "rows": as_objects(found), "cut": found.cut})
     elif arguments.format == "table":
@@ -38,7 +48,6 @@ def query_command(arguments: Arguments, config: Config, answer: Answer) -> int:
             event="rows_cut",
             rows=len(found.rows),
         )
-    return 0
 
 
 def _write_table(found: Found, arguments: Arguments, answer: Answer) -> None:

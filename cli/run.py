@@ -22,6 +22,7 @@ from pipeline.engines.workers import Workers
 from pipeline.errors import note_publication
 from pipeline.machine import os_errors_explained
 from pipeline.planning.run_options import RunOptions
+from pipeline.storage.urls import is_url
 from pipeline.versions.container import volume_note
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _without_garbage() -> Iterator[None]:
 
 def find_nothing_new(config: Config, options: RunOptions) -> "NothingNew | None":
     """What to answer where a version is there already and there is nothing to add to it."""
-    if not Path(config.OUTPUT_DIR).is_symlink():
+    if not is_url(config.OUTPUT_DIR) and not Path(config.OUTPUT_DIR).is_symlink():
         return None  # nothing was published yet, and a first run need not wait until the modules of history are loaded
     from pipeline.publish import nothing_new
 
@@ -125,7 +126,7 @@ def show_plan(arguments: Arguments, config: Config, answer: Answer) -> int:
 def lacks_input(config: Config) -> bool:
     """Whether nobody named an input and the default folder is missing, or has only hidden files and truth.json."""
     folder = Path(config.INPUT_DIR)
-    if "INPUT_DIR" in config.origins:
+    if "INPUT_DIR" in config.origins or is_url(config.INPUT_DIR):
         return False
     if not folder.exists():
         return not folder.is_symlink()

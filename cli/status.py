@@ -29,9 +29,9 @@ MAX_ROWS = 10_000
 def status_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answer with tables or one JSON object; nothing is changed."""
     from pipeline.inspection.status import list_files, list_versions, look_at_history
-    from pipeline.versions.output_link import Output
+    from pipeline.versions.outputs import open_output
 
-    output = Output(config.OUTPUT_DIR)
+    output = open_output(config.OUTPUT_DIR)
     with look_at_history(config, output) as history:
         files, versions = list_files(history), list_versions(output, history)
     if answer.as_json:

@@ -13,6 +13,8 @@ from cli.console import printable
 from cli.terminal import wrapped
 from cli.truth import TruthCheck
 from pipeline.publish.result import RunResult
+from pipeline.storage.urls import is_url
+from pipeline.versions.folders import place_of_version
 from utils.units import format_count, format_list, format_seconds, format_size
 
 MAX_LISTED = 10
@@ -102,7 +104,7 @@ def _print_places(result: RunResult, console: Console) -> None:
         _print_path(console, "output", result.output)
     paths = [path for path in (result.report, result.quarantine) if path]
     if result.status != "failed" and result.version:
-        label, folder = "version", f"{result.output}.versions/{result.version}"
+        label, folder = "version", place_of_version(result.output, result.version)
         paths.insert(0, f"{folder}/data")
     elif paths:
         label, folder = "record", os.path.dirname(paths[0])
@@ -129,7 +131,7 @@ def _print_path(console: Console, label: str, path: str) -> None:
 
 def _link(console: Console, path: str, shown: str) -> Text:
     """A text that opens the path where the terminal knows links (OSC 8); elsewhere just the text."""
-    able = console.is_terminal and os.environ.get("TERM", "") not in NO_LINKS
+    able = console.is_terminal and not is_url(path) and os.environ.get("TERM", "") not in NO_LINKS
     return Text(shown, style=Style(link=Path(path).absolute().as_uri()) if able else "")
 
 

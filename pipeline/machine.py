@@ -18,6 +18,30 @@ _POLARS_ERROR = re.compile(r"\(os error ([0-9]+)\)")
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
+PROJECT = Path(__file__).resolve().parents[1]
+"""The folder of this program, from which worker processes import it."""
+
+SHIPPED = "shipped"
+"""Folder of an executor's copy of the program: the files that the driver's cache holds (``at_hand``)."""
+
+
+def at_hand(path: str | Path) -> Path:
+    """``path``, or on an executor that does not see it, the file of that name that came with the program.
+
+    The name of such a file has a hash of what is in it, or what is in it is checked when it is read.
+    """
+    shipped = PROJECT / SHIPPED / Path(path).name
+    return shipped if not os.path.exists(path) and shipped.exists() else Path(path)
+
+
+def link_or_copy(file: str | Path, name: Path) -> None:
+    """Give a file a second name; where the file system has no such links, copy it. Raises OSError."""
+    try:
+        os.link(file, name)
+    except OSError:
+        shutil.copy2(file, name)
+
+
 def cache_folder() -> Path:
     """The folder for compiled geo tables, the compiled library and Spark's archive, by the platform's custom.
 

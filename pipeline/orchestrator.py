@@ -6,12 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from config import Config
-from pipeline import KERNEL_MODULES
 from pipeline.aggregate.add_up import add_up, plan_phase2
 from pipeline.aggregate.incremental.driver import previous_version
 from pipeline.engines.choose import choose_engine
-from pipeline.engines.local import LocalEngine
-from pipeline.engines.spark import SparkEngine
 from pipeline.engines.workers import Workers
 from pipeline.errors import WORKERS_DIED, WorkerDied
 from pipeline.history.carry_over import carry_over
@@ -19,8 +16,9 @@ from pipeline.history.expanded_texts import recognize_texts
 from pipeline.history.place import compare_with_history, open_place
 from pipeline.machine import os_errors_explained
 from pipeline.planning.early_jvm import NOTHING_EARLY, Early
-from pipeline.planning.planner import check_disk, choose_sizes, choose_workers
+from pipeline.planning.planner import check_disk, choose_sizes
 from pipeline.planning.prediction import forecast_run
+from pipeline.planning.run_engines import RunEngines
 from pipeline.planning.run_options import NO_OPTIONS, RunOptions
 from pipeline.planning.run_settings import read_settings
 from pipeline.preprocess.driver import read_files
@@ -32,9 +30,10 @@ from pipeline.publish.verify import verify
 from pipeline.publish.version import record_failure, record_stopped, write_version
 from pipeline.reading.input_files import find_input
 from pipeline.reading.open_inputs import open_inputs
+from pipeline.storage.urls import is_url
 from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import new_run_id
-from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import is_shown, open_output
 
 
 def run(
@@ -66,7 +65,7 @@ def run(
     ):
         settings = read_settings(config)
         watch.progress.event("run_started", run_id=watch.run_id)
-        output = Output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
+        output = open_output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
         output.check()
         found = early.found or find_input(
             config.INPUT_DIR,
@@ -77,29 +76,32 @@ def run(
         place = resources.enter_context(
             open_place(config, watch.run_id, replay=options.replay, full_refresh=options.full_refresh, add=options.add)
         )
-        history = place.history
-        # The pool opens after the workspace, so that no worker still writes there when the workspace is closed.
-        pool = resources.enter_context(LocalEngine(choose_workers(config, spark=choice.spark), KERNEL_MODULES, started))
-        watch.follow(pool)
+        history, output = place.history, place.output
+        # They open after the workspace, so that no worker still writes there when the workspace is closed.
+        run_folder = Path(place.workspace.root)
+        engines = RunEngines(config, choice, run_folder, resources, watch, started, early.jvm)
         with watch.preparing() as begin:
             geo, library = settings.load_geo(begin), settings.find_library(begin)
         begin_seconds = watch.seconds().work
+        engines.join_cluster(geo, library)
 
         fingerprint = settings.fingerprint(geo)
         intake = compare_with_history(place, found.paths, fingerprint, prune_missing=options.prune_missing)
         to_read = intake.inventory.to_read
-        logs = open_inputs(pool, to_read, settings.headers, config.MAX_EXPANSION_RATIO, place.workspace, watch.progress)
+        logs = open_inputs(
+            engines.pool, to_read, settings.headers, config.MAX_EXPANSION_RATIO, place.workspace, watch.progress
+        )
         place.replays.refuse_faulty(logs.refused)
         intake, files = recognize_texts(intake, logs.files, fingerprint)
         logs = replace(logs, files=files)
         check_disk(config.INTERMEDIATE_DIR, logs.files)
-        sizes = choose_sizes(config, logs.files, spark=choice.spark, least_buckets=intake.inventory.finest_buckets)
+        sizes = choose_sizes(
+            config, logs.files, spark=choice.spark, least_buckets=intake.inventory.finest_buckets,
+            capacity=engines.capacity(),
+        )  # fmt: skip
 
         # Spark starts, and the forecast is made, while the workers read.
-        spark = None
-        if choice.spark:
-            spark = SparkEngine(config, Path(place.workspace.root), sizes.workers, KERNEL_MODULES, early.jvm)
-            resources.enter_context(spark)
+        engines.start_spark(sizes.workers)
         journal = resources.enter_context(history.open_journal(intake.inventory, fingerprint, config.MAX_RECORD_BYTES))
         forecasting = resources.enter_context(ThreadPoolExecutor(1)).submit(
             forecast_run, sizes, logs.files, intake.known_rows, geo, choice.adder(config),
@@ -108,7 +110,7 @@ def run(
         watch.progress.phase("Phase 1: read, verify, enrich", sum(file.size for file in logs.files))
         read_context = settings.read_context(place.workspace, sizes, geo, library)
         phase1 = read_files(
-            pool, read_context, logs.files, sizes.split_bytes, watch.progress.advance, journal
+            engines.reading, read_context, logs.files, sizes.split_bytes, watch.progress.advance, journal
         ).refusing({**logs.refused, **found.outside})
         forecast = forecasting.result()
         place.replays.refuse_faulty(phase1.refused)
@@ -129,10 +131,7 @@ def run(
             settings.aggregate_context(place.workspace, sizes, geo, library), previous, counted.phase1,
             spark=choice.spark, spark_plan=config.SPARK_PLAN, task_rows=sizes.task_rows,
         )  # fmt: skip
-        if spark:
-            pool.close()  # its memory is Spark's now
-            watch.follow(spark)
-        engine = spark or pool
+        engine = engines.adding_up()
         added_up = add_up(
             engine, plan, counted.phase1,
             workers=sizes.workers, shuffle_partitions=config.SPARK_SHUFFLE_PARTITIONS, progress=watch.progress,
@@ -159,5 +158,5 @@ def run(
 
 def _explained(config: Config, run_id: str) -> AbstractContextManager[None]:
     """Explain errors of the system in the block, and note on every exception whether the run had published."""
-    folders = (config.INTERMEDIATE_DIR, config.OUTPUT_DIR)
-    return os_errors_explained(folders, lambda: Output(config.OUTPUT_DIR).current() == run_id)
+    folders = [folder for folder in (config.INTERMEDIATE_DIR, config.OUTPUT_DIR) if not is_url(folder)]
+    return os_errors_explained(folders, lambda: is_shown(config.OUTPUT_DIR, run_id))

@@ -227,6 +227,7 @@ class Span:
     ``begin``   when it began (epoch seconds)
     ``end``     when it ended (epoch seconds)
     ``spent``   what its stages took, by the names in ``STAGES``
+    ``slow``    whether the compiled library was missing there
     ==========  ==================================================
     """
 
@@ -235,6 +236,7 @@ class Span:
     begin: float
     end: float
     spent: Mapping[str, Spent] = field(default_factory=dict)
+    slow: bool = False
 
 
 @dataclass(frozen=True)

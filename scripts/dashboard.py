@@ -25,6 +25,10 @@ def open_dashboard(folder: Path) -> Iterator[str]:
     finally:
         program.terminate()
         program.wait()
+        program.stdout.close()
+
+
+_NOT_YET = ("ERR_CONNECTION_REFUSED", "interrupted by another navigation")
 
 
 def visit(page: Page, address: str) -> float:
@@ -35,7 +39,8 @@ def visit(page: Page, address: str) -> float:
             page.goto(address)
             break
         except Error as fault:
-            if "ERR_CONNECTION_REFUSED" not in str(fault):
+            # The browser's own page about a refused connection may come late, and end the next try.
+            if not any(cause in str(fault) for cause in _NOT_YET):
                 raise
             page.wait_for_timeout(_REFUSED_MS)
     page.get_by_text("Users by watch time").wait_for()

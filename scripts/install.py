@@ -17,7 +17,7 @@ LOG = Path(sys.prefix) / "pip.log"
 PIP = (sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off", f"--log={LOG}")
 INTERRUPTED = 130
 
-_PIN = re.compile(r"^([\w.-]+)==([\w.]+)", flags=re.MULTILINE)
+_PIN = re.compile(r"^([\w.-]+)(?:\[\w+\])?==([\w.]+)", flags=re.MULTILINE)
 _LIST = re.compile(r"^-r (\S+)", flags=re.MULTILINE)
 _DOWNLOAD = re.compile(
     r" *Downloading (?:\S*/)?([^\s/]+?)-(\d[^\s-]*?)(?:-\S+)?\.(?:whl|tar\.gz|zip) \(([\d.]+ [MG]B)\)"

@@ -17,6 +17,7 @@ from tests.left_out import explain
 from tests.pace import patient
 
 if TYPE_CHECKING:
+    from tests.isolated_cluster import IsolatedCluster
     from tests.result_readers import SparkReader
 
 # Otherwise each program that a test starts compiles all modules again, which takes longer than most runs.
@@ -74,6 +75,15 @@ def spark() -> "Iterator[SparkReader]":
         yield reader
 
 
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[IsolatedCluster]":
+    """One Spark cluster for all tests that need one: it takes half a minute to start."""
+    from tests.isolated_cluster import open_cluster
+
+    with open_cluster(tmp_path_factory.mktemp("cluster")) as opened:
+        yield opened
+
+
 @pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Whole programs and properties are slow. The time limit of each test follows the pace of the machine, unless
@@ -105,3 +115,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
     skipped = (report.longrepr for report in terminalreporter.stats.get("skipped", []))
     for line in explain(place[2] for place in skipped if isinstance(place, tuple)):
         terminalreporter.write_line(line, yellow=True)
+
+
+@pytest.fixture(scope="session")
+def s3_in_memory() -> Iterator[str]:
+    """The address of an S3 server in this process, for all tests."""
+    from tests.storage_servers import memory_server
+
+    with memory_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_in_memory: str) -> Iterator[str]:
+    """The URL of an empty bucket, which the program finds while the test runs."""
+    from tests.storage_servers import empty_bucket, found_at
+
+    with found_at(s3_in_memory):
+        yield empty_bucket(s3_in_memory)

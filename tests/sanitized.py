@@ -23,6 +23,7 @@ TESTS = (
     "tests/pipeline/reading/test_compiled_parser.py",
     "tests/pipeline/reading/test_cut_records.py",
     "tests/pipeline/reading/test_record_finder.py",
+    "tests/pipeline/publish/test_conflict_records.py",
     "tests/pipeline/exchange",
     "tests/pipeline/aggregate",
 )

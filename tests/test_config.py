@@ -36,6 +36,10 @@ VALID = {
     "SPARK_MASTER": ("spark://host:7077", "spark://host:7077"),
     "SPARK_DRIVER_MEMORY": ("2GiB", 2**31),
     "SPARK_EXECUTOR_MEMORY": ("1.5GB", 1_500_000_000),
+    "SPARK_EXECUTORS": ("8", 8),
+    "SPARK_EXECUTOR_CORES": ("4", 4),
+    "SPARK_PYTHON_MEMORY": ("16GB", 16 * 10**9),
+    "SPARK_EXECUTOR_PYTHON": ("/opt/python", "/opt/python"),
     "SPARK_SHUFFLE_PARTITIONS": ("0", 0),
     "SPARK_PLAN": ("sql", "sql"),
     "SPARK_UI": ("yes", True),
@@ -112,6 +116,10 @@ INVALID = {
     "SPARK_MASTER": ["spark", "local[", "http://host", 1],
     "SPARK_DRIVER_MEMORY": ["1x", "100MB"],
     "SPARK_EXECUTOR_MEMORY": ["1x", "100MB"],
+    "SPARK_EXECUTORS": ["-1", "all"],
+    "SPARK_EXECUTOR_CORES": ["0", "257"],
+    "SPARK_PYTHON_MEMORY": ["1x", "100MB"],
+    "SPARK_EXECUTOR_PYTHON": [1],
     "SPARK_SHUFFLE_PARTITIONS": ["-1", "many"],
     "SPARK_PLAN": ["rdd"],
     "SPARK_UI": ["maybe", "", 2],
@@ -230,10 +238,14 @@ def test_a_reader_sees_six_values_first() -> None:
         assert Config(MEMORY_LIMIT=limit)
 
 
+READING = ("find_config_file", "read_sections", "_table", "load_config")
+"""What reads settings stands behind them."""
+
+
 def test_internals_stand_last() -> None:
     tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
     defined = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-    assert defined == [*(group.__name__ for group in groups(Config)), "Config", "find_config_file", "load_config"]
+    assert defined == [*(group.__name__ for group in groups(Config)), "Config", *READING]
     assert (groups(Config)[0], groups(Config)[-1]) == (MachineSettings, MeasurementSettings)
     assert list(declared(Config))[:2] == ["PREPROCESSING_WORKERS", "MEMORY_LIMIT"]
     only = {name for name, field in declared(Config).items() if field.metadata["change"].startswith("Only to ")}
@@ -529,3 +541,11 @@ def test_columns_of_logs_without_a_header() -> None:
 def test_columns_that_lack_one_or_name_it_twice_are_refused(names: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Config(COLUMNS=names, LOG_ID_COLUMN=("id", "log_id"))
+
+
+def test_on_a_cluster_paths_mean_the_same_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cluster = Config(INPUT_DIR="logs/*.csv", SPARK_MASTER="yarn")
+    assert (f"{tmp_path}/logs/*.csv", f"{tmp_path}/pipeline_data/output") == (cluster.INPUT_DIR, cluster.OUTPUT_DIR)
+    assert Config(INPUT_DIR="logs", SPARK_MASTER="yarn", ENGINE="polars").INPUT_DIR == "logs"
+    assert Config(INPUT_DIR="logs", SPARK_MASTER="local[2]").INPUT_DIR == "logs"

@@ -32,7 +32,7 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-FOLDERS = "pipeline|cli|data_generator|utils|tests|scripts|benchmarks|docs|.ci"
+FOLDERS = "pipeline|cli|jobs|data_generator|utils|tests|scripts|benchmarks|docs|.ci"
 FOREIGN = {"ExitStack"}
 """Classes that pages name and other projects have."""
 
@@ -52,7 +52,7 @@ def spans(text: str) -> list[str]:
 
 def code_files() -> Iterator[Path]:
     yield ROOT / "api.py"
-    for folder in ("pipeline", "cli", "data_generator", "utils", "tests", "scripts", "benchmarks"):
+    for folder in ("pipeline", "cli", "jobs", "data_generator", "utils", "tests", "scripts", "benchmarks"):
         yield from sorted((ROOT / folder).rglob("*.py"))
 
 
@@ -187,12 +187,14 @@ def test_settings_that_pages_name_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"LOGMILL_([A-Z][A-Z_]+)", text)) | set(re.findall(r"`([A-Z]+_[A-Z_]+)[`=]", text))
     of_compose = set(re.findall(r"\$\{(\w+):", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
-    named = {name for name in named - of_compose if not name.startswith("LOGMILLTEST_")}
+    others = "LOGMILLTEST_", "AWS_", "AZURE_", "GOOGLE_"
+    named = {name for name in named - of_compose if not name.startswith(others)}
     assert {name.removeprefix("LOGMILL_") for name in named} - {
         "CONFIG",
         "DELTA_BINARY_PACKED",
         "NO_COLOR",
         "PSEUDONYM_KEY",
+        "SPARK_CONF_DIR",  # of Spark itself
     } <= set(declared(Config))
 
 
@@ -444,4 +446,5 @@ def test_the_changelog_tells_of_the_version_that_pyproject_states() -> None:
 def test_requirements_are_exact_and_have_reasons(name: str) -> None:
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         if line and not line.startswith(("#", "-r ")):
-            assert re.fullmatch(r'[A-Za-z0-9_-]+==[0-9.]+(post\d+)?( ; python_version < "[0-9.]+")? +# .+', line), line
+            name_and_version = r"[A-Za-z0-9_-]+(\[[a-z]+\])?==[0-9.]+(post\d+)?"
+            assert re.fullmatch(name_and_version + r'( ; python_version < "[0-9.]+")? +# .+', line), line

@@ -21,6 +21,7 @@ from pipeline.native.build import _portable_library
 from tests.end_to_end.program import HEADER, ROOT, environment, published
 from tests.harness import library
 from tests.image import Build, Settings, chain, expand, final_settings, read_stages
+from tests.needs import needs_java
 
 STAGES = read_stages((ROOT / "Dockerfile").read_text(encoding="utf-8"))
 COMPOSE = ROOT / "compose.yaml"
@@ -107,7 +108,8 @@ def installed_by(stages: list[str], folder: Path) -> dict[str, str]:
 def test_an_image_has_all_packages_but_the_compiler_and_where_it_needs_none_spark(
     image: str, without: set[str], tmp_path: Path
 ) -> None:
-    lists = "requirements.txt", "requirements-dashboard.txt", "requirements-delta.txt"
+    extras = "requirements-dashboard.txt", "requirements-delta.txt", "requirements-storage.txt"
+    lists = "requirements.txt", *extras
     wanted = {package: line for name in lists for package, line in pins(name).items() if package not in without}
     assert installed_by([stage.name for stage in chain(STAGES, image)], tmp_path) == wanted
     stated = (tmp_path / "app" / "requirements.txt").read_text(encoding="utf-8")
@@ -126,6 +128,7 @@ def test_what_is_made_once_is_in_the_image_as_its_user_finds_it(image: str) -> N
     assert final_settings(STAGES, image, {}).env["XDG_CACHE_HOME"] == "/var/cache"
     (made,) = [text for text in STAGES["program"].texts("RUN") if "prepare" in text]
     assert "python -m pipeline.planning.prepare &&" in made
+    assert ("python -m pipeline.planning.prepare spark" in STAGES[image].texts("RUN")) == (image == "spark")
 
 
 def test_a_shell_in_the_container_calls_the_program_logmill(tmp_path: Path) -> None:
@@ -175,11 +178,30 @@ def test_a_run_without_the_compiler_and_spark_is_warm(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = " ".join((done.stdout + done.stderr).split())
     assert "no compiled parser" not in told
-    assert "using the embedded engine" in told
+    assert "engine polars" in told
     assert published(tmp_path) == [("North America", "u", 1.5, 1)]
     shown = subprocess.run([*command, "--version"], env=env, capture_output=True, text=True).stdout
     assert "PySpark is not installed" in shown
     assert list(cache.glob("library-*")) == [portable]
+
+
+@needs_java
+@pytest.mark.slow
+def test_spark_starts_from_the_archive_of_the_image(tmp_path: Path) -> None:
+    """``-Xshare:on`` lets a JVM end that cannot use its archive: with a damaged one the run ended with exit code 5."""
+    env = environment() | {"XDG_CACHE_HOME": str(tmp_path)}
+    prepare = [sys.executable, "-m", "pipeline.planning.prepare", "spark"]
+    subprocess.run(prepare, cwd=ROOT, env=env, check=True)
+    (archive,) = (tmp_path / "logmill").glob("spark-*.jsa")
+    made = archive.stat()
+    (tmp_path / "log.csv").write_text(HEADER + "i,u,2026-01-01T00:00:00Z,v,tv,8.8.8.8,1.5\n")
+    command = [sys.executable, str(ROOT / "main.py"), "--input", "log.csv", "--engine", "spark"]
+    env |= {"JAVA_TOOL_OPTIONS": "-Xshare:on"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert published(tmp_path) == [("North America", "u", 1.5, 1)]
+    (after,) = (tmp_path / "logmill").glob("spark-*.jsa")
+    assert (after, after.stat().st_mtime_ns, after.stat().st_ino) == (archive, made.st_mtime_ns, made.st_ino)
 
 
 @pytest.fixture(scope="module")

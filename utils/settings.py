@@ -8,7 +8,7 @@ import dataclasses
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -136,6 +136,8 @@ def read_sources(
     prefix: str,
     toml: Path | None,
     shorts: Mapping[str, str],
+    sections: Sequence[str] = (),
+    section: Mapping[str, object] | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """(values by setting, origin of each): the command line wins over the environment, and both win over the file.
 
@@ -145,13 +147,16 @@ def read_sources(
         environ: variables; those that begin with ``prefix`` are settings.
         toml: a TOML file, or None.
         shorts: short options that were typed, by setting.
+        sections: names in the file that are tables of their own and no settings.
+        section: values of one of these tables, which win over the rest of the file.
 
     Raises:
         ValueError: an unknown name, a value that is not allowed, an unreadable file; the message names where.
     """
     fields = declared(owner)
     options = {name: f", {field.metadata['option']}" for name, field in fields.items() if field.metadata["option"]}
-    file = read_toml(toml) if toml else {}
+    whole = read_toml(toml) if toml else {}
+    file = {name: value for name, value in whole.items() if name not in sections} | dict(section or {})
     variables = {name.removeprefix(prefix): value for name, value in environ.items() if name.startswith(prefix)}
     given = {name: value for name, value in cli.items() if value is not None}
     sources: list[tuple[Mapping[str, object], str, dict[str, str]]] = [

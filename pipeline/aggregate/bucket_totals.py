@@ -28,6 +28,7 @@ from pipeline.exchange.row_memory import batch_rows
 from pipeline.exchange.workspace import bucket_file
 from pipeline.machine import writing
 from pipeline.native.arrow import to_arrow, to_frame
+from pipeline.staging import staged
 
 _PARTS = 256
 """Parts of the users of a bucket. Each is added up alone."""
@@ -138,7 +139,7 @@ class BucketTotals:
         return sums, users
 
     def _path(self, name: str) -> Path:
-        return self._context.workspace.path("totals", f"{name}-{bucket_file(self._bucket)}")
+        return staged(self._context.workspace.path("totals", f"{name}-{bucket_file(self._bucket)}"))
 
 
 def _part_of(totals: pa.Table) -> NDArray[np.int64]:

@@ -15,10 +15,12 @@ more than a third of what the embedded engine takes (docs/decisions/012-spark-st
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """``spark``: whether Spark runs Phase 2, or else the embedded engine. ``note``: why, where ENGINE is auto."""
+    """``spark``: whether Spark runs Phase 2, or else the embedded engine. ``note``: why, where ENGINE is auto.
+    ``cluster``: whether Spark's executors are on a cluster, and run Phase 1, too."""
 
     spark: bool
     note: str | None = None
+    cluster: bool = False
 
     @property
     def name(self) -> str:
@@ -52,7 +54,7 @@ def choose_engine(config: Config, input_bytes: int) -> EngineChoice:
                 f"{asked}, but {java.problem}. Install Java 17 or 21 (Debian: apt install openjdk-17-jre-headless; "
                 "macOS: brew install openjdk@17), or use --engine polars, which needs none."
             )
-        return EngineChoice(spark=True)
+        return EngineChoice(spark=True, cluster=not config.spark_is_local)
     if java.problem:
         return EngineChoice(spark=False, note=f"{java.problem}: using the embedded engine")
     return EngineChoice(spark=True, note=f"using Spark ({java.description}); --engine polars starts no JVM")

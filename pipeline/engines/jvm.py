@@ -17,10 +17,10 @@ from pathlib import Path
 
 from pipeline.errors import EnvironmentFault
 
-_START_SECONDS = 60.0
-"""A JVM that has not answered by then is given up."""
+_START_SECONDS = 180.0
+"""A JVM that has not answered by then is given up. On a crowded machine a start that takes 3 s took over a minute."""
 
-_ARCHIVE_SECONDS = 60.0
+_ARCHIVE_SECONDS = 180.0
 """A JVM that has not written its archive by then is ended without one."""
 
 _POLL_SECONDS = 0.01

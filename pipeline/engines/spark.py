@@ -50,7 +50,7 @@ class SparkEngine:
         self._opens_sql = config.SPARK_PLAN == "sql"
         self._jobs = 0
         self._driver = SparkDriver(config, workers, folder, jvm)
-        self._starter, self._context = _in_background(self._start)
+        self._starter, self._context = in_background(self._start)
 
     def __enter__(self) -> "SparkEngine":
         return self
@@ -114,7 +114,7 @@ class SparkEngine:
             context.setJobGroup(group, group)
             return action(context)
 
-        _, future = _in_background(act)
+        _, future = in_background(act)
         advanced = 0
         while True:
             try:
@@ -155,7 +155,7 @@ def _finished_share(context: "SparkContext", group: str) -> float:
     return done / total if total else 0.0
 
 
-def _in_background(action: Callable[[], Result]) -> tuple[threading.Thread, "Future[Result]"]:
+def in_background(action: Callable[[], Result]) -> tuple[threading.Thread, "Future[Result]"]:
     """Start ``action`` on a daemon thread, for which the program does not wait when it exits."""
     future: Future[Any] = Future()
 

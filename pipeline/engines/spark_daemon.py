@@ -9,12 +9,10 @@ which saved a third of the session's processor time (docs/decisions/012):
   after each task.
 """
 
-import gc
-import importlib
 import os
 import sys
 
-from pipeline.engines.workers import SHARED_LIBRARIES
+from pipeline.engines.workers import SHARED_LIBRARIES, load_modules
 
 _ARCHIVES = ("pyspark.zip", "py4j-")
 """How the names of Spark's archives begin."""
@@ -23,11 +21,7 @@ _ARCHIVES = ("pyspark.zip", "py4j-")
 def main() -> None:
     """Load what workers share, and serve until Spark closes the standard input."""
     sys.path[:] = without_archives(sys.path)
-    gc.disable()
-    for name in (*SHARED_LIBRARIES, "pyspark.worker"):
-        importlib.import_module(name)
-    gc.freeze()
-    gc.enable()
+    load_modules((*SHARED_LIBRARIES, "pyspark.worker"))
     from pyspark.daemon import manager
 
     manager()

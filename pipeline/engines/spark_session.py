@@ -22,14 +22,11 @@ from pipeline.engines.java import find_java
 from pipeline.engines.jvm import Jvm, launch
 from pipeline.engines.workers import WORKER_ENVIRONMENT, variables_set
 from pipeline.errors import EnvironmentFault, install_command
-from pipeline.machine import cache_folder, writing
+from pipeline.machine import PROJECT, cache_folder, writing
 
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
 
-
-PROJECT = Path(__file__).resolve().parents[2]
-"""The folder of this program, from which Spark's Python workers import it."""
 
 _HEAP_RESERVED = 300 * 2**20
 _HEAP_PER_SQL_TASK = 150 * 2**20
@@ -64,11 +61,6 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 """
 
 
-def is_local(config: SparkSettings) -> bool:
-    """Whether Spark runs on this machine, inside the driver's JVM."""
-    return not config.SPARK_MASTER or config.SPARK_MASTER.startswith("local")
-
-
 def settings(config: SparkSettings, workers: int, scratch: Path) -> dict[str, str]:
     """Spark's settings for a run with ``workers`` tasks at once. Spark's temporary files go below ``scratch``."""
     sql = config.SPARK_PLAN == "sql"
@@ -86,25 +78,54 @@ def settings(config: SparkSettings, workers: int, scratch: Path) -> dict[str, st
         "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": str(scratch),
         "spark.python.worker.reuse": "true",
-        "spark.task.maxFailures": "1",  # a kernel that changes a file must not run twice
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.adaptive.enabled": "false",  # the plan states its partitions
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
-        "spark.executorEnv.PYTHONPATH": str(PROJECT),
     }
     for name, value in WORKER_ENVIRONMENT.items():
         chosen[f"spark.executorEnv.{name}"] = value
-    if is_local(config):
-        chosen |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-        chosen["spark.python.daemon.module"] = "pipeline.engines.spark_daemon"
-        sockets = str(scratch.absolute())
-        if hasattr(socket, "AF_UNIX") and len(os.fsencode(sockets)) < _LONGEST_SOCKET_FOLDER:
-            # For the JVM and its Python workers: over TCP every task waits 40 ms for an acknowledgement.
-            chosen["spark.python.unix.domain.socket.enabled"] = "true"
-            chosen["spark.python.unix.domain.socket.dir"] = sockets
+    if not config.spark_is_local:
+        return chosen | _cluster_settings(config)
+    chosen |= {
+        "spark.executorEnv.PYTHONPATH": str(PROJECT),
+        "spark.task.maxFailures": "1",  # a kernel that changes a file must not run twice
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.python.daemon.module": "pipeline.engines.spark_daemon",
+    }
+    sockets = str(scratch.absolute())
+    if hasattr(socket, "AF_UNIX") and len(os.fsencode(sockets)) < _LONGEST_SOCKET_FOLDER:
+        # For the JVM and its Python workers: over TCP every task waits 40 ms for an acknowledgement.
+        chosen["spark.python.unix.domain.socket.enabled"] = "true"
+        chosen["spark.python.unix.domain.socket.dir"] = sockets
     return chosen
+
+
+CODE = "code"
+"""The folder of the program below the folder of an executor."""
+
+_USUAL_EXECUTORS = 2
+"""Executors on YARN and Kubernetes, which start as many as are asked for."""
+
+
+def _cluster_settings(config: SparkSettings) -> dict[str, str]:
+    """What executors on other machines need: the program in their own folder, memory for Python, and further tries."""
+    cores, executors = config.SPARK_EXECUTOR_CORES, config.SPARK_EXECUTORS
+    # YARN and Kubernetes end a container that takes more than was asked for: heap, a tenth more for the JVM, Python.
+    overhead = max(384 * 2**20, config.SPARK_EXECUTOR_MEMORY // 10) + config.SPARK_PYTHON_MEMORY
+    chosen = {
+        "spark.executor.cores": str(cores),
+        "spark.executor.memoryOverhead": f"{overhead // 2**20}m",
+        "spark.executor.instances": str(executors or _USUAL_EXECUTORS),
+        "spark.dynamicAllocation.enabled": "false",  # sizes are chosen for the executors that came at the start
+        "spark.task.maxFailures": "4",
+        "spark.speculation": "false",
+        "spark.executorEnv.PYTHONPATH": CODE,
+        "spark.executorEnv.HOME": ".",
+    }
+    return chosen | ({"spark.cores.max": str(executors * cores)} if executors else {})
 
 
 def java_options(config: SparkSettings) -> list[str]:
@@ -134,8 +155,9 @@ def launch_jvm(config: SparkSettings, scratch: Path, log: Path) -> Jvm:
 
 def driver_environment(config: SparkSettings, scratch: Path) -> dict[str, str]:
     """The environment of driver and launcher, and so of their workers."""
-    environment = {"PYSPARK_PYTHON": sys.executable, "SPARK_LAUNCHER_OPTS": _QUICK_START}
-    if is_local(config):  # the settings of another Spark on this machine must not change a run
+    python = sys.executable if config.spark_is_local else config.SPARK_EXECUTOR_PYTHON or sys.executable
+    environment = {"PYSPARK_PYTHON": python, "SPARK_LAUNCHER_OPTS": _QUICK_START}
+    if config.spark_is_local:  # the settings of another Spark on this machine must not change a run
         environment |= {"SPARK_HOME": _spark_home(), "SPARK_CONF_DIR": str(scratch), "SPARK_LOCAL_IP": "127.0.0.1"}
     return environment
 
@@ -154,17 +176,21 @@ class SparkDriver:
         self._scratch.mkdir(mode=0o700)
         self._config = config
         self._settings = settings(config, workers, self._scratch)
-        self._is_local = is_local(config)
+        self._is_local = config.spark_is_local
         self._early = self._jvm = jvm
         self._gateway: Any = None  # of py4j, which has no types
         os.environ.update(driver_environment(config, self._scratch))  # pyspark gives them to its launcher and workers
 
-    def start(self) -> "SparkContext":
-        """Start the JVM and the context. Raises EnvironmentFault, with the end of the log, where that fails."""
+    def start(self, archive: Path | None = None) -> "SparkContext":
+        """Start the JVM and the context. ``archive``: the program, for executors that do not see it.
+
+        Raises EnvironmentFault, with the end of the log, where that fails.
+        """
         ignore_pandas()
         from pyspark import SparkConf, SparkContext, java_gateway
 
-        conf = SparkConf(loadDefaults=False).setAll(list(self._settings.items()))
+        chosen = self._settings | ({"spark.archives": f"{archive}#{CODE}"} if archive else {})
+        conf = SparkConf(loadDefaults=False).setAll(list(chosen.items()))
         try:
             if self._is_local:
                 self._gateway = self._launch_local(conf)
@@ -198,7 +224,7 @@ class SparkDriver:
         It ends with the end of Spark's log; not so ``of_records``, where Spark worked on records: there exceptions are
         only named, because their texts may quote values, and logs keep messages.
         """
-        text = _text(cause)
+        text = text_of(cause)
         lines = text.strip().splitlines()
         if of_records:
             named = dict.fromkeys(_EXCEPTION.findall(text))
@@ -282,8 +308,8 @@ class SparkDriver:
         self.context = self._gateway = self._jvm = None
 
 
-def _text(fault: Exception) -> str:
-    """The text of an exception: one of py4j asks the JVM for it, which may have died."""
+def text_of(fault: Exception) -> str:
+    """The text of an exception: that of py4j asks the JVM for it, which may have died."""
     try:
         return str(fault)
     except Exception as unanswered:

@@ -13,6 +13,7 @@ from pipeline.exchange.row_memory import batch_rows
 from pipeline.faults import point
 from pipeline.machine import writing
 from pipeline.native.arrow import column, text_bounds, to_numpy
+from pipeline.staging import staged
 
 SCHEMA = pa.schema(
     [
@@ -42,6 +43,7 @@ def write_totals(path: Path, total: pa.Table) -> RegionSums:
     """
     regions = column(total, "region")
     starts = np.flatnonzero(np.append(True, regions[1:] != regions[:-1])) if len(total) else np.empty(0, np.int64)
+    path = staged(path)
     partial = path.with_suffix(".partial")
     numbers = SCHEMA.names[1:]
     with writing(partial), open_writer(partial, total.schema, numbers, mean_bytes(total)) as writer:
@@ -54,6 +56,7 @@ def write_totals(path: Path, total: pa.Table) -> RegionSums:
 
 def write_pieces(path: Path, pieces: Iterable[pa.Table]) -> None:
     """Write totals that come in pieces, in order of region; the file has its name only when it is whole."""
+    path = staged(path)
     partial = path.with_suffix(".partial")
     with writing(partial):
         waiting: list[pa.Table] = []

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.exchange.workspace import save_array
+from pipeline.exchange.workspace import write_array
 from pipeline.faults import point
+from pipeline.staging import staged
 
 HEAD_BYTES = 128
 """What comes before the first key of a file, and of any array of one dimension (numpy.lib.format)."""
@@ -27,8 +28,9 @@ FINE_MASK = np.uint64((1 << FINE_BUCKET_BITS) - 1)
 
 def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:
     """Write the sorted keys of a split; the file has its name only when it is whole."""
+    path = staged(path)
     partial = path.with_suffix(".partial")
-    save_array(partial, ordered)
+    write_array(partial, ordered)
     point("intermediate.rename")
     partial.replace(path)
 

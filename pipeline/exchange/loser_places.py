@@ -4,9 +4,7 @@ Each file of the folder conflicts/ has some of them, and no two files the same p
 the files of the run before, and adds one with what came.
 """
 
-import os
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.exchange.id_index import HEAD_BYTES, cut_index, read_keys, write_index
 from pipeline.exchange.workspace import Workspace
+from pipeline.machine import link_or_copy
 
 Places = NDArray[np.uint64]
 """Places of records (``exchange.row_files.PLACE_UNIT``)."""
@@ -52,7 +51,7 @@ def count_places(paths: Iterable[Path]) -> int:
 def read_places(paths: Sequence[Path], begin: int, stop: int) -> Places:
     """The places from ``begin`` to ``stop`` - 1 in ``paths``, sorted."""
     found = [read_keys(path, *cut_index(path, [begin, stop])) for path in paths]
-    return _sorted(np.concatenate([NO_PLACES, *found]))
+    return np.sort(np.concatenate([NO_PLACES, *found]))  # there are too many files for merging to be faster
 
 
 def count_between(path: Path, bounds: Sequence[int]) -> NDArray[np.int64]:
@@ -76,7 +75,7 @@ def places_among(paths: Sequence[Path], places: Places) -> NDArray[np.bool_]:
 
 def without_places(places: Places, gone: Places) -> Places:
     """Those of ``places`` that are not in ``gone``, which is sorted."""
-    return places[~_is_in(places, gone)]
+    return places[~_is_in(places, gone)] if len(gone) else places
 
 
 def _is_in(places: Places, others: Places) -> NDArray[np.bool_]:
@@ -98,7 +97,7 @@ def update_places(before: Sequence[Path], came: Sequence[Path], went: Sequence[P
         added.add(_load(path))
     for path in before:
         if not went and path not in merged:
-            _link(path, folder / path.name)
+            link_or_copy(path, folder / path.name)
             continue
         places = kept = _load(path)
         for gone in went:
@@ -106,7 +105,7 @@ def update_places(before: Sequence[Path], came: Sequence[Path], went: Sequence[P
         if path in merged:
             added.add(kept)
         elif len(kept) == len(places):
-            _link(path, folder / path.name)
+            link_or_copy(path, folder / path.name)
         else:
             write_places(folder / path.name, kept)
     added.flush()
@@ -134,11 +133,3 @@ class _Added:
 def _load(path: Path) -> Places:
     places: Places = np.load(path)
     return places
-
-
-def _link(path: Path, name: Path) -> None:
-    """Give a file a second name; where the file system has no such links, copy it."""
-    try:
-        os.link(path, name)
-    except OSError:
-        shutil.copyfile(path, name)

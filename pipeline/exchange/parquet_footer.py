@@ -65,17 +65,17 @@ def _encoded(kind: int, value: Any) -> Any:
     return Encoded(out)
 
 
-def with_row_groups(footer: Struct, entries: Sequence[Encoded], rows: int, metadata: Mapping[bytes, bytes]) -> bytes:
+def with_row_groups(
+    footer: Struct, entries: Sequence[Encoded], rows: int, metadata: Mapping[bytes, bytes] | None = None
+) -> bytes:
     """The end of a Parquet file: a ``footer_of`` a file without rows, with ``entries`` as its row groups.
 
-    ``rows``: number of rows of all row groups. ``metadata``: keys and their values.
+    ``rows``: number of rows of all row groups. ``metadata``: keys and their values; without it, those of that file.
     """
-    pairs = [{1: Field(_BINARY, key), 2: Field(_BINARY, value)} for key, value in metadata.items()]
-    added = {
-        _ROWS: Field(_I64, rows),
-        _GROUPS: Field(_LIST, (_STRUCT, list(entries))),
-        _PAIRS: Field(_LIST, (_STRUCT, pairs)),
-    }
+    added = {_ROWS: Field(_I64, rows), _GROUPS: Field(_LIST, (_STRUCT, list(entries)))}
+    if metadata is not None:
+        pairs = [{1: Field(_BINARY, key), 2: Field(_BINARY, value)} for key, value in metadata.items()]
+        added[_PAIRS] = Field(_LIST, (_STRUCT, pairs))
     encoded = encode(footer | added)
     return b"".join((encoded, len(encoded).to_bytes(4, "little"), MAGIC))
 
@@ -178,7 +178,7 @@ def _write_value(out: bytearray, kind: int, value: Any) -> None:
     if kind in _INTEGERS:
         _write_integer(out, value)
     elif kind == _BINARY:
-        _write_varint(out, len(value))
+        write_varint(out, len(value))
         out += value
     elif isinstance(value, Encoded):
         out += value
@@ -197,7 +197,7 @@ def _write_list(out: bytearray, kind: int, values: list[Any]) -> None:
         out.append(len(values) << 4 | kind)
     else:
         out.append(_LONG << 4 | kind)
-        _write_varint(out, len(values))
+        write_varint(out, len(values))
     for value in values:
         if kind in (_TRUE, _FALSE):
             out.append(value)
@@ -206,10 +206,11 @@ def _write_list(out: bytearray, kind: int, values: list[Any]) -> None:
 
 
 def _write_integer(out: bytearray, number: int) -> None:
-    _write_varint(out, (number << 1) ^ (number >> 63))
+    write_varint(out, (number << 1) ^ (number >> 63))
 
 
-def _write_varint(out: bytearray, number: int) -> None:
+def write_varint(out: bytearray, number: int) -> None:
+    """Append a number of at least 0 in the protocol's form, which Parquet's runs have, too."""
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
         number >>= 7

@@ -22,6 +22,7 @@ from pipeline.faults import point
 from pipeline.machine import writing
 from pipeline.native.arrow import column, take_texts, text_bounds, to_arrow, to_frame, to_numpy, to_series
 from pipeline.native.pages import Group, encode_groups
+from pipeline.staging import staged
 
 ROW_SCHEMA = pa.schema(
     [
@@ -77,6 +78,7 @@ def write_rows(path: Path, rows: SplitRows, bucket_rows: NDArray[np.int64], libr
     bounds = [(first, stop) for _, first, stop in groups]
     buckets = {BUCKETS_KEY: json.dumps([len(bucket_rows), [bucket for bucket, _, _ in groups]]).encode()}
     schema = TIMESTAMP_SCHEMA if "timestamp" in rows.columns else ROW_SCHEMA
+    path = staged(path)
     partial = path.with_suffix(".partial")
     with writing(partial):
         if library:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.faults import point
 from pipeline.machine import writing
+from pipeline.staging import staged
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,7 +70,12 @@ def bucket_file(bucket: int, suffix: str = "parquet") -> str:
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an array as ``np.save`` does. A full disk raises its own OSError; that of ``np.save`` only counts items."""
+    """Write an array as ``np.save`` does (``write_array``)."""
+    write_array(staged(path), array)
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array to just this path. A full disk raises its own OSError; that of ``np.save`` only counts items."""
     import numpy as np
 
     ordered = np.ascontiguousarray(array)
@@ -90,6 +96,7 @@ def _array_head(dtype: str, shape: tuple[int, ...]) -> bytes:
 
 def write_frame(path: Path, frame: pl.DataFrame) -> None:
     """Write a small frame; the file has its name only when it is whole."""
+    path = staged(path)
     partial = path.with_suffix(".partial")
     with writing(partial), partial.open("wb") as stream:
         frame.write_parquet(stream, compression="lz4", statistics=False)
@@ -103,6 +110,7 @@ _ORDERED_ROWS = 32_768
 
 def write_ordered(path: Path, frame: pl.DataFrame, name: str) -> None:
     """Write a frame in the order of its column ``name``, so that ``read_between`` reads little more than it returns."""
+    path = staged(path)
     partial = path.with_suffix(".partial")
     with writing(partial), partial.open("wb") as stream:
         frame.sort(name).write_parquet(stream, compression="lz4", statistics=True, row_group_size=_ORDERED_ROWS)

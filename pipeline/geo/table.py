@@ -20,6 +20,7 @@ from pipeline.geo.lookup import IPv4Lookup, IPv6Lookup
 from pipeline.geo.ranges import FORMAT_VERSION, U16, CountryRanges, load_ranges, read_hash, save_ranges
 from pipeline.geo.regions import CONTINENT_OF_CODE, CONTINENTS_CSV, RESERVED, is_text_to_readers, read_regions
 from pipeline.geo.special import SPECIAL_PURPOSE_CSV, private_intervals
+from pipeline.machine import at_hand
 
 PREPARED_VERSION = 1
 """Raise it whenever tables are prepared or stored in another way, so that older cache files are ignored."""
@@ -100,11 +101,11 @@ class GeoSource:
 
     def load(self) -> "GeoTable":
         """Load the table. Raises EnvironmentFault where the compiled file is missing, damaged or of another digest."""
-        ready = load_prepared(Path(self.prepared), self.digest) if self.prepared else None
+        ready = load_prepared(at_hand(self.prepared), self.digest) if self.prepared else None
         if ready:
             return GeoTable(ready, self)
         try:
-            ranges = load_ranges(Path(self.compiled))
+            ranges = load_ranges(at_hand(self.compiled))
         except ConfigError as fault:
             raise EnvironmentFault(str(fault)) from fault
         found = table_digest(ranges.database_hash, self.level, self.regions, self.continents)

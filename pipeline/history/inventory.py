@@ -14,7 +14,9 @@ from itertools import chain
 from pipeline.history.known_files import Hint, KnownFile
 from pipeline.history.known_list import FileIds, FilesByPath, KnownFiles
 from pipeline.reading.archives import is_archive
+from pipeline.reading.file_access import exists
 from pipeline.reading.input_files import hash_beginnings, hash_file
+from pipeline.storage.urls import is_url
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,10 @@ class Inventory:
 def identity(path: str) -> str:
     """The path by which the manifest knows a file: absolute, with the links of its folders followed.
 
-    A link to a file stays: it is an input by its own name.
+    A link to a file stays: it is an input by its own name. The URL of an object is its identity.
     """
+    if is_url(path):
+        return path
     folder, name = os.path.split(os.path.abspath(path))
     found = os.path.join(os.path.realpath(folder), name)
     return path if found == path else found  # one text in memory, not two
@@ -80,6 +84,9 @@ def identities(paths: Iterable[str]) -> Iterator[str]:
     """The ``identity`` of each path. The links of a folder are followed once, because it may have very many files."""
     folders: dict[str, str] = {}
     for path in paths:
+        if is_url(path):
+            yield path
+            continue
         folder, name = os.path.split(os.path.abspath(path))
         if folder not in folders:
             folders[folder] = os.path.realpath(folder)
@@ -131,7 +138,7 @@ def take_inventory(
     unclaimed = [place for place, counts_now in enumerate(counts) if counts_now and not claimed[place]]
     replaced = {names[known.path(place)]: place for place in unclaimed if known.path(place) in names}
     not_found = [place for place in unclaimed if known.path(place) not in names]
-    elsewhere = {place for place in not_found if os.path.lexists(known.path(place))}
+    elsewhere = {place for place in not_found if exists(known.path(place))}
     finished = {path: known[place].finished for path, place in proven.items()}
     return Inventory(
         hints=hints,
@@ -166,7 +173,7 @@ def _may_be_renamed(known: KnownFiles, counts: Sequence[bool], names: Mapping[st
 
     def may_be_renamed(place: int) -> bool:
         path = known.path(place)
-        return counts[place] and (path in names or not os.path.lexists(path))
+        return counts[place] and (path in names or not exists(path))
 
     return may_be_renamed
 

@@ -11,10 +11,12 @@ from typing import Any
 from pipeline.preprocess.ledger import FileLedger, PlacedSplit
 from pipeline.preprocess.tasks import SplitResult
 from pipeline.reading.archives import Expanded, is_archive
+from pipeline.reading.file_access import stamp
 from pipeline.reading.header import Header
 from pipeline.reading.header_changes import HeaderChange
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
+from pipeline.storage.urls import is_url
 
 DAMAGED = "damaged"
 """The fingerprint of files that lack a file in the store, or whose rows in the manifest contradict each other. No run
@@ -49,7 +51,13 @@ class Hint:
 
 
 def take_hint(path: str, now_ns: int) -> Hint:
-    """Take the hint of a file at the time ``now_ns`` (epoch, ns). Raises OSError where there is no such file."""
+    """Take the hint of a file at the time ``now_ns`` (epoch, ns). Raises OSError where there is no such file.
+
+    The mark of an object proves by itself that its bytes are the same.
+    """
+    if is_url(path):
+        size, modified_ns, mark = stamp(path)
+        return Hint(size, modified_ns, modified_ns, mark, stable=True)
     status = os.stat(path)
     stable = now_ns - status.st_mtime_ns > _STABLE_NS
     return Hint(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, stable)

@@ -13,7 +13,7 @@ import threading
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Sequence, Set
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,12 +189,12 @@ class Manifest:
                 splits=splits.of(id_),
             )
 
-    def versions(self, output: Path) -> dict[str, KnownVersion]:
-        """Return the versions of an output, by name; ``output`` is its link."""
+    def versions(self, output: str) -> dict[str, KnownVersion]:
+        """Return the versions of an output, by name; ``output`` is its key."""
         with sqlite_errors_explained(self.path), _values_explained(self.path):
             return self._versions(output)
 
-    def _versions(self, output: Path) -> dict[str, KnownVersion]:
+    def _versions(self, output: str) -> dict[str, KnownVersion]:
         key = os.fsencode(output)
         counted: dict[str, array[int]] = {}
         for version, file in self._db.execute("SELECT version, file FROM counted WHERE output = ?", (key,)):
@@ -311,7 +311,7 @@ class Manifest:
         )
 
     def prepare_version(
-        self, output: Path, name: str, sources: Sequence[str], files: Iterable[int], counts: str
+        self, output: str, name: str, sources: Sequence[str], files: Iterable[int], counts: str
     ) -> None:
         """Note a version that is about to be published: the ids of its ``files``, and its ``counts`` as JSON."""
         key = os.fsencode(output)
@@ -319,18 +319,23 @@ class Manifest:
             self._db.execute("INSERT INTO versions VALUES (?, ?, ?, ?, 0)", (key, name, json.dumps(sources), counts))
             self._db.executemany("INSERT INTO counted VALUES (?, ?, ?)", ((key, name, id_) for id_ in files))
 
-    def confirm_version(self, output: Path, name: str) -> None:
+    def confirm_version(self, output: str, name: str) -> None:
         """Note that the output's link shows this version."""
         with self._transaction("manifest.confirm"):
             self._db.execute(
                 "UPDATE versions SET published = 1 WHERE output = ? AND name = ?", (os.fsencode(output), name)
             )
 
-    def drop_versions(self, output: Path, names: Iterable[str]) -> None:
+    def drop_versions(self, output: str, names: Iterable[str]) -> None:
         """Forget versions of an output."""
         key = os.fsencode(output)
         with self._transaction("manifest.drop"):
             self._db.executemany("DELETE FROM versions WHERE output = ? AND name = ?", [(key, name) for name in names])
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy, as of this moment, into a new file."""
+        with self._lock, sqlite_errors_explained(path), closing(sqlite3.connect(path)) as copy:
+            self._db.backup(copy)
 
     def counted_anywhere(self) -> FileIds:
         """Return the ids of the files that count in any version of any output."""

@@ -66,6 +66,18 @@ def read_manifest(folder: Path) -> Iterator[Manifest | None]:
         yield manifest
 
 
+def knows_version(folder: Path, output: str, version: str) -> bool:
+    """Whether the manifest of the intermediate ``folder`` knows a version of the output with this key.
+
+    No run may be at work there. A manifest that cannot be read knows none.
+    """
+    try:
+        with read_manifest(folder) as manifest:
+            return manifest is not None and version in manifest.versions(output)
+    except EnvironmentFault:
+        return False
+
+
 def _copy(path: Path) -> sqlite3.Connection | None:
     """Try again after every error that may pass, even where the folder looks unchanged: a journal may have been removed
     and made again between two looks."""

@@ -10,12 +10,14 @@ from pathlib import Path
 from config import Config
 from pipeline.exchange.workspace import Workspace
 from pipeline.history.carry_over import Intake
+from pipeline.history.manifest_snapshot import knows_version
 from pipeline.history.replays import Replays
 from pipeline.history.state import History, open_history
-from pipeline.versions.folders import is_run_folder
-from pipeline.versions.lock import Lock
+from pipeline.versions.folders import intermediate_folder, is_run_folder
+from pipeline.versions.lock import AnyLock, Lock
 from pipeline.versions.output_link import Output
-from pipeline.versions.quarantine_retention import oldest_kept, remove_expired
+from pipeline.versions.outputs import open_output
+from pipeline.versions.quarantine_retention import oldest_kept
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Place:
     ``oldest_kept``  texts of records that were read before this time (epoch seconds) are removed
     ``expired``      names of the versions whose quarantines this run removed
     ``forgotten``    number of known files whose rejected records lost their texts in this run
-    ``locks``        the locks of both folders
+    ``locks``        the locks of both folders, and of an output that several machines share
     ===============  ===============================================================================
     """
 
@@ -45,7 +47,7 @@ class Place:
     oldest_kept: float
     expired: tuple[str, ...]
     forgotten: int
-    locks: tuple[Lock, ...]
+    locks: tuple[AnyLock, ...]
 
     def confirm_locks(self) -> None:
         """Raise EnvironmentFault where this run no longer holds both folders."""
@@ -66,14 +68,17 @@ def open_place(
     ``replay``, ``full_refresh``, ``add``: see ``RunOptions``. Raises EnvironmentFault where another run holds a folder,
     ConfigError for another input than before without ``add``, InputError for a file that cannot be replayed.
     """
-    folder = Path(config.INTERMEDIATE_DIR)
-    output = Output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
+    folder = intermediate_folder(config.INTERMEDIATE_DIR, config.OUTPUT_DIR)
+    output = open_output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
     with ExitStack() as stack:
-        locks = tuple(stack.enter_context(Lock(locked, run_id)) for locked in (folder, output.versions))
+        locks = (Lock(folder, run_id), Lock(output.versions, run_id), *output.locks(run_id))
+        for lock in locks:
+            stack.enter_context(lock)
         output.discard()
+        output.catch_up(folder, lambda version: full_refresh or knows_version(folder, output.key, version))
         now = time.time()
         oldest = oldest_kept(config.QUARANTINE_RETENTION_DAYS, now)
-        expired = remove_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, now)
+        expired = output.remove_expired(config.QUARANTINE_RETENTION_DAYS, now)
         replays = stack.enter_context(Replays(output.versions, config.INPUT_DIR))
         history = stack.enter_context(open_history(folder, output, full_refresh))
         output.update_table()

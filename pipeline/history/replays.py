@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.machine import display_name, sync, writing
+from pipeline.reading.file_access import real_path
 from pipeline.reading.no_header import without_fields
 
 FOLDER = "replayed"
@@ -29,7 +30,7 @@ class Replays:
 
     def __init__(self, versions: Path, source: str) -> None:
         self._all = versions / FOLDER
-        self._source = os.path.realpath(source)
+        self._source = real_path(source)
         self._folder = self._all / hashlib.sha256(os.fsencode(self._source)).hexdigest()[:16]
         self._added: list[Path] = []
         self.notes: list[str] = []

@@ -2,11 +2,11 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from pipeline.history.manifest import MANIFEST_FILE, KnownVersion, Manifest, Unu
 from pipeline.history.split_store import Store
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, pack_many
+from pipeline.reading.file_access import real_path
 from pipeline.versions.output_link import Output
 from pipeline.versions.quarantine_retention import forget_texts
 from utils.units import format_count
@@ -48,7 +49,7 @@ class History:
         self._output = output
         self.set_aside = ""
         self.known, self.contradicted = find_contradictions(manifest.files())
-        self.versions = manifest.versions(output.link)
+        self.versions = manifest.versions(output.key)
         name = output.current()
         self.current: KnownVersion | None = self.versions.get(name) if name else None
         self.unknown_version = name if name and not self.current else None
@@ -96,7 +97,7 @@ class History:
     @property
     def quarantine(self) -> Path | None:
         """The folder of the current version's quarantine, which need not exist; None without a current version."""
-        return self._output.versions / self.current.name / "quarantine" if self.current else None
+        return self._output.folder_of(self.current.name) / "quarantine" if self.current else None
 
     @property
     def totals_folder(self) -> Path:
@@ -137,11 +138,11 @@ class History:
             if version.published:
                 continue
             if self.current and version.name == self.current.name:
-                self._manifest.confirm_version(self._output.link, version.name)
+                self._manifest.confirm_version(self._output.key, version.name)
             else:
                 if version.name in there:
                     self._output.remove(version.name)
-                self._manifest.drop_versions(self._output.link, [version.name])
+                self._manifest.drop_versions(self._output.key, [version.name])
         needed = _needed(self.known)
         self._store.open(needed)
         self.mark_damaged(self._store.missing(needed))
@@ -173,7 +174,7 @@ class History:
 
         Raises ConfigError where ``source`` is another input than before, unless ``add`` is set.
         """
-        path = os.path.realpath(source)
+        path = real_path(source)
         before = self.current.sources if self.current else ()
         if not before or path in before:
             return before or (path,)
@@ -181,7 +182,7 @@ class History:
             return (*before, path)
         names = ", ".join(repr(display_name(name)) for name in before)
         raise ConfigError(
-            f"--input is {display_name(path)!r}, but the published result in {str(self._output.link)!r} was made from "
+            f"--input is {display_name(path)!r}, but the published result in {self._output.key!r} was made from "
             f"{names}. To count these files besides, run again with --add; to start over from them alone, with "
             "--full-refresh; or choose another --output."
         )
@@ -245,17 +246,33 @@ class History:
         ``keep``     how many versions stay
         ===========  =====================================================================================
         """
-        link = self._output.link
+        key = self._output.key
         self._store.sync_run(self._run_folder(version))
-        self._manifest.prepare_version(link, version, sources, files, json.dumps(counts))
+        self._manifest.prepare_version(key, version, sources, files, json.dumps(counts))
         with self._publication_told(version):
-            self._output.publish(folder, version, keep)
-            self._manifest.confirm_version(link, version)
+            self._output.publish(folder, version, keep, partial(self._shared_files, self._run_folder(version)))
+            self._manifest.confirm_version(key, version)
             remaining = set(self._output.version_names())
-            self._manifest.drop_versions(link, [name for name in self.versions if name not in remaining])
+            self._manifest.drop_versions(key, [name for name in self.versions if name not in remaining])
             ids, splits = self._manifest.unreferenced()
             self._manifest.forget_files(ids)
             self._store.remove(splits)
+
+    def _shared_files(self, run: Path, scratch: Path) -> dict[str, Path]:
+        """The files that a run on another machine goes on from, by their names in the intermediate folder; those in
+        ``replayed`` lie beside the versions. ``run``: the folder of this run. The manifest is copied to ``scratch``."""
+        manifest = scratch / MANIFEST_FILE
+        self._manifest.copy_to(manifest)
+        root, versions = self._store.root.parent, self._output.versions
+        within = [(root, self._store.root), *((root, run / name) for name in ("totals", "conflicts"))]
+        within.append((versions, versions / "replayed"))
+        files = {
+            path.relative_to(base).as_posix(): path
+            for base, folder in within
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        return files | {MANIFEST_FILE: manifest}
 
     @contextmanager
     def _publication_told(self, version: str) -> Iterator[None]:

@@ -19,7 +19,7 @@ from pipeline.reading.archives import Expanded, expand_beginning, is_archive
 from pipeline.reading.input_files import find_inputs, refuse_outside, total_size
 from pipeline.reading.no_header import without_fields
 from pipeline.reading.open_inputs import HeaderRules, OpenedInputs, read_headers
-from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import open_output
 
 _GLANCE_BYTES = 512 * 2**10
 """How much of a compressed file is expanded to predict the whole."""
@@ -57,7 +57,7 @@ def check_before_work(config: Config) -> None:
         LogmillError: what would stop the run, and what to do.
     """
     settings = read_settings(config)
-    Output(config.OUTPUT_DIR).check()
+    open_output(config.OUTPUT_DIR).check()
     choose_engine(config, config.GENERATOR_SIZE)
     settings.load_geo()
 

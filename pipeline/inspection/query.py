@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,7 +16,7 @@ from config import Config
 from pipeline.errors import ConfigError, InputError, LogmillError
 from pipeline.inspection.views import VIEWS, open_views, refusal_of
 from pipeline.versions.catalog import Version, current_version, find_version, kept_versions
-from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import open_output
 from utils.units import format_size
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ _INTERRUPT_EVERY_SECONDS = 0.1
 Answer = TypeVar("Answer")
 _Read = Callable[[duckdb.DuckDBPyConnection, str, int], Answer]
 """(database, the query as a source, most rows) → the answer."""
+
+_Open = Callable[[int, int], duckdb.DuckDBPyConnection]
+"""(bytes of memory, threads) → a database."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def _ask_current(config: Config, sql: str, read: "_Read[Answer]") -> Answer:
         else:
             if current.folder.exists():
                 return found
-        if Output(config.OUTPUT_DIR).current() in (None, current.name):
+        if open_output(config.OUTPUT_DIR).current() in (None, current.name):
             raise InputError(f"version {current.name} was removed while it was read. Ask again.")
 
 
@@ -109,11 +112,30 @@ _QUOTING = (
 """Errors of DuckDB whose messages quote values of the rows."""
 
 
+def ask_database(config: Config, sql: str, open_database: "_Open", views: Sequence[str]) -> Found:
+    """Answer one query over the database that ``open_database(memory, threads)`` opens, whose views are ``views``.
+
+    Raises ConfigError as ``ask`` does.
+    """
+    return _answer(config, sql, open_database, views, None, _read)
+
+
 def _ask(config: Config, sql: str, current: Version, read: "_Read[Answer]") -> Answer:
+    def open_database(memory: int, threads: int) -> duckdb.DuckDBPyConnection:
+        return open_views(current, kept_versions(config.OUTPUT_DIR), memory, threads)
+
+    refusal = None if current.may_read_quarantine else refusal_of(current)
+    return _answer(config, sql, open_database, VIEWS, refusal, read)
+
+
+def _answer(
+    config: Config, sql: str, open_database: "_Open", views: Sequence[str], refusal: str | None, read: "_Read[Answer]"
+) -> Answer:
+    """``refusal``: what the database says to a query over what this user may not read."""
     memory = int(config.MEMORY_LIMIT * _MEMORY_SHARE)
     try:
         with (
-            open_views(current, kept_versions(config.OUTPUT_DIR), memory, config.PREPROCESSING_WORKERS) as database,
+            open_database(memory, config.PREPROCESSING_WORKERS) as database,
             _deadline(database, config.QUERY_SECONDS),
             _bounded(config.MEMORY_LIMIT),
         ):
@@ -127,15 +149,15 @@ def _ask(config: Config, sql: str, current: Version, read: "_Read[Answer]") -> A
             f"the query needs more than {format_size(memory)} of memory. Ask for less, or raise --memory-limit."
         ) from None
     except _QUOTING as fault:
-        if not current.may_read_quarantine and refusal_of(current) in str(fault):
-            raise ConfigError(refusal_of(current)) from None
+        if refusal and refusal in str(fault):
+            raise ConfigError(refusal) from None
         kind = type(fault).__name__.removesuffix("Exception")
         raise ConfigError(
             f"{kind} error: the query meets a value that it cannot convert or compute with, which is not shown because "
             "logs keep messages. Use TRY_CAST, or TRY(...)."
         ) from None
     except duckdb.Error as fault:
-        raise ConfigError(f"{_shorten(fault)} The views are {', '.join(VIEWS)}; DESCRIBE shows one.") from None
+        raise ConfigError(f"{_shorten(fault)} The views are {', '.join(views)}; DESCRIBE shows one.") from None
 
 
 def _as_subquery(database: duckdb.DuckDBPyConnection, sql: str) -> str:

@@ -1,12 +1,10 @@
 """The states of files and versions, found without changing anything: for ``status`` and ``run --dry-run``."""
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 from config import Config
@@ -23,9 +21,12 @@ from pipeline.history.split_store import Store
 from pipeline.history.state import History
 from pipeline.machine import display_name
 from pipeline.planning.run_options import RunOptions
-from pipeline.reading.input_files import file_size, find_inputs, refuse_outside
+from pipeline.reading.file_access import exists, file_size
+from pipeline.reading.input_files import find_inputs, refuse_outside
 from pipeline.versions.catalog import read_version
+from pipeline.versions.folders import intermediate_folder
 from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import open_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def look_at_history(config: Config, output: Output) -> Iterator[History | None]:
     of the store counts as missing only if a second reading finds it missing too: a run removes files from the manifest
     before it removes them from the store. Raises EnvironmentFault where runs change it for half a minute.
     """
-    folder = Path(config.INTERMEDIATE_DIR)
+    folder = intermediate_folder(config.INTERMEDIATE_DIR, config.OUTPUT_DIR)
     missing_before: set[int] = set()
     until = time.monotonic() + PATIENCE
     while True:
@@ -110,7 +111,7 @@ def list_versions(output: Output, history: History | None) -> list[VersionState]
 
 def _describe_version(output: Output, name: str, current: bool, files: int | None) -> VersionState:
     try:
-        version = read_version(output.versions / name)
+        version = read_version(output.folder_of(name, records_only=True))
     except InputError:
         version = None
     if version is None:
@@ -162,7 +163,7 @@ def state_of(file: KnownFile, history: History) -> str:
     if not file.finished:
         return "interrupted"
     if history.current and file.id in history.current.files:
-        return "counted" if os.path.lexists(file.path) else "counted, has left"
+        return "counted" if exists(file.path) else "counted, has left"
     return "superseded" if any(file.id in version.files for version in history.versions.values()) else "read"
 
 
@@ -192,7 +193,7 @@ def find_file_states(config: Config, options: RunOptions, fingerprint: str) -> F
 
     ``fingerprint``: that of the settings of the run. Raises LogmillError where a run could not begin.
     """
-    output = Output(config.OUTPUT_DIR)
+    output = open_output(config.OUTPUT_DIR)
     output.check_place()
     paths, _ = find_inputs(config.INPUT_DIR, config.ROTATED_NAMES)
     paths, outside = refuse_outside(config.INPUT_DIR, paths)

@@ -5,13 +5,13 @@ They are in a DuckDB database that can open the files of these views, and no oth
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from pipeline.errors import ConfigError
 from pipeline.versions.catalog import Version
+from pipeline.versions.locked_database import lock_database, open_database, sql_text, sql_texts
 
 _RUN_COLUMNS = {
     "version": "VARCHAR",
@@ -105,18 +105,7 @@ def open_views(current: Version, versions: Sequence[Version], memory: int, threa
     Raises:
         ConfigError: the path of the version is not UTF-8, so that DuckDB cannot open its files.
     """
-    database = duckdb.connect(
-        ":memory:",
-        config={
-            "memory_limit": f"{memory}B",
-            "threads": threads,
-            "temp_directory": "",
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "allow_community_extensions": False,
-            "python_enable_replacements": False,  # else a name in SQL could mean a Python variable
-        },
-    )
+    database = open_database(memory, threads)
     try:
         _make_views(database, current, versions)
     except UnicodeEncodeError:
@@ -136,17 +125,15 @@ def _make_views(database: duckdb.DuckDBPyConnection, current: Version, versions:
     data, quarantine = current.data_files, current.quarantine_files
     columns = ", ".join(_WATCH_TIME_COLUMNS)
     hive = "hive_partitioning = true, hive_types_autocast = false"
-    _define(database, "watch_time", f"select {columns} from read_parquet({_texts(data)}, {hive})" if data else None)
+    _define(database, "watch_time", f"select {columns} from read_parquet({sql_texts(data)}, {hive})" if data else None)
     _define(database, "user_totals", _USER_TOTALS)
     _fill(database, "runs", _RUN_COLUMNS, [_run_row(version, current) for version in versions])
     _fill(database, "ledger", _LEDGER_COLUMNS, [_ledger_row(entry) for entry in current.record.get("ledger", [])])
-    rejected = f"from read_parquet({_texts(quarantine)})" if quarantine else None
+    rejected = f"from read_parquet({sql_texts(quarantine)})" if quarantine else None
     if not current.may_read_quarantine:
-        rejected = f"{_no_rows(_QUARANTINE_COLUMNS)} or error({_text(refusal_of(current))}) is null"
+        rejected = f"{_no_rows(_QUARANTINE_COLUMNS)} or error({sql_text(refusal_of(current))}) is null"
     _define(database, "quarantine", rejected)
-    database.execute(f"set allowed_paths = {_texts([*data, *quarantine])}")
-    database.execute("set enable_external_access = false")
-    database.execute("set lock_configuration = true")
+    lock_database(database, [*data, *quarantine])
 
 
 def _define(database: duckdb.DuckDBPyConnection, name: str, query: str | None) -> None:
@@ -179,13 +166,3 @@ def _run_row(version: Version, current: Version) -> dict[str, Any]:
 def _ledger_row(entry: dict[str, Any]) -> dict[str, Any]:
     rejected = sum(entry.get("rejected_by_reason", {}).values())
     return {name: ({"rejected": rejected} | entry).get(name) for name in _LEDGER_COLUMNS}
-
-
-def _texts(paths: Sequence[Path]) -> str:
-    return "[" + ", ".join(_text(str(path)) for path in paths) + "]"
-
-
-def _text(value: str) -> str:
-    """A string of SQL. Raises UnicodeEncodeError where the value is not UTF-8."""
-    value.encode("utf-8")
-    return "'" + value.replace("'", "''") + "'"

@@ -159,7 +159,7 @@ EXPORT bool decide_copies(const Part *parts, const RowPosition *positions, int64
 
 // cut.c
 EXPORT void cut_records(const uint8_t *text, int64_t size, const int64_t *begins, int64_t count, int64_t delimiter,
-                        int64_t *lines, int64_t *stops, uint8_t *out);
+                        int64_t *lines, int64_t *stops);
 
 // arrange.c
 EXPORT void arrange_column(const void *column, int64_t size, const uint16_t *bucket, int64_t count, int64_t buckets,
@@ -174,6 +174,11 @@ EXPORT void write_group(const SortedRows *rows, int64_t first, int64_t count, in
                         uint8_t *entry, int64_t *sizes);
 EXPORT bool read_group(const uint8_t *data, int64_t size, int64_t count, int64_t text_bytes, int64_t timestamps,
                        const GroupTarget *target);
+
+// encode.c
+EXPORT int64_t encode_numbers(const int64_t *values, int64_t count, uint8_t *out);
+EXPORT int64_t encode_fronts(const uint8_t *texts, const int64_t *begins, const int64_t *stops, int64_t count,
+                             uint32_t *room, uint8_t *out);
 
 // totals.c
 EXPORT Totals *new_totals(int64_t expected);

@@ -8,10 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pyarrow as pa
+
+from pipeline.machine import PROJECT, SHIPPED, cache_folder
 
 SOURCES = tuple(sorted(Path(__file__).parent.glob("*.[ch]")))
 """The C files and the headers that they include."""
@@ -44,6 +47,34 @@ def compile_library(cache_dir: Path, begin: Callable[[], None] = lambda: None) -
         return None, _NO_COMPILER
     begin()
     return _made(own, ())
+
+
+PROCESSOR_FILE = "processor"
+"""File beside a shipped library: the system and processor that it was compiled for."""
+
+
+def system_and_processor() -> str:
+    """What must be equal on two machines so that one can use a library that the other compiled for itself."""
+    return "\n".join((sys.platform, platform.machine(), _processor()))
+
+
+@lru_cache(maxsize=1)
+def executor_library(name: str) -> Path | None:
+    """The library of an executor: the shipped one ``name`` where its processor is the driver's, or a portable one that
+    was shipped, else one that is compiled there, in its own cache; None where that is not possible."""
+    shipped = PROJECT / SHIPPED
+    made_for = shipped / PROCESSOR_FILE
+    same = made_for.exists() and made_for.read_text("utf-8") == system_and_processor()
+    for library in (*([shipped / name] if same else []), *portable_libraries(shipped)):
+        if _loads(library):
+            return library
+    return compile_library(cache_folder())[0]
+
+
+def portable_libraries(folder: Path) -> list[Path]:
+    """The portable libraries in ``folder`` that suit this machine's processor, the fastest first."""
+    libraries = (_portable_library(folder, kind) for kind in _kinds(_processor()))
+    return [library for library in libraries if library.exists()]
 
 
 def compile_portable(cache_dir: Path) -> tuple[Path | None, str]:

@@ -62,35 +62,57 @@ static inline void fetch_row(const Part *parts, RowPosition position) {
     __builtin_prefetch(part->region + position.row);
 }
 
+static uint64_t mask_for(int64_t count) {
+    uint64_t mask = 15;
+    while (mask < (uint64_t)count * 2) mask = mask * 2 + 1;
+    return mask;
+}
+
+// The mark of a slot, beside the number of a row plus one.
+#define UNSURE (1u << 31)
+
+// Asks for what the rows behind row `i` need: themselves, their slots, and the rows in these.
+static inline void look_ahead(const Part *parts, const RowPosition *positions, int64_t i, int64_t count,
+                              const uint32_t *slots, uint64_t mask) {
+    if (i + 2 * AHEAD < count) fetch_row(parts, positions[i + 2 * AHEAD]);
+    if (i + AHEAD < count) {
+        RowPosition later = positions[i + AHEAD];
+        __builtin_prefetch(slots + (parts[later.part].id_lo[later.row] & mask), 1);
+    }
+    if (i + AHEAD / 2 < count) {
+        RowPosition later = positions[i + AHEAD / 2];
+        uint32_t there = slots[parts[later.part].id_lo[later.row] & mask] & ~UNSURE;
+        if (there) fetch_row(parts, positions[there - 1]);
+    }
+}
+
+// Returns the slot that has a row with the id of row `i`, or the empty one where it belongs.
+static inline uint32_t *find_slot(const Part *parts, const RowPosition *positions, int64_t i, uint32_t *slots,
+                                  uint64_t mask) {
+    const Part *part = parts + positions[i].part;
+    int32_t row = positions[i].row;
+    uint64_t slot = part->id_lo[row] & mask; // an id is a hash, so its bits are uniform
+    for (; slots[slot]; slot = (slot + 1) & mask) {
+        RowPosition there = positions[(slots[slot] & ~UNSURE) - 1];
+        if (same_id(part, row, parts + there.part, there.row)) break;
+    }
+    return slots + slot;
+}
+
 // Finds for each row the first row of its id, by number among the rows, and writes COPY for a row with the content of
 // that first one, AMBIGUOUS for each first row of whose id a row has another content, else STANDS. `slots`: empty.
 static void find_ids(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep, int64_t *times,
                      uint32_t *slots, uint64_t mask, uint32_t *first, u8 *verdict) {
     for (int64_t i = 0; i < count; i++) {
-        if (i + 2 * AHEAD < count) fetch_row(parts, positions[i + 2 * AHEAD]);
-        if (i + AHEAD < count) {
-            RowPosition later = positions[i + AHEAD];
-            __builtin_prefetch(slots + (parts[later.part].id_lo[later.row] & mask), 1);
-        }
-        if (i + AHEAD / 2 < count) {
-            RowPosition later = positions[i + AHEAD / 2];
-            uint32_t there = slots[parts[later.part].id_lo[later.row] & mask];
-            if (there) fetch_row(parts, positions[there - 1]);
-        }
-        const Part *part = parts + positions[i].part;
-        int32_t row = positions[i].row;
-        uint64_t slot = part->id_lo[row] & mask; // an id is a hash, so its bits are uniform
-        for (; slots[slot]; slot = (slot + 1) & mask) {
-            RowPosition there = positions[slots[slot] - 1];
-            if (same_id(part, row, parts + there.part, there.row)) break;
-        }
-        if (!slots[slot]) {
-            first[i] = (uint32_t)i, slots[slot] = (uint32_t)i + 1, verdict[i] = STANDS;
+        look_ahead(parts, positions, i, count, slots, mask);
+        uint32_t *slot = find_slot(parts, positions, i, slots, mask);
+        if (!*slot) {
+            first[i] = (uint32_t)i, *slot = (uint32_t)i + 1, verdict[i] = STANDS;
             continue;
         }
-        RowPosition there = positions[first[i] = slots[slot] - 1];
+        RowPosition here = positions[i], there = positions[first[i] = *slot - 1];
         verdict[i] = COPY;
-        if (!same_content(part, row, parts + there.part, there.row))
+        if (!same_content(parts + here.part, here.row, parts + there.part, there.row))
             verdict[first[i]] = AMBIGUOUS;
         else if (times && decides_before(times[i], times[first[i]], keep))
             times[first[i]] = times[i];
@@ -149,15 +171,10 @@ static void find_losers(const Part *parts, const RowPosition *positions, int64_t
     }
 }
 
-// Decides the ids of `count` rows of `parts` and writes a verdict for each row: COPY for a row that repeats the content
-// of an earlier row, STANDS for the content that counts, LOSES for each other content. `keep` is LONGEST, FIRST or LAST;
-// with `ranks` NULL the contents of an id are not compared with each other, and all stand. `times` has the rows'
-// timestamps, and gets those that decide over all copies of a content; NULL with LONGEST. Returns false when memory runs
-// out.
-bool decide_copies(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep, const uint16_t *ranks,
-                   int64_t *times, u8 *verdict) {
-    uint64_t mask = 15;
-    while (mask < (uint64_t)count * 2) mask = mask * 2 + 1;
+// Decides the ids of rows as decide_copies does, by comparing each content of an id with all others.
+static bool decide_all(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep,
+                       const uint16_t *ranks, int64_t *times, u8 *verdict) {
+    uint64_t mask = mask_for(count);
     uint32_t *slots = calloc(mask + 1, sizeof(uint32_t)), *first = malloc((size_t)count * sizeof(uint32_t) + 1);
     if (slots && first) {
         find_ids(parts, positions, count, keep, times, slots, mask, first, verdict);
@@ -174,5 +191,83 @@ bool decide_copies(const Part *parts, const RowPosition *positions, int64_t coun
     bool done = slots && first;
     free(slots);
     free(first);
+    return done;
+}
+
+// Decides, where the longest counts, the ids whose watch times all rise or fall from row to row, but for copies of the
+// longest: a time outside of the range of those before it is no copy, so that nothing else is compared. Returns how many
+// other ids there are; stops when they are more than `most_unsure`. `slots` gets the longest row of each id, with UNSURE
+// where it is such an id; `shortest`: room for the shortest row of each id, by its longest.
+static int64_t decide_ranges(const Part *parts, const RowPosition *positions, int64_t count, int64_t most_unsure,
+                             uint32_t *slots, uint64_t mask, uint32_t *shortest, u8 *verdict) {
+    int64_t unsure = 0;
+    for (int64_t i = 0; i < count && unsure <= most_unsure; i++) {
+        look_ahead(parts, positions, i, count, slots, mask);
+        const Part *part = parts + positions[i].part;
+        int32_t row = positions[i].row;
+        uint32_t *slot = find_slot(parts, positions, i, slots, mask);
+        verdict[i] = STANDS;
+        if (!*slot) {
+            *slot = (uint32_t)i + 1, shortest[i] = (uint32_t)i;
+            continue;
+        }
+        uint32_t longest = (*slot & ~UNSURE) - 1, least = shortest[longest];
+        const Part *there = parts + positions[longest].part;
+        int64_t minutes = part->micro_minutes[row], most = there->micro_minutes[positions[longest].row];
+        if (*slot & UNSURE) continue;
+        if (minutes > most) {
+            verdict[longest] = LOSES;
+            *slot = (uint32_t)i + 1, shortest[i] = least;
+        } else if (minutes == most && same_content(part, row, there, positions[longest].row)) {
+            verdict[i] = COPY;
+        } else if (minutes < parts[positions[least].part].micro_minutes[positions[least].row]) {
+            verdict[i] = LOSES;
+            shortest[longest] = (uint32_t)i;
+        } else {
+            *slot |= UNSURE, unsure++;
+        }
+    }
+    return unsure;
+}
+
+// Decides by decide_all the ids that are UNSURE in `slots`, and writes the verdicts of all their rows.
+static bool decide_unsure(const Part *parts, const RowPosition *positions, int64_t count, const uint16_t *ranks,
+                          uint32_t *slots, uint64_t mask, u8 *verdict) {
+    RowPosition *chosen = malloc((size_t)count * sizeof *chosen);
+    int64_t *numbers = malloc((size_t)count * sizeof *numbers), size = 0;
+    u8 *found = malloc((size_t)count);
+    bool done = chosen && numbers && found;
+    for (int64_t i = 0; done && i < count; i++) {
+        look_ahead(parts, positions, i, count, slots, mask);
+        if (!(*find_slot(parts, positions, i, slots, mask) & UNSURE)) continue;
+        chosen[size] = positions[i], numbers[size++] = i;
+    }
+    done = done && decide_all(parts, chosen, size, LONGEST, ranks, NULL, found);
+    for (int64_t i = 0; done && i < size; i++) verdict[numbers[i]] = found[i];
+    free(chosen);
+    free(numbers);
+    free(found);
+    return done;
+}
+
+// Decides the ids of `count` rows of `parts` and writes a verdict for each row: COPY for a row that repeats the content
+// of an earlier row, STANDS for the content that counts, LOSES for each other content. `keep` is LONGEST, FIRST or LAST;
+// with `ranks` NULL the contents of an id are not compared with each other, and all stand. `times` has the rows'
+// timestamps, and gets those that decide over all copies of a content; NULL with LONGEST. Returns false when memory runs
+// out.
+bool decide_copies(const Part *parts, const RowPosition *positions, int64_t count, int64_t keep, const uint16_t *ranks,
+                   int64_t *times, u8 *verdict) {
+    if (keep != LONGEST) return decide_all(parts, positions, count, keep, ranks, times, verdict);
+    int64_t most_unsure = count / 256; // with more, to compare all ids at once is faster
+    uint64_t mask = mask_for(count);
+    uint32_t *slots = calloc(mask + 1, sizeof *slots), *shortest = malloc((size_t)count * sizeof *shortest + 1);
+    bool done = slots && shortest;
+    int64_t unsure = done ? decide_ranges(parts, positions, count, most_unsure, slots, mask, shortest, verdict) : 0;
+    free(shortest);
+    if (unsure && unsure <= most_unsure) done = decide_unsure(parts, positions, count, ranks, slots, mask, verdict);
+    free(slots);
+    if (unsure > most_unsure) return decide_all(parts, positions, count, keep, ranks, times, verdict);
+    for (int64_t i = 0; done && !ranks && i < count; i++)
+        if (verdict[i] == LOSES) verdict[i] = STANDS;
     return done;
 }

@@ -5,6 +5,8 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from pipeline.machine import PROJECT, SHIPPED
+
 _P, _I = ctypes.c_void_p, ctypes.c_int64
 
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
@@ -16,13 +18,15 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "find_keys": (_I, (_P, _I, _P, ctypes.c_uint64, _I, _I, _P, _I, _P, _P)),
     "sort_keys": (None, (_P, _I, _P)),
     "decide_copies": (ctypes.c_bool, (_P, _P, _I, _I, _P, _P, _P)),
-    "cut_records": (None, (_P, _I, _P, _I, _I, _P, _P, _P)),
+    "cut_records": (None, (_P, _I, _P, _I, _I, _P, _P)),
     "arrange_column": (None, (_P, _I, _P, _I, _I, _P, _P)),
     "count_text_bytes": (None, (_P, _P, _I, _P)),
     "arrange_texts": (None, (_P, _P, _P, _I, _I, _P, _P, _P, _P)),
     "group_room": (_I, (_I, _I)),
     "write_group": (None, (_P, _I, _I, _I, _P, _P, _P)),
     "read_group": (ctypes.c_bool, (_P, _I, _I, _I, _I, _P)),
+    "encode_numbers": (_I, (_P, _I, _P)),
+    "encode_fronts": (_I, (_P, _P, _P, _I, _P, _P)),
     "new_totals": (_P, (_I,)),
     "free_totals": (None, (_P,)),
     "add_rows": (_I, (_P, _P, _P, _P, _P, _P, _I, _I)),
@@ -59,10 +63,18 @@ _found: dict[str, Path] = {}
 
 
 def find_library(path: str | None) -> Path | None:
-    """The library at ``path``; None where no path is given, or no file is there, such as on an executor of Spark.
+    """The library at ``path``; None where no path is given, or no file is there.
 
-    A file that was there once is not looked for again: kernels ask several times for each split.
+    On an executor, which has the library of another machine: one for its own processor (``executor_library``). What was
+    found once is not looked for again: kernels ask several times for each split.
     """
-    if path and path not in _found and os.path.exists(path):
-        _found[path] = Path(path)
+    if path and path not in _found:
+        if (PROJECT / SHIPPED).is_dir():
+            from pipeline.native.build import executor_library  # compiles, if need be
+
+            library = executor_library(Path(path).name)
+        else:
+            library = Path(path) if os.path.exists(path) else None
+        if library:
+            _found[path] = library
     return _found.get(path or "")

@@ -1,4 +1,5 @@
-"""Writes and reads row groups of rows files by compiled code: Parquet of one page for each column."""
+"""Writes and reads row groups of rows files by compiled code, Parquet of one page for each column; and encodes the
+values of other pages."""
 
 import ctypes
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,6 +80,31 @@ def encode_groups(
         size, told = sizes.tolist()
         yield Group(start, start + size, stop - first, text), pages[:size].data, entry[:told].tobytes()
         start += size
+
+
+def encode_numbers(library: Path, values: NDArray[np.int64]) -> memoryview:
+    """Encode numbers as DELTA_BINARY_PACKED, in whole bytes."""
+    out = np.empty(9 * len(values) + 2048, np.uint8)
+    return out[: load(library).encode_numbers(values.ctypes.data, len(values), out.ctypes.data)].data
+
+
+def encode_fronts(
+    library: Path, texts: NDArray[np.uint8], begins: NDArray[np.int64], stops: NDArray[np.int64], room: int = 0
+) -> memoryview:
+    """Encode texts as DELTA_BYTE_ARRAY, behind ``room`` bytes that are left free; text i has the bytes from
+    ``begins[i]`` to ``stops[i]`` of ``texts``. All are contiguous."""
+    count = len(begins)
+    out = np.empty(room + int((stops - begins).sum()) + 10 * count + 4096, np.uint8)
+    lengths = np.empty(2 * count, np.uint32)
+    size = load(library).encode_fronts(
+        texts.ctypes.data,
+        begins.ctypes.data,
+        stops.ctypes.data,
+        count,
+        lengths.ctypes.data,
+        out.ctypes.data + room,
+    )
+    return out[: room + size].data
 
 
 def decode_groups(

@@ -12,7 +12,7 @@ from pathlib import Path
 from config import Config
 from pipeline.engines.choose import choose_engine
 from pipeline.engines.jvm import Jvm
-from pipeline.engines.spark_session import is_local, launch_jvm
+from pipeline.engines.spark_session import launch_jvm
 from pipeline.errors import LogmillError
 from pipeline.reading.input_files import FoundInput, find_input
 
@@ -35,7 +35,7 @@ def launched_early(config: Config, input_bytes: int | None = None) -> Iterator[E
     ``input_bytes``: size of test data that will be made; without it, the input is listed. The JVM's files lie in a
     temporary folder, and both end with the block. Raises nothing: the run explains what is wrong with input or Java.
     """
-    if config.ENGINE == "polars" or not is_local(config):
+    if config.ENGINE == "polars" or not config.spark_is_local:
         yield NOTHING_EARLY
         return
     found = _find(config) if input_bytes is None else None

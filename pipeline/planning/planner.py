@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config import Config
+from pipeline.engines.capacity import Capacity
 from pipeline.errors import EnvironmentFault
 from pipeline.exchange.row_memory import ROW_BYTES as _ROW_BYTES
 from pipeline.exchange.row_memory import TEXT_COPIES as _TEXT_COPIES
@@ -81,13 +82,21 @@ def choose_workers(config: Config, *, spark: bool) -> int:
     return _share_memory(config, spark)[0]
 
 
-def choose_sizes(config: Config, files: Sequence[InputFile], *, spark: bool, least_buckets: int = 0) -> Sizes:
-    """Fit the run over ``files`` into ``MEMORY_LIMIT``.
+def choose_sizes(
+    config: Config,
+    files: Sequence[InputFile],
+    *,
+    spark: bool,
+    least_buckets: int = 0,
+    capacity: Capacity | None = None,
+) -> Sizes:
+    """Fit the run over ``files`` into ``MEMORY_LIMIT``, or into the executors of a cluster.
 
     ``spark``: whether a JVM runs beside the workers; ``least_buckets``: in how many buckets the rows of files lie that
-    are not read again. Raises EnvironmentFault where not even one worker fits.
+    are not read again; ``capacity``: of the cluster that runs both phases, if one does. Raises EnvironmentFault where
+    not even one worker fits.
     """
-    workers, share = _share_memory(config, spark)
+    workers, share = _share_executors(config, capacity) if capacity else _share_memory(config, spark)
     total = sum(file.size for file in files)
     rows = sum(file.expected_rows for file in files)
     width = total / rows if rows else 100.0
@@ -114,8 +123,7 @@ def choose_sizes(config: Config, files: Sequence[InputFile], *, spark: bool, lea
 def _share_memory(config: Config, spark: bool) -> tuple[int, int]:
     """(workers, bytes for the rows of each): fewer workers than asked for where those would have too little each."""
     fixed = _PARENT_BYTES + (config.SPARK_DRIVER_MEMORY + _JVM_OVERHEAD_BYTES if spark else 0)
-    worker = _WORKER_BYTES + (_PSEUDONYMS_BYTES if config.PSEUDONYMIZE_USERS else 0)
-    least_share = max(_MIN_SHARE, _RECORD_COPIES * config.MAX_RECORD_BYTES)
+    worker, least_share = _worker_bytes(config), _least_share(config)
     for workers in range(config.PREPROCESSING_WORKERS, 0, -1):
         share = (config.MEMORY_LIMIT - fixed) // workers - worker
         if share >= least_share:
@@ -130,6 +138,27 @@ def _share_memory(config: Config, spark: bool) -> tuple[int, int]:
         f"Raise --memory-limit{', or use --engine polars' if spark else ''}"
         f"{', or lower MAX_RECORD_BYTES' if long_records else ''}."
     )
+
+
+def _worker_bytes(config: Config) -> int:
+    return _WORKER_BYTES + (_PSEUDONYMS_BYTES if config.PSEUDONYMIZE_USERS else 0)
+
+
+def _least_share(config: Config) -> int:
+    return max(_MIN_SHARE, _RECORD_COPIES * config.MAX_RECORD_BYTES)
+
+
+def _share_executors(config: Config, capacity: Capacity) -> tuple[int, int]:
+    """(cores, bytes for the rows of the task of each). Raises EnvironmentFault where these are too few."""
+    share, least = capacity.core_bytes - _worker_bytes(config), _least_share(config)
+    if share < least:
+        needed = (_worker_bytes(config) + least) * config.SPARK_EXECUTOR_CORES
+        raise EnvironmentFault(
+            f"SPARK_PYTHON_MEMORY of {format_size(config.SPARK_PYTHON_MEMORY)} is too little for an executor with "
+            f"{config.SPARK_EXECUTOR_CORES} cores: at least {format_size(needed)} is needed. Raise it, or lower "
+            "SPARK_EXECUTOR_CORES or MAX_RECORD_BYTES."
+        )
+    return capacity.cores, share
 
 
 def _choose_buckets(rows: float, bucket_rows: int, workers: int) -> int:

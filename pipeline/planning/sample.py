@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.geo.addresses import bare_addresses
 from pipeline.geo.table import GeoTable
+from pipeline.reading.file_access import open_bytes
 from pipeline.reading.header import SAMPLES, Header, read_samples
 from pipeline.reading.input_files import InputFile
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
@@ -76,7 +77,7 @@ def _pairs(file: InputFile, geo: GeoTable, formats: ValueFormats, piece_bytes: i
     delimiter = header.delimiter.encode()
     found = []
     try:
-        with open(file.expanded.spool if file.expanded else file.path, "rb") as stream:
+        with open_bytes(file.expanded.spool if file.expanded else file.path) as stream:
             pieces = read_samples(stream, header.data_start, _piece_size(header, piece_bytes))
     except OSError:
         return []  # Phase 1 will report why

@@ -16,13 +16,11 @@ from pipeline.preprocess.ledger import FileLedger, Phase1Result, PlacedSplit, St
 from pipeline.preprocess.preprocessor import read_parts
 from pipeline.preprocess.settled_end import settled_end
 from pipeline.preprocess.tasks import ReadTask, SplitResult, group, read_tasks
-from pipeline.reading.file_access import unreadable
+from pipeline.reading.file_access import CHANGED_MEANWHILE, unreadable
 from pipeline.reading.header import read_alike
 from pipeline.reading.header_changes import MOST_HEADERS, TOO_MANY_HEADERS
 from pipeline.reading.input_files import InputFile, has_grown, hash_beginnings, unchanged
 from pipeline.reading.splits import Split, cut, cut_rest
-
-_CHANGED = "it changed while it was read. Run again when it is complete."
 
 _GUESSED_ROUNDS = 3
 """Rounds in which all splits of a file that begin on a wrong line are read again. In later rounds the first one alone
@@ -376,11 +374,11 @@ class _Reading:
         find the same hash. Raises FileRefused where the file was not only appended to.
         """
         if not has_grown(file):
-            raise FileRefused(_CHANGED)
+            raise FileRefused(CHANGED_MEANWHILE)
         before = self._hash_beginnings(file, [file.size_on_disk])
         if file.expanded:  # its text was expanded at once, and the hash is that of the same bytes
             if before != [self._hashes[file.path]]:
-                raise FileRefused(_CHANGED)
+                raise FileRefused(CHANGED_MEANWHILE)
             self._record.settle(file, [], [])
             return file, list(placed)
         end = self._settled_end(file, placed)
@@ -400,7 +398,7 @@ class _Reading:
         placed = self._join(settled)
         after = self._hash_beginnings(file, [file.size_on_disk, end])
         if after[0] != before[0] or self._settled_end(file, placed) != end or not has_grown(file):
-            raise FileRefused(_CHANGED)
+            raise FileRefused(CHANGED_MEANWHILE)
         self._hashes[file.path] = after[1]
         return settled, list(placed)
 

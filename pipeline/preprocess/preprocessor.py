@@ -25,10 +25,10 @@ from pipeline.preprocess.tasks import ReadTask, SplitResult
 from pipeline.privacy import hide_ids, hide_in_rejected, hide_users
 from pipeline.reading.compiled_parser import CompiledParser
 from pipeline.reading.csv_reader import Batch, SplitReader
-from pipeline.reading.file_access import open_file, unreadable
+from pipeline.reading.file_access import file_size, open_file, unreadable
 from pipeline.reading.header import Header
 from pipeline.reading.header_changes import HeaderChange
-from pipeline.reading.input_files import file_size, hash_beginning
+from pipeline.reading.input_files import hash_beginning
 from pipeline.reading.record_finder import RecordFinder
 from pipeline.reading.splits import Split
 from pipeline.reading.watch_times import A_DAY
@@ -136,7 +136,7 @@ def _read_rows(
     with stage("set up"):
         compiled, finder = _compiled_parser(context, split, rows), _record_finder(context, split)
     with (
-        open_file(split.source) as stream,
+        open_file(split.source, split.stop) as stream,
         RejectWriter(reject_file(context.workspace, split.number), context.keep_raw) as rejects,
     ):
         reader = SplitReader(

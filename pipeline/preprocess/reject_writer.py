@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pipeline.exchange.workspace import Workspace, split_file
 from pipeline.machine import writing
 from pipeline.privacy import mask_addresses
+from pipeline.staging import remove, staged
 
 SCHEMA = pa.schema(
     [
@@ -47,7 +48,7 @@ class RejectWriter:
         self._bytes = 0
 
     def __enter__(self) -> "RejectWriter":
-        self._path.unlink(missing_ok=True)
+        remove(self._path)  # of an earlier reading of the split
         return self
 
     def __exit__(
@@ -72,6 +73,7 @@ class RejectWriter:
         if not self._waiting:
             return
         if self._writer is None:
+            self._path = staged(self._path)
             with writing(self._path):
                 self._writer = pq.ParquetWriter(self._path, SCHEMA, compression="zstd")
         frame = pl.concat(self._waiting).select(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.preprocess.tasks import SplitResult
+from pipeline.reading.file_access import open_bytes
 from pipeline.reading.settled import find_settled_end
 
 
@@ -29,5 +30,5 @@ def settled_end(
         for change in result.changes:
             if begin < result.start + change.offset <= size:  # what stands behind a header is read by it
                 begin, header = result.start + change.offset, change.header
-    with open(source, "rb") as stream:
+    with open_bytes(source) as stream:
         return find_settled_end(stream, begin, size, header, max_record)

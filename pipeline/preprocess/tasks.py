@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.reading.file_access import file_size
 from pipeline.reading.header import Header
 from pipeline.reading.header_changes import HeaderChange, header_at
-from pipeline.reading.input_files import InputFile, file_size
+from pipeline.reading.input_files import InputFile
 from pipeline.reading.splits import Split
 
 

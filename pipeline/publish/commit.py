@@ -84,7 +84,7 @@ def _leave_note(facts: RunFacts, fingerprint: str, result: RunResult, folder: Pa
 
 def _learn_pace(facts: RunFacts, seconds: PhaseSeconds) -> None:
     """Learn how fast this machine is from a run that read and added up all that was predicted, and from no other."""
-    if facts.added_up.way == "changes" or facts.counted.phase1.resumed_splits:
+    if facts.added_up.way == "changes" or facts.counted.phase1.resumed_splits or facts.engine.cluster:
         return
     # Without what a first run makes for all later ones.
     took = replace(seconds, phase1=seconds.phase1 - facts.begin_seconds)

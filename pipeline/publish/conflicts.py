@@ -11,6 +11,8 @@ rows of Phase 1                       offset and content (user, region, watch ti
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from typing import BinaryIO
 
 import numpy as np
@@ -23,21 +25,21 @@ from pipeline.errors import EnvironmentFault
 from pipeline.exchange.loser_places import read_places, without_places
 from pipeline.exchange.row_files import PLACE_UNIT
 from pipeline.exchange.workspace import split_file
-from pipeline.native.arrow import one_text, to_arrow
+from pipeline.native.arrow import one_text, texts_at, to_arrow
 from pipeline.preprocess.reject_writer import GROUP_ROWS, SCHEMA
 from pipeline.privacy import mask_addresses
+from pipeline.publish.conflict_records import CONFLICT, ConflictRecords, RecordWriter
 from pipeline.publish.context import PublishContext
 from pipeline.publish.kept_records import part_file
-from pipeline.publish.quarantine_parts import DICTIONARIES, PartWriter, QuarantinePart
+from pipeline.publish.quarantine_parts import DICTIONARIES, QuarantinePart, TableWriter
 from pipeline.publish.tasks import ConflictTask, QuarantineSource
 from pipeline.quality import MICRO
 from pipeline.reading.cut_records import cut_records
+from pipeline.reading.file_access import open_bytes
 from pipeline.reading.header_changes import header_at
 from pipeline.reading.single_record import USUAL_RECORD, record_at
 from pipeline.timing import in_stage
 
-CONFLICT = "conflict"
-"""The reason of a conflict loser in the quarantine."""
 CONTENT_COLUMN = "user_id, region, minutes"
 """What the quarantine names as the column where the value is the content of a record."""
 Offsets = NDArray[np.int64]
@@ -53,34 +55,54 @@ def fetch_conflicts(context: PublishContext, task: ConflictTask, advance: Advanc
 
     Raises EnvironmentFault where a source file that should be there cannot be read: no record is dropped silently.
     """
-    numbers = [source.split.number for source in task.sources]
-    begins, stops = np.array(numbers, np.uint64) * _UNIT, (np.array(numbers, np.uint64) + np.uint64(1)) * _UNIT
-    bounds = int(begins[0]), int(stops[-1])
-    places = without_places(read_places(task.losers, *bounds), read_places(task.kept, *bounds))
-    firsts, ends = np.searchsorted(places, begins), np.searchsorted(places, stops)
-    with PartWriter(part_file(context.workspace, "fetched", task.number)) as writer:
-        for source, number, begin, first, end in zip(task.sources, numbers, begins, firsts, ends, strict=True):
-            offsets = (places[first:end] - begin).astype(np.int64)
-            read = _read_source if source.at_hand else _read_contents
-            for rows in read(context, source, offsets) if len(offsets) else ():
-                writer.add(number, source.mark, rows)
+    path = part_file(context.workspace, "fetched", task.number)
+    if context.library and all(source.at_hand for source in task.sources):
+        with RecordWriter(path, context.library) as writer:
+            for source, offsets in _losers(task):
+                for records in _read_source(context, source, offsets):
+                    writer.add(source.split.number, source.mark, records)
+                    advance(len(records))
+        return writer.part()
+    with TableWriter(path) as tables:
+        for source, offsets in _losers(task):
+            for rows in _read_tables(context, source, offsets):
+                tables.add(source.split.number, source.mark, rows)
                 advance(len(rows))
-    return writer.part()
+    return tables.part()
 
 
-def _read_source(context: PublishContext, source: QuarantineSource, offsets: Offsets) -> Iterator[pa.Table]:
+def _losers(task: ConflictTask) -> Iterator[tuple[QuarantineSource, Offsets]]:
+    """The sources with losers that are to be fetched, and their offsets in the split, which ascend."""
+    begins = np.array([source.split.number for source in task.sources], np.uint64) * _UNIT
+    bounds = int(begins[0]), int(begins[-1] + _UNIT)
+    places = without_places(read_places(task.losers, *bounds), read_places(task.kept, *bounds))
+    firsts, stops = np.searchsorted(places, begins), np.searchsorted(places, begins + _UNIT)
+    for source, begin, first, stop in zip(task.sources, begins, firsts, stops, strict=True):
+        if first < stop:
+            yield source, (places[first:stop] - begin).view(np.int64)
+
+
+def _read_tables(context: PublishContext, source: QuarantineSource, offsets: Offsets) -> Iterator[pa.Table]:
+    """Rows of the quarantine: of the records at ``offsets`` of the split."""
+    if not source.at_hand:
+        yield from _read_contents(context, source, offsets)
+        return
+    for records in _read_source(context, source, offsets):
+        raws = None if records.begins is None else _as_binary(records.text, records.begins, records.stops)
+        yield _table(source.name, records.offsets, lines=to_arrow(records.lines), raws=raws)
+
+
+def _read_source(context: PublishContext, source: QuarantineSource, offsets: Offsets) -> Iterator[ConflictRecords]:
     """The records at ``offsets``, read from the source file; each chunk that holds some is read once."""
     chunks = np.load(context.workspace.path("lines", split_file(source.split.number, "npy")))
-    firsts, lines_before = chunks[:, 0], chunks[:, 1]  # of each chunk: its first byte, the lines before it
-    chunk_of = np.searchsorted(firsts, offsets, side="right") - 1
-    used, first = np.unique(chunk_of, return_index=True)
+    bounds = [*np.searchsorted(offsets, chunks[:, 0]).tolist(), len(offsets)]
     try:
-        with open(source.split.source, "rb") as stream:
-            for chunk, begin, stop in zip(used.tolist(), first, [*first[1:], len(offsets)], strict=True):
-                of_chunk = offsets[begin:stop] - firsts[chunk]
-                lines, raws = _read_chunk(stream, context, source, int(firsts[chunk]), of_chunk)
-                lines += source.first_line + int(lines_before[chunk])
-                yield _table(source, to_arrow(lines), offsets[begin:stop], raws=raws)
+        with open_bytes(source.split.source) as stream:
+            for (begin, lines_before), (first, stop) in zip(chunks.tolist(), pairwise(bounds), strict=True):
+                if first < stop:
+                    records = _read_chunk(stream, context, source, begin, offsets[first:stop])
+                    records.lines[:] += source.first_line + lines_before
+                    yield records
     except OSError as fault:
         raise EnvironmentFault(
             f"{source.name} can no longer be read ({fault.strerror or fault}), but the records that "
@@ -89,19 +111,20 @@ def _read_source(context: PublishContext, source: QuarantineSource, offsets: Off
 
 
 def _table(
-    source: QuarantineSource,
-    lines: pa.Array | None,
+    name: str,
     offsets: Offsets,
+    *,
+    lines: pa.Array | None = None,
     values: pa.Array | None = None,
     raws: pa.Array | None = None,
 ) -> pa.Table:
-    """Rows of the quarantine: of the records at ``offsets`` of the split, with their lines, contents, and bytes."""
+    """Rows of the quarantine: of the records at ``offsets`` of the log ``name``, with lines, contents, and bytes."""
     rows = len(offsets)
-    texts = {"file": source.name, "reason": CONFLICT, "column": None if values is None else CONTENT_COLUMN}
+    texts = {"file": name, "reason": CONFLICT, "column": None if values is None else CONTENT_COLUMN}
     columns = {name: _repeated(text, rows) for name, text in texts.items()}
     columns |= {
         "line": pa.nulls(rows, pa.int64()) if lines is None else lines,
-        "byte_offset": to_arrow(offsets + source.start),
+        "byte_offset": to_arrow(offsets),
         "value": pa.nulls(rows, pa.string()) if values is None else values,
         "raw": pa.nulls(rows, pa.binary()) if raws is None else raws,
     }
@@ -117,31 +140,33 @@ def _repeated(text: str | None, rows: int) -> pa.Array:
 
 def _read_chunk(
     stream: BinaryIO, context: PublishContext, source: QuarantineSource, begin: int, offsets: Offsets
-) -> tuple[Offsets, pa.Array | None]:
-    """(Lines before, bytes) of the records at ``offsets`` of the chunk that begins at byte ``begin`` of the split; both
-    count from the chunk's first one. None where the bytes are not kept."""
+) -> ConflictRecords:
+    """The records at ``offsets`` of the split, of the chunk that begins at byte ``begin`` of it; lines count from the
+    chunk's first one, from 0."""
     header = header_at(source.split.header, source.changes, begin)  # a chunk ends behind a header
     stream.seek(source.start + begin)
-    data = stream.read(int(offsets[-1]) + USUAL_RECORD)
-    cut = cut_records(context.library, data, offsets, ord(header.delimiter))
+    data = stream.read(int(offsets[-1]) - begin + USUAL_RECORD)
+    begins = offsets - begin
+    cut = cut_records(context.library, data, begins, ord(header.delimiter))
+    found = ConflictRecords(source.name, cut.lines, offsets + source.start, None, cut.stops, data)
     if source.forgotten or not context.keep_raw:
-        return cut.lines, None
-    others = np.flatnonzero(cut.stops < 0)  # they go on behind what was read, or are too intricate
-    lengths = np.where(cut.stops < 0, 0, cut.stops - offsets)
-    if not len(others):
-        return cut.lines, _as_binary(lengths, cut.data)
-    pieces = np.split(cut.data, np.cumsum(lengths)[:-1])
-    for other in others.tolist():
-        stream.seek(source.start + begin + int(offsets[other]))
-        raw = record_at(stream, header.delimiter.encode(), header.fields, context.max_record).raw
-        pieces[other] = np.frombuffer(raw, np.uint8)
-    return cut.lines, _as_binary(np.array(list(map(len, pieces))), np.concatenate(pieces))
+        return found
+    more = [data]
+    end = len(data)
+    for other in np.flatnonzero(cut.stops < 0).tolist():  # they go on behind what was read, or are too intricate
+        stream.seek(int(found.offsets[other]))
+        more.append(record_at(stream, header.delimiter.encode(), header.fields, context.max_record).raw)
+        begins[other], cut.stops[other] = end, end + len(more[-1])
+        end += len(more[-1])
+    return replace(found, begins=begins, text=b"".join(more) if len(more) > 1 else data)
 
 
-def _as_binary(lengths: Offsets, data: NDArray[np.uint8]) -> pa.BinaryArray:
-    """Values of these lengths, whose bytes lie one behind the other."""
-    bounds = np.append(0, np.cumsum(lengths)).astype(np.int32)
-    return pa.BinaryArray.from_buffers(pa.binary(), len(lengths), [None, pa.py_buffer(bounds), pa.py_buffer(data)])
+def _as_binary(text: bytes, begins: Offsets, stops: Offsets) -> pa.BinaryArray:
+    """Value i has the bytes from ``begins[i]`` to ``stops[i]`` of ``text``."""
+    bounds = np.stack([begins, stops], axis=1).reshape(-1)
+    found, data = texts_at(bounds, np.frombuffer(text, np.uint8), np.arange(0, len(bounds), 2))
+    buffers = [None, pa.py_buffer(found.astype(np.int32)), pa.py_buffer(data)]
+    return pa.BinaryArray.from_buffers(pa.binary(), len(begins), buffers)
 
 
 def _read_contents(context: PublishContext, source: QuarantineSource, offsets: Offsets) -> Iterator[pa.Table]:
@@ -156,7 +181,7 @@ def _read_contents(context: PublishContext, source: QuarantineSource, offsets: O
         if not source.forgotten:
             values = pl.DataFrame({"": _as_texts(piece, context.region_names)})
             values = values.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(_VALUE).column(0).combine_chunks()
-        yield _table(source, None, piece["offset"].cast(pl.Int64).to_numpy(), values=values)
+        yield _table(source.name, piece["offset"].cast(pl.Int64).to_numpy() + source.start, values=values)
 
 
 def _as_texts(rows: pl.DataFrame, regions: tuple[str, ...]) -> pl.Series:

@@ -22,7 +22,7 @@ from pipeline.publish.result import RefusedFile, RunDelta, RunResult
 from pipeline.publish.verify import Verdict
 from pipeline.reading.input_files import FoundInput
 from pipeline.timing import Watch
-from pipeline.versions.folders import REPORT, RUN_RECORD
+from pipeline.versions.folders import REPORT, RUN_RECORD, intermediate_folder, place_of_version
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class _VersionPaths(TypedDict):
 
 
 def _version_paths(output: str, version: str, quarantine: bool) -> _VersionPaths:
-    folder = f"{output}.versions/{version}"
+    folder = place_of_version(output, version)
     return {
         "version": version,
         "report": f"{folder}/{REPORT}",
@@ -158,7 +158,7 @@ def _version_paths(output: str, version: str, quarantine: bool) -> _VersionPaths
 
 def nothing_counts_result(config: Config, engine: EngineChoice, phase1: Phase1Result, watch: Watch) -> RunResult:
     """Make the result of a run in which no file of the input counts."""
-    record = f"{config.INTERMEDIATE_DIR}/run-{watch.run_id}/{RUN_RECORD}"
+    record = f"{intermediate_folder(config.INTERMEDIATE_DIR, config.OUTPUT_DIR)}/run-{watch.run_id}/{RUN_RECORD}"
     return RunResult(
         run_id=watch.run_id,
         status="failed",

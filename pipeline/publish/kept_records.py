@@ -17,7 +17,7 @@ from pipeline.exchange.workspace import Workspace, split_file
 from pipeline.native.arrow import to_frame
 from pipeline.preprocess.reject_writer import GROUP_ROWS, SCHEMA, reject_file
 from pipeline.publish.context import PublishContext
-from pipeline.publish.quarantine_parts import SMALL_BYTES, SMALL_ROWS, Group, PartWriter, QuarantinePart
+from pipeline.publish.quarantine_parts import SMALL_BYTES, SMALL_ROWS, Group, QuarantinePart, TableWriter
 from pipeline.publish.tasks import KeepTask, QuarantineSource, RejectTask
 from pipeline.timing import in_stage
 
@@ -49,7 +49,7 @@ def part_file(workspace: Workspace, kind: str, number: int) -> Path:
 def copy_rejected(context: PublishContext, task: RejectTask, advance: Advance) -> QuarantinePart | None:
     """Write the rejected records of the task's splits, with their lines and offsets in the logs; ``advance`` gets
     records. A row group has several whole splits, or a part of one, so that each can be kept without its neighbours."""
-    with PartWriter(part_file(context.workspace, "rejected", task.number)) as writer:
+    with TableWriter(part_file(context.workspace, "rejected", task.number)) as writer:
         for source in task.sources:
             file = pq.ParquetFile(reject_file(context.workspace, source.split.number))
             alone = file.metadata.num_rows > GROUP_ROWS // 4
@@ -89,7 +89,7 @@ def keep_conflicts(context: PublishContext, task: KeepTask, advance: Advance) ->
     sources = {source.split.number: source for source in task.sources}
     whole: list[int] = []
     found: list[Places] = [NO_PLACES]
-    with PartWriter(part_file(context.workspace, "kept", task.number)) as writer:
+    with TableWriter(part_file(context.workspace, "kept", task.number)) as writer:
         for number, group in task.groups:
             offsets = file.read_row_group(number, ["byte_offset"], use_threads=False)["byte_offset"].to_numpy()
             splits = np.repeat([piece.split for piece in group], [piece.rows for piece in group])
@@ -130,7 +130,7 @@ def _losers_among(
 
 
 def _keep_rows(
-    writer: PartWriter, rows: pa.Table, group: Group, stay: NDArray[np.bool_], sources: dict[int, QuarantineSource]
+    writer: TableWriter, rows: pa.Table, group: Group, stay: NDArray[np.bool_], sources: dict[int, QuarantineSource]
 ) -> None:
     first = 0
     for piece in group:

@@ -12,6 +12,7 @@ from pipeline.publish.hints import find_hints
 from pipeline.publish.replay_notes import replay_notes
 from pipeline.reading.header import Header
 from pipeline.reading.record_rules import BoundRule
+from pipeline.timing import Span
 from pipeline.versions.container import volume_note
 from pipeline.versions.delta_table import table_folder
 from utils.units import format_count, format_list
@@ -20,11 +21,12 @@ _FILES_OF_RULE = 5
 _NAMES = 10
 
 
-def make_notes(facts: RunFacts) -> list[str]:
-    """All notes, in the order in which the summary shows them."""
+def make_notes(facts: RunFacts, spans: Sequence[Span] = ()) -> list[str]:
+    """All notes, in the order in which the summary shows them. ``spans``: the tasks that have ended."""
     phase1 = facts.counted.phase1
     return [
         *_decisions(facts),
+        *without_library(spans),
         *replay_notes(facts),
         *facts.place.replays.describe({display_name(file.path) for file in phase1.files}),
         *_carried_over(facts),
@@ -60,7 +62,9 @@ def _decisions(facts: RunFacts, *, lasting: bool = False) -> Iterator[str]:
     """
     config, sizes, place = facts.settings.config, facts.sizes, facts.place
     days = config.QUARANTINE_RETENTION_DAYS
-    if sizes.workers < config.PREPROCESSING_WORKERS:
+    if facts.engine.cluster and not lasting:
+        yield f"both phases ran on {sizes.workers} cores of {config.SPARK_MASTER}"
+    if sizes.workers < config.PREPROCESSING_WORKERS and not facts.engine.cluster:
         yield f"{sizes.workers} of {config.PREPROCESSING_WORKERS} workers: the memory limit allows no more"
     lost = None if lasting else volume_note([config.INTERMEDIATE_DIR, config.OUTPUT_DIR])
     if lost:
@@ -83,6 +87,17 @@ def _decisions(facts: RunFacts, *, lasting: bool = False) -> Iterator[str]:
         yield f"reading took about twice as long as it could: no compiled parser, because {facts.library.why_not}"
     if facts.added_up.way == "sql" and not lasting and config.SPARK_PLAN == "auto":
         yield "added up by Spark's own plan: a bucket's rows are more than fit a worker's memory (SPARK_PLAN)"
+
+
+def without_library(spans: Sequence[Span]) -> Iterator[str]:
+    """How many tasks ran where there was no compiled library although the run has one."""
+    slow = [span for span in spans if span.slow]
+    if slow:
+        machines = sorted({span.worker.partition(":")[0] for span in slow})
+        yield (
+            f"{len(slow):,} of {len(spans):,} tasks took about twice as long as they could: no compiled library fits "
+            f"the processor of {format_list(machines, 5)}, and ziglang is not installed there"
+        )
 
 
 def _carried_over(facts: RunFacts) -> Iterator[str]:

@@ -9,7 +9,6 @@ This module imports nothing heavy, because loading Polars alone takes longer tha
 """
 
 import json
-import os
 import time
 from collections.abc import Iterable, Sequence, Set
 from contextlib import ExitStack
@@ -32,13 +31,15 @@ from pipeline.privacy import find_key
 from pipeline.publish.result import RunDelta, RunResult
 from pipeline.publish.tasks import RegionTotal
 from pipeline.quality import QualityResult
+from pipeline.reading.file_access import file_size
 from pipeline.reading.input_files import FoundInput, find_input
 from pipeline.timing import Progress, Watch
-from pipeline.versions.folders import RUN_RECORD, new_run_id
+from pipeline.versions.folders import RUN_RECORD, intermediate_folder, new_run_id
 from pipeline.versions.ledger_entries import read_record
 from pipeline.versions.lock import Lock
 from pipeline.versions.output_link import Output
-from pipeline.versions.quarantine_retention import find_expired, oldest_kept
+from pipeline.versions.outputs import open_output
+from pipeline.versions.quarantine_retention import oldest_kept
 
 NOTE = "nothing-new.json"
 _PROGRAM = Path(__file__).parents[1]
@@ -72,7 +73,7 @@ def write_note(
     ``notes``        lines for the summary of a run that changes nothing
     ===============  ======================================================================================
     """
-    version = Path(f"{config.OUTPUT_DIR}.versions") / result.version
+    version = open_output(config.OUTPUT_DIR).versions / result.version
     note = {
         "circumstances": _circumstances(config, result.engine),
         "published": _stamps(version),
@@ -93,11 +94,11 @@ def find_nothing_new(config: Config, options: RunOptions) -> NothingNew | None:
 
     Raises LogmillError where a run could not begin.
     """
-    output = Output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
+    output = open_output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
     version = output.current()
     if not version or options.full_refresh or options.add or options.replay:
         return None
-    folder = Path(config.INTERMEDIATE_DIR) / f"run-{version}"
+    folder = intermediate_folder(config.INTERMEDIATE_DIR, config.OUTPUT_DIR) / f"run-{version}"
     try:
         note: Json = json.loads((folder / NOTE).read_text(encoding="utf-8"))
         return _compare(config, options, output, version, folder, note)
@@ -117,10 +118,10 @@ def _compare(
         circumstances = _circumstances(config, engine.name)
         if not circumstances or circumstances != note["circumstances"] or not _same_entries(found, note["result"]):
             return None
-        for locked in (Path(config.INTERMEDIATE_DIR), output.versions):
+        for locked in (folder.parent, output.versions):
             resources.enter_context(Lock(locked, watch.run_id))
         oldest = oldest_kept(config.QUARANTINE_RETENTION_DAYS, time.time())
-        if output.current() != version or find_expired(output.versions, config.QUARANTINE_RETENTION_DAYS, time.time()):
+        if output.current() != version or output.find_expired(config.QUARANTINE_RETENTION_DAYS, time.time()):
             return None
         output.discard()
         history = resources.enter_context(open_history(folder.parent, output, full_refresh=False))
@@ -148,7 +149,7 @@ def _may_be_same(history: History, paths: Sequence[str]) -> bool:
     if len(counted) != len(paths):
         return False
     sizes = {file.path: file.hint.size for file in counted}
-    return all(sizes.pop(name, -1) == os.path.getsize(name) for name in identities(paths))
+    return all(sizes.pop(name, -1) == file_size(name) for name in identities(paths))
 
 
 def _is_same(inventory: Inventory, counted: Set[int]) -> bool:

@@ -5,11 +5,12 @@ takes the row groups in which nothing changed as they are, however many there ar
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from pipeline.exchange.parquet_footer import read_footer
 from pipeline.exchange.row_group_copies import bytes_of_groups, key_values_of, rows_of_groups, same_columns
 from pipeline.machine import writing
 from pipeline.preprocess.reject_writer import GROUP_ROWS, SCHEMA
+from pipeline.staging import staged
 
 GROUPS_KEY = b"logmill.splits"
 """Key of the metadata. Its value is JSON: for each row group, a list of [number of a split, rows, mark of the split].
@@ -59,19 +61,30 @@ class QuarantinePart:
         return sum(piece.rows for group in self.groups for piece in group)
 
 
-class PartWriter:
-    """Writes rows of the quarantine in bounded memory; makes no file where there are none. All have one schema, as for
-    ``open_writer``."""
+class Rows(Protocol):
+    """Rows of the quarantine; ``nbytes``: their bytes in memory."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def slice(self, offset: int, length: int) -> Self: ...
+
+
+_Rows = TypeVar("_Rows", bound=Rows)
+
+
+class GroupWriter(ABC, Generic[_Rows]):
+    """Writes rows of the quarantine in bounded memory; makes no file where there are none."""
 
     def __init__(self, path: Path) -> None:
         self.groups: list[Group] = []
-        self._path = path
-        self._writer: pq.ParquetWriter | None = None
-        self._waiting: list[pa.Table] = []
+        self._final, self._path = path, staged(path)
         self._pieces: list[Piece] = []
         self._rows = self._bytes = 0
 
-    def __enter__(self) -> "PartWriter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -79,19 +92,18 @@ class PartWriter:
     ) -> None:
         if kind is None:
             self.end_group()
-        if self._writer:
-            with writing(self._path):
-                self._writer.close()
-            if kind:
-                self._path.unlink(missing_ok=True)
+        with writing(self._path):
+            self._close()
+        if kind:
+            self._path.unlink(missing_ok=True)
 
-    def add(self, split: int, mark: str, rows: pa.Table) -> None:
+    def add(self, split: int, mark: str, rows: _Rows) -> None:
         """Add rows of a split; a row group ends where it has ``GROUP_ROWS`` rows or much text."""
         for first in range(0, len(rows), GROUP_ROWS):
             piece = rows.slice(first, GROUP_ROWS)
             if self._rows + len(piece) > GROUP_ROWS:
                 self.end_group()
-            self._waiting.append(piece)
+            self._hold(piece)
             self._pieces.append(Piece(split, len(piece), mark))
             self._rows += len(piece)
             self._bytes += piece.nbytes
@@ -100,18 +112,50 @@ class PartWriter:
 
     def end_group(self) -> None:
         """Write the rows that wait as a row group; the next rows begin another one."""
-        if not self._waiting:
+        if not self._rows:
             return
         with writing(self._path):
-            if self._writer is None:
-                self._writer = open_writer(self._path, self._waiting[0].schema)
-            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=self._rows)
+            self._write()
         self.groups.append(_merged(self._pieces))
-        self._waiting, self._pieces, self._rows, self._bytes = [], [], 0, 0
+        self._pieces, self._rows, self._bytes = [], 0, 0
 
     def part(self) -> QuarantinePart | None:
         """What was written; None where there were no rows."""
-        return QuarantinePart(self._path, tuple(self.groups)) if self.groups else None
+        return QuarantinePart(self._final, tuple(self.groups)) if self.groups else None
+
+    @abstractmethod
+    def _hold(self, rows: _Rows) -> None:
+        """Keep rows for the next row group."""
+
+    @abstractmethod
+    def _write(self) -> None:
+        """Write the rows that wait; the first ones make the file."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """End the file, if there is one."""
+
+
+class TableWriter(GroupWriter[pa.Table]):
+    """Writes tables by PyArrow. All have one schema, as for ``open_writer``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._waiting: list[pa.Table] = []
+        self._writer: pq.ParquetWriter | None = None
+
+    def _hold(self, rows: pa.Table) -> None:
+        self._waiting.append(rows)
+
+    def _write(self) -> None:
+        if self._writer is None:
+            self._writer = open_writer(self._path, self._waiting[0].schema)
+        self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=self._rows)
+        self._waiting = []
+
+    def _close(self) -> None:
+        if self._writer:
+            self._writer.close()
 
 
 def open_writer(path: Path | BinaryIO, schema: pa.Schema = SCHEMA) -> pq.ParquetWriter:

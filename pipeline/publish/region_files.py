@@ -4,6 +4,7 @@ They lie in ``geo_region=<region>/part-<number>-<version>.parquet``, a layout th
 DuckDB read.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipeline.native.arrow import to_arrow, to_numpy
 from pipeline.publish.context import PublishContext
 from pipeline.publish.tasks import RegionFile, RegionTotal, WriteTask
 from pipeline.quality import MICRO
+from pipeline.staging import ATTEMPTS, staged
 from pipeline.timing import count, in_stage
 
 SCHEMA = pa.schema(
@@ -102,7 +104,7 @@ class _OutputFile:
     def __init__(self, context: PublishContext, folder: Path, region: str, number: int) -> None:
         folder = folder / partition_folder(region)
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / f"part-{number:04d}-{context.version}.parquet"
+        self._path = staged(folder / f"part-{number:04d}-{context.version}.parquet", beside=folder.parents[1])
         self._codec = context.compression
         self._writer: pq.ParquetWriter | None = None
 
@@ -170,6 +172,7 @@ def write_output(
     if not files:
         with _OutputFile(context, folder / "data", _REGION_OF_NOTHING, 0) as output:
             output.write_table(SCHEMA.empty_table())
+    shutil.rmtree(folder / ATTEMPTS, ignore_errors=True)  # of lost executors
     events = sum(events for _, events, _ in written)
     micro = sum(micro for _, _, micro in written)
     expected = sum(region[2] for bucket in phase2.buckets for region in bucket.regions.values())

@@ -48,7 +48,7 @@ def write_version(engine: Engine, folder: Path, facts: RunFacts, watch: Watch) -
     _write_quarantine(engine, context, folder, facts)
     write_geo(folder, facts.geo)
     watch.lap("publish")
-    return _write_record(folder, make_result(facts, written, make_notes(facts), watch), facts, watch)
+    return _write_record(folder, make_result(facts, written, make_notes(facts, watch.spans), watch), facts, watch)
 
 
 def record_stopped(engine: Engine, facts: RunFacts, watch: Watch) -> RunResult:
@@ -59,7 +59,7 @@ def record_stopped(engine: Engine, facts: RunFacts, watch: Watch) -> RunResult:
     folder = Path(facts.place.workspace.root) / "stopped"
     _write_quarantine(engine, publish_context(facts, watch.run_id), folder, facts)
     watch.lap("publish")
-    result = make_result(facts, NOTHING_WRITTEN, make_notes(facts), watch)
+    result = make_result(facts, NOTHING_WRITTEN, make_notes(facts, watch.spans), watch)
     quarantine = display_name(str(folder / "quarantine")) if result.quarantine else None
     report = display_name(str(folder / REPORT))
     result = replace(result, status="failed", error=facts.verdict.stopped, quarantine=quarantine, report=report)

@@ -4,7 +4,6 @@ Formats: gzip (RFC 1952) with any number of members; Zstandard (RFC 8878) with a
 included.
 """
 
-import os
 import shutil
 import sys
 import zlib
@@ -17,7 +16,8 @@ import xxhash
 
 from pipeline.errors import FileRefused
 from pipeline.machine import writing
-from pipeline.reading.file_access import Stamp, open_file, stamp_of, unreadable
+from pipeline.reading.file_access import Stamp, object_hash, open_file, stamp_of_open, unreadable
+from pipeline.storage.urls import is_url
 from utils.units import format_size
 
 if sys.version_info >= (3, 14):
@@ -51,7 +51,7 @@ class Expanded:
     ``spool``      path of the file with the text
     ``size``       bytes of the text; of an archive that was expanded in part, an estimate for all of it
     ``stamp``      stamp of the archive
-    ``file_hash``  xxh3_128 of the archive's bytes as 32 hexadecimal digits; empty if it was expanded in part
+    ``file_hash``  ``input_files.hash_file`` of the archive; empty if it was expanded in part
     =============  ==========================================================================================
     """
 
@@ -127,8 +127,8 @@ def expand_file(path: str, spool: Path, max_ratio: int, advance: Callable[[int],
     """
     try:
         with open_file(path) as source, writing(spool), spool.open("xb") as target:
-            status = os.fstat(source.fileno())
-            limit = max(SMALL_BYTES, status.st_size * max_ratio)
+            found = stamp_of_open(path, source)
+            limit = max(SMALL_BYTES, found[0] * max_ratio)
             digest = xxhash.xxh3_128()
             pieces = _read_pieces(source, digest.update, advance)
             size = unchecked = 0
@@ -136,7 +136,7 @@ def expand_file(path: str, spool: Path, max_ratio: int, advance: Callable[[int],
                 size += len(data)
                 if size > limit:
                     raise FileRefused(
-                        f"it expands to more than {format_size(limit)} from {format_size(status.st_size)}, which a "
+                        f"it expands to more than {format_size(limit)} from {format_size(found[0])}, which a "
                         "harmless log hardly does. If it is one, raise MAX_EXPANSION_RATIO and run again."
                     )
                 unchecked -= len(data)
@@ -144,7 +144,8 @@ def expand_file(path: str, spool: Path, max_ratio: int, advance: Callable[[int],
                     _check_room(spool.parent, size)
                     unchecked = SMALL_BYTES
                 target.write(data)
-            return Expanded(str(spool), size, stamp_of(status), digest.hexdigest())
+            file_hash = object_hash(path) if is_url(path) else digest.hexdigest()
+            return Expanded(str(spool), size, found, file_hash)
     except BaseException:
         spool.unlink(missing_ok=True)
         raise
@@ -163,16 +164,16 @@ def expand_beginning(path: str, spool: Path, text_bytes: int) -> Expanded:
         read += number
 
     with open_file(path) as source, spool.open("xb") as target:
-        status = os.fstat(source.fileno())
+        found = stamp_of_open(path, source)
         size, whole = 0, True
         for data in _expand(_read_pieces(source, bytes, advance), _FORMATS[Path(path).suffix.lower()]):
             size += target.write(data)
             if size >= text_bytes:
                 whole = False
                 break
-    read = min(status.st_size, read + _READ_BYTES)  # the last piece was not counted yet
-    expected_size = size if whole else max(size, size * status.st_size // read)
-    return Expanded(str(spool), expected_size, stamp_of(status), "")
+    read = min(found[0], read + _READ_BYTES)  # the last piece was not counted yet
+    expected_size = size if whole else max(size, size * found[0] // read)
+    return Expanded(str(spool), expected_size, found, "")
 
 
 def _check_room(folder: Path, expanded: int) -> None:

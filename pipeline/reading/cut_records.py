@@ -1,4 +1,4 @@
-"""Cuts many well-formed records out of a text, also those with quotes, without reading them one by one."""
+"""Finds where many well-formed records of a text end, also those with quotes, without reading them one by one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.native.arrow import texts_at
 from pipeline.native.library import load
 
 Positions = NDArray[np.int64]
@@ -17,23 +16,21 @@ _MOST_LINES = 64
 
 @dataclass(frozen=True)
 class Cut:
-    """Records that were cut out of a text.
+    """Records of a text.
 
     =========  =====================================================================================================
     ``lines``  number of line ends before each record
     ``stops``  the byte behind each record, without its line end; -1 where the text may end before it, or where a quote
                stands amid an unquoted field, so that it must be read by ``single_record``
-    ``data``   the bytes of the records, one behind the other; none of those without a stop
     =========  =====================================================================================================
     """
 
     lines: Positions
     stops: Positions
-    data: NDArray[np.uint8]
 
 
 def cut_records(library: Path | None, data: bytes, begins: Positions, delimiter: int) -> Cut:
-    """Cut out the records that begin at ``begins``, which ascend, by compiled code if there is some.
+    """Find the ends of the records that begin at ``begins``, which ascend, by compiled code if there is some.
 
     All records are well-formed. ``delimiter``: the byte between two fields.
     """
@@ -41,14 +38,12 @@ def cut_records(library: Path | None, data: bytes, begins: Positions, delimiter:
     if library is None:
         line_ends = np.flatnonzero(text == _LINE_END)
         lines = np.searchsorted(line_ends, begins)
-        stops = find_ends(text, line_ends, lines, begins, delimiter)
-        bounds = np.stack([begins, np.where(stops < 0, begins, stops)], axis=1).reshape(-1)
-        return Cut(lines, stops, texts_at(bounds, text, np.arange(0, len(bounds), 2))[1])
+        return Cut(lines, find_ends(text, line_ends, lines, begins, delimiter))
     begins = np.ascontiguousarray(begins)
-    lines, stops, out = np.empty(len(begins), np.int64), np.empty(len(begins), np.int64), np.empty(len(text), np.uint8)
-    into = (lines.ctypes.data, stops.ctypes.data, out.ctypes.data)
+    lines, stops = np.empty(len(begins), np.int64), np.empty(len(begins), np.int64)
+    into = (lines.ctypes.data, stops.ctypes.data)
     load(library).cut_records(text.ctypes.data, len(text), begins.ctypes.data, len(begins), delimiter, *into)
-    return Cut(lines, stops, out[: int((stops - begins)[stops >= 0].sum())])
+    return Cut(lines, stops)
 
 
 def find_ends(

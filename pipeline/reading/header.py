@@ -18,6 +18,7 @@ from pipeline.reading.column_names import (
     layouts_alike,
     match_line,
 )
+from pipeline.reading.file_access import open_bytes
 from pipeline.reading.no_header import explain_no_header
 
 SAMPLES = 5
@@ -108,7 +109,7 @@ class _Line(NamedTuple):
 
 
 def read_header(
-    path: Path, wanted: Names, max_record: int, optional: Names = NO_NAMES, columns: tuple[str, ...] = ()
+    path: str | Path, wanted: Names, max_record: int, optional: Names = NO_NAMES, columns: tuple[str, ...] = ()
 ) -> Header | None:
     """Find the header of ``path``; None for a file without bytes behind its byte-order marks.
 
@@ -120,7 +121,7 @@ def read_header(
     Raises FileRefused where no line is a header, or two columns have accepted names of one role. Raises OSError where
     the file cannot be read.
     """
-    with path.open("rb") as stream:
+    with open_bytes(path) as stream:
         begin = skip_marks(stream)
         seen: list[_Line] = []
         lines = _read_lines(stream, begin, max_record)
@@ -134,9 +135,10 @@ def read_header(
             if columns and not _is_comment(line.text):
                 seen += lines
                 return _headless(stream, columns, seen, wanted, optional)
+        size = stream.seek(0, os.SEEK_END)
     if not seen:
         return None
-    if columns and seen[-1].stop == path.stat().st_size:  # nothing but comments
+    if columns and seen[-1].stop == size:  # nothing but comments
         return Header(*layout_of(columns, [], wanted, optional), seen[-1].stop, len(seen) + 1, 0.0, len(seen))
     raise FileRefused(explain_no_header(path, [line.text for line in seen], wanted, optional, max_record))
 

@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +15,16 @@ import xxhash
 from pipeline.errors import InputError
 from pipeline.machine import display_name
 from pipeline.reading.archives import ARCHIVE_SUFFIXES, Expanded
-from pipeline.reading.file_access import Stamp, stamp_of
+from pipeline.reading.file_access import (
+    Stamp,
+    file_size,
+    object_hash,
+    stamp,
+)
 from pipeline.reading.header import Header
 from pipeline.reading.rotated_names import USUAL_ROTATED
+from pipeline.storage.faults import StorageFault
+from pipeline.storage.urls import has_magic, is_url
 
 SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in ("", *ARCHIVE_SUFFIXES))
 """Endings of the files that are read; case does not matter. Rotation may put something before .gz and .zst."""
@@ -61,26 +69,18 @@ class InputFile:
         return self.stamp[0]
 
 
-def stamp(path: str) -> Stamp:
-    """The stamp of a file. Raises OSError where the file cannot be looked at."""
-    return stamp_of(os.stat(path))
-
-
-def file_size(path: str) -> int:
-    """Bytes of a file; 0 where the file cannot be looked at, which is an error only when it is opened."""
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return 0
-
-
 def total_size(paths: Sequence[str]) -> int:
     """Bytes of all files together, as ``file_size`` counts them."""
     return sum(map(file_size, paths))
 
 
 def unchanged(file: InputFile) -> bool:
-    """Whether the file still has the stamp with which it was found."""
+    """Whether the file still has the stamp with which it was found.
+
+    Of an object, no bytes but those that were found are ever read (``storage.reader``).
+    """
+    if is_url(file.path):
+        return True
     try:
         return stamp(file.path) == file.stamp
     except OSError:
@@ -99,10 +99,15 @@ def has_grown(file: InputFile) -> bool:
 def find_inputs(pattern: str, rotated: str = USUAL_ROTATED) -> tuple[list[str], list[str]]:
     """(files to read, entries skipped), both sorted by their bytes, of a file, a folder or a glob.
 
+    In a storage, a URL is the name of an object, that of a folder (what comes before a slash in keys), or a glob.
+
     ``rotated``: ROTATED_NAMES.
     ``pattern`` is a glob only where no file or folder has that name. Of a folder only its own entries are taken.
-    Raises InputError where nothing matches, a file has no ending of ``SUFFIXES``, or a folder cannot be listed.
+    Raises InputError where nothing matches, a file has no ending of ``SUFFIXES``, or a folder cannot be listed, and
+    StorageFault.
     """
+    if is_url(pattern):
+        return _find_objects(pattern, rotated)
     try:
         return _find_inputs(pattern, rotated)
     except PermissionError as fault:
@@ -130,6 +135,29 @@ def _find_inputs(pattern: str, rotated: str) -> tuple[list[str], list[str]]:
     if not matches:
         raise InputError(f"no file matches the input {pattern!r}. Check the pattern, and quote it in the shell.")
     return _choose(matches, rotated, hidden=os.path.basename(pattern).startswith("."))
+
+
+def _find_objects(pattern: str, rotated: str) -> tuple[list[str], list[str]]:
+    from pipeline.storage.objects import find_objects, look_at
+
+    name = _log_name(rotated)
+    chosen: list[str] = []
+    skipped: list[str] = []
+    try:
+        if not has_magic(pattern) and name.fullmatch(pattern):
+            with suppress(FileNotFoundError):
+                return [look_at(pattern)], []
+        for found in find_objects(pattern):
+            readable = name.fullmatch(found) and not found.rpartition("/")[2].startswith(".")
+            (chosen if readable else skipped).append(found)
+    except StorageFault as fault:
+        if fault.no_bucket:
+            raise InputError(str(fault)) from None
+        raise
+    if not chosen and not skipped:
+        what = "no object matches" if has_magic(pattern) else "there is no object, and no folder with objects, at"
+        raise InputError(f"{what} the input {pattern!r}. Check bucket and key, and quote a glob in the shell.")
+    return chosen, skipped
 
 
 @lru_cache(maxsize=4)
@@ -161,7 +189,7 @@ def refuse_outside(pattern: str, paths: list[str]) -> tuple[list[str], dict[str,
     ``pattern`` is what the user named. The input folder of a glob is the part before the first wildcard. A file is
     taken as it is named, wherever it lies.
     """
-    if os.path.isfile(pattern):
+    if is_url(pattern) or os.path.isfile(pattern):
         return paths, {}
     folder = _folder(pattern)
     inside: list[str] = []
@@ -190,16 +218,22 @@ _STEP = 2**20
 
 
 def hash_file(path: str) -> str:
-    """xxh3_128 of all bytes of a file, as 32 hexadecimal digits. Raises OSError where the file cannot be read."""
+    """xxh3_128 of all bytes of a file, as 32 hexadecimal digits; of an object ``object_hash``.
+
+    Raises OSError where the file cannot be read.
+    """
     return hash_beginnings(path, ())[-1]
 
 
 def hash_beginnings(path: str, sizes: Sequence[int]) -> list[str]:
     """The hashes (as ``hash_file``) of the first so many bytes of a file for each of ``sizes``, and last of all bytes.
 
-    The hash of a size beyond the file's end is empty. Each byte is read once. Raises OSError where the file cannot be
+    The hash of a size beyond the file's end is empty; so is that of a part of an object, to which nothing can be
+    appended. Each byte is read once. Raises OSError where the file cannot be
     read.
     """
+    if is_url(path):
+        return [*("" for _ in sizes), object_hash(path)]
     digest = xxhash.xxh3_128()
     buffer = memoryview(bytearray(_STEP))
     found = dict.fromkeys(sizes, "")
@@ -219,6 +253,8 @@ def hash_beginnings(path: str, sizes: Sequence[int]) -> list[str]:
 
 def hash_beginning(path: str, size: int) -> str:
     """The hash (as ``hash_file``) of the first ``size`` bytes of a file; empty where it has fewer. Raises OSError."""
+    if is_url(path):
+        return object_hash(path) if size == file_size(path) else ""
     digest = xxhash.xxh3_128()
     buffer = memoryview(bytearray(min(_STEP, size)))
     left = size

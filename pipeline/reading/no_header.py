@@ -16,6 +16,7 @@ from pipeline.reading.column_names import (
     setting_of,
     split_fields,
 )
+from pipeline.reading.file_access import open_bytes
 from pipeline.reading.log_ids import ID_PART
 
 OTHER_FORMATS = {
@@ -76,7 +77,7 @@ def missing_columns(reason: str) -> tuple[dict[str, str], tuple[str, ...]]:
     return {settings[name]: name for name in absent if name in settings}, fields
 
 
-def explain_no_header(path: Path, lines: Sequence[bytes], wanted: Names, optional: Names, max_record: int) -> str:
+def explain_no_header(path: str | Path, lines: Sequence[bytes], wanted: Names, optional: Names, max_record: int) -> str:
     """The reason why none of the first ``lines`` of ``path`` is a header, as a sentence."""
     for magic, found_format in OTHER_FORMATS.items():
         if lines[0].startswith(magic):
@@ -92,10 +93,10 @@ def explain_no_header(path: Path, lines: Sequence[bytes], wanted: Names, optiona
     return _describe_no_header(lines, wanted) + hint
 
 
-def _describe_nul_bytes(path: Path) -> str:
+def _describe_nul_bytes(path: str | Path) -> str:
     """Name the NUL bytes with which ``path`` begins, and how many they are."""
     count = 0
-    with path.open("rb") as stream:
+    with open_bytes(path) as stream:
         while piece := stream.read(_STEP):
             rest = piece.lstrip(b"\0")
             count += len(piece) - len(rest)

@@ -1,6 +1,7 @@
 """Makes inputs ready to be read: expands compressed files on the workers, and reads every header."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -10,13 +11,19 @@ from pipeline.errors import FileRefused, WorkerDied
 from pipeline.exchange.workspace import Workspace
 from pipeline.reading.archives import Expanded, expand_file, is_archive
 from pipeline.reading.column_names import NO_NAMES, Names
-from pipeline.reading.file_access import unreadable
+from pipeline.reading.file_access import file_size, open_bytes, stamp, unreadable
 from pipeline.reading.header import read_header
-from pipeline.reading.input_files import InputFile, file_size, stamp
+from pipeline.reading.input_files import InputFile
 from pipeline.reading.no_header import without_fields
 from pipeline.reading.packed_files import pack_files
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
+from pipeline.storage.urls import is_url
 from pipeline.timing import Progress, count, in_stage
+
+_OBJECTS_AT_ONCE = 16
+"""Objects whose headers are read at the same time."""
+_OBJECTS_IN_TURN = 1024
+"""Objects that wait for it, at most."""
 
 
 @dataclass(frozen=True)
@@ -121,24 +128,53 @@ def read_headers(
     ``wanted``, ``optional`` and ``columns``: as for ``read_header``. ``expanded``: the expanded files of the archives
     among ``paths``. ``formats``: how values are written.
     """
+
+    def read(path: str) -> InputFile | str:
+        return _read_header(path, wanted, max_record, optional, expanded.get(path), columns, formats)
+
     refused: dict[str, str] = {}
 
-    def read_all() -> Iterator[InputFile]:
-        for path in paths:
-            try:
-                text = expanded.get(path)
-                file_stamp = text.stamp if text else stamp(path)
-                source = Path(text.spool if text else path)
-                header = read_header(source, wanted, max_record, optional, columns)
-                if header and header.first_line > 2:
-                    from pipeline.reading.early_records import note_early_records  # with Polars, which few files need
+    def good_ones() -> Iterator[InputFile]:
+        for path, file in zip(paths, _in_order(read, paths), strict=True):
+            if isinstance(file, str):
+                refused[path] = file
+            else:
+                yield file
 
-                    with source.open("rb") as stream:
-                        header = note_early_records(stream, header, max_record, formats)
-                yield InputFile(path, file_stamp, header, text)
-            except FileRefused as reason:
-                refused[path] = str(reason)
-            except OSError as fault:
-                refused[path] = str(unreadable(fault))
+    return pack_files(good_ones()), refused
 
-    return pack_files(read_all()), refused
+
+def _in_order(read: Callable[[str], InputFile | str], paths: Sequence[str]) -> Iterator[InputFile | str]:
+    """What ``read`` returns of each path. Many objects are asked for at once: each takes some answers of a far server."""
+    if not any(map(is_url, paths)):
+        yield from map(read, paths)
+        return
+    with ThreadPoolExecutor(_OBJECTS_AT_ONCE) as threads:
+        for first in range(0, len(paths), _OBJECTS_IN_TURN):
+            yield from threads.map(read, paths[first : first + _OBJECTS_IN_TURN])
+
+
+def _read_header(
+    path: str,
+    wanted: Names,
+    max_record: int,
+    optional: Names,
+    text: Expanded | None,
+    columns: tuple[str, ...],
+    formats: ValueFormats,
+) -> InputFile | str:
+    """The file with its header, or the reason why it is refused; see ``read_headers``."""
+    try:
+        file_stamp = text.stamp if text else stamp(path)
+        source = text.spool if text else path
+        header = read_header(source, wanted, max_record, optional, columns)
+        if header and header.first_line > 2:
+            from pipeline.reading.early_records import note_early_records  # with Polars, which few files need
+
+            with open_bytes(source) as stream:
+                header = note_early_records(stream, header, max_record, formats)
+        return InputFile(path, file_stamp, header, text)
+    except FileRefused as reason:
+        return str(reason)
+    except OSError as fault:
+        return str(unreadable(fault))

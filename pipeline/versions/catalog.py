@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError, program_name
+from pipeline.storage.urls import is_url, join_url
 from pipeline.versions.folders import GEO_RECORD, RUN_RECORD, begin_of, is_run_folder
 from pipeline.versions.ledger_entries import read_record, unreadable_record
 from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import open_output
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,11 @@ def current_version(output_dir: str) -> Version:
 
     Raises InputError where nothing is published there, or its record cannot be read.
     """
-    output = Output(output_dir)
+    output = open_output(output_dir)
     while True:
-        before, folder = _linked(output)
+        before, folder = output.shown()
         version = read_version(folder) if folder and is_run_folder(folder) else None
-        if version or before == _linked(output)[0]:
+        if version or before == output.shown()[0]:
             break  # otherwise a run has published, and may have removed the version that was shown
     if version is None:
         raise _nothing_published(output_dir)
@@ -102,22 +104,41 @@ def data_folder(output_dir: str, name: str | None = None) -> Path:
     """
     if name is not None:
         return _version_folder(output_dir, name) / "data"
-    output = Output(output_dir)
+    output = open_output(output_dir)
     while True:
-        before, folder = _linked(output)
+        before, folder = output.shown()
         if folder and is_run_folder(folder):
             return folder / "data"
-        if before == _linked(output)[0]:
+        if before == output.shown()[0]:
             raise _nothing_published(output_dir)
 
 
+def data_place(output_dir: str, name: str | None = None) -> tuple[str, str]:
+    """(name of a version, where its data lie): ``data_folder`` as text, or a URL.
+
+    Raises InputError where there is none, StorageFault.
+    """
+    if not is_url(output_dir):
+        folder = data_folder(output_dir, name)
+        return folder.parent.name, str(folder)
+    output = open_output(output_dir)
+    shown = output.current() if name is None else _check_kept(output, output_dir, name)
+    if shown is None:
+        raise _nothing_published(output_dir)
+    return shown, join_url(output.place_of(shown), "data")
+
+
 def _version_folder(output_dir: str, name: str) -> Path:
-    output = Output(output_dir)
+    output = open_output(output_dir)
+    return output.folder_of(_check_kept(output, output_dir, name)).resolve()
+
+
+def _check_kept(output: Output, output_dir: str, name: str) -> str:
     names = output.version_names()
     if name not in names:
         kept = ", ".join(names) or "none"
         raise InputError(f"there is no version {name!r} of {output_dir!r}. Kept: {kept} (KEEP_VERSIONS).")
-    return (output.versions / name).resolve()
+    return name
 
 
 def _nothing_published(output_dir: str) -> InputError:
@@ -127,21 +148,23 @@ def _nothing_published(output_dir: str) -> InputError:
     )
 
 
-def _linked(output: Output) -> tuple[str | None, Path | None]:
-    """The name and the folder of the version that the link shows; None where it leads nowhere that we may look."""
-    try:
-        return output.current(), output.link.resolve(strict=True).parent
-    except (OSError, RuntimeError):
-        return None, None
-
-
 def kept_versions(output_dir: str) -> list[Version]:
     """All versions that are kept, the oldest first. A version that a run removes meanwhile is left out.
 
     Raises InputError where a record cannot be read.
     """
-    folders = sorted(path for path in Output(output_dir).versions.iterdir() if is_run_folder(path))
-    return [version for path in folders if (version := read_version(path))]
+    output = open_output(output_dir)
+    found = (_read_if_there(output, name) for name in sorted(output.version_names()))
+    return [version for version in found if version]
+
+
+def _read_if_there(output: Output, name: str) -> Version | None:
+    try:
+        return read_version(output.folder_of(name, records_only=True))
+    except InputError:
+        if name in output.version_names():
+            raise
+        return None  # it was removed just now
 
 
 def read_version(folder: Path) -> Version | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.machine import display_name, existing_parent
+from pipeline.storage.urls import is_url
 
 VARIABLE = "container"
 """Set by the image and by Podman, as systemd's container interface has it (https://systemd.io/CONTAINER_INTERFACE)."""
@@ -57,7 +58,8 @@ def folders_without_volume(folders: Sequence[str], root: Path = Path("/")) -> li
     if not in_container(root):
         return []
     mounts = _mounts(root)
-    return [folder for folder in folders if not _lasts(existing_parent(Path(folder)).resolve(), mounts)]
+    local = [folder for folder in folders if not is_url(folder)]
+    return [folder for folder in local if not _lasts(existing_parent(Path(folder)).resolve(), mounts)]
 
 
 def in_container(root: Path = Path("/")) -> bool:

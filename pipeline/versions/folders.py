@@ -1,5 +1,6 @@
 """Names of run ids, folders and files that runs make, and a check that the folders of a run lie apart."""
 
+import hashlib
 import itertools
 import os
 import re
@@ -8,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+from pipeline.storage.urls import SCHEMES, has_magic, is_url, join_url, split_url
 
 RUN_RECORD = "run.json"
 """The record of a run, in the folder of its version; see ``publish.run_record.write_run_record``."""
@@ -34,10 +36,31 @@ def begin_of(run_id: str) -> datetime:
     return datetime.strptime(run_id.partition("-")[0], "%Y%m%dT%H%M%SZ")
 
 
+def is_run_id(name: str) -> bool:
+    """Whether ``name`` is the id of a run, and so that of a version."""
+    return bool(_RUN_ID.fullmatch(name))
+
+
 def is_run_folder(path: Path, prefix: str = "") -> bool:
     """Whether ``path`` is a folder (no link) whose name is ``prefix`` and a run's id."""
     named = path.name.startswith(prefix) and _RUN_ID.fullmatch(path.name.removeprefix(prefix))
     return bool(named) and path.is_dir() and not path.is_symlink()
+
+
+def intermediate_folder(intermediate: str, output: str) -> Path:
+    """The folder for the files between the phases of runs that publish to ``output``: INTERMEDIATE_DIR.
+
+    An output on object storage has a folder in it for itself: the history of a run on another machine may take its
+    place.
+    """
+    if not is_url(output):
+        return Path(intermediate)
+    return Path(intermediate) / f"of-{hashlib.sha256(output.rstrip('/').encode()).hexdigest()[:16]}"
+
+
+def place_of_version(output: str, version: str) -> str:
+    """Where all that belongs to a version lies: a path as OUTPUT_DIR is one, or a URL."""
+    return join_url(output, "runs", version) if is_url(output) else f"{output}.versions/{version}"
 
 
 def make_own(folder: Path, option: str, mode: int = 0o777) -> None:
@@ -57,8 +80,13 @@ def check_folders(source: str, intermediate: str, output: str) -> None:
     """Check that INPUT_DIR (a folder, a file or a glob), INTERMEDIATE_DIR, and OUTPUT_DIR with versions and table lie
     apart.
 
-    Raises ValueError where one of them contains another, or where the system cannot follow a path.
+    INPUT_DIR and OUTPUT_DIR may be URLs. Raises ValueError where one of them contains another, or where the system
+    cannot follow a path.
     """
+    for name, path in (("INPUT_DIR", source), ("INTERMEDIATE_DIR", intermediate), ("OUTPUT_DIR", output)):
+        _check_url(name, path)
+    if is_url(source) and is_url(output) and _share_keys(source, output):
+        raise _overlap("INPUT_DIR", source, "OUTPUT_DIR", output)
     try:
         between, published = _absolute(intermediate), _absolute(output)
         written = {
@@ -66,12 +94,34 @@ def check_folders(source: str, intermediate: str, output: str) -> None:
             "OUTPUT_DIR": (output, [published, Path(f"{published}.versions"), Path(f"{published}.delta")]),
         }
         for name, (path, folders) in written.items():
-            if any(_reads_from(source, folder) for folder in folders):
+            if not is_url(path) and not is_url(source) and any(_reads_from(source, folder) for folder in folders):
                 raise _overlap("INPUT_DIR", source, name, path)
-        if any(_contains(between, folder) or _contains(folder, between) for folder in written["OUTPUT_DIR"][1]):
+        folders = [] if is_url(output) else written["OUTPUT_DIR"][1]
+        if any(_contains(between, folder) or _contains(folder, between) for folder in folders):
             raise _overlap("INTERMEDIATE_DIR", intermediate, "OUTPUT_DIR", output)
     except (OSError, RuntimeError) as error:
         raise ValueError(f"INPUT_DIR, INTERMEDIATE_DIR or OUTPUT_DIR is no usable path: {error}.") from None
+
+
+def _check_url(name: str, path: str) -> None:
+    """Raise ValueError where a path is the URL of something that is not supported."""
+    scheme, divider, _ = path.partition("://")
+    if is_url(path):
+        if name == "INTERMEDIATE_DIR":
+            raise ValueError(f"INTERMEDIATE_DIR is {path!r}: expected a folder of this machine. Name one.")
+        split_url(path)
+    elif divider and scheme.isalnum():
+        known = ", ".join(f"{known}://" for known in SCHEMES)
+        raise ValueError(f"{name} is {path!r}: expected a path, or a URL that begins with {known}. Name one of them.")
+
+
+def _share_keys(source: str, output: str) -> bool:
+    """Whether the input, which may be a glob, and the output have objects in common, or may have."""
+    read, written = source.rstrip("/") + "/", output.rstrip("/") + "/"
+    if not has_magic(source):
+        return read.startswith(written)  # of a folder only its own objects are read, never those of its runs
+    fixed = read[: next(i for i, character in enumerate(read) if character in "*?[")]
+    return fixed.startswith(written) or ("**" in read and written.startswith(fixed))
 
 
 def _overlap(first: str, first_path: str, second: str, second_path: str) -> ValueError:

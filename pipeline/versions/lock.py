@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from pipeline.errors import EnvironmentFault, LogmillError
 from pipeline.machine import writing
@@ -27,6 +28,21 @@ LOCK_FILE, LEASE_FILE = ".logmill.lock", ".logmill.lease"
 _HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 _CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY}
 """What file systems without locks answer to flock(2): some network and FUSE file systems."""
+
+
+class AnyLock(Protocol):
+    """A lock that a run holds while its ``with`` block runs."""
+
+    def __enter__(self) -> "AnyLock":
+        """Take it. Raises EnvironmentFault where another run holds it."""
+
+    def confirm(self) -> None:
+        """Raise EnvironmentFault where the lock is lost."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free it."""
 
 
 class Lock:

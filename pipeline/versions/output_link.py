@@ -7,17 +7,25 @@ another version each time: nothing can be done here against that.
 
 import os
 import shutil
-import time
-import uuid
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.errors import ConfigError, EnvironmentFault, InputError
+from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.faults import point
 from pipeline.machine import sync
 from pipeline.versions.delta_table import VersionTable
 from pipeline.versions.folders import is_run_folder, make_own
-from pipeline.versions.lock import Lock
+from pipeline.versions.lock import AnyLock
+from pipeline.versions.quarantine_retention import find_expired, remove_expired
+
+History = Callable[[Path], Mapping[str, Path]]
+"""Writes copies of what is being written into a folder, and tells the files that a run on another machine needs."""
+
+
+def no_history(_: Path) -> Mapping[str, Path]:
+    """No file is needed elsewhere."""
+    return {}
 
 
 class Output:
@@ -30,6 +38,37 @@ class Output:
         self.link = Path(os.path.abspath(output_dir))
         self.versions = self.link.with_name(self.link.name + ".versions")
         self.table = VersionTable(self.link, self.versions) if delta else None
+
+    @property
+    def key(self) -> str:
+        """The name by which manifests know the output."""
+        return str(self.link)
+
+    def place_of(self, version: str) -> str:
+        """Where all that belongs to a version lies."""
+        return str(self.versions / version)
+
+    def folder_of(self, version: str, *, records_only: bool = False) -> Path:  # noqa: ARG002 - all of it is there
+        """The folder of a version; ``records_only``: its records are enough."""
+        return self.versions / version
+
+    def locks(self, run_id: str) -> list[AnyLock]:  # noqa: ARG002
+        """The locks of the output besides those of its folders."""
+        return []
+
+    def catch_up(self, folder: Path, knows: Callable[[str], bool]) -> None:
+        """Let the intermediate ``folder`` go on from the version that is shown; on a disk, nobody else publishes.
+
+        ``knows``: whether the history there knows a version of this output.
+        """
+
+    def find_expired(self, days: int, now: float) -> list[str]:
+        """The versions with a quarantine that were made more than ``days`` before ``now`` (epoch seconds)."""
+        return [path.name for path in find_expired(self.versions, days, now)]
+
+    def remove_expired(self, days: int, now: float) -> list[str]:
+        """Remove the quarantines of these versions; returns the versions' names. Raises OSError."""
+        return remove_expired(self.versions, days, now)
 
     def check(self) -> None:
         """Find early what would prevent publication; makes the folder of versions.
@@ -74,6 +113,16 @@ class Output:
         folder = (self.link.parent / os.readlink(self.link)).parent
         return folder.name if is_run_folder(folder) else None
 
+    def shown(self) -> tuple[str | None, Path | None]:
+        """The name and the folder of the version that the link shows; None where it leads nowhere that we may look."""
+        try:
+            return self.current(), self.link.resolve(strict=True).parent
+        except (OSError, RuntimeError):
+            return None, None
+
+    def go_back(self) -> None:
+        """Prepare to show an earlier version."""
+
     def version_names(self) -> list[str]:
         """The names of all versions, in the order in which they were published (that of their folders' times)."""
         folders = [path for path in self.versions.iterdir() if is_run_folder(path)] if self.versions.is_dir() else []
@@ -103,10 +152,11 @@ class Output:
             if is_run_folder(leftover, ".new-"):
                 shutil.rmtree(leftover, ignore_errors=True)
 
-    def publish(self, folder: Path, version: str, keep: int) -> None:
+    def publish(self, folder: Path, version: str, keep: int, history: History = no_history) -> None:  # noqa: ARG002
         """Make the finished ``folder`` the current version, then remove the oldest versions until ``keep`` are left.
 
-        The version that was current until now goes last, though after a rollback it may be the oldest.
+        The version that was current until now goes last, though after a rollback it may be the oldest. ``history``: for
+        an output that other machines go on from.
         """
         previous = self.current()
         (folder / "data" / "_SUCCESS").touch()
@@ -161,39 +211,3 @@ class Output:
         sync(self.link.parent)
         if self.table:
             self.table.commit(version)
-
-
-def roll_back(output_dir: str, version: str | None, *, delta: bool = False) -> tuple[str, str]:
-    """Make the link of ``output_dir`` show ``version``; None: the version that was published before the current one.
-
-    ``delta``: let the Delta table follow. Returns the names of the version that was current and of the one that is now.
-    Raises InputError where there is no such version, EnvironmentFault where a run holds the output, or the table cannot
-    follow.
-    """
-    output = Output(output_dir, delta=delta)
-    output.check_place()
-    if output.current() is None:
-        raise InputError(
-            f"nothing is published at {output_dir!r}: expected the link that a run makes. Name the right place "
-            "with --output."
-        )
-    with Lock(output.versions, f"rollback-{time.time_ns()}-{uuid.uuid4().hex[:6]}"):
-        return _show_other(output, version)
-
-
-def _show_other(output: Output, version: str | None) -> tuple[str, str]:
-    """``roll_back`` while nobody else publishes or removes versions."""
-    current, names = output.current(), output.version_names()
-    if current is None:
-        raise InputError(f"nothing is published at {str(output.link)!r} any more: the link was removed just now.")
-    earlier = names[: names.index(current)] if current in names else names
-    others = ", ".join(name for name in names if name != current) or "none"
-    if version is None and not earlier:
-        raise InputError(f"there is no version before {current}. Kept besides it: {others} (KEEP_VERSIONS).")
-    target = version or earlier[-1]
-    if target not in names:
-        raise InputError(f"there is no version {target!r}. Kept besides {current}, which is shown: {others}.")
-    if output.table:
-        output.table.check()
-    output.show(target)
-    return current, target

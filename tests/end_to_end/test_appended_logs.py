@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.preprocess.driver import _Reading
 from pipeline.publish.result import RunResult
-from pipeline.versions.output_link import roll_back
+from pipeline.versions.outputs import roll_back
 from tests.end_to_end.days import make_old, write_day
 from tests.end_to_end.program import HEADER, published, run
 from tests.harness import run_here

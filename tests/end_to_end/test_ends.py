@@ -133,7 +133,8 @@ def test_what_is_said_about_publication_is_true(fault: str, point: str, small: P
 
 def redirected(redirection: str, *words: object, cwd: Path, **variables: str) -> Ended:
     command = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, str(ROOT / "main.py"), *map(str, words)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, check=False, env=environment() | variables)
+    env = environment(PREPROCESSING_WORKERS=1) | variables
+    done = subprocess.run(command, cwd=cwd, capture_output=True, check=False, env=env)
     out, err = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
     assert "Traceback" not in err
     assert "a fault in the program" not in err

@@ -101,7 +101,7 @@ def test_the_table_says_the_same(explained: Path) -> None:
         assert words in ended.out
     assert "8.8.8.8" not in ended.out
     ended = command("explain", "--user", "bob", cwd=explained)
-    assert "1 duplicates, 1 lost a conflict" in ended.out
+    assert "1 duplicate, 1 lost a conflict" in ended.out
     ended = command("explain", "--user", "u-1", "--limit-rows", 4, cwd=explained)
     assert "the longest 4 of 6 events; --limit-rows shows more" in ended.out
     assert ended.out.count("other-") == 4

@@ -149,7 +149,7 @@ def test_bad_archives_among_good_files(tmp_path: Path) -> None:
     (tmp_path / "in" / "good.csv.gz").write_bytes(gzip.compress(good))
     for name in ("log.csv.bz2", "log.csv.xz", "log.zip", "log.gz"):
         (tmp_path / "in" / name).write_bytes(other)
-    answer = command_json("--input", "in", cwd=tmp_path, code=6, env=environment(MEMORY_LIMIT="1GB"))
+    answer = run_json("--input", "in", cwd=tmp_path, code=6, env=environment(MEMORY_LIMIT="1GB"))  # its own memory
     assert answer["status"] == "partial"
     reasons = {Path(refused["file"]).name: refused["reason"] for refused in answer["refused_files"]}
     assert set(reasons) == set(bad)

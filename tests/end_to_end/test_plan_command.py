@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.shapes import Shape, make_logs
-from tests.end_to_end.command import command, command_json
-from tests.end_to_end.program import environment
+from tests.end_to_end.command import command
+from tests.end_to_end.program import environment, run_json
 
 SIZES = ("workers", "split_bytes", "buckets", "bucket_rows")
 
@@ -39,7 +39,7 @@ def test_a_run_does_what_was_planned(tmp_path: Path) -> None:
     assert everything(tmp_path) == before
     assert (planned["files"], planned["engine"]) == ({"read": 3}, "polars")
     assert planned["records"] == pytest.approx(truth.records, rel=0.02)
-    answer = command_json("--input", "logs", cwd=tmp_path)
+    answer = run_json("--input", "logs", cwd=tmp_path)  # the memory of a program of its own
     found = recorded(tmp_path)["plan"]
     assert {name: found[name] for name in SIZES} == {name: planned["plan"][name] for name in SIZES}
     assert found["peak_memory_bytes"] == planned["prediction"]["peak_memory_bytes"]

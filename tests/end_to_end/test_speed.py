@@ -35,6 +35,11 @@ sys.exit(code)
 """Runs a command, waits also for processes that outlive those which started them, and prints what all have taken."""
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare_logs(tmp_path_factory.mktemp("large"), LARGE, 2)
+
+
 def processor_seconds(contender: Contender, logs: Path, results: Path) -> float:
     """Processor time of one run and of all processes that it starts."""
     clean(results)
@@ -44,8 +49,8 @@ def processor_seconds(contender: Contender, logs: Path, results: Path) -> float:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="tells the processor time of a process tree on Linux only")
-def test_start_and_work_stay_near_the_floor(tmp_path: Path) -> None:
-    logs = {size: prepare_logs(tmp_path, size, 2) for size in (SMALL, LARGE)}
+def test_start_and_work_stay_near_the_floor(large: Path, tmp_path: Path) -> None:
+    logs = {SMALL: prepare_logs(tmp_path, SMALL, 2), LARGE: large}
     seconds_of: dict[tuple[str, int], float] = {}
     for _ in range(ROUNDS):  # least times: noise only adds, and goes with more rounds; what has become slow stays slow
         for contender in (ENGINES["polars"], PEERS["floor"]):
@@ -63,11 +68,11 @@ def test_start_and_work_stay_near_the_floor(tmp_path: Path) -> None:
     )
 
 
-def test_a_run_loads_neither_pandas_nor_the_functions_of_pyarrow(tmp_path: Path) -> None:
+def test_a_run_loads_neither_pandas_nor_the_functions_of_pyarrow(large: Path, tmp_path: Path) -> None:
     """pyarrow loads them on the way to small conveniences: a quarter of a second, where pandas is there."""
-    logs = prepare_logs(tmp_path, LARGE, 2)  # a small one is read before the second worker has loaded anything
+    # The logs are large: small ones are read before the second worker has loaded anything.
     env = {**environment(tmp_path), "PYTHONPROFILEIMPORTTIME": "1"}
-    command = ENGINES["polars"].command(logs, tmp_path / "result", tmp_path / "result")
+    command = ENGINES["polars"].command(large, tmp_path / "result", tmp_path / "result")
     ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     # A module that the kernel's own module imports: what a program imports by name is not in Python's list.
     assert ended.stderr.count("pipeline.preprocess.cross_check") >= 3, "of the main process and of both workers"

@@ -22,7 +22,10 @@ from scripts.make_store_fixture import CONTESTED, OPTIONS, SECOND_DAY, SETTINGS,
 from tests.end_to_end.command import command, command_json
 from tests.end_to_end.program import JSON_KEYS, environment, published, read_result
 
-ADDED = frozenset({"report", "quarantine", "publication", "plan.learned", "new.resumed_splits"})
+ADDED = frozenset(
+    {"report", "quarantine", "publication", "plan.learned", "new.resumed_splits"}
+    | {f"settings.SPARK_{name}" for name in ("EXECUTORS", "EXECUTOR_CORES", "EXECUTOR_PYTHON", "PYTHON_MEMORY")}
+)
 """Names in ``run.json`` that came after the stores were made, as ``names_in`` tells them: ``settings.NEW_ONE``."""
 OF_THE_RUN = {
     "run_id", "version", "publication", "report", "quarantine", "notes",

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import machine
 from pipeline.errors import ConfigError, EnvironmentFault, FileRefused, was_published
 from pipeline.machine import cache_folder, display_name, existing_parent, os_errors_explained, sync
 
@@ -213,3 +214,14 @@ def test_the_nearest_folder_that_exists(tmp_path: Path) -> None:
     assert existing_parent(tmp_path / "file" / "a") == tmp_path
     assert existing_parent(tmp_path / "a" / "b") == tmp_path
     assert existing_parent(Path("no such folder/b")) == Path.cwd()
+
+
+def test_what_is_not_at_hand_was_shipped_with_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "PROJECT", tmp_path)
+    (tmp_path / machine.SHIPPED).mkdir()
+    (tmp_path / machine.SHIPPED / "table.npz").write_text("shipped")
+    here, missing = tmp_path / "table.npz", tmp_path / "other.npz"
+    assert machine.at_hand(here) == tmp_path / machine.SHIPPED / "table.npz"
+    here.write_text("here")
+    assert machine.at_hand(str(here)) == here
+    assert machine.at_hand(missing) == missing, "an error names the path that was asked for"

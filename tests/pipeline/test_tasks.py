@@ -7,6 +7,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
@@ -24,6 +25,7 @@ SAMPLES: dict[type, Callable[[], Any]] = {
     float: lambda: 1.5,
     str: lambda: "text é",
     bytes: lambda: b"\xff\x00",
+    datetime: lambda: datetime(2026, 11, 30, 1, 2, 3, 4),
     Path: lambda: Path("folder") / "file",
     HeaderChange: lambda: HeaderChange(1, 2, build(Header)),
 }

@@ -37,6 +37,7 @@ from pipeline.exchange.id_index import FINE_BUCKET_BITS
 from pipeline.exchange.loser_places import without_places, write_places
 from pipeline.exchange.workspace import bucket_file, count_rows, read_frame, read_id_range, split_file, write_frame
 from pipeline.native.arrow import column
+from pipeline.staging import staged
 from pipeline.timing import in_stage
 
 _ADDED = ["id_hi", "user_id", "region", "micro_minutes"]
@@ -107,7 +108,7 @@ def apply_changes(context: AggregateContext, task: ApplyTask, advance: Advance) 
                 kept = sum(found for _, found, _ in regions.values())
                 results.append(BucketResult(bucket, kept, kept, 0, 0, 0, users, regions))
             else:
-                context.workspace.path("totals", bucket_file(bucket)).unlink()
+                staged(context.workspace.path("totals", bucket_file(bucket))).unlink()
     advance(task.rows)
     return Applied(tuple(results), events)
 

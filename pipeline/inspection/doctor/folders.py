@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from config import MachineSettings
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, LogmillError
 from pipeline.inspection.doctor.check import Check
 from pipeline.machine import display_name, existing_parent
 from pipeline.planning.planner import INTERMEDIATE_SHARE
-from pipeline.reading.input_files import find_inputs
+from pipeline.reading.input_files import find_inputs, total_size
+from pipeline.storage.urls import is_url
 from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import open_output
 from utils.units import format_count, format_size
 
 _NAME_INPUT = "Name your logs with --input; without any, the first run makes test data."
@@ -28,7 +30,7 @@ def check_input_and_intermediate(config: MachineSettings) -> Iterator[Check]:
     size = 0
     try:
         paths, skipped = find_inputs(config.INPUT_DIR, config.ROTATED_NAMES)
-        size = sum(os.path.getsize(path) for path in paths)
+        size = total_size(paths)
         others = f", {format_count(len(skipped), 'other file')} skipped" if skipped else ""
         found = f"{format_count(len(paths), 'file')}, {format_size(size)} in {display_name(config.INPUT_DIR)}{others}"
         yield Check("input", "ok", found) if paths else Check("input", "warn", found, _NAME_INPUT)
@@ -42,6 +44,9 @@ def check_input_and_intermediate(config: MachineSettings) -> Iterator[Check]:
 def check_output(config: MachineSettings) -> Iterator[Check]:
     """Check the place of OUTPUT_DIR, whether links can be made and replaced beside it, and the room and speed of its
     disk."""
+    if is_url(config.OUTPUT_DIR):
+        yield _check_storage(config)
+        return
     output = Output(config.OUTPUT_DIR)
     folder = existing_parent(output.link.parent)
     yield _check_link(output, folder)
@@ -84,6 +89,15 @@ def _check_speed(name: str, folder: Path, option: str) -> Check:
     if speed < SLOW_BYTES_PER_SECOND:
         return Check(name, "warn", found, f"The disk will hold a run up: name a faster one with {option}.")
     return Check(name, "ok", found)
+
+
+def _check_storage(config: MachineSettings) -> Check:
+    """Whether the storage of the output answers and keeps its word; see ``StorageOutput.check``."""
+    try:
+        open_output(config.OUTPUT_DIR).check()
+    except LogmillError as fault:
+        return Check("output storage", "fail", str(fault), "Choose another --output, or correct what is named.")
+    return Check("output storage", "ok", f"{config.OUTPUT_DIR} answers and refuses to create what exists")
 
 
 def _check_link(output: Output, folder: Path) -> Check:

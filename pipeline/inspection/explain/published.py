@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
@@ -18,7 +17,8 @@ from pipeline.inspection.status import look_at_history
 from pipeline.publish.region_files import partition_folder
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats, formats_of
 from pipeline.versions.catalog import Version, current_version, kept_versions
-from pipeline.versions.output_link import Output
+from pipeline.versions.folders import intermediate_folder
+from pipeline.versions.outputs import open_output
 from utils.units import format_count
 
 Answer = TypeVar("Answer")
@@ -124,7 +124,7 @@ def open_published(config: Config) -> Iterator[Published]:
         Removed: a run removed files within the ``with`` block.
     """
     version = current_version(config.OUTPUT_DIR)
-    output = Output(config.OUTPUT_DIR)
+    output = open_output(config.OUTPUT_DIR)
     with look_at_history(config, output) as history:
         if output.current() != version.name:
             raise Removed(f"version {version.name} was replaced while it was read, by a run. Ask again.")
@@ -134,7 +134,7 @@ def open_published(config: Config) -> Iterator[Published]:
                 f"{config.INTERMEDIATE_DIR!r}, or that was deleted: expected its manifest there. Name the right folder "
                 "with --intermediate."
             )
-        folder = Path(config.INTERMEDIATE_DIR).absolute()
+        folder = intermediate_folder(config.INTERMEDIATE_DIR, config.OUTPUT_DIR).absolute()
         names = _region_names(config.OUTPUT_DIR, version, history)
         settings = version.record["settings"]
         try:

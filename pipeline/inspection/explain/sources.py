@@ -1,6 +1,5 @@
 """Reads records again from the input files that they came from, as long as the files are unchanged."""
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ from pipeline.history.known_files import KnownFile, ledger_of, take_hint
 from pipeline.preprocess.ledger import PlacedSplit
 from pipeline.reading.archives import expand_file, is_archive
 from pipeline.reading.csv_reader import SplitReader
-from pipeline.reading.input_files import file_size, hash_beginning
+from pipeline.reading.file_access import file_size, open_bytes
+from pipeline.reading.input_files import hash_beginning
 from pipeline.reading.log_ids import id_roles, longest_value
 from pipeline.reading.single_record import record_at
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
@@ -132,10 +132,10 @@ def open_source(file: KnownFile, max_record: int) -> Iterator[Source | str]:
             except FileRefused as fault:
                 yield str(fault)
                 return
-        if os.path.getsize(text) < file.text_size:
+        if file_size(text) < file.text_size:
             yield "it has changed since it was read"
             return
-        yield Source(stack.enter_context(open(text, "rb")), file, max_record)
+        yield Source(stack.enter_context(open_bytes(text)), file, max_record)
 
 
 def placed_splits(file: KnownFile) -> dict[int, PlacedSplit]:

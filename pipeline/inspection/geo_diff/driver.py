@@ -30,7 +30,7 @@ from pipeline.publish.verify import check_balance
 from pipeline.reading.open_inputs import open_inputs
 from pipeline.timing import Progress
 from pipeline.versions.catalog import Version, current_version
-from pipeline.versions.folders import new_run_id
+from pipeline.versions.folders import intermediate_folder, new_run_id
 from pipeline.versions.lock import Lock
 from utils.units import format_list
 
@@ -76,8 +76,9 @@ def compare_databases(config: Config, progress: Progress) -> GeoDiff:
     with ExitStack() as stack:
         stack.enter_context(os_errors_explained())
         run_id = new_run_id()
-        if Path(config.INTERMEDIATE_DIR).is_dir():
-            stack.enter_context(Lock(config.INTERMEDIATE_DIR, run_id))
+        folder = intermediate_folder(config.INTERMEDIATE_DIR, config.OUTPUT_DIR)
+        if folder.is_dir():
+            stack.enter_context(Lock(folder, run_id))
         published = stack.enter_context(open_published(config))
         version = published.version
         _check_level(config, version)
@@ -189,7 +190,9 @@ def _check_settings(published: Published, fingerprint: str) -> None:
 @contextmanager
 def _workspace(config: Config, run_id: str) -> Iterator[Workspace]:
     """A folder for this comparison alone. The next run removes one that a killed comparison has left."""
-    workspace = Workspace(str((Path(config.INTERMEDIATE_DIR) / f"run-{run_id}").absolute()))
+    workspace = Workspace(
+        str((intermediate_folder(config.INTERMEDIATE_DIR, config.OUTPUT_DIR) / f"run-{run_id}").absolute())
+    )
     workspace.create()
     try:
         yield workspace

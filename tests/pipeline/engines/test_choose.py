@@ -103,3 +103,13 @@ def test_a_master_asks_for_spark() -> None:
 )
 def test_only_spark_adds_up_by_its_own_plan(spark: bool, plan: SparkPlan, adder: str) -> None:
     assert EngineChoice(spark).adder(Config(SPARK_PLAN=plan)) == adder
+
+
+@pytest.mark.parametrize(
+    ("engine", "master", "cluster"),
+    [("auto", "spark://host:7077", True), ("spark", "k8s://host", True), ("spark", "local[2]", False),
+     ("spark", "", False), ("polars", "yarn", False)],
+)  # fmt: skip
+def test_a_cluster_is_a_master_elsewhere(engine: str, master: str, cluster: bool, fake_java, monkeypatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(fake_java('openjdk version "17.0.1"')))
+    assert choose_engine(Config(ENGINE=engine, SPARK_MASTER=master), 0).cluster == cluster  # type: ignore[arg-type]

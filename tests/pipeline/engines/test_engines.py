@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,19 +11,21 @@ import pytest
 
 from config import Config
 from pipeline.engines import Advance, Engine, no_advance, run_all
+from pipeline.engines.direct import DirectEngine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.errors import FileRefused, WorkerDied
 from tests.needs import needs_java
 
 WORKERS = 2
-ENGINES: dict[str, Callable[[Path], LocalEngine | SparkEngine]] = {
+ENGINES: dict[str, Callable[[Path], AbstractContextManager[Engine]]] = {
+    "direct": lambda _: nullcontext(DirectEngine()),
     "pool": lambda _: LocalEngine(WORKERS),
     "spark": lambda folder: SparkEngine(Config(), folder, WORKERS, (__name__,)),
 }
 
 
-@pytest.fixture(scope="module", params=["pool", pytest.param("spark", marks=[needs_java, pytest.mark.slow])])
+@pytest.fixture(scope="module", params=["direct", "pool", pytest.param("spark", marks=[needs_java, pytest.mark.slow])])
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """One engine for all tests that leave it whole."""
     with ENGINES[request.param](tmp_path_factory.mktemp(request.param)) as opened:
@@ -81,6 +84,9 @@ def test_every_task_has_its_result_whatever_their_order(engine: Engine) -> None:
 
 
 def test_work_is_done_by_other_processes_as_many_as_asked(engine: Engine) -> None:
+    if isinstance(engine, DirectEngine):
+        assert {result[1] for _, result in engine.map(scaled, Scale(1), tasks(3), no_advance)} == {os.getpid()}
+        return
     processes = {result[1] for _, result in engine.map(scaled, Scale(1), tasks(64), no_advance)}
     assert os.getpid() not in processes
     assert 1 <= len(processes) <= WORKERS

@@ -225,7 +225,8 @@ def test_a_dead_jvm_is_an_environment_fault(spark: SparkEngine) -> None:
 
     # Spark starts in the background, and this may be the first test that a worker runs: wait for the JVM.
     assert dict(spark.map(lambda *_: 1, None, [1], no_advance)) == {1: 1}
-    (java,) = [child for child in psutil.Process().children() if "java" in child.name()]
+    # Another module's cluster may run beside it, whose daemons are other programs of Java.
+    (java,) = [child for child in psutil.Process().children() if "PythonGatewayServer" in " ".join(child.cmdline())]
     family = [java, *java.children(recursive=True)]
     timer = threading.Timer(2, java.kill)
     timer.start()

@@ -13,9 +13,10 @@ from config import Config, SparkSettings
 from pipeline.engines import no_advance, spark_session
 from pipeline.engines.jvm import Jvm
 from pipeline.engines.spark import SparkEngine
-from pipeline.engines.spark_session import PROJECT, SparkDriver, ignore_pandas, is_local, java_options, settings
+from pipeline.engines.spark_session import SparkDriver, ignore_pandas, java_options, settings
 from pipeline.engines.workers import WORKER_ENVIRONMENT
 from pipeline.errors import EnvironmentFault
+from pipeline.machine import PROJECT
 from tests.end_to_end.program import wait_for
 
 MIB = 2**20
@@ -35,7 +36,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SparkDriver:
 )
 def test_spark_is_local_without_a_master_of_a_cluster(master: str, local: bool) -> None:
     config = Config(SPARK_MASTER=master)
-    assert is_local(config) == local
+    assert config.spark_is_local == local
     chosen = settings(config, 4, Path("/run"))
     assert chosen["spark.master"] == (master or "local[4]")
     assert ("spark.driver.bindAddress" in chosen) == local, "nobody on the network reaches a local driver"
@@ -226,3 +227,28 @@ def test_a_jvm_that_dies_before_it_is_warm_is_explained(tmp_path: Path, monkeypa
         SparkEngine(Config(SPARK_PLAN="kernel"), tmp_path, 2, ()) as engine,
     ):
         list(engine.map(len, None, [1], no_advance))
+
+
+def test_settings_of_a_cluster(tmp_path: Path) -> None:
+    config = Config(
+        SPARK_MASTER="spark://host:7077", SPARK_EXECUTORS=3, SPARK_EXECUTOR_CORES=4, SPARK_PYTHON_MEMORY=2**31,
+        SPARK_EXECUTOR_MEMORY=2**30,
+    )  # fmt: skip
+    chosen = settings(config, 1, tmp_path)
+    assert chosen["spark.task.maxFailures"] == "4"
+    assert (chosen["spark.executor.cores"], chosen["spark.cores.max"]) == ("4", "12")
+    assert chosen["spark.executor.instances"] == "3"
+    assert chosen["spark.executor.memoryOverhead"] == f"{2048 + 384}m", (
+        "Python, and what the JVM takes besides its heap"
+    )
+    assert chosen["spark.executorEnv.PYTHONPATH"] == "code", "in the folder of each executor"
+    assert not any(name.startswith("spark.driver.host") for name in chosen), "the machine's own settings say it"
+    assert "spark.cores.max" not in settings(Config(SPARK_MASTER="spark://host:7077"), 1, tmp_path)
+
+
+@pytest.mark.parametrize(("asked", "python"), [("", sys.executable), ("/opt/python", "/opt/python")])
+@pytest.mark.usefixtures("driver")
+def test_executors_have_a_python_of_their_own(asked: str, python: str, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    SparkDriver(Config(SPARK_MASTER="yarn", SPARK_EXECUTOR_PYTHON=asked), 1, tmp_path / "run")
+    assert os.environ["PYSPARK_PYTHON"] == python

@@ -195,7 +195,7 @@ def test_missing_files_count_until_they_are_pruned_and_deleted_replays_do_not(
 
 def test_a_missing_file_of_other_settings_cannot_count(scene: Scene) -> None:
     files = tuple(known_file(n, f"/logs/{n}.csv", fingerprint="old") for n in range(7))
-    with pytest.raises(InputError, match=r"7 files .*\(/logs/0.csv, .*/logs/4.csv\).*--prune-missing"):
+    with pytest.raises(InputError, match=r"7 files.*\(/logs/0.csv, .*/logs/4.csv\).*--prune-missing"):
         scene.history().still_counted(Inventory(missing=files), "settings", REPLAYS, prune=False)
     assert scene.history().still_counted(Inventory(missing=files), "settings", REPLAYS, prune=True) == []
 

@@ -10,8 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.machine import SHIPPED
 from pipeline.native import build
-from pipeline.native.build import compile_library, compile_portable
+from pipeline.native.build import (
+    PROCESSOR_FILE,
+    compile_library,
+    compile_portable,
+    executor_library,
+    system_and_processor,
+)
 from pipeline.planning.prepare import prepare
 from tests.end_to_end.program import HEADER, environment, published, run
 from tests.harness import library
@@ -206,3 +213,38 @@ def test_a_run_without_it_says_so_and_finds_the_same(tmp_path: Path) -> None:
         results[name] = (published(tmp_path), record["records_read"], record["kept"])
     assert results["without"] == results["off"] == results["with"]
     assert results["with"][1:] == (5000, 5000)
+
+
+@pytest.fixture
+def executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of what was shipped to an executor: the library, made for this processor. Nothing compiles there."""
+    shipped = tmp_path / SHIPPED
+    shipped.mkdir()
+    shutil.copy(library(), shipped)
+    (shipped / PROCESSOR_FILE).write_text(system_and_processor())
+    monkeypatch.setattr(build, "PROJECT", tmp_path)
+    monkeypatch.setattr(build, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(build, "_compiler", lambda: None)
+    executor_library.cache_clear()
+    return shipped
+
+
+def test_an_executor_with_the_drivers_processor_uses_its_library(executor: Path) -> None:
+    name = Path(library()).name
+    assert executor_library(name) == executor / name
+
+
+def test_an_executor_with_another_processor_uses_a_portable_library_or_none(executor: Path) -> None:
+    (executor / PROCESSOR_FILE).write_text("of another machine")
+    name = Path(library()).name
+    assert executor_library(name) is None, "its instructions may be missing here"
+    portable = build._portable_library(executor, "baseline")
+    shutil.copy(library(), portable)
+    executor_library.cache_clear()
+    assert executor_library(name) == portable
+
+
+def test_a_library_that_cannot_be_loaded_is_left(executor: Path) -> None:
+    name = Path(library()).name
+    (executor / name).write_bytes(b"no library")
+    assert executor_library(name) is None

@@ -147,6 +147,32 @@ def test_contents_that_lie_far_apart_are_compared(seed: int) -> None:
     assert np.flatnonzero(found.losers).tolist() == losers
 
 
+@pytest.mark.parametrize("odd", [0, 1, 7, 40])
+def test_ids_that_grow_are_decided_like_those_that_do_not(odd: int) -> None:
+    """2,000 ids grow or shrink from copy to copy, some of them with copies of the longest; ``odd`` ids have contents in
+    any order, ties and copies of shorter ones: few enough to be compared apart from the others, or too many."""
+    dice = np.random.default_rng(odd)
+    rows: list[tuple[int, int, str]] = []
+    for copy in range(6):
+        for key in range(2_000):
+            if key < odd:
+                rows.append((key, int(dice.integers(1, 5)), f"user-{dice.integers(2)}"))
+            else:
+                rows.append((key, [copy + 1, 9 - copy, max(1, copy)][key % 3], "user"))
+    contents: dict[int, dict[tuple[int, str], int]] = defaultdict(dict)
+    for position, (key, *content) in enumerate(rows):
+        contents[key].setdefault((content[0], content[1]), position)
+    winners = {min(of_id.items(), key=lambda item: (-item[0][0], item[0][1]))[1] for of_id in contents.values()}
+    firsts = {position for of_id in contents.values() for position in of_id.values()}
+    part = part_of([(key, key * 16, user, 0, micro) for key, micro, user in rows])
+    found = decide_copies(Path(library()), [part], np.arange(len(rows)), "longest", np.zeros(1, np.uint16))
+    assert np.flatnonzero(~found.copies).tolist() == sorted(firsts)
+    assert np.flatnonzero(found.losers).tolist() == sorted(firsts - winners)
+    only_copies = decide_copies(Path(library()), [part], np.arange(len(rows)), "longest", None)
+    assert np.array_equal(only_copies.copies, found.copies)
+    assert not only_copies.losers.any()
+
+
 def test_a_million_users_of_one_id_are_compared_in_a_moment() -> None:
     users = np.arange(200_000)
     bounds = np.arange(0, 8 * len(users) + 1, 8)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from config import Config
+from pipeline.engines.capacity import Capacity
 from pipeline.errors import EnvironmentFault
 from pipeline.planning.planner import check_disk, choose_sizes, choose_workers
 from pipeline.reading.header import Header
@@ -84,3 +85,20 @@ def test_pseudonyms_need_memory() -> None:
     with_ids, with_pseudonyms = (choose_sizes(c, files(20, 10**12), spark=False) for c in (plain, hidden))
     assert with_pseudonyms.held_bytes < with_ids.held_bytes
     assert with_pseudonyms.task_rows < with_ids.task_rows
+
+
+def test_on_a_cluster_the_executors_decide_and_not_this_machine() -> None:
+    sizes = choose_sizes(config(1e9, 1), files(100, 10**11), spark=True, capacity=Capacity(64, 10**9))
+    assert sizes.workers == 64
+    assert sizes.buckets >= 128
+    assert sizes.held_bytes * 2 < 10**9
+    smaller = choose_sizes(config(64e9, 8), files(100, 10**11), spark=True, capacity=Capacity(64, 5 * 10**8))
+    assert smaller.held_bytes < sizes.held_bytes
+
+
+def test_an_executor_with_too_little_memory_is_refused() -> None:
+    small = replace(config(64e9), SPARK_PYTHON_MEMORY=500_000_000, SPARK_EXECUTOR_CORES=2)
+    with pytest.raises(
+        EnvironmentFault, match=r"SPARK_PYTHON_MEMORY of 500 MB is too little .* 2 cores: at least 680 MB"
+    ):
+        choose_sizes(small, files(100, 10**9), spark=True, capacity=Capacity(8, 250_000_000))

@@ -99,11 +99,11 @@ def test_of_many_files_some_from_all_over_are_read(tmp_path: Path, monkeypatch: 
     files, _ = read_headers(list(map(str, paths)), WANTED, 2**20)
     opened: list[str] = []
 
-    def note(path: str, mode: str) -> object:
+    def note(path: str) -> object:
         opened.append(Path(path).stem)
-        return open(path, mode)
+        return open(path, "rb")
 
-    monkeypatch.setattr("pipeline.planning.sample.open", note, raising=False)
+    monkeypatch.setattr("pipeline.planning.sample.open_bytes", note)
     sample = take_sample(files, GEO.load())
     assert opened == [f"{100 * n // 16:03}" for n in range(16)]
     assert (sample.files, sample.rows) == (100, 2000)

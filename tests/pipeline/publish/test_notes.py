@@ -11,10 +11,11 @@ from pipeline.aggregate.tasks import Phase2Result
 from pipeline.history.inventory import Inventory
 from pipeline.planning.run_settings import Library
 from pipeline.preprocess.ledger import Phase1Result
-from pipeline.publish.notes import column_layouts, make_notes, missing_columns
+from pipeline.publish.notes import column_layouts, make_notes, missing_columns, without_library
 from pipeline.quality import Rule
 from pipeline.reading.header import Header
 from pipeline.reading.record_rules import BoundRule
+from pipeline.timing import Span
 from tests.pipeline.publish.runs import HEADER, known_file, make_facts, make_ledger
 
 LEDGERS = (make_ledger("a.csv", handed_over=1),)
@@ -114,3 +115,13 @@ def test_headers_that_differ_are_counted() -> None:
         "the headers differ: 2 layouts of columns in 3 files, see run.json"
     ]
     assert column_layouts(Phase1Result((one, make_ledger("b.csv", header=HEADER)))) == []
+
+
+def test_tasks_without_the_library_are_counted_with_their_machines() -> None:
+    spans = [
+        Span("read_parts", f"{host}:7", 0, 1, slow=slow) for host, slow in (("b", True), ("a", True), ("c", False))
+    ]
+    (note,) = without_library(spans)
+    assert note.startswith("2 of 3 tasks took about twice as long")
+    assert "processor of a, b," in note
+    assert list(without_library(spans[2:])) == []

@@ -22,13 +22,8 @@ COMPILED = pytest.mark.parametrize("compiled", [True, False])
 def cut(compiled: bool, text: bytes, begins: list[int]) -> list[tuple[int, int, bytes]]:
     """(line ends before, stop, bytes) of each record."""
     found = cut_records(Path(library()) if compiled else None, text, np.array(begins, np.int64), ord(","))
-    stops, data, records, at = found.stops.tolist(), found.data.tobytes(), [], 0
-    for begin, stop, lines in zip(begins, stops, found.lines.tolist(), strict=True):
-        length = max(0, stop - begin)
-        records.append((lines, stop, data[at : at + length]))
-        at += length
-    assert at == len(data)
-    return records
+    of_each = zip(begins, found.stops.tolist(), found.lines.tolist(), strict=True)
+    return [(lines, stop, text[begin : max(begin, stop)]) for begin, stop, lines in of_each]
 
 
 @COMPILED

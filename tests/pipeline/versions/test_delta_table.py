@@ -15,7 +15,8 @@ from deltalake import DeltaTable
 from pipeline.errors import ConfigError, EnvironmentFault
 from pipeline.publish.region_files import SCHEMA, partition_folder
 from pipeline.versions import delta_table, output_link
-from pipeline.versions.output_link import Output, roll_back
+from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import roll_back
 from tests.names_of_regions import OF_ANOTHER_TYPE, TEXTS
 from tests.result_readers import COLUMNS, DELTA_READERS
 

@@ -115,3 +115,43 @@ def test_of_plain_folders_none_may_contain_another(source: str, intermediate: st
         assert not apart
     else:
         assert apart
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("s3://b/out/in", "s3://b/out"),
+        ("s3://b/**/*.csv", "s3://b/out"),
+        ("s3://b/out/runs/*.csv", "s3://b/out/"),
+        ("s3://b/out", "s3://b/out"),
+    ],
+)
+def test_an_input_of_what_the_output_writes_is_refused(source: str, output: str) -> None:
+    with pytest.raises(ValueError, match="overlap"):
+        check_folders(source, "between", output)
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("s3://b/in", "s3://b/out"),
+        ("s3://b/out-of-date/*.csv", "s3://b/out"),
+        ("s3://b", "s3://b/out"),
+        ("in", "gs://b"),
+    ],
+)
+def test_urls_that_share_no_object_are_fine(source: str, output: str) -> None:
+    check_folders(source, "between", output)
+
+
+@pytest.mark.parametrize(
+    ("folders", "told"),
+    [
+        (("in", "s3://b/between", "out"), "INTERMEDIATE_DIR is 's3://b/between': expected a folder of this machine"),
+        (("hdfs://b/in", "between", "out"), "INPUT_DIR is 'hdfs://b/in': expected a path, or a URL that begins with"),
+        (("in", "between", "s3://"), "names no bucket"),
+    ],
+)
+def test_urls_of_what_is_not_supported_are_refused(folders: tuple[str, str, str], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        check_folders(*folders)

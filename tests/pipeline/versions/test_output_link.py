@@ -9,7 +9,8 @@ import pytest
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
 from pipeline.versions import output_link
 from pipeline.versions.lock import Lock
-from pipeline.versions.output_link import Output, roll_back
+from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import roll_back
 
 NAMES = [f"2026110{day}T000000Z-00000{day}" for day in range(1, 6)]
 

@@ -1,0 +1,223 @@
+"""``job``: runs a job of data sets, asks about it, or makes a new one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.arguments import Arguments
+from cli.console import Answer, printable, say
+from cli.progress import open_progress
+from config import Config
+from pipeline.errors import GATE_EXIT_CODE, ConfigError, LogmillError, program_name
+from utils.units import format_count, format_seconds
+
+if TYPE_CHECKING:
+    from pipeline.datasets.job import Job
+    from pipeline.datasets.result import JobResult
+    from pipeline.datasets.run import JobOptions
+
+DATA = Path("pipeline_data/jobs")
+"""Where jobs read and write that are told nothing else."""
+
+
+def job_command(arguments: Arguments, config: Config, answer: Answer) -> int:
+    """Do what is asked with the job; returns the exit code. Raises LogmillError where that is not possible."""
+    action = "new" if arguments.job == "new" else arguments.action or "run"
+    if action not in _ACTIONS:
+        raise ConfigError(f"{action} is nothing that a job does: expected one of {', '.join(_ACTIONS)}.")
+    try:
+        return _ACTIONS[action](arguments, config, answer)
+    except LogmillError as fault:
+        answer.give({"job": arguments.job, "status": "failed", "error": str(fault)})
+        raise
+
+
+def _new(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    from pipeline.datasets.template import make_job
+
+    if not arguments.action:
+        raise ConfigError(f"job new needs a name: {program_name()} job new NAME")
+    folder, files = make_job(arguments.action)
+    name = arguments.action if "/" in arguments.action else folder.name
+    told = f"made {printable(str(folder))}: {', '.join(files)}\nRun it: {program_name()} job {name}\n"
+    _tell(arguments, answer, {"job": name, "folder": str(folder), "files": files}, told)
+    return 0
+
+
+def _tell(arguments: Arguments, answer: Answer, facts: Mapping[str, object], text: str) -> None:
+    """Answer with ``facts`` as JSON, or with ``text`` for people unless they want no words."""
+    answer.give(facts)
+    if not answer.as_json and not arguments.quiet:
+        answer.write(text)
+
+
+def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
+    from pipeline.datasets.demo import check_truth, make_demo
+    from pipeline.datasets.driver import run_job
+
+    job = _load(arguments)
+    options = _options(arguments, job)
+    if options.source == str(DATA / job.name / "demo") and not Path(options.source).exists():
+        if not arguments.quiet:
+            say(f"no --source was named: making demo data in {printable(options.source)}", event="demo")
+        make_demo(job, Path(options.source))
+    with open_progress(arguments.quiet) as progress:
+        result = run_job(job, config, options, progress)
+    differences = check_truth(result, Path(options.source))
+    _tell(arguments, answer, {**result.to_json(), "truth": differences}, _summary(result, differences))
+    if result.error:
+        say(printable(result.error), level="error", event="failed")
+    return GATE_EXIT_CODE if result.status == "failed" else 0
+
+
+def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    from pipeline.datasets.state import published_state
+    from pipeline.versions.output_link import Output
+
+    output = Output(_options(arguments, _load(arguments)).output)
+    state = published_state(output)
+    sources = {name: {"rows": found.rows, "rejected": found.rejected} for name, found in state.sources.items()}
+    tables = {name: {"rows": table.rows, "rejected": table.rejected} for name, table in state.tables.items()}
+    both = sources | tables
+    versions = output.version_names()
+    lines = [f"{name:<28}{one['rows']:>14,}{one['rejected']:>12,}" for name, one in both.items()]
+    kept = "\n".join(f"{'* ' if name == state.run_id else '  '}{name}" for name in versions)
+    told = "\n".join([f"{'table':<28}{'rows':>14}{'rejected':>12}", *lines, "", "versions:", kept, ""])
+    facts = {"version": state.run_id, "versions": versions, "sources": sources, "tables": tables}
+    _tell(arguments, answer, facts, told)
+    return 0
+
+
+def _rollback(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    from pipeline.versions.outputs import roll_back
+
+    options = _options(arguments, _load(arguments))
+    before, now = roll_back(options.output, arguments.what)
+    told = f"{printable(options.output)} shows {now} again (until now {before}).\n"
+    _tell(arguments, answer, {"before": before, "current": now, "output": options.output}, told)
+    return 0
+
+
+def _query(arguments: Arguments, config: Config, answer: Answer) -> int:
+    from cli.query import check_format, show_found
+    from pipeline.datasets.views import open_tables, view_names
+    from pipeline.inspection.query import ask_database
+
+    check_format(arguments)
+    if not arguments.what:
+        raise ConfigError(
+            f"job {arguments.job} query needs a query: {program_name()} job {arguments.job} query 'FROM ...'"
+        )
+    job = _load(arguments)
+    output = _options(arguments, job).output
+    found = ask_database(config, arguments.what, partial(open_tables, job, output), view_names(job, output))
+    show_found(found, arguments, answer)
+    return 0
+
+
+def _plan(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    from pipeline.datasets.plan import plan_job
+
+    job = _load(arguments)
+    steps = plan_job(job, _options(arguments, job))
+    lines = [f"{step.name:<28}{step.layer:<9}{step.work:<17}{printable(step.reason)}".rstrip() for step in steps]
+    facts = {"job": job.name, "steps": [asdict(step) for step in steps]}
+    _tell(arguments, answer, facts, "\n".join([*lines, ""]))
+    return 0
+
+
+def _check(arguments: Arguments, config: Config, answer: Answer) -> int:
+    from pipeline.datasets.law_check import check_job
+
+    job = _load(arguments)
+    with open_progress(arguments.quiet) as progress:
+        laws = check_job(job, config, _options(arguments, job), progress)
+    broken = [law for law in laws if law.broken]
+    lines = [f"{'BROKEN' if law.broken else 'ok':<8}{law.table:<28}{law.law}" for law in laws]
+    facts = {"job": job.name, "laws": [asdict(law) for law in laws], "broken": len(broken)}
+    _tell(arguments, answer, facts, "\n".join([*lines, ""]))
+    for law in broken:
+        say(f"{law.table}: {law.broken}", level="error", event="law_broken", table=law.table, law=law.law)
+    return GATE_EXIT_CODE if broken else 0
+
+
+def _docs(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    from pipeline.datasets.ddl import Published, write_docs
+    from pipeline.datasets.report import render_dictionary
+
+    job = _load(arguments)
+    output = Path(_options(arguments, job).output).absolute()
+    folder = output.with_name(output.name + ".docs")
+    files = write_docs(job, folder, Published(arguments.what or str(output)), render_dictionary(job))
+    told = f"{', '.join(files)} in {printable(str(folder))}\n"
+    _tell(arguments, answer, {"job": job.name, "folder": str(folder), "files": files}, told)
+    return 0
+
+
+_ACTIONS: dict[str, Callable[[Arguments, Config, Answer], int]] = {
+    "run": _run,
+    "plan": _plan,
+    "check": _check,
+    "status": _status,
+    "docs": _docs,
+    "query": _query,
+    "rollback": _rollback,
+    "new": _new,
+}
+
+
+def _load(arguments: Arguments) -> "Job":
+    from pipeline.datasets.job import find_job, load_job
+
+    return load_job(str(find_job(arguments.job)))
+
+
+def _options(arguments: Arguments, job: "Job") -> "JobOptions":
+    from config import read_sections
+    from pipeline.datasets.run import JobOptions
+    from pipeline.datasets.settings import read_settings
+
+    _, jobs = read_sections(arguments.config, arguments.environment)
+    source, output, settings = read_settings(job, jobs.get(job.name, {}), arguments.assigned)
+    return JobOptions(
+        arguments.source or source or str(DATA / job.name / "demo"),
+        arguments.job_output or output or str(DATA / job.name / "output"),
+        _moment(arguments.as_of) if arguments.as_of else None,
+        settings=settings,
+        full_refresh=arguments.options.full_refresh,
+        only=tuple(arguments.only),
+    )
+
+
+def _moment(text: str) -> datetime:
+    """A moment as naive UTC; a day is its beginning."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"--as-of: {text!r} is no time: expected one such as 2026-11-30 or 2026-11-30T10:00:00Z."
+        ) from None
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _summary(result: "JobResult", differences: "list[str] | None") -> str:
+    rows = [("table", "rows", "rejected", "computed", "seconds"), *_rows(result)]
+    lines = [f"{name:<28}{count:>14}{rejected:>12}{made:>14}{took:>10}" for name, count, rejected, made, took in rows]
+    broken = [check for check in result.checks if check.outcome != "ok"]
+    lines += ["", *(f"{check.outcome}: {check}" for check in broken)]
+    if differences is not None:
+        lines.append("DIFFERS from the truth: " + "; ".join(differences) if differences else "as the demo's truth says")
+    checked = f"{format_count(len(result.checks), 'check')}, {len(broken)} of them broken"
+    lines.append(f"{result.status}: {checked}, {format_seconds(result.seconds)}, in {printable(result.output)}")
+    return "\n".join(lines) + "\n"
+
+
+def _rows(result: "JobResult") -> "list[tuple[str, ...]]":
+    facts = {**result.sources, **result.tables}
+    return [
+        (name, f"{one.rows:,}", f"{one.rejected:,}", f"{one.recomputed:,}", f"{one.seconds:.2f}")
+        for name, one in facts.items()
+    ]

@@ -1,0 +1,127 @@
+"""Checks of a table: how a data set declares them, and which rows break them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import polars as pl
+
+from pipeline.errors import ConfigError
+
+Action = Literal["warn", "reject", "fail"]
+Allowed = float | str | None
+"""A share of rows from 0 to 1, or the name of the job's setting that has it."""
+_ACTIONS = ("warn", "reject", "fail")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition of a table.
+
+    ================  ========================================================================================
+    ``name``          what it is called in results, such as ``not_null:city``
+    ``kind``          ``row``: each row meets ``holds`` or breaks it; or ``unique``, ``reference``,
+                      ``row_count``, ``fresh``, ``conserves``
+    ``columns``       that it is about; the first one is shown with rejected rows
+    ``action``        for rows that break it: ``warn`` counts, ``reject`` rejects them, ``fail`` stops the run
+    ``allowed``       the share of rows, from 0 to 1, that may break it, or the setting of the job that has it: above
+                      it a rejecting or failing check stops the run; None: a rejecting one never does, a failing one
+                      at the first row
+    ``holds``         an expression that is false where a row breaks it; null counts as true
+    ``dimension``     of quality: completeness, uniqueness, validity, accuracy, consistency, freshness
+    ``to``            of a reference: ``(table, column)``
+    ``limits``        of ``row_count`` (lowest, highest) and ``fresh`` (hours)
+    ``source``        of ``conserves``: the input, and its column
+    ================  ========================================================================================
+    """
+
+    name: str
+    kind: str
+    columns: tuple[str, ...]
+    action: Action
+    allowed: Allowed
+    dimension: str
+    holds: pl.Expr | None = field(default=None, compare=False)
+    to: tuple[str, str] = ("", "")
+    limits: tuple[float | None, float | None] = (None, None)
+    source: tuple[str, str] = ("", "")
+
+    def __post_init__(self) -> None:
+        if self.action not in _ACTIONS:
+            raise ConfigError(f"check {self.name} has the action {self.action!r}, expected {', '.join(_ACTIONS)}")
+        if isinstance(self.allowed, int | float) and not 0 <= self.allowed <= 1:
+            raise ConfigError(f"check {self.name} allows {self.allowed!r}, expected a share from 0 to 1")
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether it finds single rows."""
+        return self.kind in ("row", "unique", "reference")
+
+
+def not_null(*columns: str, action: Action = "reject", allowed: Allowed = None) -> Check:
+    """Every row has a value in all columns."""
+    holds = pl.all_horizontal(pl.col(name).is_not_null() for name in columns)
+    return Check(f"not_null:{','.join(columns)}", "row", columns, action, allowed, "completeness", holds)
+
+
+def between(column: str, low: Any, high: Any, *, action: Action = "reject", allowed: Allowed = None) -> Check:
+    """Every value is at least ``low`` and at most ``high``."""
+    holds = pl.col(column).is_between(low, high)
+    return Check(f"between:{column}", "row", (column,), action, allowed, "validity", holds)
+
+
+def at_least(column: str, low: Any, *, action: Action = "reject", allowed: Allowed = None) -> Check:
+    """Every value is at least ``low``."""
+    return Check(f"at_least:{column}", "row", (column,), action, allowed, "validity", pl.col(column) >= low)
+
+
+def at_most(column: str, high: Any, *, action: Action = "reject", allowed: Allowed = None) -> Check:
+    """Every value is at most ``high``."""
+    return Check(f"at_most:{column}", "row", (column,), action, allowed, "validity", pl.col(column) <= high)
+
+
+def one_of(column: str, values: Sequence[Any], *, action: Action = "reject", allowed: Allowed = None) -> Check:
+    """Every value is one of ``values``."""
+    holds = pl.col(column).is_in(list(values))
+    return Check(f"one_of:{column}", "row", (column,), action, allowed, "validity", holds)
+
+
+def matches(column: str, pattern: str, *, action: Action = "reject", allowed: Allowed = None) -> Check:
+    """The regular expression ``pattern`` describes the whole text of every value."""
+    holds = pl.col(column).str.contains(rf"^(?:{pattern})$")
+    return Check(f"matches:{column}", "row", (column,), action, allowed, "validity", holds)
+
+
+def expression(
+    name: str, holds: pl.Expr, *, columns: Sequence[str] = (), action: Action = "reject", allowed: Allowed = None
+) -> Check:
+    """``holds`` is true for every row; null counts as true."""
+    return Check(f"expression:{name}", "row", tuple(columns), action, allowed, "accuracy", holds)
+
+
+def unique(*columns: str, action: Action = "fail", allowed: Allowed = None) -> Check:
+    """No two rows have the same values in ``columns``; nulls are equal. ``reject`` rejects all rows that share them."""
+    return Check(f"unique:{','.join(columns)}", "unique", columns, action, allowed, "uniqueness")
+
+
+def reference(column: str, *, to: str, action: Action = "reject", allowed: Allowed = None) -> Check:
+    """Every value is there in another table. ``to``: ``table.column``, or ``table`` where the column has that name."""
+    table, _, other = to.partition(".")
+    name = f"reference:{column}->{table}"
+    return Check(name, "reference", (column,), action, allowed, "consistency", to=(table, other or column))
+
+
+def row_count(low: int | None = 1, high: int | None = None, *, action: Action = "fail") -> Check:
+    """The table has at least ``low`` and at most ``high`` rows."""
+    return Check("row_count", "row_count", (), action, None, "completeness", limits=(low, high))
+
+
+def fresh(column: str, *, hours: float, action: Action = "fail") -> Check:
+    """The latest value (a day or a moment) is no more than ``hours`` before the run's as-of."""
+    return Check(f"fresh:{column}", "fresh", (column,), action, None, "freshness", limits=(None, hours))
+
+
+def conserves(measure: str, *, source: str, column: str = "", action: Action = "fail") -> Check:
+    """The sum of ``measure``, and of what checks rejected, is the sum of ``column`` in the keyed input ``source``."""
+    name = f"conserves:{measure}<-{source}"
+    return Check(name, "conserves", (measure,), action, None, "consistency", source=(source, column or measure))

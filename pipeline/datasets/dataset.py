@@ -1,0 +1,173 @@
+"""A data set: a function that makes one table from its inputs, and what its author declares of it."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from pipeline.datasets.checks import Check, unique
+from pipeline.errors import ConfigError
+from pipeline.sources.contract import Contract
+
+LAYERS = ("bronze", "silver", "gold")
+RUN_FACTS = ("as_of", "settings")
+"""Parameters of a transform that are facts of the run and no inputs."""
+Transform = Callable[..., pl.LazyFrame]
+Names = str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A table and the function that makes it.
+
+    ================  ===========================================================================================
+    ``name``          of the table and of the function
+    ``function``      the transform
+    ``contract``      columns of the result
+    ``layer``         bronze, silver or gold
+    ``grain``         what one row is, in a sentence
+    ``by``            columns of every keyed input: rows with equal values meet in one call; none: one call
+    ``keyed``         inputs that are divided by ``by``, each with the columns that are read (none: all)
+    ``whole``         inputs that every call gets whole
+    ``lookup``        for some whole inputs the column by whose equal value alone rows of keyed inputs use them
+    ``key``           columns that identify a row
+    ``partition_by``  columns of the folders
+    ``checks``        conditions, of which the first is that ``key`` is unique
+    ``zone``          time zone of its days
+    ================  ===========================================================================================
+    """
+
+    name: str
+    function: Transform
+    contract: type[Contract]
+    layer: str
+    grain: str
+    by: tuple[str, ...]
+    keyed: Mapping[str, tuple[str, ...]]
+    whole: tuple[str, ...]
+    lookup: Mapping[str, tuple[str, ...]]
+    key: tuple[str, ...]
+    partition_by: tuple[str, ...]
+    checks: tuple[Check, ...]
+    zone: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of all inputs, in the order of the function's parameters."""
+        return tuple(name for name in self.parameters if name not in RUN_FACTS)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Tables that its checks look into."""
+        return tuple(dict.fromkeys(check.to[0] for check in self.checks if check.kind == "reference"))
+
+    @property
+    def read_whole(self) -> tuple[str, ...]:
+        """Inputs and references of which any row may decide any row of the result."""
+        whole = [name for name in self.whole if name not in self.lookup]
+        for check in self.checks:
+            within = check.to[0] in self.keyed and self.by == check.columns == check.to[1:]
+            if check.kind == "reference" and not within:
+                whole.append(check.to[0])
+        return tuple(dict.fromkeys(whole))
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the function's parameters."""
+        return tuple(inspect.signature(self.function).parameters)
+
+    @property
+    def description(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The columns by which rows are ordered in files: all, where no key makes the order total."""
+        rest = () if self.key else tuple(name for name in self.contract.columns if name not in self.partition_by)
+        return (*self.partition_by, *(name for name in (self.key or rest) if name not in self.partition_by))
+
+    def __call__(self, **inputs: pl.LazyFrame) -> pl.LazyFrame:
+        """Call the transform itself, as tests of a job do."""
+        return self.function(**inputs)
+
+
+def dataset(
+    contract: type[Contract],
+    *,
+    layer: str = "gold",
+    grain: str,
+    by: Names = (),
+    keyed: Mapping[str, Sequence[str]] | Sequence[str] = (),
+    whole: Sequence[str] = (),
+    lookup: Mapping[str, Names] | None = None,
+    key: Names = (),
+    partition_by: Names = (),
+    checks: Sequence[Check] = (),
+    zone: str = "UTC",
+) -> Callable[[Transform], DataSet]:
+    """Declare the function below as a data set; see ``DataSet`` and docs/jobs.md. Raises ConfigError where the
+    declaration contradicts itself."""
+
+    def declare(function: Transform) -> DataSet:
+        found = DataSet(
+            function.__name__, function, contract, layer, grain, _names(by), {}, (),
+            {name: _names(column) for name, column in (lookup or {}).items()}, _names(key), _names(partition_by),
+            (*((unique(*_names(key)),) if key else ()), *checks), zone,
+        )  # fmt: skip
+        found = replace(found, keyed=_keyed(found, keyed, whole))
+        found = replace(found, whole=tuple(name for name in found.inputs if name not in found.keyed))
+        _check(found, whole)
+        return found
+
+    return declare
+
+
+def _names(given: Names) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _keyed(
+    one: DataSet, given: Mapping[str, Sequence[str]] | Sequence[str], whole: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    if not given and one.by:
+        given = [name for name in one.inputs if name not in whole and name not in one.lookup]
+    columns = given if isinstance(given, Mapping) else dict.fromkeys(given, ())
+    return {name: _with(_names(wanted), one.by) for name, wanted in columns.items()}
+
+
+def _with(columns: tuple[str, ...], by: tuple[str, ...]) -> tuple[str, ...]:
+    return (*columns, *(name for name in by if name not in columns)) if columns else ()
+
+
+def _check(one: DataSet, whole: Sequence[str]) -> None:
+    declared = {
+        "key": one.key,
+        "partition_by": one.partition_by,
+        "checks": tuple(name for check in one.checks for name in check.columns),
+    }
+    for what, names in declared.items():
+        if missing := [name for name in names if name not in one.contract.columns]:
+            raise ConfigError(
+                f"data set {one.name}: {what} names {missing[0]}, which {one.contract.__name__} does not declare. "
+                f"Its columns are {', '.join(one.contract.columns)}."
+            )
+    given = {"keyed": tuple(one.keyed), "whole": tuple(whole), "lookup": tuple(one.lookup)}
+    for what, names in given.items():
+        if missing := [name for name in names if name not in one.inputs]:
+            raise ConfigError(
+                f"data set {one.name}: {what} names {missing[0]}, which is no parameter of the function. "
+                f"Its parameters are {', '.join(one.inputs)}."
+            )
+    if one.keyed and not one.by:
+        raise ConfigError(f"data set {one.name}: keyed needs by, the columns by which its inputs are divided. Add by.")
+    if one.by and not one.keyed:
+        raise ConfigError(f"data set {one.name}: by needs at least one keyed input, and all its inputs are whole.")
+    if twice := [name for name in one.lookup if name in one.keyed]:
+        raise ConfigError(f"data set {one.name}: {twice[0]} is keyed and a lookup; expected one of both.")
+    if one.layer not in LAYERS:
+        raise ConfigError(f"data set {one.name}: layer is {one.layer!r}, expected one of {', '.join(LAYERS)}.")
+    for check in one.checks:
+        if check.kind == "conserves" and check.source[0] not in one.inputs:
+            raise ConfigError(f"data set {one.name}: {check.name} names an input that the function does not have.")

@@ -1,0 +1,163 @@
+"""Runs a job: extracts its sources, makes and judges its tables in order, and publishes them at once."""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from config import Config
+from pipeline.datasets.bronze import extract_sources, list_sources, mark_published, remove_orphans
+from pipeline.datasets.changes import UNCHANGED, Change, source_change
+from pipeline.datasets.gates import failure, judge_table
+from pipeline.datasets.job import Job
+from pipeline.datasets.publication import publish
+from pipeline.datasets.report import write_report
+from pipeline.datasets.result import CheckResult, JobResult, TableResult
+from pipeline.datasets.run import JobOptions, Run
+from pipeline.datasets.scores import extend_history, score_checks, unusual
+from pipeline.datasets.state import JobState, SourceState
+from pipeline.datasets.table import make_table, take_over
+from pipeline.errors import ConfigError
+from pipeline.machine import os_errors_explained
+from pipeline.sources.contract import SOURCE_FACTS
+from pipeline.storage.urls import is_url
+from pipeline.timing import Progress, Watch
+from pipeline.versions.folders import new_run_id
+from pipeline.versions.lock import Lock
+from pipeline.versions.output_link import Output
+
+_POOL_PAYS_BYTES = 2 * 10**9
+"""Bytes of files from which workers that each extract one are faster than one process with all threads."""
+
+
+def run_job(job: Job, config: Config, options: JobOptions, progress: Progress) -> JobResult:
+    """Make the tables of a job and publish them as a new version. Returns what was made, also where a check stopped it.
+
+    Raises LogmillError where the run cannot go on; nothing is published then.
+    """
+    if is_url(options.output) or is_url(options.source):
+        raise ConfigError("jobs read and publish below folders: expected paths for --source and --output, found a URL.")
+    output = Output(options.output)
+    with (
+        Watch(new_run_id(), progress) as watch,
+        os_errors_explained((options.output,), lambda: output.current() == watch.run_id),
+        ExitStack() as resources,
+    ):
+        output.check()
+        lock = resources.enter_context(Lock(output.versions, watch.run_id))
+        output.discard()
+        run = Run(job, config, options, watch, output, resources)
+        extract(run)
+        reasons, checks = make_tables(run)
+        if error := failure(checks):
+            return _result(run, reasons, checks, "failed", error)
+        if not _is_new(run, reasons):
+            return _result(run, reasons, checks, "nothing new")
+        lock.confirm()
+        result = _result(run, reasons, checks, "ok")
+        record = _record(run, result)
+        write_report(run.folder, job, record)
+        state = JobState(run.folder, watch.run_id, run.sources, run.tables)
+        publish(output, run.folder, state, record, run.bronze, run.rejects, config.KEEP_VERSIONS)
+        mark_published(run.bronze, run.sources)
+        return _result(run, reasons, checks, "ok")
+
+
+def extract(run: Run) -> None:
+    """Extract what is new in the sources that are needed, and find how each changed."""
+    needed = {name for one in run.wanted.values() for name in (*one.inputs, *one.references)}
+    names = [name for name in run.job.sources if name in needed]
+    listed = list_sources(run.job, names, run.options.source, run.known)
+    new = [file for file in listed if not file.known]
+    size = sum(file.bytes for file in new)
+    run.watch.progress.phase("extract", max(1, size))
+    many = len(new) >= 2 * run.memory.workers and size > _POOL_PAYS_BYTES
+    engine, threads = (run.engine, 1) if many or run.uses_spark else (run.direct, run.memory.workers)
+    remove_orphans(run.bronze, [run.before] if run.before else [])
+    extracted = extract_sources(
+        run.job, names, listed, engine, run.context, run.bronze, run.before, run.watch.progress.advance, threads
+    )
+    run.sources = {**(run.before.sources if run.before else {}), **extracted}
+    for name in names:
+        run.changes[name] = _source_change(run, name)
+
+
+def _source_change(run: Run, name: str) -> Change:
+    if run.known is None:
+        return Change(everything="first run")
+    old, new = run.known.sources.get(name), run.sources[name]
+    if old and old.changed_in == new.changed_in:
+        return UNCHANGED
+    read = {column for one in run.job.datasets.values() for column in one.keyed.get(name, ())}
+    columns = (*run.job.sources[name].contract.columns, *(fact for fact in SOURCE_FACTS if fact in read))
+    return source_change(name, old, new, run.bronze, columns, run.work)
+
+
+def make_tables(run: Run) -> tuple[dict[str, str], list[CheckResult]]:
+    """Make each table after its inputs, or take it over from the version before.
+
+    Returns by table why it was made (empty: it was not), and what the checks of all tables found.
+    """
+    if run.before:
+        run.tables.update({name: state for name, state in run.before.tables.items() if name in run.job.datasets})
+    run.watch.progress.phase("tables", max(1, len(run.wanted)), "rows")
+    reasons: dict[str, str] = {}
+    checks: list[CheckResult] = []
+    for one in run.job.datasets.values():
+        if one.name not in run.wanted and one.name not in run.tables:
+            continue
+        begin = time.monotonic()
+        made = make_table(run, one) if one.name in run.wanted else take_over(run, one)
+        reasons[one.name], run.changes[one.name] = made.reason, made.change
+        run.tables[one.name] = made.state(round(time.monotonic() - begin, 6))
+        checks += judge_table(run, one, made)
+        run.watch.progress.advance(1)
+    return reasons, checks
+
+
+def _record(run: Run, result: JobResult) -> dict[str, Any]:
+    """What ``run.json`` says of a run that is published."""
+    scores = score_checks(result.checks)
+    history = extend_history(run.before.record if run.before else {}, run.watch.run_id, scores)
+    return {
+        **result.to_json(), "settings": dict(run.context.settings), "source": run.options.source,
+        "quality": scores, "quality_history": history, "unusual": unusual(history),
+    }  # fmt: skip
+
+
+def _is_new(run: Run, reasons: dict[str, str]) -> bool:
+    """Whether the version would say anything that the one before does not."""
+    if run.before is None or set(run.before.tables) != set(run.tables):
+        return True
+    changed_in = [state.changed_in for state in run.tables.values()]
+    changed_in += [state.changed_in for state in run.sources.values()]
+    return run.watch.run_id in changed_in or any(reasons.values())
+
+
+def _result(
+    run: Run, reasons: dict[str, str], checks: Sequence[CheckResult], status: str, error: str | None = None
+) -> JobResult:
+    """The result as it is now."""
+    return JobResult(
+        run.job.name, run.watch.run_id, status, "spark" if run.uses_spark else "polars",
+        run.context.as_of.isoformat(), _source_results(run.sources, run.watch.run_id),
+        {name: _table_result(run, name, reasons.get(name, "")) for name in run.job.datasets if name in run.tables},
+        tuple(checks), round(run.watch.seconds().total, 3), run.watch.peak_memory(),
+        os.path.abspath(run.options.output), error,
+    )  # fmt: skip
+
+
+def _table_result(run: Run, name: str, reason: str) -> TableResult:
+    state = run.tables[name]
+    recomputed, seconds = (state.recomputed, state.seconds) if reason else (0, 0.0)
+    return TableResult(state.rows, state.rejected, recomputed, seconds, reason)
+
+
+def _source_results(states: dict[str, SourceState], run_id: str) -> dict[str, TableResult]:
+    results = {}
+    for name, state in states.items():
+        new = [file.rows for file in state.files if Path(file.folder).name.startswith(run_id)]
+        results[name] = TableResult(state.rows, state.rejected, sum(new), 0.0)
+    return results

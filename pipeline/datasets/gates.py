@@ -1,0 +1,155 @@
+"""Judges a table by what its buckets found and by its files: every check has a result, and some stop the run."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from pipeline.datasets.checks import Check
+from pipeline.datasets.dataset import DataSet
+from pipeline.datasets.judge import count_broken, row_checks
+from pipeline.datasets.kernels import known_values
+from pipeline.datasets.result import CheckResult
+from pipeline.datasets.run import Run
+from pipeline.datasets.table import Making
+from pipeline.datasets.tasks import Setting
+from pipeline.datasets.units import scan, scan_file
+from pipeline.errors import ConfigError
+
+_INT64 = 2**63
+
+
+def judge_table(run: Run, one: DataSet, made: Making) -> list[CheckResult]:
+    """The results of all checks of a table, as it is now. A table that was taken over was judged before."""
+    if not made.reason:
+        return [] if run.before is None else _judge_again(run.before.record, one, run.context.settings)
+    counts = _row_counts(run, one, made)
+    total = made.table.rows + made.table.rejected
+    settings = run.context.settings
+    results = [
+        _judge(one, check, counts.get(check.name, 0), total, allowed_share(check, settings))
+        for check in row_checks(one)
+    ]
+    results += [_judge_table_check(run, one, check, made) for check in one.checks if not check.of_rows]
+    # A column whose largest value times the rows is beyond 64 bits could wrap in a sum, without an error.
+    for name, largest in _largest(made).items():
+        if largest * max(1, made.table.rows) >= _INT64 and getattr(one.contract.columns[name], "currency", None):
+            detail = f"the largest amount, {largest.bit_length()} bits, times the rows does not fit into 64 bits"
+            results.append(CheckResult(one.name, f"sums_fit:{name}", "accuracy", "warn", 1, 1, "warn", None, detail))
+    # Contracts are met by nearly all rows: only what is broken is worth a line.
+    return [result for result in results if not result.check.startswith("required:") or result.broken]
+
+
+def failure(checks: Sequence[CheckResult]) -> str | None:
+    """The message that checks stopped the run; None where none does."""
+    failed = [str(check) for check in checks if check.outcome == "fail"]
+    if not failed:
+        return None
+    return (
+        f"a check stopped publication: {'; '.join(failed)}. Nothing was published, the previous output still stands. "
+        "Correct the data, or the check, and run again."
+    )
+
+
+def _row_counts(run: Run, one: DataSet, made: Making) -> Counter[str]:
+    """Rows that break each check of rows, over the whole table."""
+    counts: Counter[str] = Counter()
+    for path in run.rejects[one.name]:
+        counts.update(dict(scan_file(path).group_by("check").len().collect().iter_rows()))
+    rejecting = {check.name for check in row_checks(one) if check.action == "reject"}
+    for bucket in made.buckets:
+        counts.update({name: count for name, count in bucket.broken.items() if name not in rejecting})
+    again = [check for check in row_checks(one) if check.name not in rejecting and _needs_all(check, one, made)]
+    if again:
+        known = known_values(run.job, one, {name: run.files(name) for name in one.references})
+        rows = scan(run.files(one.name), one.contract.schema())
+        for name, count in count_broken(rows, one, again, known).items():
+            counts[name] = count
+    return counts
+
+
+def _needs_all(check: Check, one: DataSet, made: Making) -> bool:
+    """Whether what the buckets found does not tell how many rows of the whole table break a check."""
+    if check.kind == "unique" and not (one.by and set(one.by) <= set(check.columns)):
+        return made.partly or len(made.buckets) > 1
+    return made.partly and (check.action == "warn" or bool(check.allowed))
+
+
+def allowed_share(check: Check, settings: Mapping[str, Setting]) -> float | None:
+    """The share of rows that may break a check. Raises ConfigError where a setting has no share."""
+    if not isinstance(check.allowed, str):
+        return check.allowed
+    share = settings[check.allowed]
+    if isinstance(share, str | bool) or not 0 <= share <= 1:
+        raise ConfigError(f"check {check.name}: the setting {check.allowed} is {share!r}, expected a share from 0 to 1")
+    return float(share)
+
+
+def _judge(one: DataSet, check: Check, broken: int, of: int, limit: float | None) -> CheckResult:
+    share = broken / of if of else 0.0
+    outcome = "ok"
+    if broken:
+        if check.action == "fail":
+            outcome = "fail" if limit is None or share > limit else "ok"
+        elif check.action == "reject":
+            outcome = "fail" if limit is not None and share > limit else "reject"
+        else:
+            outcome = "warn" if limit is None or share > limit else "ok"
+    return CheckResult(one.name, check.name, check.dimension, check.action, broken, of, outcome, limit)
+
+
+def _judge_table_check(run: Run, one: DataSet, check: Check, made: Making) -> CheckResult:
+    rows = scan(run.files(one.name), one.contract.schema())
+    table = made.table
+    if check.kind == "row_count":
+        low, high = check.limits
+        good = (low is None or table.rows >= low) and (high is None or table.rows <= high)
+        most = "any number" if high is None else f"{high:,}"
+        detail = f"{table.rows:,} rows, expected {low or 0:,} to {most}"
+    elif check.kind == "fresh":
+        good, detail = _is_fresh(rows, check, run.context.as_of)
+    else:
+        good, detail = _is_conserved(check, made)
+    outcome = "ok" if good else check.action
+    return CheckResult(
+        one.name, check.name, check.dimension, check.action, int(not good), 1, outcome, None, "" if good else detail
+    )
+
+
+def _is_fresh(rows: pl.LazyFrame, check: Check, as_of: datetime) -> tuple[bool, str]:
+    latest = rows.select(pl.col(check.columns[0]).max()).collect().item()
+    if latest is None:
+        return False, "there is no value"
+    if isinstance(latest, date) and not isinstance(latest, datetime):
+        latest = datetime(latest.year, latest.month, latest.day) + timedelta(days=1)  # its end
+    hours = (as_of - latest).total_seconds() / 3600
+    limit = check.limits[1] or 0.0
+    return hours <= limit, f"the latest value is {hours:,.1f} hours old, expected at most {limit:g}"
+
+
+def _is_conserved(check: Check, made: Making) -> tuple[bool, str]:
+    sums = [bucket.sums[check.name] for bucket in made.buckets]
+    result, source = sum(pair[0] for pair in sums), sum(pair[1] for pair in sums)
+    how = "more: rows were multiplied" if result > source else "less: rows were lost"
+    return result == source, f"the sum and that of {check.source[0]} differ, by {abs(result - source):,} {how}"
+
+
+def _largest(made: Making) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for bucket in made.buckets:
+        for name, value in bucket.largest.items():
+            found[name] = max(found.get(name, 0), value)
+    return found
+
+
+def _judge_again(record: Mapping[str, Any], one: DataSet, settings: Mapping[str, Setting]) -> list[CheckResult]:
+    """The results of a version before, by the shares that are allowed now."""
+    results = []
+    checks = {check.name: check for check in row_checks(one)}
+    for found in (CheckResult(**check) for check in record.get("checks", []) if check["table"] == one.name):
+        check = checks.get(found.check)
+        again = _judge(one, check, found.broken, found.of, allowed_share(check, settings)) if check else found
+        results.append(again)
+    return results

@@ -1,0 +1,194 @@
+"""A job: the sources and data sets of some modules, in the order in which they are made."""
+
+import difflib
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from pipeline.datasets.dataset import DataSet
+from pipeline.datasets.tasks import Setting
+from pipeline.errors import ConfigError, InputError, program_name
+from pipeline.machine import PROJECT
+from pipeline.sources.contract import SOURCE_FACTS
+from pipeline.sources.source import Source
+
+JOBS = PROJECT / "jobs"
+_FORMAT = 1
+"""Raised when tables of the same job would be made otherwise than before."""
+
+
+@dataclass(frozen=True, init=False)
+class Job:
+    """The sources and data sets that ``modules`` have, by their names.
+
+    ``settings``: names and defaults of the job's own settings, which transforms get as ``settings``. Raises ConfigError
+    where names or inputs contradict each other.
+    """
+
+    name: str
+    folder: Path
+    sources: Mapping[str, Source]
+    datasets: Mapping[str, DataSet]
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    def __init__(self, *modules: ModuleType, settings: Mapping[str, Setting] | None = None) -> None:
+        if not modules:
+            raise ConfigError("a job needs modules with sources and data sets: Job(sources, gold)")
+        folder = Path(str(modules[0].__file__)).parent
+        members = {name: value for module in modules for name, value in vars(module).items()}
+        sources = {name: value for name, value in members.items() if isinstance(value, Source)}
+        datasets = {value.name: value for value in members.values() if isinstance(value, DataSet)}
+        facts = {
+            "name": folder.name, "folder": folder, "sources": MappingProxyType(sources),
+            "datasets": _in_order(sources, datasets), "settings": MappingProxyType(dict(settings or {})),
+        }  # fmt: skip
+        for name, value in facts.items():
+            object.__setattr__(self, name, value)
+        self._check_by()
+
+    def _check_by(self) -> None:
+        """Raise ConfigError where keyed inputs lack a column, or have ``by`` in other types than each other."""
+        for one in self.datasets.values():
+            for check in one.checks:
+                if isinstance(check.allowed, str) and check.allowed not in self.settings:
+                    raise ConfigError(
+                        f"data set {one.name}: {check.name} allows {check.allowed!r}, which is no setting of the job"
+                    )
+            kinds: dict[str, dict[str, str]] = {}
+            for name, columns in one.keyed.items():
+                known = self.columns_of(name)
+                if missing := [column for column in (*columns, *one.by) if column not in known]:
+                    raise ConfigError(
+                        f"data set {one.name}: the input {name} has no column {missing[0]}. It has {', '.join(known)}."
+                    )
+                for column in one.by:
+                    kinds.setdefault(column, {})[name] = known[column]
+            for column, found in kinds.items():
+                if len(set(found.values())) > 1:
+                    told = ", ".join(f"{kind} in {name}" for name, kind in found.items())
+                    raise ConfigError(f"data set {one.name}: by {column} is {told}. Give it one type in all inputs.")
+
+    def columns_of(self, name: str) -> dict[str, str]:
+        """The columns of a source or data set, and the names of their types."""
+        known = self.sources[name] if name in self.sources else self.datasets[name]
+        columns = {**known.contract.schema(), **(SOURCE_FACTS if name in self.sources else {})}
+        return {column: str(kind) for column, kind in columns.items()}
+
+    @property
+    def description(self) -> str:
+        """The first line of the docstring of the job's package."""
+        return describe(self.folder)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any code of the job but its demo, and with the versions of what computes."""
+        import polars
+
+        text = hashlib.blake2b(f"{_FORMAT} {polars.__version__}".encode(), digest_size=16)
+        for path in sorted(self.folder.rglob("*.py")):
+            if path.name != "demo.py":
+                text.update(path.relative_to(self.folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        return text.hexdigest()
+
+    def needed(self, only: tuple[str, ...]) -> dict[str, DataSet]:
+        """The data sets ``only``, and those that they are made of, in order; all where none is named."""
+        if unknown := [name for name in only if name not in self.datasets]:
+            raise ConfigError(f"there is no data set {_or_similar(unknown[0], self.datasets)}")
+        wanted = set(only or self.datasets)
+        for one in reversed(list(self.datasets.values())):
+            if one.name in wanted:
+                wanted.update((*one.inputs, *one.references))
+        return {name: one for name, one in self.datasets.items() if name in wanted}
+
+
+def _in_order(sources: Mapping[str, Source], datasets: Mapping[str, DataSet]) -> Mapping[str, DataSet]:
+    """Data sets after their inputs. Raises ConfigError where an input is unknown, or they go in a circle."""
+    if twice := [name for name in datasets if name in sources]:
+        raise ConfigError(f"{twice[0]} is the name of a source and of a data set. Rename one of them.")
+    needs = {}
+    for one in datasets.values():
+        needed = dict.fromkeys((*one.inputs, *one.references))
+        if unknown := [name for name in needed if name not in datasets and name not in sources]:
+            known = [*sources, *datasets]
+            raise ConfigError(f"data set {one.name}: there is no source or data set {_or_similar(unknown[0], known)}")
+        needs[one.name] = [name for name in needed if name in datasets]
+    try:
+        order = list(TopologicalSorter(needs).static_order())
+    except CycleError as circle:
+        raise ConfigError(f"data sets need each other: {' <- '.join(circle.args[1])}. Break the circle.") from None
+    return MappingProxyType({name: datasets[name] for name in order})
+
+
+def _or_similar(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"{name!r}. Did you mean {close[0]}?" if close else f"{name!r}. There are {', '.join(known)}."
+
+
+def list_jobs() -> dict[str, str]:
+    """The jobs of this program by name, with their descriptions. Loads none of them.
+
+    A name has - where the package has _, which is what Python can import.
+    """
+    return {path.parent.name.replace("_", "-"): describe(path.parent) for path in sorted(JOBS.glob("*/__init__.py"))}
+
+
+def describe(folder: Path) -> str:
+    """The first line of the docstring of a package, without loading it."""
+    import ast
+
+    try:
+        return (ast.get_docstring(ast.parse((folder / "__init__.py").read_bytes())) or "").partition("\n")[0]
+    except (OSError, SyntaxError, ValueError):
+        return ""
+
+
+def find_job(name: str) -> Path:
+    """The folder of a job: of this program by its name, or a user's own by its path. Raises InputError."""
+    folder = Path(name).absolute() if "/" in name or name in (".", "..") else JOBS / name
+    if not folder.exists() and folder.parent == JOBS:
+        folder = JOBS / name.replace("-", "_")
+    if not (folder / "__init__.py").is_file():
+        raise InputError(
+            f"there is no job {name!r}: expected a folder with __init__.py. Jobs are {', '.join(list_jobs())}; one of "
+            f"yours goes by its path, such as ./my_job; {program_name()} job new NAME makes one."
+        )
+    return folder.resolve()
+
+
+@lru_cache
+def load_job(folder: str) -> Job:
+    """Load the job in a folder, once in each process. Raises ConfigError where its code fails, with file and line."""
+    path = Path(folder)
+    name = f"logmill_jobs.{path.name}_{hashlib.blake2b(folder.encode(), digest_size=4).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(name, path / "__init__.py", submodule_search_locations=[folder])
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{folder} cannot be loaded as a package")
+    package = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault("logmill_jobs", ModuleType("logmill_jobs"))
+    sys.modules[name] = package
+    try:
+        spec.loader.exec_module(package)
+    except ConfigError as fault:
+        raise ConfigError(f"{_place(fault, folder)}: {fault}") from fault
+    except Exception as fault:
+        raise ConfigError(f"{_place(fault, folder)}: {type(fault).__name__}: {fault}. Correct the job.") from fault
+    job = getattr(package, "job", None)
+    if not isinstance(job, Job):
+        raise ConfigError(f"{path / '__init__.py'} has no job = Job(...). Add the line.")
+    return job
+
+
+def _place(fault: BaseException, folder: str) -> str:
+    """File and line of the job that a fault came from."""
+    if isinstance(fault, SyntaxError) and fault.filename:
+        return f"{fault.filename}:{fault.lineno}"
+    frames = [frame for frame in traceback.extract_tb(fault.__traceback__) if frame.filename.startswith(folder)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else folder

@@ -1,0 +1,174 @@
+"""The kernels of a job, which any engine runs: extract files, scatter inputs, transform buckets, assemble units."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipeline.datasets.dataset import DataSet
+from pipeline.datasets.failures import explained
+from pipeline.datasets.job import Job, load_job
+from pipeline.datasets.judge import judge_rows
+from pipeline.datasets.tasks import (
+    AssembleTask,
+    ExtractTask,
+    JobContext,
+    Piece,
+    ScatterTask,
+    TableFiles,
+    Transformed,
+    TransformTask,
+)
+from pipeline.datasets.units import ONLY_UNIT, bucket_of, scan, scan_file, write_unit, write_units
+from pipeline.engines import Advance
+from pipeline.machine import writing
+from pipeline.sources.contract import SOURCE_FACTS, conform
+from pipeline.sources.csv_file import extract_csv
+from pipeline.sources.extracted import Extracted, Stamp
+from pipeline.sources.parquet_file import extract_parquet
+from pipeline.timing import in_stage, stage
+
+
+@in_stage("read")
+def extract(context: JobContext, task: ExtractTask, advance: Advance) -> Extracted:
+    """Read one file of a source into typed rows. Raises InputError where the file lacks a column."""
+    source = load_job(context.job).sources[task.source]
+    folder, stamp = Path(task.folder), Stamp(task.name, context.as_of, context.run_id)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if source.kind == "csv":
+        found = extract_csv(task.source, source, Path(task.file), folder, stamp, task.threads)
+    else:
+        found = extract_parquet(task.source, source, Path(task.file), folder, stamp)
+    advance(task.rows)
+    return found
+
+
+@in_stage("scatter")
+def scatter(_: JobContext, task: ScatterTask, advance: Advance) -> tuple[int, ...]:
+    """Write some rows of an input in the order of their buckets. Returns how many rows each bucket has."""
+    rows = scan_file(task.file).slice(task.begin, task.rows).select(task.columns)
+    number = bucket_of(task.by, rows.collect_schema(), task.buckets)
+    divided = rows.with_columns(number.alias("_bucket")).sort("_bucket", maintain_order=True).collect()
+    counts = dict(divided.group_by("_bucket").len().iter_rows())
+    with writing(task.output):
+        divided.drop("_bucket").write_parquet(task.output, compression="lz4", statistics=False, row_group_size=32_768)
+    advance(task.rows)
+    return tuple(counts.get(bucket, 0) for bucket in range(task.buckets))
+
+
+@in_stage("group")
+def transform(context: JobContext, task: TransformTask, advance: Advance) -> Transformed:
+    """Make the rows of one bucket of a data set, judge them, and write the good ones by unit and the rejected ones.
+
+    Raises TransformError where the transform fails or its result does not fit the contract.
+    """
+    job = load_job(context.job)
+    one = job.datasets[task.table]
+    inputs = _open_inputs(job, one, task)
+    arguments = {name: inputs[name] for name in one.inputs} | facts_of(one, context)
+    with explained(one, task, arguments):
+        result = one.function(**arguments)
+        rows = conform(lazy(result, one), one.contract, one.name).sort(one.order, nulls_last=False).collect()
+    judged = judge_rows(rows, one, known_values(job, one, task.references))
+    sums = {
+        check.name: (_sum(rows.lazy(), check.columns[0]), _sum(inputs[check.source[0]], check.source[1]))
+        for check in one.checks
+        if check.kind == "conserves"
+    }
+    with stage("write", len(judged.good)):
+        folder = Path(task.output)
+        pieces = write_units(judged.good, one, folder, task.parts)
+        rejects = _write_rejects(judged.rejects, context, task)
+    read = {name: _count(task.inputs[name], inputs[name], filtered=bool(task.affected)) for name in one.keyed}
+    advance(task.rows)
+    return Transformed(
+        len(rows), pieces, judged.broken, len(rows) - len(judged.good), rejects, sums, read,
+        _largest(judged.good, one),
+    )  # fmt: skip
+
+
+@in_stage("write")
+def assemble(context: JobContext, task: AssembleTask, advance: Advance) -> Piece:
+    """Join the pieces of a unit, and the rows of the version before that stay, into one file in order."""
+    one = load_job(context.job).datasets[task.table]
+    parts = [scan_file(*task.pieces)] if task.pieces else []
+    if task.before:
+        affected = scan_file(task.affected)
+        parts.append(scan_file(task.before).join(affected, on=one.by, how="anti", nulls_equal=True))
+    rows = pl.concat(parts).sort(one.order, nulls_last=False).collect()
+    advance(task.rows)
+    if not len(rows) and task.unit != ONLY_UNIT:
+        return Piece(task.unit, "", 0)  # a partition or part that became empty has no file
+    return write_unit(rows, Path(task.output), task.unit)
+
+
+def known_values(job: Job, one: DataSet, references: Mapping[str, TableFiles]) -> dict[str, pl.Series]:
+    """By check of a reference, the values that the other table has."""
+    return {
+        check.name: scan(references[table], input_schema(job, table)).select(column).unique().collect().to_series()
+        for check in one.checks
+        if check.kind == "reference"
+        for table, column in [check.to]
+    }
+
+
+def _open_inputs(job: Job, one: DataSet, task: TransformTask) -> dict[str, pl.LazyFrame]:
+    found = {name: scan(files, input_schema(job, name)) for name, files in task.inputs.items()}
+    if task.affected:
+        affected = scan_file(task.affected)
+        for name in one.keyed:
+            found[name] = found[name].join(affected, on=one.by, how="semi", nulls_equal=True)
+    return found
+
+
+def input_schema(job: Job, name: str) -> dict[str, pl.DataType]:
+    """The columns of a table that a transform gets where it names none."""
+    if name in job.datasets:
+        return job.datasets[name].contract.schema()
+    source = job.sources[name]
+    added = {"_extracted_at": SOURCE_FACTS["_extracted_at"]} if source.snapshots else {}
+    return {**source.contract.schema(), **added}
+
+
+def facts_of(one: DataSet, context: JobContext) -> dict[str, Any]:
+    """The facts of the run that a transform asks for by its parameters."""
+    facts = {"as_of": context.as_of, "settings": context.settings}
+    return {name: fact for name, fact in facts.items() if name in one.parameters}
+
+
+def lazy(result: object, one: DataSet) -> pl.LazyFrame:
+    """What a transform returned, as a lazy frame. Raises TypeError where it is no frame."""
+    if isinstance(result, pl.DataFrame):
+        return result.lazy()
+    if isinstance(result, pl.LazyFrame):
+        return result
+    raise TypeError(f"{one.name} returns {type(result).__name__}, expected a LazyFrame")
+
+
+def _sum(rows: pl.LazyFrame, column: str) -> int:
+    return int(rows.select(pl.col(column).cast(pl.Int128).sum()).collect().item() or 0)
+
+
+def _count(files: TableFiles, rows: pl.LazyFrame, *, filtered: bool) -> int:
+    if files.ranges and not filtered:
+        return sum(count for _, count in files.ranges)
+    return int(rows.select(pl.len()).collect().item())
+
+
+def _largest(rows: pl.DataFrame, one: DataSet) -> dict[str, int]:
+    whole = [name for name, kind in one.contract.schema().items() if kind.is_integer()]
+    if not whole or not len(rows):
+        return {}
+    found = rows.select(pl.max_horizontal(pl.col(name).max(), 0 - pl.col(name).min()).alias(name) for name in whole)
+    return {name: int(value or 0) for name, value in found.row(0, named=True).items()}
+
+
+def _write_rejects(rejects: pl.DataFrame | None, context: JobContext, task: TransformTask) -> str:
+    if rejects is None:
+        return ""
+    path = Path(context.work) / "rejects" / f"{task.table}-{task.bucket:05d}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with writing(path):
+        rejects.write_parquet(path, compression="zstd")
+    return str(path)

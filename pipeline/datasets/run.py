@@ -1,0 +1,108 @@
+"""What one run of a job knows and holds: its input, its folders, its engines, and what was made until now."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from config import Config
+from pipeline.datasets.bronze import bronze_folder
+from pipeline.datasets.changes import Change
+from pipeline.datasets.job import Job
+from pipeline.datasets.sizes import Memory
+from pipeline.datasets.state import SourceState, TableState, read_state
+from pipeline.datasets.tasks import JobContext, Setting, TableFiles
+from pipeline.engines import Engine
+from pipeline.engines.choose import asks_for_spark
+from pipeline.engines.direct import DirectEngine
+from pipeline.engines.local import LocalEngine
+from pipeline.engines.spark import SparkEngine
+from pipeline.timing import Watch
+from pipeline.versions.folders import make_own
+from pipeline.versions.output_link import Output
+
+KERNELS = ("pipeline.datasets.kernels", "pipeline.datasets.laws")
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What a user asks of one run.
+
+    ================  =====================================================================
+    ``source``        folder of the sources
+    ``output``        where tables are published
+    ``as_of``         moment of the run, naive UTC; None: now
+    ``full_refresh``  extract and compute everything again
+    ``only``          data sets to make, with those that they are made of; none: all
+    ``settings``      of the job, instead of its defaults
+    ================  =====================================================================
+    """
+
+    source: str
+    output: str
+    as_of: datetime | None = None
+    full_refresh: bool = False
+    only: tuple[str, ...] = ()
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+
+def open_engine(config: Config, work: Path) -> AbstractContextManager[Engine]:
+    """The engine of several tasks: Spark where the settings ask for it, otherwise workers."""
+    if asks_for_spark(config):
+        return SparkEngine(config, work, config.PREPROCESSING_WORKERS, KERNELS)
+    return LocalEngine(config.PREPROCESSING_WORKERS, KERNELS)
+
+
+class Run:
+    """One run of a job, between its beginning and its publication.
+
+    ``before``: the version that the output shows. ``known``: the same, or None where everything is made again.
+    ``rejects``: by table, the files of the rows that checks rejected. ``changes``: by input, since ``known``.
+    """
+
+    def __init__(
+        self, job: Job, config: Config, options: JobOptions, watch: Watch, output: Output, resources: ExitStack
+    ) -> None:
+        self.job, self.options, self.watch, self.output = job, options, watch, output
+        self.config, self._resources = config, resources
+        self.before = read_state(output)
+        self.known = None if options.full_refresh else self.before
+        self.bronze = bronze_folder(output.link)
+        make_own(self.bronze, "--output", 0o700)
+        self.folder = output.begin(watch.run_id)
+        resources.callback(output.discard)
+        self.work = self.folder / "work"
+        self.work.mkdir(mode=0o700)
+        settings = {**job.settings, **options.settings}
+        as_of = options.as_of or datetime.now(UTC).replace(tzinfo=None)
+        self.context = JobContext(str(job.folder), watch.run_id, as_of, settings, str(self.work))
+        self.wanted = job.needed(options.only)
+        self.memory = Memory(config.MEMORY_LIMIT, config.PREPROCESSING_WORKERS)
+        self.direct = DirectEngine()
+        watch.follow(self.direct)
+        self._pool: Engine | None = None
+        self.uses_spark = asks_for_spark(config) is not None
+        self.sources: dict[str, SourceState] = {}
+        self.tables: dict[str, TableState] = {}
+        self.changes: dict[str, Change] = {}
+        self.rejects: dict[str, list[str]] = {}
+        self.scattered: dict[tuple[str, tuple[str, ...], int], TableFiles] = {}
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of several buckets, which starts when it is first used: Spark, or workers."""
+        if self._pool is None:
+            self._pool = self._resources.enter_context(open_engine(self.config, self.work))
+            self.watch.follow(self._pool)
+        return self._pool
+
+    def files(self, name: str, columns: tuple[str, ...] = ()) -> TableFiles:
+        """The files of a source or table as they are now."""
+        if name in self.job.sources:
+            return TableFiles(self.sources[name].paths(self.bronze), columns)
+        return TableFiles(self.tables[name].paths(self.folder / "data" / name), columns)
+
+    def changed_in(self, name: str) -> str:
+        """The run that changed an input last."""
+        return (self.sources[name] if name in self.job.sources else self.tables[name]).changed_in

@@ -1,0 +1,103 @@
+"""Files of tables: reading inputs, dividing rows by values, and writing units (partitions, or parts of a table)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import polars as pl
+
+from pipeline.datasets.dataset import DataSet
+from pipeline.datasets.helpers import hash_text, length_and_value
+from pipeline.datasets.tasks import Piece, TableFiles
+from pipeline.machine import writing
+
+NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+"""The name of a partition without a value, as Hive and all its readers know it."""
+ONLY_UNIT = "part-0.parquet"
+"""The file of a table that has one, also where it has no rows."""
+_FIBONACCI = 0x9E3779B97F4A7C15
+_ROW_GROUP = 262_144
+
+
+def scan(table: TableFiles, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """The rows of files. ``schema``: columns and types where there is no file."""
+    if not table.files:
+        empty = pl.LazyFrame(schema=dict(schema))
+        return empty.select(table.columns) if table.columns else empty
+    if table.ranges:
+        parts = [
+            scan_file(file).slice(begin, rows)
+            for file, (begin, rows) in zip(table.files, table.ranges, strict=True)
+            if rows
+        ]
+        found = pl.concat(parts) if parts else scan_file(table.files[0]).head(0)
+    else:
+        found = scan_file(*table.files)
+    return found.select(table.columns or tuple(schema))
+
+
+def scan_file(*files: str) -> pl.LazyFrame:
+    """Scan Parquet files; brackets and stars in their paths are no pattern, and folders no columns."""
+    return pl.scan_parquet(
+        list(files), glob=False, hive_partitioning=False, missing_columns="insert", extra_columns="ignore"
+    )
+
+
+def bucket_of(by: Sequence[str], types: Mapping[str, pl.DataType], buckets: int) -> pl.Expr:
+    """The bucket (UInt32) of a row by the leading bits of a hash of ``by``; ``buckets`` is a power of two.
+
+    A finer number refines a coarser one.
+    """
+    if buckets == 1:
+        return pl.lit(0, pl.UInt32)
+    hashed = _hash(by[0], types) if len(by) == 1 else hash_text(key_text(by))
+    return (hashed // (2**64 // buckets)).cast(pl.UInt32)
+
+
+def _hash(name: str, types: Mapping[str, pl.DataType]) -> pl.Expr:
+    if types[name].is_integer() or types[name].is_temporal():
+        number = pl.col(name).to_physical().cast(pl.Int64).fill_null(-1).reinterpret(signed=False)
+        return number * pl.lit(_FIBONACCI, pl.UInt64)
+    return hash_text(pl.col(name).cast(pl.String).fill_null(""))
+
+
+def key_text(columns: Sequence[str]) -> pl.Expr:
+    """The values of columns as one text, each after its length: equal texts are equal values."""
+    return pl.concat_str(part for name in columns for part in length_and_value(name))
+
+
+def write_units(rows: pl.DataFrame, one: DataSet, folder: Path, parts: int) -> tuple[Piece, ...]:
+    """Write rows, which are in the order of the data set, as a file for each unit below ``folder``."""
+    if not one.partition_by:
+        return tuple(
+            write_unit(part, folder, unit) for unit, part in _parts(rows, one, parts).items() if len(part) or parts == 1
+        )
+    if not len(rows):
+        return ()
+    found = rows.partition_by(one.partition_by, maintain_order=True, as_dict=True)
+    return tuple(write_unit(part, folder, partition_name(one.partition_by, values)) for values, part in found.items())
+
+
+def _parts(rows: pl.DataFrame, one: DataSet, parts: int) -> dict[str, pl.DataFrame]:
+    if parts == 1:
+        return {ONLY_UNIT: rows}
+    numbers = rows.select(bucket_of(one.by, rows.schema, parts).alias("part"))["part"]
+    return {f"part-{number}-of-{parts}.parquet": rows.filter(numbers == number) for number in range(parts)}
+
+
+def write_unit(rows: pl.DataFrame, folder: Path, unit: str) -> Piece:
+    """Write the rows of one unit."""
+    path = folder / unit
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        rows.write_parquet(path, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
+    return Piece(unit, str(path), len(rows))
+
+
+def partition_name(columns: Sequence[str], values: Sequence[object]) -> str:
+    """The path of a partition's file below its table: ``day=2026-11-30/part-0.parquet``."""
+    folders = (
+        f"{name}={NULL_PARTITION if value is None else quote(str(value), safe=' :')}"
+        for name, value in zip(columns, values, strict=True)
+    )
+    return "/".join((*folders, "part-0.parquet"))

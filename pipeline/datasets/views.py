@@ -1,0 +1,65 @@
+"""The tables of a job as views of SQL, with those that its ``views.sql`` declares."""
+
+import re
+
+import duckdb
+
+from pipeline.datasets.bronze import bronze_folder
+from pipeline.datasets.job import Job
+from pipeline.datasets.state import published_state
+from pipeline.errors import ConfigError
+from pipeline.versions.locked_database import lock_database, open_database, sql_texts
+from pipeline.versions.output_link import Output
+
+_VIEW = re.compile(r"\s*create\s+(?:or\s+replace\s+)?view\s+(\w+)\s+as\b", re.IGNORECASE)
+
+
+def declared_views(job: Job) -> dict[str, str]:
+    """The statements of ``views.sql`` by the name of their view, in order.
+
+    Raises ConfigError for a statement that makes no view.
+    """
+    file = job.folder / "views.sql"
+    if not file.is_file():
+        return {}
+    found = {}
+    for statement in duckdb.extract_statements(file.read_text(encoding="utf-8")):
+        text = re.sub(r"--[^\n]*", "", statement.query).strip()
+        name = _VIEW.match(text)
+        if name is None:
+            raise ConfigError(
+                f"{file} may only have statements that begin with: create view NAME as SELECT. Move the rest."
+            )
+        found[name[1]] = text
+    return found
+
+
+def view_names(job: Job, output: str) -> list[str]:
+    """All tables and views that a query may read, sources last."""
+    state = published_state(Output(output))
+    return [*state.tables, *declared_views(job), *state.sources]
+
+
+def open_tables(job: Job, output: str, memory: int, threads: int) -> duckdb.DuckDBPyConnection:
+    """Open a database in memory that has the tables, views and sources of the published version and nothing else.
+
+    ``memory``: bytes that the database may use. Raises InputError where nothing is published, ConfigError where
+    ``views.sql`` is wrong.
+    """
+    place = Output(output)
+    state, bronze = published_state(place), bronze_folder(place.link)
+    files = {name: table.paths(state.table_folder(name)) for name, table in state.tables.items()}
+    files |= {name: source.paths(bronze) for name, source in state.sources.items()}
+    database = open_database(memory, threads)
+    for name, paths in files.items():
+        if paths:
+            rows = f"read_parquet({sql_texts(paths)}, hive_partitioning = false)"
+            database.execute(f'create view "{name}" as from {rows}')
+    for name, statement in declared_views(job).items():
+        try:
+            database.execute(statement)
+        except duckdb.Error as fault:
+            told = str(fault).partition("\n")[0]
+            raise ConfigError(f"{job.folder / 'views.sql'}: view {name}: {told} Correct the view.") from None
+    lock_database(database, [path for paths in files.values() for path in paths])
+    return database

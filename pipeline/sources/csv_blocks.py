@@ -1,0 +1,131 @@
+"""Cuts CSV text into blocks of whole records and reads each: fast by PyArrow, and record by record where that may err.
+
+PyArrow reads quotes as RFC 4180 does, but takes more for good than the record contract: text behind a closing quote, a
+lone carriage return as a line end, and a quote that never closes. A block with any of these, with a record of another
+number of fields, or with bytes that are no UTF-8, is read by ``csv_records``.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from pipeline.sources.csv_records import MAX_RECORD_BYTES, Record, find_records
+
+BLOCK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header of a file: ``names`` of all columns, the ``delimiter``, and where the records ``begin``."""
+
+    names: tuple[str, ...]
+    delimiter: str
+    begin: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """Records of a file as texts: ``rows`` has the wanted columns, ``rejected`` what is no record.
+
+    ``begin``: where the block begins, from which its records count their places. ``end``: where the next one does.
+    ``lines``: line ends in the block.
+    """
+
+    rows: pl.DataFrame
+    rejected: Sequence[Record]
+    begin: int
+    end: int
+    lines: int
+
+
+def find_end(text: bytes, begin: int, size: int = BLOCK_BYTES) -> int:
+    """Where a block of about ``size`` bytes ends: behind a line end outside quotes, by the count of quotes."""
+    if begin + size >= len(text):
+        return len(text)
+    block = text[begin : begin + size]  # of a file that is mapped into memory only parts are bytes
+    end = block.rfind(b"\n") + 1
+    odd = block.count(b'"', 0, end) % 2 == 1
+    while odd and end > 1:
+        before = block.rfind(b"\n", 0, end - 1) + 1
+        odd ^= block.count(b'"', before, end) % 2 == 1
+        end = before
+    return begin + (end or size)
+
+
+def read_block(text: bytes, begin: int, end: int, header: Header, wanted: Sequence[str]) -> Block:
+    """Read the records that begin in ``begin``:``end``. ``wanted``: names of columns in the header."""
+    block = text[begin:end]
+    whole = block.endswith(b"\n") or end == len(text)  # no record is longer than a block, unless quotes are astray
+    if whole and not _is_odd(block, header.delimiter):
+        rows = _read_fast(block, header, wanted)
+        if rows is not None:
+            return Block(rows, (), begin, end, block.count(b"\n"))
+    return _read_carefully(text, begin, end, header, wanted)
+
+
+def good_records(text: bytes, begin: int, end: int, header: Header) -> Iterator[Record]:
+    """The good records of a block in order, to tell the lines and bytes of some; their places count from ``begin``."""
+    whole = text[begin : end + MAX_RECORD_BYTES]
+    records = find_records(whole, 0, end - begin, header.delimiter, len(header.names))
+    return (record for record in records if not record.reason)
+
+
+@lru_cache
+def _stray_quote(delimiter: str) -> re.Pattern[bytes]:
+    mark = re.escape(delimiter.encode())
+    return re.compile(rb'(?<=[^"\r\n' + mark + rb'])"(?=[^"\r\n' + mark + rb"])")
+
+
+def _is_odd(block: bytes, delimiter: str) -> bool:
+    if b"\0" in block or block.count(b"\r") != block.count(b"\r\n"):
+        return True
+    if b'"' not in block:
+        return False
+    return block.count(b'"') % 2 == 1 or _stray_quote(delimiter).search(block) is not None
+
+
+def _read_fast(block: bytes, header: Header, wanted: Sequence[str]) -> pl.DataFrame | None:
+    """The rows of a block; None where it has to be read record by record."""
+    odd: list[int | None] = []
+
+    def note(row: arrow_csv.InvalidRow) -> str:
+        odd.append(row.number)
+        return "error"
+
+    try:
+        table = arrow_csv.read_csv(
+            io.BytesIO(block),
+            read_options=arrow_csv.ReadOptions(column_names=list(header.names), block_size=4 * 2**20),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=header.delimiter, newlines_in_values=b'"' in block, invalid_row_handler=note
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(wanted, pa.large_string()), include_columns=list(dict.fromkeys(wanted)),
+                null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True,
+            ),
+        )  # fmt: skip
+    except pa.ArrowInvalid:
+        return None
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _read_carefully(text: bytes, begin: int, end: int, header: Header, wanted: Sequence[str]) -> Block:
+    whole = text[begin : end + MAX_RECORD_BYTES]
+    records = list(find_records(whole, 0, end - begin, header.delimiter, len(header.names)))
+    good = [record for record in records if not record.reason]
+    places = {name: header.names.index(name) for name in wanted}
+    rows = pl.DataFrame(
+        {name: [record.fields[place] for record in good] for name, place in places.items()},
+        schema=dict.fromkeys(places, pl.String()),
+    )
+    reached = max([end - begin, *(record.end for record in records[-1:])])
+    rejected = [record for record in records if record.reason]
+    return Block(rows, rejected, begin, begin + reached, whole.count(b"\n", 0, reached))

@@ -1,0 +1,53 @@
+"""Extracts a Parquet file: its rows as the contract types them, and those that do not fit."""
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from pipeline.errors import InputError
+from pipeline.machine import display_name
+from pipeline.sources.columns import Column
+from pipeline.sources.extracted import Extracted, RejectedRows, Stamp
+from pipeline.sources.source import Source
+from pipeline.sources.typed_rows import type_rows
+
+_ROWS_AT_ONCE = 1_000_000
+
+
+def extract_parquet(name: str, source: Source, path: Path, folder: Path, stamp: Stamp) -> Extracted:
+    """Extract one file into ``folder``, some rows at a time. ``line`` of a rejected row is its number in the file.
+
+    Raises InputError where the file is no Parquet or lacks a column.
+    """
+    try:
+        found = pq.read_schema(path).names
+    except (OSError, ValueError) as fault:
+        raise InputError(f"{display_name(str(path))} cannot be read as Parquet ({type(fault).__name__}).") from None
+    columns = [_column(known, column, found, path) for known, column in source.contract.columns.items()]
+    rejects, rows = RejectedRows(name, stamp.source), 0
+    files: list[str] = []
+    scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    total = pq.read_metadata(path).num_rows
+    for number, begin in enumerate(range(0, total, _ROWS_AT_ONCE)):
+        texts = scan.slice(begin, _ROWS_AT_ONCE).select(columns).collect()
+        good, rejected = type_rows(texts, source.contract)
+        rows += len(good)
+        if len(good):
+            files.append(stamp.write_rows(folder, number, good))
+        if rejected:
+            for row, reason in zip(rejected.rows, rejected.reasons.iter_rows(named=True), strict=True):
+                rejects.add(begin + row + 1, reason["check"], reason["column"], reason["value"], None)
+    return rejects.finish(folder, rows, files)
+
+
+def _column(name: str, column: Column, found: list[str], path: Path) -> pl.Expr:
+    there = next((known for known in column.names(name) if known in found), None)
+    if there:
+        return pl.col(there).alias(name)
+    if column.optional:
+        return pl.lit(None, column.dtype).alias(name)
+    raise InputError(
+        f"{display_name(str(path))} lacks the column {' or '.join(column.names(name))}. Its columns are "
+        f"{', '.join(found)}. Say in the contract what it is called there (read_from=...)."
+    )

@@ -1,0 +1,80 @@
+"""Declares a source: where its rows come from, and what they are."""
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.errors import InputError
+from pipeline.machine import display_name
+from pipeline.sources.contract import Contract
+
+Kind = Literal["csv", "parquet"]
+_ENDINGS = {
+    "csv": (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst"),
+    "parquet": (".parquet", ".pq"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of files.
+
+    ================  =============================================================================================
+    ``path``          a file, a folder or a glob; a relative path is below the folder that ``--source`` names
+    ``contract``      columns of its rows
+    ``kind``          csv or parquet
+    ``snapshots``     whether rows of all extracts count, so that history can be told; otherwise those that the
+                      files have now
+    ``optional``      whether there may be no file at all; the source has no rows then
+    ``delimiter``     of CSV; None: the one of ``, ; TAB |`` under which the header has all columns
+    ================  =============================================================================================
+    """
+
+    path: str
+    contract: type[Contract]
+    kind: Kind
+    snapshots: bool = False
+    optional: bool = False
+    delimiter: str | None = None
+
+
+def csv(
+    path: str,
+    contract: type[Contract],
+    *,
+    snapshots: bool = False,
+    optional: bool = False,
+    delimiter: str | None = None,
+) -> Source:
+    """Read CSV files (also ``.gz`` and ``.zst``) that have a header; further columns are ignored. See ``Source``."""
+    return Source(path, contract, "csv", snapshots, optional, delimiter)
+
+
+def parquet(path: str, contract: type[Contract], *, snapshots: bool = False, optional: bool = False) -> Source:
+    """Read Parquet files; texts in them are read as those of CSV are. See ``Source``."""
+    return Source(path, contract, "parquet", snapshots, optional)
+
+
+def list_files(source: Source, base: str | Path) -> list[Path]:
+    """The files of a source, in the order of their names. ``base``: the folder of ``--source``.
+
+    Raises InputError where there is none and the source is not optional.
+    """
+    place = os.path.join(base, source.path)
+    if os.path.isdir(place):
+        all_names = glob.glob(os.path.join(glob.escape(place), "**"), recursive=True)
+        found: Sequence[str] = [name for name in all_names if name.lower().endswith(_ENDINGS[source.kind])]
+    elif os.path.exists(place):
+        found = [place]
+    else:
+        found = glob.glob(place, recursive=True)
+    files = sorted(Path(name) for name in found if os.path.isfile(name))
+    if not files and not source.optional:
+        raise InputError(
+            f"there is no file {display_name(place)!r}: expected {source.kind.upper()} with "
+            f"{', '.join(source.contract.columns)}. Name the folder of the sources with --source."
+        )
+    return files

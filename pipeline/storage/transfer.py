@@ -1,0 +1,48 @@
+"""Copies many files to a storage, and back, several at a time."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pipeline.storage.objects import write_object
+from pipeline.storage.reader import open_object
+
+_AT_ONCE = 16
+_BUFFER = 2**20
+
+
+def upload_files(files: Mapping[str, Path]) -> None:
+    """Write files as the objects of these URLs. Raises StorageFault, and OSError where a file cannot be read."""
+    _do_all(lambda named: write_object(*named), files.items())
+
+
+def download_files(files: Mapping[str, Path]) -> None:
+    """Write the objects of these URLs as files; a file appears under its name when it is complete.
+
+    Raises FileNotFoundError where an object is gone, StorageFault, and OSError where a file cannot be written.
+    """
+    _do_all(lambda named: download_file(*named), files.items())
+
+
+def download_file(url: str, path: Path) -> None:
+    """Write an object as a file; see ``download_files``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open_object(url) as source, partial.open("wb") as target:
+            shutil.copyfileobj(source, target, _BUFFER)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _do_all(action: "Callable[[tuple[str, Path]], None]", files: Iterable[tuple[str, Path]]) -> None:
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        try:
+            for _ in threads.map(action, files):
+                pass
+        except BaseException:
+            threads.shutdown(wait=True, cancel_futures=True)
+            raise

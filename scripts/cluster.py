@@ -1,0 +1,254 @@
+"""A Spark cluster on this machine, from pip's pyspark: a master, workers and a history server, as processes.
+
+    python -m scripts.cluster start     make cluster
+    python -m scripts.cluster stop      make cluster-stop
+
+Nobody on the network reaches it: all of it listens on 127.0.0.1. Whoever connects needs the secret, which is in
+``conf/spark-defaults.conf`` below its folder. The master's REST port, which asks for no secret, is closed. What Spark
+did is in the event logs, which the history server shows.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from pipeline.engines.java import find_java
+
+FOLDER = Path(".cluster")
+HOST = "127.0.0.1"
+_START_SECONDS = 90.0
+_STOP_SECONDS = 10.0
+_CLASSES = {
+    "master": "org.apache.spark.deploy.master.Master",
+    "worker": "org.apache.spark.deploy.worker.Worker",
+    "history": "org.apache.spark.deploy.history.HistoryServer",
+}
+
+_started: list["subprocess.Popen[bytes]"] = []
+"""Held until this program ends, because Python warns of a process that runs when nobody knows it any more."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that runs.
+
+    ============  ================================================================
+    ``folder``    its files: settings, logs, event logs, working folders
+    ``master``    its address, for SPARK_MASTER
+    ``page``      the master's page
+    ``history``   the history server's page
+    ``pids``      process → its number
+    ============  ================================================================
+    """
+
+    folder: str
+    master: str
+    page: str
+    history: str
+    pids: dict[str, int]
+
+    @property
+    def conf(self) -> str:
+        """The folder of its settings, for SPARK_CONF_DIR."""
+        return str(Path(self.folder) / "conf")
+
+
+def start(
+    folder: Path, *, workers: int = 2, cores: int = 2, memory: str = "3g", spark_home: Path | None = None,
+    around: Sequence[str] = (), settings: Mapping[str, str] | None = None, ports: Sequence[int] = (),
+) -> Cluster:  # fmt: skip
+    """Start a cluster, and wait until its workers have registered.
+
+    ==============  ===================================================================================
+    ``cores``       of each worker; ``memory``: for the heaps of its executors
+    ``spark_home``  the pyspark of the workers, where it is not that of this Python
+    ``around``      a command that runs the command of each worker, such as ``unshare``
+    ``settings``    further settings of Spark
+    ``ports``       of the master, its page and the history server; by default free ones
+    ==============  ===================================================================================
+
+    Raises RuntimeError where it does not start; nothing is left running then.
+    """
+    port, page, history = ports or _free_ports(3)
+    for name in ("conf", "logs", "events", "work"):
+        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write_settings(folder, {"spark.history.ui.port": str(history), **(settings or {})})
+    master = f"spark://{HOST}:{port}"
+    pids: dict[str, int] = {}
+    cluster = Cluster(str(folder), master, f"http://{HOST}:{page}", f"http://{HOST}:{history}", pids)
+    try:
+        pids["master"] = _launch(folder, "master", ["--host", HOST, "--port", str(port), "--webui-port", str(page)])
+        _wait_for(lambda: _json(f"{cluster.page}/json/"), folder, "the master")
+        pids["history"] = _launch(folder, "history", [])
+        for number in range(1, workers + 1):
+            pids[f"worker-{number}"] = start_worker(cluster, number, cores, memory, spark_home, around)
+        _wait_for(lambda: len(alive_workers(cluster)) == workers, folder, "the workers")
+        _wait_for(lambda: _json(f"{cluster.history}/api/v1/applications"), folder, "the history server")
+    except BaseException:
+        stop(cluster)
+        raise
+    return cluster
+
+
+def start_worker(
+    cluster: Cluster, number: int, cores: int, memory: str, spark_home: Path | None = None, around: Sequence[str] = ()
+) -> int:
+    """Start a worker; returns the number of its process."""
+    folder = Path(cluster.folder)
+    place = ["--cores", str(cores), "--memory", memory, "--host", HOST, "--webui-port", "0"]
+    work = ["--work-dir", str(folder / "work" / str(number))]
+    return _launch(folder, f"worker-{number}", [*place, *work, cluster.master], spark_home, around)
+
+
+def stop(cluster: Cluster) -> None:
+    """End all processes of the cluster, and what they have started."""
+    family: list[psutil.Process] = []
+    for name, pid in cluster.pids.items():
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if _CLASSES[name.partition("-")[0]] in " ".join(process.cmdline()):  # the number may be another's by now
+                family += [process, *process.children(recursive=True)]
+    for process in family:
+        with suppress(psutil.Error):
+            process.send_signal(signal.SIGTERM)
+    _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
+    for process in alive:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def alive_workers(cluster: Cluster) -> list[str]:
+    """The ids of the workers that the master takes for alive."""
+    state = _json(f"{cluster.page}/json/")
+    return [worker["id"] for worker in state["workers"] if worker["state"] == "ALIVE"]
+
+
+def _write_settings(folder: Path, further: Mapping[str, str]) -> None:
+    events = (folder / "events").absolute().as_uri()
+    chosen = {
+        "spark.master.rest.enabled": "false",
+        "spark.authenticate": "true",
+        "spark.authenticate.secret": secrets.token_hex(32),
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": events,
+        "spark.history.fs.logDirectory": events,
+        "spark.history.fs.update.interval": "2s",
+        "spark.driver.host": HOST,
+        "spark.driver.bindAddress": HOST,
+        **further,
+    }
+    path = folder / "conf" / "spark-defaults.conf"
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.writelines(f"{name} {value}\n" for name, value in chosen.items())
+
+
+def _launch(
+    folder: Path, name: str, arguments: Sequence[str], spark_home: Path | None = None, around: Sequence[str] = ()
+) -> int:
+    home = spark_home or _spark_home()
+    command = [*around, str(home / "bin" / "spark-class"), _CLASSES[name.partition("-")[0]], *arguments]
+    environment = {
+        **os.environ,
+        "SPARK_HOME": str(home),
+        "SPARK_CONF_DIR": str((folder / "conf").absolute()),
+        "SPARK_LOCAL_IP": HOST,
+        "SPARK_DAEMON_MEMORY": "256m",
+        "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    }
+    with (folder / "logs" / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
+        )  # fmt: skip
+    _started.append(process)
+    return process.pid
+
+
+def _spark_home() -> Path:
+    import pyspark
+
+    return Path(pyspark.__file__).parent
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for opened in sockets:
+        opened.bind((HOST, 0))
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports
+
+
+def _json(address: str) -> dict[str, list[dict[str, str]]]:
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        return json.load(answer)  # type: ignore[no-any-return]
+
+
+def _wait_for(is_there: Callable[[], object], folder: Path, what: str) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(OSError, ValueError):
+            if is_there() is not False:
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"{what} did not start in {_START_SECONDS:.0f} s; {folder / 'logs'} has what Spark says.")
+
+
+def _read(folder: Path) -> Cluster | None:
+    try:
+        return Cluster(**json.loads((folder / "cluster.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start or stop the cluster of the folder ``.cluster``; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.cluster", description="A Spark cluster on this machine.")
+    parser.add_argument("action", choices=["start", "stop"])
+    parser.add_argument("--workers", type=int, default=2, help="machines that it plays (2)")
+    parser.add_argument("--cores", type=int, default=2, help="cores of each (2)")
+    parser.add_argument("--memory", default="3g", help="memory for the heaps of each worker's executors (3g)")
+    asked = parser.parse_args(arguments)
+    folder = FOLDER.absolute()
+    if running := _read(folder):
+        stop(running)
+        (folder / "cluster.json").unlink()
+    if asked.action == "stop":
+        print("The cluster has ended." if running else "No cluster was running.")
+        return 0
+    if problem := find_java().problem:
+        print(f"error: {problem}. Install Java 17 (Debian: apt install openjdk-17-jre-headless).", file=sys.stderr)
+        return 5
+    try:
+        cluster = start(
+            folder, workers=asked.workers, cores=asked.cores, memory=asked.memory, ports=(7077, 8080, 18080)
+        )
+    except RuntimeError as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 5
+    (folder / "cluster.json").write_text(json.dumps(asdict(cluster)), encoding="utf-8")
+    print(f"""\
+master   {cluster.page}
+history  {cluster.history}
+
+export SPARK_CONF_DIR={cluster.conf} LOGMILL_SPARK_MASTER={cluster.master}
+./logmill --input logs""")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The kill sweep of a cluster: Python workers, executors and whole workers die at random times, in both phases.
+
+    python -m tests.end_to_end.cluster_sweep [--kills 60]        (a part of make chaos)
+
+After each kill the result must be that of DuckDB, or the run ends with exit code 5 and one sentence, and the next run
+goes on. Prints a table in Markdown.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+from tests.end_to_end.days import expected, write_day
+from tests.end_to_end.program import Ended, finish, published, start
+from tests.isolated_cluster import IsolatedCluster, open_cluster
+
+VICTIMS = {
+    "Python worker": "pyspark.daemon",
+    "executor": "CoarseGrainedExecutorBackend",
+    "worker": "deploy.worker.Worker",
+}
+"""What dies -> what its command has."""
+SETTINGS = {"SPLIT_BYTES": "20000", "BUCKETS": "8"}
+LIMIT_SECONDS = 900
+FINE, RESUMED, TOO_LATE = "identical", "exit 5, the next run identical", "over before the kill"
+
+
+class ClusterSweep:
+    """A folder with logs on a cluster, and what became of every kill: (victim, outcome) -> how often."""
+
+    def __init__(self, cluster: IsolatedCluster, folder: Path, seed: int) -> None:
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self._cluster, self._folder, self._dice = cluster, folder, random.Random(seed)
+        self._seconds = 0.0
+        (folder / "logs").mkdir()
+
+    def kill_once(self, victim: str, after: float | None = None) -> str:
+        """One round over new logs: ``victim`` dies ``after`` so many seconds of work, by default at a random time."""
+        shutil.rmtree(self._folder / "pipeline_data", ignore_errors=True)
+        for number in range(4):
+            write_day(self._folder / "logs" / f"{number}.csv", self._dice, rows=3000)
+        program = start("--input", "logs", "--json", cwd=self._folder, env=self._cluster.environment(**SETTINGS))
+        killer = _Killer(self._cluster, self._folder, victim, self._dice, after)
+        begin = time.monotonic()
+        ended = finish(program, LIMIT_SECONDS)
+        self._seconds = time.monotonic() - begin
+        killed = killer.join()
+        self._mend()
+        outcome = self._judge(ended) if killed else TOO_LATE
+        self.outcomes[victim, outcome] += 1
+        return outcome
+
+    def _judge(self, ended: Ended) -> str:
+        if ended.code == 0:
+            return self._compare(ended, FINE)
+        if ended.code != 5:
+            return f"ended with {ended.code}: {ended.err[-300:]}"
+        if "\n" in json.loads(ended.out)["error"]:
+            return "more than one sentence"
+        again = start("--input", "logs", "--json", cwd=self._folder, env=self._cluster.environment(**SETTINGS))
+        ended = finish(again, LIMIT_SECONDS)
+        return self._compare(ended, RESUMED) if ended.code == 0 else f"the next run ended with {ended.code}"
+
+    def _compare(self, ended: Ended, outcome: str) -> str:
+        rows, counts = expected(sorted((self._folder / "logs").glob("*.csv")))
+        answer = json.loads(ended.out)
+        if published(self._folder) != rows:
+            return "the result differs"
+        return outcome if {name: answer[name] for name in counts} == counts else "the counts differ"
+
+    def _mend(self) -> None:
+        """Start the workers again that have died."""
+        for name, pid in list(self._cluster.running.pids.items()):
+            if name.startswith("worker-") and not _runs(pid):
+                self._cluster.restart_worker(int(name.removeprefix("worker-")))
+
+    def table(self) -> str:
+        """Victims, rounds and outcomes as Markdown."""
+        lines = [f"| {victim} | {count} | {outcome} |" for (victim, outcome), count in sorted(self.outcomes.items())]
+        return "\n".join(["| what dies | rounds | outcome |", "|---|---:|---|", *lines])
+
+    @property
+    def failed(self) -> bool:
+        """Whether any round went wrong."""
+        return any(outcome not in (FINE, RESUMED, TOO_LATE) for _, outcome in self.outcomes)
+
+
+class _Killer:
+    """Waits on a thread until executors work on the run, and a while longer; then kills one of its victims."""
+
+    def __init__(
+        self, cluster: IsolatedCluster, folder: Path, victim: str, dice: random.Random, after: float | None
+    ) -> None:
+        self._cluster, self._between, self._victim = cluster, folder / "pipeline_data" / "intermediate", victim
+        self._after = dice.uniform(0, 4) if after is None else after
+        self._choice = dice.random()
+        self._end = threading.Event()
+        self._killed = False
+        self._thread = threading.Thread(target=self._kill)
+        self._thread.start()
+
+    def join(self) -> bool:
+        """End, because the run has ended; returns whether something was killed before."""
+        self._end.set()
+        self._thread.join()
+        return self._killed
+
+    def _kill(self) -> None:
+        while not any(self._between.glob("run-*/attempts/*")):
+            if self._end.wait(0.02):
+                return
+        if self._end.wait(self._after):
+            return
+        victims = self._cluster.processes(VICTIMS[self._victim])
+        if victims:
+            victims[int(self._choice * len(victims))].send_signal(signal.SIGKILL)
+            self._killed = True
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def main() -> int:
+    """Run the sweep; returns the exit code."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="logmill-cluster-"))
+    try:
+        with open_cluster(folder) as cluster:
+            sweep = ClusterSweep(cluster, folder, given.seed)
+            for number in range(given.kills):
+                victim = list(VICTIMS)[number % len(VICTIMS)]
+                print(f"{number + 1} {victim}: {sweep.kill_once(victim)}", file=sys.stderr, flush=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(sweep.table())
+    return int(sweep.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

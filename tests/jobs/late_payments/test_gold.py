@@ -1,0 +1,144 @@
+"""Features and receivables, row by row, against plain SQL (``oracle.sql``) over books by chance."""
+
+import datetime as dt
+from pathlib import Path
+
+import duckdb
+import hypothesis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.late_payments.gold import LABELS
+from tests.jobs.late_payments.books import (
+    FIRST,
+    SETTINGS,
+    STATUSES,
+    TODAY,
+    Book,
+    day,
+    days_from,
+    invoices_from,
+    late_payments,
+    lines_of,
+    make_tables,
+    random_book,
+    receipts_from,
+)
+
+ORACLE = Path(__file__).with_name("oracle.sql").read_text()
+
+
+def ask_oracle(book: Book, today: dt.date = TODAY) -> duckdb.DuckDBPyConnection:
+    """A database with the tables that the job must make of a book."""
+    database = duckdb.connect(":memory:", config={"threads": 1})
+    for name, rows in book.frames(late_payments()).items():
+        database.register("given", rows.collect().to_arrow())
+        database.execute(f"create table {name} as from given")
+        database.unregister("given")
+    database.execute(f"set variable today = date '{today}'; set variable terms = {SETTINGS['terms_days']}")
+    database.execute(ORACLE)
+    return database
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("today", [TODAY, day(200), day(800)])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_tables_are_what_plain_sql_makes(seed: int, today: dt.date) -> None:
+    book = random_book(seed)
+    made, database = make_tables(book, today), ask_oracle(book, today)
+    for name in ("late_payment_features", "ageing", "dso"):
+        keys = late_payments().datasets[name].key
+        for column in made[name].columns:
+            found = dict(zip(made[name].select(keys).rows(), made[name][column], strict=True))
+            rows = database.execute(f"select {', '.join(keys)}, {column} from {name}").fetchall()
+            expected = {row[:-1]: _near(row[-1]) for row in rows}
+            assert len(rows) == len(expected) > 3
+            assert found == expected, f"{name}.{column}"
+
+
+def _near(value: object) -> object:
+    """Floats are compared with what differs by a few units in the last place, everything else exactly."""
+    return pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, float) else value
+
+
+def features(book: Book, today: dt.date = TODAY) -> dict[str, dict[str, object]]:
+    """The features of each invoice, without its labels."""
+    return {
+        row["invoice_id"]: {name: value for name, value in row.items() if name not in LABELS}
+        for row in make_tables(book, today, only=("late_payment_features",))["late_payment_features"].rows(named=True)
+    }
+
+
+NAMES, LATER = [f"i{at}" for at in range(6)], [f"a-later{at}" for at in range(3)]
+"""Names of later invoices come first in their order, so that a rank by name alone would be found out."""
+
+
+@st.composite
+def two_books(draw: st.DrawFn) -> tuple[dt.date, Book, Book]:
+    """A day, and two books that say the same of all that happened before its end, but receipts of the day itself."""
+    cut = draw(st.integers(20, 200))
+    known, future = [], []
+    for row in draw(invoices_from(0, NAMES, cut)):
+        paid = draw(st.none() | days_from(cut))
+        known.append(row)
+        if row[4] is None or row[4] >= day(cut):
+            future.append((*row[:4], paid, draw(st.sampled_from(STATUSES))))
+        else:
+            future.append((*row[:5], draw(st.sampled_from(STATUSES))))
+    names = [row[0] for row in known]
+    accounts = [("a0", FIRST), ("a1", None)]
+    receipts = {name: draw(receipts_from(0, names)) for name in ("payments", "credit_notes")}
+    one = Book(accounts, known, lines_of(names), payments=receipts["payments"], credit_notes=receipts["credit_notes"])
+    later = draw(invoices_from(cut + 1, LATER))
+    other = Book(accounts, [*future, *later], lines_of([*names, *(row[0] for row in later)]))
+    for name, rows in receipts.items():
+        before = [row for row in rows if row[1] < day(cut)]
+        setattr(other, name, before + draw(receipts_from(cut, [*names, *(row[0] for row in later)])))
+    return day(cut), one, other
+
+
+@pytest.mark.slow
+@hypothesis.settings(max_examples=25, deadline=None)
+@given(two_books(), st.booleans())
+def test_nothing_of_the_future_changes_a_feature_by_a_bit(books: tuple[dt.date, Book, Book], at_once: bool) -> None:
+    """Invoices, payments, credit notes and payment dates from day d on, statuses, and as-of are free."""
+    d, one, other = books
+    before, after = features(one, d if at_once else TODAY), features(other)
+    assert before
+    assert {name: after[name] for name in before} == before
+
+
+def test_labels_do_depend_on_the_future() -> None:
+    """The property above would find a leak: it holds for features, not for labels."""
+    invoice = ("i1", "a0", day(0), None, None, None)
+    line = ("i1", "s3", 1)
+    open_book = Book([("a0", FIRST)], [invoice], [line])
+    paid_book = Book([("a0", FIRST)], [invoice], [line], payments=[("i1", day(10), 1_000)])
+    labels = [make_tables(book)["late_payment_features"].select(LABELS[:2]).row(0) for book in (open_book, paid_book)]
+    assert labels == [(1, None), (0, 10)]
+
+
+def test_an_invoice_that_is_not_yet_due_has_no_label() -> None:
+    book = Book([("a0", FIRST)], [("i1", "a0", day(0), None, None, None)], [("i1", "s3", 1)])
+    found = {at: make_tables(book, day(at))["late_payment_features"]["is_late"].to_list() for at in (0, 30, 31)}
+    assert found == {0: [None], 30: [None], 31: [1]}
+
+
+def test_partial_payments_and_credit_notes_pay_an_invoice_on_the_day_they_reach_its_total() -> None:
+    book = Book([("a0", FIRST)], [("i1", "a0", day(0), None, None, None)], [("i1", "s3", 3)])
+    book.payments = [("i1", day(5), 1_000), ("i1", day(7), 999), ("i1", day(9), 500)]
+    book.credit_notes = [("i1", day(8), 1_000)]
+    made = make_tables(book)
+    assert made["settlements"]["paid_on"].to_list() == [day(9)]
+    assert made["balances"].select("day", "change_cents", "open_cents").rows() == [
+        (day(0), 3_000, 3_000), (day(5), -1_000, 2_000), (day(7), -999, 1_001), (day(8), -1_000, 1), (day(9), -1, 0),
+    ]  # fmt: skip
+
+
+def test_prices_of_nine_decimals_are_added_exactly_and_rounded_once_half_up() -> None:
+    lines = [("i1", "s0", 1), ("i2", "s0", 3), ("i3", "s1", 7), ("i3", "s4", 1), ("i4", "s0", -1)]
+    book = Book([("a0", FIRST)], [(f"i{at}", "a0", day(at), None, None, None) for at in (1, 2, 3, 4)], lines)
+    totals = make_tables(book)["late_payment_features"]["invoice_total"]
+    # 0.005; 0.015; 7 × 1.234567891 + 33.333333333 = 41.97530857; -0.005
+    assert [str(total) for total in totals] == ["0.01", "0.02", "41.98", "-0.01"]

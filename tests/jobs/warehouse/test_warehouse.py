@@ -1,0 +1,247 @@
+"""The job ``warehouse`` against plain SQL on DuckDB, which was written from the rules and not from the transforms."""
+
+import csv
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from main import main
+
+ORDERS = ("order_id", "customer_id", "product_id", "quantity", "unit_price", "order_date", "payment_type", "discount")
+PAYMENTS = ("payment_id", "order_id", "payment_method", "payment_amount", "payment_date", "payment_status")
+CUSTOMERS = (
+    *("customer_id", "customer_name", "email", "phone", "address", "city", "state", "zip_code", "age"),
+    "registration_date",
+)
+PRODUCTS = ("product_id", "product_name", "category", "subcategory", "brand", "price", "cost", "description")
+
+STAGING = """
+create macro day_of(text) as coalesce(
+    try_strptime(text, '%Y-%m-%d'), try_strptime(text, '%m/%d/%Y'), try_strptime(text, '%m-%d-%Y'))::date;
+create macro cents(text) as round(text::decimal(20, 6) * 100)::bigint;
+create table orders as
+    select * from read_csv('{folder}/orders.csv', header = true, all_varchar = true, nullstr = '');
+create table payments as
+    select * from read_csv('{folder}/payments.csv', header = true, all_varchar = true, nullstr = '');
+create table customers as
+    select * from read_csv('{folder}/customers.csv', header = true, all_varchar = true, nullstr = '');
+create table products as
+    select * from read_csv('{folder}/products.csv', header = true, all_varchar = true, nullstr = '');
+create table lines as
+    select * exclude (place) from (
+        select *, row_number() over (partition by order_id, product_id order by
+            customer_id desc nulls last, day desc nulls last, quantity desc nulls last, price desc nulls last,
+            discount desc nulls last, payment_type desc nulls last) as place
+        from (
+            select order_id, product_id, customer_id, day_of(order_date) as day, quantity::bigint as quantity,
+                   cents(unit_price) as price, cents(discount) as discount, payment_type
+            from orders where order_date is null or day_of(order_date) is not null))
+    where place = 1 and day is not null and quantity > 0 and price > 0 and coalesce(discount, 0) >= 0
+      and coalesce(discount, 0) <= quantity * price;
+create table paid as
+    select * exclude (place) from (
+        select *, row_number() over (partition by payment_id order by
+            order_id desc nulls last, payment_method desc nulls last, amount desc nulls last, day desc nulls last,
+            payment_status desc nulls last) as place
+        from (select payment_id, order_id, payment_method, cents(payment_amount) as amount,
+                     day_of(payment_date) as day, payment_status from payments))
+    where place = 1 and day is not null and amount > 0;
+"""
+SALES = """
+with come as (
+    select order_id, sum(amount) as amount from paid where lower(payment_status) in ('completed', 'paid') group by all),
+total as (
+    select order_id, sum(quantity * price - coalesce(discount, 0)) as net from lines group by all)
+select l.order_id, coalesce(l.product_id, '?') as product_id, coalesce(l.customer_id, '?') as customer_id,
+       year(day) * 10000 + month(day) * 100 + day(day) as date_key, quantity, l.price,
+       quantity * l.price - coalesce(discount, 0) as net, quantity * cents(p.cost) as cost,
+       case when c.amount is null then 'unpaid' when c.amount >= t.net then 'paid' else 'partly paid' end as status
+from lines l
+join total t using (order_id)
+left join come c using (order_id)
+left join products p on p.product_id = l.product_id
+order by all
+"""
+FEES = """
+with named as (
+    select *, case when lower(payment_method) in ('cc', 'visa', 'credit_card') then 'Credit Card'
+                   when lower(payment_method) in ('pp', 'paypal') then 'PayPal'
+                   when lower(payment_method) in ('cod', 'cash') then 'Cash'
+                   when payment_method is null then 'Unknown' else 'Store Credit' end as method,
+           lower(payment_status) in ('completed', 'paid') as counts
+    from paid)
+select payment_id, order_id, method, amount,
+       case when not coalesce(counts, false) then 0 when method = 'Credit Card' then (amount * 290 + 5000) // 10000
+            when method = 'PayPal' then (amount * 340 + 5000) // 10000 else 0 end as fee
+from named order by all
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    """The JSON object of ``job warehouse``, which must end well."""
+    capsys.readouterr()
+    code = main(["job", "warehouse", *words, "--engine", "polars", "--json", "--quiet"])
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert code == 0, found
+    return found
+
+
+def write(folder: Path, name: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([header, *rows])
+
+
+def write_shop(folder: Path, seed: int, orders: int = 150) -> None:
+    """A small and dirty shop: ties, copies, missing and wrong values, unheard customers and products."""
+    dice = random.Random(seed)
+    people = [f"c{number}" for number in range(12)]
+    things = [f"p{number}" for number in range(9)]
+
+    def day() -> str:
+        year, month, number = dice.choice((2024, 2025, 2026)), dice.randint(1, 12), dice.randint(1, 28)
+        form = dice.choice(("{0}-{1:02d}-{2:02d}", "{1:02d}/{2:02d}/{0}", "{1:02d}-{2:02d}-{0}"))
+        return form.format(year, month, number)
+
+    lines = [
+        (
+            f"o{dice.randrange(orders)}", dice.choice([*people, "heard-of", ""]), dice.choice([*things, "unseen", ""]),
+            dice.choice((1, 2, 3, 0, -1, "")), dice.choice(("9.99", "10.005", "0.00", "", "1200")),
+            dice.choice((day(), day(), day(), "", "31/31/2026")), dice.choice(("cc", "")),
+            dice.choice(("", "", "1.50", "99999")),
+        )
+        for _ in range(orders * 3)
+    ]  # fmt: skip
+    write(folder, "orders", ORDERS, [*lines, *lines[:40]])
+    payments = [
+        (
+            f"x{dice.randrange(orders * 2)}", f"o{dice.randrange(orders + 9)}",
+            dice.choice(("cc", "VISA", "Credit_Card", "pp", "PayPal", "cod", "store-credit", "")),
+            dice.choice(("9.99", "0.50", "25.13", "0", "")), dice.choice((day(), day(), "")),
+            dice.choice(("completed", "Paid", "failed", "")),
+        )
+        for _ in range(orders * 2)
+    ]  # fmt: skip
+    write(folder, "payments", PAYMENTS, payments)
+    write(folder, "customers", CUSTOMERS, [(one, one.upper(), "", "", "a\nb", "", "", "", 40, "") for one in people])
+    write(folder, "products", PRODUCTS, [(one, one, "Home", "", "", "12.00", "7.31", "") for one in things])
+
+
+def oracle(folder: Path) -> duckdb.DuckDBPyConnection:
+    """The shop as DuckDB reads it: the tables ``lines`` and ``paid``."""
+    base = duckdb.connect()
+    base.execute(STAGING.format(folder=folder))
+    return base
+
+
+def published(table: str) -> pl.DataFrame:
+    return pl.read_parquet(f"pipeline_data/jobs/warehouse/output/{table}/**/*.parquet", hive_partitioning=False)
+
+
+def sales_with_names() -> pl.DataFrame:
+    """The facts of sales with the ids of their members instead of keys; -1 stands for ``?``."""
+    people = published("dim_customer").select("customer_key", pl.col("customer_id").fill_null("?"))
+    things = published("dim_product").select("product_key", pl.col("product_id").fill_null("?"))
+    return (
+        published("fact_sales")
+        .join(people, on="customer_key", how="inner", validate="m:1")
+        .join(things, on="product_key", how="inner", validate="m:1")
+        .select(
+            "order_id", "product_id", "customer_id", "date_key", "quantity", "unit_price_cents", "net_cents",
+            "cost_cents", "payment_status",
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_facts_are_those_of_plain_sql(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_shop(tmp_path / "shop", seed)
+    run(capsys, "--source", "shop", "--set", "max_null_share=1.0")
+    base = oracle(tmp_path / "shop")
+    expected = base.sql(SALES).fetchall()
+    assert len(expected) > 50
+    assert sorted(sales_with_names().rows(), key=str) == sorted(expected, key=str)
+    fees = published("fact_payments").select("payment_id", "order_id", "method", "amount_cents", "fee_cents")
+    assert sorted(fees.rows(), key=str) == sorted(base.sql(FEES).fetchall(), key=str)
+    months = base.sql(
+        f"select date_key // 10000, date_key // 100 % 100, count(distinct order_id), sum(quantity), sum(net) "
+        f"from ({SALES}) group by all order by all"
+    ).fetchall()
+    assert (
+        published("monthly_sales")
+        .sort("year", "month")
+        .select("year", "month", "orders", "quantity", "net_cents")
+        .rows()
+        == months
+    )
+    people = base.sql(
+        "select customer_id, count(distinct order_id), sum(net), min(date_key), max(date_key) "
+        f"from ({SALES}) group by all"
+    ).fetchall()
+    found = published("customer_metrics").select(
+        pl.col("customer_id").fill_null("?"), "orders", "net_cents", "first_order", "last_order"
+    )
+    assert sorted(found.rows()) == sorted(people)
+    things = base.sql(
+        f"select product_id, count(distinct order_id), sum(quantity) from ({SALES}) group by all"
+    ).fetchall()
+    sold = published("product_performance").select(pl.col("product_id").fill_null("?"), "orders", "quantity")
+    assert sorted(sold.rows()) == sorted(things)
+
+
+@pytest.mark.slow
+def test_the_demo_is_as_its_truth_and_keeps_the_laws(capsys: pytest.CaptureFixture[str]) -> None:
+    found = run(capsys)
+    assert (found["status"], found["truth"]) == ("ok", [])
+    laws = run(capsys, "check")
+    assert laws["broken"] == 0, laws
+
+
+@pytest.mark.slow
+def test_another_day_is_as_if_all_had_come_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Late lines, corrected ones and further payments."""
+    shop = tmp_path / "shop"
+    write_shop(shop, 3)
+    with (shop / "orders.csv").open(encoding="utf-8") as stream:
+        every = list(csv.reader(stream))[1:]
+    share = ("--set", "max_null_share=1.0")
+    write(shop, "orders", ORDERS, every[:300])
+    run(capsys, "--source", "shop", *share)
+    write(shop, "orders", ORDERS, every)
+    run(capsys, "--source", "shop", *share)
+    second = {table: published(table) for table in ("fact_sales", "monthly_sales", "customer_metrics", "dim_customer")}
+    run(capsys, "--source", "shop", "--full-refresh", *share)
+    for table, rows in second.items():
+        found = published(table)
+        assert [name for name in rows.columns if not found[name].equals(rows[name])] == [], table
+    assert sorted(sales_with_names().rows(), key=str) == sorted(oracle(shop).sql(SALES).fetchall(), key=str)
+
+
+@pytest.mark.slow
+def test_a_missing_price_is_the_median_of_its_product_where_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shop(tmp_path / "shop", 4)
+    prices = [("a", "1.00"), ("b", "3.00"), ("c", "9.00"), ("d", "")]
+    rows = [(order, "c1", "p1", 2, price, "2026-01-01", "cc", "") for order, price in prices]
+    write(tmp_path / "shop", "orders", ORDERS, rows)
+    run(capsys, "--source", "shop", "--set", "missing_price=fill_median", "--set", "max_null_share=1.0")
+    facts = published("fact_sales").sort("order_id").select("order_id", "unit_price_cents", "price_filled", "net_cents")
+    assert facts.rows() == [
+        ("a", 100, False, 200),
+        ("b", 300, False, 600),
+        ("c", 900, False, 1800),
+        ("d", 300, True, 600),
+    ]

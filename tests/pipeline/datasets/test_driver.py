@@ -1,0 +1,305 @@
+"""Runs of a job: what is published, what is computed again, and what stops a run."""
+
+import json
+import random
+from contextlib import nullcontext
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline.datasets import changes, sizes, table
+from pipeline.datasets import run as job_run
+from pipeline.datasets.failures import TransformError
+from pipeline.engines.direct import DirectEngine
+from pipeline.errors import ConfigError, EnvironmentFault, InputError
+from pipeline.versions.lock import Lock
+from pipeline.versions.outputs import roll_back
+from tests.pipeline.datasets.jobs_for_tests import HEAD, LINES, TOTALS, files, read, run, write_job, write_sales
+
+SALES = [
+    ("o1", "ann", "2026-01-01", "10.00"),
+    ("o2", "ann", "2026-01-02", "0.50"),
+    ("o2", "ann", "2026-01-02", "0.50"),
+    ("o3", None, "2026-01-02", "7"),
+    ("o4", "dan", "2026-01-03", "-1.00"),
+    ("o5", "dan", "2026-13-01", "1.00"),
+]
+
+
+def test_tables_are_what_hand_computes(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    result = run(write_job(tmp_path / "job"), tmp_path)
+    assert result.status == "ok"
+    assert read(result, "totals").rows() == [(None, 1, 700), ("ann", 2, 1050)]
+    assert {path for path in files(result.output) if path.startswith("lines/")} == {
+        "lines/day=2026-01-01/part-0.parquet",
+        "lines/day=2026-01-02/part-0.parquet",
+    }
+    assert (result.sources["sales"].rows, result.sources["sales"].rejected) == (5, 1)
+    assert (result.tables["lines"].rows, result.tables["lines"].rejected) == (3, 1)
+
+
+def test_rejected_rows_are_in_the_quarantine_of_the_owner(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    result = run(write_job(tmp_path / "job"), tmp_path)
+    quarantine = Path(result.output).resolve().parent / "quarantine"
+    assert quarantine.stat().st_mode & 0o777 == 0o700
+    source = pl.read_parquet(quarantine / "sales" / "*.parquet").row(0, named=True)
+    assert (source["file"], source["line"], source["column"], source["value"]) == ("sales.csv", 7, "day", "2026-13-01")
+    assert source["raw"] == b"o5,dan,2026-13-01,1.00\n"
+    table = pl.read_parquet(quarantine / "lines" / "*.parquet").row(0, named=True)
+    assert (table["check"], table["value"], table["key"]) == ("at_least:cents", "-100", "o4")
+
+
+def test_buckets_workers_and_the_order_of_rows_change_no_byte(tmp_path: Path) -> None:
+    chance = random.Random(3)
+    rows = [(f"o{at}", f"c{chance.randrange(50)}", f"2026-01-{chance.randint(1, 9):02d}", at) for at in range(2_000)]
+    write_sales(tmp_path, rows)
+    job = write_job(tmp_path / "job")
+    whole = files(run(job, tmp_path).output)
+    chance.shuffle(rows)
+    write_sales(tmp_path, rows[:700], "sales2.csv")
+    write_sales(tmp_path, rows[700:])
+    assert files(run(job, tmp_path, output=str(tmp_path / "other")).output) == whole
+
+
+def test_many_buckets_make_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sales(tmp_path, [(f"o{at}", f"c{at % 37}", f"2026-01-{1 + at % 9:02d}", at % 50 - 1) for at in range(600)])
+    job = write_job(tmp_path / "job")
+    whole = run(job, tmp_path)
+    monkeypatch.setattr(table, "choose_buckets", lambda *_, **__: 8)
+    monkeypatch.setattr(table, "_SCATTER_ROWS", 100)
+    monkeypatch.setattr(job_run, "open_engine", lambda *_: nullcontext(DirectEngine()))
+    divided = run(job, tmp_path, output=str(tmp_path / "other"))
+    assert files(divided.output) == files(whole.output)
+    assert [(one.check, one.broken) for one in divided.checks] == [(one.check, one.broken) for one in whole.checks]
+
+
+def test_what_does_not_fit_into_memory_is_named_before_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sales(tmp_path, SALES)
+    text = HEAD + LINES.replace('by="order_id", ', "") + TOTALS
+    monkeypatch.setattr(sizes, "bytes_of", lambda *_: 10**9)
+    with pytest.raises(
+        EnvironmentFault, match="data set lines needs sales whole, about 1 GB in memory, and there are 700 MB"
+    ):
+        run(write_job(tmp_path / "job", text), tmp_path)
+
+
+def test_a_run_without_news_publishes_nothing(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    job = write_job(tmp_path / "job")
+    first = run(job, tmp_path)
+    again = run(job, tmp_path)
+    assert again.status == "nothing new"
+    assert Path(first.output).resolve().parent.name == first.run_id
+    assert [one.recomputed for one in again.tables.values()] == [0, 0]
+
+
+def test_only_what_depends_on_changed_rows_is_computed_again_and_files_are_shared(tmp_path: Path) -> None:
+    write_sales(tmp_path, [(f"o{at}", f"c{at % 40}", f"2026-01-{1 + at % 9:02d}", "1.00") for at in range(400)])
+    job = write_job(tmp_path / "job")
+    before = Path(run(job, tmp_path).output).resolve()
+    write_sales(tmp_path, [("new", "c3", "2026-01-02", "5.00")], "sales2.csv")
+    result = run(job, tmp_path)
+    after = Path(result.output).resolve()
+    assert result.tables["lines"].recomputed == 1
+    assert result.tables["totals"].recomputed == 1
+    shared = [path for path in files(result.output) if (before / path).samefile(after / path)]
+    assert sorted(set(files(result.output)) - set(shared)) == [
+        "lines/day=2026-01-02/part-0.parquet",
+        "totals/part-0.parquet",
+    ]
+    assert read(result, "totals").filter(pl.col("customer") == "c3").rows() == [("c3", 11, 1500)]
+
+
+WHO = ["ann", "dan", None, "eve", "joe"]
+
+
+def _amount(chance: random.Random) -> str:
+    return f"{chance.randint(-100, 5_000) / 100:.2f}"
+
+
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.slow), 1])
+def test_ten_days_of_changes_are_byte_for_byte_what_a_full_run_makes(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    job = write_job(tmp_path / "job")
+    days: dict[str, list[tuple[str, str | None, str, str]]] = {}
+    for day in range(10):
+        days[f"sales{day}.csv"] = [
+            (f"o{day}-{at}", chance.choice(WHO), f"2026-01-{1 + chance.randint(0, day):02d}", _amount(chance))
+            for at in range(30)
+        ]
+        for name in chance.sample(sorted(days), min(2, len(days))):
+            rows = days[name]
+            rows[0] = (*rows[0][:3], "77.77")  # corrected
+            del rows[chance.randrange(1, len(rows))]  # deleted
+            rows.append(rows[0])  # repeated
+        if day == 6:
+            del days["sales1.csv"]
+            (tmp_path / "source" / "sales1.csv").unlink()
+        for name, rows in days.items():
+            write_sales(tmp_path, rows, name)
+        partly = run(job, tmp_path)
+        if day % 3:
+            continue
+        fresh = run(job, tmp_path, output=str(tmp_path / f"fresh{day}"))
+        assert files(partly.output) == files(fresh.output)
+        assert [(c.check, c.broken) for c in partly.checks] == [(c.check, c.broken) for c in fresh.checks]
+        assert {name: (one.rows, one.rejected) for name, one in partly.tables.items()} == {
+            name: (one.rows, one.rejected) for name, one in fresh.tables.items()
+        }
+
+
+def test_a_failed_check_publishes_nothing(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    job = write_job(
+        tmp_path / "job", (HEAD + LINES + TOTALS).replace("lines.group_by", "pl.concat([lines, lines]).group_by")
+    )
+    result = run(job, tmp_path)
+    assert result.status == "failed"
+    assert "conserves:cents<-lines" in str(result.error)
+    assert "by 1,750 more" in str(result.error)
+    assert not Path(result.output).exists()
+
+
+def test_repeated_keys_stop_the_run(tmp_path: Path) -> None:
+    write_sales(tmp_path, [*SALES, ("o1", "dan", "2026-01-01", "10.00")])
+    result = run(write_job(tmp_path / "job"), tmp_path)
+    assert "lines unique:order_id: " in str(result.error)
+
+
+def test_a_fault_of_the_transform_names_line_and_values(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    text = HEAD + LINES + TOTALS.replace(
+        'return lines.group_by("customer")',
+        'ann = pl.when(pl.col("customer") == "ann").then(pl.col("customer"))\n'
+        "    odd = lines.with_columns(ann.cast(pl.Int64).cast(pl.String))\n"
+        '    return odd.group_by("customer")',
+    )  # fmt: skip
+    job = write_job(tmp_path / "job", text)
+    line = next(at for at, one in enumerate(text.splitlines(), 1) if ".cast(pl.Int64)" in one)
+    with pytest.raises(TransformError, match=rf"totals failed at .*/tables\.py:{line}, .* customer = ann") as raised:
+        run(job, tmp_path)
+    assert "conversion" not in str(raised.value)  # the library's message has values
+
+
+def test_a_result_that_breaks_its_contract_is_named(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    job = write_job(tmp_path / "job", HEAD + LINES + TOTALS.replace('pl.col("cents").sum()', 'pl.col("cents").mean()'))
+    with pytest.raises(
+        TransformError, match=r"in all rows: totals: column cents is Float64, and Total declares Money \(Int64\)"
+    ):
+        run(job, tmp_path)
+
+
+def test_only_some_tables_and_then_the_rest(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    job = write_job(tmp_path / "job")
+    run(job, tmp_path)
+    write_sales(tmp_path, [("o9", "eve", "2026-01-09", "1.00")], "sales2.csv")
+    some = run(job, tmp_path, only=("lines",))
+    assert read(some, "lines")["order_id"].to_list() == ["o1", "o2", "o3", "o9"]
+    assert "eve" not in read(some, "totals")["customer"].to_list()
+    write_sales(tmp_path, [("o8", "joe", "2026-01-09", "1.00")], "sales3.csv")
+    rest = run(job, tmp_path)
+    assert read(rest, "totals")["customer"].to_list() == [None, "ann", "eve", "joe"]
+    assert rest.tables["totals"].reason == "it was left out of the run before"
+
+
+def test_rollback_shows_the_version_before_and_the_next_run_goes_on_from_there(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    job = write_job(tmp_path / "job")
+    first = run(job, tmp_path)
+    write_sales(tmp_path, [("o9", "eve", "2026-01-09", "1.00")], "sales2.csv")
+    run(job, tmp_path)
+    assert roll_back(first.output, None)[1] == first.run_id
+    assert "eve" not in read(first, "totals")["customer"].to_list()
+    assert "eve" in read(run(job, tmp_path), "totals")["customer"].to_list()
+
+
+def test_code_that_changed_makes_its_tables_again(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    run(write_job(tmp_path / "job"), tmp_path)
+    again = run(write_job(tmp_path / "job2", HEAD + LINES + TOTALS + "\n# new\n"), tmp_path)
+    assert again.tables["totals"].reason == "the code or the settings changed"
+
+
+def test_a_missing_source_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no file .*sales\*\.csv"):
+        run(write_job(tmp_path / "job"), tmp_path)
+
+
+def test_a_column_that_the_source_lacks_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "sales.csv").write_text("order_id,day,amount\n1,2026-01-01,1\n")
+    with pytest.raises(InputError, match=r"sales\.csv: the header lacks customer"):
+        run(write_job(tmp_path / "job"), tmp_path)
+    assert [path.name for path in (tmp_path / "output.versions").iterdir()] == []
+
+
+def test_another_run_holds_the_output(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    job = write_job(tmp_path / "job")
+    with Lock(tmp_path / "output.versions", "other"), pytest.raises(EnvironmentFault, match="another run holds"):
+        run(job, tmp_path)
+
+
+def test_parts_of_a_table_come_and_go_as_in_a_full_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "choose_parts", lambda *_: 4)
+    job = write_job(tmp_path / "job")
+    write_sales(tmp_path, [(f"o{at}", f"c{at}", "2026-01-01", 1) for at in range(3)])
+    run(job, tmp_path)
+    write_sales(tmp_path, [("o1", "c1", "2026-01-01", 1)])
+    monkeypatch.setattr(changes, "_FULL_SHARE", 10)
+    partly = run(job, tmp_path)
+    assert partly.tables["totals"].reason == "some rows changed"
+    assert files(partly.output) == files(run(job, tmp_path, output=str(tmp_path / "fresh")).output)
+
+
+def test_the_time_of_an_extract_counts_as_changed_where_it_is_read(tmp_path: Path) -> None:
+    keyed = 'by="order_id", keyed={"sales": [*Sales.columns, "_extracted_at"]},'
+    latest = 'sales.sort("_extracted_at").unique("order_id", keep="last", maintain_order=True).drop("_extracted_at")'
+    text = LINES.replace('by="order_id",', keyed).replace("sales.unique()", latest)
+    job = write_job(tmp_path / "job", HEAD + text)
+    write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1)], "sales1.csv")
+    run(job, tmp_path)
+    write_sales(tmp_path, [("o1", "dan", "2026-01-01", 1)], "sales2.csv")
+    assert read(run(job, tmp_path), "lines")["customer"].to_list() == ["dan"]
+    write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1), ("o2", "ann", "2026-01-01", 1)], "sales1.csv")
+    assert read(run(job, tmp_path), "lines")["customer"].to_list() == ["ann", "ann"]
+
+
+def test_bronze_keeps_what_was_extracted(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    job = write_job(tmp_path / "job")
+    first = run(job, tmp_path)
+    write_sales(tmp_path, SALES[:2])
+    second = run(job, tmp_path)
+    bronze = pl.read_parquet(tmp_path / "output.bronze" / "sales" / "*" / "rows-*.parquet")
+    assert dict(bronze.group_by("_run").len().iter_rows()) == {first.run_id: 5, second.run_id: 2}
+    assert set(bronze["_source"]) == {"sales.csv"}
+    assert (tmp_path / "output.bronze").stat().st_mode & 0o777 == 0o700
+    assert read(second, "lines")["order_id"].to_list() == ["o1", "o2"]
+
+
+def test_the_record_says_what_was_made(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    result = run(write_job(tmp_path / "job"), tmp_path)
+    record = json.loads((Path(result.output).resolve().parent / "run.json").read_text())
+    assert record["tables"]["totals"]["rows"] == 2
+    assert record["job"] == "job"
+
+
+def test_declarations_that_contradict_each_other_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tables\.py:\d+: data set totals: by needs at least one keyed input"):
+        write_job(tmp_path / "a", HEAD + LINES + TOTALS.replace('by="customer"', 'by="customer", whole=["lines"]'))
+    with pytest.raises(ConfigError, match=r"there is no source or data set 'line'\. Did you mean lines\?"):
+        write_job(
+            tmp_path / "b",
+            HEAD + LINES + TOTALS.replace("(lines)", "(line)").replace('source="lines"', 'source="line"'),
+        )
+    with pytest.raises(ConfigError, match="key names custome, which Total does not declare"):
+        write_job(tmp_path / "c", HEAD + LINES + TOTALS.replace('key="customer"', 'key="custome"'))
