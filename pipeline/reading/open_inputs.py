@@ -145,7 +145,7 @@ def read_headers(
 
 
 def _in_order(read: Callable[[str], InputFile | str], paths: Sequence[str]) -> Iterator[InputFile | str]:
-    """What ``read`` returns of each path. Many objects are asked for at once: each takes some answers of a far server."""
+    """What ``read`` returns of each path. Many objects are asked for at once: each takes several answers."""
     if not any(map(is_url, paths)):
         yield from map(read, paths)
         return
