@@ -23,7 +23,5 @@ def test_the_pictures_show_what_the_program_shows_today(tmp_path: Path) -> None:
     main(NAMES, tmp_path)
     for name in NAMES:
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
-        now, shown = (
-            (folder / f"{name}.txt").read_text(encoding="utf-8").splitlines() for folder in (tmp_path, IMAGES)
-        )
-        assert now == shown, "run: python -m scripts.take_screenshots"
+        texts = [(folder / f"{name}.txt").read_text(encoding="utf-8") for folder in (tmp_path, IMAGES)]
+        assert texts[0].splitlines() == texts[1].splitlines(), "run: python -m scripts.take_screenshots"
