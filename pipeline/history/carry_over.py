@@ -73,6 +73,6 @@ def carry_over(intake: Intake, phase1: Phase1Result, read_ids: Iterable[int], fi
         (ledger_of(file, path, at_hand=True) for path, file in inventory.reused.items()),
         (ledger_of(file, file.shown, at_hand=False) for file in chain(intake.still_counted, predecessors.values())),
     )
-    known = chain(inventory.reused.values(), intake.still_counted, predecessors.values())
-    ids = FileIds(chain(read_ids, (file.id for file in known)))
+    known = chain(intake.still_counted, predecessors.values())
+    ids = FileIds(chain(read_ids, inventory.reused.ids, (file.id for file in known)))
     return Counted(phase1.counting(ledgers), phase1.ledgers, predecessors, ids)

@@ -7,6 +7,7 @@ from itertools import chain
 from pipeline.history.carry_over import Intake
 from pipeline.history.inventory import identity
 from pipeline.history.known_files import KnownFile
+from pipeline.history.known_list import FilesByPath
 from pipeline.reading.archives import is_archive
 from pipeline.reading.input_files import InputFile, hash_beginning
 from pipeline.reading.packed_files import pack_files
@@ -46,7 +47,7 @@ def recognize_texts(intake: Intake, files: Sequence[InputFile], fingerprint: str
     }
     inventory = replace(
         inventory,
-        reused={**inventory.reused, **moved},
+        reused=FilesByPath.of({**inventory.reused, **moved}),
         fresh=tuple(path for path in inventory.fresh if path not in found),
         moved={**inventory.moved, **moved},
         renamed=(*inventory.renamed, *((known.path, path) for path, known in found.items())),

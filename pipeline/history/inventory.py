@@ -40,7 +40,7 @@ class Inventory:
     """
 
     hints: Mapping[str, Hint] = field(default_factory=dict)
-    reused: Mapping[str, KnownFile] = field(default_factory=dict)
+    reused: FilesByPath = field(default_factory=FilesByPath)
     resumed: Mapping[str, KnownFile] = field(default_factory=dict)
     appended: Mapping[str, KnownFile] = field(default_factory=dict)
     grown: Mapping[str, KnownFile] = field(default_factory=dict)
@@ -116,17 +116,17 @@ def take_inventory(
     names = dict(zip(identities(paths), paths, strict=True))
     if not known and not counted:
         return Inventory(hints=hints, fresh=tuple(names.values()))
-    known, counted_ids = KnownFiles.of(known), FileIds(file.id for file in counted)
+    known, counted_ids = KnownFiles.of(known), FileIds(KnownFiles.of(counted).ids)
     ids = list(known.ids)
     counts = [id_ in counted_ids for id_ in ids]
-    usable = [place for place, file in enumerate(known) if file.fingerprint == fingerprint]
+    usable = [place for place in range(len(known)) if known.has_fingerprint(place, fingerprint)]
     # Of several entries for one path or content, the one that counts goes first, then the latest.
     usable.sort(key=lambda place: (counts[place], ids[place]), reverse=True)
     proven = _find_by_hint(names, hints, known, usable)
     claimed = bytearray(len(known))
     _claim(claimed, proven)
     free = _may_be_renamed(known, counts, names)
-    movable = [place for place in usable if not claimed[place] and known[place].finished]
+    movable = [place for place in usable if not claimed[place] and known.finished(place)]
     unproven = {name: path for name, path in names.items() if path not in proven}
     moved = _find_by_hash(unproven, hints, _Contents(known, movable if unproven else (), free), hash_of)
     _claim(claimed, moved)
@@ -139,11 +139,10 @@ def take_inventory(
     replaced = {names[known.path(place)]: place for place in unclaimed if known.path(place) in names}
     not_found = [place for place in unclaimed if known.path(place) not in names]
     elsewhere = {place for place in not_found if exists(known.path(place))}
-    finished = {path: known[place].finished for path, place in proven.items()}
     return Inventory(
         hints=hints,
-        reused=FilesByPath(known, {path: place for path, place in proven.items() if finished[path]} | moved),
-        resumed=FilesByPath(known, {path: place for path, place in proven.items() if not finished[path]}),
+        reused=FilesByPath(known, {path: place for path, place in proven.items() if known.finished(place)} | moved),
+        resumed=FilesByPath(known, {path: place for path, place in proven.items() if not known.finished(place)}),
         appended=FilesByPath(known, appended),
         grown=FilesByPath(known, {path: place for path, place in appended.items() if counts[place]}),
         fresh=tuple(path for path in unknown.values() if path not in appended),
@@ -187,7 +186,7 @@ def _find_by_hint(
         path = names.get(known.path(place))
         if path is None or path in proven or path not in hints:
             continue
-        if known[place].hint.proves_same(hints[path]):
+        if known.hint(place).proves_same(hints[path]):
             proven[path] = place
     return {path: proven[path] for path in names.values() if path in proven}
 

@@ -190,7 +190,8 @@ def hint_from_json(text: str) -> Hint:
     except (ValueError, TypeError):
         return _NO_HINT
     numbers = (size, mtime_ns, ctime_ns, inode)
-    return Hint(*numbers, stable) if all(type(n) is int for n in numbers) and type(stable) is bool else _NO_HINT
+    sound = all(type(n) is int and -(2**63) <= n < 2**63 for n in numbers[:3]) and type(stable) is bool
+    return Hint(*numbers, stable) if sound and type(inode) is int and 0 <= inode < 2**64 else _NO_HINT
 
 
 @lru_cache(maxsize=1024)

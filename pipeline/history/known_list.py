@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import chain
+from types import MappingProxyType
 from typing import overload
 
 from pipeline.history.known_files import DAMAGED, Hint, KnownFile, KnownSplit, is_sound
@@ -38,48 +39,62 @@ class FileIds(Set[int]):
 
 
 class _Packed:
-    """Files by number. What many of them share is in ``_texts`` once."""
+    """Files by number. What decides whether a file is used again lies in columns, so that it is found without unpacking
+    the rest. What many files share is in ``_texts`` once."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
-        self.ids = array("q")
+        self.shown: list[str | None] = []  # None: as the path
+        self.ids, self.read_at = array("q"), array("d")
+        self._sizes, self._mtimes, self._ctimes, self._inodes = array("q"), array("q"), array("q"), array("Q")
+        self._stable, self.finished = bytearray(), bytearray()
+        self._fingerprint_of = array("I")
+        self._fingerprints: list[str] = []
         self._rest: list[bytes] = []
         self._texts: list[str] = []
         self._places: dict[str, int] = {}
 
     def add(self, file: KnownFile) -> None:
         hint = file.hint
-        facts = (
-            None if file.shown == file.path else file.shown,
-            (hint.size, hint.mtime_ns, hint.ctime_ns, hint.inode, hint.stable),
-            self._share(file.fingerprint),
-            file.file_hash,
-            file.text_size,
-            self._pack(file.header),
-            file.read_at,
-        )
+        self.paths.append(file.path)
+        self.shown.append(None if file.shown == file.path else file.shown)
+        self.ids.append(file.id)
+        self.read_at.append(file.read_at)
+        self._sizes.append(hint.size)
+        self._mtimes.append(hint.mtime_ns)
+        self._ctimes.append(hint.ctime_ns)
+        self._inodes.append(hint.inode)
+        self._stable.append(hint.stable)
+        self.finished.append(file.finished)
+        if file.fingerprint not in self._fingerprints:
+            self._fingerprints.append(file.fingerprint)
+        self._fingerprint_of.append(self._fingerprints.index(file.fingerprint))
         splits = [
             (split.number, split.start, split.stop, split.exact, self._pack(split.result or ""))
             for split in file.splits
         ]
-        self.paths.append(file.path)
-        self.ids.append(file.id)
-        self._rest.append(marshal.dumps((facts, splits)))
+        self._rest.append(marshal.dumps((file.file_hash, file.text_size, self._pack(file.header), splits)))
+
+    def hint(self, number: int) -> Hint:
+        sizes, times = self._sizes[number], (self._mtimes[number], self._ctimes[number])
+        return Hint(sizes, *times, self._inodes[number], bool(self._stable[number]))
+
+    def fingerprint(self, number: int) -> str:
+        return self._fingerprints[self._fingerprint_of[number]]
 
     def file(self, number: int) -> KnownFile:
-        facts, splits = marshal.loads(self._rest[number])
-        shown, hint, fingerprint, file_hash, text_size, header, read_at = facts
-        path = self.paths[number]
+        file_hash, text_size, header, splits = marshal.loads(self._rest[number])
+        path, shown = self.paths[number], self.shown[number]
         return KnownFile(
             id=self.ids[number],
             path=path,
             shown=path if shown is None else shown,
-            hint=Hint(*hint),
-            fingerprint=self._text(fingerprint),
+            hint=self.hint(number),
+            fingerprint=self.fingerprint(number),
             file_hash=file_hash,
             text_size=text_size,
             header=self._unpack(header),
-            read_at=read_at,
+            read_at=self.read_at[number],
             splits=tuple(
                 KnownSplit(number, start, stop, exact, self._unpack(result) or None)
                 for number, start, stop, exact, result in splits
@@ -164,11 +179,36 @@ class KnownFiles(Sequence[KnownFile]):
     @property
     def fingerprints(self) -> set[str]:
         """The fingerprints of the files."""
-        return {file.fingerprint for file in self}
+        return set(map(self._packed.fingerprint, self._numbers))
+
+    @property
+    def reading_times(self) -> Iterator[float]:
+        """``read_at`` of the files, in order."""
+        return (self._packed.read_at[number] for number in self._numbers)
 
     def path(self, place: int) -> str:
         """The path of a file."""
         return self._packed.paths[self._numbers[place]]
+
+    def shown(self, place: int) -> str:
+        """The listed name of a file."""
+        return self._packed.shown[self._numbers[place]] or self.path(place)
+
+    def hint(self, place: int) -> Hint:
+        """The hint of a file."""
+        return self._packed.hint(self._numbers[place])
+
+    def finished(self, place: int) -> bool:
+        """Whether the whole file was read."""
+        return bool(self._packed.finished[self._numbers[place]])
+
+    def usable(self, place: int, fingerprint: str) -> bool:
+        """Whether all of the file was read with settings of this fingerprint, so that its splits can count."""
+        return self.finished(place) and self.has_fingerprint(place, fingerprint)
+
+    def has_fingerprint(self, place: int, fingerprint: str) -> bool:
+        """Whether the file was read, as far as it was, with settings of this fingerprint."""
+        return self._packed.fingerprint(self._numbers[place]) == fingerprint
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -198,17 +238,36 @@ class KnownFiles(Sequence[KnownFile]):
 class FilesByPath(Mapping[str, KnownFile]):
     """Files by the paths at which they are found now; ``places``: path → place in ``files``."""
 
-    def __init__(self, files: KnownFiles, places: Mapping[str, int]) -> None:
-        self._files, self._places = files, places
+    def __init__(self, files: KnownFiles | None = None, places: Mapping[str, int] = MappingProxyType({})) -> None:
+        self.files, self.places = files or KnownFiles(), places
+
+    @staticmethod
+    def of(files: Mapping[str, KnownFile]) -> "FilesByPath":
+        """The files, packed."""
+        return FilesByPath(KnownFiles(files.values()), {path: place for place, path in enumerate(files)})
+
+    @property
+    def ids(self) -> "FileIds":
+        """The ids of the files."""
+        return FileIds(id_ for _, id_ in self.ids_by_path())
+
+    def ids_by_path(self) -> Iterator[tuple[str, int]]:
+        """(Path, id of the file) of each path."""
+        ids = array("q", self.files.ids)
+        return ((path, ids[place]) for path, place in self.places.items())
+
+    def shown(self, path: str) -> str:
+        """The listed name of a file."""
+        return self.files.shown(self.places[path])
 
     def __getitem__(self, path: str) -> KnownFile:
-        return self._files[self._places[path]]
+        return self.files[self.places[path]]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self.places)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
 
 def find_contradictions(files: KnownFiles) -> tuple[KnownFiles, list[KnownFile]]:

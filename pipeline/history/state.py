@@ -73,7 +73,7 @@ class History:
         ids = self.current.files if self.current else frozenset()
         if not ids:
             return ledgers
-        interrupted = {path for path, file in inventory.reused.items() if file.id not in ids}
+        interrupted = {path for path, id_ in inventory.reused.ids_by_path() if id_ not in ids}
         return pack_many(ledger for ledger in ledgers if ledger.read_at == math.inf or ledger.file.path in interrupted)
 
     def was_good(self, ledger: FileLedger) -> bool:
@@ -113,7 +113,8 @@ class History:
         if not self.current or self.lost:
             return None
         counted = self.counted
-        return CountedSplits(counted) if all(file.usable(fingerprint) for file in counted) else None
+        usable = all(counted.usable(place, fingerprint) for place in range(len(counted)))
+        return CountedSplits(counted) if usable else None
 
     def lacking_files(self) -> set[int]:
         """The numbers of the finished splits that lack a file in the store."""
@@ -162,8 +163,9 @@ class History:
         Returns of how many files texts were cleared.
         """
         forgotten = 0
-        for file in self.known:
-            if file.read_at < before:
+        for place, read_at in enumerate(self.known.reading_times):
+            if read_at < before:
+                file = self.known[place]
                 numbers = [split.number for split in file.splits if split.result and "rejects" in split.needs()]
                 paths = (self._store.root / "rejects" / split_file(number) for number in numbers)
                 forgotten += sum(forget_texts(path) for path in paths if path.exists()) > 0
@@ -206,7 +208,7 @@ class History:
         """
         missing = (file for file in inventory.missing if not Path(file.path).is_relative_to(replays))
         still = KnownFiles(chain(() if prune else missing, inventory.elsewhere))
-        unusable = still.where(lambda file: not file.usable(fingerprint))
+        unusable = still.chosen(place for place in range(len(still)) if not still.usable(place, fingerprint))
         if unusable:
             names = ", ".join(display_name(file.path) for file in unusable[:5])
             raise InputError(
@@ -218,10 +220,11 @@ class History:
 
     def note_names(self, inventory: Inventory) -> None:
         """Note in the manifest the present names, sizes and times of reused files that were moved or renamed."""
+        reused = inventory.reused
         self._manifest.note_names(
-            (file.id, identity(path), display_name(path), inventory.hints[path], file.file_hash)
-            for path, file in inventory.reused.items()
-            if path in inventory.moved or file.shown != display_name(path)
+            (reused[path].id, identity(path), display_name(path), inventory.hints[path], reused[path].file_hash)
+            for path in reused
+            if path in inventory.moved or reused.shown(path) != display_name(path)
         )
 
     def open_journal(self, inventory: Inventory, fingerprint: str, max_record: int) -> Journal:

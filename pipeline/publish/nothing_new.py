@@ -20,7 +20,6 @@ from config import Config
 from pipeline.engines.choose import EngineChoice, choose_engine
 from pipeline.history.inventory import Inventory, identities
 from pipeline.history.known_files import take_hint
-from pipeline.history.known_list import FileIds
 from pipeline.history.place import remove_runs
 from pipeline.history.replays import Replays
 from pipeline.history.state import History, open_history
@@ -127,7 +126,7 @@ def _compare(
         history = resources.enter_context(open_history(folder.parent, output, full_refresh=False))
         output.update_table()
         current, known = history.current, history.known
-        if not current or any(note["oldest_kept"] <= file.read_at < oldest for file in known):
+        if not current or any(note["oldest_kept"] <= read_at < oldest for read_at in known.reading_times):
             return None
         replays = Replays(output.versions, config.INPUT_DIR)
         paths = [*found.paths, *replays.paths]
@@ -148,13 +147,13 @@ def _may_be_same(history: History, paths: Sequence[str]) -> bool:
     counted = history.counted
     if len(counted) != len(paths):
         return False
-    sizes = {file.path: file.hint.size for file in counted}
+    sizes = {counted.path(place): counted.hint(place).size for place in range(len(counted))}
     return all(sizes.pop(name, -1) == file_size(name) for name in identities(paths))
 
 
 def _is_same(inventory: Inventory, counted: Set[int]) -> bool:
     changed = inventory.to_read, inventory.replaced, inventory.missing, inventory.elsewhere, inventory.renamed
-    return not any(changed) and FileIds(file.id for file in inventory.reused.values()) == counted
+    return not any(changed) and inventory.reused.ids == counted
 
 
 def _same_entries(found: FoundInput, result: Json) -> bool:

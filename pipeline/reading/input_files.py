@@ -178,7 +178,7 @@ def _choose(paths: list[str], rotated: str, *, hidden: bool = False) -> tuple[li
     skipped: list[str] = []
     for path in sorted(paths, key=os.fsencode):
         shown = not os.path.basename(path).startswith("._" if hidden else ".")
-        readable = shown and bool(_log_name(rotated).fullmatch(path)) and Path(path).is_file()
+        readable = shown and bool(_log_name(rotated).fullmatch(path)) and os.path.isfile(path)
         (chosen if readable else skipped).append(path)
     return chosen, skipped
 
@@ -191,16 +191,20 @@ def refuse_outside(pattern: str, paths: list[str]) -> tuple[list[str], dict[str,
     """
     if is_url(pattern) or os.path.isfile(pattern):
         return paths, {}
-    folder = _folder(pattern)
+    within = os.path.join(_folder(pattern), "")
     inside: list[str] = []
     refused: dict[str, str] = {}
+    folders: dict[str, str] = {}  # the links of a folder are followed once, because it may have very many files
     for path in paths:
-        target = Path(os.path.realpath(path))
-        if target.is_relative_to(folder):
+        parent, name = os.path.split(path)
+        if parent not in folders:
+            folders[parent] = os.path.realpath(parent)
+        target = os.path.realpath(path) if os.path.islink(path) else os.path.join(folders[parent], name)
+        if target.startswith(within):
             inside.append(path)
         else:
             refused[path] = (
-                f"a link leads out of the input folder, to {display_name(str(target))}; it is not followed. Put the "
+                f"a link leads out of the input folder, to {display_name(target)}; it is not followed. Put the "
                 "file itself there, or name it with --input."
             )
     return inside, refused

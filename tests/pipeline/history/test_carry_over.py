@@ -3,6 +3,7 @@
 from pipeline.history.carry_over import Intake, carry_over
 from pipeline.history.inventory import Inventory
 from pipeline.history.known_files import KnownFile, KnownSplit
+from pipeline.history.known_list import FilesByPath
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
 from pipeline.reading.input_files import InputFile
 from tests.pipeline.history.samples import HEADER, counts, known_file
@@ -18,7 +19,7 @@ REPLACED = file_of(3, "/logs/c.csv", 3000)
 OF_OTHER_SETTINGS = file_of(4, "/logs/d.csv", 40_000, fingerprint="old")
 INTAKE = Intake(
     Inventory(
-        reused={"b.csv": REUSED},
+        reused=FilesByPath.of({"b.csv": REUSED}),
         fresh=("a.csv", "c.csv", "d.csv"),
         replaced={"c.csv": REPLACED, "d.csv": OF_OTHER_SETTINGS},
     ),

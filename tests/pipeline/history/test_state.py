@@ -14,6 +14,7 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.exchange.workspace import SPLIT_KINDS
 from pipeline.history.inventory import Inventory
 from pipeline.history.known_files import DAMAGED, Hint, take_hint
+from pipeline.history.known_list import FilesByPath
 from pipeline.history.manifest import MANIFEST_FILE, Manifest, NewFile, UnusableManifest
 from pipeline.history.split_store import Store
 from pipeline.history.state import History, open_history
@@ -206,7 +207,7 @@ def test_names_are_noted_where_they_are_new(scene: Scene) -> None:
     hint = Hint(100, 9, 9, 9, True)
     inventory = Inventory(
         hints={"/a": hint, "/new": hint, "/c": hint},
-        reused={"/a": files[same], "/new": files[renamed], "/c": files[moved]},
+        reused=FilesByPath.of({"/a": files[same], "/new": files[renamed], "/c": files[moved]}),
         moved={"/c": files[moved]},
     )
     scene.history().note_names(inventory)

@@ -1,5 +1,6 @@
 """Runs that nobody ran: ledgers, facts and folders made by hand, for what publication makes of them."""
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from pipeline.aggregate.tasks import BucketResult, Phase2Result
 from pipeline.engines.choose import EngineChoice
 from pipeline.history.carry_over import Intake
 from pipeline.history.inventory import Inventory
+from pipeline.history.known_files import KnownFile, KnownSplit
+from pipeline.history.known_list import FileIds
 from pipeline.planning.pace import Pace
 from pipeline.planning.planner import Sizes
 from pipeline.planning.prediction import Forecast, Work, predict
@@ -24,6 +27,7 @@ from pipeline.reading.header import Header
 from pipeline.reading.input_files import FoundInput, InputFile
 from pipeline.reading.splits import Split
 from pipeline.timing import PhaseSeconds, Span, StageTime
+from tests.pipeline.history import samples
 
 NAMES = ("log_id", "user_id", "ip_address", "watch_time(min)")
 HEADER = Header(",", NAMES, {"log_id": 0, "user_id": 1, "ip_address": 2, "watch_time": 3}, 41, 2, 30.0)
@@ -82,9 +86,10 @@ def make_bucket(bucket: int, regions: dict[int, tuple[int, int, int]], **counts:
     return BucketResult(bucket, **(usual | counts), regions=regions)
 
 
-def known_file(path: str, splits: int = 1) -> SimpleNamespace:
+def known_file(path: str, splits: int = 1) -> KnownFile:
     """A file of the manifest."""
-    return SimpleNamespace(id=path, path=path, splits=tuple(range(splits)))
+    found = tuple(KnownSplit(number, 0, 1, True, None) for number in range(splits))
+    return samples.known_file(zlib.crc32(path.encode()), path, splits=found)
 
 
 def make_facts(tmp_path: Path, phase1: Phase1Result, phase2: Phase2Result, **changes: Any) -> RunFacts:
@@ -103,7 +108,7 @@ def make_facts(tmp_path: Path, phase1: Phase1Result, phase2: Phase2Result, **cha
         "workspace": SimpleNamespace(root=str(tmp_path / "between" / "run-now"), store=""),
     }  # fmt: skip
     intake: dict[str, Any] = {"inventory": Inventory(), "still_counted": ()}
-    counted: dict[str, Any] = {"phase1": phase1, "read": phase1.ledgers, "predecessors": {}, "ids": (1,)}
+    counted: dict[str, Any] = {"phase1": phase1, "read": phase1.ledgers, "predecessors": {}, "ids": FileIds([1])}
     added_up: dict[str, Any] = {"result": phase2, "way": "kernels", "buckets": 16, "why_anew": ""}
     for values in (history, place, intake, counted, added_up):
         values.update({name: changes.pop(name) for name in list(changes) if name in values})

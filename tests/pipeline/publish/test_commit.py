@@ -8,6 +8,7 @@ import pytest
 
 from config import Config
 from pipeline.aggregate.tasks import Phase2Result
+from pipeline.history.known_list import FileIds
 from pipeline.planning.pace import Pace, load_pace
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish import commit as module
@@ -21,7 +22,7 @@ RESULT = RunResult(
     WATCH.run_id, "ok", "polars", "out", kept=7, duplicates_phase1=1, duplicates_phase2=2, conflicts=3,
     seconds=PhaseSeconds(30.0, 20.0, 8.0, 2.0),
 )  # fmt: skip
-CURRENT = SimpleNamespace(name="v1", files={1}, sources=("logs",))
+CURRENT = SimpleNamespace(name="v1", files=FileIds([1]), sources=("logs",))
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def test_what_earlier_runs_left_goes_only_after_the_version_is_there(tmp_path: P
     counts = {"kept": 7, "duplicates": 2, "conflicts": 3, "all_duplicates": 3, "buckets": 16}
     assert calls == [
         ("wait_for_journal", ()),
-        ("publish", (tmp_path / "new", WATCH.run_id, ("logs",), (1,), counts, 3)),
+        ("publish", (tmp_path / "new", WATCH.run_id, ("logs",), FileIds([1]), counts, 3)),
         ("remove_runs", (tmp_path / "between" / "run-now",)),
         ("keep_replays", ()),
     ]
@@ -80,9 +81,9 @@ def test_a_version_that_repeats_the_current_one_is_not_published(
     [
         {"expired": ("v0",)},
         {"forgotten": 1},
-        {"ids": (1, 2)},
+        {"ids": FileIds([1, 2])},
         {"sources": ("logs", "more")},
-        {"current": SimpleNamespace(name="v2", files={1}, sources=("logs",))},
+        {"current": SimpleNamespace(name="v2", files=FileIds([1]), sources=("logs",))},
         {"current": None},
     ],
     ids=["a quarantine expired", "texts were cleared", "other files", "another input", "another result", "the first"],

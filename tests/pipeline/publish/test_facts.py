@@ -9,6 +9,7 @@ from config import Config
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines.choose import EngineChoice
 from pipeline.history.inventory import Inventory
+from pipeline.history.known_list import FilesByPath
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.facts import make_result, nothing_counts_result, unchanged_result
 from pipeline.publish.region_files import NOTHING_WRITTEN, Written
@@ -29,7 +30,7 @@ WATCH = StoppedWatch()
 def test_a_result_has_the_sums_of_all_files_and_the_delta_those_that_were_read(tmp_path: Path) -> None:
     left, pruned = known_file("left.csv"), known_file("pruned.csv")
     inventory = Inventory(
-        reused={"old.csv": known_file("old.csv", splits=7)},
+        reused=FilesByPath.of({"old.csv": known_file("old.csv", splits=7)}),
         renamed=(("was.csv", "old.csv"),),
         replaced={"x.csv": known_file("x.csv"), "y.csv": known_file("y.csv"), "b.csv": known_file("b.csv")},
         missing=(left, pruned),

@@ -9,6 +9,7 @@ import pytest
 from config import Config
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.history.inventory import Inventory
+from pipeline.history.known_list import FilesByPath
 from pipeline.planning.run_settings import Library
 from pipeline.preprocess.ledger import Phase1Result
 from pipeline.publish.notes import column_layouts, make_notes, missing_columns, without_library
@@ -58,7 +59,7 @@ REPLACED = {
         ({"unknown_version": "v7"},
          "version v7 was made with another intermediate folder: every file was read, and those that had left no longer "
          "count"),
-        ({"inventory": Inventory(reused={"a": known_file("a", 2), "b": known_file("b", 3)})},
+        ({"inventory": Inventory(reused=FilesByPath.of({"a": known_file("a", 2), "b": known_file("b", 3)}))},
          "not read again: 2 files of earlier runs, in 5 splits"),
         ({"inventory": Inventory(renamed=(("a", "b"), ("c", "d")))}, "renamed: a is now b, c is now d"),
         ({"inventory": Inventory(elsewhere=(LEFT,))}, "counted, outside this input: left.csv"),

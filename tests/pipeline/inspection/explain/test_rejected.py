@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from pipeline.exchange.workspace import split_file
+from pipeline.history.known_list import KnownFiles
 from pipeline.inspection.explain.rejected import find_rejected, rejected_offsets
 from pipeline.inspection.explain.sources import placed_splits
 from tests.harness import HEADER
@@ -66,7 +67,7 @@ def test_records_whose_bytes_are_not_kept_are_a_note(hidden: bool, make: Make) -
 
 def test_a_file_whose_reading_was_interrupted_has_none(make: Make) -> None:
     made = make([LINES], totals={})
-    made.published.history.known[0] = replace(made.files[0], file_hash="")
+    made.published.history.known = KnownFiles([replace(made.files[0], file_hash="")])
     assert found(made, "a") == []
 
 
