@@ -29,11 +29,16 @@ from pipeline.datasets import (
 )
 
 from .methods import usual_fees
+from .staging import FILL, KEEP, Missing, fill_missing
 
 _FIRST = pl.lit(dt.datetime(1970, 1, 1)).cast(pl.Datetime("us"))
 """Since when an inferred member holds: nobody knows better."""
 _CUSTOMER = ("customer_name", "email", "phone", "address", "city", "state", "zip_code", "age", "registered_on")
 _PRODUCT = ("product_name", "category", "subcategory", "brand", "price_cents", "cost_cents")
+MEMBER_NULLS: Mapping[str, Missing] = {
+    "city": Missing("missing_city", "fill:Unknown", (KEEP, FILL)),
+    "category": Missing("missing_category", "fill:Unknown", (KEEP, FILL)),
+}
 _AGES = [(18, "under 18"), (25, "18-24"), (35, "25-34"), (45, "35-44"), (55, "45-54"), (65, "55-64")]
 
 
@@ -47,7 +52,7 @@ class DimCustomer(Contract):
     email = Text("address of electronic mail", nullable=True, sensitive="email")
     phone = Text("number of the telephone", nullable=True, sensitive="phone")
     address = Text("street and house", nullable=True, sensitive="address")
-    city = Text("town; Unknown where the shop does not know it")
+    city = Text("town; Unknown where the shop does not know it", nullable=True)
     state = Text("state", nullable=True)
     zip_code = Text("postal code", nullable=True)
     age = Int("age in years", nullable=True)
@@ -77,10 +82,10 @@ def dim_customer(customers: pl.LazyFrame, order_lines: pl.LazyFrame, settings: M
         (pl.col("quantity") * pl.col("unit_price_cents") - pl.col("discount_cents")).sum().alias("spent")
     )
     versions = _versions(customers, spent, "customer_id", _CUSTOMER)
-    return versions.join(spent, on="customer_id", how="left", validate="m:1").with_columns(
+    with_spent = versions.join(spent, on="customer_id", how="left", validate="m:1")
+    return _filled(with_spent, "city", settings).with_columns(
         _member_key("customer_id", "customer_id", "valid_from").alias("customer_key"),
         _member_key("customer_id", "customer_id").alias("customer_durable_key"),
-        pl.col("city").fill_null("Unknown"),
         _age_band().alias("age_band"),
         _segment(settings).alias("segment"),
     ).drop("spent")  # fmt: skip
@@ -99,6 +104,10 @@ def _versions(snapshots: pl.LazyFrame, used: pl.LazyFrame, key: str, values: tup
         ],
         how="diagonal",
     )
+
+
+def _filled(members: pl.LazyFrame, column: str, settings: Mapping[str, Any]) -> pl.LazyFrame:
+    return fill_missing(members, {column: MEMBER_NULLS[column]}, settings)
 
 
 def _member_key(member: str, *columns: str) -> pl.Expr:
@@ -129,7 +138,7 @@ class DimProduct(Contract):
     product_durable_key = Int("key of the product in all versions; -1: the order names no product")
     product_id = Text("id of the product", nullable=True)
     product_name = Text("what people call it", nullable=True)
-    category = Text("category; Unknown where the shop does not know it")
+    category = Text("category; Unknown where the shop does not know it", nullable=True)
     subcategory = Text("part of the category", nullable=True)
     brand = Text("who makes it", nullable=True)
     price_cents = Money("list price", unit="cents", nullable=True)
@@ -159,10 +168,10 @@ def dim_product(products: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Map
         .when(price >= settings["mid_cents"]).then(pl.lit("mid"))
         .otherwise(pl.lit("budget"))
     )  # fmt: skip
-    return _versions(products, order_lines.select("product_id").unique(), "product_id", _PRODUCT).with_columns(
+    versions = _versions(products, order_lines.select("product_id").unique(), "product_id", _PRODUCT)
+    return _filled(versions, "category", settings).with_columns(
         _member_key("product_id", "product_id", "valid_from").alias("product_key"),
         _member_key("product_id", "product_id").alias("product_durable_key"),
-        pl.col("category").fill_null("Unknown"),
         price_class.alias("price_class"),
         pl.when(price > 0).then((price - cost) * 10_000 // price).alias("margin_points"),
     )
@@ -295,7 +304,7 @@ class FactPayments(Contract):
     order_id = Text("the order that is paid; null: the provider does not say", nullable=True)
     date_key = Int("day of the payment")
     method = Text("how it was paid")
-    status = Text("what became of it")
+    status = Text("what became of it", nullable=True)
     counts = Bool("whether the money has come")
     amount_cents = Money("amount", unit="cents")
     fee_points = Int("rate of the fee in hundredths of a percent, of the day of the payment")

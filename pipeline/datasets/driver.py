@@ -58,7 +58,7 @@ def run_job(job: Job, config: Config, options: JobOptions, progress: Progress) -
         lock.confirm()
         result = _result(run, reasons, checks, "ok")
         record = _record(run, result)
-        write_report(run.folder, job, record)
+        write_report(run.folder, run.job, record)
         state = JobState(run.folder, watch.run_id, run.sources, run.tables)
         publish(output, run.folder, state, record, run.bronze, run.rejects, config.KEEP_VERSIONS)
         mark_published(run.bronze, run.sources)
@@ -152,7 +152,7 @@ def _result(
 def _table_result(run: Run, name: str, reason: str) -> TableResult:
     state = run.tables[name]
     recomputed, seconds = (state.recomputed, state.seconds) if reason else (0, 0.0)
-    return TableResult(state.rows, state.rejected, recomputed, seconds, reason)
+    return TableResult(state.rows, state.rejected, recomputed, seconds, reason, state.dropped)
 
 
 def _source_results(states: dict[str, SourceState], run_id: str) -> dict[str, TableResult]:

@@ -63,7 +63,7 @@ def transform(context: JobContext, task: TransformTask, advance: Advance) -> Tra
 
     Raises TransformError where the transform fails or its result does not fit the contract.
     """
-    job = load_job(context.job)
+    job = load_job(context.job).under(context.settings)
     one = job.datasets[task.table]
     inputs = _open_inputs(job, one, task)
     arguments = {name: inputs[name] for name in one.inputs} | facts_of(one, context)

@@ -16,7 +16,7 @@ class CheckResult:
     ``action``      for rows that break it
     ``broken``      rows that break it; 1 for a broken check of the table
     ``of``          rows that it looked at
-    ``outcome``     ok, warn, reject or fail
+    ``outcome``     ok, warn, reject, drop or fail
     ``allowed``     the share that may break it
     ``detail``      what a person needs to know besides
     ==============  ============================================================================
@@ -44,13 +44,15 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class TableResult:
-    """A table of the run: rows, rejected ones, how many were computed again, why, and the seconds of that."""
+    """A table of the run: rows, rejected ones, how many were computed again, the seconds of that and why; and how many
+    rows checks left out."""
 
     rows: int
     rejected: int
     recomputed: int
     seconds: float
     reason: str = ""
+    dropped: int = 0
 
 
 @dataclass(frozen=True)

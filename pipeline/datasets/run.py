@@ -64,7 +64,8 @@ class Run:
     def __init__(
         self, job: Job, config: Config, options: JobOptions, watch: Watch, output: Output, resources: ExitStack
     ) -> None:
-        self.job, self.options, self.watch, self.output = job, options, watch, output
+        settings = job.with_settings(options.settings)
+        self.job, self.options, self.watch, self.output = job.under(settings), options, watch, output
         self.config, self._resources = config, resources
         self.before = read_state(output)
         self.known = None if options.full_refresh else self.before
@@ -74,10 +75,9 @@ class Run:
         resources.callback(output.discard)
         self.work = self.folder / "work"
         self.work.mkdir(mode=0o700)
-        settings = {**job.settings, **options.settings}
         as_of = options.as_of or datetime.now(UTC).replace(tzinfo=None)
         self.context = JobContext(str(job.folder), watch.run_id, as_of, settings, str(self.work))
-        self.wanted = job.needed(options.only)
+        self.wanted = self.job.needed(options.only)
         self.memory = Memory(config.MEMORY_LIMIT, config.PREPROCESSING_WORKERS)
         self.direct = DirectEngine()
         watch.follow(self.direct)
