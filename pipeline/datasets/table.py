@@ -133,7 +133,7 @@ def _compared(run: Run, one: DataSet, state: TableState, made: Sequence[Transfor
     if old.made_with != state.made_with:
         change = Change(everything=f"{one.name} is made otherwise")
     else:
-        change = table_change(one, (source, old), (folder, state), frozenset(same), run.work)
+        change = table_change(one, (source, old), (folder, state), frozenset(same), run.work, work.affected)
     return Making(one.name, work.reason, change, state, made)
 
 
