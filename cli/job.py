@@ -68,9 +68,12 @@ def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
         result = run_job(job, config, options, progress)
     differences = check_truth(result, Path(options.source))
     _tell(arguments, answer, {**result.to_json(), "truth": differences}, _summary(result, differences))
+    for note in result.notes:
+        say(printable(note), level="warning", event="note")
     if result.error:
         say(printable(result.error), level="error", event="failed")
-    return GATE_EXIT_CODE if result.status == "failed" else 0
+        return GATE_EXIT_CODE
+    return int(job.with_settings(options.settings)["alert_exit_code"]) if result.alerts else 0
 
 
 def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
@@ -186,7 +189,7 @@ def _options(arguments: Arguments, job: "Job") -> "JobOptions":
     from pipeline.datasets.settings import read_settings
 
     _, jobs = read_sections(arguments.config, arguments.environment)
-    source, output, settings = read_settings(job, jobs.get(job.name, {}), arguments.assigned)
+    source, output, settings = read_settings(job, jobs.get(job.name, {}), arguments.assigned, arguments.environment)
     return JobOptions(
         arguments.source or source or str(DATA / job.name / "demo"),
         arguments.job_output or output or str(DATA / job.name / "output"),
@@ -216,6 +219,7 @@ def _summary(result: "JobResult", differences: "list[str] | None") -> str:
     ]
     broken = [check for check in result.checks if check.outcome != "ok"]
     lines += ["", *(f"{check.outcome}: {check}" for check in broken)]
+    lines += [f"alert: {alert.message}" for alert in result.alerts if not alert.table]
     if differences is not None:
         lines.append("DIFFERS from the truth: " + "; ".join(differences) if differences else "as the demo's truth says")
     checked = f"{format_count(len(result.checks), 'check')}, {len(broken)} of them broken"

@@ -36,6 +36,10 @@ job = Job(
         "mid_cents": 2_000,
         "max_null_share": 0.05,
         "max_orphan_share": 0.05,
+        "max_duplicate_share": 0.01,
+        "max_age_hours": 24.0,
+        "least_score": 90.0,
     },
+    environments={"staging": {"max_null_share": 0.03}, "production": {"max_null_share": 0.02}},
     check_settings=_check_settings,
 )

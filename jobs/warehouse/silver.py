@@ -5,7 +5,19 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.datasets import Bool, Contract, Date, Int, Money, Text, at_least, dataset, expression
+from pipeline.datasets import (
+    Bool,
+    Contract,
+    Date,
+    Int,
+    Money,
+    Text,
+    at_least,
+    dataset,
+    expression,
+    fresh,
+    repeated,
+)
 
 from . import sources
 from .methods import normalise_method
@@ -61,6 +73,7 @@ class OrderLine(Contract):
         at_least("unit_price_cents", 1),
         at_least("discount_cents", 0),
         expression("discount", pl.col("discount_cents") <= pl.col("quantity") * pl.col("unit_price_cents")),
+        repeated("orders", allowed="max_duplicate_share"),
     ],
 )
 def order_lines(orders: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
@@ -121,7 +134,11 @@ class Payment(Contract):
     by="payment_id",
     keyed={"payments": ["_extracted_at", *sources.Payments.columns]},
     key="payment_id",
-    checks=[*missing_checks(PAYMENT_NULLS, "max_null_share"), at_least("amount_cents", 1)],
+    checks=[
+        *missing_checks(PAYMENT_NULLS, "max_null_share"),
+        at_least("amount_cents", 1),
+        repeated("payments", allowed="max_duplicate_share"),
+    ],
 )
 def clean_payments(payments: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Payments, each once: of the latest extract, with one name for each method."""
@@ -162,6 +179,7 @@ class Day(Contract):
     by="day",
     keyed={"order_lines": ["day"], "clean_payments": ["day"]},
     key="day",
+    checks=[fresh("day", hours="max_age_hours", action="warn")],
 )
 def active_days(order_lines: pl.LazyFrame, clean_payments: pl.LazyFrame) -> pl.LazyFrame:
     """The days that the calendar must have."""

@@ -23,12 +23,14 @@ from pipeline.datasets import (
     conserves,
     dataset,
     date_key,
+    expression,
     history,
     reference,
     surrogate_key,
 )
 
 from .methods import usual_fees
+from .silver import FILL_MEDIAN
 from .staging import FILL, KEEP, Missing, fill_missing
 
 _FIRST = pl.lit(dt.datetime(1970, 1, 1)).cast(pl.Datetime("us"))
@@ -39,6 +41,9 @@ MEMBER_NULLS: Mapping[str, Missing] = {
     "city": Missing("missing_city", "fill:Unknown", (KEEP, FILL)),
     "category": Missing("missing_category", "fill:Unknown", (KEEP, FILL)),
 }
+_HEARD_OF = expression(
+    "not_inferred", ~pl.col("is_inferred"), action="warn", allowed="max_orphan_share", dimension="consistency"
+)
 _AGES = [(18, "under 18"), (25, "18-24"), (35, "25-34"), (45, "35-44"), (55, "45-54"), (65, "55-64")]
 
 
@@ -74,7 +79,7 @@ class DimCustomer(Contract):
         "order_lines": ["quantity", "unit_price_cents", "discount_cents"],
     },
     key="customer_key",
-    checks=[between("age", 0, 120, action="warn")],
+    checks=[between("age", 0, 120, action="warn"), _HEARD_OF],
 )
 def dim_customer(customers: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Customers with their history; those whom only orders name are inferred."""
@@ -157,7 +162,7 @@ class DimProduct(Contract):
     by="product_id",
     keyed={"products": ["_extracted_at", *_PRODUCT], "order_lines": ["order_id"]},
     key="product_key",
-    checks=[at_least("price_cents", 0, action="warn"), at_least("cost_cents", 0, action="warn")],
+    checks=[at_least("price_cents", 0, action="warn"), at_least("cost_cents", 0, action="warn"), _HEARD_OF],
 )
 def dim_product(products: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Products with their history; those that only orders name are inferred."""
@@ -255,15 +260,12 @@ def fact_sales(
     dim_customer: pl.LazyFrame,
     dim_product: pl.LazyFrame,
     price_medians: pl.LazyFrame,
+    settings: Mapping[str, Any],
 ) -> pl.LazyFrame:
     """Sales: each order line with what it cost, and what became of its order's payments."""
     paid = clean_payments.filter("counts").group_by("order_id").agg(pl.col("amount_cents").sum().alias("paid_cents"))
-    priced = order_lines.join(
-        price_medians, on="product_id", how="left", validate="m:1", nulls_equal=True
-    ).with_columns(
-        pl.col("unit_price_cents").is_null().alias("price_filled"),
-        pl.coalesce("unit_price_cents", "median_cents").alias("unit_price_cents"),
-    )
+    filled = settings["missing_price"] == FILL_MEDIAN
+    priced = _priced(order_lines, price_medians) if filled else order_lines.with_columns(price_filled=pl.lit(False))
     amounts = priced.with_columns((pl.col("quantity") * pl.col("unit_price_cents")).alias("gross_cents"))
     amounts = amounts.with_columns((pl.col("gross_cents") - pl.col("discount_cents")).alias("net_cents"))
     total = pl.col("net_cents").sum().over("order_id")
@@ -295,6 +297,15 @@ def fact_sales(
         (pl.col("net_cents") - cost).alias("profit_cents"), "payment_type", "payment_status",
         pl.col("day").dt.year().alias("year"), pl.col("day").dt.month().alias("month"),
     )  # fmt: skip
+
+
+def _priced(order_lines: pl.LazyFrame, price_medians: pl.LazyFrame) -> pl.LazyFrame:
+    """Lines with the median price of their product where they have none."""
+    with_median = order_lines.join(price_medians, on="product_id", how="left", validate="m:1", nulls_equal=True)
+    return with_median.with_columns(
+        pl.col("unit_price_cents").is_null().alias("price_filled"),
+        pl.coalesce("unit_price_cents", "median_cents").alias("unit_price_cents"),
+    )
 
 
 class FactPayments(Contract):

@@ -13,6 +13,7 @@ from pipeline.datasets.checks import (
     not_null,
     one_of,
     reference,
+    repeated,
     row_count,
     unique,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "one_of",
     "parquet",
     "reference",
+    "repeated",
     "row_count",
     "surrogate_key",
     "unique",

@@ -42,7 +42,7 @@ class Check:
     ================  ========================================================================================
     ``name``          what it is called in results, such as ``not_null:city``
     ``kind``          ``row``: each row meets ``holds`` or breaks it; or ``unique``, ``reference``,
-                      ``row_count``, ``fresh``, ``conserves``
+                      ``row_count``, ``fresh``, ``repeated``, ``conserves``
     ``columns``       that it is about; the first one is shown with rejected rows
     ``action``        for rows that break it: ``warn`` counts, ``reject`` rejects them, ``drop`` leaves them out and
                       keeps none of their values, ``fail`` stops the run; or the setting of the job that chooses
@@ -53,7 +53,7 @@ class Check:
     ``dimension``     of quality: completeness, uniqueness, validity, accuracy, consistency, freshness
     ``to``            of a reference: ``(table, column)``
     ``limits``        of ``row_count`` (lowest, highest) and ``fresh`` (hours)
-    ``source``        of ``conserves``: the input, and its column
+    ``source``        of ``conserves``: the input, and its column; of ``repeated``: the input
     ================  ========================================================================================
     """
 
@@ -147,10 +147,16 @@ def matches(column: str, pattern: str, *, action: Action = "reject", allowed: Al
 
 
 def expression(
-    name: str, holds: pl.Expr, *, columns: Sequence[str] = (), action: Action = "reject", allowed: Allowed = None
+    name: str,
+    holds: pl.Expr,
+    *,
+    columns: Sequence[str] = (),
+    action: Action = "reject",
+    allowed: Allowed = None,
+    dimension: str = "accuracy",
 ) -> Check:
-    """``holds`` is true for every row; null counts as true."""
-    return Check(f"expression:{name}", "row", tuple(columns), action, allowed, "accuracy", holds)
+    """``holds`` is true for every row; null counts as true. ``dimension``: of quality, which it counts for."""
+    return Check(f"expression:{name}", "row", tuple(columns), action, allowed, dimension, holds)
 
 
 def unique(*columns: str, action: Action = "fail", allowed: Allowed = None) -> Check:
@@ -173,6 +179,11 @@ def row_count(low: int | None = 1, high: int | None = None, *, action: Action = 
 def fresh(column: str, *, hours: float | str, action: Action = "fail") -> Check:
     """The latest value (a day or a moment) is no more than ``hours`` (or a setting of the job) before the as-of."""
     return Check(f"fresh:{column}", "fresh", (column,), action, None, "freshness", limits=(None, hours))
+
+
+def repeated(source: str, *, action: Action = "warn", allowed: Allowed = None) -> Check:
+    """No row of the input ``source`` repeats or replaces another one: the table has as many rows, with removed ones."""
+    return Check(f"repeated:{source}", "repeated", (), action, allowed, "uniqueness", source=(source, ""))
 
 
 def conserves(measure: str, *, source: str, column: str = "", action: Action = "fail") -> Check:

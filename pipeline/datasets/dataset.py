@@ -175,5 +175,5 @@ def _check(one: DataSet, whole: Sequence[str]) -> None:
     if one.layer not in LAYERS:
         raise ConfigError(f"data set {one.name}: layer is {one.layer!r}, expected one of {', '.join(LAYERS)}.")
     for check in one.checks:
-        if check.kind == "conserves" and check.source[0] not in one.inputs:
+        if check.kind in ("conserves", "repeated") and check.source[0] not in one.inputs:
             raise ConfigError(f"data set {one.name}: {check.name} names an input that the function does not have.")

@@ -13,6 +13,7 @@ from pipeline.datasets.judge import count_broken, row_checks
 from pipeline.datasets.kernels import known_values
 from pipeline.datasets.result import CheckResult
 from pipeline.datasets.run import Run
+from pipeline.datasets.sizes import rows_of
 from pipeline.datasets.table import Making
 from pipeline.datasets.units import scan, scan_file
 
@@ -22,7 +23,7 @@ _INT64 = 2**63
 def judge_table(run: Run, one: DataSet, made: Making) -> list[CheckResult]:
     """The results of all checks of a table, as it is now. A table that was taken over was judged before."""
     if not made.reason:
-        return [] if run.before is None else _judge_again(run.before.record, one)
+        return [] if run.before is None else _judge_again(run, run.before.record, one, made)
     counts = _row_counts(run, one, made)
     total = made.table.rows + made.table.rejected + made.table.dropped
     results = [_judge(one, check, counts.get(check.name, 0), total) for check in row_checks(one)]
@@ -93,6 +94,9 @@ def _judge_table_check(run: Run, one: DataSet, check: Check, made: Making) -> Ch
         good = (low is None or table.rows >= low) and (high is None or table.rows <= high)
         most = "any number" if high is None else f"{high:,}"
         detail = f"{table.rows:,} rows, expected {low or 0:,} to {most}"
+    elif check.kind == "repeated":
+        read = rows_of(run.files(check.source[0]))
+        return _judge(one, check, max(0, read - table.rows - table.rejected - table.dropped), read)
     elif check.kind == "fresh":
         good, detail = _is_fresh(rows, check, run.context.as_of)
     else:
@@ -130,12 +134,18 @@ def _largest(made: Making) -> dict[str, int]:
     return found
 
 
-def _judge_again(record: Mapping[str, Any], one: DataSet) -> list[CheckResult]:
-    """The results of a version before, by the shares that are allowed now."""
+def _judge_again(run: Run, record: Mapping[str, Any], one: DataSet, made: Making) -> list[CheckResult]:
+    """The results of a version before, by the shares that are allowed now and by the as-of of this run."""
     results = []
-    checks = {check.name: check for check in row_checks(one)}
+    checks = {
+        check.name: check for check in (*row_checks(one), *one.checks) if check.of_rows or check.kind == "repeated"
+    }
+    aging = {check.name: check for check in one.checks if check.kind == "fresh"}
     for found in (CheckResult(**check) for check in record.get("checks", []) if check["table"] == one.name):
         check = checks.get(found.check)
+        if found.check in aging:
+            results.append(_judge_table_check(run, one, aging[found.check], made))
+            continue
         again = _judge(one, check, found.broken, found.of) if check else found
         results.append(again)
     return results

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+from pipeline.datasets.alerts import ALERT_SETTINGS, check_alert_settings
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.tasks import Setting
 from pipeline.errors import ConfigError, InputError, program_name
@@ -32,8 +33,8 @@ class Job:
     """The sources and data sets that ``modules`` have, by their names.
 
     ``settings``: names and defaults of the job's own settings, which transforms get as ``settings``.
-    ``check_settings``: raises ConfigError where all of them together are wrong. Raises ConfigError where names or
-    inputs contradict each other.
+    ``environments``: by the name of an environment its other defaults. ``check_settings``: raises ConfigError where all
+    of them together are wrong. Raises ConfigError where names or inputs contradict each other.
     """
 
     name: str
@@ -41,12 +42,14 @@ class Job:
     sources: Mapping[str, Source]
     datasets: Mapping[str, DataSet]
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    environments: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     check_settings: SettingsCheck | None = None
 
     def __init__(
         self,
         *modules: ModuleType,
         settings: Mapping[str, Setting] | None = None,
+        environments: Mapping[str, Mapping[str, Setting]] | None = None,
         check_settings: SettingsCheck | None = None,
     ) -> None:
         if not modules:
@@ -57,7 +60,9 @@ class Job:
         datasets = {value.name: value for value in members.values() if isinstance(value, DataSet)}
         facts = {
             "name": folder.name, "folder": folder, "sources": MappingProxyType(sources),
-            "datasets": _in_order(sources, datasets), "settings": MappingProxyType(dict(settings or {})),
+            "datasets": _in_order(sources, datasets),
+            "settings": MappingProxyType({**ALERT_SETTINGS, **(settings or {})}),
+            "environments": MappingProxyType(dict(environments or {})),
             "check_settings": check_settings,
         }  # fmt: skip
         for name, value in facts.items():
@@ -95,6 +100,7 @@ class Job:
     def with_settings(self, given: Mapping[str, Setting]) -> dict[str, Setting]:
         """The defaults of the job with those settings that are ``given``. Raises ConfigError where they are wrong."""
         found = {**self.settings, **given}
+        check_alert_settings(found)
         if self.check_settings:
             self.check_settings(found)
         return found

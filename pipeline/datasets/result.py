@@ -56,8 +56,20 @@ class TableResult:
 
 
 @dataclass(frozen=True)
+class Alert:
+    """What a person should see: ``table`` (empty: the run) and ``check`` that found it, its ``level`` (``warn`` or
+    ``fail``), and a sentence without any value of a row."""
+
+    table: str
+    check: str
+    level: str
+    message: str
+
+
+@dataclass(frozen=True)
 class JobResult:
-    """A run. ``status``: ``ok``, ``nothing new``, or ``failed`` where a check stopped it."""
+    """A run. ``status``: ``ok``, ``nothing new``, or ``failed`` where a check stopped it. ``notes``: what did not work
+    and changes nothing of the tables."""
 
     job: str
     run_id: str
@@ -72,6 +84,7 @@ class JobResult:
     output: str
     error: str | None = None
     notes: Sequence[str] = field(default_factory=tuple)
+    alerts: Sequence[Alert] = field(default_factory=tuple)
 
     def to_json(self) -> dict[str, Any]:
         """The result as values of JSON."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from config import Config
+from pipeline.datasets.alerts import ALERT_SETTINGS
 from pipeline.datasets.bronze import bronze_folder
 from pipeline.datasets.changes import Change
 from pipeline.datasets.job import Job
@@ -76,7 +77,9 @@ class Run:
         self.work = self.folder / "work"
         self.work.mkdir(mode=0o700)
         as_of = options.as_of or datetime.now(UTC).replace(tzinfo=None)
-        self.context = JobContext(str(job.folder), watch.run_id, as_of, settings, str(self.work))
+        self.alert_settings = {name: settings[name] for name in ALERT_SETTINGS}
+        own = {name: value for name, value in settings.items() if name not in ALERT_SETTINGS}
+        self.context = JobContext(str(job.folder), watch.run_id, as_of, own, str(self.work))
         self.wanted = self.job.needed(options.only)
         self.memory = Memory(config.MEMORY_LIMIT, config.PREPROCESSING_WORKERS)
         self.direct = DirectEngine()
