@@ -106,7 +106,9 @@ def _rows(
     files: Sequence[str], columns: Sequence[str], only: tuple[pl.LazyFrame, Sequence[str]] | None
 ) -> pl.LazyFrame:
     found = scan_file(*files).select(columns)
-    return found.join(only[0], on=only[1], how="semi", nulls_equal=True) if only else found
+    if only is None:
+        return found
+    return found.join(only[0], on=only[1], how="semi", nulls_equal=True).collect().lazy()
 
 
 def _hashed(rows: pl.LazyFrame, columns: Sequence[str]) -> pl.LazyFrame:

@@ -91,6 +91,7 @@ def _judge_table_check(run: Run, one: DataSet, check: Check, made: Making) -> Ch
     table = made.table
     if check.kind == "row_count":
         low, high = check.limits
+        assert not isinstance(high, str), "the settings of the run are applied to its checks"
         good = (low is None or table.rows >= low) and (high is None or table.rows <= high)
         most = "any number" if high is None else f"{high:,}"
         detail = f"{table.rows:,} rows, expected {low or 0:,} to {most}"

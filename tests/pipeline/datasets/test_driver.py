@@ -311,14 +311,10 @@ DROPPING = LINES.replace('at_least("cents", 0)', 'not_null("customer", action=ch
 def test_dropped_rows_are_counted_and_leave_no_values(tmp_path: Path) -> None:
     """Of all rows, also where only some are computed again; the ledger keeps no value of them."""
     job = write_job(tmp_path / "job", HEAD + DROPPING + TOTALS, no_name="drop")
-    write_sales(
-        tmp_path, [("o1", "ann", "2026-01-01", 1), ("o2", None, "2026-01-01", 2), ("o3", None, "2026-01-02", 3)]
-    )
+    rows = [(f"o{at}", None if at < 3 else "ann", f"2026-01-0{1 + at % 2}", at) for at in range(12)]
+    write_sales(tmp_path, rows[1:])
     run(job, tmp_path)
-    write_sales(
-        tmp_path, [("o4", None, "2026-01-01", 4)] + [(f"p{at}", "dan", "2026-01-03", 1) for at in range(9)], "b.csv"
-    )
-    (tmp_path / "source" / "b.csv").rename(tmp_path / "source" / "sales2.csv")
+    write_sales(tmp_path, rows[:1], "sales2.csv")
     result = run(job, tmp_path)
     lines = result.tables["lines"]
     assert (lines.recomputed, lines.rows, lines.rejected, lines.dropped) == (1, 9, 0, 3)
