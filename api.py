@@ -196,13 +196,16 @@ def _make_result(result: RunResult) -> Result:
 @contextlib.contextmanager
 def _process_kept() -> Iterator[None]:
     """Give the caller's process its variables back, which would slow down a Polars that is loaded later, and have the
-    collection of garbage see all objects again."""
+    collection of garbage see all objects again. Meanwhile a program that is no file, such as one that Python reads from
+    stdin, has no ``__file__``, which workers would look for."""
     import polars  # noqa: F401 - with the caller's number of threads
 
-    before = dict(os.environ)
+    before, main = dict(os.environ), vars(sys.modules["__main__"])
+    no_file = {name: main.pop(name) for name in ("__file__",) if name in main and not os.path.exists(main[name])}
     try:
         yield
     finally:
+        main.update(no_file)
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
@@ -212,12 +215,12 @@ def _process_kept() -> Iterator[None]:
 def _require_guard() -> None:
     """Raise ConfigError where a script calls ``run`` outside of ``if __name__ == "__main__"``.
 
-    Worker processes import a script again, and would begin to run it. Notebooks, interactive sessions and
-    ``python -m package`` have no script that they could import.
+    Worker processes import a script again, and would begin to run it. Notebooks, interactive sessions, programs from
+    stdin and ``python -m package`` have no script that they could import.
     """
     main = sys.modules.get("__main__")
     file, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
-    if file is None or (spec is not None and spec.name.endswith("__main__")):
+    if file is None or not os.path.exists(file) or (spec is not None and spec.name.endswith("__main__")):
         return
     line = _line_of_script(os.path.abspath(file))
     if line is not None and not _is_guarded(file, line):

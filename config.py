@@ -57,6 +57,10 @@ CONFIG_FILE = "logmill.toml"
 """The settings file that is read where it lies in the working folder and no other is named."""
 CONFIG_VARIABLE = "LOGMILL_CONFIG"
 """The variable of the environment that names a settings file."""
+ALERT_KEY_VARIABLE = "LOGMILL_ALERT_KEY"
+"""Names the variable with the key that signs the alerts of jobs."""
+_NO_SETTINGS = (KEY_VARIABLE, CONFIG_VARIABLE, ALERT_KEY_VARIABLE)
+"""Variables of this program that are no settings."""
 
 SECTIONS = "ENVIRONMENT", "JOB"
 """Tables of a settings file that hold no settings of the program: see ``read_sections``."""
@@ -555,7 +559,7 @@ def load_config(
 
     Args:
         cli: raw values by setting name; None means that the option was not given.
-        environ: all environment variables; those that begin with ``LOGMILL_`` are settings, but for the secret key and
+        environ: all environment variables; those that begin with ``LOGMILL_`` are settings, but for the secret keys and
             the name of a settings file.
         shorts: short options that were typed, by setting name; messages begin with them.
         toml_path: a TOML file, or None. Paths in it are relative to the current folder, as everywhere.
@@ -564,7 +568,7 @@ def load_config(
     Raises:
         ConfigError: an unknown name, a value that is not allowed, an unreadable file; the message names where.
     """
-    variables = {name: value for name, value in environ.items() if name not in (KEY_VARIABLE, CONFIG_VARIABLE)}
+    variables = {name: value for name, value in environ.items() if name not in _NO_SETTINGS}
     try:
         values, origins = read_sources(Config, cli, variables, "LOGMILL_", toml_path, shorts or {}, SECTIONS, section)
     except ValueError as error:

@@ -180,7 +180,7 @@ def _say_no_command(word: str) -> str:
 
 def _say_unknown(command: str, word: str) -> str:
     """What to say of a word that the command does not know."""
-    known = [name for option in (*COMMANDS[command].options, *COMMON) for name in option.names]
+    known = ["--help", *(name for option in (*COMMANDS[command].options, *COMMON) for name in option.names)]
     if word.startswith("-"):
         name = word.partition("=")[0]
         return f"{name} is no option of {command}. {_did_you_mean(name, known)}{_see(command)}"

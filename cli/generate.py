@@ -50,10 +50,8 @@ def _choose_folder(arguments: Arguments, config: Config) -> Path:
         )
     given = Path(config.INPUT_DIR)
     parent = given.parent if given.is_file() or set(given.name) & set("*?[") else given
-    if folder.resolve() == parent.resolve() and not arguments.force:
-        raise ConfigError(
-            f"--output is INPUT_DIR ({origin}), where your logs are: expected another folder. Name one, or say --force."
-        )
+    if folder.resolve() == parent.resolve():
+        raise ConfigError(f"--output is INPUT_DIR ({origin}), where your logs are: expected another folder. Name one.")
     return folder
 
 

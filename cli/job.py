@@ -68,9 +68,12 @@ def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
         result = run_job(job, config, options, progress)
     differences = check_truth(result, Path(options.source))
     _tell(arguments, answer, {**result.to_json(), "truth": differences}, _summary(result, differences))
+    for note in result.notes:
+        say(printable(note), level="warning", event="note")
     if result.error:
         say(printable(result.error), level="error", event="failed")
-    return GATE_EXIT_CODE if result.status == "failed" else 0
+        return GATE_EXIT_CODE
+    return int(job.with_settings(options.settings)["alert_exit_code"]) if result.alerts else 0
 
 
 def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
@@ -80,12 +83,17 @@ def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
     output = Output(_options(arguments, _load(arguments)).output)
     state = published_state(output)
     sources = {name: {"rows": found.rows, "rejected": found.rejected} for name, found in state.sources.items()}
-    tables = {name: {"rows": table.rows, "rejected": table.rejected} for name, table in state.tables.items()}
+    tables = {
+        name: {"rows": table.rows, "rejected": table.rejected, "dropped": table.dropped}
+        for name, table in state.tables.items()
+    }
     both = sources | tables
     versions = output.version_names()
-    lines = [f"{name:<28}{one['rows']:>14,}{one['rejected']:>12,}" for name, one in both.items()]
+    lines = [
+        f"{name:<28}{one['rows']:>14,}{one['rejected']:>12,}{one.get('dropped', 0):>12,}" for name, one in both.items()
+    ]
     kept = "\n".join(f"{'* ' if name == state.run_id else '  '}{name}" for name in versions)
-    told = "\n".join([f"{'table':<28}{'rows':>14}{'rejected':>12}", *lines, "", "versions:", kept, ""])
+    told = "\n".join([f"{'table':<28}{'rows':>14}{'rejected':>12}{'dropped':>12}", *lines, "", "versions:", kept, ""])
     facts = {"version": state.run_id, "versions": versions, "sources": sources, "tables": tables}
     _tell(arguments, answer, facts, told)
     return 0
@@ -181,7 +189,7 @@ def _options(arguments: Arguments, job: "Job") -> "JobOptions":
     from pipeline.datasets.settings import read_settings
 
     _, jobs = read_sections(arguments.config, arguments.environment)
-    source, output, settings = read_settings(job, jobs.get(job.name, {}), arguments.assigned)
+    source, output, settings = read_settings(job, jobs.get(job.name, {}), arguments.assigned, arguments.environment)
     return JobOptions(
         arguments.source or source or str(DATA / job.name / "demo"),
         arguments.job_output or output or str(DATA / job.name / "output"),
@@ -204,10 +212,14 @@ def _moment(text: str) -> datetime:
 
 
 def _summary(result: "JobResult", differences: "list[str] | None") -> str:
-    rows = [("table", "rows", "rejected", "computed", "seconds"), *_rows(result)]
-    lines = [f"{name:<28}{count:>14}{rejected:>12}{made:>14}{took:>10}" for name, count, rejected, made, took in rows]
+    rows = [("table", "rows", "rejected", "dropped", "computed", "seconds"), *_rows(result)]
+    lines = [
+        f"{name:<28}{count:>14}{rejected:>12}{dropped:>12}{made:>14}{took:>10}"
+        for name, count, rejected, dropped, made, took in rows
+    ]
     broken = [check for check in result.checks if check.outcome != "ok"]
     lines += ["", *(f"{check.outcome}: {check}" for check in broken)]
+    lines += [f"alert: {alert.message}" for alert in result.alerts if not alert.table]
     if differences is not None:
         lines.append("DIFFERS from the truth: " + "; ".join(differences) if differences else "as the demo's truth says")
     checked = f"{format_count(len(result.checks), 'check')}, {len(broken)} of them broken"
@@ -218,6 +230,6 @@ def _summary(result: "JobResult", differences: "list[str] | None") -> str:
 def _rows(result: "JobResult") -> "list[tuple[str, ...]]":
     facts = {**result.sources, **result.tables}
     return [
-        (name, f"{one.rows:,}", f"{one.rejected:,}", f"{one.recomputed:,}", f"{one.seconds:.2f}")
+        (name, f"{one.rows:,}", f"{one.rejected:,}", f"{one.dropped:,}", f"{one.recomputed:,}", f"{one.seconds:.2f}")
         for name, one in facts.items()
     ]

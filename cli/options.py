@@ -54,7 +54,7 @@ class Option:
     def default(self) -> str:
         """What is taken without the option, as text; empty where help need not say so."""
         if self.setting is None:
-            return str(self.more.get("default", ""))
+            return str(self.more.get("default") or "")
         config = import_settings()
         from utils.settings import declared  # which only help with defaults needs
 

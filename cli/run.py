@@ -4,6 +4,7 @@ This module imports nothing heavy, so that the workers begin to load their libra
 """
 
 import gc
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.arguments import Arguments
-from cli.console import Answer, say
+from cli.console import Answer, printable, say
 from cli.progress import open_progress
 from cli.result import answer_result
 from config import Config
 from data_generator.truth import TRUTH_FILE
 from pipeline import KERNEL_MODULES
 from pipeline.engines.workers import Workers
-from pipeline.errors import note_publication
+from pipeline.errors import InputError, note_publication
 from pipeline.machine import os_errors_explained
 from pipeline.planning.run_options import RunOptions
 from pipeline.storage.urls import is_url
@@ -40,6 +41,7 @@ def run_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     if lacks_input(config):
         from pipeline.planning.early_jvm import launched_early
 
+        refuse_to_add_test_data(config)
         with launched_early(config, config.GENERATOR_SIZE) as early:
             make_first_input(arguments, config)
             return process(arguments, config, answer, early, made_seconds=time.monotonic() - begin)
@@ -100,7 +102,7 @@ def _without_garbage() -> Iterator[None]:
 
 def find_nothing_new(config: Config, options: RunOptions) -> "NothingNew | None":
     """What to answer where a version is there already and there is nothing to add to it."""
-    if not is_url(config.OUTPUT_DIR) and not Path(config.OUTPUT_DIR).is_symlink():
+    if not is_url(config.OUTPUT_DIR) and not os.path.islink(config.OUTPUT_DIR):
         return None  # nothing was published yet, and a first run need not wait until the modules of history are loaded
     from pipeline.publish import nothing_new
 
@@ -131,6 +133,20 @@ def lacks_input(config: Config) -> bool:
     if not folder.exists():
         return not folder.is_symlink()
     return folder.is_dir() and all(path.name.startswith(".") or path.name == TRUTH_FILE for path in folder.iterdir())
+
+
+def refuse_to_add_test_data(config: Config) -> None:
+    """Raise InputError where a result is there: test data belong to the very first run, not into somebody's result."""
+    from pipeline.versions.catalog import current_version
+
+    if is_url(config.OUTPUT_DIR) or not os.path.islink(config.OUTPUT_DIR):
+        return
+    settings = current_version(config.OUTPUT_DIR).record.get("settings", {})
+    source = printable(str(settings.get("INPUT_DIR", "")))
+    found = f"no input was named, and {config.INPUT_DIR} has no logs"
+    if settings.get("INPUT_NAMED") and source:
+        raise InputError(f"{found}. The result at {config.OUTPUT_DIR} was made from {source}: name that with --input.")
+    raise InputError(f"{found}. The result at {config.OUTPUT_DIR} stays as it is. Name logs with --input.")
 
 
 def make_first_input(arguments: Arguments, config: Config) -> None:

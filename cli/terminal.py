@@ -6,6 +6,7 @@ from typing import IO, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from cli.console import printable
@@ -49,7 +50,12 @@ class PipeConsole(Console):
         self.quiet = True
 
 
-class _Amount(ProgressColumn):
+class _Done(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(format_amount(task.completed, task.fields["unit"]), style="progress.download")
+
+
+class _DoneOf(ProgressColumn):
     def render(self, task: Task) -> Text:
         done, total = (format_amount(number, task.fields["unit"]) for number in (task.completed, task.total or 0))
         return Text(f"{done} of {total}", style="progress.download")
@@ -62,16 +68,18 @@ class _Speed(ProgressColumn):
 
 
 class BarProgress:
-    """A bar for each phase with the amount done, the speed and the time left."""
+    """A bar for each phase with the amount done and the time left; on a wide terminal also the whole amount and the
+    speed."""
 
     def __init__(self, console: Console | None = None) -> None:
         console = console or PipeConsole(stderr=True)
-        columns = (
-            TextColumn("{task.description}", markup=False),
+        whole = Column(no_wrap=True)
+        wide = console.width >= WIDE
+        columns: tuple[ProgressColumn, ...] = (
+            TextColumn("{task.description}", markup=False, table_column=whole),
             BarColumn(bar_width=None, complete_style="cyan", finished_style="green"),
-            _Amount(),
-            _Speed(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            *((_DoneOf(whole), _Speed(whole)) if wide else (_Done(whole),)),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True, table_column=whole),
         )
         self._bars = Progress(*columns, console=console, expand=True)
         self._task: TaskID | None = None
@@ -89,9 +97,10 @@ class BarProgress:
         self._bars.stop()
 
     def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
-        """Begins a bar."""
+        """Begins a bar. Of a name such as ``Phase 1: read`` a narrow terminal shows what stands before the colon."""
         self._end_phase()
-        self._task = self._bars.add_task(name, total=total, unit=unit)
+        shown = name if self._bars.console.width >= WIDE else name.partition(":")[0]
+        self._task = self._bars.add_task(shown, total=total, unit=unit)
 
     def advance(self, n: int) -> None:
         """Moves the bar."""

@@ -153,12 +153,12 @@ def check_folder(folder: Path, settings: DataSetSettings) -> None:
         ForeignLogs: it has another, or its truth cannot be read, so that nobody knows.
     """
     logs = {path.name: path for path in sorted(folder.glob("*")) if _LOG.fullmatch(path.name)}
-    if not logs:
-        return
     try:
         truth = load_truth(folder)
     except ValueError as fault:
-        raise ForeignLogs(f"{folder} has logs, and nobody knows whose: {fault}") from None
+        raise ForeignLogs(f"{folder} has files, and nobody knows whose: {fault}") from None
+    if not logs:
+        return
     strange = [name for name in logs if truth is None or name not in truth.file_names]
     if strange or truth is None:
         raise ForeignLogs(f"{folder} has {strange[0]}, which its {TRUTH_FILE} does not list: it may be a log of yours.")

@@ -169,3 +169,14 @@ def test_the_input_is_listed_once(folder: Path, tmp_path: Path, monkeypatch: pyt
         place = tmp_path / engine
         api.run(folder / "logs", place / "out", intermediate=place / "mid", engine=engine, workers=1)
         assert len(calls) == 1, engine
+
+
+def test_a_program_from_stdin_runs(folder: Path, tmp_path: Path) -> None:
+    program = f"""
+from api import run
+if __name__ == "__main__":
+    print(run({str(folder / "logs" / "day.csv")!r}, {str(tmp_path / "out")!r}, workers=2, engine="polars",
+              intermediate={str(tmp_path / "mid")!r}).status, __file__)
+"""
+    done = subprocess.run([sys.executable, "-"], input=program, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("ok <stdin>\n", 0), done.stderr

@@ -190,6 +190,7 @@ def test_settings_that_pages_name_exist(page: Path) -> None:
     others = "LOGMILLTEST_", "AWS_", "AZURE_", "GOOGLE_"
     named = {name for name in named - of_compose if not name.startswith(others)}
     assert {name.removeprefix("LOGMILL_") for name in named} - {
+        "ALERT_KEY",
         "CONFIG",
         "DELTA_BINARY_PACKED",
         "NO_COLOR",

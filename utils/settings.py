@@ -192,7 +192,8 @@ def _read_named(fields: Mapping[str, dataclasses.Field[Any]], name: str, raw: ob
     if name not in fields:
         import difflib
 
-        close = difflib.get_close_matches(name.upper(), fields, n=1)
+        others = (field.metadata["also"] for field in fields.values())
+        close = difflib.get_close_matches(name.upper(), [*fields, *filter(None, others)], n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ValueError(f"unknown setting {name!r} ({origin}): {hint}All settings are listed in config.py.")
     return read_setting(fields[name], raw, origin)

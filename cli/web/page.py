@@ -6,6 +6,7 @@ computes nothing.
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -200,7 +201,7 @@ def show_runs(config: Config, version: str) -> None:
     st.subheader("Runs")
     if len(runs.rows) == 1:
         st.caption("One run is kept so far. From the second on, charts show how speed and quality change.")
-    show_table(runs, "runs")
+    show_table(replace(runs, rows=runs.rows[::-1]), "runs")  # the newest first
 
 
 def labels_of(moments: Sequence[str]) -> list[str]:

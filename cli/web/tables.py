@@ -75,13 +75,15 @@ def as_table(found: Found) -> pa.Table:
 
 
 def for_people(table: pa.Table) -> pa.Table:
-    """The table with rounded numbers, and moments instead of their text."""
+    """The table with rounded numbers, moments instead of their text, and nothing where a text is missing."""
     for number, name in enumerate(table.column_names):
         column = table[name]
         if name in _DIGITS and pa.types.is_floating(column.type):
             table = table.set_column(number, name, pyarrow.compute.round(column, _DIGITS[name]))
         if name == "started" and pa.types.is_string(column.type):
             table = table.set_column(number, name, pa.array(map(moment_of, column.to_pylist())))
+        elif pa.types.is_string(column.type):
+            table = table.set_column(number, name, pyarrow.compute.fill_null(column, ""))
     return table
 
 

@@ -20,9 +20,18 @@ _SPELLINGS = {spelling: method for method, spellings in METHODS.items() for spel
 
 
 def normalise_method(column: str) -> pl.Expr:
-    """The one name of a method of payment; what has no known spelling keeps its own, with capitals; null: Unknown."""
-    spelling = pl.col(column).str.strip_chars().str.to_lowercase().str.replace_all(r"[_\-\s]+", " ")
-    return spelling.replace(_SPELLINGS).pipe(_with_capitals, spelling).fill_null(UNKNOWN_METHOD)
+    """The one name of a method of payment; what has no known spelling keeps its own, with capitals; null: Unknown.
+
+    There are few spellings, so that each is looked at once.
+    """
+    return pl.col(column).map_batches(_normalise, return_dtype=pl.String()).fill_null(UNKNOWN_METHOD)
+
+
+def _normalise(texts: pl.Series) -> pl.Series:
+    different = texts.unique().drop_nulls()
+    spelling = pl.col(texts.name).str.strip_chars().str.to_lowercase().str.replace_all(r"[_\-\s]+", " ")
+    named = different.to_frame().select(spelling.replace(_SPELLINGS).pipe(_with_capitals, spelling)).to_series()
+    return texts.replace_strict(different, named, default=None, return_dtype=pl.String())
 
 
 def _with_capitals(name: pl.Expr, spelling: pl.Expr) -> pl.Expr:

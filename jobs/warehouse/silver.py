@@ -5,28 +5,44 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.datasets import Bool, Contract, Date, Int, Money, Text, at_least, dataset, expression
+from pipeline.datasets import (
+    Bool,
+    Contract,
+    Date,
+    Int,
+    Money,
+    Text,
+    at_least,
+    dataset,
+    expression,
+    fresh,
+    repeated,
+)
 
 from . import sources
 from .methods import normalise_method
-from .staging import KEEP, QUARANTINE, Missing, fill, latest, lost_versions, missing_checks, treat_missing
+from .staging import DROP, FILL, KEEP, QUARANTINE, Missing, fill_missing, latest, lost_versions, missing_checks
 
 LINE_KEY = ("order_id", "product_id", "line_number")
 _LINE_VALUES = ("customer_id", "day", "quantity", "unit_price_cents", "discount_cents", "payment_type")
 _PAYMENT_VALUES = ("order_id", "payment_method", "amount_cents", "day", "payment_status")
 
+FILL_MEDIAN = "fill_median"
+"""The median price of the product: ``fact_sales`` fills it in, because all lines of the product decide it."""
+
 LINE_NULLS: Mapping[str, Missing] = {
-    "customer_id": KEEP,
-    "product_id": KEEP,
-    "day": QUARANTINE,
-    "quantity": QUARANTINE,
-    "discount_cents": fill(0),
+    "customer_id": Missing("missing_customer", KEEP, (KEEP, FILL, DROP, QUARANTINE)),
+    "product_id": Missing("missing_product", KEEP, (KEEP, DROP, QUARANTINE)),
+    "day": Missing("missing_order_day", QUARANTINE, (DROP, QUARANTINE)),
+    "quantity": Missing("missing_quantity", QUARANTINE, (FILL, DROP, QUARANTINE), whole=True),
+    "unit_price_cents": Missing("missing_price", QUARANTINE, (FILL_MEDIAN, DROP, QUARANTINE)),
+    "discount_cents": Missing("missing_discount", "fill:0", (FILL, DROP, QUARANTINE), whole=True),
 }
 PAYMENT_NULLS: Mapping[str, Missing] = {
-    "order_id": KEEP,
-    "amount_cents": QUARANTINE,
-    "day": QUARANTINE,
-    "payment_status": fill("unknown"),
+    "order_id": Missing("missing_payment_order", KEEP, (KEEP, DROP, QUARANTINE)),
+    "amount_cents": Missing("missing_amount", QUARANTINE, (DROP, QUARANTINE)),
+    "day": Missing("missing_payment_day", QUARANTINE, (DROP, QUARANTINE)),
+    "status": Missing("missing_status", "fill:unknown", (FILL, DROP, QUARANTINE)),
 }
 
 
@@ -40,7 +56,7 @@ class OrderLine(Contract):
     day = Date("day of the order", nullable=True)
     quantity = Int("pieces", nullable=True)
     unit_price_cents = Money("price of one piece; null: the median of its product counts", unit="cents", nullable=True)
-    discount_cents = Money("discount on the line", unit="cents")
+    discount_cents = Money("discount on the line", unit="cents", nullable=True)
     payment_type = Text("how the customer means to pay")
 
 
@@ -57,17 +73,16 @@ class OrderLine(Contract):
         at_least("unit_price_cents", 1),
         at_least("discount_cents", 0),
         expression("discount", pl.col("discount_cents") <= pl.col("quantity") * pl.col("unit_price_cents")),
+        repeated("orders", allowed="max_duplicate_share"),
     ],
 )
 def order_lines(orders: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Order lines, each once: of the latest extract, without invented prices."""
-    once = treat_missing(latest(_numbered(orders), LINE_KEY, _LINE_VALUES), LINE_NULLS)
-    price = pl.col("unit_price_cents")
-    if settings["missing_price"] == "quarantine":
-        price = price.fill_null(0)  # which the check on prices rejects
+    once = fill_missing(latest(_numbered(orders), LINE_KEY, _LINE_VALUES), LINE_NULLS, settings)
     return once.select(
-        *LINE_KEY, "customer_id", "day", "quantity", price, "discount_cents", normalise_method("payment_type")
-    )
+        *LINE_KEY, "customer_id", "day", "quantity", "unit_price_cents", "discount_cents",
+        normalise_method("payment_type"),
+    )  # fmt: skip
 
 
 class LostLine(Contract):
@@ -108,7 +123,7 @@ class Payment(Contract):
     method = Text("how it was paid")
     amount_cents = Money("amount", unit="cents", nullable=True)
     day = Date("day of the payment", nullable=True)
-    status = Text("what became of it, in small letters")
+    status = Text("what became of it, in small letters", nullable=True)
     counts = Bool("whether the money has come")
 
 
@@ -119,16 +134,21 @@ class Payment(Contract):
     by="payment_id",
     keyed={"payments": ["_extracted_at", *sources.Payments.columns]},
     key="payment_id",
-    checks=[*missing_checks(PAYMENT_NULLS, "max_null_share"), at_least("amount_cents", 1)],
+    checks=[
+        *missing_checks(PAYMENT_NULLS, "max_null_share"),
+        at_least("amount_cents", 1),
+        repeated("payments", allowed="max_duplicate_share"),
+    ],
 )
-def clean_payments(payments: pl.LazyFrame) -> pl.LazyFrame:
+def clean_payments(payments: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Payments, each once: of the latest extract, with one name for each method."""
-    once = treat_missing(latest(payments, ["payment_id"], _PAYMENT_VALUES), PAYMENT_NULLS)
+    once = latest(payments, ["payment_id"], _PAYMENT_VALUES)
     status = pl.col("payment_status").str.strip_chars().str.to_lowercase()
-    return once.select(
-        "payment_id", "order_id", normalise_method("payment_method").alias("method"), "amount_cents", "day",
-        status.alias("status"), status.is_in(["completed", "complete", "paid", "success", "succeeded"]).alias("counts"),
-    )  # fmt: skip
+    named = once.with_columns(status.alias("status"), normalise_method("payment_method").alias("method"))
+    come = pl.col("status").is_in(["completed", "complete", "paid", "success", "succeeded"])
+    return fill_missing(named, PAYMENT_NULLS, settings).select(
+        "payment_id", "order_id", "method", "amount_cents", "day", "status", come.fill_null(False).alias("counts")
+    )
 
 
 class PriceMedian(Contract):
@@ -159,6 +179,7 @@ class Day(Contract):
     by="day",
     keyed={"order_lines": ["day"], "clean_payments": ["day"]},
     key="day",
+    checks=[fresh("day", hours="max_age_hours", action="warn")],
 )
 def active_days(order_lines: pl.LazyFrame, clean_payments: pl.LazyFrame) -> pl.LazyFrame:
     """The days that the calendar must have."""

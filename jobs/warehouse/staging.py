@@ -1,59 +1,91 @@
-"""What staging does to any source: one row for each id, and a declared answer to each missing value."""
+"""What staging does to any source: one row for each id, and a chosen answer to each missing value."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import polars as pl
 
-from pipeline.datasets import Check, not_null
+from pipeline.datasets import Check, ConfigError, chosen_by, not_null
 
-Strategy = Literal["keep", "fill", "drop", "quarantine"]
+KEEP, FILL, DROP, QUARANTINE = "keep", "fill", "drop", "quarantine"
 
 
 @dataclass(frozen=True)
 class Missing:
-    """What happens to a row without a value in a column.
+    """What may happen to a row without a value in a column, which the setting ``setting`` of the job chooses.
 
-    ``keep``: it stays null. ``fill``: it gets ``value``. ``drop``: the row goes, uncounted. ``quarantine``: the row is
-    rejected, and the quarantine has it.
+    ``keep``: the value stays null. ``fill:VALUE``: the row gets the value. ``drop``: the row is left out and counted.
+    ``quarantine``: the row is rejected, and the quarantine has it.
+
+    ================  =============================================
+    ``choices``       which of these make sense for the column
+    ``whole``         whether ``VALUE`` must be a whole number
+    ================  =============================================
     """
 
-    strategy: Strategy
-    value: str | int | None = None
+    setting: str
+    default: str
+    choices: tuple[str, ...]
+    whole: bool = False
+
+    def check(self, chosen: object) -> None:
+        """Raise ConfigError where the setting has no choice that makes sense."""
+        strategy, colon, value = str(chosen).partition(":")
+        if strategy in self.choices and (strategy == FILL) == bool(colon) and not (colon and self._is_wrong(value)):
+            return
+        expected = ", ".join(self._shown(one) for one in self.choices)
+        raise ConfigError(f"the setting {self.setting} is {chosen!r}, expected one of {expected}")
+
+    def _is_wrong(self, value: str) -> bool:
+        return not value or (self.whole and not value.removeprefix("-").isdecimal())
+
+    def _shown(self, choice: str) -> str:
+        return choice if choice != FILL else "fill:NUMBER" if self.whole else "fill:TEXT"
+
+    def value(self, settings: Mapping[str, Any]) -> str | int | None:
+        """The value that stands for a missing one; None: none does."""
+        strategy, _, value = str(settings[self.setting]).partition(":")
+        return None if strategy != FILL else int(value) if self.whole else value
 
 
-KEEP, DROP, QUARANTINE = Missing("keep"), Missing("drop"), Missing("quarantine")
-
-
-def fill(value: str | int) -> Missing:
-    """The value that stands for a missing one."""
-    return Missing("fill", value)
-
-
-def treat_missing(rows: pl.LazyFrame, rules: Mapping[str, Missing]) -> pl.LazyFrame:
-    """Fill and drop by ``rules``: column → what happens where it has no value."""
-    for column, rule in rules.items():
-        if rule.strategy == "fill":
-            rows = rows.with_columns(pl.col(column).fill_null(rule.value))
-        if rule.strategy == "drop":
-            rows = rows.filter(pl.col(column).is_not_null())
-    return rows
+def fill_missing(rows: pl.LazyFrame, rules: Mapping[str, Missing], settings: Mapping[str, Any]) -> pl.LazyFrame:
+    """Fill by ``rules`` (column → what may happen where it has no value) and what the settings choose."""
+    values = {column: rule.value(settings) for column, rule in rules.items()}
+    return rows.with_columns(pl.col(name).fill_null(value) for name, value in values.items() if value is not None)
 
 
 def missing_checks(rules: Mapping[str, Missing], allowed: float | str) -> list[Check]:
-    """Checks that reject the rows that ``rules`` quarantine. ``allowed``: the share above which the run fails."""
-    return [not_null(name, allowed=allowed) for name, rule in rules.items() if rule.strategy == "quarantine"]
+    """Checks that reject or drop the rows whose value is missing, as the settings choose.
+
+    ``allowed``: the share above which the run fails.
+    """
+    return [
+        not_null(name, action=chosen_by(rule.setting, quarantine="reject", drop="drop"), allowed=allowed)
+        for name, rule in rules.items()
+    ]
 
 
 def latest(rows: pl.LazyFrame, key: Sequence[str], values: Sequence[str]) -> pl.LazyFrame:
-    """One row for each key: of the latest extract; in that, the last by all values in order, with nulls first."""
-    order = ["_extracted_at", *values]
-    return rows.sort([*key, *order], nulls_last=False).unique(key, keep="last", maintain_order=True)
+    """One row for each key: of the latest extract; in that, the last by all values in order, with nulls first.
+
+    Only rows whose key may occur again are sorted: a hash tells the others, of which there are most.
+    """
+    marked = rows.with_columns(_may_occur_again(key).alias("_again"))
+    again = marked.filter("_again").sort([*key, "_extracted_at", *values], nulls_last=False)
+    return pl.concat([marked.filter(~pl.col("_again")), again.unique(key, keep="last", maintain_order=True)]).drop(
+        "_again"
+    )
+
+
+def _may_occur_again(key: Sequence[str]) -> pl.Expr:
+    """Whether another row has the same hash of its key; it has where the keys are equal."""
+    return pl.struct(key).hash().is_duplicated()
 
 
 def lost_versions(rows: pl.LazyFrame, key: Sequence[str], values: Sequence[str]) -> pl.LazyFrame:
     """The other contents of keys that have several: each once, with the columns ``key`` and ``values``."""
-    contents = rows.select(*key, *values).unique()
-    kept = latest(rows, key, values).select(*key, *values)
+    several = rows.filter(_may_occur_again(key))
+    contents = several.select(*key, *values).unique()
+    kept = latest(several, key, values).select(*key, *values)
     return contents.join(kept, on=[*key, *values], how="anti", nulls_equal=True)

@@ -23,17 +23,27 @@ from pipeline.datasets import (
     conserves,
     dataset,
     date_key,
+    expression,
     history,
     reference,
     surrogate_key,
 )
 
 from .methods import usual_fees
+from .silver import FILL_MEDIAN
+from .staging import FILL, KEEP, Missing, fill_missing
 
 _FIRST = pl.lit(dt.datetime(1970, 1, 1)).cast(pl.Datetime("us"))
 """Since when an inferred member holds: nobody knows better."""
 _CUSTOMER = ("customer_name", "email", "phone", "address", "city", "state", "zip_code", "age", "registered_on")
 _PRODUCT = ("product_name", "category", "subcategory", "brand", "price_cents", "cost_cents")
+MEMBER_NULLS: Mapping[str, Missing] = {
+    "city": Missing("missing_city", "fill:Unknown", (KEEP, FILL)),
+    "category": Missing("missing_category", "fill:Unknown", (KEEP, FILL)),
+}
+_HEARD_OF = expression(
+    "not_inferred", ~pl.col("is_inferred"), action="warn", allowed="max_orphan_share", dimension="consistency"
+)
 _AGES = [(18, "under 18"), (25, "18-24"), (35, "25-34"), (45, "35-44"), (55, "45-54"), (65, "55-64")]
 
 
@@ -47,7 +57,7 @@ class DimCustomer(Contract):
     email = Text("address of electronic mail", nullable=True, sensitive="email")
     phone = Text("number of the telephone", nullable=True, sensitive="phone")
     address = Text("street and house", nullable=True, sensitive="address")
-    city = Text("town; Unknown where the shop does not know it")
+    city = Text("town; Unknown where the shop does not know it", nullable=True)
     state = Text("state", nullable=True)
     zip_code = Text("postal code", nullable=True)
     age = Int("age in years", nullable=True)
@@ -69,7 +79,7 @@ class DimCustomer(Contract):
         "order_lines": ["quantity", "unit_price_cents", "discount_cents"],
     },
     key="customer_key",
-    checks=[between("age", 0, 120, action="warn")],
+    checks=[between("age", 0, 120, action="warn"), _HEARD_OF],
 )
 def dim_customer(customers: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Customers with their history; those whom only orders name are inferred."""
@@ -77,10 +87,10 @@ def dim_customer(customers: pl.LazyFrame, order_lines: pl.LazyFrame, settings: M
         (pl.col("quantity") * pl.col("unit_price_cents") - pl.col("discount_cents")).sum().alias("spent")
     )
     versions = _versions(customers, spent, "customer_id", _CUSTOMER)
-    return versions.join(spent, on="customer_id", how="left", validate="m:1").with_columns(
+    with_spent = versions.join(spent, on="customer_id", how="left", validate="m:1")
+    return _filled(with_spent, "city", settings).with_columns(
         _member_key("customer_id", "customer_id", "valid_from").alias("customer_key"),
         _member_key("customer_id", "customer_id").alias("customer_durable_key"),
-        pl.col("city").fill_null("Unknown"),
         _age_band().alias("age_band"),
         _segment(settings).alias("segment"),
     ).drop("spent")  # fmt: skip
@@ -99,6 +109,10 @@ def _versions(snapshots: pl.LazyFrame, used: pl.LazyFrame, key: str, values: tup
         ],
         how="diagonal",
     )
+
+
+def _filled(members: pl.LazyFrame, column: str, settings: Mapping[str, Any]) -> pl.LazyFrame:
+    return fill_missing(members, {column: MEMBER_NULLS[column]}, settings)
 
 
 def _member_key(member: str, *columns: str) -> pl.Expr:
@@ -129,7 +143,7 @@ class DimProduct(Contract):
     product_durable_key = Int("key of the product in all versions; -1: the order names no product")
     product_id = Text("id of the product", nullable=True)
     product_name = Text("what people call it", nullable=True)
-    category = Text("category; Unknown where the shop does not know it")
+    category = Text("category; Unknown where the shop does not know it", nullable=True)
     subcategory = Text("part of the category", nullable=True)
     brand = Text("who makes it", nullable=True)
     price_cents = Money("list price", unit="cents", nullable=True)
@@ -148,7 +162,7 @@ class DimProduct(Contract):
     by="product_id",
     keyed={"products": ["_extracted_at", *_PRODUCT], "order_lines": ["order_id"]},
     key="product_key",
-    checks=[at_least("price_cents", 0, action="warn"), at_least("cost_cents", 0, action="warn")],
+    checks=[at_least("price_cents", 0, action="warn"), at_least("cost_cents", 0, action="warn"), _HEARD_OF],
 )
 def dim_product(products: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Products with their history; those that only orders name are inferred."""
@@ -159,10 +173,10 @@ def dim_product(products: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Map
         .when(price >= settings["mid_cents"]).then(pl.lit("mid"))
         .otherwise(pl.lit("budget"))
     )  # fmt: skip
-    return _versions(products, order_lines.select("product_id").unique(), "product_id", _PRODUCT).with_columns(
+    versions = _versions(products, order_lines.select("product_id").unique(), "product_id", _PRODUCT)
+    return _filled(versions, "category", settings).with_columns(
         _member_key("product_id", "product_id", "valid_from").alias("product_key"),
         _member_key("product_id", "product_id").alias("product_durable_key"),
-        pl.col("category").fill_null("Unknown"),
         price_class.alias("price_class"),
         pl.when(price > 0).then((price - cost) * 10_000 // price).alias("margin_points"),
     )
@@ -246,15 +260,12 @@ def fact_sales(
     dim_customer: pl.LazyFrame,
     dim_product: pl.LazyFrame,
     price_medians: pl.LazyFrame,
+    settings: Mapping[str, Any],
 ) -> pl.LazyFrame:
     """Sales: each order line with what it cost, and what became of its order's payments."""
     paid = clean_payments.filter("counts").group_by("order_id").agg(pl.col("amount_cents").sum().alias("paid_cents"))
-    priced = order_lines.join(
-        price_medians, on="product_id", how="left", validate="m:1", nulls_equal=True
-    ).with_columns(
-        pl.col("unit_price_cents").is_null().alias("price_filled"),
-        pl.coalesce("unit_price_cents", "median_cents").alias("unit_price_cents"),
-    )
+    filled = settings["missing_price"] == FILL_MEDIAN
+    priced = _priced(order_lines, price_medians) if filled else order_lines.with_columns(price_filled=pl.lit(False))
     amounts = priced.with_columns((pl.col("quantity") * pl.col("unit_price_cents")).alias("gross_cents"))
     amounts = amounts.with_columns((pl.col("gross_cents") - pl.col("discount_cents")).alias("net_cents"))
     total = pl.col("net_cents").sum().over("order_id")
@@ -288,6 +299,15 @@ def fact_sales(
     )  # fmt: skip
 
 
+def _priced(order_lines: pl.LazyFrame, price_medians: pl.LazyFrame) -> pl.LazyFrame:
+    """Lines with the median price of their product where they have none."""
+    with_median = order_lines.join(price_medians, on="product_id", how="left", validate="m:1", nulls_equal=True)
+    return with_median.with_columns(
+        pl.col("unit_price_cents").is_null().alias("price_filled"),
+        pl.coalesce("unit_price_cents", "median_cents").alias("unit_price_cents"),
+    )
+
+
 class FactPayments(Contract):
     """Payments with the provider's fee."""
 
@@ -295,7 +315,7 @@ class FactPayments(Contract):
     order_id = Text("the order that is paid; null: the provider does not say", nullable=True)
     date_key = Int("day of the payment")
     method = Text("how it was paid")
-    status = Text("what became of it")
+    status = Text("what became of it", nullable=True)
     counts = Bool("whether the money has come")
     amount_cents = Money("amount", unit="cents")
     fee_points = Int("rate of the fee in hundredths of a percent, of the day of the payment")

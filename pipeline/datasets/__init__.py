@@ -5,6 +5,7 @@ from pipeline.datasets.checks import (
     at_least,
     at_most,
     between,
+    chosen_by,
     conserves,
     expression,
     fresh,
@@ -12,6 +13,7 @@ from pipeline.datasets.checks import (
     not_null,
     one_of,
     reference,
+    repeated,
     row_count,
     unique,
 )
@@ -28,6 +30,7 @@ from pipeline.datasets.helpers import (
     surrogate_key,
 )
 from pipeline.datasets.job import Job
+from pipeline.errors import ConfigError
 from pipeline.sources.columns import Bool, Column, Date, Decimal, Float, Int, ListOf, Money, Text, Time
 from pipeline.sources.contract import Contract
 from pipeline.sources.source import Source, csv, parquet
@@ -38,6 +41,7 @@ __all__ = [
     "Bool",
     "Check",
     "Column",
+    "ConfigError",
     "Contract",
     "DataSet",
     "Date",
@@ -57,6 +61,7 @@ __all__ = [
     "basis_points",
     "between",
     "calendar",
+    "chosen_by",
     "conserves",
     "csv",
     "dataset",
@@ -69,6 +74,7 @@ __all__ = [
     "one_of",
     "parquet",
     "reference",
+    "repeated",
     "row_count",
     "surrogate_key",
     "unique",

@@ -50,26 +50,42 @@ def source_change(
 
 
 def table_change(
-    one: DataSet, old: tuple[Path, TableState], new: tuple[Path, TableState], same: frozenset[str], work: Path
+    one: DataSet,
+    old: tuple[Path, TableState],
+    new: tuple[Path, TableState],
+    same: frozenset[str],
+    work: Path,
+    affected: str = "",
 ) -> Change:
-    """How a table changed. ``same``: its units whose files are those of the version before."""
+    """How a table changed. ``same``: its units whose files are those of the version before. ``affected``: file with the
+    values of ``by`` that alone were computed again; empty: all were."""
     gone, come = ([str(folder / unit) for unit in state.units if unit not in same] for folder, state in (old, new))
-    columns = tuple(one.contract.columns)
-    return changed_rows(gone, come, columns, work / f"{one.name}.changed.parquet", new[1].rows)
+    only = (scan_file(affected), one.by) if affected else None
+    return changed_rows(
+        gone, come, tuple(one.contract.columns), work / f"{one.name}.changed.parquet", new[1].rows, only
+    )
 
 
-def changed_rows(gone: Sequence[str], come: Sequence[str], columns: Sequence[str], path: Path, total: int) -> Change:
+def changed_rows(
+    gone: Sequence[str],
+    come: Sequence[str],
+    columns: Sequence[str],
+    path: Path,
+    total: int,
+    only: tuple[pl.LazyFrame, Sequence[str]] | None = None,
+) -> Change:
     """Write the rows of some files that other files do not have, and the other way round, to ``path``.
 
-    Rows are compared as a multiset by 128 bits of hashes, in memory for 20 bytes a row.
+    ``only``: values, and the columns that have them, to which the difference is known to be limited. Rows are compared
+    as a multiset by 128 bits of hashes, in memory for 20 bytes a row.
     """
-    sides = [(files, sign) for files, sign in ((gone, -1), (come, 1)) if files]
+    sides = [(_rows(files, columns, only), sign) for files, sign in ((gone, -1), (come, 1)) if files]
     if not sides:
         return UNCHANGED
     if len(sides) == 1:
-        found = scan_file(*sides[0][0]).select(columns)
+        found = sides[0][0]
     else:
-        marked = [_hashed(files, columns).with_columns(pl.lit(sign, pl.Int32).alias("_sign")) for files, sign in sides]
+        marked = [_hashed(rows, columns).with_columns(pl.lit(sign, pl.Int32).alias("_sign")) for rows, sign in sides]
         differing = (
             pl.concat(rows.select("_low", "_high", "_sign") for rows in marked)
             .group_by("_low", "_high").agg(pl.col("_sign").sum()).filter(pl.col("_sign") != 0)
@@ -86,10 +102,19 @@ def changed_rows(gone: Sequence[str], come: Sequence[str], columns: Sequence[str
     return Change(str(path), share=len(rows) / max(1, total))
 
 
-def _hashed(files: Sequence[str], columns: Sequence[str]) -> pl.LazyFrame:
+def _rows(
+    files: Sequence[str], columns: Sequence[str], only: tuple[pl.LazyFrame, Sequence[str]] | None
+) -> pl.LazyFrame:
+    found = scan_file(*files).select(columns)
+    if only is None:
+        return found
+    return found.join(only[0], on=only[1], how="semi", nulls_equal=True).collect().lazy()
+
+
+def _hashed(rows: pl.LazyFrame, columns: Sequence[str]) -> pl.LazyFrame:
     """Rows with two hashes of 64 bits. They are compared within one process alone."""
     row = pl.struct(columns)
-    return scan_file(*files).select(*columns, row.hash(1).alias("_low"), row.hash(2).alias("_high"))
+    return rows.select(*columns, row.hash(1).alias("_low"), row.hash(2).alias("_high"))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from pipeline.datasets.checks import Check, unique
+from pipeline.datasets.tasks import Setting
 from pipeline.errors import ConfigError
 from pipeline.sources.contract import Contract
 
@@ -87,6 +88,11 @@ class DataSet:
         """The columns by which rows are ordered in files: all, where no key makes the order total."""
         rest = () if self.key else tuple(name for name in self.contract.columns if name not in self.partition_by)
         return (*self.partition_by, *(name for name in (self.key or rest) if name not in self.partition_by))
+
+    def under(self, settings: Mapping[str, Setting]) -> "DataSet":
+        """This data set with the checks that the settings of the job make of its own."""
+        found = (check.under(settings) for check in self.checks)
+        return replace(self, checks=tuple(check for check in found if check is not None))
 
     def __call__(self, **inputs: pl.LazyFrame) -> pl.LazyFrame:
         """Call the transform itself, as tests of a job do."""
@@ -169,5 +175,5 @@ def _check(one: DataSet, whole: Sequence[str]) -> None:
     if one.layer not in LAYERS:
         raise ConfigError(f"data set {one.name}: layer is {one.layer!r}, expected one of {', '.join(LAYERS)}.")
     for check in one.checks:
-        if check.kind == "conserves" and check.source[0] not in one.inputs:
+        if check.kind in ("conserves", "repeated") and check.source[0] not in one.inputs:
             raise ConfigError(f"data set {one.name}: {check.name} names an input that the function does not have.")

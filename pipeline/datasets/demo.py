@@ -35,7 +35,7 @@ def make_demo(job: Job, folder: Path) -> None:
 def check_truth(result: JobResult, source: Path) -> list[str] | None:
     """What differs from the truth in the folder of the sources; None where there is none, or nothing was published.
 
-    The truth has, by table or source, ``rows`` and ``rejected``, and sums of columns of tables by their names.
+    The truth has, by table or source, ``rows``, ``rejected`` and ``dropped``, and sums of columns of tables by name.
     """
     path = source / TRUTH_FILE
     if not path.is_file() or result.status == "failed":
@@ -50,7 +50,7 @@ def check_truth(result: JobResult, source: Path) -> list[str] | None:
 
 def _found(result: JobResult, name: str, expected: dict[str, int]) -> dict[str, Any]:
     facts = result.tables.get(name) or result.sources.get(name)
-    counts: dict[str, Any] = {"rows": facts and facts.rows, "rejected": facts and facts.rejected}
+    counts: dict[str, Any] = {name: facts and getattr(facts, name) for name in ("rows", "rejected", "dropped")}
     columns = [what for what in expected if what not in counts]
     if not columns:
         return counts

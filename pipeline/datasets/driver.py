@@ -4,10 +4,12 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from config import Config
+from config import ALERT_KEY_VARIABLE, Config
+from pipeline.datasets.alerts import find_alerts, payload, send, write_quality
 from pipeline.datasets.bronze import extract_sources, list_sources, mark_published, remove_orphans
 from pipeline.datasets.changes import UNCHANGED, Change, source_change
 from pipeline.datasets.gates import failure, judge_table
@@ -50,19 +52,38 @@ def run_job(job: Job, config: Config, options: JobOptions, progress: Progress) -
         output.discard()
         run = Run(job, config, options, watch, output, resources)
         extract(run)
-        reasons, checks = make_tables(run)
-        if error := failure(checks):
-            return _result(run, reasons, checks, "failed", error)
-        if not _is_new(run, reasons):
-            return _result(run, reasons, checks, "nothing new")
-        lock.confirm()
-        result = _result(run, reasons, checks, "ok")
-        record = _record(run, result)
-        write_report(run.folder, job, record)
-        state = JobState(run.folder, watch.run_id, run.sources, run.tables)
-        publish(output, run.folder, state, record, run.bronze, run.rejects, config.KEEP_VERSIONS)
-        mark_published(run.bronze, run.sources)
-        return _result(run, reasons, checks, "ok")
+        return _with_alerts(run, _publish(run, lock))
+
+
+def _publish(run: Run, lock: Lock) -> JobResult:
+    """Make the tables, and publish them where no check stops it and something is new."""
+    reasons, checks = make_tables(run)
+    if error := failure(checks):
+        return _result(run, reasons, checks, "failed", error)
+    if not _is_new(run, reasons):
+        return _result(run, reasons, checks, "nothing new")
+    lock.confirm()
+    record = _record(run, _result(run, reasons, checks, "ok"))
+    write_report(run.folder, run.job, record)
+    state = JobState(run.folder, run.watch.run_id, run.sources, run.tables)
+    publish(run.output, run.folder, state, record, run.bronze, run.rejects, run.config.KEEP_VERSIONS)
+    mark_published(run.bronze, run.sources)
+    return _result(run, reasons, checks, "ok")
+
+
+def _with_alerts(run: Run, result: JobResult) -> JobResult:
+    """Tell what a person should see of the run: in files beside the output, and to the webhook where there is one."""
+    scores, settings = score_checks(result.checks), run.alert_settings
+    history = extend_history(run.before.record if run.before else {}, result.run_id, scores)
+    told = unusual(history) if result.status == "ok" else []
+    alerts = find_alerts(result, scores, told, float(settings["least_score"]))
+    found = replace(result, alerts=tuple(alerts))
+    write_quality(run.output.link, found, scores, alerts)
+    if not alerts or not settings["alert_url"]:
+        return found
+    secret = os.environ.get(ALERT_KEY_VARIABLE, "")
+    failed = send(str(settings["alert_url"]), secret, payload(found, scores, alerts))
+    return replace(found, notes=(*found.notes, failed) if failed else found.notes)
 
 
 def extract(run: Run) -> None:
@@ -152,7 +173,7 @@ def _result(
 def _table_result(run: Run, name: str, reason: str) -> TableResult:
     state = run.tables[name]
     recomputed, seconds = (state.recomputed, state.seconds) if reason else (0, 0.0)
-    return TableResult(state.rows, state.rejected, recomputed, seconds, reason)
+    return TableResult(state.rows, state.rejected, recomputed, seconds, reason, state.dropped)
 
 
 def _source_results(states: dict[str, SourceState], run_id: str) -> dict[str, TableResult]:

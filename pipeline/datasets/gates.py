@@ -13,10 +13,9 @@ from pipeline.datasets.judge import count_broken, row_checks
 from pipeline.datasets.kernels import known_values
 from pipeline.datasets.result import CheckResult
 from pipeline.datasets.run import Run
+from pipeline.datasets.sizes import rows_of
 from pipeline.datasets.table import Making
-from pipeline.datasets.tasks import Setting
 from pipeline.datasets.units import scan, scan_file
-from pipeline.errors import ConfigError
 
 _INT64 = 2**63
 
@@ -24,14 +23,10 @@ _INT64 = 2**63
 def judge_table(run: Run, one: DataSet, made: Making) -> list[CheckResult]:
     """The results of all checks of a table, as it is now. A table that was taken over was judged before."""
     if not made.reason:
-        return [] if run.before is None else _judge_again(run.before.record, one, run.context.settings)
+        return [] if run.before is None else _judge_again(run, run.before.record, one, made)
     counts = _row_counts(run, one, made)
-    total = made.table.rows + made.table.rejected
-    settings = run.context.settings
-    results = [
-        _judge(one, check, counts.get(check.name, 0), total, allowed_share(check, settings))
-        for check in row_checks(one)
-    ]
+    total = made.table.rows + made.table.rejected + made.table.dropped
+    results = [_judge(one, check, counts.get(check.name, 0), total) for check in row_checks(one)]
     results += [_judge_table_check(run, one, check, made) for check in one.checks if not check.of_rows]
     # A column whose largest value times the rows is beyond 64 bits could wrap in a sum, without an error.
     for name, largest in _largest(made).items():
@@ -58,10 +53,10 @@ def _row_counts(run: Run, one: DataSet, made: Making) -> Counter[str]:
     counts: Counter[str] = Counter()
     for path in run.rejects[one.name]:
         counts.update(dict(scan_file(path).group_by("check").len().collect().iter_rows()))
-    rejecting = {check.name for check in row_checks(one) if check.action == "reject"}
+    removing = {check.name for check in row_checks(one) if check.removes}
     for bucket in made.buckets:
-        counts.update({name: count for name, count in bucket.broken.items() if name not in rejecting})
-    again = [check for check in row_checks(one) if check.name not in rejecting and _needs_all(check, one, made)]
+        counts.update({name: count for name, count in bucket.broken.items() if name not in removing})
+    again = [check for check in row_checks(one) if check.name not in removing and _needs_all(check, one, made)]
     if again:
         known = known_values(run.job, one, {name: run.files(name) for name in one.references})
         rows = scan(run.files(one.name), one.contract.schema())
@@ -77,27 +72,18 @@ def _needs_all(check: Check, one: DataSet, made: Making) -> bool:
     return made.partly and (check.action == "warn" or bool(check.allowed))
 
 
-def allowed_share(check: Check, settings: Mapping[str, Setting]) -> float | None:
-    """The share of rows that may break a check. Raises ConfigError where a setting has no share."""
-    if not isinstance(check.allowed, str):
-        return check.allowed
-    share = settings[check.allowed]
-    if isinstance(share, str | bool) or not 0 <= share <= 1:
-        raise ConfigError(f"check {check.name}: the setting {check.allowed} is {share!r}, expected a share from 0 to 1")
-    return float(share)
-
-
-def _judge(one: DataSet, check: Check, broken: int, of: int, limit: float | None) -> CheckResult:
-    share = broken / of if of else 0.0
+def _judge(one: DataSet, check: Check, broken: int, of: int) -> CheckResult:
+    share, limit = broken / of if of else 0.0, check.allowed
+    assert not isinstance(limit, str), "the settings of the run are applied to its checks"
     outcome = "ok"
     if broken:
         if check.action == "fail":
             outcome = "fail" if limit is None or share > limit else "ok"
-        elif check.action == "reject":
-            outcome = "fail" if limit is not None and share > limit else "reject"
+        elif check.removes:
+            outcome = "fail" if limit is not None and share > limit else str(check.action)
         else:
             outcome = "warn" if limit is None or share > limit else "ok"
-    return CheckResult(one.name, check.name, check.dimension, check.action, broken, of, outcome, limit)
+    return CheckResult(one.name, check.name, check.dimension, str(check.action), broken, of, outcome, limit)
 
 
 def _judge_table_check(run: Run, one: DataSet, check: Check, made: Making) -> CheckResult:
@@ -105,16 +91,21 @@ def _judge_table_check(run: Run, one: DataSet, check: Check, made: Making) -> Ch
     table = made.table
     if check.kind == "row_count":
         low, high = check.limits
+        assert not isinstance(high, str), "the settings of the run are applied to its checks"
         good = (low is None or table.rows >= low) and (high is None or table.rows <= high)
         most = "any number" if high is None else f"{high:,}"
         detail = f"{table.rows:,} rows, expected {low or 0:,} to {most}"
+    elif check.kind == "repeated":
+        read = rows_of(run.files(check.source[0]))
+        return _judge(one, check, max(0, read - table.rows - table.rejected - table.dropped), read)
     elif check.kind == "fresh":
         good, detail = _is_fresh(rows, check, run.context.as_of)
     else:
         good, detail = _is_conserved(check, made)
-    outcome = "ok" if good else check.action
+    action = str(check.action)
+    outcome = "ok" if good else action
     return CheckResult(
-        one.name, check.name, check.dimension, check.action, int(not good), 1, outcome, None, "" if good else detail
+        one.name, check.name, check.dimension, action, int(not good), 1, outcome, None, "" if good else detail
     )
 
 
@@ -125,7 +116,7 @@ def _is_fresh(rows: pl.LazyFrame, check: Check, as_of: datetime) -> tuple[bool, 
     if isinstance(latest, date) and not isinstance(latest, datetime):
         latest = datetime(latest.year, latest.month, latest.day) + timedelta(days=1)  # its end
     hours = (as_of - latest).total_seconds() / 3600
-    limit = check.limits[1] or 0.0
+    limit = float(check.limits[1] or 0)
     return hours <= limit, f"the latest value is {hours:,.1f} hours old, expected at most {limit:g}"
 
 
@@ -144,12 +135,18 @@ def _largest(made: Making) -> dict[str, int]:
     return found
 
 
-def _judge_again(record: Mapping[str, Any], one: DataSet, settings: Mapping[str, Setting]) -> list[CheckResult]:
-    """The results of a version before, by the shares that are allowed now."""
+def _judge_again(run: Run, record: Mapping[str, Any], one: DataSet, made: Making) -> list[CheckResult]:
+    """The results of a version before, by the shares that are allowed now and by the as-of of this run."""
     results = []
-    checks = {check.name: check for check in row_checks(one)}
+    checks = {
+        check.name: check for check in (*row_checks(one), *one.checks) if check.of_rows or check.kind == "repeated"
+    }
+    aging = {check.name: check for check in one.checks if check.kind == "fresh"}
     for found in (CheckResult(**check) for check in record.get("checks", []) if check["table"] == one.name):
         check = checks.get(found.check)
-        again = _judge(one, check, found.broken, found.of, allowed_share(check, settings)) if check else found
+        if found.check in aging:
+            results.append(_judge_table_check(run, one, aging[found.check], made))
+            continue
+        again = _judge(one, check, found.broken, found.of) if check else found
         results.append(again)
     return results

@@ -101,6 +101,25 @@ def as_of_join(
     a fact before the first version of its key gets that version. Never more rows than facts; their order is free.
     """
     keys = [on] if isinstance(on, str) else list(on)
+    if not early:
+        return _search_versions(facts, versions, keys, at, early)
+    # A key with one version that still holds has it at any time: a plain join, which is much faster.
+    marked = versions.with_columns(((pl.len().over(keys) > 1) | pl.col("valid_to").is_not_null()).alias("_several"))
+    known = marked.collect().lazy()
+    single = known.filter(~pl.col("_several")).drop("_several", "valid_from", "valid_to", "is_current", strict=False)
+    several = known.filter("_several").drop("_several")
+    dated = several.select(keys).unique()
+    if not dated.head(1).collect().height:
+        return facts.join(single, on=keys, how="left", validate="m:1")
+    rest = facts.join(dated, on=keys, how="anti").join(single, on=keys, how="left", validate="m:1")
+    searched = _search_versions(facts.join(dated, on=keys, how="semi"), several, keys, at, early)
+    return pl.concat([rest, searched.select(rest.collect_schema().names())])
+
+
+def _search_versions(
+    facts: pl.LazyFrame, versions: pl.LazyFrame, keys: list[str], at: str, early: bool
+) -> pl.LazyFrame:
+    """``as_of_join`` by the times of all versions."""
     added = [name for name in versions.collect_schema() if name not in (*keys, "valid_to", "is_current")]
     right = versions.select(*keys, *added, "valid_to").sort("valid_from")
     there = [name for name in added if name != "valid_from"]

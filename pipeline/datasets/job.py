@@ -1,11 +1,12 @@
 """A job: the sources and data sets of some modules, in the order in which they are made."""
 
+import copy
 import difflib
 import hashlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+from pipeline.datasets.alerts import ALERT_SETTINGS, check_alert_settings
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.tasks import Setting
 from pipeline.errors import ConfigError, InputError, program_name
@@ -21,6 +23,7 @@ from pipeline.sources.contract import SOURCE_FACTS
 from pipeline.sources.source import Source
 
 JOBS = PROJECT / "jobs"
+SettingsCheck = Callable[[Mapping[str, Setting]], None]
 _FORMAT = 1
 """Raised when tables of the same job would be made otherwise than before."""
 
@@ -29,8 +32,9 @@ _FORMAT = 1
 class Job:
     """The sources and data sets that ``modules`` have, by their names.
 
-    ``settings``: names and defaults of the job's own settings, which transforms get as ``settings``. Raises ConfigError
-    where names or inputs contradict each other.
+    ``settings``: names and defaults of the job's own settings, which transforms get as ``settings``.
+    ``environments``: by the name of an environment its other defaults. ``check_settings``: raises ConfigError where all
+    of them together are wrong. Raises ConfigError where names or inputs contradict each other.
     """
 
     name: str
@@ -38,8 +42,16 @@ class Job:
     sources: Mapping[str, Source]
     datasets: Mapping[str, DataSet]
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    environments: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
+    check_settings: SettingsCheck | None = None
 
-    def __init__(self, *modules: ModuleType, settings: Mapping[str, Setting] | None = None) -> None:
+    def __init__(
+        self,
+        *modules: ModuleType,
+        settings: Mapping[str, Setting] | None = None,
+        environments: Mapping[str, Mapping[str, Setting]] | None = None,
+        check_settings: SettingsCheck | None = None,
+    ) -> None:
         if not modules:
             raise ConfigError("a job needs modules with sources and data sets: Job(sources, gold)")
         folder = Path(str(modules[0].__file__)).parent
@@ -48,7 +60,10 @@ class Job:
         datasets = {value.name: value for value in members.values() if isinstance(value, DataSet)}
         facts = {
             "name": folder.name, "folder": folder, "sources": MappingProxyType(sources),
-            "datasets": _in_order(sources, datasets), "settings": MappingProxyType(dict(settings or {})),
+            "datasets": _in_order(sources, datasets),
+            "settings": MappingProxyType({**ALERT_SETTINGS, **(settings or {})}),
+            "environments": MappingProxyType(dict(environments or {})),
+            "check_settings": check_settings,
         }  # fmt: skip
         for name, value in facts.items():
             object.__setattr__(self, name, value)
@@ -58,9 +73,9 @@ class Job:
         """Raise ConfigError where keyed inputs lack a column, or have ``by`` in other types than each other."""
         for one in self.datasets.values():
             for check in one.checks:
-                if isinstance(check.allowed, str) and check.allowed not in self.settings:
+                if unknown := [name for name in check.settings if name not in self.settings]:
                     raise ConfigError(
-                        f"data set {one.name}: {check.name} allows {check.allowed!r}, which is no setting of the job"
+                        f"data set {one.name}: {check.name} names {unknown[0]!r}, which is no setting of the job"
                     )
             kinds: dict[str, dict[str, str]] = {}
             for name, columns in one.keyed.items():
@@ -81,6 +96,21 @@ class Job:
         known = self.sources[name] if name in self.sources else self.datasets[name]
         columns = {**known.contract.schema(), **(SOURCE_FACTS if name in self.sources else {})}
         return {column: str(kind) for column, kind in columns.items()}
+
+    def with_settings(self, given: Mapping[str, Setting]) -> dict[str, Setting]:
+        """The defaults of the job with those settings that are ``given``. Raises ConfigError where they are wrong."""
+        found = {**self.settings, **given}
+        check_alert_settings(found)
+        if self.check_settings:
+            self.check_settings(found)
+        return found
+
+    def under(self, settings: Mapping[str, Setting]) -> "Job":
+        """This job with the checks that its settings choose. Raises ConfigError where a check cannot use one."""
+        found = copy.copy(self)
+        datasets = {name: one.under(settings) for name, one in self.datasets.items()}
+        object.__setattr__(found, "datasets", MappingProxyType(datasets))
+        return found
 
     @property
     def description(self) -> str:

@@ -16,7 +16,7 @@ TABLE_REJECTS = {**REJECTS, "by": pl.String()}
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows without the rejected ones; these; and how many rows break each check."""
+    """Rows without those that a check removes; these; and how many rows break each check."""
 
     good: pl.DataFrame
     rejects: pl.DataFrame | None
@@ -45,14 +45,14 @@ def judge_rows(rows: pl.DataFrame, one: DataSet, known: Mapping[str, pl.Series])
         return Judged(rows, None, {})
     sums = rows.lazy().select(expr.sum().alias(name) for name, expr in broken.items()).collect()
     counts = {name: int(count or 0) for name, count in sums.row(0, named=True).items()}
-    rejecting = [check for check in checks if check.action == "reject" and counts[check.name]]
-    if not rejecting:
+    removing = [check for check in checks if check.removes and counts[check.name]]
+    if not removing:
         return Judged(rows, None, counts)
-    marks = rows.lazy().select(broken[check.name].alias(check.name) for check in rejecting).collect()
+    marks = rows.lazy().select(broken[check.name].alias(check.name) for check in removing).collect()
     bad = marks.select(pl.any_horizontal(pl.all()).alias("bad"))["bad"]
-    first = pl.coalesce(pl.when(pl.col(check.name)).then(pl.lit(check.name)) for check in rejecting)
+    first = pl.coalesce(pl.when(pl.col(check.name)).then(pl.lit(check.name)) for check in removing)
     names = marks.filter(bad).select(first.alias("check"))["check"]
-    return Judged(rows.filter(~bad), _rejects(rows.filter(bad), names, one, rejecting), counts)
+    return Judged(rows.filter(~bad), _rejects(rows.filter(bad), names, one, removing), counts)
 
 
 def count_broken(
@@ -84,15 +84,16 @@ def _breaks(check: Check, one: DataSet, known: Mapping[str, pl.Series], *, order
 def _rejects(rows: pl.DataFrame, names: pl.Series, one: DataSet, checks: Sequence[Check]) -> pl.DataFrame:
     column = {check.name: check.columns[0] if check.columns else None for check in checks}
     value = pl.lit(None, pl.String)
+    dropped = pl.col("_check").is_in([check.name for check in checks if check.action == "drop"])
     for check in checks:
-        if check.columns:
+        if check.columns and check.action == "reject":
             value = pl.when(pl.col("_check") == check.name).then(_shown(check.columns[0])).otherwise(value)
     return rows.with_columns(names.alias("_check")).select(
         pl.lit(one.name).alias("table"), pl.lit(None, pl.String).alias("file"), pl.lit(None, pl.Int64).alias("line"),
         pl.col("_check").alias("check"),
         pl.col("_check").replace_strict(column, return_dtype=pl.String).alias("column"),
         value.alias("value"),
-        _key(one).alias("key"),
+        pl.when(~dropped).then(_key(one)).alias("key"),
         pl.lit(None, pl.Binary).alias("raw"),
         (key_text(one.by) if one.by and set(one.by) <= set(rows.columns) else pl.lit("")).alias("by"),
     )  # fmt: skip

@@ -63,7 +63,7 @@ def transform(context: JobContext, task: TransformTask, advance: Advance) -> Tra
 
     Raises TransformError where the transform fails or its result does not fit the contract.
     """
-    job = load_job(context.job)
+    job = load_job(context.job).under(context.settings)
     one = job.datasets[task.table]
     inputs = _open_inputs(job, one, task)
     arguments = {name: inputs[name] for name in one.inputs} | facts_of(one, context)
@@ -80,11 +80,9 @@ def transform(context: JobContext, task: TransformTask, advance: Advance) -> Tra
         folder = Path(task.output)
         pieces = write_units(judged.good, one, folder, task.parts)
         rejects = _write_rejects(judged.rejects, context, task)
-    read = {name: _count(task.inputs[name], inputs[name], filtered=bool(task.affected)) for name in one.keyed}
     advance(task.rows)
     return Transformed(
-        len(rows), pieces, judged.broken, len(rows) - len(judged.good), rejects, sums, read,
-        _largest(judged.good, one),
+        len(rows), pieces, judged.broken, len(rows) - len(judged.good), rejects, sums, _largest(judged.good, one),
     )  # fmt: skip
 
 
@@ -118,7 +116,8 @@ def _open_inputs(job: Job, one: DataSet, task: TransformTask) -> dict[str, pl.La
     if task.affected:
         affected = scan_file(task.affected)
         for name in one.keyed:
-            found[name] = found[name].join(affected, on=one.by, how="semi", nulls_equal=True)
+            few = found[name].join(affected, on=one.by, how="semi", nulls_equal=True)
+            found[name] = few.collect().lazy()  # once: the transform and the sums of checks read them
     return found
 
 
@@ -148,12 +147,6 @@ def lazy(result: object, one: DataSet) -> pl.LazyFrame:
 
 def _sum(rows: pl.LazyFrame, column: str) -> int:
     return int(rows.select(pl.col(column).cast(pl.Int128).sum()).collect().item() or 0)
-
-
-def _count(files: TableFiles, rows: pl.LazyFrame, *, filtered: bool) -> int:
-    if files.ranges and not filtered:
-        return sum(count for _, count in files.ranges)
-    return int(rows.select(pl.len()).collect().item())
 
 
 def _largest(rows: pl.DataFrame, one: DataSet) -> dict[str, int]:

@@ -46,7 +46,7 @@ def check_job(job: Job, config: Config, options: JobOptions, progress: Progress)
     tables = [name for name in job.needed(options.only) if name in state.tables]
     as_of = options.as_of or datetime.fromisoformat(state.record["as_of"])
     with TemporaryDirectory() as work, open_engine(config, Path(work)) as engine:
-        context = JobContext(str(job.folder), state.run_id, as_of, {**job.settings, **options.settings}, work)
+        context = JobContext(str(job.folder), state.run_id, as_of, job.with_settings(options.settings), work)
         progress.phase("check", len(tables) * len(BUCKETS), "rows")
         return check_laws(job, tables, files, context, engine, progress.advance)
 

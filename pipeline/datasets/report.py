@@ -41,7 +41,8 @@ def render_dictionary(job: Job) -> str:
     """The data dictionary: all tables with their columns, checks and inputs."""
     style = (run_page.ASSETS / "page.css").read_text(encoding="utf-8")
     head = joined([element("h1", job.name), element("p", job.description)])
-    return _PAGE.substitute(title=escape(f"Tables of {job.name}"), style=style, body=joined([head, _columns(job)]).text)
+    body = joined([head, _columns(job.under(job.settings))])
+    return _PAGE.substitute(title=escape(f"Tables of {job.name}"), style=style, body=body.text)
 
 
 def _summary(job: Job, record: Mapping[str, Any]) -> Html:
@@ -100,6 +101,8 @@ def _box(name: str, place: tuple[int, int], facts: Mapping[str, Any]) -> str:
     told = format_count(facts.get("rows", 0), "row")
     if facts.get("rejected"):
         told += f", {facts['rejected']:,} rejected"
+    if facts.get("dropped"):
+        told += f", {facts['dropped']:,} dropped"
     recomputed = facts.get("recomputed", 0)
     again = f"computed {share(recomputed, max(recomputed, facts.get('rows', 0)))}" if recomputed else "taken over"
     return (
@@ -117,9 +120,9 @@ def _tables(job: Job, record: Mapping[str, Any]) -> Html:
     for name in (*record["sources"], *record["tables"]):
         facts, one = _facts(record, name), job.datasets.get(name)
         layer, reason = (one.layer if one else "source"), facts["reason"]
-        rows.append((name, layer, reason, facts["rows"], facts["rejected"], facts["recomputed"],
+        rows.append((name, layer, reason, facts["rows"], facts["rejected"], facts["dropped"], facts["recomputed"],
                      f"{facts['seconds']:.2f}", bar(facts["seconds"], longest)))  # fmt: skip
-    heads = ("table", "layer", "why it was made", "rows", "rejected", "computed", "seconds", "")
+    heads = ("table", "layer", "why it was made", "rows", "rejected", "dropped", "computed", "seconds", "")
     return section("Rows and times", table(heads, rows, "Rows and times of sources and tables", 3, bars=True))
 
 

@@ -16,7 +16,7 @@ class CheckResult:
     ``action``      for rows that break it
     ``broken``      rows that break it; 1 for a broken check of the table
     ``of``          rows that it looked at
-    ``outcome``     ok, warn, reject or fail
+    ``outcome``     ok, warn, reject, drop or fail
     ``allowed``     the share that may break it
     ``detail``      what a person needs to know besides
     ==============  ============================================================================
@@ -44,18 +44,32 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class TableResult:
-    """A table of the run: rows, rejected ones, how many were computed again, why, and the seconds of that."""
+    """A table of the run: rows, rejected ones, how many were computed again, the seconds of that and why; and how many
+    rows checks left out."""
 
     rows: int
     rejected: int
     recomputed: int
     seconds: float
     reason: str = ""
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What a person should see: ``table`` (empty: the run) and ``check`` that found it, its ``level`` (``warn`` or
+    ``fail``), and a sentence without any value of a row."""
+
+    table: str
+    check: str
+    level: str
+    message: str
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """A run. ``status``: ``ok``, ``nothing new``, or ``failed`` where a check stopped it."""
+    """A run. ``status``: ``ok``, ``nothing new``, or ``failed`` where a check stopped it. ``notes``: what did not work
+    and changes nothing of the tables."""
 
     job: str
     run_id: str
@@ -70,6 +84,7 @@ class JobResult:
     output: str
     error: str | None = None
     notes: Sequence[str] = field(default_factory=tuple)
+    alerts: Sequence[Alert] = field(default_factory=tuple)
 
     def to_json(self) -> dict[str, Any]:
         """The result as values of JSON."""

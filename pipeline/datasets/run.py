@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from config import Config
+from pipeline.datasets.alerts import ALERT_SETTINGS
 from pipeline.datasets.bronze import bronze_folder
 from pipeline.datasets.changes import Change
 from pipeline.datasets.job import Job
@@ -64,7 +65,8 @@ class Run:
     def __init__(
         self, job: Job, config: Config, options: JobOptions, watch: Watch, output: Output, resources: ExitStack
     ) -> None:
-        self.job, self.options, self.watch, self.output = job, options, watch, output
+        settings = job.with_settings(options.settings)
+        self.job, self.options, self.watch, self.output = job.under(settings), options, watch, output
         self.config, self._resources = config, resources
         self.before = read_state(output)
         self.known = None if options.full_refresh else self.before
@@ -74,10 +76,11 @@ class Run:
         resources.callback(output.discard)
         self.work = self.folder / "work"
         self.work.mkdir(mode=0o700)
-        settings = {**job.settings, **options.settings}
         as_of = options.as_of or datetime.now(UTC).replace(tzinfo=None)
-        self.context = JobContext(str(job.folder), watch.run_id, as_of, settings, str(self.work))
-        self.wanted = job.needed(options.only)
+        self.alert_settings = {name: settings[name] for name in ALERT_SETTINGS}
+        own = {name: value for name, value in settings.items() if name not in ALERT_SETTINGS}
+        self.context = JobContext(str(job.folder), watch.run_id, as_of, own, str(self.work))
+        self.wanted = self.job.needed(options.only)
         self.memory = Memory(config.MEMORY_LIMIT, config.PREPROCESSING_WORKERS)
         self.direct = DirectEngine()
         watch.follow(self.direct)

@@ -11,15 +11,19 @@ PLACES = ("source", "output")
 
 
 def read_settings(
-    job: Job, table: object, assigned: Sequence[str]
+    job: Job, table: object, assigned: Sequence[str], environment: str | None = None
 ) -> tuple[str | None, str | None, dict[str, Setting]]:
-    """(source, output, settings) of a job by its table in a settings file and by ``NAME=VALUE`` of the command line.
+    """(source, output, settings) of a job by its environment, its table in a settings file and ``NAME=VALUE`` of the
+    command line; the last one wins.
 
     Raises ConfigError for a name that the job does not have, or a value of another type than the default.
     """
     if not isinstance(table, Mapping):
         raise ConfigError(f"job.{job.name} in the settings file is {table!r}, expected a table")
-    found = {name: _typed(job, name, value, f"[job.{job.name}]") for name, value in table.items() if name not in PLACES}
+    found = dict(job.environments.get(environment or "", {}))
+    found |= {
+        name: _typed(job, name, value, f"[job.{job.name}]") for name, value in table.items() if name not in PLACES
+    }
     for word in assigned:
         name, equals, text = word.partition("=")
         if not equals:

@@ -66,7 +66,7 @@ class TableState:
     """A table of a version.
 
     ==============  ================================================================================
-    ``rows``        good rows, ``rejected`` those that checks rejected
+    ``rows``        good rows, ``rejected`` those that checks rejected, ``dropped`` those that checks left out
     ``recomputed``  rows that this run made, 0 where it took the table over
     ``units``       rows by path of the file below the table
     ``parts``       files of a table without partitions
@@ -88,6 +88,7 @@ class TableState:
     inputs: Mapping[str, str]
     made_with: str
     as_of: str
+    dropped: int = 0
 
     def paths(self, folder: Path) -> tuple[str, ...]:
         """The files. ``folder``: of the table."""

@@ -66,7 +66,8 @@ def _find_work(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int) ->
 
 def _made_with(run: Run, one: DataSet) -> str:
     settings = repr(sorted(run.context.settings.items())) if "settings" in one.parameters else ""
-    return f"{run.job.fingerprint} {settings}"
+    removes = {check.name: check.action for check in one.checks if check.removes}
+    return f"{run.job.fingerprint} {settings} {removes}"
 
 
 def take_over(run: Run, one: DataSet) -> Making:
@@ -132,7 +133,7 @@ def _compared(run: Run, one: DataSet, state: TableState, made: Sequence[Transfor
     if old.made_with != state.made_with:
         change = Change(everything=f"{one.name} is made otherwise")
     else:
-        change = table_change(one, (source, old), (folder, state), frozenset(same), run.work)
+        change = table_change(one, (source, old), (folder, state), frozenset(same), run.work, work.affected)
     return Making(one.name, work.reason, change, state, made)
 
 
@@ -224,11 +225,20 @@ def _scan(run: Run, name: str) -> pl.LazyFrame:
 def _state(
     run: Run, one: DataSet, units: Mapping[str, int], made: Sequence[Transformed], inputs: Mapping[str, str], parts: int
 ) -> TableState:
-    rejected = sum(pq.read_metadata(path).num_rows for path in run.rejects[one.name])
+    removed = sum(pq.read_metadata(path).num_rows for path in run.rejects[one.name])
+    dropped = _dropped(one, run.rejects[one.name])
     return TableState(
-        sum(units.values()), rejected, sum(bucket.made for bucket in made), dict(sorted(units.items())), parts, 0.0,
-        run.watch.run_id, dict(inputs), _made_with(run, one), run.context.as_of.isoformat(),
+        sum(units.values()), removed - dropped, sum(bucket.made for bucket in made), dict(sorted(units.items())), parts,
+        0.0, run.watch.run_id, dict(inputs), _made_with(run, one), run.context.as_of.isoformat(), dropped,
     )  # fmt: skip
+
+
+def _dropped(one: DataSet, rejects: Sequence[str]) -> int:
+    """How many of the rows that checks removed are left out rather than rejected."""
+    names = [check.name for check in one.checks if check.action == "drop"]
+    if not names or not rejects:
+        return 0
+    return int(scan_file(*rejects).filter(pl.col("check").is_in(names)).select(pl.len()).collect().item())
 
 
 def _ranges(counts: Sequence[int]) -> list[tuple[int, int]]:

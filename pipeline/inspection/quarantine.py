@@ -45,8 +45,8 @@ def export_rejected(config: Config, path: Path) -> Exported:
     reads as one. Only the owner may read the file.
 
     Raises:
-        ConfigError: there is a file at ``path``.
-        InputError: nothing is published, nothing can be written, or the quarantine is another user's.
+        ConfigError: there is a file at ``path``, or none can be written there.
+        InputError: nothing is published, there is nothing to write, or the quarantine is another user's.
     """
     version = current_version(config.OUTPUT_DIR)
     if not version.may_read_quarantine:
@@ -64,6 +64,11 @@ def export_rejected(config: Config, path: Path) -> Exported:
     except FileExistsError:
         shown = display_name(str(path))
         raise ConfigError(f"--output: {shown!r} is there already: expected the name of a new file.") from None
+    except OSError as fault:
+        raise ConfigError(
+            f"--output: cannot write {display_name(str(path))!r}: {fault.strerror}. Name a new file in a folder "
+            "that is there and has room."
+        ) from None
     return Exported(version.name, records, len(groups), without_text)
 
 

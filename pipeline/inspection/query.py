@@ -144,6 +144,10 @@ def _answer(
         raise ConfigError(
             f"the query did not end within {config.QUERY_SECONDS} s. Ask for less, or allow more time with --timeout."
         ) from None
+    except RuntimeError as fault:
+        if "interrupted" not in str(fault):
+            raise
+        raise KeyboardInterrupt from None  # what DuckDB makes of a signal while it computes
     except (duckdb.OutOfMemoryException, MemoryError):
         raise ConfigError(
             f"the query needs more than {format_size(memory)} of memory. Ask for less, or raise --memory-limit."

@@ -6,11 +6,11 @@ number of fields, or with bytes that are no UTF-8, is read by ``csv_records``.
 """
 
 import io
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
@@ -18,6 +18,7 @@ import pyarrow.csv as arrow_csv
 from pipeline.sources.csv_records import MAX_RECORD_BYTES, Record, find_records
 
 BLOCK_BYTES = 32 * 2**20
+_Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -76,18 +77,28 @@ def good_records(text: bytes, begin: int, end: int, header: Header) -> Iterator[
     return (record for record in records if not record.reason)
 
 
-@lru_cache
-def _stray_quote(delimiter: str) -> re.Pattern[bytes]:
-    mark = re.escape(delimiter.encode())
-    return re.compile(rb'(?<=[^"\r\n' + mark + rb'])"(?=[^"\r\n' + mark + rb"])")
-
-
 def _is_odd(block: bytes, delimiter: str) -> bool:
-    if b"\0" in block or block.count(b"\r") != block.count(b"\r\n"):
+    if b"\0" in block:
         return True
-    if b'"' not in block:
-        return False
-    return block.count(b'"') % 2 == 1 or _stray_quote(delimiter).search(block) is not None
+    found = np.frombuffer(block, np.uint8)
+    if b"\r" in block and _has_lone_return(found):
+        return True
+    return b'"' in block and _has_stray_quote(found, delimiter)
+
+
+def _has_lone_return(block: _Bytes) -> bool:
+    """Whether a carriage return is not followed by a line feed."""
+    places = np.flatnonzero(block == ord("\r"))
+    return bool(places[-1] == len(block) - 1 or (block[places + 1] != ord("\n")).any())
+
+
+def _has_stray_quote(block: _Bytes, delimiter: str) -> bool:
+    """Whether quotes are of an odd number, or one stands between bytes that are no delimiter, line end or quote."""
+    places = np.flatnonzero(block == ord('"'))
+    inner = places[(places > 0) & (places < len(block) - 1)]
+    ends = np.zeros(256, np.bool_)
+    ends[list(b'"\r\n' + delimiter.encode())] = True
+    return bool(len(places) % 2 or (~ends[block[inner - 1]] & ~ends[block[inner + 1]]).any())
 
 
 def _read_fast(block: bytes, header: Header, wanted: Sequence[str]) -> pl.DataFrame | None:

@@ -144,7 +144,7 @@ def _check_kept(output: Output, output_dir: str, name: str) -> str:
 def _nothing_published(output_dir: str) -> InputError:
     return InputError(
         f"nothing is published at {output_dir!r}: expected the link that a run of Logmill makes. Run "
-        f"`{program_name()} run` first, or name the right place with --output."
+        f"`{program_name()} run` first, or name the right place (OUTPUT_DIR)."
     )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -95,7 +96,7 @@ def test_a_failed_phase_is_not_called_done() -> None:
 
 def test_bars_on_a_terminal() -> None:
     stream = io.StringIO()
-    console = Console(file=stream, width=80, force_terminal=True, color_system=None)
+    console = Console(file=stream, width=100, force_terminal=True, color_system=None)
     with BarProgress(console) as progress:
         progress.advance(1)
         progress.phase("Phase 1", 2 * 10**9)
@@ -106,6 +107,19 @@ def test_bars_on_a_terminal() -> None:
     assert "70,000 rows of 70,000 rows" in shown
     assert "2 GB of 2 GB" in shown
     assert "note: [red]a note" in shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_bars_stay_in_one_line(width: int) -> None:
+    stream = io.StringIO()
+    with BarProgress(Console(file=stream, width=width, force_terminal=True, color_system=None)) as progress:
+        for name, unit in (("Phase 1: read again with both databases", "bytes"), ("Phase 2: compare", "rows")):
+            progress.phase(name, 41_234_567, unit)  # type: ignore[arg-type]
+            progress.advance(41_000_000)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    lines = {line.strip() for line in re.split(r"[\r\n]+", shown) if line.strip()}
+    assert lines
+    assert all(line.startswith("Phase") and len(line) <= width for line in lines), lines
 
 
 def test_no_speed_is_red(monkeypatch: pytest.MonkeyPatch) -> None:

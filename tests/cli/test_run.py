@@ -17,6 +17,7 @@ from main import main
 from pipeline.planning import early_jvm
 from pipeline.publish.result import RunResult
 from tests.cli.conftest import Install
+from tests.end_to_end.command import command_json
 
 SMALL = ["LOGMILL_GENERATOR_SIZE=200kB", "LOGMILL_GENERATOR_FILES=2", "LOGMILL_PREPROCESSING_WORKERS=1"]
 
@@ -165,3 +166,16 @@ def test_the_jvm_starts_before_test_data_is_made(install: Install, monkeypatch: 
     assert main([]) == 0
     size, files = seen[2]  # type: ignore[misc]
     assert (size, len(files)) == (None, 2), "the input is measured"
+
+
+def test_test_data_are_never_made_beside_a_result(tmp_path: Path) -> None:
+    """The second run of somebody who forgot --input once would have invented records in the input folder."""
+    (tmp_path / "logs").mkdir()
+    row = "a,ann,2026-11-01T10:00:00Z,v,tv,8.8.8.8,10\n"
+    (tmp_path / "logs" / "a.csv").write_text(
+        "log_id,user_id,timestamp,video_id,device_type,ip_address,watch_time(min)\n" + row
+    )
+    command_json("--input", "logs", cwd=tmp_path)
+    refused = command_json(cwd=tmp_path, code=3)
+    assert "was made from logs: name that with --input" in refused["error"]
+    assert not (tmp_path / "pipeline_data" / "input_logs").exists()

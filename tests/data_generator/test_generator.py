@@ -288,6 +288,14 @@ def test_a_folder_with_a_log_of_somebody_is_refused(kind: str, tmp_path: Path) -
     assert all(after[other] == before[other] for other in set(after) - own)
 
 
+@pytest.mark.parametrize("content", ["not json", '{"a": 1}'], ids=["no JSON", "other JSON"])
+def test_a_truth_of_somebody_is_not_replaced(content: str, tmp_path: Path) -> None:
+    (tmp_path / "truth.json").write_text(content)
+    with pytest.raises(ForeignLogs, match="nobody knows whose"):
+        generate(SMALL, tmp_path)
+    assert (tmp_path / "truth.json").read_text() == content
+
+
 def test_a_log_without_any_truth_is_somebodys(tmp_path: Path) -> None:
     generate(SMALL, tmp_path)
     (tmp_path / "truth.json").unlink()

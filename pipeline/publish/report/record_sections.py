@@ -230,7 +230,7 @@ def _visible(shape: str) -> str:
 
 
 def files_section(record: Record) -> Html:
-    """The files that count, those with most rejects first."""
+    """The files that count, those with most rejected records first."""
     ledger = heapq.nsmallest(
         MAX_FILES, record["ledger"], key=lambda entry: (-entry["rejected"], -entry["records"], entry["file"])
     )
@@ -241,4 +241,4 @@ def files_section(record: Record) -> Html:
     ]
     heads = ["file", "size", "records", "duplicates, phase 1", "rejected"]
     listing = joined([table(heads, rows, "Files that count"), more(number, MAX_FILES)])
-    return section("Files", details(f"{format_count(number, 'file')}, most rejects first", listing))
+    return section("Files", details(f"{format_count(number, 'file')}, most rejected records first", listing))

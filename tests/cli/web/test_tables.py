@@ -17,6 +17,12 @@ def test_numbers_are_rounded_and_moments_are_moments() -> None:
     assert tables.for_people(tables.as_table(Found(("minutes",), (False,), (), cut=False))).num_rows == 0
 
 
+def test_a_missing_text_is_an_empty_cell() -> None:
+    found = Found(("column", "line"), (False, False), ((None, 7), ("user_id", None)), cut=False)
+    table = tables.for_people(tables.as_table(found))
+    assert table.to_pylist() == [{"column": "", "line": 7}, {"column": "user_id", "line": None}]
+
+
 def test_columns_of_one_name_and_wide_numbers_are_shown() -> None:
     found = Found(("a", "a"), (False, False), ((10**30, 1), (None, 2)), cut=False)
     assert tables.as_table(found).to_pylist() == [{"a": str(10**30), "a_1": 1}, {"a": None, "a_1": 2}]

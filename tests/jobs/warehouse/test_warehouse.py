@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 
 from main import main
+from pipeline.datasets.job import JOBS, load_job
+from pipeline.errors import ConfigError
 
 ORDERS = ("order_id", "customer_id", "product_id", "quantity", "unit_price", "order_date", "payment_type", "discount")
 PAYMENTS = ("payment_id", "order_id", "payment_method", "payment_amount", "payment_date", "payment_status")
@@ -245,3 +247,45 @@ def test_a_missing_price_is_the_median_of_its_product_where_that_is_asked_for(
         ("c", 900, False, 1800),
         ("d", 300, True, 600),
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "rejected", "dropped", "outcome"), [((), 1, 0, "reject"), (("--set", "missing_price=drop"), 0, 1, "drop")]
+)
+def test_a_missing_price_counts_as_missing_and_not_as_wrong(
+    words: Sequence[str],
+    rejected: int,
+    dropped: int,
+    outcome: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_shop(tmp_path / "shop", 4, orders=20)
+    rows = [(order, "c1", "p1", 2, price, "2026-01-01", "cc", "") for order, price in (("a", "1.00"), ("b", ""))]
+    write(tmp_path / "shop", "orders", ORDERS, rows)
+    found = run(capsys, "--source", "shop", "--set", "max_null_share=1.0", *words)
+    checks = {check["check"]: check for check in found["checks"] if check["table"] == "order_lines"}
+    missing = checks["not_null:unit_price_cents"]
+    assert (missing["broken"], missing["of"], missing["outcome"]) == (1, 2, outcome)
+    assert missing["dimension"] == "completeness"
+    assert checks["at_least:unit_price_cents"]["broken"] == 0
+    table = found["tables"]["order_lines"]
+    assert (table["rows"], table["rejected"], table["dropped"]) == (1, rejected, dropped)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("missing_price", "keep", "missing_price is 'keep', expected one of fill_median, drop, quarantine"),
+        ("missing_quantity", "fill:many", "expected one of fill:NUMBER, drop, quarantine"),
+        ("missing_customer", "fill", "expected one of keep, fill:TEXT, drop, quarantine"),
+        ("missing_customer", "keep:x", "expected one of keep"),
+        ("fiscal_start", 13, "fiscal_start is 13, expected a month from 1 to 12"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(setting: str, value: str | int, message: str) -> None:
+    job = load_job(str(JOBS / "warehouse"))
+    job.with_settings({"missing_customer": "fill:nobody", "missing_quantity": "fill:1", "missing_discount": "drop"})
+    with pytest.raises(ConfigError, match=message):
+        job.with_settings({setting: value})

@@ -303,3 +303,33 @@ def test_declarations_that_contradict_each_other_are_named(tmp_path: Path) -> No
         )
     with pytest.raises(ConfigError, match="key names custome, which Total does not declare"):
         write_job(tmp_path / "c", HEAD + LINES + TOTALS.replace('key="customer"', 'key="custome"'))
+
+
+DROPPING = LINES.replace('at_least("cents", 0)', 'not_null("customer", action=chosen_by("no_name", drop="drop"))')
+
+
+def test_dropped_rows_are_counted_and_leave_no_values(tmp_path: Path) -> None:
+    """Of all rows, also where only some are computed again; the ledger keeps no value of them."""
+    job = write_job(tmp_path / "job", HEAD + DROPPING + TOTALS, no_name="drop")
+    rows = [(f"o{at}", None if at < 3 else "ann", f"2026-01-0{1 + at % 2}", at) for at in range(12)]
+    write_sales(tmp_path, rows[1:])
+    run(job, tmp_path)
+    write_sales(tmp_path, rows[:1], "sales2.csv")
+    result = run(job, tmp_path)
+    lines = result.tables["lines"]
+    assert (lines.recomputed, lines.rows, lines.rejected, lines.dropped) == (1, 9, 0, 3)
+    found = next(check for check in result.checks if check.check == "not_null:customer")
+    assert (found.outcome, found.broken, found.of, found.dimension) == ("drop", 3, 12, "completeness")
+    quarantine = Path(result.output).resolve().parent / "quarantine" / "lines" / "*.parquet"
+    assert pl.read_parquet(quarantine).select("check", "value", "key", "raw").unique().rows() == [
+        ("not_null:customer", None, None, None)
+    ]
+
+
+def test_another_choice_of_a_setting_makes_the_table_again(tmp_path: Path) -> None:
+    job = write_job(tmp_path / "job", HEAD + DROPPING + TOTALS, no_name="drop")
+    write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1), ("o2", None, "2026-01-01", 2)])
+    assert run(job, tmp_path).tables["lines"].rows == 1
+    kept = run(job, tmp_path, settings={"no_name": "keep"})
+    assert (kept.tables["lines"].rows, kept.tables["lines"].dropped) == (2, 0)
+    assert not [check for check in kept.checks if check.check == "not_null:customer"]

@@ -104,9 +104,25 @@ def test_the_command_says_how_to_go_on(folder: Path, capsys: pytest.CaptureFixtu
         assert quarantine_command(arguments, Config(**arguments.settings), Answer(as_json=False)) == 0
         out = capsys.readouterr().out
         assert "has 3 rejected records" in out
-        assert out.splitlines()[-1].endswith(" replay 'm e.csv'")
+        assert out.splitlines()[-1].endswith(" replay 'm e.csv' --input logs")
         (folder / "m e.csv").unlink()
         quarantine_command(arguments, Config(**arguments.settings), Answer(as_json=True))
         told = json.loads(capsys.readouterr().out)
     assert (told["file"], told["records"], told["headers"]) == ("m e.csv", 3, 2)
     assert parse_arguments(["quarantine"]).mend_file == "mend.csv"
+
+
+def test_a_place_where_nothing_can_be_written_is_named(folder: Path) -> None:
+    for path, why in ((folder / "no" / "mend.csv", "No such file"), (folder / ("long" * 80), "File name too long")):
+        with pytest.raises(ConfigError, match=f"--output: cannot write .*{why}"):
+            export_rejected(config(folder), path)
+
+
+def test_the_printed_replay_names_input_and_output(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = str(folder / "pipeline_data/output")
+    arguments = parse_arguments(["quarantine", "--output", str(folder / "mend.csv"), "--published", output])
+    origins = {"OUTPUT_DIR": "command line, --published"}
+    assert quarantine_command(arguments, Config(OUTPUT_DIR=output, origins=origins), Answer(as_json=False)) == 0
+    printed = capsys.readouterr().out.splitlines()[-1]
+    record = json.loads((folder / "pipeline_data/output").resolve().parent.joinpath("run.json").read_text())
+    assert printed.endswith(f" --input {record['settings']['INPUT_DIR']} --output {output}")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import resource
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,6 +149,26 @@ def test_time_and_memory_are_limited(asked: Ask) -> None:
 
 
 @pytest.mark.slow
+def test_an_interrupt_is_no_fault(asked: Ask) -> None:
+    """DuckDB turns the exception of a signal's handler into a RuntimeError of its own."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            asked(
+                "select sum(x) from (select sum(a.range * b.range % 7) as x from range(300000) a, "
+                "range(1000000) b group by a.range % 100)",
+                QUERY_SECONDS=250,
+            )
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_values_that_duckdb_does_not_count_are_limited_as_well(asked: Ask) -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     for sql in ("select repeat('x', 100000000) from range(1000)", "select repeat('x', 1000000) from range(5000)"):

@@ -146,7 +146,7 @@ def test_files_with_most_rejects_come_first() -> None:
     ]
     text = files_section(make_record(ledger=ledger)).text
     assert cells(text)[::5] == ["d", "a", "b", "c"]
-    assert "4 files, most rejects first" in text
+    assert "4 files, most rejected records first" in text
 
 
 def test_samples_stand_below_their_reason() -> None:
