@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.inspection.status import FileState, VersionState
 
 SUPERSEDED = "superseded"
+ELSEWHERE = "counted elsewhere"
 MAX_NAMED = 5
 MAX_ROWS = 10_000
 """Files in a table: a table of very many would take gigabytes, and minutes until its first line."""
@@ -53,7 +54,7 @@ def print_files(files: "Sequence[FileState]", nothing: str, console: PipeConsole
     wide = console.width >= WIDE
     sizes, rejects = [("size", True)] * wide, [("rejected", True)] * wide
     table = new_table(("state", False), *sizes, ("records", True), *rejects, ("file", False))
-    present = (file for file in files if file.state != SUPERSEDED)
+    present = (file for file in files if file.state not in (SUPERSEDED, ELSEWHERE))
     for file in islice(present, MAX_ROWS):
         size, rejected = [format_size(file.bytes)] * wide, [_number(file.rejected)] * wide
         table.add_row(file.state, *size, _number(file.records), *rejected, Text(printable(_near(file.file))))

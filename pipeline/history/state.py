@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 
@@ -66,6 +66,11 @@ class History:
     def counted(self) -> KnownFiles:
         """The files that count in the current version."""
         return self.known.with_ids(self.current.files if self.current else ())
+
+    @cached_property
+    def counted_anywhere(self) -> FileIds:
+        """The ids of the files that count in any version of any output."""
+        return self._manifest.counted_anywhere()
 
     def first_counted(self, ledgers: Sequence[FileLedger], inventory: Inventory) -> Sequence[FileLedger]:
         """The files among ``ledgers`` that do not count in the current version: read by this run, or by one that was

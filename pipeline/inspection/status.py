@@ -150,6 +150,7 @@ def list_files(history: History | None) -> list[FileState]:
     - ``counted, has left``: it counts there, but is no longer at its path.
     - ``read``: it was read, and no version was published with it.
     - ``superseded``: it counts in an older version only.
+    - ``counted elsewhere``: it counts in another output, which has the same intermediate folder.
     - ``interrupted``: it was not read to its end.
     """
     if history is None:
@@ -164,7 +165,9 @@ def state_of(file: KnownFile, history: History) -> str:
         return "interrupted"
     if history.current and file.id in history.current.files:
         return "counted" if exists(file.path) else "counted, has left"
-    return "superseded" if any(file.id in version.files for version in history.versions.values()) else "read"
+    if any(file.id in version.files for version in history.versions.values()):
+        return "superseded"
+    return "counted elsewhere" if file.id in history.counted_anywhere else "read"
 
 
 @dataclass(frozen=True)

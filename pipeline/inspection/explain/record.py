@@ -37,6 +37,7 @@ UNCOUNTED = {
     "superseded": "its file counts in another version only",
     "interrupted": "its file was not read to its end",
     "read": "its file was read, but counts in no version",
+    "counted elsewhere": "its file counts in another output only",
 }
 """Why the copies of a file do not count, by its state (``status.state_of``)."""
 

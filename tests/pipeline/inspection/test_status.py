@@ -113,9 +113,9 @@ def test_a_version_goes_at_one_instant(output: Output, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def files(config: Config, output: Output, tmp_path: Path) -> dict[str, int]:
-    """Ids of six finished files without rows and one that is not, by path: the first two count in the current
-    version, the third in the one before."""
-    paths = [str(tmp_path / f"{name}.csv") for name in ("here", "left", "before", "never", "partial")]
+    """Ids of five finished files without rows and one that is not, by path: the first two count in the current
+    version, the third in the one before, the fourth in another output."""
+    paths = [str(tmp_path / f"{name}.csv") for name in ("here", "left", "before", "far", "never", "partial")]
     (tmp_path / "here.csv").touch()
     with Manifest(Path(config.INTERMEDIATE_DIR)) as manifest:
         manifest.forget_files([1, 2])
@@ -125,6 +125,7 @@ def files(config: Config, output: Output, tmp_path: Path) -> dict[str, int]:
         for name, counted in ((NAMES[0], ids[2:3]), (NAMES[1], ids[:2])):
             manifest.prepare_version(output.link, name, (), counted, "")
             manifest.confirm_version(output.link, name)
+        manifest.prepare_version(str(tmp_path / "other"), NAMES[1], (), ids[3:4], "")
     return dict(zip(paths, ids, strict=True))
 
 
@@ -133,12 +134,13 @@ def test_every_known_file_has_its_state(config: Config, output: Output, files: d
         states = list_files(history)
     assert [(Path(state.file).stem, state.state) for state in states] == [
         ("before", "superseded"),
+        ("far", "counted elsewhere"),
         ("here", "counted"),
         ("left", "counted, has left"),
         ("never", "read"),
         ("partial", "interrupted"),
     ]
-    here, partial = states[1], states[-1]
+    here, partial = states[2], states[-1]
     assert here == FileState(here.file, "counted", 7, records=0, rejected=0, handed_over=0, splits=0)
     assert (partial.bytes, partial.records, partial.splits) == (7, None, None)
     assert sorted(files) == [state.file for state in states]
