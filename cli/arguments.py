@@ -53,7 +53,7 @@ class Arguments:
     open_browser: bool = False
     job: str = ""
     action: str | None = None
-    what: str | None = None
+    what: Sequence[str] = ()
     source: str | None = None
     job_output: str | None = None
     as_of: str | None = None

@@ -109,6 +109,10 @@ COMMANDS: dict[str, Command] = {
         "  docs          write the data dictionary, and SQL that makes the tables in other databases\n"
         "  query SQL     ask its tables and views\n"
         "  rollback      show an earlier version again\n"
+        "  forget ID...  remove people from bronze, all tables and all versions (docs/personal-data.md)\n"
+        "  audit         who ran, asked or changed what; audit verify [HASH] finds lines that were changed or removed\n"
+        "  backup PLACE [VERSION]   copy a version below a folder or URL, with the hash of each file\n"
+        "  restore PLACE [VERSION]  bring it back, if every file is as it was\n"
         "job new NAME makes a job from a template that runs at once.",
         (options.JOB, options.JOB_ACTION, options.JOB_WHAT, *options.JOB_OPTIONS),
     ),

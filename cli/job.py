@@ -1,6 +1,7 @@
 """``job``: runs a job of data sets, asks about it, or makes a new one."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -8,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.arguments import Arguments
+from cli.audit import audit_path, note, note_query, show_entries, verify_entries
 from cli.console import Answer, printable, say
 from cli.progress import open_progress
 from config import Config
 from pipeline.errors import GATE_EXIT_CODE, ConfigError, LogmillError, program_name
-from utils.units import format_count, format_seconds
+from utils.units import format_count, format_seconds, format_size
 
 if TYPE_CHECKING:
+    from pipeline.datasets.backup import Backup
     from pipeline.datasets.job import Job
     from pipeline.datasets.result import JobResult
     from pipeline.datasets.run import JobOptions
+    from pipeline.versions.output_link import Output
 
 DATA = Path("pipeline_data/jobs")
 """Where jobs read and write that are told nothing else."""
@@ -32,7 +36,24 @@ def job_command(arguments: Arguments, config: Config, answer: Answer) -> int:
         return _ACTIONS[action](arguments, config, answer)
     except LogmillError as fault:
         answer.give({"job": arguments.job, "status": "failed", "error": str(fault)})
+        if action in _AUDITED:
+            _note_failure(arguments, action, fault)
         raise
+
+
+def _note_failure(arguments: Arguments, action: str, fault: LogmillError) -> None:
+    """Note in the audit that an action failed. Where the job itself is wrong, there is no audit to note it in."""
+    with suppress(LogmillError, OSError):
+        output = _options(arguments, _load(arguments)).output
+        if Path(f"{output}.versions").exists():
+            note(output, action, {"status": "failed", "error": type(fault).__name__})
+
+
+def _word(arguments: Arguments) -> str | None:
+    """The one word after the action. Raises ConfigError where there are more."""
+    if len(arguments.what) > 1:
+        raise ConfigError(f"{arguments.action} takes one word, found {len(arguments.what)}. Put quotes around a query.")
+    return arguments.what[0] if arguments.what else None
 
 
 def _new(arguments: Arguments, _config: Config, answer: Answer) -> int:
@@ -66,10 +87,11 @@ def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
         make_demo(job, Path(options.source))
     with open_progress(arguments.quiet) as progress:
         result = run_job(job, config, options, progress)
+    note(options.output, "run", {"status": result.status, "version": result.run_id}, result.run_id)
     differences = check_truth(result, Path(options.source))
     _tell(arguments, answer, {**result.to_json(), "truth": differences}, _summary(result, differences))
-    for note in result.notes:
-        say(printable(note), level="warning", event="note")
+    for told in result.notes:
+        say(printable(told), level="warning", event="note")
     if result.error:
         say(printable(result.error), level="error", event="failed")
         return GATE_EXIT_CODE
@@ -100,10 +122,13 @@ def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
 
 
 def _rollback(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    from pipeline.datasets.bronze import bronze_folder, check_all_forgotten
     from pipeline.versions.outputs import roll_back
 
     options = _options(arguments, _load(arguments))
-    before, now = roll_back(options.output, arguments.what)
+    check_all_forgotten(bronze_folder(Path(options.output).absolute()))
+    before, now = roll_back(options.output, _word(arguments))
+    note(options.output, "rollback", {"before": before, "current": now})
     told = f"{printable(options.output)} shows {now} again (until now {before}).\n"
     _tell(arguments, answer, {"before": before, "current": now, "output": options.output}, told)
     return 0
@@ -115,14 +140,79 @@ def _query(arguments: Arguments, config: Config, answer: Answer) -> int:
     from pipeline.inspection.query import ask_database
 
     check_format(arguments)
-    if not arguments.what:
+    sql = _word(arguments)
+    if not sql:
         raise ConfigError(
             f"job {arguments.job} query needs a query: {program_name()} job {arguments.job} query 'FROM ...'"
         )
     job = _load(arguments)
     output = _options(arguments, job).output
-    found = ask_database(config, arguments.what, partial(open_tables, job, output), view_names(job, output))
+    found = ask_database(config, sql, partial(open_tables, job, output), view_names(job, output))
+    note_query(output, sql)
     show_found(found, arguments, answer)
+    return 0
+
+
+def _forget(arguments: Arguments, config: Config, answer: Answer) -> int:
+    from pipeline.datasets.forget import forget_people
+
+    job = _load(arguments)
+    options = _options(arguments, job)
+    with open_progress(arguments.quiet) as progress:
+        found = forget_people(job, config, options, arguments.what, progress)
+    result, people = found.result, len(set(arguments.what))
+    facts = {"status": result.status, "version": result.run_id, "people": people, "removed": found.removed,
+             "versions_removed": found.versions_removed}  # fmt: skip
+    note(options.output, "forget", facts, result.run_id)
+    rows = ", ".join(f"{format_count(count, 'row')} of {name}" for name, count in found.removed.items()) or "no rows"
+    gone = format_count(found.versions_removed, "version")
+    told = f"{rows} and {gone} removed. Source files and backups are yours to clean.\n"
+    _tell(arguments, answer, {"job": job.name, **facts, "error": result.error}, told)
+    if result.error:
+        say(printable(result.error), level="error", event="failed")
+    return GATE_EXIT_CODE if result.status == "failed" else 0
+
+
+def _audit(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    path = audit_path(_options(arguments, _load(arguments)).output)
+    word, *noted = arguments.what or ("",)
+    if word not in ("", "verify") or len(noted) > 1:
+        raise ConfigError("audit takes nothing, or verify and a hash that was noted elsewhere.")
+    if not word:
+        facts, told = show_entries(path)
+    else:
+        facts, told = verify_entries(path, *noted)
+    _tell(arguments, answer, facts, told)
+    return GATE_EXIT_CODE if facts.get("wrong") else 0
+
+
+def _backup(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    from pipeline.datasets.backup import back_up
+
+    return _copy(arguments, answer, back_up)
+
+
+def _restore(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    from pipeline.datasets.backup import restore
+
+    return _copy(arguments, answer, restore)
+
+
+def _copy(arguments: Arguments, answer: Answer, copy: "Callable[[Output, str | None, str], Backup]") -> int:
+    """Copy a version to the place that the arguments name, or from it."""
+    from pipeline.versions.output_link import Output
+
+    if not 1 <= len(arguments.what) <= 2:
+        raise ConfigError(f"{arguments.action} needs a folder or URL, and may have a version after it.")
+    place, version = [*arguments.what, None][:2]
+    output = _options(arguments, _load(arguments)).output
+    found = copy(Output(output), version, str(place))
+    facts = {"version": found.version, "place": found.place, "files": found.files, "bytes": found.bytes}
+    note(output, str(arguments.action), facts)
+    told = f"{found.version}: {format_count(found.files, 'file')}, {format_size(found.bytes)}, {found.place}\n"
+    _tell(arguments, answer, facts | {"note": found.note}, printable(told))
+    if found.note:
+        say(found.note, level="warning", event="left_to_do")
     return 0
 
 
@@ -159,7 +249,7 @@ def _docs(arguments: Arguments, _config: Config, answer: Answer) -> int:
     job = _load(arguments)
     output = Path(_options(arguments, job).output).absolute()
     folder = output.with_name(output.name + ".docs")
-    files = write_docs(job, folder, Published(arguments.what or str(output)), render_dictionary(job))
+    files = write_docs(job, folder, Published(_word(arguments) or str(output)), render_dictionary(job))
     told = f"{', '.join(files)} in {printable(str(folder))}\n"
     _tell(arguments, answer, {"job": job.name, "folder": str(folder), "files": files}, told)
     return 0
@@ -173,8 +263,14 @@ _ACTIONS: dict[str, Callable[[Arguments, Config, Answer], int]] = {
     "docs": _docs,
     "query": _query,
     "rollback": _rollback,
+    "forget": _forget,
+    "audit": _audit,
+    "backup": _backup,
+    "restore": _restore,
     "new": _new,
 }
+_AUDITED = ("run", "query", "rollback", "forget", "backup", "restore")
+"""Actions that the audit tells of, also where they failed."""
 
 
 def _load(arguments: Arguments) -> "Job":
@@ -189,12 +285,14 @@ def _options(arguments: Arguments, job: "Job") -> "JobOptions":
     from pipeline.datasets.settings import read_settings
 
     _, jobs = read_sections(arguments.config, arguments.environment)
-    source, output, settings = read_settings(job, jobs.get(job.name, {}), arguments.assigned, arguments.environment)
+    found = read_settings(job, jobs.get(job.name, {}), arguments.assigned, arguments.environment)
     return JobOptions(
-        arguments.source or source or str(DATA / job.name / "demo"),
-        arguments.job_output or output or str(DATA / job.name / "output"),
+        arguments.source or found.source or str(DATA / job.name / "demo"),
+        arguments.job_output or found.output or str(DATA / job.name / "output"),
         _moment(arguments.as_of) if arguments.as_of else None,
-        settings=settings,
+        settings=found.values,
+        personal=found.personal,
+        bronze_days=found.bronze_days,
         full_refresh=arguments.options.full_refresh,
         only=tuple(arguments.only),
     )

@@ -35,6 +35,10 @@ def print_failure(result: RunResult, console: Console) -> None:
     if result.error:
         _print(console, "error", result.error, "bold red")
     _print_refused(result, console)
+    _print_column_block(result, console)
+
+
+def _print_column_block(result: RunResult, console: Console) -> None:
     if block := column_block(refused.reason for refused in result.refused_files):
         console.print("\nTo name your columns, write this file here, and run again:\n")
         for line in block:
@@ -48,6 +52,7 @@ def print_facts(result: RunResult, check: TruthCheck | str | None, console: Cons
         if result.error:
             _print(console, "error", result.error, "bold red")
         _print_refused(result, console)
+        _print_column_block(result, console)
     for quality in result.quality:
         _print(console, "quality", f"{quality.outcome}: {quality}", QUALITY_STYLES[quality.outcome])
     if check is not None:

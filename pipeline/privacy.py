@@ -90,6 +90,11 @@ def find_key(path: str) -> KeySource:
     return KeySource(path, _digest(_read(path)))
 
 
+def has_key(path: str) -> bool:
+    """Whether somebody gave a key: in the file ``path``, or in the environment where ``path`` is empty."""
+    return bool(path) or KEY_VARIABLE in os.environ
+
+
 def _read(path: str) -> bytes:
     """Read the key. No message shows the path, because somebody may have written the key itself there."""
     if not path and KEY_VARIABLE not in os.environ:

@@ -11,7 +11,7 @@ class Orders(Contract):
 
     order_id = Text("id of the order")
     line_number = Int("tells lines of the same product in one order apart", optional=True)
-    customer_id = Text("who bought", nullable=True)
+    customer_id = Text("who bought", nullable=True, forget="value")
     product_id = Text("what was bought", nullable=True)
     quantity = Int("pieces", nullable=True)
     unit_price_cents = Money("price of one piece", unit="cents", nullable=True, read_from="unit_price", rounds=True)
@@ -23,7 +23,7 @@ class Orders(Contract):
 class Customers(Contract):
     """Customers as the shop knows them at each extract."""
 
-    customer_id = Text("id of the customer")
+    customer_id = Text("id of the customer", forget="row")
     customer_name = Text("name", nullable=True, sensitive="name")
     email = Text("address of electronic mail", nullable=True, sensitive="email")
     phone = Text("number of the telephone", nullable=True, sensitive="phone")

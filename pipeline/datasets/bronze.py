@@ -16,7 +16,11 @@ from pipeline.errors import InputError
 from pipeline.machine import display_name
 from pipeline.reading.input_files import hash_file
 from pipeline.sources.extracted import Extracted
+from pipeline.sources.protection import Protection
 from pipeline.sources.source import Source, list_files
+
+FORGETTING = "forgetting"
+"""A file of bronze that is there while people are being forgotten."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,20 @@ class Listed:
     bytes: int
     mtime_ns: int
     known: FileState | None
+
+
+def key_file(bronze: Path) -> Path:
+    """The file of the job's own key, beside bronze and not in it, so that copies of bronze do not have the key."""
+    return bronze.with_name(f"{bronze.name}.key")
+
+
+def check_all_forgotten(bronze: Path) -> None:
+    """Raise InputError where forgetting people was interrupted: versions may have them still."""
+    if (bronze / FORGETTING).exists():
+        raise InputError(
+            "people are being forgotten, which was interrupted, so that rows of them may be left. Run the job with the "
+            "action forget, which needs no ids now: it goes on where it stopped."
+        )
 
 
 def bronze_folder(output: Path) -> Path:
@@ -90,7 +108,8 @@ def extract_sources(
     states = {}
     for name in names:
         files = [file.known or extracted[file.path] for file in listed if file.source == name]
-        states[name] = _source_state(job.sources[name], name, files, context.run_id, before)
+        mark = context.protections.get(name, Protection()).mark
+        states[name] = _source_state(job.sources[name], name, files, context.run_id, before, mark)
     return states
 
 
@@ -110,7 +129,7 @@ def _state(file: Listed, task: ExtractTask, found: Extracted, bronze: Path) -> F
 
 
 def _source_state(
-    source: Source, name: str, files: list[FileState], run_id: str, before: JobState | None
+    source: Source, name: str, files: list[FileState], run_id: str, before: JobState | None, protection: str
 ) -> SourceState:
     old = before.sources.get(name) if before else None
     if old and source.snapshots:
@@ -118,7 +137,7 @@ def _source_state(
         files = [*earlier, *files]
     mark = fingerprint(source)
     same = old is not None and old.fingerprint == mark and {f.folder for f in old.files} == {f.folder for f in files}
-    return SourceState(tuple(files), mark, old.changed_in if old and same else run_id)
+    return SourceState(tuple(files), mark, old.changed_in if old and same else run_id, protection)
 
 
 def remove_orphans(bronze: Path, kept: Sequence[JobState]) -> None:
@@ -127,6 +146,14 @@ def remove_orphans(bronze: Path, kept: Sequence[JobState]) -> None:
     for folder in bronze.glob("*/*"):
         if folder.relative_to(bronze).as_posix() not in named and not (folder / ".published").exists():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep_only(bronze: Path, state: JobState) -> None:
+    """Remove all extracts that a version is not made of."""
+    named = {file.folder for source in state.sources.values() for file in source.files}
+    for folder in bronze.glob("*/*"):
+        if folder.relative_to(bronze).as_posix() not in named:
+            shutil.rmtree(folder)
 
 
 def mark_published(bronze: Path, states: Mapping[str, SourceState]) -> None:

@@ -2,24 +2,26 @@
 
 import os
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from config import ALERT_KEY_VARIABLE, Config
 from pipeline.datasets.alerts import find_alerts, payload, send, write_quality
-from pipeline.datasets.bronze import extract_sources, list_sources, mark_published, remove_orphans
+from pipeline.datasets.bronze import check_all_forgotten, extract_sources, list_sources, mark_published, remove_orphans
 from pipeline.datasets.changes import UNCHANGED, Change, source_change
 from pipeline.datasets.gates import failure, judge_table
 from pipeline.datasets.job import Job
 from pipeline.datasets.publication import publish
 from pipeline.datasets.report import write_report
 from pipeline.datasets.result import CheckResult, JobResult, TableResult
+from pipeline.datasets.retention import expire
+from pipeline.datasets.rewrite import hide_again
 from pipeline.datasets.run import JobOptions, Run
 from pipeline.datasets.scores import extend_history, score_checks, unusual
-from pipeline.datasets.state import JobState, SourceState
+from pipeline.datasets.state import JobState, SourceState, kept_states
 from pipeline.datasets.table import make_table, take_over
 from pipeline.errors import ConfigError
 from pipeline.machine import os_errors_explained
@@ -39,6 +41,15 @@ def run_job(job: Job, config: Config, options: JobOptions, progress: Progress) -
 
     Raises LogmillError where the run cannot go on; nothing is published then.
     """
+    with open_run(job, config, options, progress) as run:
+        check_all_forgotten(run.bronze)
+        extract(run)
+        return _with_alerts(run, complete(run, config.KEEP_VERSIONS))
+
+
+@contextmanager
+def open_run(job: Job, config: Config, options: JobOptions, progress: Progress) -> Iterator[Run]:
+    """A run that holds the lock of its output. Raises LogmillError where the output is none, or is held."""
     if is_url(options.output) or is_url(options.source):
         raise ConfigError("jobs read and publish below folders: expected paths for --source and --output, found a URL.")
     output = Output(options.output)
@@ -50,25 +61,24 @@ def run_job(job: Job, config: Config, options: JobOptions, progress: Progress) -
         output.check()
         lock = resources.enter_context(Lock(output.versions, watch.run_id))
         output.discard()
-        run = Run(job, config, options, watch, output, resources)
-        extract(run)
-        return _with_alerts(run, _publish(run, lock))
+        yield Run(job, config, options, watch, output, lock, resources)
 
 
-def _publish(run: Run, lock: Lock) -> JobResult:
-    """Make the tables, and publish them where no check stops it and something is new."""
+def complete(run: Run, keep: int) -> JobResult:
+    """Make the tables of a run whose sources are extracted, and publish them; ``keep``: versions that stay."""
     reasons, checks = make_tables(run)
     if error := failure(checks):
         return _result(run, reasons, checks, "failed", error)
-    if not _is_new(run, reasons):
-        return _result(run, reasons, checks, "nothing new")
-    lock.confirm()
-    record = _record(run, _result(run, reasons, checks, "ok"))
-    write_report(run.folder, run.job, record)
-    state = JobState(run.folder, run.watch.run_id, run.sources, run.tables)
-    publish(run.output, run.folder, state, record, run.bronze, run.rejects, run.config.KEEP_VERSIONS)
-    mark_published(run.bronze, run.sources)
-    return _result(run, reasons, checks, "ok")
+    status = "ok" if _is_new(run, reasons) else "nothing new"
+    if status == "ok":
+        run.lock.confirm()
+        record = _record(run, _result(run, reasons, checks, status))
+        write_report(run.folder, run.job, record)
+        state = JobState(run.folder, run.watch.run_id, run.sources, run.tables)
+        publish(run.output, run.folder, state, record, run.bronze, run.rejects, keep)
+        mark_published(run.bronze, run.sources)
+    notes = expire(run.bronze, kept_states(run.output), run.options.bronze_days, run.watch.run_id)
+    return replace(_result(run, reasons, checks, status), notes=notes)
 
 
 def _with_alerts(run: Run, result: JobResult) -> JobResult:
@@ -90,19 +100,36 @@ def extract(run: Run) -> None:
     """Extract what is new in the sources that are needed, and find how each changed."""
     needed = {name for one in run.wanted.values() for name in (*one.inputs, *one.references)}
     names = [name for name in run.job.sources if name in needed]
-    listed = list_sources(run.job, names, run.options.source, run.known)
+    remove_orphans(run.bronze, [run.before] if run.before else [])
+    before = hidden_as_wanted(run)
+    listed = list_sources(run.job, names, run.options.source, before if run.known else None)
     new = [file for file in listed if not file.known]
     size = sum(file.bytes for file in new)
     run.watch.progress.phase("extract", max(1, size))
     many = len(new) >= 2 * run.memory.workers and size > _POOL_PAYS_BYTES
     engine, threads = (run.engine, 1) if many or run.uses_spark else (run.direct, run.memory.workers)
-    remove_orphans(run.bronze, [run.before] if run.before else [])
     extracted = extract_sources(
-        run.job, names, listed, engine, run.context, run.bronze, run.before, run.watch.progress.advance, threads
+        run.job, names, listed, engine, run.context, run.bronze, before, run.watch.progress.advance, threads
     )
-    run.sources = {**(run.before.sources if run.before else {}), **extracted}
+    run.sources = {**(before.sources if before else {}), **extracted}
+    find_changes(run, names)
+
+
+def find_changes(run: Run, names: Iterable[str]) -> None:
+    """Find how sources changed since the version before."""
     for name in names:
         run.changes[name] = _source_change(run, name)
+
+
+def hidden_as_wanted(run: Run) -> JobState | None:
+    """The version before, with sources whose personal values are hidden as this run wants it."""
+    if run.before is None:
+        return None
+    fresh = run.known is None
+    sources = hide_again(run.job, run.before, run.context.protections, run.bronze, run.watch.run_id, fresh=fresh)
+    if sources != run.before.sources and set(run.wanted) != set(run.job.datasets):
+        raise ConfigError("personal values are to be hidden otherwise than until now, in all tables: omit --only once.")
+    return replace(run.before, sources=sources)
 
 
 def _source_change(run: Run, name: str) -> Change:

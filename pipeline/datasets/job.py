@@ -34,7 +34,8 @@ class Job:
 
     ``settings``: names and defaults of the job's own settings, which transforms get as ``settings``.
     ``environments``: by the name of an environment its other defaults. ``check_settings``: raises ConfigError where all
-    of them together are wrong. Raises ConfigError where names or inputs contradict each other.
+    of them together are wrong. ``personal``: how classes of personal data are hidden (hash, encrypt, cut, drop, keep),
+    which are hashed otherwise. Raises ConfigError where names or inputs contradict each other.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Job:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     environments: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     check_settings: SettingsCheck | None = None
+    personal: Mapping[str, str] = field(default_factory=dict)
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Job:
         settings: Mapping[str, Setting] | None = None,
         environments: Mapping[str, Mapping[str, Setting]] | None = None,
         check_settings: SettingsCheck | None = None,
+        personal: Mapping[str, str] | None = None,
     ) -> None:
         if not modules:
             raise ConfigError("a job needs modules with sources and data sets: Job(sources, gold)")
@@ -64,6 +67,7 @@ class Job:
             "settings": MappingProxyType({**ALERT_SETTINGS, **(settings or {})}),
             "environments": MappingProxyType(dict(environments or {})),
             "check_settings": check_settings,
+            "personal": MappingProxyType(dict(personal or {})),
         }  # fmt: skip
         for name, value in facts.items():
             object.__setattr__(self, name, value)

@@ -25,8 +25,10 @@ from pipeline.engines import Advance
 from pipeline.machine import writing
 from pipeline.sources.contract import SOURCE_FACTS, conform
 from pipeline.sources.csv_file import extract_csv
-from pipeline.sources.extracted import Extracted, Stamp
+from pipeline.sources.extracted import Extracted, ExtractWriter, Privacy, Stamp
+from pipeline.sources.forgotten import read_forgotten
 from pipeline.sources.parquet_file import extract_parquet
+from pipeline.sources.protection import Protection
 from pipeline.timing import in_stage, stage
 
 
@@ -36,10 +38,12 @@ def extract(context: JobContext, task: ExtractTask, advance: Advance) -> Extract
     source = load_job(context.job).sources[task.source]
     folder, stamp = Path(task.folder), Stamp(task.name, context.as_of, context.run_id)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    privacy = Privacy(context.protections.get(task.source, Protection()), read_forgotten(folder.parents[1]))
+    writer = ExtractWriter(folder, task.source, source.contract, privacy)
     if source.kind == "csv":
-        found = extract_csv(task.source, source, Path(task.file), folder, stamp, task.threads)
+        found = extract_csv(source, Path(task.file), stamp, writer, task.threads)
     else:
-        found = extract_parquet(task.source, source, Path(task.file), folder, stamp)
+        found = extract_parquet(source, Path(task.file), stamp, writer)
     advance(task.rows)
     return found
 

@@ -8,6 +8,7 @@ from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.job import Job
 from pipeline.datasets.run import JobOptions
 from pipeline.datasets.state import JobState, read_state
+from pipeline.sources.protection import BEFORE_KEY, Protection, choose_methods
 from pipeline.versions.output_link import Output
 
 
@@ -31,17 +32,20 @@ def plan_job(job: Job, options: JobOptions) -> list[Step]:
     wanted = job.needed(options.only)
     needed = {name for one in wanted.values() for name in (*one.inputs, *one.references)}
     listed = list_sources(job, [name for name in job.sources if name in needed], options.source, known)
-    steps = {name: _plan_source(job, name, listed, known) for name in job.sources if name in needed}
+    methods = {**job.personal, **options.personal}
+    steps = {name: _plan_source(job, name, listed, known, methods) for name in job.sources if name in needed}
     for one in wanted.values():
         steps[one.name] = _plan_table(job, one, known, steps)
     return list(steps.values())
 
 
-def _plan_source(job: Job, name: str, listed: list[Listed], known: JobState | None) -> Step:
+def _plan_source(job: Job, name: str, listed: list[Listed], known: JobState | None, methods: Mapping[str, str]) -> Step:
     files = [file for file in listed if file.source == name]
     old = known.sources.get(name) if known else None
     if old is None or old.fingerprint != fingerprint(job.sources[name]):
         return Step(name, "source", "extract", "new" if old is None else "its declaration changed")
+    if old.protection.partition(BEFORE_KEY)[0] != Protection(choose_methods(job.sources[name].contract, methods)).mark:
+        return Step(name, "source", "extract", "its personal values are to be hidden otherwise")
     new = sum(1 for file in files if not file.known)
     gone = len({file.name for file in old.files} - {file.name for file in files})
     if not new and (not gone or job.sources[name].snapshots):

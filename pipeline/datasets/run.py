@@ -8,9 +8,10 @@ from pathlib import Path
 
 from config import Config
 from pipeline.datasets.alerts import ALERT_SETTINGS
-from pipeline.datasets.bronze import bronze_folder
+from pipeline.datasets.bronze import bronze_folder, key_file
 from pipeline.datasets.changes import Change
 from pipeline.datasets.job import Job
+from pipeline.datasets.privacy import find_protections
 from pipeline.datasets.sizes import Memory
 from pipeline.datasets.state import SourceState, TableState, read_state
 from pipeline.datasets.tasks import JobContext, Setting, TableFiles
@@ -21,6 +22,7 @@ from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.timing import Watch
 from pipeline.versions.folders import make_own
+from pipeline.versions.lock import Lock
 from pipeline.versions.output_link import Output
 
 KERNELS = ("pipeline.datasets.kernels", "pipeline.datasets.laws")
@@ -37,6 +39,8 @@ class JobOptions:
     ``full_refresh``  extract and compute everything again
     ``only``          data sets to make, with those that they are made of; none: all
     ``settings``      of the job, instead of its defaults
+    ``personal``      by class of personal data how it is hidden, instead of as the job says
+    ``bronze_days``   after how many days bronze loses what no kept version needs; 0: never
     ================  =====================================================================
     """
 
@@ -46,6 +50,8 @@ class JobOptions:
     full_refresh: bool = False
     only: tuple[str, ...] = ()
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    personal: Mapping[str, str] = field(default_factory=dict)
+    bronze_days: int = 0
 
 
 def open_engine(config: Config, work: Path) -> AbstractContextManager[Engine]:
@@ -63,15 +69,19 @@ class Run:
     """
 
     def __init__(
-        self, job: Job, config: Config, options: JobOptions, watch: Watch, output: Output, resources: ExitStack
-    ) -> None:
+        self, job: Job, config: Config, options: JobOptions, watch: Watch, output: Output, lock: Lock,
+        resources: ExitStack,
+    ) -> None:  # fmt: skip
         settings = job.with_settings(options.settings)
-        self.job, self.options, self.watch, self.output = job.under(settings), options, watch, output
+        self.job, self.options, self.watch = job.under(settings), options, watch
+        self.output, self.lock = output, lock
         self.config, self._resources = config, resources
         self.before = read_state(output)
         self.known = None if options.full_refresh else self.before
         self.bronze = bronze_folder(output.link)
         make_own(self.bronze, "--output", 0o700)
+        self.bronze.chmod(0o700)
+        protections = find_protections(job, options.personal, config.PSEUDONYM_KEY_FILE, key_file(self.bronze))
         self.folder = output.begin(watch.run_id)
         resources.callback(output.discard)
         self.work = self.folder / "work"
@@ -79,7 +89,7 @@ class Run:
         as_of = options.as_of or datetime.now(UTC).replace(tzinfo=None)
         self.alert_settings = {name: settings[name] for name in ALERT_SETTINGS}
         own = {name: value for name, value in settings.items() if name not in ALERT_SETTINGS}
-        self.context = JobContext(str(job.folder), watch.run_id, as_of, own, str(self.work))
+        self.context = JobContext(str(job.folder), watch.run_id, as_of, own, str(self.work), protections)
         self.wanted = self.job.needed(options.only)
         self.memory = Memory(config.MEMORY_LIMIT, config.PREPROCESSING_WORKERS)
         self.direct = DirectEngine()

@@ -1,6 +1,7 @@
 """Settings of a job: its defaults, those of a settings file, and those of the command line."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pipeline.datasets.job import Job
 from pipeline.datasets.tasks import Setting
@@ -8,31 +9,65 @@ from pipeline.errors import ConfigError
 
 PLACES = ("source", "output")
 """Names in a table ``[job.NAME]`` that say where the job reads and publishes."""
+PERSONAL, BRONZE_DAYS = "personal", "bronze_days"
+"""Names there of how personal data is hidden, by class, and of how many days bronze keeps what no version needs."""
 
 
-def read_settings(
-    job: Job, table: object, assigned: Sequence[str], environment: str | None = None
-) -> tuple[str | None, str | None, dict[str, Setting]]:
-    """(source, output, settings) of a job by its environment, its table in a settings file and ``NAME=VALUE`` of the
-    command line; the last one wins.
+@dataclass(frozen=True)
+class JobSettings:
+    """What a settings file and the command line say of a job; None or nothing: they do not say it.
 
-    Raises ConfigError for a name that the job does not have, or a value of another type than the default.
+    ===============  =============================================================
+    ``source``       folder of the sources
+    ``output``       where tables are published
+    ``values``       the job's own settings
+    ``personal``     by class of personal data: how it is hidden
+    ``bronze_days``  after how many days bronze loses what no kept version needs
+    ===============  =============================================================
     """
+
+    source: str | None = None
+    output: str | None = None
+    values: Mapping[str, Setting] = field(default_factory=dict)
+    personal: Mapping[str, str] = field(default_factory=dict)
+    bronze_days: int = 0
+
+
+def read_settings(job: Job, table: object, assigned: Sequence[str], environment: str | None = None) -> JobSettings:
+    """The settings of a job by its environment, its table in a settings file and ``NAME=VALUE`` of the command line.
+
+    The last one wins. Raises ConfigError for a name that the job does not have, or a value of another type than the
+    default.
+    """
+    where = f"[job.{job.name}]"
     if not isinstance(table, Mapping):
         raise ConfigError(f"job.{job.name} in the settings file is {table!r}, expected a table")
+    common = (*PLACES, PERSONAL, BRONZE_DAYS)
     found = dict(job.environments.get(environment or "", {}))
-    found |= {
-        name: _typed(job, name, value, f"[job.{job.name}]") for name, value in table.items() if name not in PLACES
-    }
+    found |= {name: _typed(job, name, value, where) for name, value in table.items() if name not in common}
+    personal, days = _personal(table.get(PERSONAL, {}), where), table.get(BRONZE_DAYS, 0)
     for word in assigned:
         name, equals, text = word.partition("=")
         if not equals:
             raise ConfigError(f"--set: {word!r} is no setting: expected NAME=VALUE")
-        found[name] = _typed(job, name, _parsed(job, name, text), "--set")
+        if name.startswith(f"{PERSONAL}."):
+            personal[name.partition(".")[2]] = text
+        elif name == BRONZE_DAYS:
+            days = int(text) if text.isdecimal() else text
+        else:
+            found[name] = _typed(job, name, _parsed(job, name, text), "--set")
+    if not isinstance(days, int) or isinstance(days, bool) or days < 0:
+        raise ConfigError(f"{BRONZE_DAYS} is {days!r}, expected a number of days; 0: for ever")
     places = [table.get(name) for name in PLACES]
     if wrong := [place for place in places if place is not None and not isinstance(place, str)]:
-        raise ConfigError(f"[job.{job.name}]: {wrong[0]!r} is no path")
-    return places[0], places[1], found
+        raise ConfigError(f"{where}: {wrong[0]!r} is no path")
+    return JobSettings(places[0], places[1], found, personal, days)
+
+
+def _personal(given: object, where: str) -> dict[str, str]:
+    if isinstance(given, Mapping) and all(isinstance(method, str) for method in given.values()):
+        return dict(given)
+    raise ConfigError(f'{where}: {PERSONAL} is {given!r}, expected a table such as {{ email = "encrypt" }}')
 
 
 def _parsed(job: Job, name: str, text: str) -> Setting:
@@ -48,7 +83,7 @@ def _parsed(job: Job, name: str, text: str) -> Setting:
 
 def _typed(job: Job, name: str, value: object, where: str) -> Setting:
     if name not in job.settings:
-        known = ", ".join((*job.settings, *PLACES))
+        known = ", ".join((*job.settings, *PLACES, BRONZE_DAYS, f"{PERSONAL}.CLASS"))
         raise ConfigError(f"{where}: job {job.name} has no setting {name}. It has {known}.")
     default = job.settings[name]
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):

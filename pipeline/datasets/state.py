@@ -40,11 +40,13 @@ class FileState:
 
 @dataclass(frozen=True)
 class SourceState:
-    """A source: its files that count, the fingerprint of its declaration, and the run that changed it last."""
+    """A source: its files that count, the fingerprint of its declaration, the run that changed it last, and the mark of
+    how its personal values are hidden."""
 
     files: tuple[FileState, ...]
     fingerprint: str
     changed_in: str
+    protection: str = ""
 
     @property
     def rows(self) -> int:
@@ -141,6 +143,11 @@ def read_state(output: Output, version: str | None = None) -> JobState | None:
     return JobState(output.versions / name, name, sources, tables, record)
 
 
+def kept_states(output: Output) -> list[JobState]:
+    """The states of all kept versions, in the order in which they were published. Raises as ``read_state``."""
+    return [state for name in output.version_names() if (state := read_state(output, name))]
+
+
 def published_state(output: Output) -> JobState:
     """The state of the version that the output shows. Raises InputError where there is none, and as ``read_state``."""
     state = read_state(output)
@@ -154,4 +161,4 @@ def _source(state: dict[str, Any]) -> SourceState:
         FileState(**{**file, "parts": tuple(file["parts"]), "rejects": tuple(file["rejects"])})
         for file in state["files"]
     )
-    return SourceState(files, state["fingerprint"], state["changed_in"])
+    return SourceState(files, state["fingerprint"], state["changed_in"], state.get("protection", ""))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pipeline.sources.protection import Protection
+
 Setting = str | int | float | bool
 """A value of a job's own setting."""
 
@@ -18,6 +20,7 @@ class JobContext:
     ``as_of``         moment of the run, naive UTC
     ``settings``      settings of the job
     ``work``          folder for files between the kernels
+    ``protections``   by source, how its personal values are hidden; those that hide nothing may be left out
     ================  =========================================
     """
 
@@ -26,6 +29,7 @@ class JobContext:
     as_of: datetime
     settings: Mapping[str, Setting]
     work: str
+    protections: Mapping[str, Protection] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The types of columns: what each is stored as, and how text becomes a value of it."""
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from dataclasses import KW_ONLY, dataclass, field
+from typing import ClassVar, Literal
 
 import polars as pl
 
@@ -26,6 +26,8 @@ class Column:
     ``unit``         of its values, such as ``USD cents``
     ``nullable``     whether a value may be missing
     ``sensitive``    the class of personal data that it holds, such as ``name`` or ``email``; None: it holds none
+    ``forget``       of a column that identifies a person: when the person is forgotten, the ``row`` goes, or the
+                     ``value`` becomes null; None: it identifies nobody
     ``read_from``    its names in a source, of which the first one that is there is read; none: its own name
     ``optional``     whether a source may lack it; it is null then
     ===============  ==========================================================================================
@@ -36,6 +38,7 @@ class Column:
     unit: str = ""
     nullable: bool = False
     sensitive: str | None = None
+    forget: Literal["row", "value"] | None = field(default=None, repr=False)  # the fingerprint of a source has the rest
     read_from: str | tuple[str, ...] = ()
     optional: bool = False
 

@@ -34,6 +34,11 @@ class Contract:
         own = {name: value for name, value in vars(cls).items() if isinstance(value, Column)}
         if wrong := [name for name in own if name in SOURCE_FACTS]:
             raise ConfigError(f"{cls.__name__} declares {wrong[0]}, which extraction adds itself. Rename the column.")
+        if wrong := [name for name, column in own.items() if column.forget == "value" and not column.may_be_null]:
+            raise ConfigError(
+                f"{cls.__name__} declares {wrong[0]} with forget='value', which makes it null: add nullable=True, or "
+                "say forget='row'."
+            )
         cls.columns = {**cls.columns, **own}
 
     @classmethod

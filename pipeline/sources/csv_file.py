@@ -18,7 +18,7 @@ from pipeline.errors import InputError
 from pipeline.machine import display_name
 from pipeline.sources.csv_blocks import Block, Header, find_end, good_records, read_block
 from pipeline.sources.csv_records import Record, split_fields
-from pipeline.sources.extracted import Extracted, RejectedRows, Stamp
+from pipeline.sources.extracted import Extracted, ExtractWriter, Stamp
 from pipeline.sources.source import Source
 from pipeline.sources.typed_rows import Rejected, type_rows
 
@@ -30,35 +30,30 @@ _BOM = b"\xef\xbb\xbf"
 class _Job:
     """What all blocks of a file share."""
 
-    name: str
     path: Path
     text: bytes
     header: Header
     source: Source
     names: Mapping[str, str]
-    folder: Path
+    called: str
 
 
-def extract_csv(name: str, source: Source, path: Path, folder: Path, stamp: Stamp, threads: int = 1) -> Extracted:
-    """Extract one file into ``folder``, block by block, on ``threads`` threads.
+def extract_csv(source: Source, path: Path, stamp: Stamp, writer: ExtractWriter, threads: int = 1) -> Extracted:
+    """Extract one file with ``writer``, block by block, on ``threads`` threads.
 
-    ``name``: of the source, for rejected records. Raises InputError where the header lacks a column.
+    Raises InputError where the header lacks a column.
     """
     with _opened(path) as text:
         header = find_header(text, source, path)
-        names = _chosen_names(source, header)
-        job = _Job(name, path, text, header, source, names, folder)
-        rejects = RejectedRows(name, stamp.source)
-        rows, line = 0, 2
-        files: list[str] = []
+        job = _Job(path, text, header, source, _chosen_names(source, header), stamp.source)
+        line = 2
         with ThreadPoolExecutor(threads) as pool:
-            for number, (block, good, rejected) in enumerate(_read_all(job, pool, threads)):
-                _reject(job, rejects, block, rejected, line)
+            for block, good, rejected in _read_all(job, pool, threads):
+                _reject(job, writer, block, rejected, line)
                 line += block.lines
-                rows += len(good)
                 if len(good):
-                    files.append(stamp.write_rows(folder, number, good))
-    return rejects.finish(folder, rows, files)
+                    writer.add(stamp.add_to(good))
+    return writer.finish()
 
 
 def find_header(text: bytes, source: Source, path: Path) -> Header:
@@ -138,17 +133,17 @@ def _text(name: str, there: str | None) -> pl.Expr:
     return pl.col(there).alias(name) if there else pl.lit(None, pl.String).alias(name)
 
 
-def _reject(job: _Job, rejects: RejectedRows, block: Block, rejected: Rejected | None, line: int) -> None:
+def _reject(job: _Job, writer: ExtractWriter, block: Block, rejected: Rejected | None, line: int) -> None:
     """Note the rejected records of a block, which begins at ``line`` of the file."""
     for record in block.rejected:
-        rejects.add(line + record.line, record.reason, "", None, _bytes(job, block, record))
+        writer.reject(job.called, line + record.line, record.reason, "", None, _bytes(job, block, record))
     if not rejected:
         return
     wanted = dict(zip(rejected.rows, rejected.reasons.iter_rows(named=True), strict=True))
     for number, record in enumerate(good_records(job.text, block.begin, block.end, job.header)):
         if found := wanted.get(number):
             raw = _bytes(job, block, record)
-            rejects.add(line + record.line, found["check"], found["column"], found["value"], raw)
+            writer.reject(job.called, line + record.line, found["check"], found["column"], found["value"], raw)
 
 
 def _bytes(job: _Job, block: Block, record: Record) -> bytes:

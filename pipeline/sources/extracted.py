@@ -1,4 +1,8 @@
-"""What extraction makes of a file: Parquet files of good rows, one of rejected rows, and their counts."""
+"""What extraction makes of a file: Parquet files of good rows and of rejected rows, and their counts.
+
+Where personal values are hidden, these files have hidden values, and are all that is read of bronze. Beside each lies
+one more, whose name begins with ``CLEAR``: it has the clear values of the same rows in the same order.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,10 +10,15 @@ from datetime import datetime
 from pathlib import Path
 
 import polars as pl
+import polars.selectors as cs
 
 from pipeline.machine import writing
+from pipeline.sources.contract import Contract
+from pipeline.sources.forgotten import Forgotten
+from pipeline.sources.protection import Protection
 from pipeline.sources.typed_rows import REJECTS
 
+CLEAR = "clear-"
 _REJECTS_AT_ONCE = 100_000
 
 
@@ -31,28 +40,6 @@ class Extracted:
     rejects: tuple[str, ...] = ()
 
 
-class RejectedRows:
-    """Collects the rejected rows of one file of a source."""
-
-    def __init__(self, table: str, file: str) -> None:
-        self._table, self._file = table, file
-        self._rows: list[tuple[object, ...]] = []
-        self._counts: Counter[str] = Counter()
-
-    def add(self, line: int | None, reason: str, column: str, value: str | None, raw: bytes | None) -> None:
-        """Add a row: its line (from 1), why it is rejected, the column and its text, and the bytes of the record."""
-        self._counts[reason] += 1
-        self._rows.append((self._table, self._file, line, reason, column or None, value, None, raw))
-
-    def finish(self, folder: Path, rows: int, files: list[str]) -> Extracted:
-        """Write the rejected rows into ``folder``. Returns the counts of the file."""
-        names: list[str] = []
-        for begin in range(0, len(self._rows), _REJECTS_AT_ONCE):
-            frame = pl.DataFrame(self._rows[begin : begin + _REJECTS_AT_ONCE], schema=REJECTS, orient="row")
-            names.append(_write(folder / f"rejects-{len(names):04d}.parquet", frame))
-        return Extracted(rows, tuple(files), dict(self._counts), tuple(names))
-
-
 @dataclass(frozen=True)
 class Stamp:
     """What extraction adds to each row: ``_source`` (its file), ``_extracted_at`` (naive UTC) and ``_run``."""
@@ -61,17 +48,81 @@ class Stamp:
     extracted_at: datetime
     run: str
 
-    def write_rows(self, folder: Path, number: int, rows: pl.DataFrame) -> str:
-        """Write good rows as the file of this number. Returns its name."""
-        stamped = rows.with_columns(
+    def add_to(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows with these columns."""
+        return rows.with_columns(
             pl.lit(self.source).alias("_source"),
             pl.lit(self.extracted_at, pl.Datetime("us")).alias("_extracted_at"),
             pl.lit(self.run).alias("_run"),
         )
-        return _write(folder / f"rows-{number:06d}.parquet", stamped)
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """What happens to the personal values of a source: how they are hidden, and who is forgotten."""
+
+    protection: Protection = field(default_factory=Protection)
+    forgotten: Forgotten = field(default_factory=Forgotten)
+
+
+class ExtractWriter:
+    """Writes the rows of one file of a source into ``folder``: good ones without forgotten people and with hidden
+    personal values, and rejected ones."""
+
+    def __init__(self, folder: Path, table: str, contract: type[Contract], privacy: Privacy) -> None:
+        self._folder, self._table, self._contract, self._privacy = folder, table, contract, privacy
+        self._rows = 0
+        self._files: list[str] = []
+        self._rejected: list[tuple[object, ...]] = []
+        self._rejects: list[str] = []
+        self._counts: Counter[str] = Counter()
+
+    def add(self, rows: pl.DataFrame, *, hidden: bool = False) -> None:
+        """Write stamped rows. ``hidden``: their personal values are hidden already."""
+        kept = self._privacy.forgotten.remove_from(rows, self._contract)
+        if not len(kept):
+            return
+        name = f"rows-{len(self._files):06d}.parquet"
+        columns = self._privacy.protection.columns
+        if columns and not hidden:  # of which a row that was extracted before may lack some
+            _write(self._folder / f"{CLEAR}{name}", kept.select(cs.by_name(*columns, require_all=False)))
+            kept = self._privacy.protection.hide(kept)
+        _write(self._folder / name, kept)
+        self._files.append(name)
+        self._rows += len(kept)
+
+    def reject(self, file: str, line: int, reason: str, column: str, value: str | None, raw: bytes | None) -> None:
+        """Reject a row: its file and line (from 1), why, the column and its text, and the bytes of the record."""
+        self._rejected.append((self._table, file, line, reason, column or None, value, None, raw))
+        if len(self._rejected) == _REJECTS_AT_ONCE:
+            self._write_rejected()
+
+    def add_rejected(self, rejected: pl.DataFrame, *, hidden: bool = False) -> None:
+        """Write rejected rows (``REJECTS``). ``hidden``: they have no values."""
+        if not hidden:
+            rejected = self._privacy.forgotten.remove_rejected(rejected, self._contract)
+        if not len(rejected):
+            return
+        name = f"rejects-{len(self._rejects):04d}.parquet"
+        if self._privacy.protection.columns and not hidden:
+            _write(self._folder / f"{CLEAR}{name}", rejected)
+            rejected = rejected.with_columns(value=pl.lit(None, pl.String), raw=pl.lit(None, pl.Binary))
+        _write(self._folder / name, rejected)
+        self._rejects.append(name)
+        self._counts.update(dict(rejected.group_by("check").len().iter_rows()))
+
+    def finish(self) -> Extracted:
+        """What was written."""
+        self._write_rejected()
+        return Extracted(self._rows, tuple(self._files), dict(sorted(self._counts.items())), tuple(self._rejects))
+
+    def _write_rejected(self) -> None:
+        self.add_rejected(pl.DataFrame(self._rejected, schema=REJECTS, orient="row"))
+        self._rejected.clear()
 
 
 def _write(path: Path, frame: pl.DataFrame) -> str:
     with writing(path):
+        path.touch(mode=0o600)  # rows of sources are for the owner alone
         frame.write_parquet(path, compression="lz4", statistics=False)
     return path.name

@@ -8,15 +8,15 @@ import pyarrow.parquet as pq
 from pipeline.errors import InputError
 from pipeline.machine import display_name
 from pipeline.sources.columns import Column
-from pipeline.sources.extracted import Extracted, RejectedRows, Stamp
+from pipeline.sources.extracted import Extracted, ExtractWriter, Stamp
 from pipeline.sources.source import Source
 from pipeline.sources.typed_rows import type_rows
 
 _ROWS_AT_ONCE = 1_000_000
 
 
-def extract_parquet(name: str, source: Source, path: Path, folder: Path, stamp: Stamp) -> Extracted:
-    """Extract one file into ``folder``, some rows at a time. ``line`` of a rejected row is its number in the file.
+def extract_parquet(source: Source, path: Path, stamp: Stamp, writer: ExtractWriter) -> Extracted:
+    """Extract one file with ``writer``, some rows at a time. ``line`` of a rejected row is its number in the file.
 
     Raises InputError where the file is no Parquet or lacks a column.
     """
@@ -25,20 +25,17 @@ def extract_parquet(name: str, source: Source, path: Path, folder: Path, stamp: 
     except (OSError, ValueError) as fault:
         raise InputError(f"{display_name(str(path))} cannot be read as Parquet ({type(fault).__name__}).") from None
     columns = [_column(known, column, found, path) for known, column in source.contract.columns.items()]
-    rejects, rows = RejectedRows(name, stamp.source), 0
-    files: list[str] = []
     scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-    total = pq.read_metadata(path).num_rows
-    for number, begin in enumerate(range(0, total, _ROWS_AT_ONCE)):
+    for begin in range(0, pq.read_metadata(path).num_rows, _ROWS_AT_ONCE):
         texts = scan.slice(begin, _ROWS_AT_ONCE).select(columns).collect()
         good, rejected = type_rows(texts, source.contract)
-        rows += len(good)
         if len(good):
-            files.append(stamp.write_rows(folder, number, good))
+            writer.add(stamp.add_to(good))
         if rejected:
             for row, reason in zip(rejected.rows, rejected.reasons.iter_rows(named=True), strict=True):
-                rejects.add(begin + row + 1, reason["check"], reason["column"], reason["value"], None)
-    return rejects.finish(folder, rows, files)
+                line = begin + row + 1
+                writer.reject(stamp.source, line, reason["check"], reason["column"], reason["value"], None)
+    return writer.finish()
 
 
 def _column(name: str, column: Column, found: list[str], path: Path) -> pl.Expr:

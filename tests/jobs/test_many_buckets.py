@@ -6,6 +6,7 @@ import pytest
 
 from main import main
 from pipeline.datasets import table
+from pipeline.privacy import KEY_VARIABLE
 from tests.pipeline.datasets.jobs_for_tests import files
 
 
@@ -15,6 +16,7 @@ def test_a_pool_with_many_buckets_publishes_the_same_bytes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(KEY_VARIABLE, "one key for both outputs, which else have keys of their own")
     asked = ["job", name, "--as-of", "2026-06-01", "--workers", "2", "--quiet"]
     assert main([*asked, "--output", "whole/output"]) == 0
     with monkeypatch.context() as many:

@@ -65,10 +65,11 @@ def write_job(folder: Path, text: str = HEAD + LINES + TOTALS, **settings: Any) 
 
 
 def run(
-    job: Job, folder: Path, *, memory: int = 10**9, workers: int = 1, engine: str = "polars", **options: Any
-) -> JobResult:
+    job: Job, folder: Path, *, memory: int = 10**9, workers: int = 1, engine: str = "polars", keep: int = 3,
+    **options: Any,
+) -> JobResult:  # fmt: skip
     """Run a job over ``folder/source`` into ``folder/output``."""
-    config = Config(ENGINE=engine, MEMORY_LIMIT=memory, PREPROCESSING_WORKERS=workers)
+    config = Config(ENGINE=engine, MEMORY_LIMIT=memory, PREPROCESSING_WORKERS=workers, KEEP_VERSIONS=keep)
     asked = JobOptions(str(folder / "source"), options.pop("output", str(folder / "output")), **options)
     return run_job(job, config, asked, NullProgress())
 

@@ -117,8 +117,8 @@ def test_an_alert_ends_a_run_with_the_exit_code_of_the_settings(
 @pytest.mark.parametrize(("environment", "share"), [(None, 0.05), ("staging", 0.03), ("production", 0.02)])
 def test_an_environment_has_its_own_defaults(environment: str | None, share: float) -> None:
     job = load_job(str(JOBS / "warehouse"))
-    assert job.with_settings(read_settings(job, {}, [], environment)[2])["max_null_share"] == share
-    assert read_settings(job, {"max_null_share": 0.5}, [], environment)[2]["max_null_share"] == 0.5
+    assert job.with_settings(read_settings(job, {}, [], environment).values)["max_null_share"] == share
+    assert read_settings(job, {"max_null_share": 0.5}, [], environment).values["max_null_share"] == 0.5
 
 
 @pytest.mark.parametrize(("name", "value"), [("alert_url", "file:///etc"), ("least_score", 101.0)])

@@ -65,6 +65,6 @@ def test_a_share_that_may_break_a_check_is_a_setting(
 )
 def test_settings_that_are_wrong_are_named(assigned: str, message: str, in_folder: Path) -> None:
     job = load_job(str(in_folder / "mine"))
-    assert read_settings(job, {}, ["days=3", "exact=no", "share=1"])[2] == {"days": 3, "exact": False, "share": 1.0}
+    assert read_settings(job, {}, ["days=3", "exact=no", "share=1"]).values == {"days": 3, "exact": False, "share": 1.0}
     with pytest.raises(ConfigError, match=message):
         read_settings(job, {}, [assigned])

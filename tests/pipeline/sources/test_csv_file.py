@@ -15,7 +15,7 @@ from pipeline.sources import csv_blocks
 from pipeline.sources.columns import Date, Int, Money, Text
 from pipeline.sources.contract import Contract
 from pipeline.sources.csv_file import extract_csv
-from pipeline.sources.extracted import Stamp
+from pipeline.sources.extracted import ExtractWriter, Privacy, Stamp
 from pipeline.sources.source import csv
 
 STAMP = Stamp("a.csv", datetime(2026, 1, 1), "run")
@@ -37,7 +37,8 @@ def extract(
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
-    found = extract_csv("rows", csv(name, contract), path, folder, STAMP)
+    writer = ExtractWriter(folder, "rows", contract, Privacy())
+    found = extract_csv(csv(name, contract), path, STAMP, writer)
     rows = [row for file in found.files for row in pl.read_parquet(folder / file).select(list(contract.columns)).rows()]
     rejects = [
         row for file in found.rejects for row in pl.read_parquet(folder / file).select("line", "check", "raw").rows()
