@@ -235,6 +235,11 @@ def test_a_failed_run_groups_its_reasons_and_names_the_columns() -> None:
     assert load_config({}, {"LOGMILL_USER_ID_COLUMN": json.dumps(named["USER_ID_COLUMN"])}, None)
 
 
+def test_a_run_that_refuses_some_files_names_the_columns_too(result: RunResult) -> None:
+    shown = render(replace(result, status="partial", refused_files=(RefusedFile("logs/x.csv", MISSING),)))
+    assert 'USER_ID_COLUMN = ["user_id", "viewer"]' in shown
+
+
 def test_the_database_of_ones_own_is_named(result: RunResult) -> None:
     shown = render(replace(result, geo_attribution="", geo_build="GeoLite2-City 2026-11-03"))
     assert "geography   GeoLite2-City 2026-11-03" in shown
