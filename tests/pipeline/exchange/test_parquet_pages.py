@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.exchange.parquet_footer import MAGIC, with_row_groups
+from pipeline.exchange.parquet_footer import MAGIC, footer_of, with_row_groups
 from pipeline.exchange.parquet_pages import (
     BYTE_ARRAY,
     INT64,
@@ -49,7 +49,7 @@ def write_groups(path: Path, groups: list[list[tuple[str, int]]], codec: str = "
         data += b"".join(bytes(part) for part in parts)
         entries.append(entry)
         rows += count
-    path.write_bytes(data + with_row_groups(empty.getvalue().to_pybytes(), entries, rows))
+    path.write_bytes(data + with_row_groups(footer_of(empty.getvalue().to_pybytes()), entries, rows))
 
 
 @given(groups=st.lists(RUNS, min_size=1, max_size=3), codec=st.sampled_from(["snappy", "zstd"]))

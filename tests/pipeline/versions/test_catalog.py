@@ -84,7 +84,7 @@ def test_only_a_kept_version_has_data(name: str, output: Output) -> None:
 def test_nothing_that_is_published_has_no_data(tmp_path: Path) -> None:
     for target in "nowhere", ".", "out":  # a broken link, a folder of somebody else, and a loop
         (tmp_path / "out").symlink_to(tmp_path / target)
-        with pytest.raises(InputError, match=r"nothing is published.*--output"):
+        with pytest.raises(InputError, match=r"nothing is published.*OUTPUT_DIR"):
             data_folder(str(tmp_path / "out"))
         (tmp_path / "out").unlink()
 
@@ -108,7 +108,7 @@ def test_where_nothing_is_published_the_place_is_named(target: str | None, outpu
     output.link.unlink()
     if target:
         output.link.symlink_to(target)
-    with pytest.raises(InputError, match=rf"nothing is published at '{output.link}'.*--output"):
+    with pytest.raises(InputError, match=rf"nothing is published at '{output.link}'.*OUTPUT_DIR"):
         current_version(str(output.link))
 
 

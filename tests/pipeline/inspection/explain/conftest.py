@@ -94,6 +94,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
                 current=current,
                 lost=0,
                 versions={VERSION: current},
+                counted_anywhere=current.files,
             )
             write_totals(tmp_path / VERSION, totals)
             version = Version(tmp_path / VERSION, {})
