@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
@@ -51,6 +51,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
     arguments, engine, output = None, None, ""
+    origins: Mapping[str, str] = {}
     if "--no-color" in argv:
         os.environ["NO_COLOR"] = "1"  # the custom of all programs, Rich and the dashboard among them
     LOG.begin(as_json=_asks_for_json(argv))
@@ -64,7 +65,7 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
         arguments = _with_settings_file(arguments)
         section, _ = settings.read_sections(arguments.config, arguments.environment)
         config = settings.load_config(arguments.settings, os.environ, arguments.config, arguments.shorts, section)
-        engine, output = config.ENGINE, config.OUTPUT_DIR
+        engine, output, origins = config.ENGINE, config.OUTPUT_DIR, config.origins
         LOG.begin(as_json=config.LOG_FORMAT == "json")
         # Imported late: Polars and Spark take a second, which --help and a usage error need not.
         name = arguments.command.replace("-", "_")
@@ -76,6 +77,7 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
         raise
     except BaseException as error:  # also KeyboardInterrupt, and a panic of Polars, which is no Exception
         code, message = _explain(error)
+        message = _as_typed(message, origins)
         published, trace = was_published(error), "" if code == INTERRUPTED else _trace(error)
     if trace and (arguments.debug if arguments else {"-v", "--debug"} & set(argv)):
         say(trace, event="traceback")
@@ -116,6 +118,13 @@ def _explain(error: BaseException) -> tuple[int, str]:
     if published:
         return EnvironmentFault.exit_code, f"what follows the publication failed ({fault}). {PUBLISHED}"
     return 1, f"a fault in the program: {fault}. Run again with --debug to see where, and report it."
+
+
+def _as_typed(message: str, origins: Mapping[str, str]) -> str:
+    """The message with the option that was typed, where it begins with the setting that the option stands for."""
+    setting = message.partition(" ")[0].rstrip(":")
+    typed = origins.get(setting, "").removeprefix("command line, ")
+    return typed + message.removeprefix(setting) if typed.startswith("-") else message
 
 
 def _where(error: BaseException) -> str:

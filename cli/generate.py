@@ -1,5 +1,6 @@
 """``generate``: makes realistic test data, and truth.json with what a run must find in it."""
 
+import errno
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -75,9 +76,8 @@ def make_test_data(config: Config, folder: Path, progress: ShownProgress, *, for
         raise ConfigError(str(error)) from None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise EnvironmentFault(
-            f"cannot write test data to {folder}: {reason}. Free some room or name another folder."
-        ) from error
+        room = "Free some room, or name" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Name"
+        raise EnvironmentFault(f"cannot write test data to {folder}: {reason}. {room} another folder.") from error
 
 
 def _read_settings(config: Config) -> DataSetSettings:

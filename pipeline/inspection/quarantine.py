@@ -9,6 +9,7 @@ from pathlib import Path
 
 from config import Config
 from pipeline.errors import ConfigError, InputError
+from pipeline.history.replays import FOLDER
 from pipeline.inspection.views import refusal_of
 from pipeline.machine import display_name, writing
 from pipeline.reading.column_names import DELIMITERS
@@ -30,12 +31,14 @@ class Exported:
         records: records in the file; records of equal bytes are one.
         headers: header lines in the file, one for each layout of columns.
         without_text: rejected records whose bytes are no longer kept, or never were.
+        replayed: files of corrected records that count in the version.
     """
 
     version: str
     records: int
     headers: int
     without_text: int
+    replayed: int
 
 
 def export_rejected(config: Config, path: Path) -> Exported:
@@ -69,7 +72,12 @@ def export_rejected(config: Config, path: Path) -> Exported:
             f"--output: cannot write {display_name(str(path))!r}: {fault.strerror}. Name a new file in a folder "
             "that is there and has room."
         ) from None
-    return Exported(version.name, records, len(groups), without_text)
+    return Exported(version.name, records, len(groups), without_text, _count_replayed(version))
+
+
+def _count_replayed(version: Version) -> int:
+    folder = f"{version.folder.parent.name}/{FOLDER}/"
+    return sum(folder in entry["file"] for entry in version.record.get("ledger", []))
 
 
 def _read_groups(version: Version) -> tuple[dict[Columns, list[bytes]], int]:

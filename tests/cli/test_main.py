@@ -186,3 +186,13 @@ def test_an_answer_in_words_leaves_stdout_alone(capsys: pytest.CaptureFixture[st
         print("summary")
     answer.give({"never": "shown"})
     assert capsys.readouterr().out == "summary\n"
+
+
+def test_an_error_begins_with_the_option_that_was_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where a step of the run finds it, which knows the setting alone."""
+    (tmp_path / "logs.csv").write_text("log_id,user_id,ip_address,watch_time(min)\na,u,8.8.8.8,1\n")
+    database = tmp_path / "no.mmdb"
+    database.write_bytes(b"no MMDB")
+    folders = ["--output", str(tmp_path / "out"), "--intermediate", str(tmp_path / "mid"), "--engine", "polars"]
+    assert main(["run", "--input", str(tmp_path / "logs.csv"), "--geo-db", str(database), *folders]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: --geo-db: ")

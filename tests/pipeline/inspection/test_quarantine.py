@@ -59,6 +59,7 @@ def test_what_was_corrected_is_replayed_and_the_run_says_what_became_of_it(folde
     path.write_text(text)
     replayed = run_here(folder, options=RunOptions(replay=(str(path),)), ALLOW_EMPTY_RESULT="true")
     assert replayed.kept == 3
+    assert [export_rejected(config(folder), folder / "again.csv").replayed] == [1]
     said = [note for note in replayed.notes if "replayed:" in note]
     assert said == [
         "replayed: 3 records: 2 counted, 0 duplicates of what counts, 0 in conflict with it, 1 rejected again "
