@@ -6,6 +6,7 @@ columns of the middle are left out, until the rest fits.
 
 import io
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,6 +23,8 @@ from pipeline.inspection.query import Found, Value
 
 WIDEST = 10_000
 """Characters of a line where no terminal limits it."""
+_NAMES = re.compile(r"(^|_)(id|key|year|month|day|zip)$", re.IGNORECASE)
+"""Titles of columns whose numbers are names: nobody reads the year 2,026."""
 MOST_BLOCKS = 5
 """Rows of a wide answer that are shown as blocks."""
 LONGEST_VALUE = 1_000
@@ -71,8 +74,12 @@ def as_table(found: Found, width: int | None = None) -> Shown:
 
 def _make_column(title: str, values: Sequence[Value]) -> _Column:
     numeric = bool(values) and all(is_number(value) or value is None for value in values)
-    decimals = _decimals(values)
-    return _Column(printable(title), tuple(_as_cell(value, decimals) for value in values), numeric)
+    if _NAMES.search(title) and all(type(value) is int or value is None for value in values):
+        cells = ["" if value is None else str(value) for value in values]
+    else:
+        decimals = _decimals(values)
+        cells = [_as_cell(value, decimals) for value in values]
+    return _Column(printable(title), tuple(cells), numeric)
 
 
 def _as_cell(value: Value, decimals: int) -> str:

@@ -69,7 +69,9 @@ class _Parser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         self.typed = words
-        found, rest = self.parse_known_args(words)
+        # Options of a job may stand before what its action is about. Elsewhere a value may begin with a dash.
+        parse = self.parse_known_intermixed_args if self.command == "job" else self.parse_known_args
+        found, rest = parse(words)
         unknown = [word for word in rest if word != "--"]
         if unknown:
             raise ConfigError(_say_unknown(self.command, next((w for w in unknown if w.startswith("-")), unknown[0])))

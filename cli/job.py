@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.arguments import Arguments
-from cli.audit import audit_path, note, note_query, show_entries, verify_entries
+from cli.audit import audit_path, note, show_entries, verify_entries
 from cli.console import Answer, printable, say
 from cli.progress import open_progress
 from config import Config
@@ -135,9 +134,7 @@ def _rollback(arguments: Arguments, _config: Config, answer: Answer) -> int:
 
 
 def _query(arguments: Arguments, config: Config, answer: Answer) -> int:
-    from cli.query import check_format, show_found
-    from pipeline.datasets.views import open_tables, view_names
-    from pipeline.inspection.query import ask_database
+    from cli.query import ask_job, check_format, show_found
 
     check_format(arguments)
     sql = _word(arguments)
@@ -146,10 +143,7 @@ def _query(arguments: Arguments, config: Config, answer: Answer) -> int:
             f"job {arguments.job} query needs a query: {program_name()} job {arguments.job} query 'FROM ...'"
         )
     job = _load(arguments)
-    output = _options(arguments, job).output
-    found = ask_database(config, sql, partial(open_tables, job, output), view_names(job, output))
-    note_query(output, sql)
-    show_found(found, arguments, answer)
+    show_found(ask_job(config, job.folder, _options(arguments, job).output, sql), arguments, answer)
     return 0
 
 

@@ -29,9 +29,7 @@ def quarantine_command(arguments: Arguments, config: Config, answer: Answer) -> 
         if exported.without_text:
             answer.write(f"{exported.without_text:,} more are left out: their bytes are not kept.\n")
         if exported.replayed:
-            answer.write(
-                "Records that were corrected before are among them: their logs still have them.\n"
-            )
+            answer.write("Records that were corrected before are among them: their logs still have them.\n")
         answer.write(
             "Correct those that you can, delete the others, and\nreplay the file with the options of your runs:\n"
             f"{program_name()} replay {shown}{printable(_places(settings, config))}\n"

@@ -2,14 +2,18 @@
 
 import shutil
 import sys
+from functools import partial
+from pathlib import Path
 
 from cli.answer_table import as_table
 from cli.answers import as_csv, as_json, as_objects
 from cli.arguments import Arguments
 from cli.console import Answer, say
 from config import Config
-from pipeline.errors import ConfigError
-from pipeline.inspection.query import Found, ask
+from pipeline.errors import ConfigError, InputError, program_name
+from pipeline.inspection.query import Found, ask, ask_database
+from pipeline.storage.urls import is_url
+from pipeline.versions.catalog import current_version
 from utils.units import format_count
 
 FORMATS = "table", "csv", "json"
@@ -21,8 +25,37 @@ def query_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     With ``--json`` the answer is one object with ``columns``, ``rows`` and ``cut``. Raises what ``ask`` raises.
     """
     check_format(arguments)
-    show_found(ask(config, arguments.sql), arguments, answer)
+    job = _job_of(config.OUTPUT_DIR)
+    found = ask_job(config, job, config.OUTPUT_DIR, arguments.sql) if job else ask(config, arguments.sql)
+    show_found(found, arguments, answer)
     return 0
+
+
+def ask_job(config: Config, folder: Path, output: str, sql: str) -> Found:
+    """Ask the tables and views that the job in a folder published at ``output``; the audit notes it."""
+    from cli.audit import note_query
+    from pipeline.datasets.job import load_job
+    from pipeline.datasets.views import open_tables, view_names
+
+    job = load_job(str(folder))
+    found = ask_database(config, sql, partial(open_tables, job, output), view_names(job, output))
+    note_query(output, sql)
+    return found
+
+
+def _job_of(output: str) -> Path | None:
+    """The folder of the job whose tables are published at ``output``; None for a result of logs. Raises InputError."""
+    name = None if is_url(output) else current_version(output).record.get("job")
+    if name is None:
+        return None
+    from pipeline.datasets.job import find_job
+
+    try:
+        return find_job(name)
+    except InputError:
+        raise InputError(
+            f"{output} has tables of the job {name}: ask with {program_name()} job PATH/{name} query --output {output}"
+        ) from None
 
 
 def check_format(arguments: Arguments) -> None:

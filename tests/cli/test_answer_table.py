@@ -100,3 +100,10 @@ def test_no_width_breaks_a_line(width: int) -> None:
     lines = as_table(found(*[row] * 7, columns=("name", "a_long_title_of_numbers", "c", "d")), width).text.splitlines()
     assert len(lines) == 9 or width < 25
     assert max(map(len, lines)) <= max(width, 24)
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"), [("year", "2026"), ("date_key", "2026"), ("years", "2,026"), ("n", "2,026")]
+)
+def test_numbers_that_are_names_have_no_separators(title: str, shown: str) -> None:
+    assert as_table(Found((title,), (False,), ((2026,),), cut=False)).text.split()[-1] == shown

@@ -1,6 +1,7 @@
 """``job`` and ``jobs`` through the program's entry point, in this process."""
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -89,9 +90,20 @@ def test_tables_and_views_are_asked_in_sql(capsys: pytest.CaptureFixture[str]) -
         "select sum(revenue_cents) = (select sum(revenue_cents) from lines) as same from daily_sales",
     )[1]
     assert sums["rows"] == [{"same": True}]
+    output = "pipeline_data/jobs/example/output"
+    asked = "select count(*) as n from best_days"
+    for words in (["query", "--output", output, asked], ["job", "example", "query", "--output", output, asked]):
+        assert answer(capsys, *words)[1]["rows"] == [{"n": 10}], words
     code, _ = answer(capsys, "job", "example", "query", "from read_csv('/etc/passwd')")
     assert code == 2
     assert "best_days" in str(answer(capsys, "job", "example", "query", "from nothing")[1]["error"])
+
+
+def test_tables_of_a_job_that_is_elsewhere_are_asked_through_it(capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(JOBS / "example", "mine")
+    answer(capsys, "job", "./mine", "--output", "out")
+    code, told = answer(capsys, "query", "--output", "out", "select 1")
+    assert (code, "has tables of the job mine: ask with" in str(told["error"])) == (3, True)
 
 
 def test_the_plan_says_what_would_be_computed_and_why(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
