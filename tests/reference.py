@@ -180,8 +180,10 @@ def _names(line: bytes) -> list[tuple[int, tuple[str, ...]]]:
 
 
 def _named(line: bytes, layout: Layout) -> Layout | None:
-    """What a line announces that names columns of a layout, or any behind ``#Fields:``: two, and half of all names."""
+    """What a line announces that names columns of a layout, or any behind ``#Fields:``: two, and half of all names or
+    two of required columns."""
     own = {_common(name) for name in layout.names} - {""}
+    must = {_common(layout.names[number]) for role, number in layout.columns.items() if role != "timestamp"} - {""}
     fields = line.decode(errors="replace").lstrip("\ufeff").casefold().startswith("#fields:")
     for delimiter, names in _names(line):
         texts = [_common(name) for name in names]
@@ -189,7 +191,8 @@ def _named(line: bytes, layout: Layout) -> Layout | None:
         if len({*known} - {""}) < 2:
             continue
         words = delimiter == 0x20 != layout.delimiter
-        if len(known) == len(texts) or (2 * len(known) >= len(texts) and not words):
+        many = 2 * len(known) >= len(texts) or len(must & {*known}) >= 2
+        if len(known) == len(texts) or (many and not words):
             return Layout(delimiter, names, {})
     return None
 
@@ -204,15 +207,26 @@ def _lines_behind(behind: bytes, layout: Layout) -> list[bytes]:
 
 
 def _widths(lines: list[bytes], delimiter: int) -> list[int]:
-    """Fields of each well-formed line; minus as many where the last one is blank."""
+    """Fields of each well-formed record, whose quoted fields may hold line ends; minus as many where the last one is
+    blank."""
     found = []
-    for line in lines:
-        try:
-            values, stop = _read_fields(line, 0, delimiter)
-        except ValueError:
-            continue
-        if stop == len(line):
-            found.append(len(values) if values[-1] else -len(values))
+    rest = lines
+    while rest:
+        number, record = 1, rest[0]
+        while True:
+            try:
+                values, stop = _read_fields(record, 0, delimiter)
+            except ValueError:
+                if number == len(rest):
+                    number = 1
+                    break
+                record += b"\n" + rest[number]
+                number += 1
+                continue
+            if stop == len(record):
+                found.append(len(values) if values[-1] else -len(values))
+            break
+        rest = rest[number:]
     return found
 
 
@@ -453,8 +467,12 @@ def micro_minutes(text: str) -> tuple[int, str | None]:
 
 
 def nanoseconds(text: str) -> int | None:
-    """Nanoseconds since 1970 UTC of ISO 8601 or of a number: seconds to 11 digits, then ms, us (15) and ns (18, 19)."""
-    if match := re.fullmatch(r"(-?)([0-9]{1,19})(?:\.([0-9]+))?", text):
+    """Nanoseconds since 1970 UTC of ISO 8601 or of a number: seconds to 11 digits, then ms, us (15) and ns (18, 19).
+
+    8, 14 and 17 digits are no number but YYYYMMDD, perhaps with HHMMSS, perhaps with milliseconds.
+    """
+    match = re.fullmatch(r"(-?)([0-9]{1,19})(?:\.([0-9]+))?", text)
+    if match and len(match[2]) not in (8, 14, 17):
         minus, whole, fraction = match.groups()
         scale = 10**9 if len(whole) <= 11 else 10**6 if len(whole) <= 14 else 1000 if len(whole) <= 17 else 1
         number = Decimal(f"{whole}.{(fraction or '0')[:9]}")
@@ -466,7 +484,12 @@ def nanoseconds(text: str) -> int | None:
     zone_rule = rf"(?: ?(?:[Zz]|UTC|GMT|utc|gmt|(?:UTC|GMT|utc|gmt)?{offset}(?: [A-Z]{{1,5}})?){named})?"
     extended = r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?" + zone_rule + ")?"
     basic = r"(\d{4})(\d\d)(\d\d)[Tt](\d\d)(\d\d)(?:(\d\d)(?:[.,](\d+))?)?" + zone_rule
-    match = re.fullmatch(extended, text, re.ASCII) or re.fullmatch(basic, text, re.ASCII)
+    digits = r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)"
+    forms = (
+        *(extended, basic, r"(\d{4})(\d\d)(\d\d)()()()()()"),
+        *(digits + r"(?:[.,](\d+))?" + zone_rule, digits + r"(\d{3})" + zone_rule),
+    )
+    match = next(filter(None, (re.fullmatch(form, text, re.ASCII) for form in forms)), None)
     if not match:
         return None
     year, month, date, hour, minute, second, fraction, zone = match.groups()

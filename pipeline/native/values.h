@@ -107,10 +107,11 @@ static int64_t join_moment(int64_t micros, int64_t nanos) {
     return micros * 1000 + nanos;
 }
 
-// Reads an unsigned number of seconds (up to 11 digits), milliseconds (up to 14), microseconds (up to 17) or nanoseconds
-// (up to 19) since 1970 as a moment. Returns false for other texts, also for a number with a fraction.
+// Reads an unsigned number of seconds (up to 11 digits), milliseconds (up to 13), microseconds (up to 16) or nanoseconds
+// (up to 19) since 1970 as a moment. Returns false for other texts, also for a number with a fraction, and for 8, 14 and
+// 17 digits, which are dates.
 static bool read_epoch(const u8 *text, int32_t length, int64_t *moment) {
-    if (length < 1 || length > 19) return false;
+    if (length < 1 || length > 19 || length == 8 || length == 14 || length == 17) return false;
     uint64_t number = 0;
     for (int32_t i = 0; i < length; i++) {
         u8 digit = text[i] - '0';

@@ -1,6 +1,6 @@
 """Names of columns: how the names of a header are compared, and which columns they stand for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import takewhile
 from types import MappingProxyType
@@ -95,7 +95,7 @@ def _announces_fields(text: str) -> bool:
 
 
 def split_fields(text: str, delimiter: str) -> tuple[str, ...] | None:
-    """Split the text of one physical line into fields (RFC 4180); None where a quoted field is malformed."""
+    """Split the text of one record into fields (RFC 4180); None where a quoted field is malformed."""
     fields: list[str] = []
     rest = text
     while True:
@@ -172,21 +172,27 @@ def setting_of(role: str) -> str:
     return "RECORD_RULES" if role.startswith(RULE_COLUMN) else f"{role.upper()}_COLUMN"
 
 
-def find_names(line: bytes, known: tuple[str, ...], delimiter: str) -> tuple[str, tuple[str, ...]] | None:
+def find_names(line: bytes, present: Layout) -> tuple[str, tuple[str, ...]] | None:
     """(Delimiter, names) of a line that names columns, whether or not a header can be made of them; None for a record.
 
-    At least two different ones are ``known``, and at least half of all. Spaces divide names only where they are the
-    ``delimiter`` of the records, or all names are known, because a text may hold any words. Behind ``#Fields:`` any two
-    names are columns.
+    Two different ones are those of required columns of the ``present`` layout, or of any of its columns and at least
+    half of all. Spaces divide names only where they are the delimiter of the records, or all names are known, because a
+    text may hold any words. Behind ``#Fields:`` any two names are columns.
     """
-    announced, wanted = _announces_fields(_text_of(line)), _common_names(known)
+    announced, known = _announces_fields(_text_of(line)), _common_names(present.names)
+    required = _common_names(tuple(present.names[at] for role, at in present.columns.items() if _is_required(role)))
     for way, names in ways_to_split(line):
         common = [alike(name) for name in names]
-        found = [name for name in common if announced or name in wanted]
-        half = 2 * len(found) >= len(names) and (way != " " or delimiter == " ")
-        if len(set(found) - {""}) > 1 and (half or len(found) == len(names)):
+        found = [name for name in common if announced or name in known]
+        enough = 2 * len(found) >= len(names) or len(required.intersection(found)) > 1
+        enough = enough and (way != " " or present.delimiter == " ")
+        if len(set(found) - {""}) > 1 and (enough or len(found) == len(names)):
             return way, names
     return None
+
+
+def _is_required(role: str) -> bool:
+    return role != "timestamp" and not role.startswith(RULE_COLUMN)
 
 
 @lru_cache(maxsize=16)
@@ -205,7 +211,7 @@ def fit_to_records(layout: Layout, lines: Sequence[bytes]) -> Layout:
     texts = _texts_of(lines, layout)
     delimiters = (" ", "\t") if layout.delimiter == " " else (layout.delimiter,)
     delimiter = max(delimiters, key=lambda one: _count_fitting(texts, one, len(layout.names)))  # of equals the first
-    fields = [split_fields(text, delimiter) or () for text in texts]
+    fields = [values or () for values in _split_records(texts, delimiter)]
     names = layout.names
     number = len(names)
     as_many = sum(len(values) == number for values in fields)
@@ -218,7 +224,7 @@ def fit_to_records(layout: Layout, lines: Sequence[bytes]) -> Layout:
 
 def _texts_of(lines: Sequence[bytes], layout: Layout) -> list[str]:
     """The lines as texts, up to the next header, less blank ones and comments."""
-    lines = list(takewhile(lambda line: not find_names(line, layout.names, layout.delimiter), lines))
+    lines = list(takewhile(lambda line: not find_names(line, layout), lines))
     texts = [line.rstrip(b"\r\n").decode("utf-8", errors="replace") for line in lines]
     return [text for text in texts if text and not text.startswith("#")]
 
@@ -229,7 +235,18 @@ def count_fitting(lines: Sequence[bytes], layout: Layout, number: int) -> int:
 
 
 def _count_fitting(texts: Sequence[str], delimiter: str, number: int) -> int:
-    return sum(_fits(split_fields(text, delimiter), number) for text in texts)
+    return sum(_fits(values, number) for values in _split_records(texts, delimiter))
+
+
+def _split_records(texts: Sequence[str], delimiter: str) -> Iterator[tuple[str, ...] | None]:
+    """The fields of the records on these lines; a quoted field may go on over several. None for a malformed line."""
+    at = 0
+    while at < len(texts):
+        stops = range(at + 1, len(texts) + 1)
+        found = ((stop, split_fields("\n".join(texts[at:stop]), delimiter)) for stop in stops)
+        stop, values = next((one for one in found if one[1] is not None), (at + 1, None))
+        yield values
+        at = stop
 
 
 def _fits(values: tuple[str, ...] | None, number: int) -> bool:

@@ -107,7 +107,7 @@ class HeaderFinder:
                     return Layout(delimiter, names, columns), REPEATED_HEADER
             if glued:
                 return glued[0], None
-        if found := find_names(raw, current.names, current.delimiter):
+        if found := find_names(raw, current.layout):
             return Layout(*found, {}), UNUSABLE_HEADER
         return None, None
 

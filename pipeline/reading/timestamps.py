@@ -27,6 +27,16 @@ _ISO = (
 )
 """The extended and the basic format of ISO 8601."""
 
+_DIGITS = (
+    r"\A(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"
+    rf"(?:(?P<hour>[0-9]{{2}})(?P<minute>[0-9]{{2}})(?P<second>[0-9]{{2}}){_FRACTION}(?:{_ZONE})?)?\z",
+    r"\A(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"
+    rf"(?P<hour>[0-9]{{2}})(?P<minute>[0-9]{{2}})(?P<second>[0-9]{{2}})(?P<fraction>[0-9]{{3}})(?:{_ZONE})?\z",
+)
+"""Dates of 8, 14 and 17 digits."""
+_DATES = 8, 14, 17
+"""As numbers since 1970, so many digits would be days of the years 1970 to 1973, or of 2286 and later."""
+
 _EPOCH = r"\A(?P<minus>-?)(?P<whole>[0-9]{1,19})(?:\.(?P<fraction>[0-9]+))?\z"
 
 _MILLION = 10**6
@@ -42,7 +52,9 @@ def moments(texts: pl.Series, patterns: Sequence[str] = ()) -> pl.Series:
                    seconds; with a fraction of the seconds behind a point or comma
     zone           ``Z``, ``UTC``, ``GMT``, hours, or hours and minutes, perhaps behind a space; the name of a zone may
                    follow the difference (``+0100 CET``, ``+01:00[Europe/Berlin]``); without a zone the time is UTC
-    epoch          seconds (up to 11 digits), milliseconds (12 to 14 digits), microseconds (15 to 17 digits) or
+    digits         a date (8), with a time to the second (14, perhaps with a fraction) or millisecond (17); never a
+                   number since 1970
+    epoch          seconds (up to 11 digits), milliseconds (12 and 13 digits), microseconds (15 and 16 digits) or
                    nanoseconds (18 and 19 digits), perhaps with a fraction
     unknown        weeks, days of the year, 24:00, names of zones without a difference to UTC
     =============  ===================================================================================================
@@ -51,7 +63,7 @@ def moments(texts: pl.Series, patterns: Sequence[str] = ()) -> pl.Series:
     """
     found = np.zeros(len(texts), np.int64)
     unread = np.arange(len(texts))
-    for regex in (*map(as_regex, patterns), *_ISO, _EPOCH):
+    for regex in (*map(as_regex, patterns), *_ISO, *_DIGITS, _EPOCH):
         rest = texts if len(unread) == len(texts) else texts.gather(unread)
         read = _read_epoch(rest) if regex == _EPOCH else _read_fields(rest, regex)
         good = read.is_not_null().to_numpy()
@@ -134,7 +146,8 @@ def _days(year: NDArray[np.int64], month: NDArray[np.int64], day: NDArray[np.int
 def _read_epoch(texts: pl.Series) -> pl.Series:
     """The moments of numbers of seconds, milliseconds, microseconds or nanoseconds; null for other texts."""
     groups = texts.alias("text").to_frame().select(pl.col("text").str.extract_groups(_EPOCH)).unnest("text")
-    rows = np.flatnonzero(groups["whole"].is_not_null().to_numpy())
+    is_number = (groups["whole"].is_not_null() & ~groups["whole"].str.len_bytes().is_in(_DATES)).fill_null(False)
+    rows = np.flatnonzero(is_number.to_numpy())
     whole = groups["whole"].gather(rows)
     digits = whole.str.len_bytes().to_numpy()
     number = whole.cast(pl.UInt64).to_numpy()

@@ -144,6 +144,37 @@ def test_a_header_with_an_unknown_name_ends_what_can_be_read(
     assert result.rejected_by_reason == {"unusable_header": 2}
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(
+    "names", ["id,video,time,user,device,ip_address,watch_time(min)", "user_id,log_id,c,d,e,ip_address,minutes"]
+)
+def test_a_header_with_two_required_names_is_none_of_the_records(names: str, compiled: bool, tmp_path: Path) -> None:
+    """Ten minutes went to a user v7, because fewer than half of the names were known."""
+    text = HEADER + first("a1", 1) + names + "\na3,v7,t,u1,tv,8.8.8.8,10\n"
+    result = run_over(tmp_path, text, COMPILED_PARSER=compiled)
+    assert published(tmp_path) == [(AMERICA, "u1", 1.0, 1)]
+    assert result.rejected_by_reason == {"unusable_header": 2}
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_delimiter_at_the_end_of_records_with_line_ends(compiled: bool, tmp_path: Path) -> None:
+    """Each of the first lines was half a record, so that all records had one field too many."""
+    record = 'i{n},u1,t,"{{""d"":""x\ny""}}",tv,8.8.8.8,1,\n'
+    result = run_over(tmp_path, HEADER + "".join(record.format(n=n) for n in range(30)), COMPILED_PARSER=compiled)
+    assert published(tmp_path) == [(AMERICA, "u1", 30.0, 30)]
+    assert not result.rejected
+
+
+@pytest.mark.parametrize("text", ["t\nz", "a\nb, c, d, e, f", "a;b\nc;d;e;f"])
+def test_records_with_line_ends_in_a_log_without_a_header(text: str, tmp_path: Path) -> None:
+    """COLUMNS: the file was refused, or read with a delimiter that stands in the text."""
+    names = "log_id,user_id,title,ip_address,watch_time(min)"
+    lines = "".join(f'i{n},u1,"{text}",8.8.8.8,1\n' for n in range(59))
+    result = run_over(tmp_path, lines, COLUMNS=names)
+    assert published(tmp_path) == [(AMERICA, "u1", 59.0, 59)]
+    assert not result.rejected
+
+
 def ended(text: str) -> str:
     """The text with a delimiter at the end of every line."""
     return text.replace("\n", ",\n")
