@@ -148,17 +148,18 @@ def _carried_over(facts: RunFacts) -> Iterator[str]:
 def _changed(replaced: Mapping[str, KnownFile], facts: RunFacts) -> Iterator[str]:
     """Which files have other contents now, and how many of their records left."""
     left = count_left(replaced, facts.counted.read, facts.place.workspace)
+    leave = "would leave" if facts.verdict.stopped else "left"
     other = [path for path, (before, gone) in left.items() if before and gone == before]
     if other:
         count = sum(left[path][1] for path in other)
         yield (
             "warning: replaced by other content, and what was there before was found nowhere else: "
-            f"{format_count(count, 'record')} left the result: {_listed(other)}"
+            f"{format_count(count, 'record')} {leave} the result: {_listed(other)}"
         )
     partly = [path for path in replaced if path not in other]
     if partly:
         count = sum(left[path][1] for path in partly if path in left)
-        gone = f" ({format_count(count, 'record')} left the result)" if count else ""
+        gone = f" ({format_count(count, 'record')} {leave} the result)" if count else ""
         yield f"changed, the new contents count instead{gone}: {_listed(partly)}"
 
 

@@ -45,6 +45,8 @@ def test_a_version_with_rows_is_not_replaced_by_nothing(engine: str, folder: Pat
     assert (answer["status"], answer["records_read"], answer["kept"], answer["rejected"]) == ("failed", 4, 0, 4)
     for part in ("all 4 records were rejected", "watch_time_not_a_number", "WATCH_TIME_COLUMN", "ALLOW_EMPTY_RESULT"):
         assert part in answer["error"]
+    assert not any("left the result" in note for note in answer["notes"]), "nothing was published"
+    assert any("would leave the result" in note for note in answer["notes"])
     assert (published(folder), state(folder)) == (ANN, before)
     (stopped,) = (folder / "pipeline_data" / "intermediate").glob("run-*/stopped/run.json")
     assert json.loads(stopped.read_text())["rejected_by_reason"] == {"watch_time_not_a_number": 4}
