@@ -201,11 +201,15 @@ def _process_kept() -> Iterator[None]:
     import polars  # noqa: F401 - with the caller's number of threads
 
     before, main = dict(os.environ), vars(sys.modules["__main__"])
-    no_file = {name: main.pop(name) for name in ("__file__",) if name in main and not os.path.exists(main[name])}
+    file = main.get("__file__")
+    is_script = file is None or os.path.exists(file)
+    if not is_script:
+        del main["__file__"]
     try:
         yield
     finally:
-        main.update(no_file)
+        if not is_script:
+            main["__file__"] = file
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)

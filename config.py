@@ -38,6 +38,7 @@ from pipeline.versions.folders import check_folders
 from utils.metrics import total_memory, usable_cores
 from utils.settings import (
     Group,
+    as_typed,
     choice,
     flag,
     integer,
@@ -577,9 +578,8 @@ def load_config(
     config = Config(**values, origins=by_hand | origins)
     for name, path in (("GEO_DATABASE", config.GEO_DATABASE), ("GEO_REGIONS", config.GEO_REGIONS)):
         if path and not Path(path).is_file():
-            typed = config.origins.get(name, "").rpartition("command line, ")[2]
-            subject = typed if typed.startswith("-") else name
-            raise ConfigError(f"{subject} is {path!r}: expected an existing file, found none. Check the path.")
+            fault = f"{name} is {path!r}: expected an existing file, found none. Check the path."
+            raise ConfigError(as_typed(fault, config.origins))
     return config
 
 

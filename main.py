@@ -77,7 +77,10 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
         raise
     except BaseException as error:  # also KeyboardInterrupt, and a panic of Polars, which is no Exception
         code, message = _explain(error)
-        message = _as_typed(message, origins)
+        if origins:
+            from utils.settings import as_typed  # which usage errors need not wait for
+
+            message = as_typed(message, origins)
         published, trace = was_published(error), "" if code == INTERRUPTED else _trace(error)
     if trace and (arguments.debug if arguments else {"-v", "--debug"} & set(argv)):
         say(trace, event="traceback")
@@ -118,13 +121,6 @@ def _explain(error: BaseException) -> tuple[int, str]:
     if published:
         return EnvironmentFault.exit_code, f"what follows the publication failed ({fault}). {PUBLISHED}"
     return 1, f"a fault in the program: {fault}. Run again with --debug to see where, and report it."
-
-
-def _as_typed(message: str, origins: Mapping[str, str]) -> str:
-    """The message with the option that was typed, where it begins with the setting that the option stands for."""
-    setting = message.partition(" ")[0].rstrip(":")
-    typed = origins.get(setting, "").removeprefix("command line, ")
-    return typed + message.removeprefix(setting) if typed.startswith("-") else message
 
 
 def _where(error: BaseException) -> str:

@@ -199,6 +199,13 @@ def _read_named(fields: Mapping[str, dataclasses.Field[Any]], name: str, raw: ob
     return read_setting(fields[name], raw, origin)
 
 
+def as_typed(message: str, origins: Mapping[str, str]) -> str:
+    """The message with the option that was typed, where it begins with the setting that the option stands for."""
+    setting = message.partition(" ")[0].rstrip(":")
+    typed = origins.get(setting, "").removeprefix("command line, ")
+    return typed + message.removeprefix(setting) if typed.startswith("-") else message
+
+
 def read_toml(path: Path) -> dict[str, object]:
     """Read the values of a TOML file by setting; ``engine`` and ``ENGINE`` are the same setting.
 

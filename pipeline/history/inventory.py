@@ -5,7 +5,6 @@ nothing changed.
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +13,8 @@ from itertools import chain
 from pipeline.history.known_files import Hint, KnownFile
 from pipeline.history.known_list import FileIds, FilesByPath, KnownFiles
 from pipeline.reading.archives import is_archive
-from pipeline.reading.file_access import exists
+from pipeline.reading.file_access import exists, real_folders
 from pipeline.reading.input_files import hash_beginnings, hash_file
-from pipeline.storage.urls import is_url
 
 
 @dataclass(frozen=True)
@@ -73,25 +71,12 @@ def identity(path: str) -> str:
 
     A link to a file stays: it is an input by its own name. The URL of an object is its identity.
     """
-    if is_url(path):
-        return path
-    folder, name = os.path.split(os.path.abspath(path))
-    found = os.path.join(os.path.realpath(folder), name)
-    return path if found == path else found  # one text in memory, not two
+    return next(identities((path,)))
 
 
-def identities(paths: Iterable[str]) -> Iterator[str]:
-    """The ``identity`` of each path. The links of a folder are followed once, because it may have very many files."""
-    folders: dict[str, str] = {}
-    for path in paths:
-        if is_url(path):
-            yield path
-            continue
-        folder, name = os.path.split(os.path.abspath(path))
-        if folder not in folders:
-            folders[folder] = os.path.realpath(folder)
-        found = os.path.join(folders[folder], name)
-        yield path if found == path else found
+def identities(paths: Sequence[str]) -> Iterator[str]:
+    """The ``identity`` of each path, which is the path itself where they are equal: one text in memory, not two."""
+    return (path if found == path else found for path, found in zip(paths, real_folders(paths), strict=True))
 
 
 def take_inventory(
@@ -230,26 +215,26 @@ class _Contents:
         place = next((place for place in chain(same_name, others) if place not in self._taken), None)
         if place is not None:
             self._taken.add(place)
-            self._sizes -= Counter({self._free_sizes[place]: 1} if place in self._free_sizes else ())
+            self._leave(place)
         return place
+
+    def _leave(self, place: int) -> None:
+        size = self._free_sizes.get(place)
+        if size is not None:
+            self._sizes[size] -= 1
+            if not self._sizes[size]:
+                del self._sizes[size]
 
 
 def _find_by_hash(
     names: Mapping[str, str], hints: Mapping[str, Hint], contents: _Contents, hash_of: Callable[[str], str]
 ) -> dict[str, int]:
     """By path, the file in ``contents`` with the same bytes. A path is hashed only where such a file has its size."""
-    found: dict[str, int] = {}
-    for name, path in names.items():
-        if path not in hints or not contents.has_size(name, hints[path].size):
-            continue
-        try:
-            file_hash = hash_of(path)
-        except OSError:
-            continue  # Phase 1 reads it and says what is wrong
-        same = contents.take(name, [(hints[path].size, file_hash)])
-        if same is not None:
-            found[path] = same
-    return found
+
+    def sizes_of(name: str, size: int) -> list[int]:
+        return [size] if contents.has_size(name, size) else []
+
+    return _find_by_bytes(names, hints, contents, sizes_of, lambda path, _: [hash_of(path)])
 
 
 def _find_by_beginning(
@@ -260,14 +245,31 @@ def _find_by_beginning(
 ) -> dict[str, int]:
     """By path, the file in ``contents`` whose bytes are the beginning of what lies there: of several, the one of the
     same name, then the longest."""
+
+    def sizes_of(name: str, size: int) -> list[int]:
+        return sorted((smaller for smaller in contents.sizes(name) if smaller < size), reverse=True)
+
+    return _find_by_bytes(names, hints, contents, sizes_of, beginnings_of)
+
+
+def _find_by_bytes(
+    names: Mapping[str, str],
+    hints: Mapping[str, Hint],
+    contents: _Contents,
+    sizes_of: Callable[[str, int], list[int]],
+    hashes_of: Callable[[str, Sequence[int]], list[str]],
+) -> dict[str, int]:
+    """By path, the file in ``contents`` that the hash of so many of its bytes names.
+
+    ``sizes_of``: how many bytes are worth hashing, by name and size. ``hashes_of``: hashes them; may raise OSError.
+    """
     found: dict[str, int] = {}
     for name, path in names.items():
-        smaller = [size for size in contents.sizes(name) if path in hints and size < hints[path].size]
-        if not smaller:
+        sizes = sizes_of(name, hints[path].size) if path in hints else []
+        if not sizes:
             continue
-        sizes = sorted(smaller, reverse=True)
         try:
-            hashes = beginnings_of(path, sizes)
+            hashes = hashes_of(path, sizes)
         except OSError:
             continue  # Phase 1 reads it and says what is wrong
         same = contents.take(name, list(zip(sizes, hashes, strict=False)))

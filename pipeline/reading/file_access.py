@@ -6,6 +6,7 @@ stand for the hash of the bytes, for which all of them would have to come over t
 """
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,6 +83,20 @@ def exists(path: str) -> bool:
     from pipeline.storage.objects import exists as is_object
 
     return is_object(path)
+
+
+def real_folders(paths: Iterable[str]) -> Iterator[str]:
+    """Each path, absolute, with the links of its folders followed: of each folder once, because it may have very many
+    files. A link to a file stays. The URL of an object is as it is."""
+    folders: dict[str, str] = {}
+    for path in paths:
+        if is_url(path):
+            yield path
+            continue
+        folder, name = os.path.split(os.path.abspath(path))
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        yield os.path.join(folders[folder], name)
 
 
 def real_path(path: str) -> str:

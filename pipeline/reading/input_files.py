@@ -19,6 +19,7 @@ from pipeline.reading.file_access import (
     Stamp,
     file_size,
     object_hash,
+    real_folders,
     stamp,
 )
 from pipeline.reading.header import Header
@@ -194,12 +195,8 @@ def refuse_outside(pattern: str, paths: list[str]) -> tuple[list[str], dict[str,
     within = os.path.join(_folder(pattern), "")
     inside: list[str] = []
     refused: dict[str, str] = {}
-    folders: dict[str, str] = {}  # the links of a folder are followed once, because it may have very many files
-    for path in paths:
-        parent, name = os.path.split(path)
-        if parent not in folders:
-            folders[parent] = os.path.realpath(parent)
-        target = os.path.realpath(path) if os.path.islink(path) else os.path.join(folders[parent], name)
+    for path, place in zip(paths, real_folders(paths), strict=True):
+        target = os.path.realpath(path) if os.path.islink(path) else place
         if target.startswith(within):
             inside.append(path)
         else:

@@ -27,11 +27,11 @@ _ISO = (
 )
 """The extended and the basic format of ISO 8601."""
 
+_DAY = r"(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"
+_TIME = r"(?P<hour>[0-9]{2})(?P<minute>[0-9]{2})(?P<second>[0-9]{2})"
 _DIGITS = (
-    r"\A(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"
-    rf"(?:(?P<hour>[0-9]{{2}})(?P<minute>[0-9]{{2}})(?P<second>[0-9]{{2}}){_FRACTION}(?:{_ZONE})?)?\z",
-    r"\A(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"
-    rf"(?P<hour>[0-9]{{2}})(?P<minute>[0-9]{{2}})(?P<second>[0-9]{{2}})(?P<fraction>[0-9]{{3}})(?:{_ZONE})?\z",
+    rf"\A{_DAY}(?:{_TIME}{_FRACTION}(?:{_ZONE})?)?\z",
+    rf"\A{_DAY}{_TIME}(?P<fraction>[0-9]{{3}})(?:{_ZONE})?\z",
 )
 """Dates of 8, 14 and 17 digits."""
 _DATES = 8, 14, 17
@@ -63,7 +63,7 @@ def moments(texts: pl.Series, patterns: Sequence[str] = ()) -> pl.Series:
     """
     found = np.zeros(len(texts), np.int64)
     unread = np.arange(len(texts))
-    for regex in (*map(as_regex, patterns), *_ISO, *_DIGITS, _EPOCH):
+    for regex in (*map(as_regex, patterns), *_ISO, _EPOCH, *_DIGITS):
         rest = texts if len(unread) == len(texts) else texts.gather(unread)
         read = _read_epoch(rest) if regex == _EPOCH else _read_fields(rest, regex)
         good = read.is_not_null().to_numpy()
