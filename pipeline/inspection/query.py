@@ -1,8 +1,8 @@
 """One SQL query over the views, read-only, within limits of rows, time and memory."""
 
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -134,20 +134,13 @@ def _answer(
     """``refusal``: what the database says to a query over what this user may not read."""
     memory = int(config.MEMORY_LIMIT * _MEMORY_SHARE)
     try:
-        with (
-            open_database(memory, config.PREPROCESSING_WORKERS) as database,
-            _deadline(database, config.QUERY_SECONDS),
-            _bounded(config.MEMORY_LIMIT),
-        ):
-            return read(database, _as_subquery(database, sql), config.QUERY_ROWS)
+        with open_database(memory, config.PREPROCESSING_WORKERS) as database, _bounded(config.MEMORY_LIMIT):
+            source = _as_subquery(database, sql)
+            return _within(config.QUERY_SECONDS, database, lambda: read(database, source, config.QUERY_ROWS))
     except duckdb.InterruptException:
         raise ConfigError(
             f"the query did not end within {config.QUERY_SECONDS} s. Ask for less, or allow more time with --timeout."
         ) from None
-    except RuntimeError as fault:
-        if "interrupted" not in str(fault):
-            raise
-        raise KeyboardInterrupt from None  # what DuckDB makes of a signal while it computes
     except (duckdb.OutOfMemoryException, MemoryError):
         raise ConfigError(
             f"the query needs more than {format_size(memory)} of memory. Ask for less, or raise --memory-limit."
@@ -231,24 +224,17 @@ def _bounded(more: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-@contextmanager
-def _deadline(database: duckdb.DuckDBPyConnection, seconds: int) -> Iterator[None]:
-    """Interrupt the database after ``seconds``, again and again until the ``with`` block ends.
+def _within(seconds: int, database: duckdb.DuckDBPyConnection, read: Callable[[], Answer]) -> Answer:
+    """Read in a thread of its own, and interrupt the database after ``seconds``, or where a signal ends this wait.
 
-    DuckDB forgets an interrupt that comes between two statements.
+    DuckDB hears no signal while it waits for its own threads, and forgets an interrupt between two statements.
     """
-    ended = threading.Event()
-
-    def watch() -> None:
-        wait = float(seconds)
-        while not ended.wait(wait):
-            database.interrupt()
-            wait = _INTERRUPT_EVERY_SECONDS
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(read)
+        try:
+            wait([answer], seconds)
+        finally:
+            while not answer.done():
+                database.interrupt()
+                wait([answer], _INTERRUPT_EVERY_SECONDS)
+        return answer.result()

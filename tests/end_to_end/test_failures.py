@@ -39,8 +39,7 @@ def test_usage_and_configuration(
 def test_output_that_is_taken(logs: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     answer = command_json("--input", logs, "--output", "mine", cwd=tmp_path, code=2)
-    assert "OUTPUT_DIR" in answer["error"]
-    assert "--output" in answer["error"]
+    assert answer["error"].startswith("--output '")
     assert list((tmp_path / "mine").iterdir()) == []
 
 
