@@ -9,8 +9,9 @@ from cli.console import printable, say
 def audit_path(output: str) -> Path:
     """The file of the audit of an output."""
     from pipeline.datasets.audit import audit_file
+    from pipeline.versions.outputs import open_output
 
-    return audit_file(Path(output).absolute())
+    return audit_file(open_output(output).link)
 
 
 def note(output: str, what: str, facts: Mapping[str, object], run_id: str = "") -> None:

@@ -13,6 +13,7 @@ from cli.console import Answer, printable, say
 from cli.progress import open_progress
 from config import Config
 from pipeline.errors import GATE_EXIT_CODE, ConfigError, LogmillError, program_name
+from pipeline.storage.urls import is_url
 from utils.units import format_count, format_seconds, format_size
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ def job_command(arguments: Arguments, config: Config, answer: Answer) -> int:
 def _note_failure(arguments: Arguments, action: str, fault: LogmillError) -> None:
     """Note in the audit that an action failed. Where the job itself is wrong, there is no audit to note it in."""
     with suppress(LogmillError, OSError):
+        from pipeline.versions.outputs import open_output
+
         output = _options(arguments, _load(arguments)).output
-        if Path(f"{output}.versions").exists():
+        if open_output(output).versions.exists():
             note(output, action, {"status": "failed", "error": type(fault).__name__})
 
 
@@ -99,10 +102,10 @@ def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
 
 def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
     from pipeline.datasets.state import published_state
-    from pipeline.versions.output_link import Output
+    from pipeline.versions.outputs import open_output
 
-    output = Output(_options(arguments, _load(arguments)).output)
-    state = published_state(output)
+    output = open_output(_options(arguments, _load(arguments)).output)
+    state = published_state(output, records_only=True)
     sources = {name: {"rows": found.rows, "rejected": found.rejected} for name, found in state.sources.items()}
     tables = {
         name: {"rows": table.rows, "rejected": table.rejected, "dropped": table.dropped}
@@ -122,10 +125,10 @@ def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
 
 def _rollback(arguments: Arguments, _config: Config, answer: Answer) -> int:
     from pipeline.datasets.bronze import bronze_folder, check_all_forgotten
-    from pipeline.versions.outputs import roll_back
+    from pipeline.versions.outputs import open_output, roll_back
 
     options = _options(arguments, _load(arguments))
-    check_all_forgotten(bronze_folder(Path(options.output).absolute()))
+    check_all_forgotten(bronze_folder(open_output(options.output).link))
     before, now = roll_back(options.output, _word(arguments))
     note(options.output, "rollback", {"before": before, "current": now})
     told = f"{printable(options.output)} shows {now} again (until now {before}).\n"
@@ -194,13 +197,13 @@ def _restore(arguments: Arguments, _config: Config, answer: Answer) -> int:
 
 def _copy(arguments: Arguments, answer: Answer, copy: "Callable[[Output, str | None, str], Backup]") -> int:
     """Copy a version to the place that the arguments name, or from it."""
-    from pipeline.versions.output_link import Output
+    from pipeline.versions.outputs import open_output
 
     if not 1 <= len(arguments.what) <= 2:
         raise ConfigError(f"{arguments.action} needs a folder or URL, and may have a version after it.")
     place, version = [*arguments.what, None][:2]
     output = _options(arguments, _load(arguments)).output
-    found = copy(Output(output), version, str(place))
+    found = copy(open_output(output), version, str(place))
     facts = {"version": found.version, "place": found.place, "files": found.files, "bytes": found.bytes}
     note(output, str(arguments.action), facts)
     told = f"{found.version}: {format_count(found.files, 'file')}, {format_size(found.bytes)}, {found.place}\n"
@@ -239,14 +242,25 @@ def _check(arguments: Arguments, config: Config, answer: Answer) -> int:
 def _docs(arguments: Arguments, _config: Config, answer: Answer) -> int:
     from pipeline.datasets.ddl import Published, write_docs
     from pipeline.datasets.report import render_dictionary
+    from pipeline.versions.outputs import open_output
 
     job = _load(arguments)
-    output = Path(_options(arguments, job).output).absolute()
-    folder = output.with_name(output.name + ".docs")
-    files = write_docs(job, folder, Published(_word(arguments) or str(output)), render_dictionary(job))
+    output = open_output(_options(arguments, job).output)
+    beside = output.link.with_name(f"{output.link.name}.docs")
+    folder = (DATA / job.name / "docs").absolute() if is_url(output.key) else beside
+    files = write_docs(job, folder, Published(_word(arguments) or _shown_at(output)), render_dictionary(job))
     told = f"{', '.join(files)} in {printable(str(folder))}\n"
     _tell(arguments, answer, {"job": job.name, "folder": str(folder), "files": files}, told)
     return 0
+
+
+def _shown_at(output: "Output") -> str:
+    """Where the tables of the published version lie: the link, or below the URL of a storage. Raises InputError."""
+    if not is_url(output.key):
+        return str(output.link)
+    from pipeline.datasets.state import published_state
+
+    return f"{output.place_of(published_state(output, records_only=True).run_id)}/data"
 
 
 _ACTIONS: dict[str, Callable[[Arguments, Config, Answer], int]] = {

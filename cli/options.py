@@ -220,7 +220,7 @@ JOB_WHAT = Option(
     more={"nargs": "*"},
 )
 JOB_OPTIONS = (
-    Option("--source", "folder of the sources; without it demo data", "DIR", section=PLACES_SECTION),
+    Option("--source", "folder or URL of the sources; without it demo data", "PLACE", section=PLACES_SECTION),
     Option(
         "--output",
         "where the tables are published; without it pipeline_data/jobs/JOB/output",

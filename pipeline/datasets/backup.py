@@ -8,13 +8,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.datasets.bronze import FORGETTING, bronze_folder, check_all_forgotten, mark_published
-from pipeline.datasets.state import JobState, published_state, read_state
+from pipeline.datasets.publication import catch_up, extracts_of
+from pipeline.datasets.state import JobState, published_state, read_state, state_in
 from pipeline.errors import ConfigError, InputError
 from pipeline.sources.extracted import CLEAR
 from pipeline.sources.forgotten import read_forgotten
@@ -28,6 +29,8 @@ from pipeline.versions.output_link import Output
 MANIFEST = "backup.json"
 """Names every file of a backup with its bytes and SHA-256; written last, so that a backup without it is none."""
 _SHOWN = 5
+_ALL = 10**9
+"""Versions that stay."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,13 @@ def restore(output: Output, version: str | None, origin: str) -> Backup:
     if manifest is None:
         raise InputError(f"there is no backup at {place!r}: expected {MANIFEST} there.")
     output.check()
-    with Lock(output.versions, f"restore-{new_run_id()}"), _hidden(output, found) as fresh:
-        bronze = bronze_folder(output.link)
+    name = f"restore-{new_run_id()}"
+    with ExitStack() as stack:
+        for lock in (Lock(output.versions, name), *output.locks(name)):
+            stack.enter_context(lock)
+        fresh, bronze = stack.enter_context(_hidden(output, found)), bronze_folder(output.link)
+        bronze.mkdir(mode=0o700, exist_ok=True)
+        catch_up(output, bronze)
         check_all_forgotten(bronze)
         if found in output.version_names():
             raise InputError(f"the version {found} is there still. The action rollback shows it.")
@@ -80,7 +88,6 @@ def restore(output: Output, version: str | None, origin: str) -> Backup:
         _check(fresh, manifest, place)
         _bring(fresh, output, found, bronze)
         note = _check_forgotten(bronze)
-        output.show(found)
     return Backup(found, place, len(manifest), sum(int(str(facts["bytes"])) for facts in manifest.values()), note)
 
 
@@ -101,7 +108,7 @@ def hash_of(path: Path) -> str:
 def _state(output: Output, version: str | None) -> JobState:
     if version is None:
         return published_state(output)
-    state = read_state(output, version) if is_run_id(version) else None
+    state = read_state(output, version, records_only=False) if is_run_id(version) else None
     if state is None:
         raise InputError(f"there is no version {version!r}. Kept: {', '.join(output.version_names()) or 'none'}.")
     return state
@@ -140,8 +147,7 @@ def _check(folder: Path, manifest: Mapping[str, Mapping[str, object]], place: st
 
 
 def _bring(fresh: Path, output: Output, version: str, bronze: Path) -> None:
-    """Put the extracts into bronze and the version beside the others."""
-    bronze.mkdir(mode=0o700, exist_ok=True)
+    """Put the extracts into bronze, and publish the version."""
     for file in sorted((fresh / "bronze").rglob("*.parquet")):
         target = bronze / file.relative_to(fresh / "bronze")
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -151,9 +157,9 @@ def _bring(fresh: Path, output: Output, version: str, bronze: Path) -> None:
     for folder in (fresh / "version").glob("quarantine/**"):
         if folder.is_dir():
             folder.chmod(0o700)
-    (fresh / "version").rename(output.versions / version)
-    state = read_state(output, version)
+    state = state_in(fresh / "version", version)
     assert state, "its record was just restored"
+    output.publish(fresh / "version", version, _ALL, lambda _: extracts_of(state, bronze))
     mark_published(bronze, state.sources)
 
 

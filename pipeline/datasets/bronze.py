@@ -18,6 +18,7 @@ from pipeline.reading.input_files import hash_file
 from pipeline.sources.extracted import Extracted
 from pipeline.sources.protection import Protection
 from pipeline.sources.source import Source, list_files
+from pipeline.storage.urls import ObjectUrl, is_url
 
 FORGETTING = "forgetting"
 """A file of bronze that is there while people are being forgotten."""
@@ -28,7 +29,7 @@ class Listed:
     """A file of a source as it is now, and its state where it was extracted before and has not changed."""
 
     source: str
-    path: Path
+    path: str
     name: str
     bytes: int
     mtime_ns: int
@@ -63,18 +64,33 @@ def list_sources(job: Job, names: Sequence[str], base: str, before: JobState | N
         same = old is not None and old.fingerprint == fingerprint(source)
         known = {file.name: file for file in old.files} if old and same else {}
         for path in list_files(source, base):
-            status = path.stat()
+            size, changed = _look_at(path)
             called = _called(path, base)
             file = known.get(called)
-            unchanged = file and (file.bytes, file.mtime_ns) == (status.st_size, status.st_mtime_ns)
-            if file and not unchanged and file.bytes == status.st_size and hash_file(str(path)) == file.hash:
+            unchanged = file and (file.bytes, file.mtime_ns) == (size, changed) and not isinstance(path, ObjectUrl)
+            if file and not unchanged and file.bytes == size and _mark(path) == file.hash:
                 unchanged = True
-            found.append(Listed(name, path, called, status.st_size, status.st_mtime_ns, file if unchanged else None))
+            found.append(Listed(name, path, called, size, changed, file if unchanged else None))
     return found
 
 
-def _called(path: Path, base: str) -> str:
+def _look_at(path: str) -> tuple[int, int]:
+    """Bytes of a file, and when it was changed (epoch, ns)."""
+    if isinstance(path, ObjectUrl):
+        return path.size, path.modified_ns
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+def _mark(path: str) -> str:
+    """Changes with the bytes of a file: their hash, or the mark of the storage."""
+    return f"etag {path.etag}" if isinstance(path, ObjectUrl) else hash_file(path)
+
+
+def _called(path: str, base: str) -> str:
     """The name of a file in ``_source``: below the folder of sources, so that it is the same on any machine."""
+    if is_url(path):
+        return display_name(path.removeprefix(f"{base.rstrip('/')}/"))
     whole, root = os.path.abspath(path), os.path.abspath(base)
     name = os.path.relpath(whole, root) if whole.startswith(root + os.sep) else whole
     return display_name(name)
@@ -98,7 +114,7 @@ def extract_sources(
     new = [file for file in listed if not file.known]
     tasks = {
         file.path: ExtractTask(
-            file.source, str(file.path), file.name, str(bronze / _folder(context.run_id, file.source, number)), threads,
+            file.source, file.path, file.name, str(bronze / _folder(context.run_id, file.source, number)), threads,
             max(1, file.bytes),
         )
         for number, file in enumerate(new)
@@ -118,12 +134,11 @@ def _folder(run_id: str, source: str, number: int) -> str:
 
 
 def _state(file: Listed, task: ExtractTask, found: Extracted, bronze: Path) -> FileState:
-    status = file.path.stat()
-    if (status.st_size, status.st_mtime_ns) != (file.bytes, file.mtime_ns):
-        raise InputError(f"{display_name(str(file.path))} changed while it was read. Run again when it is whole.")
+    if _look_at(file.path) != (file.bytes, file.mtime_ns):
+        raise InputError(f"{display_name(file.path)} changed while it was read. Run again when it is whole.")
     folder = os.path.relpath(task.folder, bronze)
     return FileState(
-        file.name, file.bytes, file.mtime_ns, hash_file(str(file.path)), folder,
+        file.name, file.bytes, file.mtime_ns, _mark(file.path), folder,
         found.files, found.rows, found.rejected, found.rejects,
     )  # fmt: skip
 

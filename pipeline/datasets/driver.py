@@ -26,11 +26,10 @@ from pipeline.datasets.table import make_table, take_over
 from pipeline.errors import ConfigError
 from pipeline.machine import os_errors_explained
 from pipeline.sources.contract import SOURCE_FACTS
-from pipeline.storage.urls import is_url
 from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import new_run_id
 from pipeline.versions.lock import Lock
-from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import open_output
 
 _POOL_PAYS_BYTES = 2 * 10**9
 """Bytes of files from which workers that each extract one are faster than one process with all threads."""
@@ -50,9 +49,7 @@ def run_job(job: Job, config: Config, options: JobOptions, progress: Progress) -
 @contextmanager
 def open_run(job: Job, config: Config, options: JobOptions, progress: Progress) -> Iterator[Run]:
     """A run that holds the lock of its output. Raises LogmillError where the output is none, or is held."""
-    if is_url(options.output) or is_url(options.source):
-        raise ConfigError("jobs read and publish below folders: expected paths for --source and --output, found a URL.")
-    output = Output(options.output)
+    output = open_output(options.output)
     with (
         Watch(new_run_id(), progress) as watch,
         os_errors_explained((options.output,), lambda: output.current() == watch.run_id),
@@ -60,6 +57,8 @@ def open_run(job: Job, config: Config, options: JobOptions, progress: Progress) 
     ):
         output.check()
         lock = resources.enter_context(Lock(output.versions, watch.run_id))
+        for other in output.locks(watch.run_id):
+            resources.enter_context(other)
         output.discard()
         yield Run(job, config, options, watch, output, lock, resources)
 
@@ -88,7 +87,8 @@ def _with_alerts(run: Run, result: JobResult) -> JobResult:
     told = unusual(history) if result.status == "ok" else []
     alerts = find_alerts(result, scores, told, float(settings["least_score"]))
     found = replace(result, alerts=tuple(alerts))
-    write_quality(run.output.link, found, scores, alerts)
+    files = write_quality(run.output.link, found, scores, alerts)
+    run.output.share(files[0].parent, [file.name for file in files])
     if not alerts or not settings["alert_url"]:
         return found
     secret = os.environ.get(ALERT_KEY_VARIABLE, "")
@@ -193,7 +193,7 @@ def _result(
         run.context.as_of.isoformat(), _source_results(run.sources, run.watch.run_id),
         {name: _table_result(run, name, reasons.get(name, "")) for name in run.job.datasets if name in run.tables},
         tuple(checks), round(run.watch.seconds().total, 3), run.watch.peak_memory(),
-        os.path.abspath(run.options.output), error,
+        run.output.key, error,
     )  # fmt: skip
 
 

@@ -20,10 +20,10 @@ from pipeline.datasets.state import published_state
 from pipeline.errors import ConfigError
 from pipeline.machine import sync
 from pipeline.sources.extracted import Privacy
-from pipeline.sources.forgotten import Forgotten, read_forgotten, remember
+from pipeline.sources.forgotten import SHARED_FILES, Forgotten, read_forgotten, remember
 from pipeline.sources.protection import Protection, hide_text
 from pipeline.timing import Progress
-from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import open_output
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def forget_people(job: Job, config: Config, options: JobOptions, ids: Sequence[s
     Raises ConfigError where no column of the job says whom a row is of, or there are no ids; InputError where nothing
     is published; and what a run raises. Where a check stops the run, nothing is removed, and it can be repeated.
     """
-    output = Output(options.output)
-    before = published_state(output)
+    output = open_output(options.output)
+    before = published_state(output, records_only=True)
     _check(job, ids, bronze_folder(output.link))
     asked = replace(
         options, as_of=options.as_of or datetime.fromisoformat(before.record["as_of"]), full_refresh=False, only=()
@@ -93,7 +93,9 @@ def _remember(run: Run, ids: Sequence[str]) -> Forgotten:
         for column, (method, kind) in protection.columns.items():
             if run.job.sources[name].contract.columns[column].forget:
                 forms.update(hide_text(one, method, kind, key) for one in ids)
-    return remember(run.bronze, forms)
+    known = remember(run.bronze, forms)
+    run.output.share(run.bronze, SHARED_FILES)
+    return known
 
 
 def _sweep(run: Run) -> None:
@@ -102,6 +104,6 @@ def _sweep(run: Run) -> None:
     for name in run.output.version_names():
         if name != shown:
             run.output.remove(name)
-    keep_only(run.bronze, published_state(run.output))
+    keep_only(run.bronze, published_state(run.output, records_only=True))
     (run.bronze / FORGETTING).unlink(missing_ok=True)
     sync(run.bronze)

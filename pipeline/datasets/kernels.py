@@ -41,9 +41,9 @@ def extract(context: JobContext, task: ExtractTask, advance: Advance) -> Extract
     privacy = Privacy(context.protections.get(task.source, Protection()), read_forgotten(folder.parents[1]))
     writer = ExtractWriter(folder, task.source, source.contract, privacy)
     if source.kind == "csv":
-        found = extract_csv(source, Path(task.file), stamp, writer, task.threads)
+        found = extract_csv(source, task.file, stamp, writer, task.threads)
     else:
-        found = extract_parquet(source, Path(task.file), stamp, writer)
+        found = extract_parquet(source, task.file, stamp, writer)
     advance(task.rows)
     return found
 

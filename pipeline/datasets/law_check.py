@@ -11,12 +11,11 @@ from pipeline.datasets.bronze import bronze_folder
 from pipeline.datasets.job import Job
 from pipeline.datasets.laws import try_law
 from pipeline.datasets.run import JobOptions, open_engine
-from pipeline.datasets.state import read_state
+from pipeline.datasets.state import published_state
 from pipeline.datasets.tasks import Digest, JobContext, LawTask, TableFiles
 from pipeline.engines import Advance, Engine, run_tasks
-from pipeline.errors import InputError
 from pipeline.timing import Progress
-from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import open_output
 from utils.units import format_count
 
 BUCKETS = (1, 3, 64)
@@ -36,10 +35,8 @@ def check_job(job: Job, config: Config, options: JobOptions, progress: Progress)
 
     Raises InputError where nothing is published.
     """
-    output = Output(options.output)
-    state = read_state(output)
-    if state is None:
-        raise InputError(f"nothing is published at {str(output.link)!r}. Run the job first: its tables are checked.")
+    output = open_output(options.output)
+    state = published_state(output)
     bronze = bronze_folder(output.link)
     files = {name: TableFiles(source.paths(bronze)) for name, source in state.sources.items()}
     files |= {name: TableFiles(table.paths(state.table_folder(name))) for name, table in state.tables.items()}

@@ -9,7 +9,7 @@ from pipeline.datasets.job import Job
 from pipeline.datasets.run import JobOptions
 from pipeline.datasets.state import JobState, read_state
 from pipeline.sources.protection import BEFORE_KEY, Protection, choose_methods
-from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import open_output
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Step:
 
 def plan_job(job: Job, options: JobOptions) -> list[Step]:
     """The steps of a run with these options. Raises InputError where a source has no file."""
-    before = read_state(Output(options.output))
+    before = read_state(open_output(options.output))
     known = None if options.full_refresh else before
     wanted = job.needed(options.only)
     needed = {name for one in wanted.values() for name in (*one.inputs, *one.references)}

@@ -12,6 +12,7 @@ from pipeline.datasets.bronze import bronze_folder, key_file
 from pipeline.datasets.changes import Change
 from pipeline.datasets.job import Job
 from pipeline.datasets.privacy import find_protections
+from pipeline.datasets.publication import catch_up
 from pipeline.datasets.sizes import Memory
 from pipeline.datasets.state import SourceState, TableState, read_state
 from pipeline.datasets.tasks import JobContext, Setting, TableFiles
@@ -76,11 +77,12 @@ class Run:
         self.job, self.options, self.watch = job.under(settings), options, watch
         self.output, self.lock = output, lock
         self.config, self._resources = config, resources
-        self.before = read_state(output)
-        self.known = None if options.full_refresh else self.before
         self.bronze = bronze_folder(output.link)
         make_own(self.bronze, "--output", 0o700)
         self.bronze.chmod(0o700)
+        catch_up(output, self.bronze)
+        self.before = read_state(output)
+        self.known = None if options.full_refresh else self.before
         protections = find_protections(job, options.personal, config.PSEUDONYM_KEY_FILE, key_file(self.bronze))
         self.folder = output.begin(watch.run_id)
         resources.callback(output.discard)

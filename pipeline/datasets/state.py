@@ -120,15 +120,21 @@ def states_to_json(sources: Mapping[str, SourceState], tables: Mapping[str, Tabl
     }
 
 
-def read_state(output: Output, version: str | None = None) -> JobState | None:
+def read_state(output: Output, version: str | None = None, *, records_only: bool = True) -> JobState | None:
     """The state of a version; None: the one that the output shows. None where there is nothing.
 
+    ``records_only``: of an output on a storage, perhaps no table is in its folder.
     Raises InputError where the record cannot be read.
     """
     name = version or output.current()
     if name is None:
         return None
-    path = output.versions / name / RUN_RECORD
+    return state_in(output.folder_of(name, records_only=records_only), name)
+
+
+def state_in(folder: Path, name: str) -> JobState | None:
+    """The state of the version ``name`` in its folder, or None. Raises InputError where the record cannot be read."""
+    path = folder / RUN_RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         sources = {name: _source(state) for name, state in record["states"]["sources"].items()}
@@ -140,7 +146,7 @@ def read_state(output: Output, version: str | None = None) -> JobState | None:
             f"{str(path)!r} is no record of a job ({type(fault).__name__}). Choose another --output, or remove the "
             "version's folder if it is damaged."
         ) from fault
-    return JobState(output.versions / name, name, sources, tables, record)
+    return JobState(folder, name, sources, tables, record)
 
 
 def kept_states(output: Output) -> list[JobState]:
@@ -148,11 +154,12 @@ def kept_states(output: Output) -> list[JobState]:
     return [state for name in output.version_names() if (state := read_state(output, name))]
 
 
-def published_state(output: Output) -> JobState:
-    """The state of the version that the output shows. Raises InputError where there is none, and as ``read_state``."""
-    state = read_state(output)
+def published_state(output: Output, *, records_only: bool = False) -> JobState:
+    """The state of the version that the output shows, with its files. Raises InputError where there is none, and as
+    ``read_state``."""
+    state = read_state(output, records_only=records_only)
     if state is None:
-        raise InputError(f"nothing is published at {str(output.link)!r}. Run the job first.")
+        raise InputError(f"nothing is published at {output.key!r}. Run the job first.")
     return state
 
 

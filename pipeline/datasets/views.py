@@ -1,5 +1,6 @@
 """The tables of a job as views of SQL, with those that its ``views.sql`` declares."""
 
+import os
 import re
 
 import duckdb
@@ -9,7 +10,7 @@ from pipeline.datasets.job import Job
 from pipeline.datasets.state import published_state
 from pipeline.errors import ConfigError
 from pipeline.versions.locked_database import lock_database, open_database, sql_texts
-from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import open_output
 
 _VIEW = re.compile(r"\s*create\s+(?:or\s+replace\s+)?view\s+(\w+)\s+as\b", re.IGNORECASE)
 
@@ -36,7 +37,7 @@ def declared_views(job: Job) -> dict[str, str]:
 
 def view_names(job: Job, output: str) -> list[str]:
     """All tables and views that a query may read, sources last."""
-    state = published_state(Output(output))
+    state = published_state(open_output(output), records_only=True)
     return [*state.tables, *declared_views(job), *state.sources]
 
 
@@ -46,10 +47,13 @@ def open_tables(job: Job, output: str, memory: int, threads: int) -> duckdb.Duck
     ``memory``: bytes that the database may use. Raises InputError where nothing is published, ConfigError where
     ``views.sql`` is wrong.
     """
-    place = Output(output)
+    place = open_output(output)
     state, bronze = published_state(place), bronze_folder(place.link)
     files = {name: table.paths(state.table_folder(name)) for name, table in state.tables.items()}
-    files |= {name: source.paths(bronze) for name, source in state.sources.items()}
+    for name, source in state.sources.items():
+        paths = source.paths(bronze)
+        if all(map(os.path.exists, paths)):  # those of an output on a storage may be on other machines
+            files[name] = paths
     database = open_database(memory, threads)
     for name, paths in files.items():
         if paths:

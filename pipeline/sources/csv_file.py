@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import polars as pl
 
@@ -21,6 +21,8 @@ from pipeline.sources.csv_records import Record, split_fields
 from pipeline.sources.extracted import Extracted, ExtractWriter, Stamp
 from pipeline.sources.source import Source
 from pipeline.sources.typed_rows import Rejected, type_rows
+from pipeline.storage.transfer import spooled
+from pipeline.storage.urls import is_url
 
 _DELIMITERS = (",", ";", "\t", "|")
 _BOM = b"\xef\xbb\xbf"
@@ -30,7 +32,6 @@ _BOM = b"\xef\xbb\xbf"
 class _Job:
     """What all blocks of a file share."""
 
-    path: Path
     text: bytes
     header: Header
     source: Source
@@ -38,14 +39,14 @@ class _Job:
     called: str
 
 
-def extract_csv(source: Source, path: Path, stamp: Stamp, writer: ExtractWriter, threads: int = 1) -> Extracted:
-    """Extract one file with ``writer``, block by block, on ``threads`` threads.
+def extract_csv(source: Source, path: str, stamp: Stamp, writer: ExtractWriter, threads: int = 1) -> Extracted:
+    """Extract the file at a path or URL with ``writer``, block by block, on ``threads`` threads.
 
     Raises InputError where the header lacks a column.
     """
-    with _opened(path) as text:
+    with _opened(path, writer.folder) as text:
         header = find_header(text, source, path)
-        job = _Job(path, text, header, source, _chosen_names(source, header), stamp.source)
+        job = _Job(text, header, source, _chosen_names(source, header), stamp.source)
         line = 2
         with ThreadPoolExecutor(threads) as pool:
             for block, good, rejected in _read_all(job, pool, threads):
@@ -56,7 +57,7 @@ def extract_csv(source: Source, path: Path, stamp: Stamp, writer: ExtractWriter,
     return writer.finish()
 
 
-def find_header(text: bytes, source: Source, path: Path) -> Header:
+def find_header(text: bytes, source: Source, path: str) -> Header:
     """The header in the first line. Raises InputError where it lacks a column that is not optional, or is repeated."""
     begin = len(_BOM) if text[:3] == _BOM else 0
     end = text.find(b"\n", begin) + 1 or len(text)
@@ -71,7 +72,7 @@ def find_header(text: bytes, source: Source, path: Path) -> Header:
         if not lacking:
             return _checked(Header(names, delimiter, end), source, path)
     raise InputError(
-        f"{display_name(str(path))}: the header lacks {', '.join(' or '.join(needed[name]) for name in best[2])}. "
+        f"{display_name(path)}: the header lacks {', '.join(' or '.join(needed[name]) for name in best[2])}. "
         "Add the column to the file, or say in the contract what it is called there (read_from=...)."
     )
 
@@ -84,11 +85,11 @@ def _header_names(line: bytes, delimiter: str) -> tuple[str, ...]:
     return tuple((field or "").strip() for field in fields)
 
 
-def _checked(header: Header, source: Source, path: Path) -> Header:
+def _checked(header: Header, source: Source, path: str) -> Header:
     wanted = {name for known, column in source.contract.columns.items() for name in column.names(known)}
     if twice := [name for name, count in Counter(header.names).items() if count > 1 and name in wanted]:
         raise InputError(
-            f"{display_name(str(path))}: the header names {twice[0]} {header.names.count(twice[0])} times. Rename the "
+            f"{display_name(path)}: the header names {twice[0]} {header.names.count(twice[0])} times. Rename the "
             "columns in the file."
         )
     unique = tuple(f"{name}#{at}" if name not in wanted else name for at, name in enumerate(header.names))
@@ -151,26 +152,31 @@ def _bytes(job: _Job, block: Block, record: Record) -> bytes:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, expanded where it is compressed, as memory that is read from disk as it is used."""
-    if path.suffix.lower() in (".gz", ".zst"):
-        with tempfile.TemporaryFile() as spool:
-            with _expanding(path) as stream:
-                shutil.copyfileobj(stream, spool, 2**20)
+def _opened(path: str, folder: Path) -> Iterator[bytes]:
+    """The bytes of a file, expanded where it is compressed, as memory that is read from disk as it is used.
+
+    An object, and what is expanded, is copied into ``folder`` for as long.
+    """
+    with spooled(path, folder) if is_url(path) else open(path, "rb") as stream:
+        ending = path.lower().rpartition(".")[2]
+        if ending not in ("gz", "zst"):
+            with _mapped(stream) as text:
+                yield text
+            return
+        with tempfile.TemporaryFile(dir=folder) as spool:
+            with _expanding(stream, ending) as expanded:
+                shutil.copyfileobj(expanded, spool, 2**20)
             spool.flush()
             with _mapped(spool) as text:
                 yield text
-        return
-    with path.open("rb") as stream, _mapped(stream) as text:
-        yield text
 
 
-def _expanding(path: Path) -> Any:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path)
+def _expanding(stream: IO[bytes], ending: str) -> Any:
+    if ending == "gz":
+        return gzip.open(stream)
     from pyarrow import CompressedInputStream
 
-    return CompressedInputStream(str(path), "zstd")
+    return CompressedInputStream(stream, "zstd")
 
 
 @contextmanager

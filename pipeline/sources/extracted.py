@@ -70,7 +70,7 @@ class ExtractWriter:
     personal values, and rejected ones."""
 
     def __init__(self, folder: Path, table: str, contract: type[Contract], privacy: Privacy) -> None:
-        self._folder, self._table, self._contract, self._privacy = folder, table, contract, privacy
+        self.folder, self._table, self._contract, self._privacy = folder, table, contract, privacy
         self._rows = 0
         self._files: list[str] = []
         self._rejected: list[tuple[object, ...]] = []
@@ -85,9 +85,9 @@ class ExtractWriter:
         name = f"rows-{len(self._files):06d}.parquet"
         columns = self._privacy.protection.columns
         if columns and not hidden:  # of which a row that was extracted before may lack some
-            _write(self._folder / f"{CLEAR}{name}", kept.select(cs.by_name(*columns, require_all=False)))
+            _write(self.folder / f"{CLEAR}{name}", kept.select(cs.by_name(*columns, require_all=False)))
             kept = self._privacy.protection.hide(kept)
-        _write(self._folder / name, kept)
+        _write(self.folder / name, kept)
         self._files.append(name)
         self._rows += len(kept)
 
@@ -105,9 +105,9 @@ class ExtractWriter:
             return
         name = f"rejects-{len(self._rejects):04d}.parquet"
         if self._privacy.protection.columns and not hidden:
-            _write(self._folder / f"{CLEAR}{name}", rejected)
+            _write(self.folder / f"{CLEAR}{name}", rejected)
             rejected = rejected.with_columns(value=pl.lit(None, pl.String), raw=pl.lit(None, pl.Binary))
-        _write(self._folder / name, rejected)
+        _write(self.folder / name, rejected)
         self._rejects.append(name)
         self._counts.update(dict(rejected.group_by("check").len().iter_rows()))
 

@@ -19,6 +19,8 @@ from pipeline.sources.contract import Contract
 
 _BETWEEN_FIELDS = re.compile(r"[,;|\t\r\n\"]+")
 KEY_FILE, LIST_FILE = "forgotten.key", "forgotten.json"
+SHARED_FILES = (KEY_FILE, LIST_FILE)
+"""What all machines that publish at one place need to know, the key first."""
 
 
 @dataclass(frozen=True)

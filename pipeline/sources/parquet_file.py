@@ -1,7 +1,5 @@
 """Extracts a Parquet file: its rows as the contract types them, and those that do not fit."""
 
-from pathlib import Path
-
 import polars as pl
 import pyarrow.parquet as pq
 
@@ -11,22 +9,33 @@ from pipeline.sources.columns import Column
 from pipeline.sources.extracted import Extracted, ExtractWriter, Stamp
 from pipeline.sources.source import Source
 from pipeline.sources.typed_rows import type_rows
+from pipeline.storage.transfer import spooled
+from pipeline.storage.urls import is_url
 
 _ROWS_AT_ONCE = 1_000_000
 
 
-def extract_parquet(source: Source, path: Path, stamp: Stamp, writer: ExtractWriter) -> Extracted:
-    """Extract one file with ``writer``, some rows at a time. ``line`` of a rejected row is its number in the file.
+def extract_parquet(source: Source, path: str, stamp: Stamp, writer: ExtractWriter) -> Extracted:
+    """Extract the file at a path or URL with ``writer``, some rows at a time. ``line`` of a rejected row is its number
+    in the file.
 
     Raises InputError where the file is no Parquet or lacks a column.
     """
+    if not is_url(path):
+        return _extract(source, path, path, stamp, writer)
+    with spooled(path, writer.folder) as copy:
+        return _extract(source, path, copy.name, stamp, writer)
+
+
+def _extract(source: Source, path: str, file: str, stamp: Stamp, writer: ExtractWriter) -> Extracted:
+    """``extract_parquet`` of a local ``file``, which is ``path`` to people."""
     try:
-        found = pq.read_schema(path).names
+        found = pq.read_schema(file).names
     except (OSError, ValueError) as fault:
-        raise InputError(f"{display_name(str(path))} cannot be read as Parquet ({type(fault).__name__}).") from None
+        raise InputError(f"{display_name(path)} cannot be read as Parquet ({type(fault).__name__}).") from None
     columns = [_column(known, column, found, path) for known, column in source.contract.columns.items()]
-    scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-    for begin in range(0, pq.read_metadata(path).num_rows, _ROWS_AT_ONCE):
+    scan = pl.scan_parquet(file, glob=False, hive_partitioning=False)
+    for begin in range(0, pq.read_metadata(file).num_rows, _ROWS_AT_ONCE):
         texts = scan.slice(begin, _ROWS_AT_ONCE).select(columns).collect()
         good, rejected = type_rows(texts, source.contract)
         if len(good):
@@ -38,13 +47,13 @@ def extract_parquet(source: Source, path: Path, stamp: Stamp, writer: ExtractWri
     return writer.finish()
 
 
-def _column(name: str, column: Column, found: list[str], path: Path) -> pl.Expr:
+def _column(name: str, column: Column, found: list[str], path: str) -> pl.Expr:
     there = next((known for known in column.names(name) if known in found), None)
     if there:
         return pl.col(there).alias(name)
     if column.optional:
         return pl.lit(None, column.dtype).alias(name)
     raise InputError(
-        f"{display_name(str(path))} lacks the column {' or '.join(column.names(name))}. Its columns are "
+        f"{display_name(path)} lacks the column {' or '.join(column.names(name))}. Its columns are "
         f"{', '.join(found)}. Say in the contract what it is called there (read_from=...)."
     )

@@ -3,6 +3,7 @@
 import glob
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,8 @@ from typing import Literal
 from pipeline.errors import InputError
 from pipeline.machine import display_name
 from pipeline.sources.contract import Contract
+from pipeline.storage.objects import find_objects, list_objects, look_at
+from pipeline.storage.urls import has_magic, is_url
 
 Kind = Literal["csv", "parquet"]
 _ENDINGS = {
@@ -23,7 +26,7 @@ class Source:
     """Rows of files.
 
     ================  =============================================================================================
-    ``path``          a file, a folder or a glob; a relative path is below the folder that ``--source`` names
+    ``path``          a file, a folder or a glob, also a URL; a relative path is below what ``--source`` names
     ``contract``      columns of its rows
     ``kind``          csv or parquet
     ``snapshots``     whether rows of all extracts count, so that history can be told; otherwise those that the
@@ -58,12 +61,23 @@ def parquet(path: str, contract: type[Contract], *, snapshots: bool = False, opt
     return Source(path, contract, "parquet", snapshots, optional)
 
 
-def list_files(source: Source, base: str | Path) -> list[Path]:
-    """The files of a source, in the order of their names. ``base``: the folder of ``--source``.
+def list_files(source: Source, base: str) -> list[str]:
+    """The files of a source, in the order of their names; those of a storage as ``ObjectUrl``. ``base``: the folder or
+    URL of ``--source``.
 
     Raises InputError where there is none and the source is not optional.
     """
-    place = os.path.join(base, source.path)
+    place = source.path if is_url(source.path) else os.path.join(base, source.path)
+    files = _list_objects(source, place) if is_url(place) else _list_local(source, place)
+    if not files and not source.optional:
+        raise InputError(
+            f"there is no file {display_name(place)!r}: expected {source.kind.upper()} with "
+            f"{', '.join(source.contract.columns)}. Name the folder of the sources with --source."
+        )
+    return files
+
+
+def _list_local(source: Source, place: str) -> list[str]:
     if os.path.isdir(place):
         all_names = glob.glob(os.path.join(glob.escape(place), "**"), recursive=True)
         found: Sequence[str] = [name for name in all_names if name.lower().endswith(_ENDINGS[source.kind])]
@@ -71,10 +85,12 @@ def list_files(source: Source, base: str | Path) -> list[Path]:
         found = [place]
     else:
         found = glob.glob(place, recursive=True)
-    files = sorted(Path(name) for name in found if os.path.isfile(name))
-    if not files and not source.optional:
-        raise InputError(
-            f"there is no file {display_name(place)!r}: expected {source.kind.upper()} with "
-            f"{', '.join(source.contract.columns)}. Name the folder of the sources with --source."
-        )
-    return files
+    return [str(path) for path in sorted(Path(name) for name in found if os.path.isfile(name))]
+
+
+def _list_objects(source: Source, place: str) -> list[str]:
+    if has_magic(place):
+        return list(find_objects(place))
+    with suppress(FileNotFoundError):
+        return [look_at(place)]
+    return [found for found in list_objects(f"{place.rstrip('/')}/") if found.lower().endswith(_ENDINGS[source.kind])]

@@ -2,10 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
 
+from pipeline.errors import InputError
+from pipeline.storage.faults import CHANGED
 from pipeline.storage.objects import write_object
 from pipeline.storage.reader import open_object
 
@@ -36,6 +41,24 @@ def download_file(url: str, path: Path) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def spooled(url: str, folder: Path) -> Iterator[IO[bytes]]:
+    """A copy of an object as a file in ``folder``, which has a name and goes when the block ends.
+
+    Raises InputError where the object changed meanwhile, FileNotFoundError, StorageFault, OSError.
+    """
+    with NamedTemporaryFile(dir=folder, prefix=".object-") as copy:
+        try:
+            with open_object(url) as source:
+                shutil.copyfileobj(source, copy, _BUFFER)
+        except OSError as fault:
+            if fault.errno != CHANGED:
+                raise
+            raise InputError(f"{url} changed while it was read. Run again when it is whole.") from None
+        copy.seek(0)
+        yield copy
 
 
 def _do_all(action: "Callable[[tuple[str, Path]], None]", files: Iterable[tuple[str, Path]]) -> None:

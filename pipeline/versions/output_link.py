@@ -7,7 +7,7 @@ another version each time: nothing can be done here against that.
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -61,6 +61,12 @@ class Output:
 
         ``knows``: whether the history there knows a version of this output.
         """
+
+    def share(self, folder: Path, names: Sequence[str]) -> None:
+        """Let other machines have files of a folder that belong to no version; on a disk, there is no other."""
+
+    def take_shared(self, folder: Path, names: Sequence[str]) -> None:
+        """Bring such files from where other machines put them."""
 
     def find_expired(self, days: int, now: float) -> list[str]:
         """The versions with a quarantine that were made more than ``days`` before ``now`` (epoch seconds)."""

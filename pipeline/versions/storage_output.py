@@ -11,10 +11,11 @@ never changes. ``history.json`` lists all files that a run on another machine ne
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC
 from itertools import pairwise
@@ -27,7 +28,7 @@ from pipeline.machine import cache_folder
 from pipeline.storage.client import check_installed
 from pipeline.storage.faults import StorageFault
 from pipeline.storage.objects import create_object, delete_objects, list_objects, read_object, write_object
-from pipeline.storage.transfer import download_files, upload_files
+from pipeline.storage.transfer import download_file, download_files, upload_files
 from pipeline.storage.urls import ObjectUrl, join_url
 from pipeline.versions.folders import GEO_RECORD, RUN_RECORD, begin_of, is_run_id
 from pipeline.versions.lock import AnyLock
@@ -281,20 +282,41 @@ class StorageOutput(Output):
         point("publish.remove")
         self.pointer.remove([entry for entry in entries if entry.version in gone])
         left = [name for name in version_names(entries) if name not in gone]
-        delete_objects(self._useless("runs", lambda key: key.split("/")[1] in left, now))
-        listings = [self._listing(name) for name in left]
-        needed = {kept["object"] for listing in listings if listing for kept in listing.values()}
-        if None not in listings:
-            delete_objects(self._useless("history", needed.__contains__, now))
+        delete_objects(self._useless("runs", lambda key: key.split("/")[1] in left, now - GRACE_SECONDS))
+        self._delete_history(left, now - GRACE_SECONDS)
         for name in gone:
             shutil.rmtree(self.versions / name, ignore_errors=True)
 
-    def _useless(self, folder: str, is_needed: Callable[[str], bool], now: float) -> Iterator[ObjectUrl]:
-        """Objects below a folder that nobody needs, and that no run is writing just now."""
+    def _delete_history(self, left: Sequence[str], before: float) -> None:
+        """Delete what runs added to the history until ``before`` (epoch seconds) and none of the versions needs."""
+        listings = [self._listing(name) for name in left]
+        needed = {kept["object"] for listing in listings if listing for kept in listing.values()}
+        if None not in listings:
+            delete_objects(self._useless("history", needed.__contains__, before))
+
+    def _useless(self, folder: str, is_needed: Callable[[str], bool], before: float) -> Iterator[ObjectUrl]:
+        """Objects below a folder that nobody needs, written until ``before``: not by a run that is still at it."""
         for found in list_objects(join_url(self.url, folder) + "/"):
-            old = now - found.modified_ns / 1e9 >= GRACE_SECONDS
-            if old and not is_needed(found.removeprefix(self.url + "/")):
+            if found.modified_ns / 1e9 <= before and not is_needed(found.removeprefix(self.url + "/")):
                 yield found
+
+    def remove(self, version: str) -> None:
+        """Remove a version that is not shown, with what no other one needs, at once: also from its last readers."""
+        entries = self.pointer.entries()
+        self.pointer.remove([entry for entry in entries if entry.version == version])
+        super().remove(version)
+        delete_objects(list_objects(self.place_of(version) + "/"))
+        self._delete_history([name for name in version_names(entries) if name != version], math.inf)
+
+    def share(self, folder: Path, names: Sequence[str]) -> None:
+        """Write files that belong to no version below ``shared/``."""
+        upload_files({join_url(self.url, "shared", name): folder / name for name in names if (folder / name).exists()})
+
+    def take_shared(self, folder: Path, names: Sequence[str]) -> None:
+        """Bring files from below ``shared/``; those that are not there stay as they are."""
+        for name in names:
+            with suppress(FileNotFoundError):
+                download_file(join_url(self.url, "shared", name), folder / name)
 
     def find_expired(self, days: int, now: float) -> list[str]:
         """The versions with a quarantine that were made more than ``days`` before ``now`` (epoch seconds)."""

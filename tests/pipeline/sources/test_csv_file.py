@@ -38,7 +38,7 @@ def extract(
     for old in folder.iterdir():
         old.unlink()
     writer = ExtractWriter(folder, "rows", contract, Privacy())
-    found = extract_csv(csv(name, contract), path, STAMP, writer)
+    found = extract_csv(csv(name, contract), str(path), STAMP, writer)
     rows = [row for file in found.files for row in pl.read_parquet(folder / file).select(list(contract.columns)).rows()]
     rejects = [
         row for file in found.rejects for row in pl.read_parquet(folder / file).select("line", "check", "raw").rows()
