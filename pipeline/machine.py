@@ -34,6 +34,12 @@ def at_hand(path: str | Path) -> Path:
     return shipped if not os.path.exists(path) and shipped.exists() else Path(path)
 
 
+def folder_at_hand(path: str | Path) -> Path:
+    """The folder of code ``path``; on an executor, the folder of that name that came with the program."""
+    shipped = PROJECT / SHIPPED / Path(path).name
+    return shipped if shipped.is_dir() else Path(path)
+
+
 def link_or_copy(file: str | Path, name: Path) -> None:
     """Give a file a second name; where the file system has no such links, copy it. Raises OSError."""
     try:

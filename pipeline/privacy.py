@@ -70,7 +70,13 @@ class KeySource:
     digest: str
 
     def load(self) -> bytes:
-        """Read the key; raises EnvironmentFault where it is not the key that the run began with."""
+        """Read the key; raises EnvironmentFault where it is not the key that the run began with, ConfigError where it
+        cannot be read here."""
+        if not self.path and KEY_VARIABLE not in os.environ:
+            raise ConfigError(
+                f"the key is in {KEY_VARIABLE}, which the executors of a cluster do not get. Put it into a file that "
+                "they see under the same path, and name that by PSEUDONYM_KEY_FILE."
+            )
         key = _read(self.path)
         import hmac
 

@@ -18,7 +18,7 @@ from pipeline.datasets.alerts import ALERT_SETTINGS, check_alert_settings
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.tasks import Setting
 from pipeline.errors import ConfigError, InputError, program_name
-from pipeline.machine import PROJECT
+from pipeline.machine import PROJECT, folder_at_hand
 from pipeline.sources.contract import SOURCE_FACTS
 from pipeline.sources.source import Source
 
@@ -200,9 +200,9 @@ def find_job(name: str) -> Path:
 @lru_cache
 def load_job(folder: str) -> Job:
     """Load the job in a folder, once in each process. Raises ConfigError where its code fails, with file and line."""
-    path = Path(folder)
+    path = folder_at_hand(folder)
     name = f"logmill_jobs.{path.name}_{hashlib.blake2b(folder.encode(), digest_size=4).hexdigest()}"
-    spec = importlib.util.spec_from_file_location(name, path / "__init__.py", submodule_search_locations=[folder])
+    spec = importlib.util.spec_from_file_location(name, path / "__init__.py", submodule_search_locations=[str(path)])
     if spec is None or spec.loader is None:
         raise ConfigError(f"{folder} cannot be loaded as a package")
     package = importlib.util.module_from_spec(spec)

@@ -29,6 +29,7 @@ from pipeline.sources.extracted import Extracted, ExtractWriter, Privacy, Stamp
 from pipeline.sources.forgotten import read_forgotten
 from pipeline.sources.parquet_file import extract_parquet
 from pipeline.sources.protection import Protection
+from pipeline.staging import staged
 from pipeline.timing import in_stage, stage
 
 
@@ -56,7 +57,9 @@ def scatter(_: JobContext, task: ScatterTask, advance: Advance) -> tuple[int, ..
     divided = rows.with_columns(number.alias("_bucket")).sort("_bucket", maintain_order=True).collect()
     counts = dict(divided.group_by("_bucket").len().iter_rows())
     with writing(task.output):
-        divided.drop("_bucket").write_parquet(task.output, compression="lz4", statistics=False, row_group_size=32_768)
+        divided.drop("_bucket").write_parquet(
+            staged(Path(task.output)), compression="lz4", statistics=False, row_group_size=32_768
+        )
     advance(task.rows)
     return tuple(counts.get(bucket, 0) for bucket in range(task.buckets))
 
@@ -167,5 +170,5 @@ def _write_rejects(rejects: pl.DataFrame | None, context: JobContext, task: Tran
     path = Path(context.work) / "rejects" / f"{task.table}-{task.bucket:05d}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with writing(path):
-        rejects.write_parquet(path, compression="zstd")
+        rejects.write_parquet(staged(path), compression="zstd")
     return str(path)

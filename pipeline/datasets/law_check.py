@@ -42,7 +42,10 @@ def check_job(job: Job, config: Config, options: JobOptions, progress: Progress)
     files |= {name: TableFiles(table.paths(state.table_folder(name))) for name, table in state.tables.items()}
     tables = [name for name in job.needed(options.only) if name in state.tables]
     as_of = options.as_of or datetime.fromisoformat(state.record["as_of"])
-    with TemporaryDirectory() as work, open_engine(config, Path(work)) as engine:
+    with (
+        TemporaryDirectory(prefix=".check-", dir=output.versions) as work,
+        open_engine(config, Path(work), job.folder) as engine,
+    ):
         context = JobContext(str(job.folder), state.run_id, as_of, job.with_settings(options.settings), work)
         progress.phase("check", len(tables) * len(BUCKETS), "rows")
         return check_laws(job, tables, files, context, engine, progress.advance)

@@ -18,9 +18,13 @@ from pipeline.datasets.state import SourceState, TableState, read_state
 from pipeline.datasets.tasks import JobContext, Setting, TableFiles
 from pipeline.engines import Engine
 from pipeline.engines.choose import asks_for_spark
+from pipeline.engines.cluster import ClusterEngine
+from pipeline.engines.code_archive import pack_code
 from pipeline.engines.direct import DirectEngine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
+from pipeline.machine import cache_folder
+from pipeline.native.build import PROCESSOR_FILE, system_and_processor
 from pipeline.timing import Watch
 from pipeline.versions.folders import make_own
 from pipeline.versions.lock import Lock
@@ -55,8 +59,12 @@ class JobOptions:
     bronze_days: int = 0
 
 
-def open_engine(config: Config, work: Path) -> AbstractContextManager[Engine]:
-    """The engine of several tasks: Spark where the settings ask for it, otherwise workers."""
+def open_engine(config: Config, work: Path, job: Path) -> AbstractContextManager[Engine]:
+    """The engine of several tasks: Spark where the settings ask for it, otherwise workers. ``job``: the job's folder,
+    whose code the executors of a cluster get."""
+    if asks_for_spark(config) and not config.spark_is_local:
+        texts = {PROCESSOR_FILE: system_and_processor()}
+        return ClusterEngine(config, work, KERNELS, lambda: pack_code(cache_folder(), [], texts, folders=[job]))
     if asks_for_spark(config):
         return SparkEngine(config, work, config.PREPROCESSING_WORKERS, KERNELS)
     return LocalEngine(config.PREPROCESSING_WORKERS, KERNELS)
@@ -108,8 +116,11 @@ class Run:
     def engine(self) -> Engine:
         """The engine of several buckets, which starts when it is first used: Spark, or workers."""
         if self._pool is None:
-            self._pool = self._resources.enter_context(open_engine(self.config, self.work))
+            self._pool = self._resources.enter_context(open_engine(self.config, self.work, self.job.folder))
             self.watch.follow(self._pool)
+            if isinstance(self._pool, ClusterEngine):
+                found = self._pool.capacity()
+                self.memory = Memory(self.config.MEMORY_LIMIT, found.cores, found.core_bytes)
         return self._pool
 
     def files(self, name: str, columns: tuple[str, ...] = ()) -> TableFiles:

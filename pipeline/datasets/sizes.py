@@ -22,10 +22,14 @@ PART_ROWS = 4_000_000
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory for rows: ``alone``, in this process with all its threads; ``shared``, in each of ``workers``."""
+    """Memory for rows: ``alone``, in this process with all its threads; ``shared``, in each of ``workers``.
+
+    ``core_bytes``: on a cluster, what each worker has; on this machine all together have ``limit``.
+    """
 
     limit: int
     workers: int
+    core_bytes: int = 0
 
     @property
     def alone(self) -> int:
@@ -35,6 +39,8 @@ class Memory:
     @property
     def shared(self) -> int:
         """Bytes for rows in each worker."""
+        if self.core_bytes:
+            return max(self.core_bytes // 5, self.core_bytes - _PROCESS_BYTES)
         return max(self.limit // 20, (self.limit - _PROCESS_BYTES) // self.workers - _PROCESS_BYTES)
 
 

@@ -143,11 +143,12 @@ def _choose(run: Run, one: DataSet) -> tuple[int, Engine]:
         sum_bytes([(run.files(name, columns), input_schema(run.job, name)) for name, columns in found])
         for found in (one.keyed.items(), [(name, ()) for name in one.whole])
     )
+    engine = run.engine if run.uses_spark else run.direct  # a cluster tells then what its workers have
     alone = not run.uses_spark
     buckets = choose_buckets(one, keyed, whole, run.memory, alone=alone)
     if alone and buckets > 1:
         buckets = choose_buckets(one, keyed, whole, run.memory, alone=False)
-    return buckets, run.engine if run.uses_spark or buckets > 1 else run.direct
+    return buckets, run.engine if buckets > 1 else engine
 
 
 def _transform(

@@ -10,6 +10,7 @@ from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.helpers import hash_text, length_and_value
 from pipeline.datasets.tasks import Piece, TableFiles
 from pipeline.machine import writing
+from pipeline.staging import staged
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 """The name of a partition without a value, as Hive and all its readers know it."""
@@ -90,7 +91,7 @@ def write_unit(rows: pl.DataFrame, folder: Path, unit: str) -> Piece:
     path = folder / unit
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path):
-        rows.write_parquet(path, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
+        rows.write_parquet(staged(path), compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
     return Piece(unit, str(path), len(rows))
 
 

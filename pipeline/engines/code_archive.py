@@ -18,12 +18,19 @@ _PARTS = ("pipeline", "utils", "config.py")
 """What kernels import, below the folder of the program."""
 
 
-def pack_code(cache_dir: Path, shipped: Sequence[Path], texts: Mapping[str, str], project: Path = PROJECT) -> Path:
+def pack_code(
+    cache_dir: Path,
+    shipped: Sequence[Path],
+    texts: Mapping[str, str],
+    project: Path = PROJECT,
+    folders: Sequence[Path] = (),
+) -> Path:
     """Find the archive in ``cache_dir``, or make it; returns its path. It is named by the hash of what is in it.
 
-    ``shipped``: further files; ``texts``: name → text of further ones. Raises OSError.
+    ``shipped``: further files; ``texts``: name → text of further ones; ``folders``: with further code, which an
+    executor finds by ``machine.folder_at_hand``. Raises OSError.
     """
-    files = dict(_files(project, shipped, texts))
+    files = dict(_files(project, shipped, texts, folders))
     digest = hashlib.sha256()
     for name, data in files.items():
         digest.update(f"{name}\0{len(data)}\0".encode() + data)
@@ -37,17 +44,24 @@ def pack_code(cache_dir: Path, shipped: Sequence[Path], texts: Mapping[str, str]
     return archive
 
 
-def _files(project: Path, shipped: Sequence[Path], texts: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+def _files(
+    project: Path, shipped: Sequence[Path], texts: Mapping[str, str], folders: Sequence[Path]
+) -> Iterator[tuple[str, bytes]]:
     """(Name in the archive, bytes) of every file, in order of the names of each part."""
     for part in _PARTS:
-        found = project / part
-        for path in sorted(found.rglob("*")) if found.is_dir() else [found]:
-            if path.is_file() and "__pycache__" not in path.parts:
-                yield path.relative_to(project).as_posix(), path.read_bytes()
+        yield from _files_of(project / part, part)
+    for folder in folders:
+        yield from _files_of(folder, f"{SHIPPED}/{folder.name}")
     for path in sorted(set(shipped)):
         yield f"{SHIPPED}/{path.name}", path.read_bytes()
     for name, text in sorted(texts.items()):
         yield f"{SHIPPED}/{name}", text.encode()
+
+
+def _files_of(found: Path, name: str) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(found.rglob("*")) if found.is_dir() else [found]:
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield (Path(name) / path.relative_to(found)).as_posix(), path.read_bytes()
 
 
 def _write(path: Path, files: Mapping[str, bytes]) -> None:

@@ -17,6 +17,7 @@ from pipeline.sources.contract import Contract
 from pipeline.sources.forgotten import Forgotten
 from pipeline.sources.protection import Protection
 from pipeline.sources.typed_rows import REJECTS
+from pipeline.staging import staged
 
 CLEAR = "clear-"
 _REJECTS_AT_ONCE = 100_000
@@ -122,7 +123,8 @@ class ExtractWriter:
 
 
 def _write(path: Path, frame: pl.DataFrame) -> str:
+    place = staged(path)
     with writing(path):
-        path.touch(mode=0o600)  # rows of sources are for the owner alone
-        frame.write_parquet(path, compression="lz4", statistics=False)
+        place.touch(mode=0o600)  # rows of sources are for the owner alone
+        frame.write_parquet(place, compression="lz4", statistics=False)
     return path.name

@@ -85,7 +85,8 @@ def _list_local(source: Source, place: str) -> list[str]:
         found = [place]
     else:
         found = glob.glob(place, recursive=True)
-    return [str(path) for path in sorted(Path(name) for name in found if os.path.isfile(name))]
+    # Absolute, because executors of a cluster work in folders of their own.
+    return [os.path.abspath(path) for path in sorted(Path(name) for name in found if os.path.isfile(name))]
 
 
 def _list_objects(source: Source, place: str) -> list[str]:

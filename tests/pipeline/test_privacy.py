@@ -104,6 +104,14 @@ def test_the_key_of_a_file_and_of_the_environment(end: bytes, tmp_path: Path, mo
         find_key(str(tmp_path / "key"))
 
 
+def test_an_executor_without_the_variable_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    source = find_key("")
+    monkeypatch.delenv(KEY_VARIABLE)
+    with pytest.raises(ConfigError, match=rf"{KEY_VARIABLE}, which the executors of a cluster do not get"):
+        source.load()
+
+
 def test_a_key_that_is_missing_or_short_is_refused_and_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

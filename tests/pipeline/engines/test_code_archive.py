@@ -31,6 +31,16 @@ def test_it_has_the_code_its_data_and_what_is_shipped(tmp_path: Path) -> None:
     }
 
 
+def test_it_has_folders_of_further_code(tmp_path: Path) -> None:
+    (tmp_path / "my_job" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "my_job" / "gold.py").write_text("B = 1\n")
+    (tmp_path / "my_job" / "__pycache__" / "x.pyc").write_bytes(b"x")
+    archive = pack_code(tmp_path / "cache", [], {}, make_project(tmp_path / "project"), [tmp_path / "my_job"])
+    with tarfile.open(archive) as opened:
+        assert "shipped/my_job/gold.py" in opened.getnames()
+        assert not any("x.pyc" in name for name in opened.getnames())
+
+
 def test_it_is_made_once_for_the_same_content(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     first = pack_code(tmp_path / "cache", [], {}, project)
