@@ -7,7 +7,7 @@
 # Bookworm, because it is the Debian release that has Java 17.
 FROM python:3.11-slim-bookworm AS packages
 COPY requirements.txt /build/
-COPY requirements-dashboard.txt requirements-delta.txt requirements-storage.txt /app/
+COPY requirements-dashboard.txt requirements-databases.txt requirements-delta.txt requirements-storage.txt /app/
 # /app/requirements.txt lists what the image has: doctor compares.
 RUN grep -vE '^(ziglang|pyspark|py4j)==' /build/requirements.txt > /app/requirements.txt \
     && cat /app/requirements*.txt | grep -v '^-r' | pip install --no-cache-dir -r /dev/stdin

@@ -24,6 +24,7 @@ if __name__ != "__mp_main__":  # workers import this file under that name, and n
     try:
         from cli.arguments import Arguments, parse_arguments
         from cli.console import LOG, Answer, printable, say
+        from cli.env_file import read_env_file
         from cli.interrupts import end_on_signals
         from cli.settings import import_settings
         from cli.streams import AnswerLost, prepare_streams
@@ -61,6 +62,7 @@ def _run_guarded(argv: Sequence[str], answer: Answer) -> int:
             from cli.version import show_version
 
             return show_version(answer)
+        read_env_file(os.environ)
         settings = import_settings()
         arguments = _with_settings_file(arguments)
         section, _ = settings.read_sections(arguments.config, arguments.environment)

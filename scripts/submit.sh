@@ -20,7 +20,8 @@ while IFS= read -r line || [ -n "$line" ]; do
     case $name in
         '' | *[!A-Za-z0-9_]* | [0-9]*) echo "error: $file has a line that begins with no name of a variable." >&2; exit 2 ;;
     esac
-    # Nothing in the file is run: values are taken as they are.
+    # Nothing in the file is run: values are taken as they are, without quotes around them.
+    case $value in "'"*"'" | '"'*'"') value=${value#?} value=${value%?} ;; esac
     if [ -n "$value" ] && [ -z "$(printenv "$name" || true)" ]; then export "$name=$value"; fi
 done < "$file"
 if [ -z "${LOGMILL_SPARK_MASTER:-}" ]; then

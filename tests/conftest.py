@@ -118,6 +118,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
 
 
 @pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server, for all tests that need one."""
+    from tests.database_servers import postgres_server
+
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[str]:
+    """The URL of a MariaDB server, for all tests that need one."""
+    from tests.database_servers import MARIADB, mariadb_server
+    from tests.storage_servers import free_ports
+
+    if MARIADB is None:
+        pytest.skip("no MariaDB on this machine")
+    with mariadb_server(*free_ports(1)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def s3_in_memory() -> Iterator[str]:
     """The address of an S3 server in this process, for all tests."""
     from tests.storage_servers import memory_server

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 CAUSES = {
     "Chromium": ("no Chromium", "apt install chromium"),
     "GCC": ("no AddressSanitizer", "apt install gcc"),
+    "MariaDB": ("no MariaDB", "apt install mariadb-server-core mariadb-client-core"),
     "Java": ("no Java for Spark", "apt install openjdk-17-jre-headless"),
     "mount": ("file systems may not be mounted", "run as root, in a container with --cap-add SYS_ADMIN"),
     "namespaces": ("namespaces may not be made", "run as root, in a container with --cap-add SYS_ADMIN"),

@@ -108,8 +108,8 @@ def installed_by(stages: list[str], folder: Path) -> dict[str, str]:
 def test_an_image_has_all_packages_but_the_compiler_and_where_it_needs_none_spark(
     image: str, without: set[str], tmp_path: Path
 ) -> None:
-    extras = "requirements-dashboard.txt", "requirements-delta.txt", "requirements-storage.txt"
-    lists = "requirements.txt", *extras
+    extras = "dashboard", "databases", "delta", "storage"
+    lists = "requirements.txt", *(f"requirements-{extra}.txt" for extra in extras)
     wanted = {package: line for name in lists for package, line in pins(name).items() if package not in without}
     assert installed_by([stage.name for stage in chain(STAGES, image)], tmp_path) == wanted
     stated = (tmp_path / "app" / "requirements.txt").read_text(encoding="utf-8")

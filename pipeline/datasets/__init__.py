@@ -33,7 +33,7 @@ from pipeline.datasets.job import Job
 from pipeline.errors import ConfigError
 from pipeline.sources.columns import Bool, Column, Date, Decimal, Float, Int, ListOf, Money, Text, Time
 from pipeline.sources.contract import Contract
-from pipeline.sources.source import Source, csv, parquet
+from pipeline.sources.source import Source, csv, parquet, table
 
 __all__ = [
     "NOT_APPLICABLE",
@@ -77,5 +77,6 @@ __all__ = [
     "repeated",
     "row_count",
     "surrogate_key",
+    "table",
     "unique",
 ]

@@ -114,8 +114,8 @@ def extract_sources(
     new = [file for file in listed if not file.known]
     tasks = {
         file.path: ExtractTask(
-            file.source, file.path, file.name, str(bronze / _folder(context.run_id, file.source, number)), threads,
-            max(1, file.bytes),
+            file.source, file.path, file.name,
+            str(bronze / extract_folder(context.run_id, file.source, number)), threads, max(1, file.bytes),
         )
         for number, file in enumerate(new)
     }  # fmt: skip
@@ -125,11 +125,12 @@ def extract_sources(
     for name in names:
         files = [file.known or extracted[file.path] for file in listed if file.source == name]
         mark = context.protections.get(name, Protection()).mark
-        states[name] = _source_state(job.sources[name], name, files, context.run_id, before, mark)
+        states[name] = source_state(job.sources[name], name, files, context.run_id, before, mark)
     return states
 
 
-def _folder(run_id: str, source: str, number: int) -> str:
+def extract_folder(run_id: str, source: str, number: int) -> str:
+    """The folder of an extract in bronze."""
     return f"{source}/{run_id}-{number:05d}"
 
 
@@ -143,9 +144,10 @@ def _state(file: Listed, task: ExtractTask, found: Extracted, bronze: Path) -> F
     )  # fmt: skip
 
 
-def _source_state(
+def source_state(
     source: Source, name: str, files: list[FileState], run_id: str, before: JobState | None, protection: str
 ) -> SourceState:
+    """The state of a source with these files; one with snapshots keeps what it had before."""
     old = before.sources.get(name) if before else None
     if old and source.snapshots:
         earlier = [file for file in old.files if file not in files]

@@ -11,9 +11,11 @@ from typing import Any
 from config import ALERT_KEY_VARIABLE, Config
 from pipeline.datasets.alerts import find_alerts, payload, send, write_quality
 from pipeline.datasets.bronze import check_all_forgotten, extract_sources, list_sources, mark_published, remove_orphans
+from pipeline.datasets.bronze_tables import extract_tables
 from pipeline.datasets.changes import UNCHANGED, Change, source_change
 from pipeline.datasets.gates import failure, judge_table
 from pipeline.datasets.job import Job
+from pipeline.datasets.make_table import make_table, take_over
 from pipeline.datasets.publication import publish
 from pipeline.datasets.report import write_report
 from pipeline.datasets.result import CheckResult, JobResult, TableResult
@@ -22,10 +24,10 @@ from pipeline.datasets.rewrite import hide_again
 from pipeline.datasets.run import JobOptions, Run
 from pipeline.datasets.scores import extend_history, score_checks, unusual
 from pipeline.datasets.state import JobState, SourceState, kept_states
-from pipeline.datasets.table import make_table, take_over
 from pipeline.errors import ConfigError
 from pipeline.machine import os_errors_explained
 from pipeline.sources.contract import SOURCE_FACTS
+from pipeline.sources.databases.address import is_database
 from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import new_run_id
 from pipeline.versions.lock import Lock
@@ -102,17 +104,30 @@ def extract(run: Run) -> None:
     names = [name for name in run.job.sources if name in needed]
     remove_orphans(run.bronze, [run.before] if run.before else [])
     before = hidden_as_wanted(run)
+    extracted = (
+        _extract_tables(run, names, before) if is_database(run.options.source) else _extract_files(run, names, before)
+    )
+    run.sources = {**(before.sources if before else {}), **extracted}
+    find_changes(run, names)
+
+
+def _extract_tables(run: Run, names: Sequence[str], before: JobState | None) -> dict[str, SourceState]:
+    known = before if run.known else None
+    return extract_tables(
+        run.job, names, run.options.source, run.context, run.bronze, before, known, run.watch.progress
+    )
+
+
+def _extract_files(run: Run, names: Sequence[str], before: JobState | None) -> dict[str, SourceState]:
     listed = list_sources(run.job, names, run.options.source, before if run.known else None)
     new = [file for file in listed if not file.known]
     size = sum(file.bytes for file in new)
     run.watch.progress.phase("extract", max(1, size))
     many = len(new) >= 2 * run.memory.workers and size > _POOL_PAYS_BYTES
     engine, threads = (run.engine, 1) if many or run.uses_spark else (run.direct, run.memory.workers)
-    extracted = extract_sources(
+    return extract_sources(
         run.job, names, listed, engine, run.context, run.bronze, before, run.watch.progress.advance, threads
     )
-    run.sources = {**(before.sources if before else {}), **extracted}
-    find_changes(run, names)
 
 
 def find_changes(run: Run, names: Iterable[str]) -> None:

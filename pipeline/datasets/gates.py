@@ -11,10 +11,10 @@ from pipeline.datasets.checks import Check
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.judge import count_broken, row_checks
 from pipeline.datasets.kernels import known_values
+from pipeline.datasets.make_table import Making
 from pipeline.datasets.result import CheckResult
 from pipeline.datasets.run import Run
 from pipeline.datasets.sizes import rows_of
-from pipeline.datasets.table import Making
 from pipeline.datasets.units import scan, scan_file
 
 _INT64 = 2**63

@@ -25,8 +25,7 @@ from pipeline.engines import Advance
 from pipeline.machine import writing
 from pipeline.sources.contract import SOURCE_FACTS, conform
 from pipeline.sources.csv_file import extract_csv
-from pipeline.sources.extracted import Extracted, ExtractWriter, Privacy, Stamp
-from pipeline.sources.forgotten import read_forgotten
+from pipeline.sources.extracted import Extracted, Stamp, open_writer
 from pipeline.sources.parquet_file import extract_parquet
 from pipeline.sources.protection import Protection
 from pipeline.staging import staged
@@ -37,10 +36,9 @@ from pipeline.timing import in_stage, stage
 def extract(context: JobContext, task: ExtractTask, advance: Advance) -> Extracted:
     """Read one file of a source into typed rows. Raises InputError where the file lacks a column."""
     source = load_job(context.job).sources[task.source]
-    folder, stamp = Path(task.folder), Stamp(task.name, context.as_of, context.run_id)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    privacy = Privacy(context.protections.get(task.source, Protection()), read_forgotten(folder.parents[1]))
-    writer = ExtractWriter(folder, task.source, source.contract, privacy)
+    stamp = Stamp(task.name, context.as_of, context.run_id)
+    protection = context.protections.get(task.source, Protection())
+    writer = open_writer(Path(task.folder), task.source, source.contract, protection)
     if source.kind == "csv":
         found = extract_csv(source, task.file, stamp, writer, task.threads)
     else:

@@ -8,6 +8,7 @@ from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.job import Job
 from pipeline.datasets.run import JobOptions
 from pipeline.datasets.state import JobState, read_state
+from pipeline.sources.databases.address import is_database, parse_address
 from pipeline.sources.protection import BEFORE_KEY, Protection, choose_methods
 from pipeline.versions.outputs import open_output
 
@@ -31,9 +32,16 @@ def plan_job(job: Job, options: JobOptions) -> list[Step]:
     known = None if options.full_refresh else before
     wanted = job.needed(options.only)
     needed = {name for one in wanted.values() for name in (*one.inputs, *one.references)}
-    listed = list_sources(job, [name for name in job.sources if name in needed], options.source, known)
-    methods = {**job.personal, **options.personal}
-    steps = {name: _plan_source(job, name, listed, known, methods) for name in job.sources if name in needed}
+    names = [name for name in job.sources if name in needed]
+    if is_database(options.source):
+        parse_address(options.source)
+        steps = {
+            name: Step(name, "source", "extract", "rows of its table are compared when they are read") for name in names
+        }
+    else:
+        listed = list_sources(job, names, options.source, known)
+        methods = {**job.personal, **options.personal}
+        steps = {name: _plan_source(job, name, listed, known, methods) for name in names}
     for one in wanted.values():
         steps[one.name] = _plan_table(job, one, known, steps)
     return list(steps.values())

@@ -238,10 +238,13 @@ class Time(Column):
             zulu = text.str.replace(r"[Zz]$", "+00:00")
             found = zulu.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False, exact=True)
             return found.dt.replace_time_zone(None)
-        plain = text.str.to_datetime(form, time_unit="us", strict=False, exact=True)
-        if self.zone == "UTC":
-            return plain
-        local = plain.dt.replace_time_zone(self.zone, ambiguous="null", non_existent="null")
+        return self.to_utc(text.str.to_datetime(form, time_unit="us", strict=False, exact=True))
+
+    def to_utc(self, moment: pl.Expr, zone: str | None = None) -> pl.Expr:
+        """Times of the place ``zone`` as naive UTC; None: naive times of the place of this column."""
+        if zone is None and self.zone == "UTC":
+            return moment
+        local = moment if zone else moment.dt.replace_time_zone(self.zone, ambiguous="null", non_existent="null")
         return local.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 
     def casts(self, found: pl.DataType) -> bool:

@@ -14,7 +14,7 @@ import polars.selectors as cs
 
 from pipeline.machine import writing
 from pipeline.sources.contract import Contract
-from pipeline.sources.forgotten import Forgotten
+from pipeline.sources.forgotten import Forgotten, read_forgotten
 from pipeline.sources.protection import Protection
 from pipeline.sources.typed_rows import REJECTS
 from pipeline.staging import staged
@@ -120,6 +120,12 @@ class ExtractWriter:
     def _write_rejected(self) -> None:
         self.add_rejected(pl.DataFrame(self._rejected, schema=REJECTS, orient="row"))
         self._rejected.clear()
+
+
+def open_writer(folder: Path, table: str, contract: type[Contract], protection: Protection) -> ExtractWriter:
+    """A writer into a new folder of bronze, which leaves out who is forgotten there."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return ExtractWriter(folder, table, contract, Privacy(protection, read_forgotten(folder.parents[1])))
 
 
 def _write(path: Path, frame: pl.DataFrame) -> str:

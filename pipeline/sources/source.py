@@ -23,7 +23,7 @@ _ENDINGS = {
 
 @dataclass(frozen=True)
 class Source:
-    """Rows of files.
+    """Rows of files, or of a table of a database.
 
     ================  =============================================================================================
     ``path``          a file, a folder or a glob, also a URL; a relative path is below what ``--source`` names
@@ -33,6 +33,8 @@ class Source:
                       files have now
     ``optional``      whether there may be no file at all; the source has no rows then
     ``delimiter``     of CSV; None: the one of ``, ; TAB |`` under which the header has all columns
+    ``table``         the table where ``--source`` is a database, also as ``schema.table``; empty: it is called as the
+                      source
     ================  =============================================================================================
     """
 
@@ -42,6 +44,7 @@ class Source:
     snapshots: bool = False
     optional: bool = False
     delimiter: str | None = None
+    table: str = ""
 
 
 def csv(
@@ -51,14 +54,23 @@ def csv(
     snapshots: bool = False,
     optional: bool = False,
     delimiter: str | None = None,
+    table: str = "",
 ) -> Source:
     """Read CSV files (also ``.gz`` and ``.zst``) that have a header; further columns are ignored. See ``Source``."""
-    return Source(path, contract, "csv", snapshots, optional, delimiter)
+    return Source(path, contract, "csv", snapshots, optional, delimiter, table)
 
 
-def parquet(path: str, contract: type[Contract], *, snapshots: bool = False, optional: bool = False) -> Source:
+def parquet(
+    path: str, contract: type[Contract], *, snapshots: bool = False, optional: bool = False, table: str = ""
+) -> Source:
     """Read Parquet files; texts in them are read as those of CSV are. See ``Source``."""
-    return Source(path, contract, "parquet", snapshots, optional)
+    return Source(path, contract, "parquet", snapshots, optional, table=table)
+
+
+def table(name: str, contract: type[Contract], *, snapshots: bool = False, optional: bool = False) -> Source:
+    """Read a table of a database, or ``NAME.csv`` (without the schema) where ``--source`` is a folder. See
+    ``Source``."""
+    return Source(f"{name.rpartition('.')[2]}.csv", contract, "csv", snapshots, optional, table=name)
 
 
 def list_files(source: Source, base: str) -> list[str]:

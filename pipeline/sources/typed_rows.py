@@ -60,8 +60,7 @@ def _typed(name: str, column: Column, found: pl.DataType) -> pl.Expr:
     if isinstance(found, pl.Datetime) and isinstance(column, Date):
         return pl.when(value == value.dt.truncate("1d")).then(value.cast(pl.Date)).alias(name)
     if isinstance(found, pl.Datetime) and isinstance(column, Time):
-        zoned = value.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if found.time_zone else value
-        return zoned.cast(column.dtype).alias(name)
+        return column.to_utc(value, found.time_zone).cast(column.dtype).alias(name)
     if isinstance(column, Float) or (column.casts(found) and not isinstance(column, Money)):
         return (value.cast(column.dtype, strict=False).fill_nan(None) if found.is_numeric() else value).alias(name)
     if isinstance(column, Int) and not isinstance(column, Money) and found.is_float():

@@ -12,6 +12,7 @@ from pipeline.datasets.driver import run_job
 from pipeline.datasets.job import Job, load_job
 from pipeline.datasets.result import JobResult
 from pipeline.datasets.run import JobOptions
+from pipeline.timing import Progress
 
 HEAD = """
 import polars as pl
@@ -66,12 +67,12 @@ def write_job(folder: Path, text: str = HEAD + LINES + TOTALS, **settings: Any) 
 
 def run(
     job: Job, folder: Path, *, memory: int = 10**9, workers: int = 1, engine: str = "polars", keep: int = 3,
-    **options: Any,
+    progress: Progress | None = None, **options: Any,
 ) -> JobResult:  # fmt: skip
-    """Run a job over ``folder/source`` into ``folder/output``."""
+    """Run a job over ``folder/source``, or another source, into ``folder/output``."""
     config = Config(ENGINE=engine, MEMORY_LIMIT=memory, PREPROCESSING_WORKERS=workers, KEEP_VERSIONS=keep)
-    asked = JobOptions(str(folder / "source"), options.pop("output", str(folder / "output")), **options)
-    return run_job(job, config, asked, NullProgress())
+    places = [options.pop(name, str(folder / name)) for name in ("source", "output")]
+    return run_job(job, config, JobOptions(*places, **options), progress or NullProgress())
 
 
 def write_sales(folder: Path, rows: list[tuple[Any, ...]], name: str = "sales.csv") -> None:

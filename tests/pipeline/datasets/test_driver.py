@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.datasets import changes, sizes, table
+from pipeline.datasets import changes, make_table, sizes
 from pipeline.datasets import run as job_run
 from pipeline.datasets.failures import TransformError
 from pipeline.engines.direct import DirectEngine
@@ -68,8 +68,8 @@ def test_many_buckets_make_the_same_files(tmp_path: Path, monkeypatch: pytest.Mo
     write_sales(tmp_path, [(f"o{at}", f"c{at % 37}", f"2026-01-{1 + at % 9:02d}", at % 50 - 1) for at in range(600)])
     job = write_job(tmp_path / "job")
     whole = run(job, tmp_path)
-    monkeypatch.setattr(table, "choose_buckets", lambda *_, **__: 8)
-    monkeypatch.setattr(table, "_SCATTER_ROWS", 100)
+    monkeypatch.setattr(make_table, "choose_buckets", lambda *_, **__: 8)
+    monkeypatch.setattr(make_table, "_SCATTER_ROWS", 100)
     monkeypatch.setattr(job_run, "open_engine", lambda *_: nullcontext(DirectEngine()))
     divided = run(job, tmp_path, output=str(tmp_path / "other"))
     assert files(divided.output) == files(whole.output)
@@ -248,7 +248,7 @@ def test_another_run_holds_the_output(tmp_path: Path) -> None:
 
 
 def test_parts_of_a_table_come_and_go_as_in_a_full_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "choose_parts", lambda *_: 4)
+    monkeypatch.setattr(make_table, "choose_parts", lambda *_: 4)
     job = write_job(tmp_path / "job")
     write_sales(tmp_path, [(f"o{at}", f"c{at}", "2026-01-01", 1) for at in range(3)])
     run(job, tmp_path)

