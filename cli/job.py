@@ -296,7 +296,7 @@ def _options(arguments: Arguments, job: "Job") -> "JobOptions":
     found = read_settings(job, jobs.get(job.name, {}), arguments.assigned, arguments.environment)
     return JobOptions(
         arguments.source or found.source or str(DATA / job.name / "demo"),
-        arguments.job_output or found.output or str(DATA / job.name / "output"),
+        arguments.job_output or found.output or str(DATA / job.name / job.output),
         _moment(arguments.as_of) if arguments.as_of else None,
         settings=found.values,
         personal=found.personal,

@@ -54,5 +54,5 @@ def _found(result: JobResult, name: str, expected: dict[str, int]) -> dict[str, 
     columns = [what for what in expected if what not in counts]
     if not columns:
         return counts
-    rows = pl.scan_parquet(str(Path(result.output).resolve() / name / "**" / "*.parquet"), hive_partitioning=False)
+    rows = pl.scan_parquet(str(result.data.resolve() / name / "**" / "*.parquet"), hive_partitioning=False)
     return {**counts, **rows.select(pl.col(columns).sum()).collect().row(0, named=True)}

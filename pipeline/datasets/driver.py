@@ -13,6 +13,7 @@ from pipeline.datasets.alerts import find_alerts, payload, send, write_quality
 from pipeline.datasets.bronze import check_all_forgotten, extract_sources, list_sources, mark_published, remove_orphans
 from pipeline.datasets.bronze_tables import extract_tables
 from pipeline.datasets.changes import UNCHANGED, Change, source_change
+from pipeline.datasets.days import keep_other_days
 from pipeline.datasets.gates import failure, judge_table
 from pipeline.datasets.job import Job
 from pipeline.datasets.make_table import make_table, take_over
@@ -28,6 +29,7 @@ from pipeline.errors import ConfigError
 from pipeline.machine import os_errors_explained
 from pipeline.sources.contract import SOURCE_FACTS
 from pipeline.sources.databases.address import is_database
+from pipeline.sources.forgotten import Forgotten
 from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import new_run_id
 from pipeline.versions.lock import Lock
@@ -65,14 +67,18 @@ def open_run(job: Job, config: Config, options: JobOptions, progress: Progress) 
         yield Run(job, config, options, watch, output, lock, resources)
 
 
-def complete(run: Run, keep: int) -> JobResult:
-    """Make the tables of a run whose sources are extracted, and publish them; ``keep``: versions that stay."""
+def complete(run: Run, keep: int, forgotten: Forgotten | None = None) -> JobResult:
+    """Make the tables of a run whose sources are extracted, and publish them; ``keep``: versions that stay.
+
+    ``forgotten``: who has to leave the days before, of a job that publishes by day.
+    """
     reasons, checks = make_tables(run)
     if error := failure(checks):
         return _result(run, reasons, checks, "failed", error)
-    status = "ok" if _is_new(run, reasons) else "nothing new"
+    status = "ok" if _is_new(run, reasons) or (forgotten and run.day) else "nothing new"
     if status == "ok":
         run.lock.confirm()
+        keep_other_days(run, forgotten)
         record = _record(run, _result(run, reasons, checks, status))
         write_report(run.folder, run.job, record)
         state = JobState(run.folder, run.watch.run_id, run.sources, run.tables)
@@ -192,7 +198,7 @@ def _record(run: Run, result: JobResult) -> dict[str, Any]:
 
 def _is_new(run: Run, reasons: dict[str, str]) -> bool:
     """Whether the version would say anything that the one before does not."""
-    if run.before is None or set(run.before.tables) != set(run.tables):
+    if run.before is None or run.before.day != run.day or set(run.before.tables) != set(run.tables):
         return True
     changed_in = [state.changed_in for state in run.tables.values()]
     changed_in += [state.changed_in for state in run.sources.values()]
@@ -208,7 +214,7 @@ def _result(
         run.context.as_of.isoformat(), _source_results(run.sources, run.watch.run_id),
         {name: _table_result(run, name, reasons.get(name, "")) for name in run.job.datasets if name in run.tables},
         tuple(checks), round(run.watch.seconds().total, 3), run.watch.peak_memory(),
-        run.output.key, error,
+        run.output.key, error, day=run.day or None,
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def forget_people(job: Job, config: Config, options: JobOptions, ids: Sequence[s
         run.sources = leave_out(job, state, privacy, run.bronze, run.watch.run_id)
         find_changes(run, [name for name in job.sources if name in run.sources])
         versions = output.version_names()
-        result = complete(run, keep=1)
+        result = complete(run, keep=1, forgotten=people)
         if result.status != "failed":
             _sweep(run)
         removed = {name: run.before.sources[name].rows - run.sources[name].rows for name in run.sources}

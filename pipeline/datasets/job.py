@@ -35,7 +35,10 @@ class Job:
     ``settings``: names and defaults of the job's own settings, which transforms get as ``settings``.
     ``environments``: by the name of an environment its other defaults. ``check_settings``: raises ConfigError where all
     of them together are wrong. ``personal``: how classes of personal data are hidden (hash, encrypt, cut, drop, keep),
-    which are hashed otherwise. Raises ConfigError where names or inputs contradict each other.
+    which are hashed otherwise. ``daily``: the tables of a run lie below the day of its as-of (UTC), and those of other
+    days stay as they are. ``output``: name of the folder that it publishes where it is told no other.
+
+    Raises ConfigError where names or inputs contradict each other.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Job:
     environments: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     check_settings: SettingsCheck | None = None
     personal: Mapping[str, str] = field(default_factory=dict)
+    daily: bool = False
+    output: str = "output"
 
     def __init__(
         self,
@@ -54,6 +59,8 @@ class Job:
         environments: Mapping[str, Mapping[str, Setting]] | None = None,
         check_settings: SettingsCheck | None = None,
         personal: Mapping[str, str] | None = None,
+        daily: bool = False,
+        output: str = "output",
     ) -> None:
         if not modules:
             raise ConfigError("a job needs modules with sources and data sets: Job(sources, gold)")
@@ -68,6 +75,8 @@ class Job:
             "environments": MappingProxyType(dict(environments or {})),
             "check_settings": check_settings,
             "personal": MappingProxyType(dict(personal or {})),
+            "daily": daily,
+            "output": output,
         }  # fmt: skip
         for name, value in facts.items():
             object.__setattr__(self, name, value)

@@ -75,13 +75,13 @@ def take_over(run: Run, one: DataSet) -> Making:
     assert run.before is not None, "there is a table to take over"
     state, source = run.before.tables[one.name], run.before.table_folder(one.name)
     for unit in state.units:
-        _share(source / unit, run.folder / "data" / one.name / unit)
+        _share(source / unit, run.table_folder(one.name) / unit)
     run.rejects[one.name] = _rejects_before(run.before.folder, one.name)
     return Making(one.name, "", UNCHANGED, replace(state, recomputed=0))
 
 
 def _make_all(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int, work: Work) -> Making:
-    folder = run.folder / "data" / one.name
+    folder = run.table_folder(one.name)
     folder.mkdir(parents=True, exist_ok=True)
     buckets, engine = _choose(run, one)
     made, pieces = _transform(run, one, engine, buckets, parts, "", folder if buckets == 1 else None)
@@ -101,7 +101,7 @@ def _make_all(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int, wor
 def _make_part(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int, work: Work) -> Making:
     """Compute only the affected values of ``by``, and put their rows in the place of those before."""
     assert run.known is not None, "something was known, or there would be no part"
-    folder, before = run.folder / "data" / one.name, run.known.tables[one.name]
+    folder, before = run.table_folder(one.name), run.known.tables[one.name]
     source = run.known.table_folder(one.name)
     made, pieces = _transform(run, one, run.direct, 1, parts, work.affected, None)
     by_unit = _by_unit(pieces)
@@ -126,7 +126,7 @@ def _compared(run: Run, one: DataSet, state: TableState, made: Sequence[Transfor
     old = run.known.tables.get(one.name) if run.known else None
     if run.known is None or old is None:
         return Making(one.name, work.reason, Change(everything=f"{one.name} is new"), state, made)
-    folder, source = run.folder / "data" / one.name, run.known.table_folder(one.name)
+    folder, source = run.table_folder(one.name), run.known.table_folder(one.name)
     same = {unit for unit in state.units if unit in old.units and _share_if_same(source / unit, folder / unit)}
     if same == set(state.units) == set(old.units):
         return Making(one.name, work.reason, UNCHANGED, replace(state, changed_in=old.changed_in), made)

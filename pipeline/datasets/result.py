@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -69,7 +70,8 @@ class Alert:
 @dataclass(frozen=True)
 class JobResult:
     """A run. ``status``: ``ok``, ``nothing new``, or ``failed`` where a check stopped it. ``notes``: what did not work
-    and changes nothing of the tables."""
+    and changes nothing of the tables. ``day``: of a job that publishes by day, that below which the tables lie.
+    """
 
     job: str
     run_id: str
@@ -85,6 +87,12 @@ class JobResult:
     error: str | None = None
     notes: Sequence[str] = field(default_factory=tuple)
     alerts: Sequence[Alert] = field(default_factory=tuple)
+    day: str | None = None
+
+    @property
+    def data(self) -> Path:
+        """The folder with a folder for each table."""
+        return Path(self.output) / (self.day or "")
 
     def to_json(self) -> dict[str, Any]:
         """The result as values of JSON."""

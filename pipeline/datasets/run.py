@@ -74,7 +74,8 @@ class Run:
     """One run of a job, between its beginning and its publication.
 
     ``before``: the version that the output shows. ``known``: the same, or None where everything is made again.
-    ``rejects``: by table, the files of the rows that checks rejected. ``changes``: by input, since ``known``.
+    ``day``: of the as-of, where the job publishes by day; otherwise empty. ``rejects``: by table, the files of the rows
+    that checks rejected. ``changes``: by input, since ``known``.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Run:
         self.work = self.folder / "work"
         self.work.mkdir(mode=0o700)
         as_of = options.as_of or datetime.now(UTC).replace(tzinfo=None)
+        self.day = as_of.date().isoformat() if job.daily else ""
         self.alert_settings = {name: settings[name] for name in ALERT_SETTINGS}
         own = {name: value for name, value in settings.items() if name not in ALERT_SETTINGS}
         self.context = JobContext(str(job.folder), watch.run_id, as_of, own, str(self.work), protections)
@@ -127,7 +129,11 @@ class Run:
         """The files of a source or table as they are now."""
         if name in self.job.sources:
             return TableFiles(self.sources[name].paths(self.bronze), columns)
-        return TableFiles(self.tables[name].paths(self.folder / "data" / name), columns)
+        return TableFiles(self.tables[name].paths(self.table_folder(name)), columns)
+
+    def table_folder(self, name: str) -> Path:
+        """The folder of a table of this run."""
+        return self.folder / "data" / self.day / name
 
     def changed_in(self, name: str) -> str:
         """The run that changed an input last."""

@@ -107,9 +107,14 @@ class JobState:
     tables: Mapping[str, TableState] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def day(self) -> str:
+        """The day that its run made, where the job publishes by day; otherwise empty."""
+        return str(self.record.get("day") or "")
+
     def table_folder(self, name: str) -> Path:
         """The folder of a table."""
-        return self.folder / "data" / name
+        return self.folder / "data" / self.day / name
 
 
 def states_to_json(sources: Mapping[str, SourceState], tables: Mapping[str, TableState]) -> dict[str, Any]:

@@ -54,13 +54,13 @@ def lines(sales):
 """
 
 
-def write_job(folder: Path, text: str = HEAD + LINES + TOTALS, **settings: Any) -> Job:
+def write_job(folder: Path, text: str = HEAD + LINES + TOTALS, *, daily: bool = False, **settings: Any) -> Job:
     """Write a job with one module of this text, and load it."""
     folder.mkdir()
     (folder / "tables.py").write_text(text)
     (folder / "__init__.py").write_text(
         '"""A job of tests."""\nfrom pipeline.datasets import Job\nfrom . import tables\n'
-        f"job = Job(tables, settings={settings})\n"
+        f"job = Job(tables, settings={settings}, daily={daily})\n"
     )
     return load_job(str(folder))
 

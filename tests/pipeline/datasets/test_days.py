@@ -1,0 +1,103 @@
+"""Jobs that publish by day: a run makes one day, and all others stay as they are, until the same switch."""
+
+import datetime as dt
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cli.progress import NullProgress
+from config import Config
+from pipeline.datasets.days import days_of
+from pipeline.datasets.forget import forget_people
+from pipeline.datasets.job import Job
+from pipeline.datasets.result import JobResult
+from pipeline.datasets.run import JobOptions
+from pipeline.versions.outputs import roll_back
+from tests.pipeline.datasets.jobs_for_tests import HEAD, LINES, TOTALS, files, run, write_job, write_sales
+
+CONFIG = Config(ENGINE="polars", MEMORY_LIMIT=10**9, PREPROCESSING_WORKERS=1)
+FIRST, SECOND = dt.datetime(2026, 11, 29, 23, 59), dt.datetime(2026, 11, 30)
+SALES = [("o1", "c1", "2026-11-01", "10.00"), ("o2", "c2", "2026-11-02", "0.50"), ("o3", "c1", "2026-11-02", "1.00")]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    write_sales(tmp_path, SALES)
+    return write_job(tmp_path / "job", daily=True)
+
+
+def totals(result: JobResult, day: str) -> list[tuple[object, ...]]:
+    return pl.read_parquet(Path(result.output) / day / "totals/*.parquet").rows()
+
+
+def test_a_new_day_shares_all_files_of_the_days_before(job: Job, tmp_path: Path) -> None:
+    first = run(job, tmp_path, as_of=FIRST)
+    assert first.day == "2026-11-29"
+    old = {path: path.stat().st_ino for path in Path(first.output).resolve().rglob("*.parquet")}
+    write_sales(tmp_path, [*SALES, ("o4", "c1", "2026-11-30", "5.00")])
+    second = run(job, tmp_path, as_of=SECOND)
+    data = Path(second.output).resolve()
+    assert days_of(data) == ["2026-11-29", "2026-11-30"]
+    now = {path.relative_to(data): path.stat().st_ino for path in (data / "2026-11-29").rglob("*.parquet")}
+    assert sorted(now.values()) == sorted(old.values())
+    assert totals(second, "2026-11-29") == [("c1", 2, 1100), ("c2", 1, 50)]
+    assert totals(second, "2026-11-30") == [("c1", 3, 1600), ("c2", 1, 50)]
+    kept = "lines/day=2026-11-01/part-0.parquet"  # a partition without news is one file in both days
+    assert (data / "2026-11-30" / kept).samefile(data / "2026-11-29" / kept)
+
+
+def test_a_day_that_is_run_again_is_replaced_alone_and_comes_back_by_rollback(job: Job, tmp_path: Path) -> None:
+    run(job, tmp_path, as_of=FIRST)
+    second = run(job, tmp_path, as_of=SECOND)
+    before = files(second.output)
+    write_sales(tmp_path, [("o1", "c1", "2026-11-01", "7.00"), *SALES[1:]])
+    again = run(job, tmp_path, as_of=FIRST + dt.timedelta(seconds=1))
+    assert (again.status, again.day) == ("ok", "2026-11-29")
+    assert totals(again, "2026-11-29") == [("c1", 2, 800), ("c2", 1, 50)]
+    after = files(again.output)
+    assert {name for name in after if after[name] != before.get(name)} == {
+        "2026-11-29/totals/part-0.parquet", "2026-11-29/lines/day=2026-11-01/part-0.parquet"
+    }  # fmt: skip
+    roll_back(again.output, None)
+    assert files(again.output) == before
+
+
+def test_a_day_without_news_is_published_and_the_same_run_again_is_not(job: Job, tmp_path: Path) -> None:
+    run(job, tmp_path, as_of=FIRST)
+    second = run(job, tmp_path, as_of=SECOND)
+    assert (second.status, second.tables["totals"].recomputed) == ("ok", 0)
+    assert totals(second, "2026-11-30") == totals(second, "2026-11-29")
+    assert run(job, tmp_path, as_of=SECOND).status == "nothing new"
+    assert run(job, tmp_path, as_of=SECOND, full_refresh=True).status == "ok"
+    assert days_of(Path(second.output)) == ["2026-11-29", "2026-11-30"]
+
+
+def test_who_is_forgotten_leaves_the_days_before_too(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    forgets = HEAD.replace('Text("who", nullable=True)', 'Text("who", nullable=True, forget="value")')
+    totals_of = TOTALS.replace('Text("who", nullable=True)', 'Text("who", nullable=True, forget="row")')
+    job = write_job(tmp_path / "job", forgets + LINES + totals_of, daily=True)
+    run(job, tmp_path, as_of=FIRST)
+    second = run(job, tmp_path, as_of=SECOND)
+    options = JobOptions(str(tmp_path / "source"), second.output)
+    found = forget_people(job, CONFIG, options, ["c1"], NullProgress())
+    assert found.result.day == "2026-11-30"
+    assert totals(found.result, "2026-11-30") == [(None, 2, 1100), ("c2", 1, 50)]
+    assert totals(found.result, "2026-11-29") == [("c2", 1, 50)]
+    lines = pl.read_parquet(Path(second.output) / "2026-11-29/lines/**/*.parquet", hive_partitioning=False)
+    assert sorted(lines["customer"].to_list(), key=str) == [None, None, "c2"]
+
+
+def test_who_is_only_in_days_before_is_forgotten_there(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    forgets = HEAD.replace('Text("who", nullable=True)', 'Text("who", nullable=True, forget="row")')
+    totals_of = TOTALS.replace('Text("who", nullable=True)', 'Text("who", nullable=True, forget="row")')
+    job = write_job(tmp_path / "job", forgets + LINES + totals_of, daily=True)
+    run(job, tmp_path, as_of=FIRST)
+    write_sales(tmp_path, SALES[1:2])
+    second = run(job, tmp_path, as_of=SECOND)
+    options = JobOptions(str(tmp_path / "source"), second.output)
+    forget_people(job, CONFIG, options, ["c1"], NullProgress())
+    assert totals(second, "2026-11-29") == totals(second, "2026-11-30") == [("c2", 1, 50)]
+    assert len(list(Path(f"{second.output}.versions").glob("2*"))) == 1
