@@ -67,9 +67,12 @@ def _digest(rows: pl.DataFrame) -> str:
     stream = io.BytesIO()
     plain = rows.select(pl.all(), pl.all().is_null().name.suffix(" is null"))
     # Texts one after the other instead of views of buffers, and nothing below a null.
-    plain.with_columns(
+    filled = plain.with_columns(
         pl.col(pl.String).fill_null(""), (cs.numeric() | cs.boolean() | cs.temporal()).fill_null(strategy="zero")
-    ).rechunk().write_ipc(stream, compat_level=pl.CompatLevel.oldest())
+    )
+    # A column without nulls may have marks of nulls or none: a row of nulls at the end gives marks to all.
+    ended = pl.concat([filled, filled.clear(1)]).rechunk()
+    ended.write_ipc(stream, compat_level=pl.CompatLevel.oldest())
     return hashlib.blake2b(stream.getvalue(), digest_size=16).hexdigest()
 
 

@@ -92,3 +92,16 @@ def test_only_values_decide_the_digest_of_rows() -> None:
     absent = rows.with_columns(pl.Series("number", [0, 1, 2, 3, None, 5, 6, 7, 8]))
     assert _digest(hidden) == _digest(absent)
     assert _digest(hidden) != _digest(hidden.with_columns(pl.col("number").fill_null(0)))
+
+
+def test_marks_of_nulls_do_not_decide_the_digest_of_rows() -> None:
+    """A column without values, or without nulls, comes from joins and filters with such marks or without."""
+    none = pl.DataFrame({"text": [None, None]}, schema={"text": pl.String})
+    same = [
+        pl.DataFrame({"text": ["a", "b"]}).select(pl.when(pl.col("text") == "c").then(pl.col("text")).alias("text")),
+        pl.concat([none.head(1), none.tail(1)]),
+        pl.DataFrame({"text": ["a", None]})[[1, 1]],
+    ]
+    assert {_digest(rows) for rows in same} == {_digest(none)}
+    full = pl.DataFrame({"text": ["a", None, "b"]}).filter(pl.col("text").is_not_null())
+    assert _digest(full) == _digest(pl.DataFrame({"text": ["a", "b"]})) != _digest(none)
