@@ -16,16 +16,18 @@ from pipeline.datasets import (
     dataset,
     expression,
     fresh,
+    latest,
     repeated,
 )
 
 from . import sources
 from .methods import normalise_method
-from .staging import DROP, FILL, KEEP, QUARANTINE, Missing, fill_missing, latest, lost_versions, missing_checks
+from .staging import DROP, FILL, KEEP, QUARANTINE, Missing, fill_missing, lost_versions, missing_checks
 
 LINE_KEY = ("order_id", "product_id", "line_number")
 _LINE_VALUES = ("customer_id", "day", "quantity", "unit_price_cents", "discount_cents", "payment_type")
-_PAYMENT_VALUES = ("order_id", "payment_method", "amount_cents", "day", "payment_status")
+_LINE_ORDER = ("_extracted_at", *_LINE_VALUES)
+_PAYMENT_ORDER = ("_extracted_at", "order_id", "payment_method", "amount_cents", "day", "payment_status")
 
 FILL_MEDIAN = "fill_median"
 """The median price of the product: ``fact_sales`` fills it in, because all lines of the product decide it."""
@@ -78,7 +80,7 @@ class OrderLine(Contract):
 )
 def order_lines(orders: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Order lines, each once: of the latest extract, without invented prices."""
-    once = fill_missing(latest(_numbered(orders), LINE_KEY, _LINE_VALUES), LINE_NULLS, settings)
+    once = fill_missing(latest(_numbered(orders), key=LINE_KEY, order=_LINE_ORDER), LINE_NULLS, settings)
     return once.select(
         *LINE_KEY, "customer_id", "day", "quantity", "unit_price_cents", "discount_cents",
         normalise_method("payment_type"),
@@ -142,7 +144,7 @@ class Payment(Contract):
 )
 def clean_payments(payments: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Payments, each once: of the latest extract, with one name for each method."""
-    once = latest(payments, ["payment_id"], _PAYMENT_VALUES)
+    once = latest(payments, key=["payment_id"], order=_PAYMENT_ORDER)
     status = pl.col("payment_status").str.strip_chars().str.to_lowercase()
     named = once.with_columns(status.alias("status"), normalise_method("payment_method").alias("method"))
     come = pl.col("status").is_in(["completed", "complete", "paid", "success", "succeeded"])

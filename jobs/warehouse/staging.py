@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.datasets import Check, ConfigError, chosen_by, not_null
+from pipeline.datasets import Check, ConfigError, chosen_by, latest, may_occur_again, not_null
 
 KEEP, FILL, DROP, QUARANTINE = "keep", "fill", "drop", "quarantine"
 
@@ -66,26 +66,9 @@ def missing_checks(rules: Mapping[str, Missing], allowed: float | str) -> list[C
     ]
 
 
-def latest(rows: pl.LazyFrame, key: Sequence[str], values: Sequence[str]) -> pl.LazyFrame:
-    """One row for each key: of the latest extract; in that, the last by all values in order, with nulls first.
-
-    Only rows whose key may occur again are sorted: a hash tells the others, of which there are most.
-    """
-    marked = rows.with_columns(_may_occur_again(key).alias("_again"))
-    again = marked.filter("_again").sort([*key, "_extracted_at", *values], nulls_last=False)
-    return pl.concat([marked.filter(~pl.col("_again")), again.unique(key, keep="last", maintain_order=True)]).drop(
-        "_again"
-    )
-
-
-def _may_occur_again(key: Sequence[str]) -> pl.Expr:
-    """Whether another row has the same hash of its key; it has where the keys are equal."""
-    return pl.struct(key).hash().is_duplicated()
-
-
 def lost_versions(rows: pl.LazyFrame, key: Sequence[str], values: Sequence[str]) -> pl.LazyFrame:
     """The other contents of keys that have several: each once, with the columns ``key`` and ``values``."""
-    several = rows.filter(_may_occur_again(key))
+    several = rows.filter(may_occur_again(key))
     contents = several.select(*key, *values).unique()
-    kept = latest(several, key, values).select(*key, *values)
+    kept = latest(several, key=key, order=["_extracted_at", *values]).select(*key, *values)
     return contents.join(kept, on=[*key, *values], how="anti", nulls_equal=True)

@@ -27,6 +27,8 @@ from pipeline.datasets.helpers import (
     calendar,
     date_key,
     history,
+    latest,
+    may_occur_again,
     surrogate_key,
 )
 from pipeline.datasets.job import Job
@@ -69,7 +71,9 @@ __all__ = [
     "expression",
     "fresh",
     "history",
+    "latest",
     "matches",
+    "may_occur_again",
     "not_null",
     "one_of",
     "parquet",

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import polars as pl
 import polars_hash  # noqa: F401 - adds ``nchash`` to expressions
@@ -90,6 +91,29 @@ def history(
         .agg(*(pl.col(name).first() for name in (*keys, *values, "valid_from")), pl.col("valid_to").last())
         .select(*keys, *values, "valid_from", "valid_to", pl.col("valid_to").is_null().alias("is_current"))
     )
+
+
+def latest(
+    rows: pl.LazyFrame,
+    *,
+    key: Sequence[str],
+    order: Sequence[str],
+    keep: Literal["last", "first"] = "last",
+) -> pl.LazyFrame:
+    """One row for each key: the last (or first) by ``order``, then by all other columns; nulls come first.
+
+    Only rows whose key may occur again are sorted: a hash tells the others, of which there are most.
+    """
+    others = [name for name in rows.collect_schema() if name not in (*key, *order)]
+    marked = rows.with_columns(may_occur_again(key).alias("_again"))
+    again = marked.filter("_again").sort([*key, *order, *others], nulls_last=False)
+    once = again.unique(key, keep=keep, maintain_order=True)
+    return pl.concat([marked.filter(~pl.col("_again")), once]).drop("_again")
+
+
+def may_occur_again(key: Sequence[str]) -> pl.Expr:
+    """Whether another row has the same hash of its key; it has where the keys are equal."""
+    return pl.struct(key).hash().is_duplicated()
 
 
 def as_of_join(

@@ -8,7 +8,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.datasets import allocate, as_of_join, basis_points, calendar, history, surrogate_key
+from pipeline.datasets import allocate, as_of_join, basis_points, calendar, history, latest, surrogate_key
 
 D = dt.date
 
@@ -113,3 +113,14 @@ def test_parts_add_up_to_the_whole_and_differ_by_less_than_one(
 def test_basis_points_round_half_up() -> None:
     frame = pl.DataFrame({"c": [100, 50, 149, -50, 0, 10_000], "r": [290, 100, 100, 100, 5, 340]})
     assert frame.select(basis_points("c", "r"))["c"].to_list() == [3, 1, 1, -1, 0, 340]
+
+
+def test_latest_keeps_one_row_of_each_key_by_order_and_then_by_all_columns() -> None:
+    rows = [("a", 1, "x"), ("a", 2, None), ("a", 2, "y"), ("b", 1, None), ("c", 3, "z"), ("c", 3, "z")]
+    frame = pl.LazyFrame(rows, schema=["key", "at", "value"], orient="row")
+    for chance in range(3):
+        mixed = frame.collect().sample(fraction=1, shuffle=True, seed=chance).lazy()
+        last = latest(mixed, key=["key"], order=["at"]).collect().sort("key")
+        assert last.rows() == [("a", 2, "y"), ("b", 1, None), ("c", 3, "z")]
+        first = latest(mixed, key=["key"], order=["at"], keep="first").collect().sort("key")
+        assert first.rows() == [("a", 1, "x"), ("b", 1, None), ("c", 3, "z")]
