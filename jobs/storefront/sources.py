@@ -139,22 +139,22 @@ class ExchangeRate(Contract):
     rate = Decimal("USD for one unit of the currency", scale=9)
 
 
-def table(name: str, contract: type[Contract], *, snapshots: bool = False, optional: bool = False) -> Source:
-    """A table: ``NAME.csv``, or parts of it such as ``NAME-2026-11-30.csv.gz``."""
+def dump(name: str, contract: type[Contract], *, snapshots: bool = False, optional: bool = False) -> Source:
+    """A table of the database, or its dump: ``NAME.csv``, or parts such as ``NAME-2026-11-30.csv.gz``."""
     return csv(f"{name}[.-]*csv*", contract, snapshots=snapshots, optional=optional)
 
 
-app_user = table("app_user", AppUser, snapshots=True)
-buyer = table("buyer", Buyer, snapshots=True)
-seller = table("seller", Seller, snapshots=True)
-category = table("category", Category)
-brand = table("brand", Brand)
-manufacturer = table("manufacturer", Manufacturer)
-product = table("product", Product)
-product_category = table("product_category", ProductCategory)
-seller_product = table("seller_product", SellerProduct)
-ratings = table("ratings", Ratings)
-orders = table("orders", Orders)
-order_item = table("order_item", OrderItem)
-clickstream = table("clickstream", Clickstream)
-exchange_rate = table("exchange_rate", ExchangeRate, optional=True)
+app_user = dump("app_user", AppUser, snapshots=True)
+buyer = dump("buyer", Buyer, snapshots=True)
+seller = dump("seller", Seller, snapshots=True)
+category = dump("category", Category)
+brand = dump("brand", Brand)
+manufacturer = dump("manufacturer", Manufacturer)
+product = dump("product", Product)
+product_category = dump("product_category", ProductCategory)
+seller_product = dump("seller_product", SellerProduct)
+ratings = dump("ratings", Ratings)
+orders = dump("orders", Orders)
+order_item = dump("order_item", OrderItem)
+clickstream = dump("clickstream", Clickstream)
+exchange_rate = dump("exchange_rate", ExchangeRate, optional=True)
