@@ -8,7 +8,8 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -73,7 +74,8 @@ MARIADB = shutil.which("mariadbd", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr
 
 @contextmanager
 def mariadb_server(port: int) -> Iterator[str]:
-    """MariaDB that listens on a socket in its own folder, and on a port; yields the URL of its database ``mysql``."""
+    """MariaDB that listens on a socket in its own folder and, with a certificate for ``localhost`` by the authority
+    ``ca.pem`` there, on a port; yields the URL of its database ``mysql``."""
     assert MARIADB, "tests ask for it first"
     with tempfile.TemporaryDirectory(prefix="maria-") as folder:
         data, socket = f"{folder}/data", f"{folder}/socket"
@@ -85,10 +87,12 @@ def mariadb_server(port: int) -> Iterator[str]:
         options = [f"--socket={socket}", f"--port={port}", "--bind-address=127.0.0.1", "--skip-log-bin",
                    "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--skip-name-resolve",
                    f"--pid-file={folder}/pid"]  # fmt: skip
+        make_certificates(Path(folder))
+        options += [f"--ssl-cert={folder}/cert.pem", f"--ssl-key={folder}/key.pem"]
         with Path(folder, "log").open("wb") as log:
             server = subprocess.Popen([MARIADB, *common, *options], stdout=log, stderr=log)
         try:
-            url = f"mysql://root@localhost/mysql?socket={socket}"
+            url = f"mysql://root@localhost:{port}/mysql?socket={socket}"
             _wait_for_mariadb(url, server, Path(folder, "log"))
             yield url
         finally:
@@ -96,16 +100,41 @@ def mariadb_server(port: int) -> Iterator[str]:
             server.wait()
 
 
+def make_certificates(folder: Path) -> None:
+    """Write ``ca.pem`` of an authority, and ``cert.pem`` with ``key.pem`` of ``localhost``."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    def certificate(name: str, key: Any, signer: str, by: Any, *, authority: bool) -> bytes:
+        names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, one)]) for one in (name, signer)]
+        made = (
+            x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(datetime(2020, 1, 1)).not_valid_after(datetime(2120, 1, 1))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        )  # fmt: skip
+        return made.sign(by, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    ca, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    (folder / "ca.pem").write_bytes(certificate("authority", ca, "authority", ca, authority=True))
+    (folder / "cert.pem").write_bytes(certificate("localhost", own, "authority", ca, authority=False))
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    secret = own.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(secret)
+
+
 def _wait_for_mariadb(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
     import pymysql
 
-    until = time.monotonic() + 60
+    until, socket = time.monotonic() + 60, Path(url.partition("socket=")[2])
     while time.monotonic() < until and server.poll() is None:
-        try:
-            run_mysql(url, "SELECT 1")
-            return
-        except pymysql.MySQLError:
-            time.sleep(0.1)
+        with suppress(pymysql.MySQLError):
+            if socket.exists():  # or PyMySQL would leave a socket open
+                run_mysql(url, "SELECT 1")
+                return
+        time.sleep(0.1)
     raise RuntimeError(f"MariaDB does not start:\n{log.read_text(errors='replace')[-2000:]}")
 
 

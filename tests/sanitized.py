@@ -18,6 +18,7 @@ from tests.harness import LIBRARY
 ROOT = Path(__file__).parent.parent
 TESTS = (
     "tests/pipeline/native/test_copies.py",
+    "tests/pipeline/native/test_packets.py",
     "tests/pipeline/native/test_totals.py",
     "tests/pipeline/native/test_pages.py",
     "tests/pipeline/reading/test_compiled_parser.py",

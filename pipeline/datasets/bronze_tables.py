@@ -17,6 +17,7 @@ from pipeline.sources.databases.address import NAMES, Address, System, parse_add
 from pipeline.sources.databases.catalog import Snapshot, Table, choose_columns, fit_contract
 from pipeline.sources.databases.extract_table import extract_rows
 from pipeline.sources.databases.faults import DatabaseFault
+from pipeline.sources.databases.mysql import open_mysql
 from pipeline.sources.databases.postgres import open_postgres
 from pipeline.sources.extracted import Stamp, open_writer
 from pipeline.sources.protection import Protection
@@ -25,6 +26,7 @@ from pipeline.timing import Progress
 
 _OPEN: Mapping[System, Callable[[Address, Sequence[str]], AbstractContextManager[Snapshot]]] = {
     "postgresql": open_postgres,
+    "mysql": open_mysql,
 }
 _TRIES = 3
 """How often a table is read whose connection breaks, while the snapshot stands."""

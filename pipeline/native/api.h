@@ -130,6 +130,17 @@ typedef struct {
 // A key in a mapped file, where it may begin at any byte.
 typedef uint64_t unaligned __attribute__((aligned(1)));
 
+// A column of texts: text i has the bytes from ends[i] to ends[i + 1] of `texts`; it is null where its bit of `valid` is 0.
+typedef struct {
+    int64_t *ends;
+    uint8_t *texts;
+    uint8_t *valid;
+} Texts;
+
+// Why packets of rows end: the bytes end; the next packet is the end, is an error of the server, or is one of several of
+// a row.
+enum { PACKET_CUT, PACKET_END, PACKET_FAULT, PACKET_TOO_LARGE };
+
 // A table of totals, which Python knows by its address alone.
 typedef struct Totals Totals;
 
@@ -179,6 +190,10 @@ EXPORT bool read_group(const uint8_t *data, int64_t size, int64_t count, int64_t
 EXPORT int64_t encode_numbers(const int64_t *values, int64_t count, uint8_t *out);
 EXPORT int64_t encode_fronts(const uint8_t *texts, const int64_t *begins, const int64_t *stops, int64_t count,
                              uint32_t *room, uint8_t *out);
+
+// packets.c
+EXPORT int64_t walk_packets(const uint8_t *data, int64_t size, int64_t *at);
+EXPORT int64_t read_packets(const uint8_t *data, int64_t size, int64_t columns, const Texts *out);
 
 // totals.c
 EXPORT Totals *new_totals(int64_t expected);

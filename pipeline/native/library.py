@@ -27,6 +27,8 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "read_group": (ctypes.c_bool, (_P, _I, _I, _I, _I, _P)),
     "encode_numbers": (_I, (_P, _I, _P)),
     "encode_fronts": (_I, (_P, _P, _P, _I, _P, _P)),
+    "walk_packets": (_I, (_P, _I, _P)),
+    "read_packets": (_I, (_P, _I, _I, _P)),
     "new_totals": (_P, (_I,)),
     "free_totals": (None, (_P,)),
     "add_rows": (_I, (_P, _P, _P, _P, _P, _P, _I, _I)),

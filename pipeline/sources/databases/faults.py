@@ -37,6 +37,15 @@ _STATES = {
 }
 
 
+_CODES = {
+    **dict.fromkeys((1044, 1045, 1698, 2059, 2061), "28000"), 1049: "3D000", **dict.fromkeys((1142, 1143), "42501"),
+    1205: "55P03", **dict.fromkeys((1317, 1969, 3024), "57014"), **dict.fromkeys((1040, 1203, 1226), "53300"),
+    **dict.fromkeys((1053, 1077, 1927, 2006, 2013, 4031), "08006"), **dict.fromkeys((2002, 2003, 2005), "UNREACHED"),
+    2026: "TLS", 3159: "TLS", 1412: "ALTERED",
+}  # fmt: skip
+"""Codes of MySQL and of its clients, as states."""
+
+
 class DatabaseFault(EnvironmentFault):
     """A database cannot be read. ``lost``: the connection broke, so that another one may succeed."""
 
@@ -57,6 +66,21 @@ def postgres_explained(doing: str) -> Iterator[None]:
         yield
     except (Error, OSError) as fault:  # of a stream that breaks, PyArrow raises the second one
         raise _fault("PostgreSQL", doing, str(getattr(fault, "sqlstate", None) or ""), str(fault)) from None
+
+
+@contextmanager
+def mysql_explained(doing: str) -> Iterator[None]:
+    """Raise what PyMySQL raises as DatabaseFault. ``doing``: what was tried, such as ``cannot read orders``."""
+    from pymysql import MySQLError
+
+    try:
+        yield
+    except (MySQLError, OSError) as fault:
+        code = fault.args[0] if isinstance(fault, MySQLError) and fault.args else 0
+        state = _CODES.get(code, str(code or ""))
+        if re.search("SSL|certificate|TLS", str(fault)) and state in ("", "UNREACHED", "08006"):
+            state = "TLS"
+        raise _fault("MySQL", doing, state, str(fault)) from None
 
 
 def _fault(system: str, doing: str, state: str, text: str) -> DatabaseFault:

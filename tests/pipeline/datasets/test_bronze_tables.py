@@ -11,7 +11,7 @@ from pipeline.datasets import bronze_tables
 from pipeline.errors import ConfigError, InputError
 from pipeline.sources.databases import postgres
 from pipeline.sources.databases.faults import DatabaseFault
-from tests.database_servers import empty_schema, run_sql
+from tests.database_servers import empty_database, empty_schema, run_mysql, run_sql
 from tests.pipeline.datasets.jobs_for_tests import HEAD, LINES, TOTALS, read, run, write_job
 
 TABLE = "CREATE TABLE sales (order_id text, customer text, day date, amount numeric)"
@@ -108,6 +108,16 @@ def test_a_missing_table_is_named_and_an_optional_one_is_empty(url: str, tmp_pat
         run(write_job(tmp_path / "job"), tmp_path, source=url)
     text = HEAD.replace('"sales*.csv", Sales', '"sales*.csv", Sales, optional=True') + LINES + TOTALS
     assert run(write_job(tmp_path / "other", text), tmp_path, source=url).sources["sales"].rows == 0
+
+
+def test_a_job_reads_tables_of_mariadb(mariadb: str, tmp_path: Path) -> None:
+    with empty_database(mariadb) as url:
+        run_mysql(url, TABLE.replace("numeric", "decimal(12,2)"), ROWS, "INSERT INTO sales VALUES ('o4', 'x', NULL, 1)")
+        job = write_job(tmp_path / "job")
+        found = run(job, tmp_path, source=url)
+        assert read(found, "totals").rows() == [(None, 1, 50), ("", 1, 700), ("ann", 1, 1000)]
+        assert (found.sources["sales"].rows, found.sources["sales"].rejected) == (3, 1)
+        assert run(job, tmp_path, source=url).status == "nothing new"
 
 
 def test_a_declared_table_and_its_file(url: str, tmp_path: Path) -> None:

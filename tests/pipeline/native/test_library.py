@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.native import copies, library, pages
+from pipeline.native import copies, library, packets, pages
 from pipeline.reading import compiled_parser, record_finder
 
 API = Path(library.__file__).with_name("api.h").read_text(encoding="utf-8")
@@ -28,6 +28,7 @@ STRUCTURES = {
     "Part": copies._Part,
     "SortedRows": pages._SortedRows,
     "GroupTarget": pages._GroupTarget,
+    "Texts": packets._Texts,
     "Chunk": record_finder._Chunk,
     "Found": record_finder._Found,
 }
