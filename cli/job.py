@@ -1,5 +1,6 @@
 """``job``: runs a job of data sets, asks about it, or makes a new one."""
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
@@ -29,6 +30,9 @@ DATA = Path("pipeline_data/jobs")
 
 def job_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Do what is asked with the job; returns the exit code. Raises LogmillError where that is not possible."""
+    from pipeline.engines.workers import GIVES_MEMORY_BACK
+
+    os.environ.update(GIVES_MEMORY_BACK)  # before Polars is loaded, which reads it then
     action = "new" if arguments.job == "new" else arguments.action or "run"
     if action not in _ACTIONS:
         raise ConfigError(f"{action} is nothing that a job does: expected one of {', '.join(_ACTIONS)}.")

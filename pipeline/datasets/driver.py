@@ -129,7 +129,7 @@ def _extract_files(run: Run, names: Sequence[str], before: JobState | None) -> d
     new = [file for file in listed if not file.known]
     size = sum(file.bytes for file in new)
     run.watch.progress.phase("extract", max(1, size))
-    many = len(new) >= 2 * run.memory.workers and size > _POOL_PAYS_BYTES
+    many = len(new) >= 2 * run.memory.workers and size > _POOL_PAYS_BYTES and run.memory.has_room_for_workers
     engine, threads = (run.engine, 1) if many or run.uses_spark else (run.direct, run.memory.workers)
     return extract_sources(
         run.job, names, listed, engine, run.context, run.bronze, before, run.watch.progress.advance, threads

@@ -13,7 +13,16 @@ from pipeline.datasets.changes import UNCHANGED, Change, Work, find_work, table_
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.kernels import assemble, input_schema, scatter, transform
 from pipeline.datasets.run import Run
-from pipeline.datasets.sizes import choose_buckets, choose_parts, rows_of, sum_bytes
+from pipeline.datasets.sizes import (
+    bytes_of,
+    check_fits,
+    choose_buckets,
+    choose_parts,
+    exact_bytes,
+    most_rows,
+    rows_of,
+    sum_bytes,
+)
 from pipeline.datasets.state import TableState
 from pipeline.datasets.tasks import AssembleTask, Piece, ScatterTask, TableFiles, Transformed, TransformTask
 from pipeline.datasets.units import key_text, scan, scan_file
@@ -43,7 +52,9 @@ class Making:
 def make_table(run: Run, one: DataSet) -> Making:
     """Make a table, as far as it has to be made."""
     inputs = {name: run.changed_in(name) for name in dict.fromkeys((*one.inputs, *one.references))}
-    parts = choose_parts(one, max((rows_of(run.files(name)) for name in one.keyed), default=0))
+    keyed = [(run.files(name), input_schema(run.job, name)) for name in one.keyed]
+    rows = max((rows_of(files) for files, _ in keyed), default=0)
+    parts = choose_parts(one, rows, max((exact_bytes(files, schema) for files, schema in keyed), default=0))
     work = _find_work(run, one, inputs, parts)
     if not work.reason:
         return take_over(run, one)
@@ -87,6 +98,7 @@ def _make_all(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int, wor
     made, pieces = _transform(run, one, engine, buckets, parts, "", folder if buckets == 1 else None)
     if buckets > 1:
         by_unit = _by_unit(pieces)
+        _check_partitions(run, one, by_unit)
         tasks = [
             AssembleTask(one.name, unit, tuple(sorted(piece.file for piece in found)), str(folder),
                          rows=sum(piece.rows for piece in found))
@@ -121,6 +133,16 @@ def _make_part(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int, wo
     return replace(_compared(run, one, state, made, work), partly=True)
 
 
+def _check_partitions(run: Run, one: DataSet, by_unit: Mapping[str, Sequence[Piece]]) -> None:
+    """Raise EnvironmentFault where a partition cannot be sorted within the memory limit."""
+    if one.partition_by:
+        schema = one.contract.schema()
+        files = [TableFiles(tuple(piece.file for piece in found)) for found in by_unit.values()]
+        size = max((exact_bytes(table, schema) for table in files), default=0)
+        what = f"the largest partition of {one.name} ({', '.join(one.partition_by)})"
+        check_fits(what, size, run.memory, "partition by more columns")
+
+
 def _compared(run: Run, one: DataSet, state: TableState, made: Sequence[Transformed], work: Work) -> Making:
     """The table with its difference to the version before. Units with equal bytes are shared."""
     old = run.known.tables.get(one.name) if run.known else None
@@ -143,12 +165,14 @@ def _choose(run: Run, one: DataSet) -> tuple[int, Engine]:
         sum_bytes([(run.files(name, columns), input_schema(run.job, name)) for name, columns in found])
         for found in (one.keyed.items(), [(name, ()) for name in one.whole])
     )
-    engine = run.engine if run.uses_spark else run.direct  # a cluster tells then what its workers have
     alone = not run.uses_spark
+    if run.uses_spark:
+        run.engine  # noqa: B018 - a cluster starts, and tells what its workers have
     buckets = choose_buckets(one, keyed, whole, run.memory, alone=alone)
-    if alone and buckets > 1:
+    pooled = not alone or (buckets > 1 and run.memory.has_room_for_workers)
+    if alone and pooled:
         buckets = choose_buckets(one, keyed, whole, run.memory, alone=False)
-    return buckets, run.engine if buckets > 1 else engine
+    return buckets, run.engine if pooled else run.direct
 
 
 def _transform(
@@ -156,6 +180,7 @@ def _transform(
 ) -> tuple[list[Transformed], list[Piece]]:
     """Transform all buckets. ``folder``: of the table, where the pieces are its files already."""
     keyed = {name: _divided(run, one, name, engine, buckets) for name in one.keyed}
+    _check_buckets(run, one, keyed, buckets)
     tasks = [
         TransformTask(
             one.name, bucket, buckets,
@@ -170,6 +195,20 @@ def _transform(
     ]  # fmt: skip
     made = run_all(engine, transform, run.context, tasks, no_advance)
     return made, [piece for bucket in made for piece in bucket.pieces]
+
+
+def _check_buckets(run: Run, one: DataSet, keyed: Mapping[str, TableFiles], buckets: int) -> None:
+    """Raise EnvironmentFault where a value of ``by`` has too many rows for any bucket."""
+    if buckets == 1:
+        return
+    sizes = [0.0] * buckets
+    for name, files in keyed.items():
+        rows = sum(count for _, count in files.ranges)
+        each = bytes_of(files, input_schema(run.job, name)) / max(1, rows)
+        for bucket in range(buckets):
+            sizes[bucket] += each * sum(count for _, count in files.ranges[bucket::buckets])
+    what = f"the largest bucket of {one.name}, where one value of {', '.join(one.by)} may have most of the rows"
+    check_fits(what, int(max(sizes)), run.memory, "let by have more columns")
 
 
 def _divided(run: Run, one: DataSet, name: str, engine: Engine, buckets: int) -> TableFiles:
@@ -190,12 +229,16 @@ def _scatter(run: Run, by: tuple[str, ...], name: str, engine: Engine, buckets: 
         columns = tuple(dict.fromkeys(column for wanted in users for column in wanted))
     folder = run.work / "scattered" / f"{name}-{'-'.join(by)}-{buckets}"
     folder.mkdir(parents=True)
+    files = run.files(name, columns)
+    size, rows_in_all = bytes_of(files, input_schema(run.job, name)), max(1, rows_of(files))
+    room = run.memory.alone if engine is run.direct else run.memory.shared
+    most = most_rows(size / rows_in_all, room, _SCATTER_ROWS)
     tasks = [
-        ScatterTask(file, begin, min(_SCATTER_ROWS, rows - begin), columns, by, buckets,
+        ScatterTask(file, begin, min(most, rows - begin), columns, by, buckets,
                     str(folder / f"{number:05d}-{begin}.parquet"))
-        for number, file in enumerate(run.files(name).files)
+        for number, file in enumerate(files.files)
         for rows in [pq.read_metadata(file).num_rows]
-        for begin in range(0, rows, _SCATTER_ROWS)
+        for begin in range(0, rows, most)
     ]  # fmt: skip
     counts = sorted((task.output, found) for task, found in run_tasks(engine, scatter, run.context, tasks, no_advance))
     # One range for each file and bucket: file by file, the ranges of all buckets.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from config import Config
@@ -23,6 +24,7 @@ from pipeline.engines.code_archive import pack_code
 from pipeline.engines.direct import DirectEngine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
+from pipeline.engines.workers import THRIFTY_ENVIRONMENT
 from pipeline.machine import cache_folder
 from pipeline.native.build import PROCESSOR_FILE, system_and_processor
 from pipeline.timing import Watch
@@ -64,10 +66,11 @@ def open_engine(config: Config, work: Path, job: Path) -> AbstractContextManager
     whose code the executors of a cluster get."""
     if asks_for_spark(config) and not config.spark_is_local:
         texts = {PROCESSOR_FILE: system_and_processor()}
-        return ClusterEngine(config, work, KERNELS, lambda: pack_code(cache_folder(), [], texts, folders=[job]))
+        archive = partial(pack_code, cache_folder(), [], texts, folders=[job])
+        return ClusterEngine(config, work, KERNELS, archive, THRIFTY_ENVIRONMENT)
     if asks_for_spark(config):
-        return SparkEngine(config, work, config.PREPROCESSING_WORKERS, KERNELS)
-    return LocalEngine(config.PREPROCESSING_WORKERS, KERNELS)
+        return SparkEngine(config, work, config.PREPROCESSING_WORKERS, KERNELS, environment=THRIFTY_ENVIRONMENT)
+    return LocalEngine(config.PREPROCESSING_WORKERS, KERNELS, environment=THRIFTY_ENVIRONMENT)
 
 
 class Run:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.tasks import TableFiles
 from pipeline.errors import EnvironmentFault
+from pipeline.sources.extracted import TEXT_BYTES
 from utils.units import format_size
 
 _PROCESS_BYTES = 300_000_000
@@ -17,7 +18,8 @@ _COPIES = 3.0
 """Memory of a bucket while it is made, in multiples of its inputs: the result, its sort, and what is on the way."""
 _MOST_BUCKETS = 4_096
 PART_ROWS = 4_000_000
-"""Rows of the keyed inputs for each file of a table without partitions."""
+PART_BYTES = 200_000_000
+"""Rows, and bytes in memory, of the keyed inputs for each file of a table without partitions."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Memory:
             return max(self.core_bytes // 5, self.core_bytes - _PROCESS_BYTES)
         return max(self.limit // 20, (self.limit - _PROCESS_BYTES) // self.workers - _PROCESS_BYTES)
 
+    @property
+    def has_room_for_workers(self) -> bool:
+        """Whether what workers need for themselves leaves them at least half of what this process alone would have."""
+        return self.shared * self.workers >= self.alone // 2
+
 
 def bytes_of(table: TableFiles, schema: dict[str, pl.DataType]) -> int:
     """About how much memory the columns of a table take that are read."""
@@ -55,6 +62,19 @@ def bytes_of(table: TableFiles, schema: dict[str, pl.DataType]) -> int:
         texts = {name for name in wanted if isinstance(schema.get(name), pl.String)}
         if texts and footer.num_rows:
             total += _text_bytes(footer, texts)
+    return total
+
+
+def exact_bytes(table: TableFiles, schema: dict[str, pl.DataType]) -> int:
+    """The memory of all columns of a table, the same however its rows are divided into files; 0 where files of earlier
+    versions do not tell it."""
+    total = 0
+    for path in table.files:
+        footer = pq.read_metadata(path)
+        texts = (footer.metadata or {}).get(TEXT_BYTES.encode())
+        if texts is None:
+            return 0
+        total += footer.num_rows * sum(map(_width, schema.values())) + int(texts)
     return total
 
 
@@ -83,14 +103,31 @@ def choose_buckets(one: DataSet, keyed: int, whole: int, memory: Memory, *, alon
     return buckets if alone or buckets == 1 else max(buckets, _at_least(memory.workers))
 
 
-def choose_parts(one: DataSet, rows: int) -> int:
-    """In how many files a table without partitions is stored: a power of two by the rows of its keyed inputs."""
+def most_rows(row_bytes: float, room: int, limit: int) -> int:
+    """How many rows of so many bytes are held at a time, with what is made of them, in ``room`` bytes; at most
+    ``limit``."""
+    return max(1, min(limit, int(room / _COPIES / max(1.0, row_bytes))))
+
+
+def choose_parts(one: DataSet, rows: int, size: int) -> int:
+    """In how many files a table without partitions is stored: a power of two by the rows and the exact size of its
+    largest keyed input. How the inputs were cut, and the memory limit, change nothing."""
     if one.partition_by or not one.by or not set(one.by) <= set(one.contract.columns):
         return 1
     parts = 1
-    while rows / parts > PART_ROWS:
+    while rows / parts > PART_ROWS or size / parts > PART_BYTES:
         parts *= 2
     return parts
+
+
+def check_fits(what: str, size: int, memory: Memory, advice: str) -> None:
+    """Raise EnvironmentFault where what has to be held at once cannot stay within the limit. ``size``: bytes of its
+    rows."""
+    if size * _COPIES > 2 * memory.limit:
+        raise EnvironmentFault(
+            f"{what}: its rows take about {format_size(size)} in memory, and several times as much while they are "
+            f"sorted; the limit is {format_size(memory.limit)}. Raise --memory-limit, or {advice}."
+        )
 
 
 def _at_least(workers: int) -> int:

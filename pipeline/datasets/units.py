@@ -10,6 +10,7 @@ from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.helpers import hash_text, length_and_value
 from pipeline.datasets.tasks import Piece, TableFiles
 from pipeline.machine import writing
+from pipeline.sources.extracted import size_facts
 from pipeline.staging import staged
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -91,7 +92,9 @@ def write_unit(rows: pl.DataFrame, folder: Path, unit: str) -> Piece:
     path = folder / unit
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path):
-        rows.write_parquet(staged(path), compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
+        rows.write_parquet(
+            staged(path), compression="zstd", compression_level=1, row_group_size=_ROW_GROUP, metadata=size_facts(rows)
+        )
     return Piece(unit, str(path), len(rows))
 
 

@@ -8,7 +8,7 @@ The files of an attempt have names of their own until the driver accepts its ans
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
@@ -22,6 +22,7 @@ from pipeline.engines.capacity import Capacity
 from pipeline.engines.executor import Answer, Mailbox, Order, check_executor, run_batch
 from pipeline.engines.spark import SparkEngine, in_background
 from pipeline.engines.spark_session import text_of
+from pipeline.engines.workers import WORKER_ENVIRONMENT
 from pipeline.errors import WORKERS_DIED, EnvironmentFault, WorkerDied
 from pipeline.staging import ATTEMPTS, accept
 
@@ -57,14 +58,19 @@ class ClusterEngine(SparkEngine):
     """
 
     def __init__(
-        self, config: SparkSettings, folder: Path, modules: Sequence[str], archive: Callable[[], Path]
+        self,
+        config: SparkSettings,
+        folder: Path,
+        modules: Sequence[str],
+        archive: Callable[[], Path],
+        environment: Mapping[str, str] = WORKER_ENVIRONMENT,
     ) -> None:
         self._config = config
         self._attempts = folder / ATTEMPTS
         self._attempts.mkdir(mode=0o700, exist_ok=True)
         self._archive = archive
         self._maps = 0
-        super().__init__(config, folder, 1, modules)
+        super().__init__(config, folder, 1, modules, environment=environment)
 
     def capacity(self) -> Capacity:
         """What the executors have that came at the start. Waits for them; raises EnvironmentFault where none came."""

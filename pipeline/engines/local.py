@@ -1,6 +1,6 @@
 """The embedded engine: runs kernels on a pool of processes with one Polars thread each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pipeline.engines import Advance, Context, Kernel, Result, Task
 from pipeline.engines.attempts import Attempt, Work, is_lost
 from pipeline.engines.task_run import run_task
-from pipeline.engines.workers import Workers
+from pipeline.engines.workers import WORKER_ENVIRONMENT, Workers
 from pipeline.timing import Span, Spent
 
 _POLL_SECONDS = 0.2
@@ -23,20 +23,27 @@ _FOLDED: dict[str, Spent] = {}
 class LocalEngine:
     """Runs kernels on ``workers`` processes.
 
-    ``started``: processes that run already; they are used if they are as many, and ended otherwise. Where a process is
-    killed, all of them are replaced, and the tasks that they were at are tried again one by one.
+    ``started``: processes that run already; they are used if they are as many, and ended otherwise.
+    ``environment``: variables of the processes. Where a process is killed, all of them are replaced, and the tasks that
+    they were at are tried again one by one.
     """
 
     name = "polars"
 
-    def __init__(self, workers: int, modules: Sequence[str] = (), started: Workers | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        modules: Sequence[str] = (),
+        started: Workers | None = None,
+        environment: Mapping[str, str] = WORKER_ENVIRONMENT,
+    ) -> None:
         self.spans: list[Span] = []
-        self._modules = tuple(modules)
+        self._modules, self._environment = tuple(modules), environment
         self._workers_seen: dict[str, str] = {}
         self._ahead = _TASKS_AHEAD * workers
         if started and started.count != workers:
             started.close()
-        self._workers = started if started and started.count == workers else Workers(workers, modules)
+        self._workers = started if started and started.count == workers else Workers(workers, modules, environment)
 
     def __enter__(self) -> "LocalEngine":
         return self
@@ -71,7 +78,7 @@ class LocalEngine:
                 lost += work.take_lost()
                 yield from work.judge(lost, running=self._workers.running)
                 self.close()
-                self._workers = Workers(self._workers.count, self._modules)
+                self._workers = Workers(self._workers.count, self._modules, self._environment)
                 advanced = 0
                 continue
             for future in finished:

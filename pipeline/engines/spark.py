@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
@@ -13,7 +13,7 @@ from pipeline.engines import Advance, Context, Kernel, Result, Task, no_advance
 from pipeline.engines.jvm import Jvm
 from pipeline.engines.spark_session import SparkDriver
 from pipeline.engines.task_run import run_task
-from pipeline.engines.workers import load_modules
+from pipeline.engines.workers import WORKER_ENVIRONMENT, load_modules
 from pipeline.errors import LogmillError
 from pipeline.timing import Span
 
@@ -32,8 +32,8 @@ class SparkEngine:
     """Runs kernels on Spark: ``with SparkEngine(config, folder, workers, modules) as engine: engine.map(...)``.
 
     Spark starts in the background at once, with its files below ``folder``. Its workers load ``modules``, which have
-    the kernels, while other work still runs. ``jvm``: one that was launched for it before.
-    Where Spark cannot start, the first use raises EnvironmentFault.
+    the kernels, while other work still runs. ``jvm``: one that was launched for it before. ``environment``: variables
+    of the workers. Where Spark cannot start, the first use raises EnvironmentFault.
 
     Leaving the block ends the JVM and its Python workers. Where this process is killed, the JVM reads the end of its
     standard input, and ends with its Python workers.
@@ -42,14 +42,20 @@ class SparkEngine:
     name = "spark"
 
     def __init__(
-        self, config: SparkSettings, folder: Path, workers: int, modules: Sequence[str], jvm: Jvm | None = None
+        self,
+        config: SparkSettings,
+        folder: Path,
+        workers: int,
+        modules: Sequence[str],
+        jvm: Jvm | None = None,
+        environment: Mapping[str, str] = WORKER_ENVIRONMENT,
     ) -> None:
         self.spans: list[Span] = []
         self.workers = workers
         self._modules = tuple(modules)
         self._opens_sql = config.SPARK_PLAN == "sql"
         self._jobs = 0
-        self._driver = SparkDriver(config, workers, folder, jvm)
+        self._driver = SparkDriver(config, workers, folder, jvm, environment)
         self._starter, self._context = in_background(self._start)
 
     def __enter__(self) -> "SparkEngine":

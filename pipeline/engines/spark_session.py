@@ -10,7 +10,7 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,8 +61,11 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 """
 
 
-def settings(config: SparkSettings, workers: int, scratch: Path) -> dict[str, str]:
-    """Spark's settings for a run with ``workers`` tasks at once. Spark's temporary files go below ``scratch``."""
+def settings(
+    config: SparkSettings, workers: int, scratch: Path, environment: Mapping[str, str] = WORKER_ENVIRONMENT
+) -> dict[str, str]:
+    """Spark's settings for a run with ``workers`` tasks at once. Spark's temporary files go below ``scratch``.
+    ``environment``: variables of the Python workers."""
     sql = config.SPARK_PLAN == "sql"
     if sql:
         # Each task sorts and hashes in its share of the heap; with too small a share it spills all the time.
@@ -84,7 +87,7 @@ def settings(config: SparkSettings, workers: int, scratch: Path) -> dict[str, st
         "spark.sql.adaptive.enabled": "false",  # the plan states its partitions
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
     }
-    for name, value in WORKER_ENVIRONMENT.items():
+    for name, value in environment.items():
         chosen[f"spark.executorEnv.{name}"] = value
     if not config.spark_is_local:
         return chosen | _cluster_settings(config)
@@ -169,13 +172,20 @@ class SparkDriver:
     ``start`` and ``stop`` may be called from different threads. ``stop`` makes a start that is under way fail.
     """
 
-    def __init__(self, config: SparkSettings, workers: int, root: Path, jvm: Jvm | None = None) -> None:
+    def __init__(
+        self,
+        config: SparkSettings,
+        workers: int,
+        root: Path,
+        jvm: Jvm | None = None,
+        environment: Mapping[str, str] = WORKER_ENVIRONMENT,
+    ) -> None:
         self.log = root / "spark.log"
         self.context: SparkContext | None = None
         self._scratch = root / "spark"
         self._scratch.mkdir(mode=0o700)
         self._config = config
-        self._settings = settings(config, workers, self._scratch)
+        self._settings = settings(config, workers, self._scratch, environment)
         self._is_local = config.spark_is_local
         self._early = self._jvm = jvm
         self._gateway: Any = None  # of py4j, which has no types

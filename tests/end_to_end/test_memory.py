@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import polars as pl
 import psutil
 
 from tests.end_to_end.program import HEADER, environment, finish, run, start
+from tests.pipeline.datasets.jobs_for_tests import write_job
 
 LIMIT = 10**9
 
@@ -27,7 +29,7 @@ def memory_of(tree: psutil.Process) -> int:
 
 def run_watched(folder: Path, *arguments: object, **settings: object) -> tuple[dict, int]:
     """(the answer, the peak of all processes together) of a run with two workers under LIMIT."""
-    options = ("--engine", "polars", "--memory-limit", LIMIT, "--json", *arguments)
+    options = (*arguments, "--engine", "polars", "--memory-limit", LIMIT, "--json")
     program = start(*options, cwd=folder, env=environment(PREPROCESSING_WORKERS=2, **settings))
     tree = psutil.Process(program.pid)
     peak = 0
@@ -37,7 +39,7 @@ def run_watched(folder: Path, *arguments: object, **settings: object) -> tuple[d
         time.sleep(0.1)
     ended = finish(program)
     assert ended.code == 0, ended.err
-    return ended.answer, peak
+    return json.loads(ended.out), peak
 
 
 def test_a_small_limit_holds(tmp_path: Path) -> None:
@@ -84,3 +86,56 @@ def test_lines_of_rubbish_stay_within_the_limit(tmp_path: Path) -> None:
     assert answer["peak_memory_bytes"] < LIMIT
     assert (answer["records_read"], answer["kept"]) == (expected, 1)
     assert answer["rejected"] + answer["duplicates"] + 1 == expected
+
+
+NOTES = """
+import polars as pl
+from pipeline.datasets import *
+
+
+class Notes(Contract):
+    note_id = Text("id")
+    day = Date("when")
+    text = Text("what")
+
+
+class Days(Contract):
+    day = Date("when")
+    notes = Int("notes")
+    characters = Int("characters")
+
+
+notes = csv("notes.csv", Notes)
+
+
+@dataset(Notes, layer="silver", grain="one row per note", by="note_id", key="note_id")
+def clean(notes):
+    \"\"\"Each note once.\"\"\"
+    return notes.sort("note_id", "day", "text").unique("note_id", keep="first", maintain_order=True)
+
+
+@dataset(Days, grain="one row per day", by="day", key="day")
+def daily(clean):
+    \"\"\"Notes of a day.\"\"\"
+    characters = pl.col("text").str.len_chars().cast(pl.Int64).sum().alias("characters")
+    return clean.group_by("day").agg(pl.len().cast(pl.Int64).alias("notes"), characters)
+"""
+
+
+def test_a_job_over_wide_rows_stays_within_the_limit(tmp_path: Path) -> None:
+    """250,000 texts of 2 kB: what would be held of them at once is several times the limit."""
+    write_job(tmp_path / "job", NOTES)
+    (tmp_path / "source").mkdir()
+    text = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz ", k=240_000))
+    with (tmp_path / "source" / "notes.csv").open("w") as file:
+        file.write("note_id,day,text\n")
+        for at in range(250_000):
+            begin = at * 7919 % 230_000
+            file.write(f"n{at},2026-01-{1 + at % 25:02d},{text[begin : begin + 2000]}\n")
+    words = ("job", "./job", "--source", "source", "--output", "results/output")
+    answer, peak = run_watched(tmp_path, *words)
+    assert (answer["tables"]["clean"]["rows"], answer["tables"]["daily"]["rows"]) == (250_000, 25)
+    days = pl.read_parquet(tmp_path / "results" / "output" / "daily" / "*.parquet")
+    assert days["characters"].to_list() == [20_000_000] * 25
+    assert peak < LIMIT
+    assert answer["peak_memory_bytes"] < LIMIT

@@ -88,6 +88,37 @@ def test_what_does_not_fit_into_memory_is_named_before_it_fails(
         run(write_job(tmp_path / "job", text), tmp_path)
 
 
+def test_a_value_or_partition_that_outgrows_the_memory_is_named_before_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sales(tmp_path, [(f"o{at}", "ann", "2026-01-01", "1.00") for at in range(400)])
+    job = write_job(tmp_path / "job")
+    monkeypatch.setattr(make_table, "choose_buckets", lambda *_, **__: 8)
+    monkeypatch.setattr(job_run, "open_engine", lambda *_: nullcontext(DirectEngine()))
+    monkeypatch.setattr(make_table, "exact_bytes", lambda *_: 700_000_000)
+    with pytest.raises(EnvironmentFault, match=r"the largest partition of lines \(day\): .* about 700 MB"):
+        run(job, tmp_path)
+    monkeypatch.setattr(make_table, "exact_bytes", lambda *_: 0)
+    monkeypatch.setattr(make_table, "bytes_of", lambda files, _: 2_000_000 * sum(count for _, count in files.ranges))
+    with pytest.raises(EnvironmentFault, match=r"the largest bucket of totals, where one value of customer .* 800 MB"):
+        run(job, tmp_path)
+
+
+def test_the_parts_of_a_table_do_not_depend_on_how_its_inputs_were_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "PART_BYTES", 10_000)
+    rows = [(f"o{at}", f"customer-{at}", "2026-01-01", "1.00") for at in range(600)]
+    job = write_job(tmp_path / "job", HEAD + LINES.replace(', partition_by="day"', "") + TOTALS)
+    write_sales(tmp_path, rows)
+    whole = files(run(job, tmp_path).output)
+    assert {name.rpartition("-of-")[2] for name in whole if name.startswith("lines/")} == {"8.parquet"}
+    for begin in range(0, 600, 100):
+        write_sales(tmp_path, rows[begin : begin + 100], f"sales{begin}.csv")
+    (tmp_path / "source" / "sales.csv").unlink()
+    assert files(run(job, tmp_path, output=str(tmp_path / "other")).output) == whole
+
+
 def test_a_run_without_news_publishes_nothing(tmp_path: Path) -> None:
     write_sales(tmp_path, SALES)
     job = write_job(tmp_path / "job")
