@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
@@ -11,6 +11,7 @@ from pipeline.datasets import (
     Check,
     DataSet,
     Date,
+    Int,
     Text,
     at_least,
     between,
@@ -20,6 +21,7 @@ from pipeline.datasets import (
     one_of,
     reference,
     repeated,
+    surrogate_key,
 )
 
 from . import sources
@@ -28,15 +30,12 @@ from .money import REPORT
 EVENTS = ("view", "impression", "add_to_cart", "checkout", "purchase")
 
 
-def cleaned(
-    name: str, source: str, key: Sequence[str], grain: str, *checks: Check, order: str = "updated_at",
-    keep: Literal["last", "first"] = "last",
-) -> DataSet:  # fmt: skip
-    """A data set ``name`` with each ``key`` of a source once: of its rows the last (or first) by ``order``."""
+def cleaned(name: str, source: str, key: Sequence[str], grain: str, *checks: Check) -> DataSet:
+    """A data set ``name`` with each ``key`` of a source once: of its rows the one that changed last."""
     contract = getattr(sources, source).contract
 
     def transform(**inputs: pl.LazyFrame) -> pl.LazyFrame:
-        return latest(inputs[source], key=key, order=[order], keep=keep)
+        return latest(inputs[source], key=key, order=["updated_at"])
 
     function: Any = transform
     function.__name__ = name
@@ -49,9 +48,7 @@ def cleaned(
     return declare(function)
 
 
-clean_ratings = cleaned(
-    "clean_ratings", "ratings", ["rating_id"], "one row per rating", between("score", 1, 5)
-)  # fmt: skip
+clean_ratings = cleaned("clean_ratings", "ratings", ["rating_id"], "one row per rating", between("score", 1, 5))
 clean_product_category = cleaned(
     "clean_product_category", "product_category", ["product_id", "category_id"],
     "one row per product and category that it is in", reference("category_id", to="category"),
@@ -64,10 +61,33 @@ clean_order_items = cleaned(
     at_least("quantity", 1), at_least("base_price", 0), at_least("tax", 0),
     expression("tax_within_price", pl.col("tax") <= pl.col("base_price"), columns=["tax"]),
 )  # fmt: skip
-clean_clicks = cleaned(
-    "clean_clicks", "clickstream", ["event_id"], "one row per event", one_of("event_type", EVENTS),
-    order="event_at", keep="first",
-)  # fmt: skip
+
+
+class CleanClick(sources.Clickstream):
+    """What people do on the pages, each event once."""
+
+    day = Date("day of the event in the zone of the job")
+    visitor = Int("who: the person, or a negative number of its own for an event of nobody who signed in")
+
+
+@dataset(
+    CleanClick,
+    layer="silver",
+    grain="one row per event",
+    by="event_id",
+    keyed={"clickstream": list(sources.Clickstream.columns)},
+    key="event_id",
+    checks=[one_of("event_type", EVENTS), repeated("clickstream")],
+)
+def clean_clicks(clickstream: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
+    """What people do on the pages: each event once, the earliest of its rows.
+
+    Events of nobody are apart from each other, so that they need not meet in one place however many there are.
+    """
+    alone = -1 - surrogate_key("event_id")
+    return latest(clickstream, key=["event_id"], order=["event_at"], keep="first").with_columns(
+        day_of("event_at", settings).alias("day"), pl.coalesce("user_id", alone).alias("visitor")
+    )
 
 
 class CleanOrder(sources.Orders):

@@ -1,6 +1,6 @@
 """Facts: orders and their lines with exact amounts, and clicks with the sessions that they make up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -23,7 +23,7 @@ from pipeline.datasets import (
     surrogate_key,
 )
 
-from .cleaned import day_of
+from .cleaned import CleanClick
 from .money import CURRENCIES, REPORT, converted, whole_minor
 
 _MINOR = "minor units of the order's currency"
@@ -144,16 +144,9 @@ def fact_order_items(
     return _with_key(amounts, dim_seller, "seller").select(list(FactOrderItem.columns))
 
 
-class FactClick(Contract):
-    """Events of the pages."""
+class FactClick(CleanClick):
+    """Events of the pages, with the sessions that they make up."""
 
-    event_id = Text("id of the event")
-    event_at = Time("when")
-    day = Date("day of the event in the zone of the job")
-    event_type = Text("view, impression, add_to_cart, checkout or purchase")
-    user_id = Int("who; null: nobody who signed in", nullable=True)
-    product_id = Int("the product that it is about", nullable=True)
-    order_id = Int("the order that it is about", nullable=True)
     session_key = Int("key of the session; null: nobody signed in", nullable=True)
     session_number = Int("number of the session among those of the person", nullable=True)
     event_number = Int("number of the event in its session", nullable=True)
@@ -163,30 +156,28 @@ class FactClick(Contract):
     FactClick,
     layer="silver",
     grain="one row per event",
-    by="user_id",
+    by="visitor",
     keyed=["clean_clicks"],
     key="event_id",
     partition_by="day",
 )
 def fact_clickstream(clean_clicks: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Events of the pages. A session of a person ends where nothing happens for longer than the gap of the job."""
-    time = ["event_at", "event_id"]
-    person: Sequence[str] = ["user_id"]
-    pause = pl.col("event_at") - pl.col("event_at").shift(1).over(person, order_by=time)
+    time, session = ["event_at", "event_id"], ["visitor", "_session"]
+    pause = pl.col("event_at") - pl.col("event_at").shift(1).over("visitor", order_by=time)
     begins = (pause > pl.duration(minutes=settings["session_gap_minutes"])).fill_null(True).cast(pl.Int64)
-    signed_in = pl.col("user_id").is_not_null()
-    return (
+    counted = (
         clean_clicks.with_columns(begins.alias("_begins"))
-        .with_columns(pl.col("_begins").cum_sum().over(person, order_by=time).alias("_session"))
+        .with_columns(pl.col("_begins").cum_sum().over("visitor", order_by=time).alias("_session"))
         .with_columns(
-            pl.col("event_at").min().over("user_id", "_session").alias("_since"),
-            pl.int_range(1, pl.len() + 1).over(["user_id", "_session"], order_by=time).alias("_event"),
+            pl.col("event_at").min().over(session).alias("_since"),
+            pl.int_range(1, pl.len() + 1).over(session, order_by=time).alias("_event"),
         )
-        .with_columns(
-            pl.when(signed_in).then(surrogate_key("user_id", "_since")).alias("session_key"),
-            pl.when(signed_in).then("_session").alias("session_number"),
-            pl.when(signed_in).then("_event").alias("event_number"),
-            day_of("event_at", settings).alias("day"),
-        )
-        .drop("_begins", "_session", "_since", "_event")
     )
+    numbers = {
+        "session_key": surrogate_key("user_id", "_since"), "session_number": pl.col("_session"),
+        "event_number": pl.col("_event"),
+    }  # fmt: skip
+    signed_in = pl.col("user_id").is_not_null()
+    found = counted.with_columns(pl.when(signed_in).then(number).alias(name) for name, number in numbers.items())
+    return found.drop("_begins", "_session", "_since", "_event")

@@ -210,9 +210,9 @@ class ReportDay(Contract):
 
 
 @dataset(ReportDay, grain="one row per day of the reports", key="day")
-def report_days(fact_orders: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
+def report_days(day_rates: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Days with orders; with ``empty_days = keep`` also those between them."""
-    days = fact_orders.select("day").unique()
+    days = day_rates.filter(pl.col("rate_nano").is_not_null()).select("day").unique()
     if settings["empty_days"] != "keep":
         return days
     first, last = days.select(first=pl.col("day").min(), last=pl.col("day").max()).collect().row(0)

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from jobs.storefront import gold, members
+from jobs.storefront.cleaned import clean_clicks
 from jobs.storefront.facts import fact_clickstream
 from jobs.storefront.money import converted, minor_units, whole_minor
 from pipeline.datasets.job import JOBS
@@ -55,19 +56,19 @@ def test_amounts_are_exact_and_rounded_once() -> None:
 def test_a_session_ends_after_a_longer_pause_than_the_gap() -> None:
     """Exactly the gap is no end; the order of rows and other people do not matter."""
     minutes = {"a": 0, "b": 30, "c": 60.02, "d": 91, "e": 10}
-    users = {"a": 1, "b": 1, "c": 1, "d": 1, "e": 2, "f": None}
-    clicks = pl.LazyFrame(
-        [
-            (name, NOON + dt.timedelta(minutes=minutes.get(name, 0)), "view", users[name], None, None)
-            for name in reversed(users)
-        ],
-        schema={"event_id": pl.String, "event_at": pl.Datetime("us"), "event_type": pl.String, "user_id": pl.Int64,
-                "product_id": pl.Int64, "order_id": pl.Int64},
-        orient="row",
+    users = {"a": 1, "b": 1, "c": 1, "d": 1, "e": 2, "f": None, "g": None}
+    clicks = pl.DataFrame(
+        [(name, NOON + dt.timedelta(minutes=minutes.get(name, 0)), users[name]) for name in reversed(users)],
+        schema={"event_id": pl.String, "event_at": pl.Datetime("us"), "user_id": pl.Int64}, orient="row",
     )  # fmt: skip
-    found = fact_clickstream.function(clean_clicks=clicks, settings=SETTINGS).collect().sort("event_id")
-    assert found["session_number"].to_list() == [1, 1, 2, 3, 1, None]
-    assert found["event_number"].to_list() == [1, 2, 1, 1, 1, None]
+    rest = [pl.lit(None, pl.Int64).alias(name) for name in ("product_id", "order_id")]
+    once = clean_clicks.function(
+        clickstream=clicks.lazy().with_columns(*rest, event_type=pl.lit("view")), settings=SETTINGS
+    )
+    assert len(set(once.filter(pl.col("user_id").is_null()).collect()["visitor"])) == 2
+    found = fact_clickstream.function(clean_clicks=once, settings=SETTINGS).collect().sort("event_id")
+    assert found["session_number"].to_list() == [1, 1, 2, 3, 1, None, None]
+    assert found["event_number"].to_list() == [1, 2, 1, 1, 1, None, None]
     keys = found["session_key"].to_list()
     assert (keys[0] == keys[1], len(set(keys[1:5])), keys[5]) == (True, 4, None)
 
@@ -119,10 +120,11 @@ def test_a_mean_revenue_above_a_hundred_thousand_stops_the_run() -> None:
 
 @pytest.mark.parametrize(("empty_days", "expected"), [("keep", [1, 2, 3, 4]), ("leave_out", [1, 4])])
 def test_days_without_orders_are_there_as_declared(empty_days: str, expected: list[int]) -> None:
-    orders = pl.LazyFrame({"day": [dt.date(2026, 6, 4), dt.date(2026, 6, 1), dt.date(2026, 6, 1)]})
-    found = gold.report_days.function(fact_orders=orders, settings={"empty_days": empty_days}).collect()
+    days = [dt.date(2026, 6, number) for number in (4, 1, 1, 9)]
+    rates = pl.LazyFrame({"day": days, "rate_nano": [10**9, 10**9, 5, None]})  # of the ninth no order is published
+    found = gold.report_days.function(day_rates=rates, settings={"empty_days": empty_days}).collect()
     assert sorted(day.day for day in found["day"]) == expected
-    none = gold.report_days.function(fact_orders=orders.head(0), settings={"empty_days": empty_days}).collect()
+    none = gold.report_days.function(day_rates=rates.head(0), settings={"empty_days": empty_days}).collect()
     assert none.is_empty()
 
 
