@@ -29,6 +29,11 @@ from .money import CURRENCIES, REPORT, converted, whole_minor
 _MINOR = "minor units of the order's currency"
 
 
+def version_columns(kind: str) -> list[str]:
+    """The columns of a dimension that tell which version of a buyer or seller held when."""
+    return [f"{kind}_id", f"{kind}_key", "valid_from", "valid_to", "is_current"]
+
+
 def _known(key: str) -> Any:
     """A check that counts rows whose member the shop does not have."""
     return expression(key, pl.col(key) != UNKNOWN, columns=[key], action="warn", dimension="consistency")
@@ -59,6 +64,7 @@ class FactOrder(Contract):
     grain="one row per order",
     by="order_id",
     keyed=["clean_orders"],
+    whole={"dim_buyer": version_columns("buyer")},
     lookup={"day_rates": ("day", "currency"), "dim_buyer": "buyer_id"},
     key="order_id",
     partition_by="day",
@@ -75,10 +81,9 @@ def fact_orders(clean_orders: pl.LazyFrame, day_rates: pl.LazyFrame, dim_buyer: 
 
 def _with_key(facts: pl.LazyFrame, members: pl.LazyFrame, kind: str) -> pl.LazyFrame:
     """Facts with the key of the version of their buyer or seller that held at ``ordered_at``."""
-    key = f"{kind}_key"
-    versions = members.select(f"{kind}_id", key, "valid_from", "valid_to", "is_current")
+    versions = members.select(version_columns(kind))
     found = as_of_join(facts, versions, on=f"{kind}_id", at="ordered_at", early=True)
-    return found.with_columns(pl.col(key).fill_null(UNKNOWN))
+    return found.with_columns(pl.col(f"{kind}_key").fill_null(UNKNOWN))
 
 
 class FactOrderItem(Contract):
@@ -116,6 +121,7 @@ class FactOrderItem(Contract):
             "buyer_id", "buyer_key", "ordered_at", "day", "counts", "currency", "minor_units", "rate_nano",
         ],
     },
+    whole={"dim_seller": version_columns("seller")},
     lookup={"dim_seller": "seller_id"},
     key="order_item_id",
     partition_by="day",

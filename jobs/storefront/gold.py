@@ -27,7 +27,7 @@ from .members import UNCATEGORISED, WHOLE
 
 MOST_MEAN_CENTS = 10_000_000
 """A mean revenue above 100,000 USD is a fault of the data: nothing is published."""
-_BUYER = ("tier", "country")
+_PRODUCT = ("product_name", "brand_name", "manufacturer_name", "mean_score")
 
 
 class WideOrder(FactOrder):
@@ -47,6 +47,7 @@ class WideOrder(FactOrder):
     grain="one row per order",
     by="order_id",
     keyed={"fact_orders": [], "fact_order_items": ["quantity", "gross_minor", "revenue_cents"]},
+    whole={"dim_buyer": ["buyer_key", "tier", "country"]},
     lookup={"dim_buyer": "buyer_id"},
     key="order_id",
     partition_by="day",
@@ -93,6 +94,7 @@ class WideOrderItem(FactOrderItem):
     grain="one row per order line",
     by="order_id",
     keyed=["fact_order_items"],
+    whole={"dim_product": _PRODUCT, "dim_seller": ["seller_key", "seller_name"], "dim_buyer": ["buyer_key", "country"]},
     lookup={
         "dim_product": "product_id", "product_x_category": "product_id", "dim_seller": "seller_id",
         "dim_buyer": "buyer_id",
@@ -115,7 +117,7 @@ def wide_order_items(
     dim_buyer: pl.LazyFrame,
 ) -> pl.LazyFrame:
     """Order lines with all that is known of them, and their revenue divided exactly among categories."""
-    products = dim_product.select("product_id", "product_name", "brand_name", "manufacturer_name", "mean_score")
+    products = dim_product.select("product_id", *_PRODUCT)
     sellers = dim_seller.select("seller_key", "seller_name")
     buyers = dim_buyer.select("buyer_key", pl.col("country").alias("buyer_country"))
     return (

@@ -28,6 +28,7 @@ UNCATEGORISED = "Uncategorised"
 WHOLE = 1_000_000
 """The weights of a product's categories add up to this, in parts per million."""
 _PERSON = ("user_name", "email", "phone", "country", "is_active")
+_USER = ("updated_at", *_PERSON)
 _BUYER, _SELLER = ("user_id", "tier"), ("user_id", "seller_name")
 
 
@@ -63,7 +64,8 @@ class DimSeller(Member):
 
 @dataset(
     DimBuyer, layer="silver", grain="one row per version of a buyer", by="buyer_id",
-    keyed={"buyer": ["updated_at", *_BUYER]}, lookup={"app_user": "user_id"}, key="buyer_key",
+    keyed={"buyer": ["updated_at", *_BUYER]}, whole={"app_user": _USER}, lookup={"app_user": "user_id"},
+    key="buyer_key",
 )  # fmt: skip
 def dim_buyer(buyer: pl.LazyFrame, app_user: pl.LazyFrame) -> pl.LazyFrame:
     """Buyers and the people that they are: a version for each change of either."""
@@ -72,7 +74,8 @@ def dim_buyer(buyer: pl.LazyFrame, app_user: pl.LazyFrame) -> pl.LazyFrame:
 
 @dataset(
     DimSeller, layer="silver", grain="one row per version of a seller", by="seller_id",
-    keyed={"seller": ["updated_at", *_SELLER]}, lookup={"app_user": "user_id"}, key="seller_key",
+    keyed={"seller": ["updated_at", *_SELLER]}, whole={"app_user": _USER}, lookup={"app_user": "user_id"},
+    key="seller_key",
 )  # fmt: skip
 def dim_seller(seller: pl.LazyFrame, app_user: pl.LazyFrame) -> pl.LazyFrame:
     """Sellers and the people that they are: a version for each change of either."""

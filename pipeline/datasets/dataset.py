@@ -1,7 +1,7 @@
 """A data set: a function that makes one table from its inputs, and what its author declares of it."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -30,7 +30,7 @@ class DataSet:
     ``grain``         what one row is, in a sentence
     ``by``            columns of every keyed input: rows with equal values meet in one call; none: one call
     ``keyed``         inputs that are divided by ``by``, each with the columns that are read (none: all)
-    ``whole``         inputs that every call gets whole
+    ``whole``         inputs that every call gets whole, each with the columns that are read (none: all)
     ``lookup``        for some whole inputs the column by whose equal value alone rows of keyed inputs use them
     ``key``           columns that identify a row
     ``partition_by``  columns of the folders
@@ -46,7 +46,7 @@ class DataSet:
     grain: str
     by: tuple[str, ...]
     keyed: Mapping[str, tuple[str, ...]]
-    whole: tuple[str, ...]
+    whole: Mapping[str, tuple[str, ...]]
     lookup: Mapping[str, tuple[str, ...]]
     key: tuple[str, ...]
     partition_by: tuple[str, ...]
@@ -106,7 +106,7 @@ def dataset(
     grain: str,
     by: Names = (),
     keyed: Mapping[str, Sequence[str]] | Sequence[str] = (),
-    whole: Sequence[str] = (),
+    whole: Mapping[str, Sequence[str]] | Sequence[str] = (),
     lookup: Mapping[str, Names] | None = None,
     key: Names = (),
     partition_by: Names = (),
@@ -118,12 +118,12 @@ def dataset(
 
     def declare(function: Transform) -> DataSet:
         found = DataSet(
-            function.__name__, function, contract, layer, grain, _names(by), {}, (),
+            function.__name__, function, contract, layer, grain, _names(by), {}, {},
             {name: _names(column) for name, column in (lookup or {}).items()}, _names(key), _names(partition_by),
             (*((unique(*_names(key)),) if key else ()), *checks), zone,
         )  # fmt: skip
         found = replace(found, keyed=_keyed(found, keyed, whole))
-        found = replace(found, whole=tuple(name for name in found.inputs if name not in found.keyed))
+        found = replace(found, whole=_whole(found, whole))
         _check(found, whole)
         return found
 
@@ -135,7 +135,7 @@ def _names(given: Names) -> tuple[str, ...]:
 
 
 def _keyed(
-    one: DataSet, given: Mapping[str, Sequence[str]] | Sequence[str], whole: Sequence[str]
+    one: DataSet, given: Mapping[str, Sequence[str]] | Sequence[str], whole: Iterable[str]
 ) -> dict[str, tuple[str, ...]]:
     if not given and one.by:
         given = [name for name in one.inputs if name not in whole and name not in one.lookup]
@@ -143,11 +143,20 @@ def _keyed(
     return {name: _with(_names(wanted), one.by) for name, wanted in columns.items()}
 
 
-def _with(columns: tuple[str, ...], by: tuple[str, ...]) -> tuple[str, ...]:
-    return (*columns, *(name for name in by if name not in columns)) if columns else ()
+def _whole(one: DataSet, given: Mapping[str, Sequence[str]] | Sequence[str]) -> dict[str, tuple[str, ...]]:
+    columns = given if isinstance(given, Mapping) else {}
+    return {
+        name: _with(_names(columns.get(name, ())), one.lookup.get(name, ()))
+        for name in one.inputs
+        if name not in one.keyed
+    }
 
 
-def _check(one: DataSet, whole: Sequence[str]) -> None:
+def _with(columns: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    return (*columns, *(name for name in others if name not in columns)) if columns else ()
+
+
+def _check(one: DataSet, whole: Iterable[str]) -> None:
     declared = {
         "key": one.key,
         "partition_by": one.partition_by,

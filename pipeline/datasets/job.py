@@ -83,7 +83,7 @@ class Job:
         self._check_by()
 
     def _check_by(self) -> None:
-        """Raise ConfigError where keyed inputs lack a column, or have ``by`` in other types than each other."""
+        """Raise ConfigError where inputs lack a column that is read, or keyed ones have ``by`` in several types."""
         for one in self.datasets.values():
             for check in one.checks:
                 if unknown := [name for name in check.settings if name not in self.settings]:
@@ -91,13 +91,13 @@ class Job:
                         f"data set {one.name}: {check.name} names {unknown[0]!r}, which is no setting of the job"
                     )
             kinds: dict[str, dict[str, str]] = {}
-            for name, columns in one.keyed.items():
-                known = self.columns_of(name)
-                if missing := [column for column in (*columns, *one.by) if column not in known]:
+            for name, columns in {**one.keyed, **one.whole}.items():
+                known, by = self.columns_of(name), one.by if name in one.keyed else ()
+                if missing := [column for column in (*columns, *by) if column not in known]:
                     raise ConfigError(
                         f"data set {one.name}: the input {name} has no column {missing[0]}. It has {', '.join(known)}."
                     )
-                for column in one.by:
+                for column in by:
                     kinds.setdefault(column, {})[name] = known[column]
             for column, found in kinds.items():
                 if len(set(found.values())) > 1:

@@ -63,7 +63,10 @@ def check_laws(
     tasks = []
     for name in tables:
         one = job.datasets[name]
-        inputs = {given: TableFiles(files[given].files, one.keyed.get(given, ())) for given in one.inputs}
+        inputs = {
+            given: TableFiles(files[given].files, (one.keyed.get(given) or one.whole.get(given, ())))
+            for given in one.inputs
+        }
         tasks += [LawTask(name, inputs, buckets, seed) for seed, buckets in enumerate(BUCKETS if one.by else (1, 1))]
         if one.by and set(one.by) <= set(one.contract.columns):
             tasks += [LawTask(name, inputs, 1, 0, lookup) for lookup in one.lookup]

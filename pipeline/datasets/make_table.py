@@ -163,7 +163,7 @@ def _choose(run: Run, one: DataSet) -> tuple[int, Engine]:
     """In how many buckets the table is made, and by which engine."""
     keyed, whole = (
         sum_bytes([(run.files(name, columns), input_schema(run.job, name)) for name, columns in found])
-        for found in (one.keyed.items(), [(name, ()) for name in one.whole])
+        for found in (one.keyed.items(), one.whole.items())
     )
     alone = not run.uses_spark
     if run.uses_spark:
@@ -186,7 +186,7 @@ def _transform(
             one.name, bucket, buckets,
             {
                 **{name: _of_bucket(files, bucket, buckets) for name, files in keyed.items()},
-                **{name: run.files(name) for name in one.whole},
+                **{name: run.files(name, columns) for name, columns in one.whole.items()},
             },
             {name: run.files(name) for name in one.references},
             str(folder or run.work / "pieces" / one.name / f"{bucket:05d}"), affected, parts,

@@ -119,6 +119,31 @@ def test_the_parts_of_a_table_do_not_depend_on_how_its_inputs_were_cut(
     assert files(run(job, tmp_path, output=str(tmp_path / "other")).output) == whole
 
 
+def test_of_a_whole_input_only_the_declared_columns_are_read_and_count_for_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sales(tmp_path, SALES)
+    text = """
+
+class Named(Contract):
+    customer = Text("who", nullable=True)
+    seen = Text("columns of the whole input")
+
+
+@dataset(Named, grain="one row per customer", by="customer", keyed={"lines": ["customer"]},
+         whole={"totals": ["orders"]}, lookup={"totals": "customer"}, key="customer")
+def named(lines, totals):
+    return lines.select("customer").unique().with_columns(pl.lit(",".join(totals.collect_schema())).alias("seen"))
+"""
+    read_columns = set()
+    monkeypatch.setattr(sizes, "bytes_of", lambda files, _: read_columns.add(files.columns) or 1)
+    result = run(write_job(tmp_path / "job", HEAD + LINES + TOTALS + text), tmp_path)
+    assert set(read(result, "named")["seen"]) == {"orders,customer"}
+    assert ("orders", "customer") in read_columns
+    with pytest.raises(ConfigError, match="data set named: the input totals has no column order"):
+        write_job(tmp_path / "other", HEAD + LINES + TOTALS + text.replace('["orders"]', '["order"]'))
+
+
 def test_a_run_without_news_publishes_nothing(tmp_path: Path) -> None:
     write_sales(tmp_path, SALES)
     job = write_job(tmp_path / "job")
