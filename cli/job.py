@@ -129,9 +129,12 @@ def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
     lines = [
         f"{name:<28}{one['rows']:>14,}{one['rejected']:>12,}{one.get('dropped', 0):>12,}" for name, one in both.items()
     ]
+    days = state.record.get("days", [])
+    if days:
+        lines += ["", f"{state.day}, of {format_count(len(days), 'day')} from {days[0]} to {days[-1]}"]
     kept = "\n".join(f"{'* ' if name == state.run_id else '  '}{name}" for name in versions)
     told = "\n".join([f"{'table':<28}{'rows':>14}{'rejected':>12}{'dropped':>12}", *lines, "", "versions:", kept, ""])
-    facts = {"version": state.run_id, "versions": versions, "sources": sources, "tables": tables}
+    facts = {"version": state.run_id, "versions": versions, "sources": sources, "tables": tables, "days": days}
     _tell(arguments, answer, facts, told)
     return 0
 
@@ -255,13 +258,15 @@ def _check(arguments: Arguments, config: Config, answer: Answer) -> int:
 def _docs(arguments: Arguments, _config: Config, answer: Answer) -> int:
     from pipeline.datasets.ddl import Published, write_docs
     from pipeline.datasets.report import render_dictionary
+    from pipeline.datasets.state import published_state
     from pipeline.versions.outputs import open_output
 
     job = _load(arguments)
     output = open_output(_options(arguments, job).output)
+    day = published_state(output, records_only=True).day if job.daily else ""
     beside = output.link.with_name(f"{output.link.name}.docs")
     folder = (DATA / job.name / "docs").absolute() if is_url(output.key) else beside
-    files = write_docs(job, folder, Published(_word(arguments) or _shown_at(output)), render_dictionary(job))
+    files = write_docs(job, folder, Published(_word(arguments) or _shown_at(output), day), render_dictionary(job))
     told = f"{', '.join(files)} in {printable(str(folder))}\n"
     _tell(arguments, answer, {"job": job.name, "folder": str(folder), "files": files}, told)
     return 0

@@ -1,4 +1,4 @@
-"""What the shop's database has: six tables (``schema.sql``), each of which may also be a CSV file of its name.
+"""What the shop's database has: six tables (``mariadb.sql``), each of which may also be a CSV file of its name.
 
 Columns are found by the first of their names that is there. Names, addresses and mails of people are not read.
 """

@@ -89,6 +89,10 @@ class DataSet:
         rest = () if self.key else tuple(name for name in self.contract.columns if name not in self.partition_by)
         return (*self.partition_by, *(name for name in (self.key or rest) if name not in self.partition_by))
 
+    def place(self, day: str) -> str:
+        """The folder of the table in a version. ``day``: that the version makes, where the job publishes by day."""
+        return f"{day if self.layer == LAYERS[-1] else self.layer}/{self.name}" if day else self.name
+
     def under(self, settings: Mapping[str, Setting]) -> "DataSet":
         """This data set with the checks that the settings of the job make of its own."""
         found = (check.under(settings) for check in self.checks)

@@ -1,4 +1,4 @@
-"""Days of a job that publishes by day: a run makes the tables of one, and its version has those of all others, too."""
+"""Days of a job that publishes by day: a run makes the gold tables of one, and its version has all others, too."""
 
 from collections.abc import Mapping
 from datetime import date

@@ -37,13 +37,14 @@ _MOST_COMMENT = 1_000
 
 @dataclass(frozen=True)
 class Published:
-    """A version: its ``location``, a folder or URL with a folder for each table."""
+    """A version: its ``location``, a folder or URL, and the ``day`` that it made, where the job publishes by day."""
 
     location: str
+    day: str = ""
 
-    def table(self, name: str) -> str:
+    def table(self, one: DataSet) -> str:
         """The folder of a table."""
-        return f"{self.location.rstrip('/')}/{name}"
+        return f"{self.location.rstrip('/')}/{one.place(self.day)}"
 
 
 def statements(job: Job, published: Published) -> dict[str, str]:
@@ -137,7 +138,7 @@ def _mysql(one: DataSet, _: Published) -> str:
 
 
 def _duckdb(one: DataSet, published: Published) -> str:
-    files = _text(f"{published.table(one.name)}/**/*.parquet")
+    files = _text(f"{published.table(one)}/**/*.parquet")
     body = ",\n".join([*_columns("duckdb", one, '"'), *_key(one, '"')])
     return (
         f'create table "{one.name}" (\n{body}\n);\n'
@@ -148,7 +149,7 @@ def _duckdb(one: DataSet, published: Published) -> str:
 def _spark(one: DataSet, published: Published) -> str:
     # Partitions stand in the files as well: the table reads those, and needs no list of partitions.
     body = ",\n".join(_columns("spark", one, "`", comments=True))
-    place = _text(published.table(one.name), backslash=True)
+    place = _text(published.table(one), backslash=True)
     options = "options (recursiveFileLookup = 'true')"
     return f"create table if not exists `{one.name}` (\n{body}\n) using parquet {options} location {place};"
 
@@ -160,7 +161,7 @@ def _athena(one: DataSet, published: Published) -> str:
     repair = f"\nmsck repair table `{one.name}`;" if parts else ""
     return (
         f"create external table if not exists `{one.name}` (\n{body}\n)\n{divided}stored as parquet\n"
-        f"location {_text(published.table(one.name) + '/')};{repair}"
+        f"location {_text(published.table(one) + '/')};{repair}"
     )
 
 

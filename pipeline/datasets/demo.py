@@ -10,6 +10,7 @@ import polars as pl
 from pipeline.datasets.job import Job
 from pipeline.datasets.result import JobResult
 from pipeline.errors import InputError
+from pipeline.versions.outputs import open_output
 
 TRUTH_FILE = "truth.json"
 
@@ -54,5 +55,8 @@ def _found(result: JobResult, name: str, expected: dict[str, int]) -> dict[str, 
     columns = [what for what in expected if what not in counts]
     if not columns:
         return counts
-    rows = pl.scan_parquet(str(result.data.resolve() / name / "**" / "*.parquet"), hive_partitioning=False)
+    _, version = open_output(result.output).shown()
+    assert version, "the run has published"
+    folder = version / "data" / result.tables[name].place
+    rows = pl.scan_parquet(str(folder / "**" / "*.parquet"), hive_partitioning=False)
     return {**counts, **rows.select(pl.col(columns).sum()).collect().row(0, named=True)}

@@ -13,7 +13,7 @@ from pipeline.datasets.alerts import find_alerts, payload, send, write_quality
 from pipeline.datasets.bronze import check_all_forgotten, extract_sources, list_sources, mark_published, remove_orphans
 from pipeline.datasets.bronze_tables import extract_tables
 from pipeline.datasets.changes import UNCHANGED, Change, source_change
-from pipeline.datasets.days import keep_other_days
+from pipeline.datasets.days import days_of, keep_other_days
 from pipeline.datasets.gates import failure, judge_table
 from pipeline.datasets.job import Job
 from pipeline.datasets.make_table import make_table, take_over
@@ -190,8 +190,9 @@ def _record(run: Run, result: JobResult) -> dict[str, Any]:
     """What ``run.json`` says of a run that is published."""
     scores = score_checks(result.checks)
     history = extend_history(run.before.record if run.before else {}, run.watch.run_id, scores)
+    days = {"days": days_of(run.folder / "data")} if run.day else {}
     return {
-        **result.to_json(), "settings": dict(run.context.settings), "source": run.options.source,
+        **result.to_json(), **days, "settings": dict(run.context.settings), "source": run.options.source,
         "quality": scores, "quality_history": history, "unusual": unusual(history),
     }  # fmt: skip
 
@@ -221,7 +222,7 @@ def _result(
 def _table_result(run: Run, name: str, reason: str) -> TableResult:
     state = run.tables[name]
     recomputed, seconds = (state.recomputed, state.seconds) if reason else (0, 0.0)
-    return TableResult(state.rows, state.rejected, recomputed, seconds, reason, state.dropped)
+    return TableResult(state.rows, state.rejected, recomputed, seconds, reason, state.dropped, state.place)
 
 
 def _source_results(states: dict[str, SourceState], run_id: str) -> dict[str, TableResult]:

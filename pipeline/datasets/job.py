@@ -35,8 +35,8 @@ class Job:
     ``settings``: names and defaults of the job's own settings, which transforms get as ``settings``.
     ``environments``: by the name of an environment its other defaults. ``check_settings``: raises ConfigError where all
     of them together are wrong. ``personal``: how classes of personal data are hidden (hash, encrypt, cut, drop, keep),
-    which are hashed otherwise. ``daily``: the tables of a run lie below the day of its as-of (UTC), and those of other
-    days stay as they are. ``output``: name of the folder that it publishes where it is told no other.
+    which are hashed otherwise. ``daily``: the gold tables of a run lie below the day of its as-of (UTC), and those of
+    other days stay as they are. ``output``: name of the folder that it publishes where it is told no other.
 
     Raises ConfigError where names or inputs contradict each other.
     """

@@ -88,7 +88,7 @@ def take_over(run: Run, one: DataSet) -> Making:
     for unit in state.units:
         _share(source / unit, run.table_folder(one.name) / unit)
     run.rejects[one.name] = _rejects_before(run.before.folder, one.name)
-    return Making(one.name, "", UNCHANGED, replace(state, recomputed=0))
+    return Making(one.name, "", UNCHANGED, replace(state, recomputed=0, place=one.place(run.day)))
 
 
 def _make_all(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int, work: Work) -> Making:
@@ -274,6 +274,7 @@ def _state(
     return TableState(
         sum(units.values()), removed - dropped, sum(bucket.made for bucket in made), dict(sorted(units.items())), parts,
         0.0, run.watch.run_id, dict(inputs), _made_with(run, one), run.context.as_of.isoformat(), dropped,
+        one.place(run.day),
     )  # fmt: skip
 
 

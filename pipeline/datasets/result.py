@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 
@@ -45,8 +44,8 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class TableResult:
-    """A table of the run: rows, rejected ones, how many were computed again, the seconds of that and why; and how many
-    rows checks left out."""
+    """A table of the run: rows, rejected ones, how many were computed again, the seconds of that and why; how many rows
+    checks left out; and the folder of the table below the output."""
 
     rows: int
     rejected: int
@@ -54,6 +53,7 @@ class TableResult:
     seconds: float
     reason: str = ""
     dropped: int = 0
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Alert:
 @dataclass(frozen=True)
 class JobResult:
     """A run. ``status``: ``ok``, ``nothing new``, or ``failed`` where a check stopped it. ``notes``: what did not work
-    and changes nothing of the tables. ``day``: of a job that publishes by day, that below which the tables lie.
+    and changes nothing of the tables. ``day``: that of the run, of a job that publishes by day.
     """
 
     job: str
@@ -88,11 +88,6 @@ class JobResult:
     notes: Sequence[str] = field(default_factory=tuple)
     alerts: Sequence[Alert] = field(default_factory=tuple)
     day: str | None = None
-
-    @property
-    def data(self) -> Path:
-        """The folder with a folder for each table."""
-        return Path(self.output) / (self.day or "")
 
     def to_json(self) -> dict[str, Any]:
         """The result as values of JSON."""

@@ -136,7 +136,7 @@ class Run:
 
     def table_folder(self, name: str) -> Path:
         """The folder of a table of this run."""
-        return self.folder / "data" / self.day / name
+        return self.folder / "data" / self.job.datasets[name].place(self.day)
 
     def changed_in(self, name: str) -> str:
         """The run that changed an input last."""

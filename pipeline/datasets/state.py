@@ -77,6 +77,7 @@ class TableState:
     ``inputs``      by input or reference: the run that had changed it last when this table was made
     ``made_with``   fingerprint of the code and settings that made it
     ``as_of``       of the run that made it
+    ``place``       the folder of the table below ``data``
     ==============  ================================================================================
     """
 
@@ -91,6 +92,7 @@ class TableState:
     made_with: str
     as_of: str
     dropped: int = 0
+    place: str = ""
 
     def paths(self, folder: Path) -> tuple[str, ...]:
         """The files. ``folder``: of the table."""
@@ -114,7 +116,7 @@ class JobState:
 
     def table_folder(self, name: str) -> Path:
         """The folder of a table."""
-        return self.folder / "data" / self.day / name
+        return self.folder / "data" / (self.tables[name].place or name)
 
 
 def states_to_json(sources: Mapping[str, SourceState], tables: Mapping[str, TableState]) -> dict[str, Any]:

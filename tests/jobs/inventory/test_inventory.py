@@ -48,7 +48,8 @@ def inventory() -> Job:
 
 
 def published(result: JobResult, table: str) -> pl.DataFrame:
-    return pl.read_parquet(result.data / table / "**/*.parquet", hive_partitioning=False)
+    folder = Path(result.output) / result.tables[table].place
+    return pl.read_parquet(folder / "**/*.parquet", hive_partitioning=False)
 
 
 def differing(found: Sequence[tuple[Any, ...]], expected: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -162,8 +163,10 @@ def test_ten_days_are_as_if_each_were_made_alone(tmp_path: Path) -> None:
         assert result.status == "ok", result.error
         if day in (2, 5, 9):
             made = run(inventory(), tmp_path, as_of=as_of, output=str(tmp_path / f"alone-{day}"))
-            alone[str(made.day)] = files(str(made.data))
-            assert files(str(result.data)) == alone[str(made.day)], day
+            alone[str(made.day)] = files(f"{made.output}/{made.day}")
+            assert len(alone[str(made.day)]) == 9
+            for folder in (str(made.day), "silver"):
+                assert files(f"{result.output}/{folder}") == files(f"{made.output}/{folder}"), day
         counted.append(result.tables["counted_lines"].recomputed)
         next_day(shop, dice, day)
     assert days_of(Path(result.output)) == [f"2026-06-{15 + day}" for day in range(10)]
@@ -181,8 +184,13 @@ def test_the_demo_is_as_its_truth(
     found = json.loads(told.out)
     assert (found["status"], found["truth"]) == ("ok", [])
     day = tmp_path / "pipeline_data/jobs/inventory/business_insights" / found["day"]
-    assert {"inventory_analytics", "order_analytics", "business_insights"} <= {path.name for path in day.iterdir()}
+    assert sorted(path.name for path in day.iterdir()) == [
+        "business_insights", "customer_segments", "insight_totals", "inventory_analytics", "order_analytics",
+        "peak_hours", "sales_analytics", "turnover", "warehouse_utilisation",
+    ]  # fmt: skip
     assert list(day.glob("inventory_analytics/part-*.parquet"))
+    assert main(["job", "inventory", "status"]) == 0
+    assert f"{found['day']}, of 1 day from {found['day']} to {found['day']}" in capsys.readouterr().out
     assert main(["job", "inventory", "query", "from stock_by_location limit 1", "--json", "--quiet"]) == 0
 
 

@@ -9,10 +9,13 @@ import pytest
 from cli.progress import NullProgress
 from config import Config
 from pipeline.datasets.days import days_of
+from pipeline.datasets.ddl import Published, statements
 from pipeline.datasets.forget import forget_people
 from pipeline.datasets.job import Job
 from pipeline.datasets.result import JobResult
 from pipeline.datasets.run import JobOptions
+from pipeline.datasets.state import read_state
+from pipeline.versions.output_link import Output
 from pipeline.versions.outputs import roll_back
 from tests.pipeline.datasets.jobs_for_tests import HEAD, LINES, TOTALS, files, run, write_job, write_sales
 
@@ -39,12 +42,14 @@ def test_a_new_day_shares_all_files_of_the_days_before(job: Job, tmp_path: Path)
     second = run(job, tmp_path, as_of=SECOND)
     data = Path(second.output).resolve()
     assert days_of(data) == ["2026-11-29", "2026-11-30"]
-    now = {path.relative_to(data): path.stat().st_ino for path in (data / "2026-11-29").rglob("*.parquet")}
-    assert sorted(now.values()) == sorted(old.values())
+    now = {path: path.stat().st_ino for path in (data / "2026-11-29").rglob("*.parquet")}
+    assert list(now.values()) == [inode for path, inode in old.items() if path.parent.name == "totals"]
     assert totals(second, "2026-11-29") == [("c1", 2, 1100), ("c2", 1, 50)]
     assert totals(second, "2026-11-30") == [("c1", 3, 1600), ("c2", 1, 50)]
-    kept = "lines/day=2026-11-01/part-0.parquet"  # a partition without news is one file in both days
-    assert (data / "2026-11-30" / kept).samefile(data / "2026-11-29" / kept)
+    lines = {path.relative_to(data / "silver"): path.stat().st_ino for path in data.glob("silver/*/*/*.parquet")}
+    assert {path.parent.name: inode in old.values() for path, inode in lines.items()} == {
+        "day=2026-11-01": True, "day=2026-11-02": True, "day=2026-11-30": False,
+    }  # fmt: skip
 
 
 def test_a_day_that_is_run_again_is_replaced_alone_and_comes_back_by_rollback(job: Job, tmp_path: Path) -> None:
@@ -57,7 +62,7 @@ def test_a_day_that_is_run_again_is_replaced_alone_and_comes_back_by_rollback(jo
     assert totals(again, "2026-11-29") == [("c1", 2, 800), ("c2", 1, 50)]
     after = files(again.output)
     assert {name for name in after if after[name] != before.get(name)} == {
-        "2026-11-29/totals/part-0.parquet", "2026-11-29/lines/day=2026-11-01/part-0.parquet"
+        "2026-11-29/totals/part-0.parquet", "silver/lines/day=2026-11-01/part-0.parquet"
     }  # fmt: skip
     roll_back(again.output, None)
     assert files(again.output) == before
@@ -73,6 +78,17 @@ def test_a_day_without_news_is_published_and_the_same_run_again_is_not(job: Job,
     assert days_of(Path(second.output)) == ["2026-11-29", "2026-11-30"]
 
 
+def test_scripts_for_databases_and_the_record_name_the_day(job: Job, tmp_path: Path) -> None:
+    run(job, tmp_path, as_of=FIRST)
+    result = run(job, tmp_path, as_of=SECOND)
+    state = read_state(Output(result.output))
+    assert state
+    assert (state.day, state.record["days"]) == ("2026-11-30", ["2026-11-29", "2026-11-30"])
+    made = statements(job, Published("s3://shop/insights", state.day))["duckdb"]
+    assert "read_parquet('s3://shop/insights/2026-11-30/totals/**/*.parquet'" in made
+    assert "read_parquet('s3://shop/insights/silver/lines/**/*.parquet'" in made
+
+
 def test_who_is_forgotten_leaves_the_days_before_too(tmp_path: Path) -> None:
     write_sales(tmp_path, SALES)
     forgets = HEAD.replace('Text("who", nullable=True)', 'Text("who", nullable=True, forget="value")')
@@ -85,7 +101,7 @@ def test_who_is_forgotten_leaves_the_days_before_too(tmp_path: Path) -> None:
     assert found.result.day == "2026-11-30"
     assert totals(found.result, "2026-11-30") == [(None, 2, 1100), ("c2", 1, 50)]
     assert totals(found.result, "2026-11-29") == [("c2", 1, 50)]
-    lines = pl.read_parquet(Path(second.output) / "2026-11-29/lines/**/*.parquet", hive_partitioning=False)
+    lines = pl.read_parquet(Path(second.output) / "silver/lines/**/*.parquet", hive_partitioning=False)
     assert sorted(lines["customer"].to_list(), key=str) == [None, None, "c2"]
 
 
