@@ -199,6 +199,22 @@ def _audit(arguments: Arguments, _config: Config, answer: Answer) -> int:
     return GATE_EXIT_CODE if facts.get("wrong") else 0
 
 
+def _load_tables(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    from pipeline.datasets.load_postgres import load_postgres
+
+    job = _load(arguments)
+    output = _options(arguments, job).output
+    place = _word(arguments)
+    if place is None:
+        raise ConfigError("load needs the URL of a PostgreSQL database, such as postgresql://user@host/database.")
+    loaded = load_postgres(job, output, place)
+    facts = {"version": loaded.version, "tables": dict(loaded.rows)}
+    note(output, "load", facts)
+    lines = [f"{name:<28}{count:>14,}" for name, count in loaded.rows.items()] or ["nothing new"]
+    _tell(arguments, answer, {"job": job.name, **facts}, "\n".join([*lines, f"PostgreSQL has {loaded.version}.", ""]))
+    return 0
+
+
 def _backup(arguments: Arguments, _config: Config, answer: Answer) -> int:
     from pipeline.datasets.backup import back_up
 
@@ -287,6 +303,7 @@ _ACTIONS: dict[str, Callable[[Arguments, Config, Answer], int]] = {
     "check": _check,
     "status": _status,
     "docs": _docs,
+    "load": _load_tables,
     "query": _query,
     "rollback": _rollback,
     "forget": _forget,
@@ -295,7 +312,7 @@ _ACTIONS: dict[str, Callable[[Arguments, Config, Answer], int]] = {
     "restore": _restore,
     "new": _new,
 }
-_AUDITED = ("run", "query", "rollback", "forget", "backup", "restore")
+_AUDITED = ("run", "query", "rollback", "load", "forget", "backup", "restore")
 """Actions that the audit tells of, also where they failed."""
 
 

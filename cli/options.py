@@ -207,14 +207,14 @@ SHELL = Option("shell", "bash, zsh, fish or tcsh", "SHELL", section=ARGUMENTS)
 JOB = Option("job", "a job that jobs lists, or the path of your own", "JOB", section=ARGUMENTS)
 JOB_ACTION = Option(
     "action",
-    "run, plan, status, check, docs, query, rollback, forget, audit, backup, restore; without it run",
+    "run, plan, status, check, docs, query, rollback, load, forget, audit, backup, restore; without it run",
     "ACTION",
     section=ARGUMENTS,
     more={"nargs": "?"},
 )
 JOB_WHAT = Option(
     "what",
-    "a query, a version, ids, a place, or the URL for docs",
+    "a query, a version, ids, a place, or a URL for docs or load",
     "WHAT",
     section=ARGUMENTS,
     more={"nargs": "*"},

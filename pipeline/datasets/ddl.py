@@ -120,6 +120,11 @@ def _postgres_roles(job: Job) -> list[str]:
 
 
 def _postgres(one: DataSet, _: Published) -> str:
+    return "\n".join(create_postgres(one))
+
+
+def create_postgres(one: DataSet) -> list[str]:
+    """The statements that make a table of PostgreSQL unless it is there, in the schema of its layer."""
     table = f'{one.layer}."{one.name}"'
     body = ",\n".join([*_columns("postgres", one, '"'), *_key(one, '"')])
     comments = [f"comment on table {table} is {_text(one.grain)};"]
@@ -128,7 +133,7 @@ def _postgres(one: DataSet, _: Published) -> str:
         for name, column in one.contract.columns.items()
         if column.description
     ]
-    return "\n".join([f"create table if not exists {table} (\n{body}\n);", *comments])
+    return [f"create table if not exists {table} (\n{body}\n);", *comments]
 
 
 def _mysql(one: DataSet, _: Published) -> str:

@@ -72,13 +72,13 @@ def open_postgres(address: Address, tables: Sequence[str]) -> Iterator["Postgres
     check_postgres_installed()
     with ExitStack() as resources:
         with postgres_explained("cannot connect"):
-            connection = resources.enter_context(closing(_connect(address)))
+            connection = resources.enter_context(closing(connect(address)))
         with postgres_explained("cannot take a snapshot of the tables"):
             found = {name: _find(connection, name) for name in tables}
-            _run(connection, _BEGIN)
+            run(connection, _BEGIN)
             if locked := [table.quoted for table, kind in filter(None, found.values()) if kind in _LOCKED_KINDS]:
-                _run(connection, f"LOCK TABLE {', '.join(locked)} IN ACCESS SHARE MODE")
-            token = _rows(connection, "SELECT pg_export_snapshot()")[0][0]
+                run(connection, f"LOCK TABLE {', '.join(locked)} IN ACCESS SHARE MODE")
+            token = query(connection, "SELECT pg_export_snapshot()")[0][0]
             known = {name: _described(connection, table[0]) for name, table in found.items() if table}
         yield PostgresSnapshot(address, token, known)
 
@@ -111,9 +111,9 @@ class PostgresSnapshot:
         """The rows of a query, about 16 MB at a time. Raises DatabaseFault where the connection breaks."""
         from adbc_driver_postgresql import StatementOptions
 
-        with postgres_explained("cannot read a table"), closing(_connect(self._address)) as connection:
-            _run(connection, _BEGIN)
-            _run(connection, f"SET TRANSACTION SNAPSHOT '{self._token}'")
+        with postgres_explained("cannot read a table"), closing(connect(self._address)) as connection:
+            run(connection, _BEGIN)
+            run(connection, f"SET TRANSACTION SNAPSHOT '{self._token}'")
             with connection.cursor() as cursor:
                 cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
                 cursor.execute(query)
@@ -157,37 +157,40 @@ def _frame(batch: Any) -> pl.DataFrame:
     return found
 
 
-def _connect(address: Address) -> "Connection":
+def connect(address: Address) -> "Connection":
+    """Open a session, in which every statement is a transaction unless one is begun. Raises what ADBC raises."""
     from adbc_driver_postgresql import dbapi
 
     connection: Connection = dbapi.connect(address.url, autocommit=True)  # transactions begin where this module says so
     for name, value in _SETTINGS.items():
-        _run(connection, f"SET {name} = '{value}'")
+        run(connection, f"SET {name} = '{value}'")
     return connection
 
 
-def _run(connection: "Connection", statement: str) -> None:
+def run(connection: "Connection", statement: str) -> None:
+    """Run a statement."""
     with connection.cursor() as cursor:
         cursor.execute(statement)
 
 
-def _rows(connection: "Connection", query: str) -> list[Any]:
+def query(connection: "Connection", text: str) -> list[Any]:
+    """The rows of a query."""
     with connection.cursor() as cursor:
-        cursor.execute(query)
+        cursor.execute(text)
         return list(cursor.fetchall())
 
 
 def _find(connection: "Connection", name: str) -> tuple[Table, str] | None:
     """A table by its name, with or without schema, and what kind of relation it is."""
     literal = ".".join(map(_quoted, name.split("."))).replace("'", "''")
-    if not (found := _rows(connection, _FIND.format(literal))):
+    if not (found := query(connection, _FIND.format(literal))):
         return None
     schema, called, rows, kind = found[0]
     return Table(f"{schema}.{called}", f"{_quoted(schema)}.{_quoted(called)}", rows, ()), kind
 
 
 def _described(connection: "Connection", table: Table) -> Table:
-    found = _rows(connection, _DESCRIBE.format(table.quoted.replace("'", "''")))
+    found = query(connection, _DESCRIBE.format(table.quoted.replace("'", "''")))
     columns = [
         TableColumn(name, told, _kind(base, category), base if own else told)
         for name, told, base, category, own in found
