@@ -15,7 +15,7 @@ from pipeline.engines import Advance, Engine, run_tasks
 from pipeline.errors import InputError
 from pipeline.machine import display_name
 from pipeline.reading.input_files import hash_file
-from pipeline.sources.extracted import Extracted
+from pipeline.sources.extracted import CLEAR, Extracted
 from pipeline.sources.protection import Protection
 from pipeline.sources.source import Source, list_files
 from pipeline.storage.urls import ObjectUrl, is_url
@@ -145,16 +145,21 @@ def _state(file: Listed, task: ExtractTask, found: Extracted, bronze: Path) -> F
 
 
 def source_state(
-    source: Source, name: str, files: list[FileState], run_id: str, before: JobState | None, protection: str
-) -> SourceState:
+    source: Source, name: str, files: Sequence[FileState], run_id: str, before: JobState | None, protection: str,
+    position: Mapping[str, str] | None = None,
+) -> SourceState:  # fmt: skip
     """The state of a source with these files; one with snapshots keeps what it had before."""
     old = before.sources.get(name) if before else None
     if old and source.snapshots:
         earlier = [file for file in old.files if file not in files]
         files = [*earlier, *files]
     mark = fingerprint(source)
-    same = old is not None and old.fingerprint == mark and {f.folder for f in old.files} == {f.folder for f in files}
-    return SourceState(tuple(files), mark, old.changed_in if old and same else run_id, protection)
+    same = old is not None and old.fingerprint == mark and _parts(old.files) == _parts(files)
+    return SourceState(tuple(files), mark, old.changed_in if old and same else run_id, protection, position or {})
+
+
+def _parts(files: Sequence[FileState]) -> set[tuple[str, ...]]:
+    return {(file.folder, *file.parts, *file.rejects) for file in files}
 
 
 def remove_orphans(bronze: Path, kept: Sequence[JobState]) -> None:
@@ -166,11 +171,16 @@ def remove_orphans(bronze: Path, kept: Sequence[JobState]) -> None:
 
 
 def keep_only(bronze: Path, state: JobState) -> None:
-    """Remove all extracts that a version is not made of."""
-    named = {file.folder for source in state.sources.values() for file in source.files}
+    """Remove all extracts that a version is not made of, and of the others what was replaced."""
+    named = {file.folder: file for source in state.sources.values() for file in source.files}
     for folder in bronze.glob("*/*"):
-        if folder.relative_to(bronze).as_posix() not in named:
+        file = named.get(folder.relative_to(bronze).as_posix())
+        if file is None:
             shutil.rmtree(folder)
+            continue
+        for part in folder.glob("*.parquet"):
+            if part.name.removeprefix(CLEAR) not in (*file.parts, *file.rejects):
+                part.unlink()
 
 
 def mark_published(bronze: Path, states: Mapping[str, SourceState]) -> None:

@@ -1,81 +1,145 @@
-"""Bronze of databases: extracts the tables of a job from one snapshot."""
+"""Bronze of databases: extracts the tables of a job from one snapshot, whole or what changed since the last run."""
 
+import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+import polars as pl
+
 from pipeline.datasets.bronze import extract_folder, fingerprint, source_state
+from pipeline.datasets.increments import Merge, fits, has_rejects_without_key, is_unique, merge
 from pipeline.datasets.job import Job
 from pipeline.datasets.state import FileState, JobState, SourceState
 from pipeline.datasets.tasks import JobContext
 from pipeline.engines import Advance
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
+from pipeline.sources.columns import Column
 from pipeline.sources.contract import Contract
 from pipeline.sources.databases.address import NAMES, Address, System, parse_address
-from pipeline.sources.databases.catalog import Snapshot, Table, choose_columns, fit_contract
-from pipeline.sources.databases.extract_table import extract_rows
+from pipeline.sources.databases.catalog import Snapshot, Table, TableColumn, choose_columns, fit_contract
+from pipeline.sources.databases.extract_table import extract_rows, key_text
 from pipeline.sources.databases.faults import DatabaseFault
 from pipeline.sources.databases.mysql import open_mysql
 from pipeline.sources.databases.postgres import open_postgres
-from pipeline.sources.extracted import Stamp, open_writer
+from pipeline.sources.databases.watermark import begin_reading, read_watermark
+from pipeline.sources.extracted import ExtractWriter, Stamp, open_writer
 from pipeline.sources.protection import Protection
 from pipeline.sources.source import Source
+from pipeline.sources.typed_rows import type_rows
 from pipeline.timing import Progress
+from pipeline.versions.folders import begin_of
 
 _OPEN: Mapping[System, Callable[[Address, Sequence[str]], AbstractContextManager[Snapshot]]] = {
     "postgresql": open_postgres,
     "mysql": open_mysql,
 }
+_COLUMNS = "columns"
+"""What in a position has the names of all columns of the table, as JSON."""
 _TRIES = 3
 """How often a table is read whose connection breaks, while the snapshot stands."""
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """A table that is going to be read for a source: the contract that types its rows, the query, and where they go."""
+    """A table that is going to be read for a source: by column of the contract where it is read from, and the contract
+    that types its rows."""
 
     name: str
     source: Source
     table: Table
+    columns: Mapping[str, tuple[TableColumn, Column]]
     contract: type[Contract]
-    query: str
-    folder: str
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all tables of a run share. ``known``: the version before; None: all is read again."""
+
+    snapshot: Snapshot
+    context: JobContext
+    bronze: Path
+    known: JobState | None
+    origin: str
+    advance: Advance
+
+    def folder(self, name: str, number: int = 0) -> str:
+        """The folder of an extract in bronze; 0: the one that stays."""
+        return extract_folder(self.context.run_id, name, number)
+
+    def writer(self, one: _Reading, folder: str) -> ExtractWriter:
+        """A writer into a folder of bronze."""
+        return open_writer(self.bronze / folder, one.name, one.source.contract, self.protection(one.name))
+
+    def protection(self, name: str) -> Protection:
+        """How personal values of a source are hidden."""
+        return self.context.protections.get(name, Protection())
+
+    def before(self, one: _Reading) -> SourceState | None:
+        """What is known of a source that is declared as it was."""
+        old = self.known.sources.get(one.name) if self.known else None
+        return old if old and old.fingerprint == fingerprint(one.source) else None
+
+
+Extract = tuple[Sequence[FileState], Mapping[str, str]]
+"""The extracts of a source that count, and how far its table was read."""
 
 
 def extract_tables(
     job: Job, names: Sequence[str], source: str, context: JobContext, bronze: Path, before: JobState | None,
-    known: JobState | None, progress: Progress,
+    known: JobState | None, progress: Progress, notes: list[str],
 ) -> dict[str, SourceState]:  # fmt: skip
     """Extract the tables of the sources ``names`` from one snapshot of the database that ``source`` names.
 
+    Adds to ``notes`` what people should know, such as new columns.
+
     A table that has the rows of ``known`` keeps that extract; a source with snapshots keeps those of ``before``, too.
-    Returns the state of each source. Raises InputError where a table or column is missing or of another type, and
-    DatabaseFault.
+    Returns the state of each source. Raises InputError where a table or column is missing or of another type, or a key
+    is of several rows; ConfigError where a key is hidden by cutting it; and DatabaseFault.
     """
     address = parse_address(source)
     tables = {name: job.sources[name].table or name for name in names}
     with _OPEN[address.system](address, list(tables.values())) as snapshot:
+        run = _Run(snapshot, context, bronze, known, address.origin, progress.advance)
         readings = [
             reading
             for name, table in tables.items()
-            if (reading := _plan(name, job.sources[name], snapshot, table, address.system, context.run_id))
+            if (reading := _plan(name, job.sources[name], run, table, address.system))
         ]
         progress.phase("extract", max(1, sum(reading.table.rows for reading in readings)), "rows")
-        read = {one.name: _extract(one, snapshot, context, bronze, known, progress.advance) for one in readings}
+        read = {one.name: _extract(one, run) for one in readings}
+    notes += [told for one in readings for told in _new_columns(one, run)]
+    columns = {one.name: json.dumps([column.name for column in one.table.columns]) for one in readings}
     return {
         name: source_state(
-            job.sources[name], name, [read[name]] if name in read else [], context.run_id, before,
+            job.sources[name], name, read[name][0] if name in read else (), context.run_id, before,
             context.protections.get(name, Protection()).mark,
+            {**read[name][1], _COLUMNS: columns[name]} if name in read else {},
         )
         for name in names
     }  # fmt: skip
 
 
-def _plan(name: str, source: Source, snapshot: Snapshot, table: str, system: System, run_id: str) -> _Reading | None:
+def _new_columns(one: _Reading, run: _Run) -> list[str]:
+    """A sentence for each column that the table did not have when it was read before, and that nothing reads."""
+    old = run.before(one)
+    if old is None or _COLUMNS not in old.position:
+        return []
+    known = {*json.loads(old.position[_COLUMNS]), *(column.name for column, _ in one.columns.values())}
+    return [
+        f"{one.name}: the table {one.table.name} has a new column {column.name} ({column.type}), which "
+        f"{one.source.contract.__name__} does not declare"
+        for column in one.table.columns
+        if column.name not in known
+    ]
+
+
+def _plan(name: str, source: Source, run: _Run, table: str, system: System) -> _Reading | None:
     """How a source is read; None: its table is missing, and it is optional."""
-    found = snapshot.table(table)
+    found = run.snapshot.table(table)
     if found is None and source.optional:
         return None
     if found is None:
@@ -83,41 +147,114 @@ def _plan(name: str, source: Source, snapshot: Snapshot, table: str, system: Sys
             f"{name}: there is no table {table} in this {NAMES[system]} database, or the user may not see it. Name it "
             f"in the source (table=...), or the schema in the options of the URL."
         )
+    hidden = run.protection(name).columns
+    if cut := [one for one in source.key if source.updated and hidden.get(one, ("",))[0] in ("cut", "drop")]:
+        raise ConfigError(f"{name}: the key {cut[0]} is personal data that is cut or dropped: choose hash or encrypt.")
     columns = choose_columns(found, name, source.contract)
-    contract = fit_contract(source.contract, columns, snapshot)
-    return _Reading(name, source, found, contract, snapshot.select(found, columns), extract_folder(run_id, name, 0))
+    return _Reading(name, source, found, columns, fit_contract(source.contract, columns, run.snapshot))
 
 
-def _extract(
-    one: _Reading, snapshot: Snapshot, context: JobContext, bronze: Path, known: JobState | None, advance: Advance
-) -> FileState:
-    """Read a table, again where the connection breaks. Returns the known extract where the rows are the same."""
+def _extract(one: _Reading, run: _Run) -> Extract:
+    """Read what changed in a table where that is known and little, otherwise all."""
+    if not one.source.updated:
+        return [_whole(one, run)], {}
+    return _changes(one, run) or (
+        [_checked(_whole(one, run), one, run)],
+        _position(one, run, begin_of(run.context.run_id)),
+    )
+
+
+def _whole(one: _Reading, run: _Run) -> FileState:
+    """Read all rows. Returns the known extract where the rows are the same."""
+    new = _read(one, run, run.folder(one.name), "")
+    old = run.before(one)
+    same = [file for file in old.files[-1:] if (file.name, file.hash) == (new.name, new.hash)] if old else []
+    if same:
+        shutil.rmtree(run.bronze / new.folder)
+    return same[0] if same else new
+
+
+def _changes(one: _Reading, run: _Run) -> Extract | None:
+    """Read the rows that may have changed since the run before, and merge them; None: all must be read."""
+    old, (there, wanted) = run.before(one), one.columns[one.source.updated]
+    if old is None or old.position.get("of") != _of(one, run) or has_rejects_without_key(old, run.bronze):
+        return None
+    since = begin_reading(run.snapshot, there, wanted, old.position["watermark"], one.source.overlap)
+    if since is None:
+        return None
+    folder, scratch = run.folder(one.name), run.folder(one.name, 1)
+    new = _read(one, run, scratch, run.snapshot.since(there, since))
+    compared = datetime.fromisoformat(old.position["compared"])
+    now, due = begin_of(run.context.run_id), one.source.deletions
+    keys = ""
+    files = None
+    if fits(old, new):
+        if due is not None and now - compared >= due and not one.source.snapshots:
+            keys, compared = _read_keys(one, run), now
+        _checked(new, one, run)
+        task = Merge(
+            run.bronze, old, new, tuple(one.contract.columns), one.source.key, keys, snapshots=one.source.snapshots
+        )
+        files = merge(task, run.writer(one, folder), folder, one.table.name)
+    shutil.rmtree(run.bronze / scratch)
+    if files is None or not any(file.folder == folder for file in files):
+        shutil.rmtree(run.bronze / folder, ignore_errors=True)
+    return None if files is None else (files, _position(one, run, compared))
+
+
+def _position(one: _Reading, run: _Run, compared: datetime) -> dict[str, str]:
+    """How far the table is read, for the next run."""
+    there, wanted = one.columns[one.source.updated]
+    watermark = read_watermark(run.snapshot, one.table, there, wanted)
+    return {"of": _of(one, run), "watermark": watermark, "compared": compared.isoformat()}
+
+
+def _of(one: _Reading, run: _Run) -> str:
+    """Of what the position is: it says nothing of another table, key or column."""
+    return f"{run.origin} {one.table.name} {','.join(one.source.key)} {one.source.updated}"
+
+
+def _checked(file: FileState, one: _Reading, run: _Run) -> FileState:
+    """The extract. Raises InputError where two rows have one key."""
+    if is_unique(file, run.bronze, one.source.key):
+        return file
+    raise InputError(
+        f"{one.name}: rows of the table {one.table.name} have the same {', '.join(one.source.key)}, which the source "
+        "declares as their key. Declare all columns of the key, or omit updated=."
+    )
+
+
+def _read(one: _Reading, run: _Run, folder: str, where: str) -> FileState:
+    """Read rows into a folder, again where the connection breaks. ``where``: the condition of the query."""
+    query = run.snapshot.select(one.table, one.columns) + where
     for left in reversed(range(_TRIES)):
         try:
-            return _kept(_read(one, snapshot, context, bronze, advance), one, bronze, known)
+            return _read_once(one, run, folder, run.snapshot.read(query))
         except DatabaseFault as fault:
-            shutil.rmtree(bronze / one.folder, ignore_errors=True)
+            shutil.rmtree(run.bronze / folder, ignore_errors=True)
             if not (fault.lost and left):
                 raise
     raise AssertionError("the last try returns or raises")
 
 
-def _read(one: _Reading, snapshot: Snapshot, context: JobContext, bronze: Path, advance: Advance) -> FileState:
-    stamp = Stamp(one.table.name, context.as_of, context.run_id)
-    protection = context.protections.get(one.name, Protection())
-    writer = open_writer(bronze / one.folder, one.name, one.source.contract, protection)
-    found, digest = extract_rows(snapshot.read(one.query), one.contract, stamp, writer, advance)
-    size = sum(path.stat().st_size for path in (bronze / one.folder).iterdir())
-    return FileState(
-        one.table.name, size, 0, digest, one.folder, found.files, found.rows, found.rejected, found.rejects
-    )
+def _read_once(one: _Reading, run: _Run, folder: str, rows: Iterator[pl.DataFrame]) -> FileState:
+    stamp = Stamp(one.table.name, run.context.as_of, run.context.run_id)
+    writer = run.writer(one, folder)
+    found, digest = extract_rows(rows, one.contract, stamp, writer, run.advance, one.source.key)
+    size = sum(path.stat().st_size for path in (run.bronze / folder).iterdir())
+    return FileState(one.table.name, size, 0, digest, folder, found.files, found.rows, found.rejected, found.rejects)
 
 
-def _kept(new: FileState, one: _Reading, bronze: Path, known: JobState | None) -> FileState:
-    old = known.sources.get(one.name) if known else None
-    if old is None or old.fingerprint != fingerprint(one.source):
-        return new
-    same = [file for file in old.files[-1:] if (file.name, file.hash) == (new.name, new.hash)]
-    if same:
-        shutil.rmtree(bronze / one.folder)
-    return same[0] if same else new
+def _read_keys(one: _Reading, run: _Run) -> str:
+    """Read the keys of all rows into files; returns their glob."""
+    place = Path(run.context.work) / f"{one.name}.keys"
+    place.mkdir()
+    empty = pl.DataFrame(schema={"_key": pl.String()})
+    empty.write_parquet(place / "empty.parquet")
+    columns = {name: one.columns[name] for name in one.source.key}
+    contract = type("Key", (Contract,), {name: one.contract.columns[name] for name in columns})
+    writer = run.writer(one, run.folder(one.name, 1))
+    for number, batch in enumerate(run.snapshot.read(run.snapshot.select(one.table, columns))):
+        keys, _ = type_rows(batch.select(list(columns)), contract)
+        writer.hide(keys).select(key_text(one.source.key).alias("_key")).write_parquet(place / f"{number:06d}.parquet")
+    return f"{place}/*.parquet"

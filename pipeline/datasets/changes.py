@@ -43,9 +43,8 @@ def source_change(
         return Change(everything=f"{name} is new")
     if old.fingerprint != new.fingerprint:
         return Change(everything=f"the declaration of {name} changed")
-    before, now = ({file.folder: file for file in state.files} for state in (old, new))
-    gone = [path for folder, file in before.items() if folder not in now for path in file.paths(bronze)]
-    come = [path for folder, file in now.items() if folder not in before for path in file.paths(bronze)]
+    before, now = old.paths(bronze), new.paths(bronze)
+    gone, come = ([path for path in some if path not in set(others)] for some, others in ((before, now), (now, before)))
     return changed_rows(gone, come, columns, work / f"{name}.changed.parquet", new.rows)
 
 

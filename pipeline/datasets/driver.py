@@ -85,7 +85,7 @@ def complete(run: Run, keep: int, forgotten: Forgotten | None = None) -> JobResu
         publish(run.output, run.folder, state, record, run.bronze, run.rejects, keep)
         mark_published(run.bronze, run.sources)
     notes = expire(run.bronze, kept_states(run.output), run.options.bronze_days, run.watch.run_id)
-    return replace(_result(run, reasons, checks, status), notes=notes)
+    return replace(_result(run, reasons, checks, status), notes=[*run.notes, *notes])
 
 
 def _with_alerts(run: Run, result: JobResult) -> JobResult:
@@ -120,7 +120,15 @@ def extract(run: Run) -> None:
 def _extract_tables(run: Run, names: Sequence[str], before: JobState | None) -> dict[str, SourceState]:
     known = before if run.known else None
     return extract_tables(
-        run.job, names, run.options.source, run.context, run.bronze, before, known, run.watch.progress
+        run.job,
+        names,
+        run.options.source,
+        run.context,
+        run.bronze,
+        before,
+        known,
+        run.watch.progress,
+        run.notes,
     )
 
 

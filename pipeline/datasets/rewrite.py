@@ -62,7 +62,7 @@ def _tells_of(file: FileState, bronze: Path, source: Source, before: SourceState
     """Whether an extract has rows or rejected records of a forgotten person."""
     folder, contract = bronze / file.folder, source.contract
     for part in file.parts:
-        clear = _clear_rows(folder, part, before, must=False)
+        clear = clear_rows(folder, part, before, must=False)
         if privacy.forgotten.is_in(pl.read_parquet(folder / part) if clear is None else clear, contract):
             return True
     for part in file.rejects:
@@ -88,7 +88,7 @@ def _rewritten(
     writer = ExtractWriter(place, name, source.contract, privacy)
     same = before.protection == privacy.protection.mark
     for part in file.parts:
-        rows = _clear_rows(old, part, before, must=not same)
+        rows = clear_rows(old, part, before, must=not same)
         writer.add(pl.read_parquet(old / part) if rows is None else rows, hidden=rows is None)
     for part in file.rejects:
         clear = old / (part if not before.protection else f"{CLEAR}{part}")
@@ -97,7 +97,7 @@ def _rewritten(
     return _moved(file, folder, writer.finish())
 
 
-def _clear_rows(folder: Path, part: str, before: SourceState, *, must: bool) -> pl.DataFrame | None:
+def clear_rows(folder: Path, part: str, before: SourceState, *, must: bool) -> pl.DataFrame | None:
     """The rows of a part with clear values; None where these are gone. ``must``: that raises InputError."""
     rows = pl.read_parquet(folder / part)
     if not before.protection:

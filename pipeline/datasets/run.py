@@ -78,7 +78,7 @@ class Run:
 
     ``before``: the version that the output shows. ``known``: the same, or None where everything is made again.
     ``day``: of the as-of, where the job publishes by day; otherwise empty. ``rejects``: by table, the files of the rows
-    that checks rejected. ``changes``: by input, since ``known``.
+    that checks rejected. ``changes``: by input, since ``known``. ``notes``: what people should know of the sources.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class Run:
         self.tables: dict[str, TableState] = {}
         self.changes: dict[str, Change] = {}
         self.rejects: dict[str, list[str]] = {}
+        self.notes: list[str] = []
         self.scattered: dict[tuple[str, tuple[str, ...], int], TableFiles] = {}
 
     @property

@@ -40,13 +40,14 @@ class FileState:
 
 @dataclass(frozen=True)
 class SourceState:
-    """A source: its files that count, the fingerprint of its declaration, the run that changed it last, and the mark of
-    how its personal values are hidden."""
+    """A source: its files that count, the fingerprint of its declaration, the run that changed it last, the mark of how
+    its personal values are hidden, and of a table of a database how far it was read (``position``)."""
 
     files: tuple[FileState, ...]
     fingerprint: str
     changed_in: str
     protection: str = ""
+    position: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -175,4 +176,5 @@ def _source(state: dict[str, Any]) -> SourceState:
         FileState(**{**file, "parts": tuple(file["parts"]), "rejects": tuple(file["rejects"])})
         for file in state["files"]
     )
-    return SourceState(files, state["fingerprint"], state["changed_in"], state.get("protection", ""))
+    marks = state.get("protection", ""), state.get("position", {})
+    return SourceState(files, state["fingerprint"], state["changed_in"], *marks)

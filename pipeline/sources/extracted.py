@@ -92,9 +92,17 @@ class ExtractWriter:
         self._files.append(name)
         self._rows += len(kept)
 
-    def reject(self, file: str, line: int, reason: str, column: str, value: str | None, raw: bytes | None) -> None:
-        """Reject a row: its file and line (from 1), why, the column and its text, and the bytes of the record."""
-        self._rejected.append((self._table, file, line, reason, column or None, value, None, raw))
+    def hide(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with hidden personal values, as far as they have such columns."""
+        return self._privacy.protection.hide(rows) if self._privacy.protection.columns else rows
+
+    def reject(
+        self, file: str, line: int, reason: str, column: str, value: str | None, raw: bytes | None,
+        key: str | None = None,
+    ) -> None:  # fmt: skip
+        """Reject a row: its file and line (from 1), why, the column and its text, the bytes of the record, and its key
+        with hidden values."""
+        self._rejected.append((self._table, file, line, reason, column or None, value, key, raw))
         if len(self._rejected) == _REJECTS_AT_ONCE:
             self._write_rejected()
 

@@ -5,11 +5,13 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.machine import display_name
+from pipeline.sources.columns import Date, Time
 from pipeline.sources.contract import Contract
 from pipeline.storage.objects import find_objects, list_objects, look_at
 from pipeline.storage.urls import has_magic, is_url
@@ -35,6 +37,12 @@ class Source:
     ``delimiter``     of CSV; None: the one of ``, ; TAB |`` under which the header has all columns
     ``table``         the table where ``--source`` is a database, also as ``schema.table``; empty: it is called as the
                       source
+    ``key``           columns that identify a row of the table; needed where there is ``updated``
+    ``updated``       column with the time when a row was written last: only rows after the last run are read; empty:
+                      all rows are read in each run
+    ``overlap``       how far before that the reading begins: more than clocks of writers differ, and than the longest
+                      transaction lasts where the server does not show those that are open
+    ``deletions``     how often all keys are read, to find rows that are gone; None: never
     ================  =============================================================================================
     """
 
@@ -45,6 +53,10 @@ class Source:
     optional: bool = False
     delimiter: str | None = None
     table: str = ""
+    key: tuple[str, ...] = ()
+    updated: str = ""
+    overlap: timedelta = timedelta(hours=1)
+    deletions: timedelta | None = timedelta(days=1)
 
 
 def csv(
@@ -67,10 +79,32 @@ def parquet(
     return Source(path, contract, "parquet", snapshots, optional, table=table)
 
 
-def table(name: str, contract: type[Contract], *, snapshots: bool = False, optional: bool = False) -> Source:
-    """Read a table of a database, or ``NAME.csv`` (without the schema) where ``--source`` is a folder. See
-    ``Source``."""
-    return Source(f"{name.rpartition('.')[2]}.csv", contract, "csv", snapshots, optional, table=name)
+def table(
+    name: str,
+    contract: type[Contract],
+    *,
+    key: str | tuple[str, ...] = (),
+    updated: str = "",
+    overlap: timedelta = timedelta(hours=1),
+    deletions: timedelta | None = timedelta(days=1),
+    snapshots: bool = False,
+    optional: bool = False,
+) -> Source:
+    """Read a table of a database, or ``NAME.csv`` (without the schema) where ``--source`` is a folder. See ``Source``.
+
+    Raises ConfigError where ``key`` or ``updated`` name no column that is fit.
+    """
+    columns = (key,) if isinstance(key, str) else key
+    if unfit := [one for one in columns if one not in contract.columns or contract.columns[one].may_be_null]:
+        raise ConfigError(
+            f"table {name}: key names {unfit[0]}, which is no column of {contract.__name__} without nulls."
+        )
+    if updated and not isinstance(contract.columns.get(updated), Time | Date):
+        raise ConfigError(f"table {name}: updated names {updated}, which is no Time or Date of {contract.__name__}.")
+    if updated and not columns:
+        raise ConfigError(f"table {name}: updated needs a key, by which rows that are read again replace those before.")
+    file = f"{name.rpartition('.')[2]}.csv"
+    return Source(file, contract, "csv", snapshots, optional, None, name, columns, updated, overlap, deletions)
 
 
 def list_files(source: Source, base: str) -> list[str]:

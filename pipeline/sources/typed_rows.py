@@ -24,10 +24,12 @@ its value as text, the key of the row of a table, the bytes of the record of a s
 
 @dataclass(frozen=True)
 class Rejected:
-    """Rejected rows: ``rows`` numbers them in their frame, and ``reasons`` has their check, column and value."""
+    """Rejected rows: ``rows`` numbers them in their frame, ``reasons`` has their check, column and value, and ``typed``
+    what of them fits the contract."""
 
     rows: Sequence[int]
     reasons: pl.DataFrame
+    typed: pl.DataFrame
 
 
 def type_rows(texts: pl.DataFrame, contract: type[Contract]) -> tuple[pl.DataFrame, Rejected | None]:
@@ -50,7 +52,7 @@ def type_rows(texts: pl.DataFrame, contract: type[Contract]) -> tuple[pl.DataFra
     values = [texts[row, name] for row, name in zip(found["row"], found["column"], strict=True)]
     told = found.with_columns(pl.Series("value", [None if v is None else str(v) for v in values], pl.String))
     good = rows.filter(~pl.int_range(pl.len()).is_in(found["row"].implode()))
-    return good, Rejected(found["row"].to_list(), told.select("check", "column", "value"))
+    return good, Rejected(found["row"].to_list(), told.select("check", "column", "value"), rows[found["row"]])
 
 
 def _typed(name: str, column: Column, found: pl.DataType) -> pl.Expr:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 
 import polars as pl
@@ -43,13 +44,29 @@ class Table:
 
 
 class Snapshot(Protocol):
-    """One state of a database, from which all tables are read."""
+    """One state of a database, from which all tables are read.
+
+    ``settled``: naive UTC; all transactions that began before this moment have ended, as far as the user may see them.
+    """
+
+    @property
+    def settled(self) -> datetime:
+        """See the class."""
 
     def table(self, name: str) -> Table | None:
         """A table that was named when the snapshot was opened; None: there is none."""
 
     def select(self, table: Table, columns: Mapping[str, tuple[TableColumn, Column]]) -> str:
         """The query that reads columns of a table. ``columns``: by the name in the result, from what and for what."""
+
+    def has_zone(self, column: TableColumn) -> bool:
+        """Whether times of a column are moments in UTC, whatever the place."""
+
+    def latest(self, table: Table, column: TableColumn, limit: str) -> str | None:
+        """The latest time of a column that is not after ``limit``, as text."""
+
+    def since(self, column: TableColumn, moment: str) -> str:
+        """The condition of a query for rows whose time in a column is not before ``moment``, or is null."""
 
     def fit(self, there: TableColumn, wanted: Column) -> Column:
         """The column of a contract with the formats in which this system writes times."""

@@ -1,8 +1,9 @@
 """Extracts rows of a table: the good ones, typed, into Parquet files, and the rejected ones."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import polars as pl
 
@@ -37,12 +38,13 @@ class RowDigest:
 
 
 def extract_rows(
-    batches: Iterable[pl.DataFrame], contract: type[Contract], stamp: Stamp, writer: ExtractWriter, advance: Advance
-) -> tuple[Extracted, str]:
+    batches: Iterable[pl.DataFrame], contract: type[Contract], stamp: Stamp, writer: ExtractWriter, advance: Advance,
+    key: Sequence[str] = (),
+) -> tuple[Extracted, str]:  # fmt: skip
     """Extract batches of rows with ``writer``. Columns that they lack become null.
 
-    Returns what was written, and the digest of all rows. ``line`` of a rejected row counts the rows as they came, and
-    its bytes are the row as JSON.
+    Returns what was written, and the digest of all rows. ``line`` of a rejected row counts the rows as they came, its
+    bytes are the row as JSON, and the columns ``key`` tell which row it is.
     """
     digest, before = RowDigest(), 0
     for batch in batches:
@@ -56,15 +58,27 @@ def extract_rows(
             writer.add(stamp.add_to(good))
         if rejected:
             digest.add(rejected.reasons)
-            _reject(writer, stamp.source, before, texts, rejected)
+            _reject(writer, stamp.source, before, texts, rejected, key)
         before += len(batch)
         advance(len(batch))
     return writer.finish(), digest.text
 
 
-def _reject(writer: ExtractWriter, source: str, before: int, texts: pl.DataFrame, rejected: Rejected) -> None:
+def key_text(key: Sequence[str]) -> pl.Expr:
+    """The key of a row as one text; null where a column is null. No two keys have one text: of several columns each
+    value has its length before it."""
+    texts = [pl.col(name).cast(pl.String) for name in key]
+    if len(texts) == 1:
+        return texts[0]
+    return pl.concat_str([pl.format("{}:{}", text.str.len_bytes(), text) for text in texts], separator=",")
+
+
+def _reject(
+    writer: ExtractWriter, source: str, before: int, texts: pl.DataFrame, rejected: Rejected, key: Sequence[str]
+) -> None:
     rows = texts[list(rejected.rows)].iter_rows(named=True)
     reasons = rejected.reasons.iter_rows(named=True)
-    for number, row, found in zip(rejected.rows, rows, reasons, strict=True):
+    known = writer.hide(rejected.typed.select(key)).select(key_text(key)).to_series() if key else repeat(None)
+    for number, row, found, name in zip(rejected.rows, rows, reasons, known, strict=bool(key)):
         raw = json.dumps(row, ensure_ascii=False, default=str).encode()
-        writer.reject(source, before + number + 1, found["check"], found["column"], found["value"], raw)
+        writer.reject(source, before + number + 1, found["check"], found["column"], found["value"], raw, name)

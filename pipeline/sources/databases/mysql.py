@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,18 +83,19 @@ def open_mysql(address: Address, tables: Sequence[str]) -> Iterator["MysqlSnapsh
     with closing(connection):
         with mysql_explained("cannot take a snapshot of the tables"):
             found = {name: _find(connection, name) for name in tables}
+            settled = _settled(connection)
             _run(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
             for table in filter(None, found.values()):
                 _run(connection, f"SELECT 1 FROM {table.quoted} LIMIT 0")  # from now on it cannot be altered
             known = {name: _described(connection, table) for name, table in found.items() if table}
-        yield MysqlSnapshot(connection, known)
+        yield MysqlSnapshot(connection, known, settled)
 
 
 class MysqlSnapshot:
     """One snapshot of a MySQL database; see ``catalog.Snapshot``."""
 
-    def __init__(self, connection: "Connection[Any]", tables: Mapping[str, Table]) -> None:
-        self._connection, self._tables = connection, tables
+    def __init__(self, connection: "Connection[Any]", tables: Mapping[str, Table], settled: datetime) -> None:
+        self._connection, self._tables, self.settled = connection, tables, settled
         self._library = compile_library(cache_folder())[0]
 
     def table(self, name: str) -> Table | None:
@@ -104,6 +106,21 @@ class MysqlSnapshot:
         """The query that reads columns of a table."""
         found = (f"{_value(there)} AS {_quoted(name)}" for name, (there, _) in columns.items())
         return f"SELECT {', '.join(found)} FROM {table.quoted}"
+
+    def has_zone(self, column: TableColumn) -> bool:
+        """Whether times of a column are moments in UTC."""
+        return column.base == "timestamp"
+
+    def latest(self, table: Table, column: TableColumn, limit: str) -> str | None:
+        """The latest time of a column that is not after ``limit``, as text."""
+        name = _quoted(column.name)
+        frames = list(self.read(f"SELECT max({name}) AS t FROM {table.quoted} WHERE {name} <= '{limit}'"))
+        return frames[0].item() if frames else None
+
+    def since(self, column: TableColumn, moment: str) -> str:
+        """The condition for rows whose time in a column is not before ``moment``, or is null."""
+        name = _quoted(column.name)
+        return f" WHERE {name} >= '{moment}' OR {name} IS NULL"
 
     def fit(self, there: TableColumn, wanted: Column) -> Column:
         """The column of a contract with the formats in which the server writes times."""
@@ -247,6 +264,18 @@ def _run(connection: "Connection[Any]", statement: str, *values: str | None) -> 
     with connection.cursor() as cursor:
         cursor.execute(statement, values or None)
         return list(cursor.fetchall())
+
+
+def _settled(connection: "Connection[Any]") -> datetime:
+    """When the oldest open transaction began, if the user may see that (privilege PROCESS); otherwise now."""
+    import pymysql
+
+    with suppress(pymysql.MySQLError):
+        return datetime.fromisoformat(
+            _run(connection, "SELECT least(utc_timestamp(6), coalesce(min(trx_started), utc_timestamp(6)))"
+                             " FROM information_schema.innodb_trx")[0][0]
+        )  # fmt: skip
+    return datetime.fromisoformat(_run(connection, "SELECT utc_timestamp(6)")[0][0])
 
 
 def _find(connection: "Connection[Any]", name: str) -> Table | None:

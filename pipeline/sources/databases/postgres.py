@@ -8,6 +8,7 @@ over the snapshot, so that a table whose connection broke can be read again.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,13 @@ FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace s ON 
 LEFT JOIN pg_type b ON b.oid = t.typbasetype
 WHERE a.attrelid = to_regclass('{0}') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
+_SETTLED = """
+SELECT (least(clock_timestamp(), min(began)) AT TIME ZONE 'UTC')::text FROM (
+  SELECT xact_start AS began FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+  UNION ALL SELECT prepared FROM pg_prepared_xacts
+) AS t
+"""
+"""Asked before the snapshot is taken: what is open then, the snapshot may not see."""
 _LOCKED_KINDS = ("r", "p", "v")
 """Tables, partitioned tables and views; other relations cannot be locked."""
 _INFINITY, _EARLIEST, _LATEST = 2**63 - 1, -62_135_596_800_000_000, 253_402_300_799_999_999
@@ -75,19 +83,21 @@ def open_postgres(address: Address, tables: Sequence[str]) -> Iterator["Postgres
             connection = resources.enter_context(closing(connect(address)))
         with postgres_explained("cannot take a snapshot of the tables"):
             found = {name: _find(connection, name) for name in tables}
+            settled = datetime.fromisoformat(query(connection, _SETTLED)[0][0])
             run(connection, _BEGIN)
             if locked := [table.quoted for table, kind in filter(None, found.values()) if kind in _LOCKED_KINDS]:
                 run(connection, f"LOCK TABLE {', '.join(locked)} IN ACCESS SHARE MODE")
             token = query(connection, "SELECT pg_export_snapshot()")[0][0]
             known = {name: _described(connection, table[0]) for name, table in found.items() if table}
-        yield PostgresSnapshot(address, token, known)
+        yield PostgresSnapshot(address, token, known, settled)
 
 
 class PostgresSnapshot:
     """One snapshot of a PostgreSQL database; see ``catalog.Snapshot``."""
 
-    def __init__(self, address: Address, token: str, tables: Mapping[str, Table]) -> None:
+    def __init__(self, address: Address, token: str, tables: Mapping[str, Table], settled: datetime) -> None:
         self._address, self._token, self._tables = address, token, tables
+        self.settled = settled
 
     def table(self, name: str) -> Table | None:
         """A table that was named when the snapshot was opened; None: there is none."""
@@ -97,6 +107,21 @@ class PostgresSnapshot:
         """The query that reads columns of a table."""
         found = (f"{_value(there, wanted)} AS {_quoted(name)}" for name, (there, wanted) in columns.items())
         return f"SELECT {', '.join(found)} FROM {table.quoted}"
+
+    def has_zone(self, column: TableColumn) -> bool:
+        """Whether times of a column are moments in UTC."""
+        return column.base == "timestamptz"
+
+    def latest(self, table: Table, column: TableColumn, limit: str) -> str | None:
+        """The latest time of a column that is not after ``limit``, as text."""
+        name = _quoted(column.name)
+        frames = list(self.read(f"SELECT max({name})::text AS t FROM {table.quoted} WHERE {name} <= '{limit}'"))
+        return frames[0].item() if frames else None
+
+    def since(self, column: TableColumn, moment: str) -> str:
+        """The condition for rows whose time in a column is not before ``moment``, or is null."""
+        name = _quoted(column.name)
+        return f" WHERE {name} >= '{moment}' OR {name} IS NULL"
 
     def fit(self, there: TableColumn, wanted: Column) -> Column:
         """The column of a contract with the formats of ``tame``; otherwise times come as times."""

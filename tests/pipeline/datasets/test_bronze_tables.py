@@ -120,6 +120,16 @@ def test_a_job_reads_tables_of_mariadb(mariadb: str, tmp_path: Path) -> None:
         assert run(job, tmp_path, source=url).status == "nothing new"
 
 
+def test_a_new_column_is_told_until_it_is_known(url: str, tmp_path: Path) -> None:
+    job = write_job(tmp_path / "job")
+    assert run(job, tmp_path, source=url).notes == []
+    run_sql(url, "ALTER TABLE sales ADD extra numeric(9,2)", "UPDATE sales SET amount = 99 WHERE order_id = 'o1'")
+    (note,) = run(job, tmp_path, source=url).notes
+    assert note.startswith("sales: the table test_")
+    assert note.endswith(".sales has a new column extra (numeric(9,2)), which Sales does not declare")
+    assert run(job, tmp_path, source=url).notes == []
+
+
 def test_a_declared_table_and_its_file(url: str, tmp_path: Path) -> None:
     text = HEAD.replace('csv("sales*.csv", Sales)', 'table("sales", Sales)').replace("sales =", "orders =")
     job = write_job(

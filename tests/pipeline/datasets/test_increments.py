@@ -1,0 +1,255 @@
+"""Tables that are read from where the last run ended: the result is that of a run that reads everything."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cli.progress import NullProgress
+from config import Config
+from pipeline.datasets import Contract, Date, Int, Text, Time, increments, table
+from pipeline.datasets.forget import forget_people
+from pipeline.datasets.result import JobResult
+from pipeline.datasets.run import JobOptions
+from pipeline.errors import ConfigError, InputError
+from tests.database_servers import empty_database, empty_schema, mysql_session, run_mysql, run_sql, session
+from tests.pipeline.datasets.jobs_for_tests import read, run, write_job
+
+JOB = """
+from datetime import timedelta
+from pipeline.datasets import *
+
+
+class Sales(Contract):
+    id = Int("order")
+    part = Text("of the order")
+    who = Text("customer", nullable=True, forget="value")
+    cents = Int("amount")
+    at = Time("when it was written")
+
+
+sales = table("sales", Sales, key=("id", "part"), updated="at", OPTIONS)
+
+
+@dataset(Sales, grain="one row per order", by="id", key=("id", "part"))
+def orders(sales):
+    \"\"\"All of them.\"\"\"
+    return sales
+"""
+TABLE = "CREATE TABLE sales (id int, part varchar(9), who varchar(99), cents varchar(99), at timestamp NULL)"
+DAY = datetime(2026, 1, 1)
+
+
+class Counting(NullProgress):
+    """How many rows were read."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def phase(self, name: str, *_: object) -> None:
+        self.counts = name == "extract"
+
+    def advance(self, n: int) -> None:
+        self.rows += n if self.counts else 0
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def database(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callable[..., object]]]:
+    """The URL of an empty database, and what runs statements there."""
+    server = request.getfixturevalue(request.param)
+    opened, execute = (empty_schema, run_sql) if request.param == "postgres" else (empty_database, run_mysql)
+    with opened(server) as url:
+        yield url, lambda *statements: execute(url, *statements)
+
+
+def make(folder: Path, options: str = "deletions=timedelta(0)", text: str = JOB) -> object:
+    return write_job(folder, text.replace("OPTIONS", options))
+
+
+def published(result: JobResult) -> list[tuple[object, ...]]:
+    return read(result, "orders").sort("id", "part").rows()
+
+
+def rejected(result: JobResult) -> list[tuple[object, ...]]:
+    files = Path(result.output).resolve().parent / "quarantine" / "sales"
+    if not files.exists():
+        return []
+    found = pl.read_parquet(files / "*.parquet")
+    return sorted(found.select("check", "column", "value", "key").rows(), key=str)
+
+
+def values(chance: random.Random, at: datetime) -> str:
+    cents = chance.choice(["'1'", "'20'", "'300'", "'no'"]) if chance.random() < 0.3 else f"'{chance.randrange(999)}'"
+    return f"{chance.choice(['NULL', repr('ann'), repr(''), repr('joe')])}, {cents}, '{at}'"
+
+
+def change(chance: random.Random, day: int) -> list[str]:
+    """Statements of a day: new, late, corrected, deleted and returned rows."""
+    statements = []
+    for _ in range(chance.randint(0, 12)):
+        at = DAY + timedelta(days=day, minutes=chance.randint(-50, 600))  # up to 50 minutes late
+        key = f"id = {chance.randrange(40)} AND part = '{chance.choice('ab')}'"
+        number, part = key.split(" AND part = ")
+        row = f"({number[5:]}, {part}, {values(chance, at)})"
+        statements.append(f"DELETE FROM sales WHERE {key}")
+        if chance.random() < 0.75:
+            statements.append(f"INSERT INTO sales VALUES {row}")
+    return statements
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ten_days_of_changes_equal_reading_everything(
+    database: tuple[str, Callable[..., object]], seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, execute = database
+    monkeypatch.setattr(increments, "_MANY_FILES", 4)
+    monkeypatch.setattr(increments, "_ROWS_OF_A_PASS", 20)
+    chance, job = random.Random(seed), make(tmp_path / "job")
+    execute(TABLE)
+    run_again: set[str] = set()
+    for day in range(10):
+        execute("DO 0" if "mysql" in url else "SELECT 1", *change(chance, day))
+        step = run(job, tmp_path, source=url)
+        whole = run(job, tmp_path, source=url, output=str(tmp_path / "whole"), full_refresh=True)
+        assert published(step) == published(whole)
+        assert rejected(step) == rejected(whole)
+        assert (step.sources["sales"].rows, step.sources["sales"].rejected) == (
+            whole.sources["sales"].rows, whole.sources["sales"].rejected,
+        )  # fmt: skip
+        run_again.add(step.status)
+    assert "ok" in run_again
+
+
+def test_only_rows_after_the_last_run_are_read_and_files_without_them_stay(
+    database: tuple[str, Callable[..., object]], tmp_path: Path
+) -> None:
+    url, execute = database
+    rows = ", ".join(f"({n}, 'a', 'w{n}', '1', '{DAY + timedelta(hours=n)}')" for n in range(500))
+    execute(TABLE, f"INSERT INTO sales VALUES {rows}")
+    job, counting = make(tmp_path / "job", "deletions=None"), Counting()
+    run(job, tmp_path, source=url)
+    at = DAY + timedelta(hours=501)
+    execute(f"INSERT INTO sales VALUES (1000, 'a', 'new', '5', '{at}')", "UPDATE sales SET cents = '9' WHERE id = 3")
+    found = run(job, tmp_path, source=url, progress=counting)
+    assert counting.rows == 3  # two of the last hour, and the new one; nobody can see the row without a newer time
+    assert found.tables["orders"].recomputed == 1
+    assert run(job, tmp_path, source=url).status == "nothing new"
+    execute(f"UPDATE sales SET cents = '9', at = '{at}' WHERE id = 3")
+    assert published(run(job, tmp_path, source=url))[3] == (3, "a", "w3", 9, at)
+
+
+def test_a_key_comparison_finds_rows_that_are_gone_and_rows_that_nobody_saw(
+    database: tuple[str, Callable[..., object]], tmp_path: Path
+) -> None:
+    url, execute = database
+    job = make(tmp_path / "job")
+    execute(TABLE, f"INSERT INTO sales VALUES (1, 'a', 'x', '1', '{DAY}'), (2, 'a', 'x', '1', '{DAY}')")
+    run(job, tmp_path, source=url)
+    execute("DELETE FROM sales WHERE id = 1")
+    assert [row[0] for row in published(run(job, tmp_path, source=url))] == [2]
+    execute(f"INSERT INTO sales VALUES (3, 'a', 'far too late', '1', '{DAY - timedelta(days=99)}')")
+    assert [row[0] for row in published(run(job, tmp_path, source=url))] == [2, 3]
+
+
+def test_deleted_rows_stay_until_keys_are_compared(database: tuple[str, Callable[..., object]], tmp_path: Path) -> None:
+    url, execute = database
+    job = make(tmp_path / "job", "deletions=timedelta(days=7)")
+    execute(TABLE, f"INSERT INTO sales VALUES (1, 'a', 'x', '1', '{DAY}'), (2, 'a', 'x', '1', '{DAY}')")
+    run(job, tmp_path, source=url)
+    execute("DELETE FROM sales WHERE id = 1")
+    assert run(job, tmp_path, source=url).status == "nothing new"
+    assert len(published(run(job, tmp_path, source=url, full_refresh=True))) == 1
+
+
+@contextmanager
+def open_session(url: str) -> Iterator[Callable[[str], object]]:
+    with session(url) if url.startswith("postgresql") else mysql_session(url) as execute:
+        yield execute
+
+
+def test_a_slow_transaction_that_commits_behind_the_watermark_is_not_lost(
+    database: tuple[str, Callable[..., object]], tmp_path: Path
+) -> None:
+    url, execute = database
+    job = make(tmp_path / "job", "overlap=timedelta(0), deletions=None")
+    execute(TABLE)
+    now = "now()" if url.startswith("postgresql") else "utc_timestamp()"
+    with open_session(url) as slow:
+        slow("BEGIN")
+        slow(f"INSERT INTO sales VALUES (1, 'a', 'slow', '1', {now})")
+        later = "now() + interval '2 seconds'" if "postgresql" in url else "utc_timestamp() + interval 2 second"
+        execute(f"INSERT INTO sales VALUES (2, 'a', 'fast', '1', {later})")
+        assert [row[0] for row in published(run(job, tmp_path, source=url))] == [2]
+        slow("COMMIT")
+    assert [row[0] for row in published(run(job, tmp_path, source=url))] == [1, 2]
+
+
+def test_another_database_is_read_as_a_whole(postgres: str, tmp_path: Path) -> None:
+    job = make(tmp_path / "job", "deletions=None")
+    for name, at in (("one", DAY), ("two", DAY - timedelta(days=9))):
+        with empty_schema(postgres) as url:
+            run_sql(url, TABLE, f"INSERT INTO sales VALUES (1, 'a', '{name}', '1', '{at}')")
+            assert [row[2] for row in published(run(job, tmp_path, source=url))] == [name]
+
+
+def test_two_rows_of_one_key_are_told(postgres: str, tmp_path: Path) -> None:
+    with empty_schema(postgres) as url:
+        run_sql(url, TABLE, f"INSERT INTO sales VALUES (1, 'a', 'x', '1', '{DAY}'), (1, 'a', 'y', '1', '{DAY}')")
+        with pytest.raises(InputError, match=r"rows of the table .*sales have the same id, part"):
+            run(make(tmp_path / "job"), tmp_path, source=url)
+
+
+def test_times_without_zone_are_of_the_place_also_when_its_clocks_go_back(postgres: str, tmp_path: Path) -> None:
+    text = JOB.replace('Time("when it was written")', 'Time("when", zone="Europe/Berlin")')
+    job = make(tmp_path / "job", "overlap=timedelta(minutes=1), deletions=None", text)
+    with empty_schema(postgres) as url:
+        run_sql(url, TABLE, "INSERT INTO sales VALUES (1, 'a', 'x', '1', '2025-10-26 03:30')")
+        run(job, tmp_path, source=url)
+        run_sql(url, "INSERT INTO sales VALUES (2, 'a', 'x', '1', '2025-10-26 03:10')")
+        assert [row[4] for row in published(run(job, tmp_path, source=url))] == [
+            datetime(2025, 10, 26, 2, 30), datetime(2025, 10, 26, 2, 10),
+        ]  # fmt: skip
+
+
+def test_who_is_forgotten_is_in_no_file_of_bronze(postgres: str, tmp_path: Path) -> None:
+    job = make(tmp_path / "job", "deletions=None")
+    with empty_schema(postgres) as url:
+        run_sql(url, TABLE, f"INSERT INTO sales VALUES (1, 'a', 'jane', '1', '{DAY}'), (2, 'a', 'joe', '1', '{DAY}')")
+        run(job, tmp_path, source=url)
+        run_sql(url, f"UPDATE sales SET who = 'anna', at = '{DAY + timedelta(days=1)}' WHERE id = 1")
+        run(job, tmp_path, source=url)
+        options = JobOptions(url, str(tmp_path / "output"))
+        config = Config(ENGINE="polars", MEMORY_LIMIT=10**9, PREPROCESSING_WORKERS=1)
+        forget_people(job, config, options, ["jane"], NullProgress())
+        for file in (tmp_path / "output.bronze" / "sales").glob("*/rows-*.parquet"):
+            assert "jane" not in pl.read_parquet(file)["who"].to_list()
+
+
+class Rows(Contract):
+    id = Int()
+    note = Text(nullable=True)
+    day = Date()
+    at = Time()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"key": "nothing"}, "key names nothing"),
+        ({"key": "note"}, "key names note, which is no column of Rows without nulls"),
+        ({"key": "id", "updated": "note"}, "updated names note, which is no Time or Date"),
+        ({"updated": "at"}, "updated needs a key"),
+    ],
+)
+def test_a_declaration_that_cannot_work_is_refused(given: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        table("t", Rows, **given)
+
+
+def test_a_declared_table() -> None:
+    found = table("old.t", Rows, key=("id", "day"), updated="day")
+    assert (found.path, found.table, found.key) == ("t.csv", "old.t", ("id", "day"))
