@@ -103,6 +103,14 @@ _EQUAL = {
 @dataset(
     InsightTotal,
     grain="one row per measure and table that has it, too",
+    whole={
+        "business_insights": [column for table, column in _EQUAL if table == "business_insights"],
+        **{
+            name: [column for others in _EQUAL.values() for table, column in others.items() if table == name]
+            for name in ("warehouse_utilisation", "customer_segments", "peak_hours")
+        },
+        "sales_analytics": ["orders", "pieces", "revenue_cents"],
+    },
     key=("measure", "table"),
     checks=[expression("same_total", pl.col("total") == pl.col("expected"), columns=("total",), action="fail")],
 )

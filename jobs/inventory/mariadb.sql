@@ -1,5 +1,5 @@
--- The tables that the job reads, for MariaDB and MySQL. Further columns do no harm; other names: sources.py.
--- Times are UTC: give the server, or the session that writes, time_zone = '+00:00'.
+-- The tables that the job reads, for MariaDB and MySQL. Further columns do no harm. For other names see sources.py.
+-- Times are UTC. Give the server, or the session that writes, time_zone = '+00:00'.
 create table customers (
     customer_id bigint unsigned not null primary key,
     first_name varchar(100),

@@ -1,17 +1,13 @@
 """Customers, products, locations and stock: each once, as the shop knows them now."""
 
-from collections.abc import Sequence
-
 import polars as pl
 
-from pipeline.datasets import Contract, Int, Money, Text, Time, at_least, at_most, between, dataset, repeated
+from pipeline.datasets import Contract, Int, Money, Text, Time, at_least, at_most, between, dataset, latest, repeated
 
 from .sources import MOST_CENTS, MOST_PIECES
 
-
-def latest(rows: pl.LazyFrame, key: Sequence[str], values: Sequence[str], at: str = "updated_at") -> pl.LazyFrame:
-    """One row for each key: that with the latest ``at``; of those, the last by all ``values`` in order. Nulls first."""
-    return rows.sort([*key, at, *values], nulls_last=False).unique(key, keep="last", maintain_order=True)
+CHANGED = ("updated_at",)
+"""Of several rows of a key the one that was changed last counts."""
 
 
 class ShopCustomer(Contract):
@@ -25,7 +21,7 @@ class ShopCustomer(Contract):
 @dataset(ShopCustomer, layer="silver", grain="one row per customer", by="customer_id", key="customer_id")
 def shop_customers(customers: pl.LazyFrame) -> pl.LazyFrame:
     """Customers, each once."""
-    return latest(customers, ["customer_id"], ["city", "country"]).drop("updated_at")
+    return latest(customers, key=["customer_id"], order=CHANGED).drop("updated_at")
 
 
 class ShopProduct(Contract):
@@ -48,8 +44,7 @@ class ShopProduct(Contract):
 )
 def shop_products(products: pl.LazyFrame) -> pl.LazyFrame:
     """Products, each once."""
-    values = ["product_name", "category", "price_cents", "cost_cents"]
-    return latest(products, ["product_id"], values).drop("updated_at")
+    return latest(products, key=["product_id"], order=CHANGED).drop("updated_at")
 
 
 class ShopLocation(Contract):
@@ -70,7 +65,7 @@ class ShopLocation(Contract):
 )
 def shop_locations(inventory_locations: pl.LazyFrame) -> pl.LazyFrame:
     """Locations, each once; capacities are as the shop says."""
-    return latest(inventory_locations, ["location_id"], ["location_name", "capacity"]).drop("updated_at")
+    return latest(inventory_locations, key=["location_id"], order=CHANGED).drop("updated_at")
 
 
 class Stock(Contract):
@@ -92,4 +87,4 @@ class Stock(Contract):
 )
 def stock(product_inventory: pl.LazyFrame) -> pl.LazyFrame:
     """Stock as it was counted last; of several counts of one moment the greatest."""
-    return latest(product_inventory, ["product_id", "location_id"], ["quantity"], at="last_updated")
+    return latest(product_inventory, key=["product_id", "location_id"], order=["last_updated"])

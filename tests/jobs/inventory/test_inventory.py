@@ -181,6 +181,9 @@ def test_the_demo_is_as_its_truth(
     monkeypatch.chdir(tmp_path)
     assert main(["job", "inventory", "--json", "--engine", "polars"]) == 0
     told = capsys.readouterr()
+    (line,) = (line for line in told.err.splitlines() if "mariadb" in line)
+    assert "apt install mariadb-server" in line
+    assert "--source mysql://USER@HOST/DATABASE" in line
     found = json.loads(told.out)
     assert (found["status"], found["truth"]) == ("ok", [])
     day = tmp_path / "pipeline_data/jobs/inventory/business_insights" / found["day"]
