@@ -66,7 +66,7 @@ def test_every_package_that_is_imported_is_required_and_the_other_way_round() ->
     used = {
         distributions[name][0].lower().replace(".", "-") for name in top if name in distributions and name not in OWN
     }
-    names = "dashboard", "databases", "delta", "demo", "storage", "encryption"
+    names = "dashboard", "databases", "delta", "demo", "storage", "encryption", "lineage"
     extras = [(ROOT / f"requirements-{extra}.txt").read_text() for extra in names]
     extra = set(re.findall(r"^([\w-]+)==", "\n".join(extras), flags=re.MULTILINE))
     direct = (ROOT / "requirements.txt").read_text(encoding="utf-8").partition("# Brought by")[0]

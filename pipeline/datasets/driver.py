@@ -16,6 +16,7 @@ from pipeline.datasets.changes import UNCHANGED, Change, source_change
 from pipeline.datasets.days import days_of, keep_other_days
 from pipeline.datasets.gates import failure, judge_table
 from pipeline.datasets.job import Job
+from pipeline.datasets.lineage_events import tell_lineage
 from pipeline.datasets.make_table import make_table, take_over
 from pipeline.datasets.publication import publish
 from pipeline.datasets.report import write_report
@@ -47,7 +48,8 @@ def run_job(job: Job, config: Config, options: JobOptions, progress: Progress) -
     with open_run(job, config, options, progress) as run:
         check_all_forgotten(run.bronze)
         extract(run)
-        return _with_alerts(run, complete(run, config.KEEP_VERSIONS))
+        result = _with_alerts(run, complete(run, config.KEEP_VERSIONS))
+        return _with_lineage(run, result)
 
 
 @contextmanager
@@ -90,7 +92,7 @@ def complete(run: Run, keep: int, forgotten: Forgotten | None = None) -> JobResu
 
 def _with_alerts(run: Run, result: JobResult) -> JobResult:
     """Tell what a person should see of the run: in files beside the output, and to the webhook where there is one."""
-    scores, settings = score_checks(result.checks), run.alert_settings
+    scores, settings = score_checks(result.checks), run.common_settings
     history = extend_history(run.before.record if run.before else {}, result.run_id, scores)
     told = unusual(history) if result.status == "ok" else []
     alerts = find_alerts(result, scores, told, float(settings["least_score"]))
@@ -102,6 +104,16 @@ def _with_alerts(run: Run, result: JobResult) -> JobResult:
     secret = os.environ.get(ALERT_KEY_VARIABLE, "")
     failed = send(str(settings["alert_url"]), secret, payload(found, scores, alerts))
     return replace(found, notes=(*found.notes, failed) if failed else found.notes)
+
+
+def _with_lineage(run: Run, result: JobResult) -> JobResult:
+    """Tell a catalogue of data about the run, where there is one."""
+    settings, options = run.common_settings, run.options
+    if not settings["lineage_to"]:
+        return result
+    places = {name: one.place(run.day) for name, one in run.job.datasets.items()}
+    failed = tell_lineage(run.job, settings, options.source, options.output, result, places)
+    return replace(result, notes=(*result.notes, failed) if failed else result.notes)
 
 
 def extract(run: Run) -> None:

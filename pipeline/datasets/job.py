@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.datasets.alerts import ALERT_SETTINGS, check_alert_settings
 from pipeline.datasets.dataset import DataSet
+from pipeline.datasets.lineage_settings import LINEAGE_SETTINGS, check_lineage_settings
 from pipeline.datasets.tasks import Setting
 from pipeline.errors import ConfigError, InputError, program_name
 from pipeline.machine import PROJECT, folder_at_hand
@@ -71,7 +72,7 @@ class Job:
         facts = {
             "name": folder.name, "folder": folder, "sources": MappingProxyType(sources),
             "datasets": _in_order(sources, datasets),
-            "settings": MappingProxyType({**ALERT_SETTINGS, **(settings or {})}),
+            "settings": MappingProxyType({**ALERT_SETTINGS, **LINEAGE_SETTINGS, **(settings or {})}),
             "environments": MappingProxyType(dict(environments or {})),
             "check_settings": check_settings,
             "personal": MappingProxyType(dict(personal or {})),
@@ -114,6 +115,7 @@ class Job:
         """The defaults of the job with those settings that are ``given``. Raises ConfigError where they are wrong."""
         found = {**self.settings, **given}
         check_alert_settings(found)
+        check_lineage_settings(found)
         if self.check_settings:
             self.check_settings(found)
         return found

@@ -5,6 +5,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from pipeline.datasets.column_lineage import column_lineage
 from pipeline.datasets.job import Job
 from pipeline.datasets.scores import DIMENSIONS, control_limits
 from pipeline.publish.report import page as run_page
@@ -165,13 +166,15 @@ def _columns(job: Job) -> Html:
     """The dictionary: what each column means."""
     parts = []
     for name, one in job.datasets.items():
+        lineage = column_lineage(job, one) or {}
         rows = [
-            (column, type(kind).__name__, kind.unit, kind.sensitive or "", kind.description)
+            (column, type(kind).__name__, kind.unit, kind.sensitive or "", kind.description,
+             ", ".join(f"{given}.{field}" for given, field in lineage.get(column, ())))
             for column, kind in one.contract.columns.items()
-        ]
-        heads = ("column", "type", "unit", "personal", "meaning")
+        ]  # fmt: skip
+        heads = ("column", "type", "unit", "personal", "meaning", "depends on")
         told = element("p", f"{one.description} {one.grain}; made of {', '.join(one.inputs)}.")
         checks = ", ".join(f"{check.name} ({check.action})" for check in one.checks)
         ways = element("p", f"Layer {one.layer}; days in {one.zone}. Checks: {checks or 'none'}.")
-        parts.append(details(name, joined([told, ways, table(heads, rows, f"Columns of {name}", 5)])))
+        parts.append(details(name, joined([told, ways, table(heads, rows, f"Columns of {name}", 6)])))
     return section("Columns", *parts)

@@ -12,6 +12,7 @@ from pipeline.datasets.alerts import ALERT_SETTINGS
 from pipeline.datasets.bronze import bronze_folder, key_file
 from pipeline.datasets.changes import Change
 from pipeline.datasets.job import Job
+from pipeline.datasets.lineage_settings import LINEAGE_SETTINGS
 from pipeline.datasets.privacy import find_protections
 from pipeline.datasets.publication import catch_up
 from pipeline.datasets.sizes import Memory
@@ -102,8 +103,9 @@ class Run:
         self.work.mkdir(mode=0o700)
         as_of = options.as_of or datetime.now(UTC).replace(tzinfo=None)
         self.day = as_of.date().isoformat() if job.daily else ""
-        self.alert_settings = {name: settings[name] for name in ALERT_SETTINGS}
-        own = {name: value for name, value in settings.items() if name not in ALERT_SETTINGS}
+        common = {**ALERT_SETTINGS, **LINEAGE_SETTINGS}
+        self.common_settings = {name: settings[name] for name in common}
+        own = {name: value for name, value in settings.items() if name not in common}
         self.context = JobContext(str(job.folder), watch.run_id, as_of, own, str(self.work), protections)
         self.wanted = self.job.needed(options.only)
         self.memory = Memory(config.MEMORY_LIMIT, config.PREPROCESSING_WORKERS)
