@@ -63,7 +63,7 @@ clean_order_items = cleaned(
 )  # fmt: skip
 
 
-class CleanClick(sources.Clickstream):
+class CleanClick(sources.Event):
     """What people do on the pages, each event once."""
 
     day = Date("day of the event in the zone of the job")
@@ -80,12 +80,13 @@ class CleanClick(sources.Clickstream):
     checks=[one_of("event_type", EVENTS), repeated("clickstream")],
 )
 def clean_clicks(clickstream: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
-    """What people do on the pages: each event once, the earliest of its rows.
+    """What people do on the pages: each event once, as the first message tells it.
 
     Events of nobody are apart from each other, so that they need not meet in one place however many there are.
     """
     alone = -1 - surrogate_key("event_id")
-    return latest(clickstream, key=["event_id"], order=["event_at"], keep="first").with_columns(
+    first = latest(clickstream, key=["event_id"], order=["received_at", "click_id"], keep="first")
+    return first.drop("received_at", "click_id").with_columns(
         day_of("event_at", settings).alias("day"), pl.coalesce("user_id", alone).alias("visitor")
     )
 

@@ -28,7 +28,8 @@ HEADERS = {
     "orders": ("order_id", "buyer_id", "ordered_at", "status", "currency", "total_price", "updated_at"),
     "order_item": ("order_item_id", "order_id", "product_id", "seller_id", "quantity", "base_price", "tax",
                    "updated_at"),
-    "clickstream": ("event_id", "event_at", "event_type", "user_id", "product_id", "order_id"),
+    "clickstream": ("click_id", "received_at", "event_id", "event_at", "event_type", "user_id", "product_id",
+                    "order_id"),
     "exchange_rate": ("currency", "valid_from", "rate"),
 }  # fmt: skip
 Row = dict[str, object]
@@ -107,7 +108,7 @@ class Shop:
             self._correct(order, number)
         self._delete(chance.choice(self.tables["orders"]))
         for _ in range(self._orders):
-            self._session(number if chance.random() < 0.9 else chance.randint(0, number))
+            self._session(number if chance.random() < 0.9 else chance.randint(0, number), number)
         self._anonymous(number)
         mover = chance.choice(self.tables["app_user"])
         mover |= {"country": chance.choice(("DE", "FR", "JP")), "updated_at": _moment(number, 1400)}
@@ -156,8 +157,8 @@ class Shop:
         self.tables["orders"].remove(order)
         self.tables["order_item"] = [line for line in self.tables["order_item"] if line not in gone]
 
-    def _session(self, day: int) -> None:
-        """Some events of a person, in a part of the day in which the person has no other session."""
+    def _session(self, day: int, today: int) -> None:
+        """Some events of a person, in a part of a day in which the person has no other session; they come today."""
         chance = self._chance
         user, slot = chance.randrange(30), chance.randrange(2)
         if (user, day, slot) in self._sessions:
@@ -166,22 +167,21 @@ class Shop:
         events = self._sessions[user, day, slot] = chance.randint(1, 6)
         for event in range(events):
             begin += chance.randint(1, 30) if event else 0
-            self._click(day, begin, chance.choice(_EVENTS), user)
+            self._click((day, begin), today, chance.choice(_EVENTS), user)
 
     def _anonymous(self, day: int) -> None:
         for _ in range(3):
-            self._click(day, self._chance.randrange(1440), "view", None)
-        self._click(day, 0, "hover", None)
+            self._click((day, self._chance.randrange(1440)), day, "view", None)
+        self._click((day, 0), day, "hover", None)
         self._bad_clicks += 1
 
-    def _click(self, day: int, minute: int, kind: str, user: int | None) -> None:
+    def _click(self, moment: tuple[int, int], today: int, kind: str, user: int | None) -> None:
         """An event, of which every seventh comes again: as it was, or as one of a moment later."""
         number, product = self._next(), self._chance.randrange(40)
-        self._add("clickstream", f"e{number}", _moment(day, minute), kind, user, product, None)
+        for second in (0, number % 2) if not number % 7 else (0,):
+            self._add("clickstream", self._next(), _moment(today, 1439, second), f"e{number}", _moment(*moment, second),
+                      kind, user, product, None)  # fmt: skip
         self._clicks += kind != "hover"
-        if not number % 7:
-            later = _moment(day, minute, number % 2)
-            self._add("clickstream", f"e{number}", later, kind, user, product, None)
 
     def write(self, folder: Path, dump: str = "") -> None:
         """Write all tables into ``folder``. ``dump``: ends the names of the tables of people, whose dumps all stay."""

@@ -48,10 +48,10 @@ create table order_item (
     seller_id bigint references seller, quantity integer not null, base_price numeric(16, 4) not null,
     tax numeric(16, 4) not null, updated_at timestamptz not null default now()
 );
--- No key: pages send an event again when they are not sure that it arrived.
+-- Pages send an event again when they are not sure that it arrived.
 create table clickstream (
-    event_id text not null, event_at timestamptz not null, event_type text not null, user_id bigint,
-    product_id bigint, order_id bigint
+    click_id bigint primary key, received_at timestamptz not null default now(), event_id text not null, event_at timestamptz not null,
+    event_type text not null, user_id bigint, product_id bigint, order_id bigint
 );
 create table exchange_rate (
     currency char(3), valid_from date, rate numeric(18, 9) not null, primary key (currency, valid_from)

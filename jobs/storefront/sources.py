@@ -120,8 +120,8 @@ class OrderItem(Row):
     tax = Decimal("tax in the price of one piece, in the order's currency", scale=4)
 
 
-class Clickstream(Contract):
-    """What people do on the pages. An event may be sent again, as it was or with another content."""
+class Event(Contract):
+    """What people do on the pages."""
 
     event_id = Text("id of the event")
     event_at = Time("when", formats=_MOMENTS, read_from=("event_at", "event_ts", "timestamp"))
@@ -129,6 +129,13 @@ class Clickstream(Contract):
     user_id = Int("who; null: nobody who signed in", nullable=True, forget="value")
     product_id = Int("the product that it is about", nullable=True)
     order_id = Int("the order that it is about", nullable=True)
+
+
+class Clickstream(Event):
+    """Messages of the pages. An event may be sent again, as it was or with another content."""
+
+    click_id = Int("id of the message")
+    received_at = Time("when it came", formats=_MOMENTS)
 
 
 class ExchangeRate(Contract):

@@ -183,9 +183,9 @@ from dollars;
 
 create table fact_clickstream as
 with once as (
-        select *, row_number() over (partition by event_id order by event_at, event_type, user_id nulls first,
-               product_id nulls first, order_id nulls first) as place
-        from (select event_id, moment(event_at) as event_at, event_type, cast(user_id as bigint) as user_id,
+        select * exclude (click_id, received_at),
+               row_number() over (partition by event_id order by received_at, click_id) as place
+        from (select cast(click_id as bigint) as click_id, moment(received_at) as received_at, event_id, moment(event_at) as event_at, event_type, cast(user_id as bigint) as user_id,
                      cast(product_id as bigint) as product_id, cast(order_id as bigint) as order_id
               from file('clickstream'))),
      marked as (

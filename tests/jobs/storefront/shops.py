@@ -98,10 +98,12 @@ def write_shop(folder: Path, seed: int, orders: int = 200) -> None:
     write(folder, "order_item", lines, [*items, *items[:20]])
     kinds = ("view", "impression", "add_to_cart", "checkout", "purchase", "hover")
     clicks = [
-        (f"e{dice.randrange(150)}", moment(), pick(*kinds), pick(0, 1, 2, None), pick(1, 2, None), pick(3, None))
-        for _ in range(220)
-    ]
-    write(folder, "clickstream", "event_id,event_at,event_type,user_id,product_id,order_id", [*clicks, *clicks[:30]])
+        (number, changed(), f"e{dice.randrange(150)}", moment(), pick(*kinds), pick(0, 1, 2, None), pick(1, 2, None),
+         pick(3, None))
+        for number in dice.sample(range(999), 220)
+    ]  # fmt: skip
+    events = "click_id,received_at,event_id,event_at,event_type,user_id,product_id,order_id"
+    write(folder, "clickstream", events, [*clicks, *clicks[:30]])
     write(folder, "exchange_rate", "currency,valid_from,rate", [
         (pick("EUR", "JPY", "KWD", "USD"), (START + dt.timedelta(days=dice.randrange(-3, 4))).date(),
          pick("1.081234567", "0.0067", "3.25", "1"))

@@ -63,7 +63,8 @@ def test_a_session_ends_after_a_longer_pause_than_the_gap() -> None:
     )  # fmt: skip
     rest = [pl.lit(None, pl.Int64).alias(name) for name in ("product_id", "order_id")]
     once = clean_clicks.function(
-        clickstream=clicks.lazy().with_columns(*rest, event_type=pl.lit("view")), settings=SETTINGS
+        clickstream=clicks.lazy().with_columns(*rest, event_type=pl.lit("view"), received_at=NOON, click_id=1),
+        settings=SETTINGS,
     )
     assert len(set(once.filter(pl.col("user_id").is_null()).collect()["visitor"])) == 2
     found = fact_clickstream.function(clean_clicks=once, settings=SETTINGS).collect().sort("event_id")
