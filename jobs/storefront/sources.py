@@ -1,6 +1,9 @@
 """What the shop's database holds: thirteen tables (``schema.sql``), and the rates that people maintain beside them."""
 
-from pipeline.datasets import Bool, Contract, Date, Decimal, Int, Money, Source, Text, Time, csv
+from dataclasses import replace
+from datetime import timedelta
+
+from pipeline.datasets import Bool, Contract, Date, Decimal, Int, Money, Source, Text, Time, csv, table
 
 _MOMENTS = (
     "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d",
@@ -146,22 +149,31 @@ class ExchangeRate(Contract):
     rate = Decimal("USD for one unit of the currency", scale=9)
 
 
-def dump(name: str, contract: type[Contract], *, snapshots: bool = False, optional: bool = False) -> Source:
-    """A table of the database, or its dump: ``NAME.csv``, or parts such as ``NAME-2026-11-30.csv.gz``."""
-    return csv(f"{name}[.-]*csv*", contract, snapshots=snapshots, optional=optional)
+def shop_table(
+    name: str, contract: type[Contract], *key: str, updated: str = "updated_at", snapshots: bool = False,
+    deletions: timedelta | None = timedelta(0),
+) -> Source:  # fmt: skip
+    """A table of the database, of which changed rows alone are read, or its dump: ``NAME.csv``, or parts such as
+    ``NAME-2026-11-30.csv.gz``. ``deletions``: how often keys are compared; None: rows stay for ever."""
+    found = table(name, contract, key=key, updated=updated, deletions=deletions, snapshots=snapshots)
+    return replace(found, path=_files_of(name))
 
 
-app_user = dump("app_user", AppUser, snapshots=True)
-buyer = dump("buyer", Buyer, snapshots=True)
-seller = dump("seller", Seller, snapshots=True)
-category = dump("category", Category)
-brand = dump("brand", Brand)
-manufacturer = dump("manufacturer", Manufacturer)
-product = dump("product", Product)
-product_category = dump("product_category", ProductCategory)
-seller_product = dump("seller_product", SellerProduct)
-ratings = dump("ratings", Ratings)
-orders = dump("orders", Orders)
-order_item = dump("order_item", OrderItem)
-clickstream = dump("clickstream", Clickstream)
-exchange_rate = dump("exchange_rate", ExchangeRate, optional=True)
+def _files_of(name: str) -> str:
+    return f"{name}[.-]*csv*"
+
+
+app_user = shop_table("app_user", AppUser, "user_id", snapshots=True)
+buyer = shop_table("buyer", Buyer, "buyer_id", snapshots=True)
+seller = shop_table("seller", Seller, "seller_id", snapshots=True)
+category = shop_table("category", Category, "category_id")
+brand = shop_table("brand", Brand, "brand_id")
+manufacturer = shop_table("manufacturer", Manufacturer, "manufacturer_id")
+product = shop_table("product", Product, "product_id")
+product_category = shop_table("product_category", ProductCategory, "product_id", "category_id")
+seller_product = shop_table("seller_product", SellerProduct, "seller_id", "product_id")
+ratings = shop_table("ratings", Ratings, "rating_id")
+orders = shop_table("orders", Orders, "order_id")
+order_item = shop_table("order_item", OrderItem, "order_item_id")
+clickstream = shop_table("clickstream", Clickstream, "click_id", updated="received_at", deletions=None)
+exchange_rate = csv(_files_of("exchange_rate"), ExchangeRate, optional=True)

@@ -31,5 +31,5 @@ def test_a_database_gives_the_tables_of_its_dumps(postgres: str, tmp_path: Path)
             assert files(database.output) == files(dumps.output)
             run_sql(url, *(f"drop table {name}" for name in reversed(HEADERS)))
             shop.live(number)
-    made = database.tables["wide_orders"]
-    assert 0 < made.recomputed < made.rows
+    for made in (database.sources["clickstream"], database.tables["dim_buyer"], database.tables["wide_orders"]):
+        assert 0 < made.recomputed < made.rows
