@@ -1,8 +1,10 @@
 """Versions beside the link: a reader sees one or the other, the oldest go, and one can be gone back to."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,6 +71,41 @@ def test_all_is_on_the_disk_before_the_link_shows_it(output: Output, monkeypatch
         hidden, f"{hidden}/data", f"{hidden}/data/file", f"{hidden}/data/_SUCCESS"
     }  # fmt: skip
     assert done[len(before) :] == ["publish.rename", "out.versions", "publish.link", "publish.link.done", "."]
+
+
+def test_very_many_files_are_brought_to_the_disk_by_one_call(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    whole = output_link.sync_file_system
+    monkeypatch.setattr(output_link, "sync", lambda path: done.append(path.name))
+    monkeypatch.setattr(output_link, "sync_file_system", lambda path: done.append(path.name) or whole(path))
+    folder = output.begin(NAMES[0])
+    for number in range(256):
+        (folder / "data" / str(number)).touch()
+    output.publish(folder, NAMES[0], keep=5)
+    assert done == [f".new-{NAMES[0]}", "out.versions", output.link.parent.name]
+
+
+@pytest.mark.parametrize(("answer", "each"), [(None, True), (0, False)])
+def test_where_there_is_no_such_call_each_file_is_brought_to_the_disk(
+    answer: int | None, each: bool, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = SimpleNamespace() if answer is None else SimpleNamespace(syncfs=lambda _: answer)
+    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: calls)
+    monkeypatch.setattr(output_link, "_MANY_FILES", 1)
+    done: list[str] = []
+    monkeypatch.setattr(output_link, "sync", lambda path: done.append(path.name))
+    publish(output, NAMES[0])
+    assert ("file" in done) is each
+
+
+def test_what_does_not_reach_the_disk_stops_publication(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(output, NAMES[0])
+    monkeypatch.setattr(output_link, "_MANY_FILES", 1)
+    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: SimpleNamespace(syncfs=lambda _: -1))
+    monkeypatch.setattr("ctypes.get_errno", lambda: errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        publish(output, NAMES[1])
+    assert output.current() == NAMES[0]
 
 
 def test_the_oldest_versions_go(output: Output) -> None:
