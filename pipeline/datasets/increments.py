@@ -14,7 +14,7 @@ import polars as pl
 from pipeline.datasets.rewrite import clear_rows
 from pipeline.datasets.state import FileState, SourceState
 from pipeline.datasets.units import scan_file
-from pipeline.sources.databases.extract_table import key_text
+from pipeline.sources.databases.extract_table import key_text, row_hash
 from pipeline.sources.extracted import CLEAR, ExtractWriter
 from pipeline.sources.typed_rows import REJECTS
 
@@ -213,8 +213,8 @@ def _keys(path: Path, key: Sequence[str]) -> pl.DataFrame:
 
 def _hashed(paths: Sequence[str], task: Merge) -> pl.LazyFrame:
     """Keys and two hashes of the rows, which are compared within one process alone."""
-    row = pl.struct(task.columns)
-    return scan_file(*paths).select(key_text(task.key).alias(_KEY), row.hash(1).alias(_LOW), row.hash(2).alias(_HIGH))
+    low, high = (row_hash(task.columns, seed) for seed in (1, 2))
+    return scan_file(*paths).select(key_text(task.key).alias(_KEY), low.alias(_LOW), high.alias(_HIGH))
 
 
 def _hash(key: Sequence[str]) -> tuple[pl.Expr, pl.Expr]:

@@ -29,15 +29,30 @@ class Stop(IntEnum):
     TOO_LARGE = 3
 
 
-def walk_packets(library: Path, data: NDArray[np.uint8], at: int) -> tuple[int, Stop]:
-    """Go over the whole packets of rows from byte ``at`` on: (the byte behind them, why they end there)."""
-    place = np.array([at], np.int64)
-    stop = load(library).walk_packets(data.ctypes.data, len(data), place.ctypes.data)
-    return int(place[0]), Stop(stop)
+class Walk:
+    """Goes over the whole packets of rows in ``block`` as it fills; ``at``: the byte behind them."""
+
+    def __init__(self, library: Path, block: NDArray[np.uint8], at: int = 0) -> None:
+        self._walk, self._block, self._place = load(library).walk_packets, block, np.array([at], np.int64)
+        self._addresses = block.ctypes.data, self._place.ctypes.data  # once: it is called for every few kB
+
+    @property
+    def at(self) -> int:
+        """The byte behind the packets."""
+        return int(self._place[0])
+
+    def on(self, filled: int) -> Stop:
+        """Go on over the packets in the first ``filled`` bytes; returns why they end."""
+        data, place = self._addresses
+        return Stop(self._walk(data, filled, place))
+
+    def restart(self) -> None:
+        """Begin at the first byte."""
+        self._place[0] = 0
 
 
 def read_packets(library: Path, data: NDArray[np.uint8], columns: int) -> pl.DataFrame:
-    """The rows of packets that ``walk_packets`` went over, as texts. Raises ValueError where a packet is no row."""
+    """The rows of packets that a walk went over, as texts. Raises ValueError where a packet is no row."""
     room = len(data) // (columns + _HEADER_BYTES) + 1
     ends = [np.empty(room + 1, np.int64) for _ in range(columns)]
     texts = [np.empty(len(data), np.uint8) for _ in range(columns)]  # memory that is not written is not taken

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.native.packets import Stop, read_packets, walk_packets
+from pipeline.native.packets import Stop, Walk, read_packets
 from tests.harness import library
 
 END = b"\xfe\0\0\0\0"
@@ -32,8 +32,10 @@ def row(values: tuple[str | None, ...]) -> bytes:
 
 def read(data: bytes, columns: int) -> tuple[list[tuple[str | None, ...]], int, Stop]:
     array = np.frombuffer(data, np.uint8)
-    at, stop = walk_packets(Path(library()), array, 0)
-    return read_packets(Path(library()), array[:at], columns).rows(), at, stop
+    walk = Walk(Path(library()), array)
+    stop = walk.on(len(array) // 2)
+    stop = walk.on(len(array)) if stop == Stop.CUT else stop
+    return read_packets(Path(library()), array[: walk.at], columns).rows(), walk.at, stop
 
 
 @given(st.lists(st.tuples(VALUES, VALUES, VALUES), max_size=12), st.integers(0, 10**6))

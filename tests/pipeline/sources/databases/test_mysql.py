@@ -131,6 +131,26 @@ def test_values_become_those_of_the_contract(url: str) -> None:
     )  # fmt: skip
 
 
+class Moments(Contract):
+    at = Time(nullable=True)
+
+
+def test_fractions_of_seconds_are_exact(url: str) -> None:
+    digits = ["", "1", "12", "123", "1234", "12345", "123456", "000001", "999999"]
+    for scale in (0, 3, 6):
+        texts = [f"2026-11-30 23:59:59.{one[:scale]}" for one in digits] + [f"1000-01-01 00:00:00.{'9' * scale}"]
+        rows = ", ".join(f"('{text}')" for text in texts)
+        run_mysql(
+            url, "DROP TABLE IF EXISTS t", f"CREATE TABLE t (at datetime({scale}))", f"INSERT INTO t VALUES {rows}"
+        )
+        found, rejected = typed(url, Moments)
+        assert rejected is None
+        expected = [text.partition(".") for text in texts]
+        assert found["at"].to_list() == [
+            datetime.fromisoformat(whole).replace(microsecond=int(part.ljust(6, "0"))) for whole, _, part in expected
+        ]
+
+
 class Wild(Contract):
     n = Int(nullable=True)
     day = Date(nullable=True)
