@@ -77,7 +77,7 @@ def _pairs(file: InputFile, geo: GeoTable, formats: ValueFormats, piece_bytes: i
     delimiter = header.delimiter.encode()
     found = []
     try:
-        with open_bytes(file.expanded.spool if file.expanded else file.path) as stream:
+        with open_bytes(file.expanded.spool if file.expanded else file.path, stop=0) as stream:
             pieces = read_samples(stream, header.data_start, _piece_size(header, piece_bytes))
     except OSError:
         return []  # Phase 1 will report why

@@ -107,7 +107,7 @@ def real_path(path: str) -> str:
 def open_bytes(path: str | Path, stop: int | None = None) -> BinaryIO:
     """Open a file or object to read its bytes. Raises OSError where it cannot be opened, StorageFault.
 
-    ``stop``: of an object, nothing behind this byte is read ahead.
+    ``stop``: of an object, nothing behind this byte is read ahead; with 0, every read is a request of its own.
     """
     if isinstance(path, str) and is_url(path):
         from pipeline.storage.reader import open_object

@@ -121,7 +121,7 @@ def read_header(
     Raises FileRefused where no line is a header, or two columns have accepted names of one role. Raises OSError where
     the file cannot be read.
     """
-    with open_bytes(path) as stream:
+    with open_bytes(path, stop=0) as stream:  # a storage would send all that follows until it is told to stop
         begin = skip_marks(stream)
         seen: list[_Line] = []
         lines = _read_lines(stream, begin, max_record)

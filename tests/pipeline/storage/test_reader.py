@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from pipeline.reading.header import read_header
 from pipeline.storage import faults, reader
 from pipeline.storage.objects import look_at, write_object
 from pipeline.storage.reader import ObjectReader, open_object, read_range
@@ -228,3 +229,17 @@ def test_a_server_without_etags_is_asked_whether_the_object_is_as_old() -> None:
         with pytest.raises(OSError, match="it changed while it was read"):
             read_range(found, 0, 1000)
     assert conditions == ["Mon, 30 Nov 2026 10:00:00 GMT"] * 2
+
+
+def test_a_look_at_a_header_asks_for_no_more_than_it_reads(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storage sends a stream until it is told to stop, and works for it."""
+    url = f"{bucket}/a.csv"
+    write_object(url, b"log_id,user_id,ip_address,watch_time(min)\n" + b"1,u,8.8.8.8,1\n" * 20_000)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a stream was begun")
+
+    monkeypatch.setattr(reader, "_Stream", refuse)
+    found = read_header(look_at(url), {name: (name,) for name in ("log_id", "user_id", "ip_address")}, 2**20)
+    assert found
+    assert found.data_start == 42
