@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -98,6 +99,20 @@ def test_machines_take_turns_and_publish_what_one_disk_has(
     with machines[1].here():
         steps = plan_job(job, JobOptions(f"{bucket}/source", f"{bucket}/results/shop"))
     assert {step.work for step in steps} == {"keep"}
+
+
+def test_days_of_other_machines_stay_in_a_job_that_publishes_by_day(
+    tmp_path: Path, bucket: str, machines: tuple[Machine, Machine]
+) -> None:
+    job = write_job(tmp_path / "job", daily=True)
+    for day, rows in enumerate(DAYS):
+        write_sales(tmp_path, rows, f"sales{day}.csv")
+        put(tmp_path, bucket)
+        as_of = datetime(2026, 1, 4) + timedelta(days=min(day, 1))  # the last run makes the second day again
+        machines[day % 2].run(job, as_of=as_of)
+        on_disk = run(job, tmp_path, as_of=as_of)
+        assert published(machines[0]) == files(on_disk.output)
+    assert {name.partition("/")[0] for name in published(machines[1])} == {"2026-01-04", "2026-01-05", "silver"}
 
 
 def test_rejected_rows_name_the_object_and_its_line(
