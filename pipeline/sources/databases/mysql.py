@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from pipeline.native.packets import Stop
 
-_BLOCK_BYTES = 4 * 2**20
+_BLOCK_BYTES = 6 * 2**20
 _RECEIVED_BYTES = 2**16
 _WHOLE_SECONDS = len("2026-11-30 10:00:00")
 _FETCHED_ROWS = 20_000
@@ -154,7 +154,7 @@ class MysqlSnapshot:
         return wanted
 
     def read(self, query: str) -> Iterator[pl.DataFrame]:
-        """The rows of a query, about 4 MB at a time. Raises DatabaseFault where the connection breaks."""
+        """The rows of a query, about 6 MB at a time. Raises DatabaseFault where the connection breaks."""
         with mysql_explained("cannot read a table"):
             self._connection.query(query, unbuffered=True)
             result = self._connection._result

@@ -101,7 +101,8 @@ def change(chance: random.Random, day: int) -> list[str]:
     return statements
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
 def test_ten_days_of_changes_equal_reading_everything(
     database: tuple[str, Callable[..., object]], seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
