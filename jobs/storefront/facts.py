@@ -169,21 +169,20 @@ class FactClick(CleanClick):
 )
 def fact_clickstream(clean_clicks: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Events of the pages. A session of a person ends where nothing happens for longer than the gap of the job."""
-    time, session = ["event_at", "event_id"], ["visitor", "_session"]
-    pause = pl.col("event_at") - pl.col("event_at").shift(1).over("visitor", order_by=time)
-    begins = (pause > pl.duration(minutes=settings["session_gap_minutes"])).fill_null(True).cast(pl.Int64)
+    pause, before = pl.col("event_at").diff(), pl.col("visitor").shift(1)
+    begins = (pl.col("visitor") != before).fill_null(True) | (
+        pause > pl.duration(minutes=settings["session_gap_minutes"])
+    )
     counted = (
-        clean_clicks.with_columns(begins.alias("_begins"))
-        .with_columns(pl.col("_begins").cum_sum().over("visitor", order_by=time).alias("_session"))
-        .with_columns(
-            pl.col("event_at").min().over(session).alias("_since"),
-            pl.int_range(1, pl.len() + 1).over(session, order_by=time).alias("_event"),
-        )
+        clean_clicks.sort("visitor", "event_at", "event_id")
+        .with_columns(begins.cast(pl.Int64).cum_sum().alias("_session"), pl.int_range(pl.len()).alias("_event"))
+        .with_columns(pl.col("event_at").min().over("_session").alias("_since"))
     )
     numbers = {
-        "session_key": surrogate_key("user_id", "_since"), "session_number": pl.col("_session"),
-        "event_number": pl.col("_event"),
-    }  # fmt: skip
+        "session_key": surrogate_key("user_id", "_since"),
+        "session_number": pl.col("_session") - pl.col("_session").min().over("visitor") + 1,
+        "event_number": pl.col("_event") - pl.col("_event").min().over("_session") + 1,
+    }
     signed_in = pl.col("user_id").is_not_null()
     found = counted.with_columns(pl.when(signed_in).then(number).alias(name) for name, number in numbers.items())
-    return found.drop("_begins", "_session", "_since", "_event")
+    return found.drop("_session", "_since", "_event")

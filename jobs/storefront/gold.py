@@ -142,11 +142,9 @@ def _shares(lines: pl.LazyFrame, product_x_category: pl.LazyFrame) -> pl.LazyFra
     lists = {"category_ids": "category_id", "categories": "category_name", "weights_ppm": "weight_ppm"}
     return (
         named.with_columns(share.alias("category_revenue_cents"))
-        .group_by("order_item_id")
-        .agg(
-            *(pl.col(column).sort_by("category_id").alias(name) for name, column in lists.items()),
-            pl.col("category_revenue_cents").sort_by("category_id"),
-        )
+        .sort("order_item_id", "category_id")
+        .group_by("order_item_id", maintain_order=True)  # and the order of rows in each list
+        .agg(*(pl.col(column).alias(name) for name, column in lists.items()), "category_revenue_cents")
     )
 
 

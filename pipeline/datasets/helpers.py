@@ -235,18 +235,30 @@ def allocate(cents: str, weight: str, *, over: str | Sequence[str], order: str |
     """
     groups = [over] if isinstance(over, str) else list(over)
     ties = [order] if isinstance(order, str) else list(order)
-    amount = pl.col(cents).cast(pl.Int128)
-    total = pl.col(weight).cast(pl.Int128).sum().over(groups)
-    share = pl.when(total > 0).then(pl.col(weight).cast(pl.Int128)).otherwise(pl.lit(1, pl.Int128))
-    whole = pl.when(total > 0).then(total).otherwise(pl.len().over(groups).cast(pl.Int128))
-    product = amount.abs() * share
-    floor, remainder = product // whole, product % whole
-    left = amount.abs() - floor.sum().over(groups)
-    place = (
-        pl.struct((0 - remainder.cast(pl.Int64)).alias("_remainder"), *ties)
-        .rank("ordinal")
-        .over(groups)
-        .cast(pl.Int128)
+    named = [pl.col(name).alias(f"_group{at}") for at, name in enumerate(groups)]
+    amounts = pl.col(cents).cast(pl.Int128).alias("_amount"), pl.col(weight).cast(pl.Int128).alias("_weight")
+    order_of = [pl.col(name).alias(f"_order{at}") for at, name in enumerate(ties)]
+    return pl.struct(*named, *amounts, *order_of).map_batches(_allocated, return_dtype=pl.Int64)
+
+
+def _allocated(rows: pl.Series) -> pl.Series:
+    """``allocate`` of whole columns, step by step: in one expression each of many groups would take its own steps."""
+    frame = rows.struct.unnest().with_row_index("_row")
+    groups, ties = ([name for name in frame.columns if name.startswith(part)] for part in ("_group", "_order"))
+    total = pl.col("_weight").sum().over(groups)
+    shared = frame.with_columns(
+        total.alias("_total"), pl.len().over(groups).cast(pl.Int128).alias("_rows")
+    ).with_columns(
+        pl.when(pl.col("_total") > 0).then(pl.col("_weight")).otherwise(pl.lit(1, pl.Int128)).alias("_share"),
+        pl.when(pl.col("_total") > 0).then(pl.col("_total")).otherwise(pl.col("_rows")).alias("_whole"),
     )
-    part = floor + (place <= left).cast(pl.Int128)
-    return (amount.sign() * part).cast(pl.Int64)
+    product = pl.col("_amount").abs() * pl.col("_share")
+    cut = shared.with_columns(
+        (product // pl.col("_whole")).alias("_floor"), (0 - product % pl.col("_whole")).alias("_remainder")
+    )
+    left = pl.col("_amount").abs() - pl.col("_floor").sum().over(groups)
+    placed = cut.with_columns(left.alias("_left")).sort(*groups, "_remainder", *ties, nulls_last=False)
+    numbered = placed.with_columns(pl.int_range(pl.len()).alias("_number"))
+    place = pl.col("_number") - pl.col("_number").min().over(groups)
+    part = pl.col("_floor") + (place < pl.col("_left")).cast(pl.Int128)
+    return numbered.with_columns((pl.col("_amount").sign() * part).cast(pl.Int64).alias("_part")).sort("_row")["_part"]
