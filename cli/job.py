@@ -238,8 +238,9 @@ def _copy(arguments: Arguments, answer: Answer, copy: "Callable[[Output, str | N
     found = copy(open_output(output), version, str(place))
     facts = {"version": found.version, "place": found.place, "files": found.files, "bytes": found.bytes}
     note(output, str(arguments.action), facts)
-    told = f"{found.version}: {format_count(found.files, 'file')}, {format_size(found.bytes)}, {found.place}\n"
-    _tell(arguments, answer, facts | {"note": found.note}, printable(told))
+    size, files = format_size(found.bytes), format_count(found.files, "file")
+    told = f"{found.version}: {files}, {size}, {printable(found.place)}\n"
+    _tell(arguments, answer, facts | {"note": found.note}, told)
     if found.note:
         say(found.note, level="warning", event="left_to_do")
     return 0

@@ -22,7 +22,7 @@ class ShownProgress(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None: ...
+    def phase(self, name: str, total: int | None, unit: Unit = "bytes") -> None: ...
 
     def advance(self, n: int) -> None: ...
 
@@ -55,7 +55,7 @@ class NullProgress:
     ) -> None:
         """Has nothing to end."""
 
-    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
+    def phase(self, name: str, total: int | None, unit: Unit = "bytes") -> None:
         """Shows nothing."""
 
     def advance(self, n: int) -> None:
@@ -73,7 +73,8 @@ class _PeriodicProgress(NullProgress):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._total = self._done = 0
+        self._total: int | None = 0
+        self._done = 0
         self._started = self._last_line = 0.0
 
     def __exit__(
@@ -91,7 +92,7 @@ class _PeriodicProgress(NullProgress):
             self._last_line = now
             self._show_done(now - self._started)
 
-    def _begin_phase(self, total: int) -> None:
+    def _begin_phase(self, total: int | None) -> None:
         self._total, self._done = total, 0
         self._started = self._last_line = self._clock()
 
@@ -112,7 +113,7 @@ class JsonProgress(_PeriodicProgress):
         super().__init__(clock)
         self._quiet = quiet
 
-    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
+    def phase(self, name: str, total: int | None, unit: Unit = "bytes") -> None:
         """Begins a phase."""
         self._end_phase()
         LOG.known["phase"] = name.partition(":")[0].lower()
@@ -148,17 +149,21 @@ class LineProgress(_PeriodicProgress):
         self._name = ""
         self._unit: Unit = "bytes"
 
-    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
+    def phase(self, name: str, total: int | None, unit: Unit = "bytes") -> None:
         """Writes that a phase begins."""
         self._end_phase()
         self._name, self._unit = name, unit
         self._begin_phase(total)
-        self._write(f"{name}: {format_amount(total, unit)}")
+        self._write(name if total is None else f"{name}: {format_amount(total, unit)}")
 
     def _show_done(self, seconds: float) -> None:
-        if not self._total:
+        if self._total == 0:
             return
         speed = self._done / seconds
+        if self._total is None or self._done > self._total:  # which was an estimate
+            done = format_amount(self._done, self._unit)
+            self._write(f"{self._name}: {done}, {format_amount(speed, self._unit)}/s")
+            return
         remaining = format_seconds(max(0, self._total - self._done) / speed if speed else 0.0)
         self._write(
             f"{self._name}: {format_amount(self._done, self._unit)} of {format_amount(self._total, self._unit)} "

@@ -57,8 +57,9 @@ class _Done(ProgressColumn):
 
 class _DoneOf(ProgressColumn):
     def render(self, task: Task) -> Text:
-        done, total = (format_amount(number, task.fields["unit"]) for number in (task.completed, task.total or 0))
-        return Text(f"{done} of {total}", style="progress.download")
+        done = format_amount(task.completed, task.fields["unit"])
+        told = done if task.total is None else f"{done} of {format_amount(task.total, task.fields['unit'])}"
+        return Text(told, style="progress.download")
 
 
 class _Speed(ProgressColumn):
@@ -96,7 +97,7 @@ class BarProgress:
             self._end_phase()
         self._bars.stop()
 
-    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
+    def phase(self, name: str, total: int | None, unit: Unit = "bytes") -> None:
         """Begins a bar. Of a name such as ``Phase 1: read`` a narrow terminal shows what stands before the colon."""
         self._end_phase()
         shown = name if self._bars.console.width >= WIDE else name.partition(":")[0]
@@ -117,5 +118,6 @@ class BarProgress:
     def _end_phase(self) -> None:
         if self._task is not None:
             (task,) = (task for task in self._bars.tasks if task.id == self._task)
-            self._bars.update(self._task, completed=task.total or 0)
+            whole = task.completed if task.total is None else task.total
+            self._bars.update(self._task, total=whole, completed=whole)
             self._task = None

@@ -27,7 +27,7 @@ Unit = Literal["bytes", "rows"]
 class Progress(Protocol):
     """Receives the progress of a run. All calls come from one thread."""
 
-    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
+    def phase(self, name: str, total: int | None, unit: Unit = "bytes") -> None:
         """A phase begins, and the one before has ended. All its ``advance`` calls come to ``total`` bytes or rows."""
 
     def advance(self, n: int) -> None:
@@ -261,7 +261,7 @@ class WatchedProgress:
         self._inner = inner
         self._clock = time.monotonic()
 
-    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
+    def phase(self, name: str, total: int | None, unit: Unit = "bytes") -> None:
         """A phase begins."""
         self.phases.append(Phase(name, time.monotonic() - self._clock, Series(operator.add, 0.25)))
         self._inner.phase(name, total, unit)

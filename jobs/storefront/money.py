@@ -69,9 +69,11 @@ class DayRate(Contract):
     key=("day", "currency"),
 )
 def day_rates(clean_orders: pl.LazyFrame, exchange_rate: pl.LazyFrame) -> pl.LazyFrame:
-    """The rates that held on the days of orders: of each currency the last one until that day."""
+    """The rates that held on the days of orders: of each currency the last one until that day. A rate of 0 or below is
+    none, and no earlier one takes its place."""
+    nano = pl.col("rate").to_physical().cast(pl.Int64)
     told = exchange_rate.filter(pl.col("currency") != REPORT).select(
-        "currency", "valid_from", pl.col("rate").to_physical().cast(pl.Int64).alias("nano")
+        "currency", "valid_from", pl.when(nano > 0).then(nano).alias("nano")
     )
     one = {"currency": [REPORT], "valid_from": [dt.date.min], "nano": [_NANO]}
     own = pl.LazyFrame(one, schema={"currency": pl.String, "valid_from": pl.Date, "nano": pl.Int64})

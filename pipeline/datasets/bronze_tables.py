@@ -109,7 +109,7 @@ def extract_tables(
             for name, table in tables.items()
             if (reading := _plan(name, job.sources[name], run, table, address.system))
         ]
-        progress.phase("extract", max(1, sum(reading.table.rows for reading in readings)), "rows")
+        progress.phase("extract", _expected(readings, run), "rows")
         read = {one.name: _extract(one, run) for one in readings}
     notes += [told for one in readings for told in _new_columns(one, run)]
     columns = {one.name: json.dumps([column.name for column in one.table.columns]) for one in readings}
@@ -121,6 +121,13 @@ def extract_tables(
         )
         for name in names
     }  # fmt: skip
+
+
+def _expected(readings: Sequence[_Reading], run: _Run) -> int | None:
+    """About how many rows will be read; None where a server has not counted a table, or only changes are read."""
+    if any(one.table.rows <= 0 or run.before(one) for one in readings):
+        return None
+    return sum(one.table.rows for one in readings)
 
 
 def _new_columns(one: _Reading, run: _Run) -> list[str]:

@@ -72,6 +72,12 @@ def test_lines_come_every_few_seconds() -> None:
         progress.phase("Phase 3", 0)
         now[0] += 6
         progress.advance(0)
+        progress.phase("extract", None, "rows")
+        now[0] += 5
+        progress.advance(200)
+        progress.phase("tables", 100, "rows")  # an estimate that was too low
+        now[0] += 5
+        progress.advance(150)
     assert lines == [
         "Phase 1: 10 GB",
         "Phase 1: 2 GB of 10 GB (20%), 400 MB/s, 20.0 s left",
@@ -83,6 +89,12 @@ def test_lines_come_every_few_seconds() -> None:
         "Phase 2: done in 5.00 s",
         "Phase 3: 0 B",
         "Phase 3: done in 6.00 s",
+        "extract",
+        "extract: 200 rows, 40 rows/s",
+        "extract: done in 5.00 s",
+        "tables: 100 rows",
+        "tables: 150 rows, 30 rows/s",
+        "tables: done in 5.00 s",
     ]
 
 
@@ -102,10 +114,13 @@ def test_bars_on_a_terminal() -> None:
         progress.phase("Phase 1", 2 * 10**9)
         progress.advance(10**9)
         progress.note("[red]a note")
+        progress.phase("extract", None, "rows")
+        progress.advance(12_345)
         progress.phase("Phase 2", 70_000, "rows")
     shown = stream.getvalue()
     assert "70,000 rows of 70,000 rows" in shown
     assert "2 GB of 2 GB" in shown
+    assert "12,345 rows " in shown
     assert "note: [red]a note" in shown
 
 

@@ -114,7 +114,7 @@ class Heard:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
 
-    def phase(self, name: str, total: int, unit: Unit = "bytes") -> None:
+    def phase(self, name: str, total: int | None, unit: Unit = "bytes") -> None:
         self.calls.append((name, total, unit))
 
     def advance(self, n: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from jobs.storefront import gold, members
+from jobs.storefront import gold, members, money
 from jobs.storefront.cleaned import clean_clicks
 from jobs.storefront.facts import fact_clickstream
 from jobs.storefront.money import converted, minor_units, whole_minor
@@ -155,3 +155,16 @@ def test_the_job_takes_a_third_of_the_lines_of_hand_written_classes() -> None:
         f"{sum(sizes.values()):,} lines of Python and SQL, of which the generator of demo data has {sizes['demo.py']}"
     )
     assert told in " ".join((JOBS / "storefront" / "README.md").read_text(encoding="utf-8").split())
+
+
+def test_a_rate_of_nothing_or_below_is_no_rate() -> None:
+    """And no earlier one takes its place: orders of these days wait in the quarantine."""
+    day = dt.date(2026, 11, 25)
+    orders = pl.LazyFrame({"day": [day, day, dt.date(2026, 11, 24)], "currency": ["EUR", "CLP", "EUR"]})
+    told = [("EUR", dt.date(2026, 1, 1), "1.1"), ("EUR", day, "0"), ("CLP", dt.date(2026, 1, 1), "-1")]
+    kinds = {"currency": pl.String, "valid_from": pl.Date, "rate": pl.Decimal(38, 9)}
+    rates = pl.LazyFrame([(name, since, Decimal(rate)) for name, since, rate in told], schema=kinds, orient="row")
+    found = money.day_rates.function(clean_orders=orders, exchange_rate=rates).sort("day", "currency").collect()
+    assert found.select("currency", "rate_nano", "eur_nano").rows() == [
+        ("EUR", 1_100_000_000, 1_100_000_000), ("CLP", None, None), ("EUR", None, None),
+    ]  # fmt: skip

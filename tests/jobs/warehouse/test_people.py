@@ -97,6 +97,8 @@ def test_a_backup_is_restored_elsewhere_and_a_damaged_file_is_named(
 ) -> None:
     place = copied(shop, tmp_path, monkeypatch)
     made = answer(capsys, "backup", "backups")
+    assert main(["job", "warehouse", "backup", "again"]) == 0
+    assert capsys.readouterr().out.endswith(f"again/{made['version']}\n")
     assert not list(Path("backups").rglob("clear-*"))
     brought = answer(capsys, "restore", "backups", "--output", "new/output")
     assert brought["version"] == made["version"]
