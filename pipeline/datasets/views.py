@@ -9,9 +9,12 @@ from pipeline.datasets.bronze import bronze_folder
 from pipeline.datasets.job import Job
 from pipeline.datasets.state import published_state
 from pipeline.errors import ConfigError
+from pipeline.sources.typed_rows import REJECTS
 from pipeline.versions.locked_database import lock_database, open_database, sql_texts
 from pipeline.versions.outputs import open_output
 
+QUARANTINE = "quarantine"
+"""The view of all rows that sources and checks rejected."""
 _VIEW = re.compile(r"\s*create\s+(?:or\s+replace\s+)?view\s+(\w+)\s+as\b", re.IGNORECASE)
 
 
@@ -36,13 +39,14 @@ def declared_views(job: Job) -> dict[str, str]:
 
 
 def view_names(job: Job, output: str) -> list[str]:
-    """All tables and views that a query may read, sources last."""
+    """All tables and views that a query may read, sources and rejected rows last."""
     state = published_state(open_output(output), records_only=True)
-    return [*state.tables, *declared_views(job), *state.sources]
+    return [*state.tables, *declared_views(job), *state.sources, QUARANTINE]
 
 
 def open_tables(job: Job, output: str, memory: int, threads: int) -> duckdb.DuckDBPyConnection:
-    """Open a database in memory that has the tables, views and sources of the published version and nothing else.
+    """Open a database in memory that has the tables, views, sources and rejected rows of the published version and
+    nothing else. Whoever may not enter the quarantine has no view of it.
 
     ``memory``: bytes that the database may use. Raises InputError where nothing is published, ConfigError where
     ``views.sql`` is wrong.
@@ -54,11 +58,20 @@ def open_tables(job: Job, output: str, memory: int, threads: int) -> duckdb.Duck
         paths = source.paths(bronze)
         if all(map(os.path.exists, paths)):  # those of an output on a storage may be on other machines
             files[name] = paths
+    quarantine = state.folder / "quarantine"
+    may_list = QUARANTINE not in {*files, *state.sources, *declared_views(job)} and os.access(
+        quarantine, os.R_OK | os.X_OK
+    )
+    if may_list:
+        files[QUARANTINE] = tuple(str(path) for path in sorted(quarantine.glob("*/*.parquet")))
     database = open_database(memory, threads)
     for name, paths in files.items():
         if paths:
             rows = f"read_parquet({sql_texts(paths)}, hive_partitioning = false)"
             database.execute(f'create view "{name}" as from {rows}')
+    if may_list and not files[QUARANTINE]:
+        columns = ", ".join(f'null::{"bigint" if name == "line" else "varchar"} as "{name}"' for name in REJECTS)
+        database.execute(f'create view "{QUARANTINE}" as select {columns} limit 0')
     for name, statement in declared_views(job).items():
         try:
             database.execute(statement)

@@ -11,6 +11,7 @@ import pytest
 from pipeline.datasets import changes, make_table, sizes
 from pipeline.datasets import run as job_run
 from pipeline.datasets.failures import TransformError
+from pipeline.datasets.views import open_tables
 from pipeline.engines.direct import DirectEngine
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
 from pipeline.versions.lock import Lock
@@ -50,6 +51,18 @@ def test_rejected_rows_are_in_the_quarantine_of_the_owner(tmp_path: Path) -> Non
     assert source["raw"] == b"o5,dan,2026-13-01,1.00\n"
     table = pl.read_parquet(quarantine / "lines" / "*.parquet").row(0, named=True)
     assert (table["check"], table["value"], table["key"]) == ("at_least:cents", "-100", "o4")
+
+
+def test_a_query_lists_the_rejected_rows_of_sources_and_checks(tmp_path: Path) -> None:
+    job = write_job(tmp_path / "job")
+    sql = 'select "table", line, "check", "column" from quarantine order by line'
+    expected = [
+        ("sales", 7, "not a date in one of its formats", "day"), ("lines", None, "at_least:cents", "cents"),
+    ]  # fmt: skip
+    for rows, rejected in ((SALES, expected), (SALES[:1], [])):
+        write_sales(tmp_path, rows)
+        with open_tables(job, run(job, tmp_path).output, 10**9, 1) as database:
+            assert database.execute(sql).fetchall() == rejected
 
 
 def test_buckets_workers_and_the_order_of_rows_change_no_byte(tmp_path: Path) -> None:
