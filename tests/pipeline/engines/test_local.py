@@ -1,7 +1,7 @@
 """The pool's loop with workers made by hand: what is advanced, and that a broken pool is replaced. Real processes are
 in ``test_engines`` and ``test_workers``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ def pools(monkeypatch: pytest.MonkeyPatch) -> list[FakeWorkers]:
     planned: list[FakeWorkers] = []
     used: list[FakeWorkers] = []
 
-    def give(count: int, _: Sequence[str]) -> FakeWorkers:
+    def give(count: int, *_: object) -> FakeWorkers:
         used.append(planned.pop(0) if planned else FakeWorkers(count))
         return used[-1]
 

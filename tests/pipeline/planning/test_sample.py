@@ -99,7 +99,8 @@ def test_of_many_files_some_from_all_over_are_read(tmp_path: Path, monkeypatch: 
     files, _ = read_headers(list(map(str, paths)), WANTED, 2**20)
     opened: list[str] = []
 
-    def note(path: str) -> object:
+    def note(path: str, stop: int) -> object:
+        assert stop == 0, "no stream is begun for a look"
         opened.append(Path(path).stem)
         return open(path, "rb")
 
