@@ -204,10 +204,7 @@ def _load_tables(arguments: Arguments, _config: Config, answer: Answer) -> int:
 
     job = _load(arguments)
     output = _options(arguments, job).output
-    place = _word(arguments)
-    if place is None:
-        raise ConfigError("load needs the URL of a PostgreSQL database, such as postgresql://user@host/database.")
-    loaded = load_postgres(job, output, place)
+    loaded = load_postgres(job, output, _word(arguments) or "")
     facts = {"version": loaded.version, "tables": dict(loaded.rows)}
     note(output, "load", facts)
     lines = [f"{name:<28}{count:>14,}" for name, count in loaded.rows.items()] or ["nothing new"]

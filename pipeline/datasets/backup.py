@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,7 @@ from pipeline.storage.urls import is_url, join_url
 from pipeline.versions.folders import is_run_id, new_run_id
 from pipeline.versions.lock import Lock
 from pipeline.versions.output_link import Output
+from pipeline.versions.outputs import locked
 
 MANIFEST = "backup.json"
 """Names every file of a backup with its bytes and SHA-256; written last, so that a backup without it is none."""
@@ -75,10 +76,8 @@ def restore(output: Output, version: str | None, origin: str) -> Backup:
         raise InputError(f"there is no backup at {place!r}: expected {MANIFEST} there.")
     output.check()
     name = f"restore-{new_run_id()}"
-    with ExitStack() as stack:
-        for lock in (Lock(output.versions, name), *output.locks(name)):
-            stack.enter_context(lock)
-        fresh, bronze = stack.enter_context(_hidden(output, found)), bronze_folder(output.link)
+    bronze = bronze_folder(output.link)
+    with locked(output, name), _hidden(output, found) as fresh:
         bronze.mkdir(mode=0o700, exist_ok=True)
         catch_up(output, bronze)
         check_all_forgotten(bronze)

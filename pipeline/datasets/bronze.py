@@ -14,11 +14,12 @@ from pipeline.datasets.tasks import ExtractTask, JobContext
 from pipeline.engines import Advance, Engine, run_tasks
 from pipeline.errors import InputError
 from pipeline.machine import display_name
+from pipeline.reading.file_access import stamp
 from pipeline.reading.input_files import hash_file
 from pipeline.sources.extracted import CLEAR, Extracted
 from pipeline.sources.protection import Protection
 from pipeline.sources.source import Source, list_files
-from pipeline.storage.urls import ObjectUrl, is_url
+from pipeline.storage.urls import is_url
 
 FORGETTING = "forgetting"
 """A file of bronze that is there while people are being forgotten."""
@@ -64,27 +65,14 @@ def list_sources(job: Job, names: Sequence[str], base: str, before: JobState | N
         same = old is not None and old.fingerprint == fingerprint(source)
         known = {file.name: file for file in old.files} if old and same else {}
         for path in list_files(source, base):
-            size, changed = _look_at(path)
+            size, changed, _ = stamp(path)
             called = _called(path, base)
             file = known.get(called)
-            unchanged = file and (file.bytes, file.mtime_ns) == (size, changed) and not isinstance(path, ObjectUrl)
-            if file and not unchanged and file.bytes == size and _mark(path) == file.hash:
+            unchanged = file and (file.bytes, file.mtime_ns) == (size, changed) and not is_url(path)
+            if file and not unchanged and file.bytes == size and hash_file(path) == file.hash:
                 unchanged = True
             found.append(Listed(name, path, called, size, changed, file if unchanged else None))
     return found
-
-
-def _look_at(path: str) -> tuple[int, int]:
-    """Bytes of a file, and when it was changed (epoch, ns)."""
-    if isinstance(path, ObjectUrl):
-        return path.size, path.modified_ns
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
-
-
-def _mark(path: str) -> str:
-    """Changes with the bytes of a file: their hash, or the mark of the storage."""
-    return f"etag {path.etag}" if isinstance(path, ObjectUrl) else hash_file(path)
 
 
 def _called(path: str, base: str) -> str:
@@ -135,11 +123,11 @@ def extract_folder(run_id: str, source: str, number: int) -> str:
 
 
 def _state(file: Listed, task: ExtractTask, found: Extracted, bronze: Path) -> FileState:
-    if _look_at(file.path) != (file.bytes, file.mtime_ns):
+    if stamp(file.path)[:2] != (file.bytes, file.mtime_ns):
         raise InputError(f"{display_name(file.path)} changed while it was read. Run again when it is whole.")
     folder = os.path.relpath(task.folder, bronze)
     return FileState(
-        file.name, file.bytes, file.mtime_ns, _mark(file.path), folder,
+        file.name, file.bytes, file.mtime_ns, hash_file(file.path), folder,
         found.files, found.rows, found.rejected, found.rejects,
     )  # fmt: skip
 

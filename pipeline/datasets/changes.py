@@ -43,8 +43,8 @@ def source_change(
         return Change(everything=f"{name} is new")
     if old.fingerprint != new.fingerprint:
         return Change(everything=f"the declaration of {name} changed")
-    before, now = old.paths(bronze), new.paths(bronze)
-    gone, come = ([path for path in some if path not in set(others)] for some, others in ((before, now), (now, before)))
+    before, now = (dict.fromkeys(state.paths(bronze)) for state in (old, new))
+    gone, come = ([path for path in some if path not in others] for some, others in ((before, now), (now, before)))
     return changed_rows(gone, come, columns, work / f"{name}.changed.parquet", new.rows)
 
 

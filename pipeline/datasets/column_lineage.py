@@ -15,7 +15,8 @@ import polars as pl
 
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.job import Job
-from pipeline.datasets.kernels import input_schema, lazy
+from pipeline.datasets.kernels import facts_of, input_schema, lazy
+from pipeline.datasets.tasks import JobContext
 from pipeline.sources.contract import SOURCE_FACTS
 
 _MARK = "@"
@@ -37,12 +38,10 @@ class _ComputedError(Exception):
 def column_lineage(job: Job, one: DataSet) -> Lineage | None:
     """On which columns of its inputs each column of a data set depends; None where its plan does not tell."""
     inputs = {name: _without_rows(job, one, name) for name in one.inputs}
-    facts = {
-        name: fact for name, fact in {"as_of": _SOME_MOMENT, "settings": job.settings}.items() if name in one.parameters
-    }
+    context = JobContext(str(job.folder), "", _SOME_MOMENT, job.settings, "")
     try:
         with _no_computing():
-            result = lazy(one.function(**inputs, **facts), one)
+            result = lazy(one.function(**inputs, **facts_of(one, context)), one)
             return {name: _read_by(result.select(name)) for name in one.contract.columns}
     except Exception:
         return None  # what a transform does with tables that have no rows is no fault of the run

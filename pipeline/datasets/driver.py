@@ -33,8 +33,7 @@ from pipeline.sources.databases.address import is_database
 from pipeline.sources.forgotten import Forgotten
 from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import new_run_id
-from pipeline.versions.lock import Lock
-from pipeline.versions.outputs import open_output
+from pipeline.versions.outputs import locked, open_output
 
 _POOL_PAYS_BYTES = 2 * 10**9
 """Bytes of files from which workers that each extract one are faster than one process with all threads."""
@@ -62,11 +61,9 @@ def open_run(job: Job, config: Config, options: JobOptions, progress: Progress) 
         ExitStack() as resources,
     ):
         output.check()
-        lock = resources.enter_context(Lock(output.versions, watch.run_id))
-        for other in output.locks(watch.run_id):
-            resources.enter_context(other)
+        locks = resources.enter_context(locked(output, watch.run_id))
         output.discard()
-        yield Run(job, config, options, watch, output, lock, resources)
+        yield Run(job, config, options, watch, output, locks, resources)
 
 
 def complete(run: Run, keep: int, forgotten: Forgotten | None = None) -> JobResult:
@@ -79,7 +76,7 @@ def complete(run: Run, keep: int, forgotten: Forgotten | None = None) -> JobResu
         return _result(run, reasons, checks, "failed", error)
     status = "ok" if _is_new(run, reasons) or (forgotten and run.day) else "nothing new"
     if status == "ok":
-        run.lock.confirm()
+        run.confirm_locks()
         keep_other_days(run, forgotten)
         record = _record(run, _result(run, reasons, checks, status))
         write_report(run.folder, run.job, record)
@@ -108,11 +105,10 @@ def _with_alerts(run: Run, result: JobResult) -> JobResult:
 
 def _with_lineage(run: Run, result: JobResult) -> JobResult:
     """Tell a catalogue of data about the run, where there is one."""
-    settings, options = run.common_settings, run.options
+    settings = run.common_settings
     if not settings["lineage_to"]:
         return result
-    places = {name: one.place(run.day) for name, one in run.job.datasets.items()}
-    failed = tell_lineage(run.job, settings, options.source, options.output, result, places)
+    failed = tell_lineage(run.job, settings, run.options.source, result)
     return replace(result, notes=(*result.notes, failed) if failed else result.notes)
 
 

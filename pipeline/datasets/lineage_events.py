@@ -18,7 +18,7 @@ from pipeline.storage.urls import is_url, split_url
 from pipeline.versions.folders import begin_of
 
 if TYPE_CHECKING:
-    from openlineage.client.event_v2 import InputDataset, OutputDataset, RunEvent, RunState
+    from openlineage.client.event_v2 import InputDataset, OutputDataset, RunEvent
 
     from pipeline.datasets.job import Job
 
@@ -28,22 +28,18 @@ _PRODUCER = "urn:logmill"
 _SECONDS = 5.0
 
 
-def tell_lineage(
-    job: "Job", settings: Mapping[str, Setting], source: str, output: str, result: JobResult, places: Mapping[str, str]
-) -> str:
-    """Send two events, of the beginning and the end of a run. Returns why that was not possible; empty: it was.
-
-    ``places``: by table, its path below the published version. ``output``: the folder or URL of the output.
-    """
+def tell_lineage(job: "Job", settings: Mapping[str, Setting], source: str, result: JobResult) -> str:
+    """Send two events, of the beginning and the end of a run. Returns why that was not possible; empty: it was."""
+    import attrs
     from openlineage.client.event_v2 import RunState
 
     end = RunState.FAIL if result.error else RunState.COMPLETE
     begin = begin_of(result.run_id)
     try:
         client = _open_client(str(settings["lineage_to"]))
+        event = _event(job, str(settings["lineage_namespace"]), source, result)
         for state, moment in ((RunState.START, begin), (end, datetime.now(UTC).replace(tzinfo=None))):
-            event = _event(job, str(settings["lineage_namespace"]), source, output, result, places, state, moment)
-            client.emit(event)
+            client.emit(attrs.evolve(event, eventType=state, eventTime=f"{moment.isoformat()}Z"))
     except Exception as fault:
         return f"the lineage was not sent: {type(fault).__name__}"
     return ""
@@ -68,10 +64,8 @@ def _open_client(to: str) -> Any:
     return OpenLineageClient(transport=HttpTransport(HttpConfig(address, timeout=_SECONDS, **options)))
 
 
-def _event(
-    job: "Job", namespace: str, source: str, output: str, result: JobResult, places: Mapping[str, str],
-    state: "RunState", moment: datetime,
-) -> "RunEvent":  # fmt: skip
+def _event(job: "Job", namespace: str, source: str, result: JobResult) -> "RunEvent":
+    """What the events of a run have in common."""
     from openlineage.client.event_v2 import Job as JobFact
     from openlineage.client.event_v2 import Run, RunEvent
     from openlineage.client.facet_v2 import documentation_job, error_message_run, nominal_time_run
@@ -81,13 +75,12 @@ def _event(
         facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(result.error, "Python")
     about = {"documentation": documentation_job.DocumentationJobFacet(job.description)}
     return RunEvent(
-        eventTime=f"{moment.isoformat()}Z",
-        eventType=state,
+        eventTime=f"{begin_of(result.run_id).isoformat()}Z",
         producer=_PRODUCER,
         run=Run(str(uuid.uuid5(uuid.NAMESPACE_URL, result.run_id)), facets),
         job=JobFact(namespace, job.name, about),  # type: ignore[arg-type] # facets of one kind
         inputs=[_input(job, name, source) for name in result.sources],
-        outputs=[_output(job, name, source, output, result, places) for name in result.tables],
+        outputs=[_output(job, name, source, result) for name in result.tables],
     )
 
 
@@ -98,9 +91,7 @@ def _input(job: "Job", name: str, source: str) -> "InputDataset":
     return InputDataset(namespace, path, facets={"schema": _schema(job.sources[name].contract.columns)})
 
 
-def _output(
-    job: "Job", name: str, source: str, output: str, result: JobResult, places: Mapping[str, str]
-) -> "OutputDataset":
+def _output(job: "Job", name: str, source: str, result: JobResult) -> "OutputDataset":
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import column_lineage_dataset as columns
     from openlineage.client.facet_v2 import data_quality_assertions_dataset as quality
@@ -112,7 +103,7 @@ def _output(
     one = job.datasets[name]
     where = {
         **{given: _place_of_source(job, given, source) for given in job.sources},
-        **{made: _place_of_table(output, places.get(made, made)) for made in job.datasets},
+        **{made: _place_of_table(result.output, found.place) for made, found in result.tables.items()},
     }
     facets: dict[str, Any] = {
         "schema": _schema(one.contract.columns),

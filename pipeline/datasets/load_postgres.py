@@ -49,11 +49,12 @@ def load_postgres(job: Job, output: str, place: str) -> Loaded:
     Raises ConfigError where the URL is none, or a table there has other columns; InputError where nothing is published;
     DatabaseFault, and nothing is changed then.
     """
-    if not is_database(place) or parse_address(place).system != "postgresql":
+    address = parse_address(place) if is_database(place) else None
+    if address is None or address.system != "postgresql":
         raise ConfigError("load needs the URL of a PostgreSQL database, such as postgresql://user@host/database.")
     check_postgres_installed()
     state = published_state(open_output(output))
-    with postgres_explained("cannot load the tables"), closing(connect(parse_address(place))) as connection:
+    with postgres_explained("cannot load the tables"), closing(connect(address)) as connection:
         run(connection, "BEGIN")
         run(connection, f"SELECT pg_advisory_xact_lock(hashtext('logmill {job.name}'))")
         run(

@@ -165,14 +165,13 @@ def _choose(run: Run, one: DataSet) -> tuple[int, Engine]:
         sum_bytes([(run.files(name, columns), input_schema(run.job, name)) for name, columns in found])
         for found in (one.keyed.items(), one.whole.items())
     )
-    alone = not run.uses_spark
     if run.uses_spark:
-        run.engine  # noqa: B018 - a cluster starts, and tells what its workers have
-    buckets = choose_buckets(one, keyed, whole, run.memory, alone=alone)
-    pooled = not alone or (buckets > 1 and run.memory.has_room_for_workers)
-    if alone and pooled:
-        buckets = choose_buckets(one, keyed, whole, run.memory, alone=False)
-    return buckets, run.engine if pooled else run.direct
+        engine = run.engine  # first: when a cluster has started, it tells what its workers have
+        return choose_buckets(one, keyed, whole, run.memory, alone=False), engine
+    buckets = choose_buckets(one, keyed, whole, run.memory, alone=True)
+    if buckets == 1 or not run.memory.has_room_for_workers:
+        return buckets, run.direct
+    return choose_buckets(one, keyed, whole, run.memory, alone=False), run.engine
 
 
 def _transform(

@@ -1,6 +1,6 @@
 """What one run of a job knows and holds: its input, its folders, its engines, and what was made until now."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from pipeline.machine import cache_folder
 from pipeline.native.build import PROCESSOR_FILE, system_and_processor
 from pipeline.timing import Watch
 from pipeline.versions.folders import make_own
-from pipeline.versions.lock import Lock
+from pipeline.versions.lock import AnyLock
 from pipeline.versions.output_link import Output
 
 KERNELS = ("pipeline.datasets.kernels", "pipeline.datasets.laws")
@@ -83,12 +83,12 @@ class Run:
     """
 
     def __init__(
-        self, job: Job, config: Config, options: JobOptions, watch: Watch, output: Output, lock: Lock,
+        self, job: Job, config: Config, options: JobOptions, watch: Watch, output: Output, locks: Sequence[AnyLock],
         resources: ExitStack,
     ) -> None:  # fmt: skip
         settings = job.with_settings(options.settings)
         self.job, self.options, self.watch = job.under(settings), options, watch
-        self.output, self.lock = output, lock
+        self.output, self._locks = output, locks
         self.config, self._resources = config, resources
         self.bronze = bronze_folder(output.link)
         make_own(self.bronze, "--output", 0o700)
@@ -119,6 +119,11 @@ class Run:
         self.rejects: dict[str, list[str]] = {}
         self.notes: list[str] = []
         self.scattered: dict[tuple[str, tuple[str, ...], int], TableFiles] = {}
+
+    def confirm_locks(self) -> None:
+        """Raise EnvironmentFault where this run no longer holds its output."""
+        for lock in self._locks:
+            lock.confirm()
 
     @property
     def engine(self) -> Engine:

@@ -16,7 +16,7 @@ from pipeline.history.state import History, open_history
 from pipeline.versions.folders import intermediate_folder, is_run_folder
 from pipeline.versions.lock import AnyLock, Lock
 from pipeline.versions.output_link import Output
-from pipeline.versions.outputs import open_output
+from pipeline.versions.outputs import locked, open_output
 from pipeline.versions.quarantine_retention import oldest_kept
 
 
@@ -71,9 +71,7 @@ def open_place(
     folder = intermediate_folder(config.INTERMEDIATE_DIR, config.OUTPUT_DIR)
     output = open_output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
     with ExitStack() as stack:
-        locks = (Lock(folder, run_id), Lock(output.versions, run_id), *output.locks(run_id))
-        for lock in locks:
-            stack.enter_context(lock)
+        locks = (stack.enter_context(Lock(folder, run_id)), *stack.enter_context(locked(output, run_id)))
         output.discard()
         output.catch_up(folder, lambda version: full_refresh or knows_version(folder, output.key, version))
         now = time.time()

@@ -2,12 +2,13 @@
 
 import time
 import uuid
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 from pipeline.errors import ConfigError, InputError
 from pipeline.storage.faults import StorageFault
 from pipeline.storage.urls import is_url
-from pipeline.versions.lock import Lock
+from pipeline.versions.lock import AnyLock, Lock
 from pipeline.versions.output_link import Output
 
 
@@ -18,6 +19,16 @@ def open_output(output_dir: str, *, delta: bool = False) -> Output:
     from pipeline.versions.storage_output import StorageOutput
 
     return StorageOutput(output_dir, delta=delta)
+
+
+@contextmanager
+def locked(output: Output, name: str) -> Iterator[tuple[AnyLock, ...]]:
+    """Hold an output as ``name`` while the block runs: its folder, and where several machines share it, its storage.
+
+    Raises EnvironmentFault where another run holds it, StorageFault.
+    """
+    with ExitStack() as stack:
+        yield tuple(stack.enter_context(lock) for lock in (Lock(output.versions, name), *output.locks(name)))
 
 
 def is_shown(output_dir: str, version: str) -> bool:
@@ -42,9 +53,7 @@ def roll_back(output_dir: str, version: str | None, *, delta: bool = False) -> t
             "with --output."
         )
     name = f"rollback-{time.time_ns()}-{uuid.uuid4().hex[:6]}"
-    with ExitStack() as stack:
-        for lock in (Lock(output.versions, name), *output.locks(name)):
-            stack.enter_context(lock)
+    with locked(output, name):
         return _show_other(output, version)
 
 
