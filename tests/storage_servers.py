@@ -102,8 +102,8 @@ def real_server(folder: Path, bucket: str) -> Iterator[str]:
             _wait_for_bucket(endpoint, f"s3://{bucket}")
             yield endpoint
         finally:
-            process.terminate()
-            process.wait(30)
+            process.kill()  # its files are of no use to anyone, and a busy machine let it take over 30 s to end itself
+            process.wait()
 
 
 def _wait_for(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
