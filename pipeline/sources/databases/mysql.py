@@ -25,7 +25,7 @@ from pipeline.native.build import compile_library
 from pipeline.sources.columns import Column, Date, Time
 from pipeline.sources.databases.address import Address
 from pipeline.sources.databases.catalog import Kind, Table, TableColumn
-from pipeline.sources.databases.faults import mysql_explained
+from pipeline.sources.databases.faults import CONNECT, mysql_explained
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -79,7 +79,7 @@ def open_mysql(address: Address, tables: Sequence[str]) -> Iterator["MysqlSnapsh
     """One snapshot of some tables. Raises ConfigError where packages are missing or options unknown, DatabaseFault."""
     check_mysql_installed()
     options = _connection_options(address)
-    with mysql_explained("cannot connect"):
+    with mysql_explained(CONNECT):
         connection = _connect(options)
     with closing(connection):
         with mysql_explained("cannot take a snapshot of the tables"):
