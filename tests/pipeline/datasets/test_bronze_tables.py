@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,8 @@ import pytest
 from cli.progress import NullProgress
 from pipeline.datasets import bronze_tables
 from pipeline.datasets.job import Job
+from pipeline.datasets.plan import plan_job
+from pipeline.datasets.run import JobOptions
 from pipeline.errors import ConfigError, InputError
 from pipeline.sources.databases import mysql, postgres
 from pipeline.sources.databases.address import parse_address
@@ -245,6 +248,23 @@ def test_missing_packages_are_told_with_the_command(url: str, tmp_path: Path, mo
     monkeypatch.setattr(postgres, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"Install them: .* -m pip install -r .*requirements-databases\.txt$"):
         run(write_job(tmp_path / "job"), tmp_path, source=url)
+
+
+def test_the_plan_says_what_only_the_database_knows(url: str, tmp_path: Path) -> None:
+    """Nothing is known to change, and nothing is promised to stay; what is computed anyway is said as always."""
+    job = write_job(tmp_path / "job")
+    options = JobOptions(url, str(tmp_path / "output"))
+
+    def planned(**given: bool) -> list[tuple[str, str, str]]:
+        return [(step.name, step.work, step.reason) for step in plan_job(job, replace(options, **given))]
+
+    new = [("sales", "extract", "new"), ("lines", "compute", "new"), ("totals", "compute", "new")]
+    assert planned() == new
+    run(job, tmp_path, source=url)
+    assert planned() == [
+        ("sales", "compare", "all rows"), ("lines", "if changed", "sales"), ("totals", "if changed", "lines"),
+    ]  # fmt: skip
+    assert planned(full_refresh=True) == new
 
 
 def test_tries_end(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

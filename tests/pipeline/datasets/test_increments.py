@@ -11,8 +11,10 @@ import pytest
 
 from cli.progress import NullProgress
 from config import Config
-from pipeline.datasets import Contract, Date, Int, Text, Time, increments, table
+from pipeline.datasets import Contract, Date, Int, Text, Time, bronze_tables, increments, table
+from pipeline.datasets.bronze_tables import _read_keys as read_keys
 from pipeline.datasets.forget import forget_people
+from pipeline.datasets.plan import plan_job
 from pipeline.datasets.result import JobResult
 from pipeline.datasets.run import JobOptions
 from pipeline.errors import ConfigError, InputError
@@ -187,6 +189,46 @@ def test_a_slow_transaction_that_commits_behind_the_watermark_is_not_lost(
         assert [row[0] for row in published(run(job, tmp_path, source=url))] == [2]
         slow("COMMIT")
     assert [row[0] for row in published(run(job, tmp_path, source=url))] == [1, 2]
+
+
+def test_a_run_that_finds_nothing_new_notes_how_far_it_read(postgres: str, tmp_path: Path) -> None:
+    """An open transaction holds the first run back, so that the second one reads its rows again, and no other does."""
+    job = make(tmp_path / "job", "overlap=timedelta(0), deletions=timedelta(days=1)")
+    with empty_schema(postgres) as url:
+        run_sql(url, TABLE)
+        with session(url) as slow:
+            slow("BEGIN")
+            slow("SELECT 1")
+            run_sql(
+                url,
+                "INSERT INTO sales SELECT n, 'a', 'w', '1', now() + n * interval '1 ms' FROM generate_series(1, 9) n",
+            )
+            assert len(published(run(job, tmp_path, source=url))) == 9
+            slow("ROLLBACK")
+        run_sql(url, "SELECT pg_sleep(0.05)")
+        read_rows = []
+        for _ in range(2):
+            counting = Counting()
+            assert run(job, tmp_path, source=url, progress=counting).status == "nothing new"
+            read_rows.append(counting.rows)
+        assert read_rows == [9, 1]
+        (step, *_) = plan_job(job, JobOptions(url, str(tmp_path / "output")))
+        (latest,) = run_sql(url, "SELECT max(at)::text FROM sales")[0]
+        assert (step.work, step.reason) == ("compare", f"rows since {latest}, and 0:00:00 before")
+
+
+def test_keys_are_compared_no_earlier_than_declared_also_where_nothing_is_new(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make(tmp_path / "job", "deletions=timedelta(days=7)")
+    compared = []
+    monkeypatch.setattr(bronze_tables, "_read_keys", lambda *given: compared.append(1) or read_keys(*given))
+    with empty_schema(postgres) as url:
+        run_sql(url, TABLE, f"INSERT INTO sales VALUES (1, 'a', 'x', '1', '{DAY}')")
+        for day in (1, 9, 10):
+            monkeypatch.setattr(bronze_tables, "begin_of", lambda _, day=day: DAY + timedelta(days=day))
+            run(job, tmp_path, source=url)
+    assert len(compared) == 1
 
 
 def test_another_database_is_read_as_a_whole(postgres: str, tmp_path: Path) -> None:
