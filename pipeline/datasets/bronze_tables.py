@@ -79,6 +79,10 @@ class _Run:
         """A writer into a folder of bronze."""
         return open_writer(self.bronze / folder, one.name, one.source.contract, self.protection(one.name))
 
+    def stamp(self, one: _Reading) -> Stamp:
+        """What is added to each row."""
+        return Stamp(one.table.name, self.context.as_of, self.context.run_id)
+
     def protection(self, name: str) -> Protection:
         """How personal values of a source are hidden."""
         return self.context.protections.get(name, Protection())
@@ -226,12 +230,11 @@ def _changes(one: _Reading, run: _Run) -> Extract | None:
     keys = ""
     files = None
     if fits(old, new):
-        if due is not None and now - compared >= due and not one.source.snapshots:
+        tells = one.source.deleted or not one.source.snapshots
+        if tells and due is not None and now - compared >= due:
             keys, compared = _read_keys(one, run), now
         _checked(new, one, run)
-        task = Merge(
-            run.bronze, old, new, tuple(one.contract.columns), one.source.key, keys, snapshots=one.source.snapshots
-        )
+        task = Merge(run.bronze, old, new, tuple(one.contract.columns), one.source, run.stamp(one), keys)
         files = merge(task, run.writer(one, folder), folder, one.table.name)
     shutil.rmtree(run.bronze / scratch)
     if files is None or not any(file.folder == folder for file in files):
@@ -275,9 +278,8 @@ def _read(one: _Reading, run: _Run, folder: str, where: str) -> FileState:
 
 
 def _read_once(one: _Reading, run: _Run, folder: str, rows: Iterator[pl.DataFrame]) -> FileState:
-    stamp = Stamp(one.table.name, run.context.as_of, run.context.run_id)
     writer = run.writer(one, folder)
-    found, digest = extract_rows(rows, one.contract, stamp, writer, run.advance, one.source.key)
+    found, digest = extract_rows(rows, one.contract, run.stamp(one), writer, run.advance, one.source.key)
     size = sum(path.stat().st_size for path in (run.bronze / folder).iterdir())
     return FileState(one.table.name, size, 0, digest, folder, found.files, found.rows, found.rejected, found.rejects)
 

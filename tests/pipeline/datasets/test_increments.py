@@ -11,7 +11,7 @@ import pytest
 
 from cli.progress import NullProgress
 from config import Config
-from pipeline.datasets import Contract, Date, Int, Text, Time, bronze_tables, increments, table
+from pipeline.datasets import Bool, Contract, Date, Int, Text, Time, bronze_tables, increments, table
 from pipeline.datasets.bronze_tables import _read_keys as read_keys
 from pipeline.datasets.forget import forget_people
 from pipeline.datasets.plan import plan_job
@@ -272,8 +272,70 @@ def test_who_is_forgotten_is_in_no_file_of_bronze(postgres: str, tmp_path: Path)
             assert "jane" not in pl.read_parquet(file)["who"].to_list()
 
 
+HISTORY = """
+from pipeline.datasets import *
+
+
+class Buyers(Contract):
+    id = Int("buyer")
+    name = Text("name", sensitive="name")
+    at = Time("when it was written")
+    gone = Bool("whether it was deleted", optional=True)
+
+
+buyers = table("buyers", Buyers, key="id", updated="at", deletions=timedelta(0), deleted="gone", snapshots=True)
+
+
+class Version(Contract):
+    id = Int("buyer")
+    name = Text("name", sensitive="name")
+    valid_from = Time("since when")
+    valid_to = Time("until when", nullable=True)
+
+
+@dataset(Version, grain="one row per version", by="id", key=("id", "valid_from"))
+def versions(buyers):
+    \"\"\"Buyers over time.\"\"\"
+    found = history(buyers, key="id", tracked=["gone", "name"], valid_from="at")
+    return found.filter(~pl.col("gone").fill_null(False)).drop("gone", "is_current")
+"""
+
+
+def test_history_ends_where_the_comparison_of_keys_finds_a_row_gone(
+    database: tuple[str, Callable[..., object]], tmp_path: Path
+) -> None:
+    """And goes on where it returns. Of names that are hidden, the added row has the clear one, too."""
+    url, execute = database
+    job = write_job(tmp_path / "job", "import polars as pl\nfrom datetime import timedelta\n" + HISTORY)
+    at = [DAY + timedelta(days=day) for day in range(9)]
+
+    def found(day: int, method: str = "keep") -> list[tuple[object, ...]]:
+        result = run(job, tmp_path, source=url, as_of=at[day], personal={"name": method})
+        statuses.append(result.status)
+        return read(result, "versions").sort("id", "valid_from").rows()
+
+    statuses: list[str] = []
+    execute("CREATE TABLE buyers (id int, name varchar(9), at timestamp NULL)")
+    execute(f"INSERT INTO buyers VALUES (1, 'ann', '{at[0]}'), (2, 'bo', '{at[0]}'), (3, 'cy', '{at[0]}')")
+    found(1, "hash")
+    execute("DELETE FROM buyers WHERE id < 3", f"UPDATE buyers SET name = 'cyd', at = '{at[2]}'")
+    hidden = found(3, "hash")
+    stay = [(3, "cy", at[0], at[2]), (3, "cyd", at[2], None)]
+    assert found(4) == [(1, "ann", at[0], at[3]), (2, "bo", at[0], at[3]), *stay]
+    assert [row[2:] for row in hidden] == [(at[0], at[3]), (at[0], at[3]), (at[0], at[2]), (at[2], None)]
+    assert found(5) == found(4)
+    execute(f"INSERT INTO buyers VALUES (2, 'bob', '{at[6]}')")
+    returned = [(1, "ann", at[0], at[3]), (2, "bo", at[0], at[3]), (2, "bob", at[6], None), *stay]
+    assert found(7) == returned
+    execute("DELETE FROM buyers WHERE id = 2")
+    assert found(8)[2] == (2, "bob", at[6], at[8])
+    assert statuses == ["ok", "ok", "ok", "nothing new", "nothing new", "ok", "ok"]
+
+
 class Rows(Contract):
     id = Int()
+    there = Bool()
+    gone = Bool(optional=True)
     note = Text(nullable=True)
     day = Date()
     at = Time()
@@ -286,6 +348,8 @@ class Rows(Contract):
         ({"key": "note"}, "key names note, which is no column of Rows without nulls"),
         ({"key": "id", "updated": "note"}, "updated names note, which is no Time or Date"),
         ({"updated": "at"}, "updated needs a key"),
+        ({"key": "id", "updated": "at", "snapshots": True, "deleted": "there"}, "deleted names there, which is no opt"),
+        ({"key": "id", "updated": "at", "deleted": "gone"}, "deleted needs updated and snapshots=True"),
     ],
 )
 def test_a_declaration_that_cannot_work_is_refused(given: dict[str, str], message: str) -> None:
