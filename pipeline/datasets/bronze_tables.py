@@ -128,7 +128,7 @@ def extract_tables(
                 raise
     if number > 1:
         notes.append("the connection to the database broke: all tables were read again, from a new snapshot")
-    notes += [told for one, _ in read.values() for told in _new_columns(one, run)]
+    notes += [told for one, _ in read.values() for told in (*_without_snapshot(one), *_new_columns(one, run))]
     states = {}
     for name in names:
         files, position = read[name][1] if name in read else ((), {})
@@ -162,6 +162,16 @@ def _expected(readings: Sequence[_Reading], run: _Run) -> int | None:
     if any(one.table.rows <= 0 or run.before(one) for one in readings):
         return None
     return sum(one.table.rows for one in readings)
+
+
+def _without_snapshot(one: _Reading) -> list[str]:
+    """A sentence where a table is not of one moment."""
+    if not one.table.unsafe_engine:
+        return []
+    return [
+        f"{one.name}: the table {one.table.name} is kept by {one.table.unsafe_engine}, which has no snapshots: what "
+        "others write during a run may be read in part. Let nobody write then, or change the table to InnoDB"
+    ]
 
 
 def _new_columns(one: _Reading, run: _Run) -> list[str]:

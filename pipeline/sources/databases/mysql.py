@@ -49,8 +49,9 @@ _KINDS: Mapping[str, Kind] = {
     "timestamp": "moment",
 }  # fmt: skip
 _TABLES = """
-SELECT table_schema, table_name, coalesce(table_rows, 0) FROM information_schema.tables
-WHERE table_schema = coalesce(%s, database()) AND table_name = %s
+SELECT t.table_schema, t.table_name, coalesce(t.table_rows, 0), CASE e.transactions WHEN 'NO' THEN e.engine ELSE '' END
+FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine
+WHERE t.table_schema = coalesce(%s, database()) AND t.table_name = %s
 """
 _COLUMNS = """
 SELECT column_name, column_type, data_type, character_set_name FROM information_schema.columns
@@ -306,14 +307,14 @@ def _find(connection: "Connection[Any]", name: str) -> Table | None:
     schema, _, called = name.rpartition(".")
     if not (found := _run(connection, _TABLES, schema or None, called)):
         return None
-    schema, called, rows = found[0]
-    return Table(f"{schema}.{called}", f"{_quoted(schema)}.{_quoted(called)}", int(rows), ())
+    schema, called, rows, engine = found[0]
+    return Table(f"{schema}.{called}", f"{_quoted(schema)}.{_quoted(called)}", int(rows), (), engine or "")
 
 
 def _described(connection: "Connection[Any]", table: Table) -> Table:
     found = _run(connection, _COLUMNS, *table.name.split(".", 1))
     columns = [TableColumn(name, told, _kind(base, charset), base) for name, told, base, charset in found]
-    return Table(table.name, table.quoted, table.rows, columns)
+    return replace(table, columns=columns)
 
 
 def _kind(base: str, charset: str | None) -> Kind:

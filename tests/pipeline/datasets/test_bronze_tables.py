@@ -169,6 +169,17 @@ def test_where_mysql_ends_the_connection_all_is_read_again(
         assert run(job, tmp_path, source=url).status == "nothing new"
 
 
+def test_tables_without_snapshots_are_named(mariadb: str, tmp_path: Path) -> None:
+    with empty_database(mariadb) as url:
+        run_mysql(
+            url, TABLE.replace("numeric", "decimal(12,2)"), ROWS, "CREATE TABLE other ENGINE=MyISAM SELECT * FROM sales"
+        )
+        (note,) = run(two_tables(tmp_path / "job"), tmp_path, source=url).notes
+        assert ".other is kept by MyISAM, which has no snapshots" in note
+        run_mysql(url, "ALTER TABLE other ENGINE=InnoDB")
+        assert run(two_tables(tmp_path / "again"), tmp_path, source=url).notes == []
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not MARIADB, reason="no MariaDB on this machine")
 def test_a_server_of_mysql_that_is_killed_publishes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
