@@ -336,6 +336,7 @@ def _options(arguments: Arguments, job: "Job") -> "JobOptions":
         _moment(arguments.as_of) if arguments.as_of else None,
         settings=found.values,
         personal=found.personal,
+        names=found.names,
         bronze_days=found.bronze_days,
         full_refresh=arguments.options.full_refresh,
         only=tuple(arguments.only),

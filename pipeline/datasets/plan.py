@@ -33,6 +33,7 @@ class Step:
 
 def plan_job(job: Job, options: JobOptions) -> list[Step]:
     """The steps of a run with these options. A database is not asked. Raises InputError where a source has no file."""
+    job = job.named(options.names)
     output = open_output(options.output)
     before = with_positions(read_state(output), bronze_folder(output.link))
     known = None if options.full_refresh else before

@@ -232,6 +232,16 @@ def test_a_new_column_is_told_until_it_is_known(url: str, tmp_path: Path) -> Non
     assert run(job, tmp_path, source=url).notes == []
 
 
+def test_a_deployment_calls_tables_and_columns_as_it_likes(url: str, tmp_path: Path) -> None:
+    run_sql(url, "ALTER TABLE sales RENAME TO order_header", "ALTER TABLE order_header RENAME amount TO paid")
+    names = {"sales": "order_header", "sales.cents": "paid"}
+    job = write_job(tmp_path / "job")
+    assert read(run(job, tmp_path, source=url, names=names), "totals")["cents"].sum() == 1750
+    assert run(job, tmp_path, source=url, names=names).status == "nothing new"
+    steps = plan_job(job, JobOptions(url, str(tmp_path / "output"), names=names))
+    assert [step.work for step in steps] == ["compare", "if changed", "if changed"]
+
+
 def test_a_declared_table_and_its_file(url: str, tmp_path: Path) -> None:
     text = HEAD.replace('csv("sales*.csv", Sales)', 'table("sales", Sales)').replace("sales =", "orders =")
     job = write_job(
