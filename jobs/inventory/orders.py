@@ -21,7 +21,6 @@ from pipeline.datasets import (
     dataset,
     expression,
     latest,
-    not_null,
     reference,
     repeated,
 )
@@ -67,10 +66,18 @@ class ShopOrder(Contract):
     by="order_id",
     key="order_id",
     partition_by=("year", "month"),
-    checks=[not_null("counts", action="warn"), repeated("orders")],
+    checks=[
+        expression(
+            "status_in_settings", pl.col("counts").is_not_null(), columns=("status",), action="fail", allowed=0.5
+        ),
+        repeated("orders"),
+    ],
 )
 def shop_orders(orders: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
-    """Orders, each once, with day and hour in the zone of the settings."""
+    """Orders, each once, with day and hour in the zone of the settings.
+
+    Where the settings name the status of less than half of them, the figures would be of the rest: the run is stopped.
+    """
     local = pl.col("ordered_at").dt.replace_time_zone("UTC").dt.convert_time_zone(settings["zone"]).dt
     status = pl.col("status").str.strip_chars().str.to_lowercase().fill_null(NO_STATUS)
     counted, other = (

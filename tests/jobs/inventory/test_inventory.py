@@ -151,6 +151,23 @@ def test_lines_that_each_order_numbers_anew_are_refused_until_the_settings_say_s
     assert len(published(result, "counted_lines")) == 6
 
 
+def test_orders_whose_status_nobody_declared_are_refused_until_the_settings_say_so(tmp_path: Path) -> None:
+    shop = two_orders([("i1", "o1", 1, ""), ("i2", "o2", 2, "")])
+    shop.orders = [(order, "c1", "2026-06-01 10:00:00", "", "", "") for order in ("o1", "o2")]
+    shop.write(tmp_path / "source")
+    asked = {"as_of": AS_OF, "only": ("counted_lines",)}
+    refused = run(inventory(), tmp_path, **asked)
+    assert refused.status == "failed"
+    assert "status_in_settings" in str(refused.error)
+    result = run(inventory(), tmp_path, settings={"counted_statuses": "none"}, **asked)
+    assert published(result, "counted_lines")["quantity"].sum() == 3
+    mixed = [*shop.orders[:1], *((f"o{at}", "c1", "2026-06-01 10:00:00", "paid", "", "") for at in (2, 3))]
+    Shop(orders=mixed).write(tmp_path / "source")
+    result = run(inventory(), tmp_path, output=str(tmp_path / "mixed"), **asked)
+    assert result.status == "ok"
+    assert published(result, "shop_orders")["counts"].to_list() == [None, True, True]
+
+
 @pytest.mark.slow
 def test_all_data_sets_keep_the_laws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random_shop(4).write(tmp_path / "source")
