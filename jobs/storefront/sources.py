@@ -16,13 +16,7 @@ class Row(Contract):
     updated_at = Time("last change of the row", formats=_MOMENTS, read_from=("updated_at", "last_updated_ts"))
 
 
-class Member(Row):
-    """What all tables of people have. Of a database, a row that is gone is followed by one that says so."""
-
-    is_deleted = Bool("whether the shop deleted it", optional=True)
-
-
-class AppUser(Member):
+class AppUser(Row):
     """People with an account."""
 
     user_id = Int("id of the person", forget="row")
@@ -33,7 +27,7 @@ class AppUser(Member):
     is_active = Bool("whether the person may sign in", nullable=True, optional=True)
 
 
-class Buyer(Member):
+class Buyer(Row):
     """Accounts by which people buy."""
 
     buyer_id = Int("id of the buyer")
@@ -41,7 +35,7 @@ class Buyer(Member):
     tier = Text("what the shop grants the buyer", nullable=True, optional=True)
 
 
-class Seller(Member):
+class Seller(Row):
     """Accounts by which people sell."""
 
     seller_id = Int("id of the seller")
@@ -156,15 +150,12 @@ class ExchangeRate(Contract):
 
 
 def shop_table(
-    name: str, contract: type[Contract], *key: str, updated: str = "updated_at",
-    deletions: timedelta | None = timedelta(0), deleted: str = "",
+    name: str, contract: type[Contract], *key: str, updated: str = "updated_at", snapshots: bool = False,
+    deletions: timedelta | None = timedelta(0),
 ) -> Source:  # fmt: skip
     """A table of the database, of which changed rows alone are read, or its dump: ``NAME.csv``, or parts such as
-    ``NAME-2026-11-30.csv.gz``. ``deletions``: how often keys are compared; None: rows stay for ever. ``deleted``: of
-    tables with history, the column that ends it."""
-    found = table(
-        name, contract, key=key, updated=updated, deletions=deletions, deleted=deleted, snapshots=bool(deleted)
-    )
+    ``NAME-2026-11-30.csv.gz``. ``deletions``: how often keys are compared; None: rows stay for ever."""
+    found = table(name, contract, key=key, updated=updated, deletions=deletions, snapshots=snapshots)
     return replace(found, path=_files_of(name))
 
 
@@ -172,9 +163,9 @@ def _files_of(name: str) -> str:
     return f"{name}[.-]*csv*"
 
 
-app_user = shop_table("app_user", AppUser, "user_id", deleted="is_deleted")
-buyer = shop_table("buyer", Buyer, "buyer_id", deleted="is_deleted")
-seller = shop_table("seller", Seller, "seller_id", deleted="is_deleted")
+app_user = shop_table("app_user", AppUser, "user_id", snapshots=True)
+buyer = shop_table("buyer", Buyer, "buyer_id", snapshots=True)
+seller = shop_table("seller", Seller, "seller_id", snapshots=True)
 category = shop_table("category", Category, "category_id")
 brand = shop_table("brand", Brand, "brand_id")
 manufacturer = shop_table("manufacturer", Manufacturer, "manufacturer_id")

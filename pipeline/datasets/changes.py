@@ -1,25 +1,29 @@
 """Finds what a run has to compute again: which rows of an input changed, and which values of ``by`` they affect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from pipeline.datasets.checks import Check
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.state import SourceState, TableState
 from pipeline.datasets.units import scan_file
 
 _FULL_SHARE = 0.4
-"""Where a larger share of the rows of an input changed, all is computed again, because this is faster then."""
+"""Where a larger share of the rows of an input changed, or of the rows of a table is affected, all is computed again,
+because this is faster then."""
+_SIGN = "_sign"
 
 
 @dataclass(frozen=True)
 class Change:
     """How an input differs from the version before.
 
-    ``rows``: a file with all rows that are new or are gone, in the columns that both versions have; empty: none.
-    ``everything``: why all of it counts as changed; empty: ``rows`` tells. ``share``: of the rows that changed.
+    ``rows``: a file with all rows that are new or are gone, in the columns that both versions have, and ``_sign``
+    (Int32): 1 or -1; empty: none. ``everything``: why all of it counts as changed; empty: ``rows`` tells. ``share``: of
+    the rows that changed.
     """
 
     rows: str = ""
@@ -30,6 +34,25 @@ class Change:
     def is_none(self) -> bool:
         """Whether nothing changed."""
         return not self.rows and not self.everything
+
+    def seen_in(self, columns: Sequence[str]) -> pl.DataFrame:
+        """The changed rows as who reads some columns (none: all) sees them: none where all look as before there."""
+        if not self.rows:
+            return pl.DataFrame()
+        rows = scan_file(self.rows)
+        if not columns:
+            return rows.drop(_SIGN).collect()
+        return rows.group_by(columns).agg(pl.col(_SIGN).sum()).filter(pl.col(_SIGN) != 0).drop(_SIGN).collect()
+
+    def moved_values(self, column: str, rows: pl.LazyFrame) -> pl.DataFrame:
+        """The values of a column that none of its rows had before, or none has now. ``rows``: of the input now."""
+        if not self.rows:
+            return pl.DataFrame(schema={column: pl.Null()})
+        more = scan_file(self.rows).group_by(column).agg(pl.col(_SIGN).sum()).filter(pl.col(_SIGN) != 0)
+        now = rows.select(column).join(more, on=column, how="semi").group_by(column).agg(pl.len().alias("_now"))
+        counted = more.join(now, on=column, how="left").with_columns(pl.col("_now").cast(pl.Int64).fill_null(0))
+        moved = (pl.col("_now") == 0) | (pl.col("_now") == pl.col(_SIGN))
+        return counted.filter(moved).select(column).drop_nulls().collect()
 
 
 UNCHANGED = Change()
@@ -48,72 +71,37 @@ def source_change(
     return changed_rows(gone, come, columns, work / f"{name}.changed.parquet", new.rows)
 
 
-def table_change(
-    one: DataSet,
-    old: tuple[Path, TableState],
-    new: tuple[Path, TableState],
-    same: frozenset[str],
-    work: Path,
-    affected: str = "",
-) -> Change:
-    """How a table changed. ``same``: its units whose files are those of the version before. ``affected``: file with the
-    values of ``by`` that alone were computed again; empty: all were."""
-    gone, come = ([str(folder / unit) for unit in state.units if unit not in same] for folder, state in (old, new))
-    only = (scan_file(affected), one.by) if affected else None
-    return changed_rows(
-        gone, come, tuple(one.contract.columns), work / f"{one.name}.changed.parquet", new[1].rows, only
-    )
-
-
-def changed_rows(
-    gone: Sequence[str],
-    come: Sequence[str],
-    columns: Sequence[str],
-    path: Path,
-    total: int,
-    only: tuple[pl.LazyFrame, Sequence[str]] | None = None,
-) -> Change:
+def changed_rows(gone: Sequence[str], come: Sequence[str], columns: Sequence[str], path: Path, total: int) -> Change:
     """Write the rows of some files that other files do not have, and the other way round, to ``path``.
 
-    ``only``: values, and the columns that have them, to which the difference is known to be limited. Rows are compared
-    as a multiset by 128 bits of hashes, in memory for 20 bytes a row.
+    Rows are compared as a multiset by 128 bits of hashes, in memory for 20 bytes a row. ``total``: rows of the input.
     """
-    sides = [(_rows(files, columns, only), sign) for files, sign in ((gone, -1), (come, 1)) if files]
+    sides = [
+        scan_file(*files).select(*columns, pl.lit(sign, pl.Int32).alias(_SIGN))
+        for files, sign in ((gone, -1), (come, 1))
+        if files
+    ]
     if not sides:
         return UNCHANGED
-    if len(sides) == 1:
-        found = sides[0][0]
-    else:
-        marked = [_hashed(rows, columns).with_columns(pl.lit(sign, pl.Int32).alias("_sign")) for rows, sign in sides]
-        differing = (
-            pl.concat(rows.select("_low", "_high", "_sign") for rows in marked)
-            .group_by("_low", "_high").agg(pl.col("_sign").sum()).filter(pl.col("_sign") != 0)
-            .select("_low", "_high").collect()
-        )  # fmt: skip
-        found = pl.concat(
-            rows.drop("_sign").join(differing.lazy(), on=["_low", "_high"], how="semi") for rows in marked
-        ).drop("_low", "_high")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = found.collect()
+    rows = (sides[0] if len(sides) == 1 else _differing(sides, columns)).collect()
     if not len(rows):
         return UNCHANGED
+    path.parent.mkdir(parents=True, exist_ok=True)
     rows.write_parquet(path, compression="lz4")
     return Change(str(path), share=len(rows) / max(1, total))
 
 
-def _rows(
-    files: Sequence[str], columns: Sequence[str], only: tuple[pl.LazyFrame, Sequence[str]] | None
-) -> pl.LazyFrame:
-    found = scan_file(*files).select(columns)
-    if only is None:
-        return found
-    return found.join(only[0], on=only[1], how="semi", nulls_equal=True).collect().lazy()
-
-
-def _hashed(rows: pl.LazyFrame, columns: Sequence[str]) -> pl.LazyFrame:
-    """Rows with two hashes of 64 bits. They are compared within one process alone."""
+def _differing(sides: Sequence[pl.LazyFrame], columns: Sequence[str]) -> pl.LazyFrame:
+    """The rows of each side that the other one has not as often. Hashes are compared within one process alone."""
     row = pl.struct(columns)
-    return rows.select(*columns, row.hash(1).alias("_low"), row.hash(2).alias("_high"))
+    marked = [rows.with_columns(row.hash(1).alias("_low"), row.hash(2).alias("_high")) for rows in sides]
+    differing = (
+        pl.concat(rows.select("_low", "_high", _SIGN) for rows in marked)
+        .group_by("_low", "_high").agg(pl.col(_SIGN).sum()).filter(pl.col(_SIGN) != 0)
+        .select("_low", "_high").collect()
+    )  # fmt: skip
+    found = (rows.join(differing.lazy(), on=["_low", "_high"], how="semi") for rows in marked)
+    return pl.concat(found).drop("_low", "_high")
 
 
 @dataclass(frozen=True)
@@ -134,7 +122,7 @@ def find_work(
     inputs: Mapping[str, str],
     made_with: str,
     as_of: str,
-    keyed: Mapping[str, pl.LazyFrame],
+    rows: Callable[[str], pl.LazyFrame],
     work: Path,
     parts: int,
     before: Mapping[str, str],
@@ -142,7 +130,8 @@ def find_work(
     """What of a table has to be computed again.
 
     ``changes``: of its inputs and references since the version before. ``inputs``: by input the run that changed it
-    last, now; ``before``: the same in the version before. ``keyed``: the rows of keyed inputs now.
+    last, now; ``before``: the same in the version before. ``rows``: of an input or reference now, and of the table
+    itself in the version before, by name.
     """
     if old is None:
         return Work("new")
@@ -154,32 +143,45 @@ def find_work(
         return Work()
     if any(before.get(name) != run for name, run in old.inputs.items()) or set(old.inputs) != set(inputs):
         return Work("it was left out of the run before")
-    if all(changes[name].is_none for name in inputs):
-        return Work()
     if why := next((changes[name].everything for name in inputs if changes[name].everything), ""):
         return Work(why)
-    if changed := next((name for name in one.read_whole if not changes[name].is_none), None):
-        return Work(f"{changed} changed, which is read whole")
-    if not one.by or not set(one.by) <= set(one.contract.columns) or parts != old.parts:
-        return Work("an input changed")
-    found = [scan_file(changes[name].rows).select(one.by) for name in one.keyed if changes[name].rows]
-    for name, columns in one.lookup.items():
-        if changes[name].rows:
-            found += _looked_up(one, columns, changes[name], keyed)
-    if not found:
-        return Work("a reference changed")
     if max(changes[name].share for name in inputs) > _FULL_SHARE:
         return Work("most of an input changed")
+    seen = {name: changes[name].seen_in(columns) for name, columns in {**one.keyed, **one.whole}.items()}
+    seen = {name: found for name, found in seen.items() if len(found)}
+    if changed := next((name for name in one.read_whole if name in seen), None):
+        return Work(f"{changed} changed, which is read whole")
+    moved = {check: values for check in one.outer_references if len(values := _moved(check, changes, rows))}
+    if not seen and not moved:
+        return Work()
+    if old.rejected + old.dropped and any(check.removes for check in moved):
+        return Work("a reference changed, and rows are rejected that it may let in")
+    if not one.by or not set(one.by) <= set(one.contract.columns) or parts != old.parts:
+        return Work("an input changed")
+    found = [pl.LazyFrame(schema={name: one.contract.schema()[name] for name in one.by})]
+    found += [seen[name].lazy().select(one.by) for name in one.keyed if name in seen]
+    for name, columns in one.lookup.items():
+        if name in seen:
+            users = [used for used in map(rows, one.keyed) if set(columns) <= set(used.collect_schema())]
+            found += [_with_values(used, seen[name], columns, one) for used in users]
+    found += [
+        _with_values(rows(one.name), values, check.columns, one) for check, values in moved.items() if check.removes
+    ]
     affected = pl.concat(found).unique().collect()
+    if set(one.key) == set(one.by) and len(affected) > _FULL_SHARE * old.rows:
+        return Work("most of it is affected")
     path = work / f"{one.name}.affected.parquet"
     affected.write_parquet(path)
-    return Work("some rows changed", str(path))
+    return Work("some rows changed" if len(affected) else "a reference changed", str(path))
 
 
-def _looked_up(
-    one: DataSet, columns: tuple[str, ...], change: Change, keyed: Mapping[str, pl.LazyFrame]
-) -> list[pl.LazyFrame]:
-    """The values of ``by`` of rows that use a changed row of a lookup. Rows that are gone count as changed anyway."""
-    values = scan_file(change.rows).select(columns).unique()
-    users = [rows for rows in keyed.values() if set(columns) <= set(rows.collect_schema())]
-    return [rows.join(values, on=columns, how="semi", nulls_equal=True).select(one.by) for rows in users]
+def _moved(check: Check, changes: Mapping[str, Change], rows: Callable[[str], pl.LazyFrame]) -> pl.DataFrame:
+    """The values that a reference may find now and did not find before, or the other way round."""
+    table, column = check.to
+    return changes[table].moved_values(column, rows(table)).rename({column: check.columns[0]})
+
+
+def _with_values(rows: pl.LazyFrame, values: pl.DataFrame, columns: Sequence[str], one: DataSet) -> pl.LazyFrame:
+    """The values of ``by`` of rows that have some values."""
+    wanted = values.lazy().select(columns).unique()
+    return rows.join(wanted, on=columns, how="semi", nulls_equal=True).select(one.by)

@@ -65,13 +65,18 @@ class DataSet:
 
     @property
     def read_whole(self) -> tuple[str, ...]:
-        """Inputs and references of which any row may decide any row of the result."""
-        whole = [name for name in self.whole if name not in self.lookup]
-        for check in self.checks:
-            within = check.to[0] in self.keyed and self.by == check.columns == check.to[1:]
-            if check.kind == "reference" and not within:
-                whole.append(check.to[0])
-        return tuple(dict.fromkeys(whole))
+        """Inputs of which any row may decide any row of the result."""
+        return tuple(name for name in self.whole if name not in self.lookup)
+
+    @property
+    def outer_references(self) -> tuple[Check, ...]:
+        """References into tables of which a call has not the rows of its own values of ``by`` alone."""
+        return tuple(
+            check
+            for check in self.checks
+            if check.kind == "reference"
+            and not (check.to[0] in self.keyed and self.by == check.columns == check.to[1:])
+        )
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -14,11 +14,11 @@ from pipeline.datasets.bronze import check_all_forgotten, extract_sources, list_
 from pipeline.datasets.bronze_tables import extract_tables
 from pipeline.datasets.changes import UNCHANGED, Change, source_change
 from pipeline.datasets.days import days_of, keep_other_days
+from pipeline.datasets.divide import memory_of
 from pipeline.datasets.gates import failure, judge_table
 from pipeline.datasets.job import Job
 from pipeline.datasets.lineage_events import tell_lineage
 from pipeline.datasets.make_table import make_table, take_over
-from pipeline.datasets.positions import save_positions, with_positions
 from pipeline.datasets.publication import publish
 from pipeline.datasets.report import write_report
 from pipeline.datasets.result import CheckResult, JobResult, TableResult
@@ -26,6 +26,7 @@ from pipeline.datasets.retention import expire
 from pipeline.datasets.rewrite import hide_again
 from pipeline.datasets.run import JobOptions, Run
 from pipeline.datasets.scores import extend_history, score_checks, unusual
+from pipeline.datasets.side_by_side import side_by_side
 from pipeline.datasets.state import JobState, SourceState, kept_states
 from pipeline.errors import ConfigError
 from pipeline.machine import os_errors_explained
@@ -84,8 +85,6 @@ def complete(run: Run, keep: int, forgotten: Forgotten | None = None) -> JobResu
         state = JobState(run.folder, run.watch.run_id, run.sources, run.tables)
         publish(run.output, run.folder, state, record, run.bronze, run.rejects, keep)
         mark_published(run.bronze, run.sources)
-    elif run.before:
-        save_positions(run.bronze, run.before.run_id, run.sources)
     notes = expire(run.bronze, kept_states(run.output), run.options.bronze_days, run.watch.run_id)
     return replace(_result(run, reasons, checks, status), notes=[*run.notes, *notes])
 
@@ -120,7 +119,7 @@ def extract(run: Run) -> None:
     needed = {name for one in run.wanted.values() for name in (*one.inputs, *one.references)}
     names = [name for name in run.job.sources if name in needed]
     remove_orphans(run.bronze, [run.before] if run.before else [])
-    before = with_positions(hidden_as_wanted(run), run.bronze)
+    before = hidden_as_wanted(run)
     extracted = (
         _extract_tables(run, names, before) if is_database(run.options.source) else _extract_files(run, names, before)
     )
@@ -184,25 +183,34 @@ def _source_change(run: Run, name: str) -> Change:
 
 
 def make_tables(run: Run) -> tuple[dict[str, str], list[CheckResult]]:
-    """Make each table after its inputs, or take it over from the version before.
+    """Make each table after its inputs, or take it over from the version before; tables of one process side by side.
 
     Returns by table why it was made (empty: it was not), and what the checks of all tables found.
     """
     if run.before:
         run.tables.update({name: state for name, state in run.before.tables.items() if name in run.job.datasets})
     run.watch.progress.phase("tables", max(1, len(run.wanted)), "rows")
+    tables = [one for one in run.job.datasets.values() if one.name in run.wanted or one.name in run.tables]
+    names = {one.name for one in tables}
+    steps = {one.name: [name for name in (*one.inputs, *one.references) if name in names] for one in tables}
+    threads = 1 if run.uses_spark else run.memory.workers
     reasons: dict[str, str] = {}
-    checks: list[CheckResult] = []
-    for one in run.job.datasets.values():
-        if one.name not in run.wanted and one.name not in run.tables:
-            continue
-        begin = time.monotonic()
-        made = make_table(run, one) if one.name in run.wanted else take_over(run, one)
-        reasons[one.name], run.changes[one.name] = made.reason, made.change
-        run.tables[one.name] = made.state(round(time.monotonic() - begin, 6))
-        checks += judge_table(run, one, made)
+    checks: dict[str, list[CheckResult]] = {}
+    for name, reason, found in side_by_side(
+        steps, lambda name: _make(run, name), lambda name: memory_of(run, name), run.memory.alone, threads
+    ):
+        reasons[name], checks[name] = reason, found
         run.watch.progress.advance(1)
-    return reasons, checks
+    return {name: reasons[name] for name in steps}, [check for name in steps for check in checks[name]]
+
+
+def _make(run: Run, name: str) -> tuple[str, str, list[CheckResult]]:
+    """Make and judge a table. Returns its name, why it was made, and what its checks found."""
+    one, begin = run.job.datasets[name], time.monotonic()
+    made = make_table(run, one) if name in run.wanted else take_over(run, one)
+    run.changes[name] = made.change
+    run.tables[name] = made.state(round(time.monotonic() - begin, 6))
+    return name, made.reason, judge_table(run, one, made)
 
 
 def _record(run: Run, result: JobResult) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def failure(checks: Sequence[CheckResult]) -> str | None:
         return None
     return (
         f"a check stopped publication: {'; '.join(failed)}. Nothing was published, the previous output still stands. "
-        "Correct the data, the settings or the check, and run again."
+        "Correct the data, or the check, and run again."
     )
 
 
@@ -56,20 +56,21 @@ def _row_counts(run: Run, one: DataSet, made: Making) -> Counter[str]:
     removing = {check.name for check in row_checks(one) if check.removes}
     for bucket in made.buckets:
         counts.update({name: count for name, count in bucket.broken.items() if name not in removing})
-    again = [check for check in row_checks(one) if check.name not in removing and _needs_all(check, one, made)]
+    again = [check for check in row_checks(one) if check.name not in removing and _needs_all(run, check, one, made)]
     if again:
-        known = known_values(run.job, one, {name: run.files(name) for name in one.references})
+        known = known_values(run.job, again, {name: run.files(name) for name in one.references})
         rows = scan(run.files(one.name), one.contract.schema())
         for name, count in count_broken(rows, one, again, known).items():
             counts[name] = count
     return counts
 
 
-def _needs_all(check: Check, one: DataSet, made: Making) -> bool:
+def _needs_all(run: Run, check: Check, one: DataSet, made: Making) -> bool:
     """Whether what the buckets found does not tell how many rows of the whole table break a check."""
     if check.kind == "unique" and not (one.by and set(one.by) <= set(check.columns)):
         return made.partly or len(made.buckets) > 1
-    return made.partly and (check.action == "warn" or bool(check.allowed))
+    moved = check.kind == "reference" and not run.changes[check.to[0]].is_none
+    return made.partly and (check.action == "warn" or bool(check.allowed) or moved)
 
 
 def _judge(one: DataSet, check: Check, broken: int, of: int) -> CheckResult:

@@ -38,13 +38,11 @@ def row_checks(one: DataSet) -> tuple[Check, ...]:
 
 
 def judge_rows(rows: pl.DataFrame, one: DataSet, known: Mapping[str, pl.Series]) -> Judged:
-    """Judge rows in the order of the data set. ``known``: by check of a reference, the values that are there."""
+    """Judge rows in the order of the data set: checks that remove no rows see those that others leave. ``known``: by
+    check of a reference, the values that are there."""
     checks = row_checks(one)
     broken = {check.name: _breaks(check, one, known) for check in checks}
-    if not broken:
-        return Judged(rows, None, {})
-    sums = rows.lazy().select(expr.sum().alias(name) for name, expr in broken.items()).collect()
-    counts = {name: int(count or 0) for name, count in sums.row(0, named=True).items()}
+    counts = _count(rows, broken)
     removing = [check for check in checks if check.removes and counts[check.name]]
     if not removing:
         return Judged(rows, None, counts)
@@ -52,17 +50,23 @@ def judge_rows(rows: pl.DataFrame, one: DataSet, known: Mapping[str, pl.Series])
     bad = marks.select(pl.any_horizontal(pl.all()).alias("bad"))["bad"]
     first = pl.coalesce(pl.when(pl.col(check.name)).then(pl.lit(check.name)) for check in removing)
     names = marks.filter(bad).select(first.alias("check"))["check"]
-    return Judged(rows.filter(~bad), _rejects(rows.filter(bad), names, one, removing), counts)
+    good = rows.filter(~bad)
+    counts |= _count(good, {check.name: broken[check.name] for check in checks if not check.removes})
+    return Judged(good, _rejects(rows.filter(bad), names, one, removing), counts)
 
 
 def count_broken(
     rows: pl.LazyFrame, one: DataSet, checks: Sequence[Check], known: Mapping[str, pl.Series]
 ) -> dict[str, int]:
     """How many rows of a whole table break each of some checks."""
-    broken = {check.name: _breaks(check, one, known, ordered=False) for check in checks}
+    return _count(rows, {check.name: _breaks(check, one, known, ordered=False) for check in checks})
+
+
+def _count(rows: pl.DataFrame | pl.LazyFrame, broken: Mapping[str, pl.Expr]) -> dict[str, int]:
+    """By check how many rows break it. ``broken``: whether a row does."""
     if not broken:
         return {}
-    sums = rows.select(expr.sum().alias(name) for name, expr in broken.items()).collect()
+    sums = rows.lazy().select(expr.sum().alias(name) for name, expr in broken.items()).collect()
     return {name: int(count or 0) for name, count in sums.row(0, named=True).items()}
 
 

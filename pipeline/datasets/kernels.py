@@ -1,11 +1,12 @@
 """The kernels of a job, which any engine runs: extract files, scatter inputs, transform buckets, assemble units."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from pipeline.datasets.checks import Check
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.failures import explained
 from pipeline.datasets.job import Job, load_job
@@ -15,12 +16,13 @@ from pipeline.datasets.tasks import (
     ExtractTask,
     JobContext,
     Piece,
+    ReplaceTask,
     ScatterTask,
     TableFiles,
     Transformed,
     TransformTask,
 )
-from pipeline.datasets.units import ONLY_UNIT, bucket_of, scan, scan_file, write_unit, write_units
+from pipeline.datasets.units import ONLY_UNIT, bucket_of, merge, scan, scan_file, write_unit, write_units
 from pipeline.engines import Advance
 from pipeline.machine import writing
 from pipeline.sources.contract import SOURCE_FACTS, conform
@@ -35,7 +37,7 @@ from pipeline.timing import in_stage, stage
 @in_stage("read")
 def extract(context: JobContext, task: ExtractTask, advance: Advance) -> Extracted:
     """Read one file of a source into typed rows. Raises InputError where the file lacks a column."""
-    source = load_job(context.job).named(context.names).sources[task.source]
+    source = load_job(context.job).sources[task.source]
     stamp = Stamp(task.name, context.as_of, context.run_id)
     protection = context.protections.get(task.source, Protection())
     writer = open_writer(Path(task.folder), task.source, source.contract, protection)
@@ -75,7 +77,7 @@ def transform(context: JobContext, task: TransformTask, advance: Advance) -> Tra
     with explained(one, task, arguments):
         result = one.function(**arguments)
         rows = conform(lazy(result, one), one.contract, one.name).sort(one.order, nulls_last=False).collect()
-    judged = judge_rows(rows, one, known_values(job, one, task.references))
+    judged = judge_rows(rows, one, known_values(job, one.checks, task.references))
     sums = {
         check.name: (_sum(rows.lazy(), check.columns[0]), _sum(inputs[check.source[0]], check.source[1]))
         for check in one.checks
@@ -93,24 +95,46 @@ def transform(context: JobContext, task: TransformTask, advance: Advance) -> Tra
 
 @in_stage("write")
 def assemble(context: JobContext, task: AssembleTask, advance: Advance) -> Piece:
-    """Join the pieces of a unit, and the rows of the version before that stay, into one file in order."""
+    """Join the pieces of a unit into one file in order."""
     one = load_job(context.job).datasets[task.table]
-    parts = [scan_file(*task.pieces)] if task.pieces else []
-    if task.before:
-        affected = scan_file(task.affected)
-        parts.append(scan_file(task.before).join(affected, on=one.by, how="anti", nulls_equal=True))
-    rows = pl.concat(parts).sort(one.order, nulls_last=False).collect()
+    rows = scan_file(*task.pieces).sort(one.order, nulls_last=False).collect()
     advance(task.rows)
-    if not len(rows) and task.unit != ONLY_UNIT:
-        return Piece(task.unit, "", 0)  # a partition or part that became empty has no file
     return write_unit(rows, Path(task.output), task.unit)
 
 
-def known_values(job: Job, one: DataSet, references: Mapping[str, TableFiles]) -> dict[str, pl.Series]:
+@in_stage("write")
+def replace_rows(context: JobContext, task: ReplaceTask, advance: Advance) -> Piece | None:
+    """Let rows of a unit that were computed again take the place of those before. None: nothing in it changes.
+
+    A partition or part that became empty has no file.
+    """
+    one = load_job(context.job).datasets[task.table]
+    before = scan_file(task.before) if task.before else pl.LazyFrame(schema=one.contract.schema())
+    places = before.select(one.by).with_row_index("_place")
+    left = places.join(scan_file(task.affected), on=one.by, how="semi", nulls_equal=True).collect()["_place"].sort()
+    advance(task.rows)
+    if not len(left) and not task.piece:
+        return None
+    rows = before.collect()
+    gone = rows[left]
+    come = scan_file(task.piece).collect() if task.piece else rows.clear()
+    if task.before and gone.equals(come):
+        return None
+    if len(gone):
+        path = Path(task.gone)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        gone.write_parquet(path, compression="lz4")
+    merged = merge(rows.filter(~pl.int_range(pl.len()).is_in(left.implode())), come, one)
+    if not len(merged) and task.unit != ONLY_UNIT:
+        return Piece(task.unit, "", 0)
+    return write_unit(merged, Path(task.output), task.unit)
+
+
+def known_values(job: Job, checks: Sequence[Check], references: Mapping[str, TableFiles]) -> dict[str, pl.Series]:
     """By check of a reference, the values that the other table has."""
     return {
         check.name: scan(references[table], input_schema(job, table)).select(column).unique().collect().to_series()
-        for check in one.checks
+        for check in checks
         if check.kind == "reference"
         for table, column in [check.to]
     }

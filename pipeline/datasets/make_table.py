@@ -9,28 +9,30 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.datasets.changes import UNCHANGED, Change, Work, find_work, table_change
+from pipeline.datasets.changes import UNCHANGED, Change, Work, changed_rows, find_work
 from pipeline.datasets.dataset import DataSet
-from pipeline.datasets.kernels import assemble, input_schema, scatter, transform
+from pipeline.datasets.divide import choose, divide, of_bucket
+from pipeline.datasets.kernels import assemble, input_schema, replace_rows, transform
 from pipeline.datasets.run import Run
 from pipeline.datasets.sizes import (
-    bytes_of,
     check_fits,
-    choose_buckets,
     choose_parts,
     exact_bytes,
-    most_rows,
     rows_of,
-    sum_bytes,
+    threads_for,
 )
 from pipeline.datasets.state import TableState
-from pipeline.datasets.tasks import AssembleTask, Piece, ScatterTask, TableFiles, Transformed, TransformTask
+from pipeline.datasets.tasks import (
+    AssembleTask,
+    Piece,
+    ReplaceTask,
+    TableFiles,
+    Transformed,
+    TransformTask,
+)
 from pipeline.datasets.units import key_text, scan, scan_file
 from pipeline.engines import Engine, no_advance, run_all, run_tasks
 from pipeline.machine import link_or_copy
-
-_SCATTER_ROWS = 2_000_000
-"""Most rows that a worker divides at a time."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def make_table(run: Run, one: DataSet) -> Making:
     parts = choose_parts(one, rows, max((exact_bytes(files, schema) for files, schema in keyed), default=0))
     work = _find_work(run, one, inputs, parts)
     if not work.reason:
-        return take_over(run, one)
+        return take_over(run, one, inputs)
     if work.affected:
         return _make_part(run, one, inputs, parts, work)
     return _make_all(run, one, inputs, parts, work)
@@ -68,10 +70,16 @@ def _find_work(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int) ->
     before = {} if known is None else {
         name: state.changed_in for states in (known.sources, known.tables) for name, state in states.items()
     }  # fmt: skip
-    keyed = {name: _scan(run, name) for name in one.keyed} if one.lookup else {}
+
+    def rows(name: str) -> pl.LazyFrame:
+        if name != one.name:
+            return scan(run.files(name), input_schema(run.job, name))
+        assert known is not None, "rows of the table before are asked for where it is known"
+        return scan(TableFiles(known.tables[name].paths(known.table_folder(name))), one.contract.schema())
+
     return find_work(
         one, known.tables.get(one.name) if known else None, run.changes, inputs, _made_with(run, one),
-        run.context.as_of.isoformat(), keyed, run.work, parts, before,
+        run.context.as_of.isoformat(), rows, run.work, parts, before,
     )  # fmt: skip
 
 
@@ -81,20 +89,23 @@ def _made_with(run: Run, one: DataSet) -> str:
     return f"{run.job.fingerprint} {settings} {removes}"
 
 
-def take_over(run: Run, one: DataSet) -> Making:
-    """Take a table over from the version before: its files are shared."""
+def take_over(run: Run, one: DataSet, inputs: Mapping[str, str] | None = None) -> Making:
+    """Take a table over from the version before: its files are shared.
+
+    ``inputs``: by input the run that changed it last, where the table is what it would be if it was made again."""
     assert run.before is not None, "there is a table to take over"
     state, source = run.before.tables[one.name], run.before.table_folder(one.name)
     for unit in state.units:
         _share(source / unit, run.table_folder(one.name) / unit)
     run.rejects[one.name] = _rejects_before(run.before.folder, one.name)
-    return Making(one.name, "", UNCHANGED, replace(state, recomputed=0, place=one.place(run.day)))
+    state = replace(state, recomputed=0, place=one.place(run.day), inputs=dict(inputs or state.inputs))
+    return Making(one.name, "", UNCHANGED, state)
 
 
 def _make_all(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int, work: Work) -> Making:
     folder = run.table_folder(one.name)
     folder.mkdir(parents=True, exist_ok=True)
-    buckets, engine = _choose(run, one)
+    buckets, engine = choose(run, one)
     made, pieces = _transform(run, one, engine, buckets, parts, "", folder if buckets == 1 else None)
     if buckets > 1:
         by_unit = _by_unit(pieces)
@@ -114,23 +125,36 @@ def _make_part(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int, wo
     """Compute only the affected values of ``by``, and put their rows in the place of those before."""
     assert run.known is not None, "something was known, or there would be no part"
     folder, before = run.table_folder(one.name), run.known.tables[one.name]
-    source = run.known.table_folder(one.name)
+    source, gone = run.known.table_folder(one.name), run.work / "gone" / one.name
     made, pieces = _transform(run, one, run.direct, 1, parts, work.affected, None)
-    by_unit = _by_unit(pieces)
-    touched = set(by_unit) | _units_with(before, source, one, work.affected)
+    come = {piece.unit: piece.file for piece in pieces if piece.rows}
     tasks = [
-        AssembleTask(one.name, unit, tuple(piece.file for piece in by_unit.get(unit, ()) if piece.rows), str(folder),
-                     str(source / unit) if unit in before.units else "", work.affected)
-        for unit in sorted(touched)
+        ReplaceTask(one.name, unit, str(source / unit) if unit in before.units else "", work.affected,
+                    come.get(unit, ""), str(folder), str(gone / f"{number:05d}.parquet"))
+        for number, unit in enumerate(sorted({*before.units, *come}))
     ]  # fmt: skip
-    written = run_all(run.direct, assemble, run.context, tasks, no_advance)
-    assembled = {piece.unit: piece.rows for piece in written if piece.file}
-    for unit in before.units.keys() - touched:
-        _share(source / unit, folder / unit)
-    units = {**{unit: rows for unit, rows in before.units.items() if unit not in touched}, **assembled}
+    largest = max(before.units, key=lambda unit: before.units[unit], default=None)
+    size = exact_bytes(TableFiles((str(source / largest),)), one.contract.schema()) if largest else 0
+    units, changed = {}, []
+    for task, piece in run_tasks(
+        run.threads(threads_for(size, run.memory)), replace_rows, run.context, tasks, no_advance
+    ):
+        if piece is None:
+            _share(source / task.unit, folder / task.unit)
+            units[task.unit] = before.units[task.unit]
+            continue
+        changed.append(task)
+        if piece.file:
+            units[task.unit] = piece.rows
     run.rejects[one.name] = _rejects_of_part(run, one, made, work.affected)
     state = _state(run, one, units, made, inputs, parts)
-    return replace(_compared(run, one, state, made, work), partly=True)
+    if not changed:
+        return Making(one.name, work.reason, UNCHANGED, replace(state, changed_in=before.changed_in), made, True)
+    left = [task.gone for task in changed if os.path.exists(task.gone)]
+    new = [task.piece for task in changed if task.piece]
+    path = run.work / f"{one.name}.changed.parquet"
+    change = changed_rows(left, new, tuple(one.contract.columns), path, state.rows)
+    return Making(one.name, work.reason, change, state, made, True)
 
 
 def _check_partitions(run: Run, one: DataSet, by_unit: Mapping[str, Sequence[Piece]]) -> None:
@@ -144,7 +168,7 @@ def _check_partitions(run: Run, one: DataSet, by_unit: Mapping[str, Sequence[Pie
 
 
 def _compared(run: Run, one: DataSet, state: TableState, made: Sequence[Transformed], work: Work) -> Making:
-    """The table with its difference to the version before. Units with equal bytes are shared."""
+    """The whole table with its difference to the version before. Units with equal bytes are shared."""
     old = run.known.tables.get(one.name) if run.known else None
     if run.known is None or old is None:
         return Making(one.name, work.reason, Change(everything=f"{one.name} is new"), state, made)
@@ -155,36 +179,25 @@ def _compared(run: Run, one: DataSet, state: TableState, made: Sequence[Transfor
     if old.made_with != state.made_with:
         change = Change(everything=f"{one.name} is made otherwise")
     else:
-        change = table_change(one, (source, old), (folder, state), frozenset(same), run.work, work.affected)
+        path = run.work / f"{one.name}.changed.parquet"
+        gone, come = (
+            [str(place / unit) for unit in table.units if unit not in same]
+            for place, table in ((source, old), (folder, state))
+        )
+        change = changed_rows(gone, come, tuple(one.contract.columns), path, state.rows)
     return Making(one.name, work.reason, change, state, made)
-
-
-def _choose(run: Run, one: DataSet) -> tuple[int, Engine]:
-    """In how many buckets the table is made, and by which engine."""
-    keyed, whole = (
-        sum_bytes([(run.files(name, columns), input_schema(run.job, name)) for name, columns in found])
-        for found in (one.keyed.items(), one.whole.items())
-    )
-    if run.uses_spark:
-        engine = run.engine  # first: when a cluster has started, it tells what its workers have
-        return choose_buckets(one, keyed, whole, run.memory, alone=False), engine
-    buckets = choose_buckets(one, keyed, whole, run.memory, alone=True)
-    if buckets == 1 or not run.memory.has_room_for_workers:
-        return buckets, run.direct
-    return choose_buckets(one, keyed, whole, run.memory, alone=False), run.engine
 
 
 def _transform(
     run: Run, one: DataSet, engine: Engine, buckets: int, parts: int, affected: str, folder: Path | None
 ) -> tuple[list[Transformed], list[Piece]]:
     """Transform all buckets. ``folder``: of the table, where the pieces are its files already."""
-    keyed = {name: _divided(run, one, name, engine, buckets) for name in one.keyed}
-    _check_buckets(run, one, keyed, buckets)
+    keyed = divide(run, one, engine, buckets)
     tasks = [
         TransformTask(
             one.name, bucket, buckets,
             {
-                **{name: _of_bucket(files, bucket, buckets) for name, files in keyed.items()},
+                **{name: of_bucket(files, bucket, buckets) for name, files in keyed.items()},
                 **{name: run.files(name, columns) for name, columns in one.whole.items()},
             },
             {name: run.files(name) for name in one.references},
@@ -194,55 +207,6 @@ def _transform(
     ]  # fmt: skip
     made = run_all(engine, transform, run.context, tasks, no_advance)
     return made, [piece for bucket in made for piece in bucket.pieces]
-
-
-def _check_buckets(run: Run, one: DataSet, keyed: Mapping[str, TableFiles], buckets: int) -> None:
-    """Raise EnvironmentFault where a value of ``by`` has too many rows for any bucket."""
-    if buckets == 1:
-        return
-    sizes = [0.0] * buckets
-    for name, files in keyed.items():
-        rows = sum(count for _, count in files.ranges)
-        each = bytes_of(files, input_schema(run.job, name)) / max(1, rows)
-        for bucket in range(buckets):
-            sizes[bucket] += each * sum(count for _, count in files.ranges[bucket::buckets])
-    what = f"the largest bucket of {one.name}, where one value of {', '.join(one.by)} may have most of the rows"
-    check_fits(what, int(max(sizes)), run.memory, "let by have more columns")
-
-
-def _divided(run: Run, one: DataSet, name: str, engine: Engine, buckets: int) -> TableFiles:
-    """The rows of a keyed input in the order of their buckets. Data sets that divide alike share them."""
-    columns = one.keyed[name]
-    if buckets == 1:
-        return run.files(name, columns)
-    shared = (name, one.by, buckets)
-    if shared not in run.scattered:
-        run.scattered[shared] = _scatter(run, one.by, name, engine, buckets)
-    return replace(run.scattered[shared], columns=columns)
-
-
-def _scatter(run: Run, by: tuple[str, ...], name: str, engine: Engine, buckets: int) -> TableFiles:
-    users = [one.keyed[name] for one in run.wanted.values() if one.by == by and name in one.keyed]
-    columns = tuple(input_schema(run.job, name))
-    if all(users):
-        columns = tuple(dict.fromkeys(column for wanted in users for column in wanted))
-    folder = run.work / "scattered" / f"{name}-{'-'.join(by)}-{buckets}"
-    folder.mkdir(parents=True)
-    files = run.files(name, columns)
-    size, rows_in_all = bytes_of(files, input_schema(run.job, name)), max(1, rows_of(files))
-    room = run.memory.alone if engine is run.direct else run.memory.shared
-    most = most_rows(size / rows_in_all, room, _SCATTER_ROWS)
-    tasks = [
-        ScatterTask(file, begin, min(most, rows - begin), columns, by, buckets,
-                    str(folder / f"{number:05d}-{begin}.parquet"))
-        for number, file in enumerate(files.files)
-        for rows in [pq.read_metadata(file).num_rows]
-        for begin in range(0, rows, most)
-    ]  # fmt: skip
-    counts = sorted((task.output, found) for task, found in run_tasks(engine, scatter, run.context, tasks, no_advance))
-    # One range for each file and bucket: file by file, the ranges of all buckets.
-    ranges = tuple(part for _, found in counts for part in _ranges(found))
-    return TableFiles(tuple(output for output, _ in counts), columns, ranges)
 
 
 def _rejects_of_part(run: Run, one: DataSet, made: Sequence[Transformed], affected: str) -> list[str]:
@@ -259,10 +223,6 @@ def _rejects_of_part(run: Run, one: DataSet, made: Sequence[Transformed], affect
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     kept.write_parquet(path, compression="zstd")
     return [str(path), *new]
-
-
-def _scan(run: Run, name: str) -> pl.LazyFrame:
-    return scan(run.files(name), input_schema(run.job, name))
 
 
 def _state(
@@ -285,34 +245,11 @@ def _dropped(one: DataSet, rejects: Sequence[str]) -> int:
     return int(scan_file(*rejects).filter(pl.col("check").is_in(names)).select(pl.len()).collect().item())
 
 
-def _ranges(counts: Sequence[int]) -> list[tuple[int, int]]:
-    begin = 0
-    found: list[tuple[int, int]] = []
-    for count in counts:
-        found.append((begin, count))
-        begin += count
-    return found
-
-
-def _of_bucket(files: TableFiles, bucket: int, buckets: int) -> TableFiles:
-    return replace(files, ranges=files.ranges[bucket::buckets]) if files.ranges else files
-
-
 def _by_unit(pieces: Sequence[Piece]) -> dict[str, list[Piece]]:
     found: dict[str, list[Piece]] = {}
     for piece in pieces:
         found.setdefault(piece.unit, []).append(piece)
     return found
-
-
-def _units_with(state: TableState, folder: Path, one: DataSet, affected: str) -> set[str]:
-    """The units that have rows of affected values."""
-    paths = {str(folder / unit): unit for unit in state.units}
-    if not paths:
-        return set()
-    rows = pl.scan_parquet(list(paths), glob=False, hive_partitioning=False, include_file_paths="_file")
-    found = rows.select(*one.by, "_file").join(scan_file(affected), on=one.by, how="semi", nulls_equal=True)
-    return {paths[path] for path in found.select("_file").unique().collect()["_file"]}
 
 
 def _rejects_before(folder: Path, name: str) -> list[str]:

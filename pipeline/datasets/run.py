@@ -48,7 +48,6 @@ class JobOptions:
     ``only``          data sets to make, with those that they are made of; none: all
     ``settings``      of the job, instead of its defaults
     ``personal``      by class of personal data how it is hidden, instead of as the job says
-    ``names``         by source its table, by ``source.column`` its column, instead of as the job says
     ``bronze_days``   after how many days bronze loses what no kept version needs; 0: never
     ================  =====================================================================
     """
@@ -60,7 +59,6 @@ class JobOptions:
     only: tuple[str, ...] = ()
     settings: Mapping[str, Setting] = field(default_factory=dict)
     personal: Mapping[str, str] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
     bronze_days: int = 0
 
 
@@ -89,7 +87,6 @@ class Run:
         resources: ExitStack,
     ) -> None:  # fmt: skip
         settings = job.with_settings(options.settings)
-        job = job.named(options.names)
         self.job, self.options, self.watch = job.under(settings), options, watch
         self.output, self._locks = output, locks
         self.config, self._resources = config, resources
@@ -109,9 +106,7 @@ class Run:
         common = {**ALERT_SETTINGS, **LINEAGE_SETTINGS}
         self.common_settings = {name: settings[name] for name in common}
         own = {name: value for name, value in settings.items() if name not in common}
-        self.context = JobContext(
-            str(job.folder), watch.run_id, as_of, own, str(self.work), protections, dict(options.names)
-        )
+        self.context = JobContext(str(job.folder), watch.run_id, as_of, own, str(self.work), protections)
         self.wanted = self.job.needed(options.only)
         self.memory = Memory(config.MEMORY_LIMIT, config.PREPROCESSING_WORKERS)
         self.direct = DirectEngine()
@@ -129,6 +124,14 @@ class Run:
         """Raise EnvironmentFault where this run no longer holds its output."""
         for lock in self._locks:
             lock.confirm()
+
+    def threads(self, number: int) -> Engine:
+        """This process, as an engine that does so many tasks at once."""
+        if number == 1:
+            return self.direct
+        engine = DirectEngine(number)
+        self.watch.follow(engine)
+        return engine
 
     @property
     def engine(self) -> Engine:

@@ -83,13 +83,18 @@ def rows_of(table: TableFiles) -> int:
     return sum(pq.read_metadata(path).num_rows for path in table.files)
 
 
+def memory_of_bucket(keyed: int, whole: int) -> int:
+    """Memory of a data set whose inputs have so many bytes, while it is made in one bucket."""
+    return int(keyed * _COPIES + whole * 1.5)
+
+
 def choose_buckets(one: DataSet, keyed: int, whole: int, memory: Memory, *, alone: bool) -> int:
     """In how many buckets (a power of two) a data set is made. ``keyed``, ``whole``: bytes of its inputs.
 
     Raises EnvironmentFault where what every bucket needs whole is larger than a worker's memory.
     """
     room = memory.alone if alone else memory.shared
-    left = room - int(whole * 1.5)
+    left = room - memory_of_bucket(0, whole)
     least = int(room * 0.1)
     if left < least or (not one.by and keyed * _COPIES > left):
         raise EnvironmentFault(
@@ -107,6 +112,11 @@ def most_rows(row_bytes: float, room: int, limit: int) -> int:
     """How many rows of so many bytes are held at a time, with what is made of them, in ``room`` bytes; at most
     ``limit``."""
     return max(1, min(limit, int(room / _COPIES / max(1.0, row_bytes))))
+
+
+def threads_for(size: int, memory: Memory) -> int:
+    """How many tasks run at once in this process that hold ``size`` bytes of rows each."""
+    return max(1, min(memory.workers, int(memory.alone / _COPIES / max(1, size))))
 
 
 def choose_parts(one: DataSet, rows: int, size: int) -> int:

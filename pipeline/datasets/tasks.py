@@ -21,7 +21,6 @@ class JobContext:
     ``settings``      settings of the job
     ``work``          folder for files between the kernels
     ``protections``   by source, how its personal values are hidden; those that hide nothing may be left out
-    ``names``         by source its table, by ``source.column`` its column, where the job says otherwise
     ================  =========================================
     """
 
@@ -31,7 +30,6 @@ class JobContext:
     settings: Mapping[str, Setting]
     work: str
     protections: Mapping[str, Protection] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,17 +130,35 @@ class Transformed:
 
 @dataclass(frozen=True)
 class AssembleTask:
-    """The pieces of one unit, from all buckets, which become its file ``output``.
-
-    ``before``: the unit's file in the version before, of whose rows those that are not in ``affected`` stay.
-    """
+    """The pieces of one unit, from all buckets, which become its file in the folder ``output``."""
 
     table: str
     unit: str
     pieces: tuple[str, ...]
     output: str
-    before: str = ""
-    affected: str = ""
+    rows: int = 1
+
+
+@dataclass(frozen=True)
+class ReplaceTask:
+    """One unit of which some rows were computed again.
+
+    ============  ======================================================================
+    ``before``    its file in the version before; empty: there is none
+    ``affected``  file with the values of ``by`` whose rows leave it
+    ``piece``     file with the rows that take their place, in order; empty: none do
+    ``output``    folder of the table
+    ``gone``      file to write with the rows that left, where the unit changes
+    ============  ======================================================================
+    """
+
+    table: str
+    unit: str
+    before: str
+    affected: str
+    piece: str
+    output: str
+    gone: str
     rows: int = 1
 
 

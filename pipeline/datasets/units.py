@@ -68,6 +68,21 @@ def key_text(columns: Sequence[str]) -> pl.Expr:
     return pl.concat_str(part for name in columns for part in length_and_value(name))
 
 
+def merge(rows: pl.DataFrame, others: pl.DataFrame, one: DataSet) -> pl.DataFrame:
+    """The rows of two frames in the order of a data set, in which both are. The second one is small.
+
+    Rows that have the first column of the order in common with others are sorted; all other rows stay in order, so that
+    the two lots are only merged.
+    """
+    first = next((name for name in one.order if name not in one.partition_by), None)
+    if first is None or rows[first].has_nulls() or others[first].has_nulls():  # which merge_sorted wants at the end
+        return pl.concat([rows, others]).sort(one.order, nulls_last=False)
+    shared = rows[first].is_in(others[first].unique().implode())
+    few = pl.concat([rows.filter(shared), others]).sort(one.order, nulls_last=False)
+    merged = rows.filter(~shared).lazy().merge_sorted(few.lazy(), key=first).collect()
+    return merged.rechunk()
+
+
 def write_units(rows: pl.DataFrame, one: DataSet, folder: Path, parts: int) -> tuple[Piece, ...]:
     """Write rows, which are in the order of the data set, as a file for each unit below ``folder``."""
     if not one.partition_by:

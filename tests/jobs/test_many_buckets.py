@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from main import main
-from pipeline.datasets import make_table
+from pipeline.datasets import divide
 from pipeline.privacy import KEY_VARIABLE
 from tests.pipeline.datasets.jobs_for_tests import files
 
@@ -20,8 +20,9 @@ def test_a_pool_with_many_buckets_publishes_the_same_bytes(
     asked = ["job", name, "--as-of", "2026-06-01", "--workers", "2", "--quiet"]
     assert main([*asked, "--output", "whole/output"]) == 0
     with monkeypatch.context() as many:
-        many.setattr(make_table, "choose_buckets", lambda one, *_, **__: 8 if one.by else 1)
-        many.setattr(make_table, "_SCATTER_ROWS", 500)
+        many.setattr(divide, "choose_buckets", lambda one, *_, **__: 8 if one.by else 1)
+        many.setattr(divide, "memory_of_bucket", lambda *_: 10**18)  # so large that a table is made alone
+        many.setattr(divide, "_SCATTER_ROWS", 500)
         assert main([*asked, "--source", str(_source(tmp_path)), "--output", "divided/output"]) == 0
     whole, divided = files(str(tmp_path / "whole/output")), files(str(tmp_path / "divided/output"))
     assert whole

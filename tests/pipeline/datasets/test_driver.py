@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.datasets import changes, make_table, sizes
+from pipeline.datasets import changes, divide, make_table, sizes
 from pipeline.datasets import run as job_run
 from pipeline.datasets.failures import TransformError
 from pipeline.datasets.views import open_tables
@@ -81,8 +81,8 @@ def test_many_buckets_make_the_same_files(tmp_path: Path, monkeypatch: pytest.Mo
     write_sales(tmp_path, [(f"o{at}", f"c{at % 37}", f"2026-01-{1 + at % 9:02d}", at % 50 - 1) for at in range(600)])
     job = write_job(tmp_path / "job")
     whole = run(job, tmp_path)
-    monkeypatch.setattr(make_table, "choose_buckets", lambda *_, **__: 8)
-    monkeypatch.setattr(make_table, "_SCATTER_ROWS", 100)
+    monkeypatch.setattr(divide, "choose_buckets", lambda *_, **__: 8)
+    monkeypatch.setattr(divide, "_SCATTER_ROWS", 100)
     monkeypatch.setattr(job_run, "open_engine", lambda *_: nullcontext(DirectEngine()))
     divided = run(job, tmp_path, output=str(tmp_path / "other"))
     assert files(divided.output) == files(whole.output)
@@ -106,13 +106,13 @@ def test_a_value_or_partition_that_outgrows_the_memory_is_named_before_it_fails(
 ) -> None:
     write_sales(tmp_path, [(f"o{at}", "ann", "2026-01-01", "1.00") for at in range(400)])
     job = write_job(tmp_path / "job")
-    monkeypatch.setattr(make_table, "choose_buckets", lambda *_, **__: 8)
+    monkeypatch.setattr(divide, "choose_buckets", lambda *_, **__: 8)
     monkeypatch.setattr(job_run, "open_engine", lambda *_: nullcontext(DirectEngine()))
     monkeypatch.setattr(make_table, "exact_bytes", lambda *_: 700_000_000)
     with pytest.raises(EnvironmentFault, match=r"the largest partition of lines \(day\): .* about 700 MB"):
         run(job, tmp_path)
     monkeypatch.setattr(make_table, "exact_bytes", lambda *_: 0)
-    monkeypatch.setattr(make_table, "bytes_of", lambda files, _: 2_000_000 * sum(count for _, count in files.ranges))
+    monkeypatch.setattr(divide, "bytes_of", lambda files, _: 2_000_000 * sum(count for _, count in files.ranges))
     with pytest.raises(EnvironmentFault, match=r"the largest bucket of totals, where one value of customer .* 800 MB"):
         run(job, tmp_path)
 

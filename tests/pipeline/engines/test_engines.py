@@ -20,12 +20,15 @@ from tests.needs import needs_java
 WORKERS = 2
 ENGINES: dict[str, Callable[[Path], AbstractContextManager[Engine]]] = {
     "direct": lambda _: nullcontext(DirectEngine()),
+    "threads": lambda _: nullcontext(DirectEngine(WORKERS)),
     "pool": lambda _: LocalEngine(WORKERS),
     "spark": lambda folder: SparkEngine(Config(), folder, WORKERS, (__name__,)),
 }
 
 
-@pytest.fixture(scope="module", params=["direct", "pool", pytest.param("spark", marks=[needs_java, pytest.mark.slow])])
+@pytest.fixture(
+    scope="module", params=["direct", "threads", "pool", pytest.param("spark", marks=[needs_java, pytest.mark.slow])]
+)
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """One engine for all tests that leave it whole."""
     with ENGINES[request.param](tmp_path_factory.mktemp(request.param)) as opened:

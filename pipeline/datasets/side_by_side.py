@@ -1,0 +1,43 @@
+"""Does steps side by side: each when those before it are done, and while its memory fits beside that of the others."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def side_by_side(
+    steps: Mapping[str, Sequence[str]],
+    do: Callable[[str], Result],
+    memory_of: Callable[[str], int],
+    room: int,
+    threads: int,
+) -> Iterator[Result]:
+    """Do steps on threads, and yield each result when it is there.
+
+    Raises what a step raises, when the steps that run beside it have ended.
+
+    ``steps``: by name, in the order in which they begin where they may, those that must be done before.
+    ``memory_of``: bytes that a step takes, asked when those before it are done. One that takes more than is left of
+    ``room`` waits, and one that takes more than ``room`` runs alone.
+    """
+    graph = TopologicalSorter(steps)
+    graph.prepare()
+    waiting: dict[str, int] = {}
+    running: dict[Future[Result], str] = {}
+    taken: dict[str, int] = {}
+    with ThreadPoolExecutor(threads) as pool:
+        while graph.is_active():
+            waiting |= {name: memory_of(name) for name in graph.get_ready()}
+            for name in sorted(waiting, key=list(steps).index):
+                if not taken or (len(taken) < threads and sum(taken.values()) + waiting[name] <= room):
+                    taken[name] = waiting.pop(name)
+                    running[pool.submit(do, name)] = name
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                name = running.pop(future)
+                del taken[name]
+                yield future.result()
+                graph.done(name)

@@ -1,0 +1,146 @@
+"""Runs after a change: what is computed again, and that all is as if it was made anew."""
+
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.datasets import Contract, Int, Text, dataset
+from pipeline.datasets.job import Job
+from pipeline.datasets.result import JobResult
+from pipeline.datasets.units import merge
+from tests.pipeline.datasets.jobs_for_tests import HEAD, files, run, write_job, write_sales
+
+TABLES = """
+
+@dataset(Sales, layer="silver", grain="one row per order", by="order_id", key="order_id", partition_by="day",
+         checks=[at_most("cents", 4000)])
+def lines(sales):
+    return sales.unique()
+
+
+class Member(Contract):
+    customer = Text("who")
+    town = Text("where")
+    mood = Text("how")
+
+
+class Visit(Contract):
+    order_id = Text("order")
+    customer = Text("who", nullable=True)
+    town = Text("where", nullable=True)
+    cents = Money("amount", currency="EUR")
+
+
+class Seen(Contract):
+    day = Date("when")
+
+
+members = csv("members.csv", Member)
+
+
+@dataset(Member, layer="silver", grain="one row per member", by="customer", key="customer")
+def people(members):
+    return members.unique("customer")
+
+
+@dataset(Visit, grain="one row per order", by="order_id", key="order_id",
+         whole={"people": ["town"]}, lookup={"people": "customer"},
+         checks=[at_least("cents", 0), reference("customer", to="people", action=ACTION),
+                 expression("small", pl.col("cents") < 2000, action="warn")])
+def visits(lines, people):
+    return lines.join(people, on="customer", how="left").select("order_id", "customer", "town", "cents")
+
+
+@dataset(Seen, grain="one row per day", by="day", key="day", keyed={"lines": ["day"]})
+def seen_days(lines):
+    return lines.unique()
+"""
+SALES = [(f"o{at}", f"c{at % 20}", f"2026-01-{1 + at % 9:02d}", at % 40) for at in range(400)]
+MEMBERS = {f"c{at}": ("here", "glad") for at in range(20)}
+
+
+def _job(folder: Path, action: str) -> Job:
+    return write_job(folder, HEAD + TABLES.replace("ACTION", repr(action)))
+
+
+def _write(folder: Path, members: dict[str, tuple[str, str]], sales: list[tuple[str, str | None, str, int]]) -> None:
+    write_sales(folder, sales)
+    lines = [f"{name},{town},{mood}" for name, (town, mood) in members.items()]
+    (folder / "source" / "members.csv").write_text("\n".join(["customer,town,mood", *lines, ""]))
+
+
+def _all_of(result: JobResult) -> tuple[object, ...]:
+    """The files of a run, its rejected rows and what its checks found."""
+    quarantine = Path(result.output).resolve().parent / "quarantine"
+    columns = ["table", "check", "column", "value", "key", "by"]
+    rejected = [pl.read_parquet(path).select(columns) for path in sorted(quarantine.rglob("*.parquet"))]
+    told = pl.concat(rejected).sort(columns).rows() if rejected else []
+    checks = {(one.table, one.check): (one.broken, one.of, one.outcome) for one in result.checks}
+    return files(result.output), told, checks
+
+
+@pytest.mark.parametrize("action", ["warn", "reject", "drop"])
+def test_members_that_come_go_and_move_are_as_in_a_full_run(action: str, tmp_path: Path) -> None:
+    chance = random.Random(action)
+    job = _job(tmp_path / "job", action)
+    members, sales = dict(MEMBERS), list(SALES)
+    reasons = []
+    for day in range(7):
+        for at in chance.sample(range(400), 2 * (day % 2)):
+            sales[at] = (*sales[at][:3], chance.randint(-2, 42))
+        if day % 3 == 1:
+            members[f"c{chance.randrange(25)}"] = (chance.choice(["here", "there"]), chance.choice(["glad", "sad"]))
+        elif day % 3 == 2:
+            del members[chance.choice(list(members))]
+        _write(tmp_path, members, sales)
+        partly = run(job, tmp_path)
+        assert _all_of(partly) == _all_of(run(job, tmp_path, output=str(tmp_path / f"fresh{day}")))
+        reasons.append(partly.tables["visits"].reason)
+    assert "some rows changed" in reasons
+
+
+def test_a_change_that_a_table_does_not_see_computes_nothing_of_it(tmp_path: Path) -> None:
+    job = _job(tmp_path / "job", "warn")
+    _write(tmp_path, MEMBERS, SALES)
+    run(job, tmp_path)
+    _write(tmp_path, {**MEMBERS, "c3": ("here", "sad")}, [("o0", "c0", "2026-01-01", 39), *SALES[1:]])
+    second = run(job, tmp_path)
+    assert [second.tables[name].recomputed for name in ("people", "lines", "visits", "seen_days")] == [1, 1, 1, 0]
+    assert second.tables["seen_days"].reason == ""
+    _write(tmp_path, {**MEMBERS, "c3": ("there", "sad")}, [("o0", "c0", "2026-01-10", 39), *SALES[1:]])
+    third = run(job, tmp_path)
+    assert [third.tables[name].recomputed for name in ("people", "lines", "visits", "seen_days")] == [1, 1, 21, 2]
+    assert third.tables["seen_days"].reason == "some rows changed"
+
+
+def test_a_value_that_a_reference_finds_no_more_stops_the_run(tmp_path: Path) -> None:
+    job = _job(tmp_path / "job", "fail")
+    _write(tmp_path, MEMBERS, SALES)
+    assert run(job, tmp_path).status == "ok"
+    _write(tmp_path, {name: MEMBERS[name] for name in MEMBERS if name != "c7"}, SALES)
+    assert "visits reference:customer->people: 20" in str(run(job, tmp_path).error)
+
+
+class _Row(Contract):
+    a = Text("first of the order", nullable=True)
+    b = Int("second of the order", nullable=True)
+
+
+@dataset(_Row, grain="one row per a and b", key=("a", "b"))
+def _rows(given: pl.LazyFrame) -> pl.LazyFrame:
+    return given
+
+
+_PAIRS = st.sets(st.tuples(st.sampled_from([None, "", "a", "ab", "b", "é", "z"]), st.none() | st.integers(0, 5)))
+
+
+@given(_PAIRS, _PAIRS)
+def test_merged_rows_are_as_if_sorted(
+    some: set[tuple[str | None, int | None]], more: set[tuple[str | None, int | None]]
+) -> None:
+    lots = [pl.DataFrame(list(lot), schema=_Row.schema(), orient="row").sort("a", "b") for lot in (some, more - some)]
+    assert merge(*lots, _rows).rows() == pl.concat(lots).sort("a", "b").rows()
