@@ -34,7 +34,7 @@ from pipeline.quality import Gate, Rule, gates, rules
 from pipeline.reading.rotated_names import USUAL_ROTATED
 from pipeline.reading.timestamp_format import timestamp_formats
 from pipeline.reading.value_formats import DURATIONS, AddressFormat, WatchTimeFormat, WatchTimeUnit
-from pipeline.versions.folders import check_folders
+from pipeline.versions.folders import check_exchange, check_folders
 from utils.metrics import total_memory, usable_cores
 from utils.settings import (
     Group,
@@ -113,7 +113,8 @@ class MachineSettings(Group):
         meaning="What rotation puts between .csv (or .tsv) and the end of a name, or .gz and .zst; empty: nothing.",
         change="Your logs are rotated to other names.")
     INTERMEDIATE_DIR: str = setting(INTERMEDIATE_DIR, text(), unit="path", option="--intermediate",
-        meaning="Files between the phases.", change="Another disk is faster or has more room.")
+        meaning="Files between the phases; on a cluster also a URL of object storage, where INPUT_DIR and OUTPUT_DIR "
+            "are some, too.", change="Another disk is faster or has more room; executors share no folder.")
     OUTPUT_DIR: str = setting(OUTPUT_DIR, text(), unit="path", option="--output",
         meaning="The published result: a link to the folder of one complete version; resolve it once, then read. Also "
             "a URL of object storage, where `path` tells what to read.",
@@ -500,11 +501,13 @@ class Config(
     """The origin of each value that is not the default, such as ``environment, LOGMILL_INPUT_DIR``."""
 
     def __post_init__(self) -> None:
+        on_cluster = self.ENGINE != "polars" and not self.spark_is_local
         try:
             super().__post_init__()
+            check_exchange(self.INTERMEDIATE_DIR, on_cluster=on_cluster, sql=self.SPARK_PLAN == "sql")
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        if self.ENGINE != "polars" and not self.spark_is_local:
+        if on_cluster:
             for name in ("INPUT_DIR", "INTERMEDIATE_DIR", "OUTPUT_DIR", "PSEUDONYM_KEY_FILE"):
                 path = getattr(self, name)
                 if path and "://" not in path:  # executors work in folders of their own

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cli.arguments import Arguments
 from cli.audit import audit_path, note, show_entries, verify_entries
 from cli.console import Answer, printable, say
+from cli.counts_table import counts_table
 from cli.progress import open_progress
 from config import Config
 from pipeline.errors import GATE_EXIT_CODE, ConfigError, LogmillError, program_name
@@ -126,14 +127,15 @@ def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
     }
     both = sources | tables
     versions = output.version_names()
-    lines = [
-        f"{name:<28}{one['rows']:>14,}{one['rejected']:>12,}{one.get('dropped', 0):>12,}" for name, one in both.items()
+    counts = [
+        (name, f"{one['rows']:,}", f"{one['rejected']:,}", f"{one.get('dropped', 0):,}") for name, one in both.items()
     ]
+    lines = counts_table([("table", "rows", "rejected", "dropped"), *counts], least=("dropped",))
     days = state.record.get("days", [])
     if days:
         lines += ["", f"{state.day}, of {format_count(len(days), 'day')} from {days[0]} to {days[-1]}"]
     kept = "\n".join(f"{'* ' if name == state.run_id else '  '}{name}" for name in versions)
-    told = "\n".join([f"{'table':<28}{'rows':>14}{'rejected':>12}{'dropped':>12}", *lines, "", "versions:", kept, ""])
+    told = "\n".join([*lines, "", "versions:", kept, ""])
     facts = {"version": state.run_id, "versions": versions, "sources": sources, "tables": tables, "days": days}
     _tell(arguments, answer, facts, told)
     return 0
@@ -248,7 +250,8 @@ def _plan(arguments: Arguments, _config: Config, answer: Answer) -> int:
 
     job = _load(arguments)
     steps = plan_job(job, _options(arguments, job))
-    lines = [f"{step.name:<28}{step.layer:<9}{step.work:<17}{printable(step.reason)}".rstrip() for step in steps]
+    names = max((len(step.name) for step in steps), default=0) + 2
+    lines = [f"{step.name:<{names}}{step.layer:<9}{step.work:<17}{printable(step.reason)}".rstrip() for step in steps]
     facts = {"job": job.name, "steps": [asdict(step) for step in steps]}
     _tell(arguments, answer, facts, "\n".join([*lines, ""]))
     return 0
@@ -333,6 +336,7 @@ def _options(arguments: Arguments, job: "Job") -> "JobOptions":
         _moment(arguments.as_of) if arguments.as_of else None,
         settings=found.values,
         personal=found.personal,
+        names=found.names,
         bronze_days=found.bronze_days,
         full_refresh=arguments.options.full_refresh,
         only=tuple(arguments.only),
@@ -352,10 +356,7 @@ def _moment(text: str) -> datetime:
 
 def _summary(result: "JobResult", differences: "list[str] | None") -> str:
     rows = [("table", "rows", "rejected", "dropped", "computed", "seconds"), *_rows(result)]
-    lines = [
-        f"{name:<28}{count:>14}{rejected:>12}{dropped:>12}{made:>14}{took:>10}"
-        for name, count, rejected, dropped, made, took in rows
-    ]
+    lines = counts_table(rows, least=("dropped", "seconds", "computed"))
     broken = [check for check in result.checks if check.outcome != "ok"]
     lines += ["", *(f"{check.outcome}: {check}" for check in broken)]
     lines += [f"alert: {alert.message}" for alert in result.alerts if not alert.table]

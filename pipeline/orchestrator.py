@@ -29,7 +29,7 @@ from pipeline.publish.run_record import log_files
 from pipeline.publish.verify import verify
 from pipeline.publish.version import record_failure, record_stopped, write_version
 from pipeline.reading.input_files import find_input
-from pipeline.reading.open_inputs import open_inputs
+from pipeline.reading.open_inputs import open_inputs, share_texts
 from pipeline.storage.urls import is_url
 from pipeline.timing import Progress, Watch
 from pipeline.versions.folders import new_run_id
@@ -83,7 +83,7 @@ def run(
         with watch.preparing() as begin:
             geo, library = settings.load_geo(begin), settings.find_library(begin)
         begin_seconds = watch.seconds().work
-        engines.join_cluster(geo, library)
+        engines.join_cluster(geo, library, place.exchange)
 
         fingerprint = settings.fingerprint(geo)
         intake = compare_with_history(place, found.paths, fingerprint, prune_missing=options.prune_missing)
@@ -94,7 +94,10 @@ def run(
         place.replays.refuse_faulty(logs.refused)
         intake, files = recognize_texts(intake, logs.files, fingerprint)
         logs = replace(logs, files=files)
-        check_disk(config.INTERMEDIATE_DIR, logs.files)
+        if place.exchange:
+            logs = replace(logs, files=share_texts(logs.files, place.exchange))
+        else:
+            check_disk(config.INTERMEDIATE_DIR, logs.files)
         sizes = choose_sizes(
             config, logs.files, spark=choice.spark, least_buckets=intake.inventory.finest_buckets,
             capacity=engines.capacity(),
@@ -126,10 +129,15 @@ def run(
                 raise WorkerDied(reasons[0])  # the machine, not the files
             return record_failure(settings, choice, place, counted.phase1, watch)
 
-        previous = previous_version(history.totals_folder, history.counts, history.counted_splits(fingerprint))
+        # Totals on a storage go with their run: the next one adds up anew.
+        previous = (
+            None
+            if place.exchange
+            else previous_version(history.totals_folder, history.counts, history.counted_splits(fingerprint))
+        )
         plan = plan_phase2(
             settings.aggregate_context(place.workspace, sizes, geo, library), previous, counted.phase1,
-            spark=choice.spark, spark_plan=config.SPARK_PLAN, task_rows=sizes.task_rows,
+            spark=choice.spark, spark_plan="kernel" if place.exchange else config.SPARK_PLAN, task_rows=sizes.task_rows,
         )  # fmt: skip
         engine = engines.adding_up()
         added_up = add_up(

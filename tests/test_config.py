@@ -543,6 +543,25 @@ def test_columns_that_lack_one_or_name_it_twice_are_refused(names: tuple[str, ..
         Config(COLUMNS=names, LOG_ID_COLUMN=("id", "log_id"))
 
 
+STORED = {"INPUT_DIR": "s3://b/in", "INTERMEDIATE_DIR": "s3://b/between", "OUTPUT_DIR": "s3://b/out"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "only executors of a cluster (SPARK_MASTER) exchange files over object storage"),
+        ({"SPARK_MASTER": "local[2]"}, "only executors of a cluster"),
+        ({"SPARK_MASTER": "yarn", "ENGINE": "polars"}, "only executors of a cluster"),
+        ({"SPARK_MASTER": "yarn", "SPARK_PLAN": "sql"}, "Spark's own plan reads no object storage"),
+    ],
+)
+def test_files_between_the_phases_lie_on_a_storage_for_executors_alone(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)) as raised:
+        Config(**STORED, **settings)
+    assert "\n" not in str(raised.value)
+    assert Config(**STORED, SPARK_MASTER="yarn").INTERMEDIATE_DIR == "s3://b/between"
+
+
 def test_on_a_cluster_paths_mean_the_same_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     cluster = Config(INPUT_DIR="logs/*.csv", SPARK_MASTER="yarn")

@@ -23,6 +23,8 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         ZoneInfo(settings["zone"])
     except (KeyError, ValueError, OSError):
         raise ConfigError(f"the setting zone is {settings['zone']!r}, expected one such as Europe/Berlin") from None
+    if settings["lines_numbered_by"] not in ("shop", "order"):
+        raise ConfigError(f"the setting lines_numbered_by is {settings['lines_numbered_by']!r}, expected shop or order")
     if both := set(orders.statuses(settings["counted_statuses"])) & set(orders.statuses(settings["other_statuses"])):
         raise ConfigError(f"counted_statuses and other_statuses both name {min(both)}: it counts, or it does not")
     for name in ("window_days", *(name for names in _ASCENDING for name in names), "vip_orders", "vip_cents"):
@@ -49,6 +51,7 @@ job = Job(
         "zone": "UTC",  # of days and hours
         "counted_statuses": "completed,delivered,paid,shipped",
         "other_statuses": "cancelled,failed,pending,processing,refunded,returned",
+        "lines_numbered_by": "shop",  # order: each order numbers its lines anew
         "window_days": 90,
         "reorder_days": 14,
         "target_days": 30,

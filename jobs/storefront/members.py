@@ -28,7 +28,8 @@ UNCATEGORISED = "Uncategorised"
 WHOLE = 1_000_000
 """The weights of a product's categories add up to this, in parts per million."""
 _PERSON = ("user_name", "email", "phone", "country", "is_active")
-_USER = ("updated_at", *_PERSON)
+_GONE = "is_deleted"
+_USER = ("updated_at", _GONE, *_PERSON)
 _BUYER, _SELLER = ("user_id", "tier"), ("user_id", "seller_name")
 
 
@@ -64,7 +65,7 @@ class DimSeller(Member):
 
 @dataset(
     DimBuyer, layer="silver", grain="one row per version of a buyer", by="buyer_id",
-    keyed={"buyer": ["updated_at", *_BUYER]}, whole={"app_user": _USER}, lookup={"app_user": "user_id"},
+    keyed={"buyer": ["updated_at", _GONE, *_BUYER]}, whole={"app_user": _USER}, lookup={"app_user": "user_id"},
     key="buyer_key",
 )  # fmt: skip
 def dim_buyer(buyer: pl.LazyFrame, app_user: pl.LazyFrame) -> pl.LazyFrame:
@@ -74,7 +75,7 @@ def dim_buyer(buyer: pl.LazyFrame, app_user: pl.LazyFrame) -> pl.LazyFrame:
 
 @dataset(
     DimSeller, layer="silver", grain="one row per version of a seller", by="seller_id",
-    keyed={"seller": ["updated_at", *_SELLER]}, whole={"app_user": _USER}, lookup={"app_user": "user_id"},
+    keyed={"seller": ["updated_at", _GONE, *_SELLER]}, whole={"app_user": _USER}, lookup={"app_user": "user_id"},
     key="seller_key",
 )  # fmt: skip
 def dim_seller(seller: pl.LazyFrame, app_user: pl.LazyFrame) -> pl.LazyFrame:
@@ -83,17 +84,25 @@ def dim_seller(seller: pl.LazyFrame, app_user: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _versions(accounts: pl.LazyFrame, users: pl.LazyFrame, kind: str, own: Sequence[str]) -> pl.LazyFrame:
-    """The history of accounts of a ``kind`` joined with that of their people, whose columns may change at any time."""
+    """The history of accounts of a ``kind`` joined with that of their people, whose columns may change at any time.
+
+    That of an account ends where the shop deletes it; where it deletes the person, the account goes on without one.
+    """
     key = f"{kind}_id"
-    account_versions = history(accounts, key=key, tracked=own, valid_from="updated_at")
-    user_versions = history(users, key="user_id", tracked=_PERSON, valid_from="updated_at")
+    gone = pl.col(_GONE).fill_null(False)
+    account_versions = history(accounts.with_columns(gone), key=key, tracked=[_GONE, *own], valid_from="updated_at")
+    user_versions = (
+        history(users.with_columns(gone), key="user_id", tracked=[_GONE, *_PERSON], valid_from="updated_at")
+        .filter(~pl.col(_GONE))
+        .drop(_GONE)
+    )
     of_users = accounts.select(key, "user_id").unique().join(users.select("user_id", "updated_at"), on="user_id")
     moments = pl.concat([accounts.select(key, "updated_at"), of_users.select(key, "updated_at")]).unique()
     known = account_versions.with_columns(pl.lit(True).alias("_known"))
     snapshots = as_of_join(moments, known, on=key, at="updated_at").filter("_known")
     joined = as_of_join(snapshots, user_versions, on="user_id", at="updated_at", early=True)
-    found = history(joined, key=key, tracked=[*own, *_PERSON], valid_from="updated_at")
-    return found.with_columns(surrogate_key(key, "valid_from").alias(f"{kind}_key"))
+    found = history(joined, key=key, tracked=[_GONE, *own, *_PERSON], valid_from="updated_at")
+    return found.filter(~pl.col(_GONE)).drop(_GONE).with_columns(surrogate_key(key, "valid_from").alias(f"{kind}_key"))
 
 
 class DimCategory(Contract):

@@ -16,7 +16,13 @@ class Row(Contract):
     updated_at = Time("last change of the row", formats=_MOMENTS, read_from=("updated_at", "last_updated_ts"))
 
 
-class AppUser(Row):
+class Member(Row):
+    """What all tables of people have. Of a database, a row that is gone is followed by one that says so."""
+
+    is_deleted = Bool("whether the shop deleted it", optional=True)
+
+
+class AppUser(Member):
     """People with an account."""
 
     user_id = Int("id of the person", forget="row")
@@ -27,7 +33,7 @@ class AppUser(Row):
     is_active = Bool("whether the person may sign in", nullable=True, optional=True)
 
 
-class Buyer(Row):
+class Buyer(Member):
     """Accounts by which people buy."""
 
     buyer_id = Int("id of the buyer")
@@ -35,7 +41,7 @@ class Buyer(Row):
     tier = Text("what the shop grants the buyer", nullable=True, optional=True)
 
 
-class Seller(Row):
+class Seller(Member):
     """Accounts by which people sell."""
 
     seller_id = Int("id of the seller")
@@ -150,12 +156,15 @@ class ExchangeRate(Contract):
 
 
 def shop_table(
-    name: str, contract: type[Contract], *key: str, updated: str = "updated_at", snapshots: bool = False,
-    deletions: timedelta | None = timedelta(0),
+    name: str, contract: type[Contract], *key: str, updated: str = "updated_at",
+    deletions: timedelta | None = timedelta(0), deleted: str = "",
 ) -> Source:  # fmt: skip
     """A table of the database, of which changed rows alone are read, or its dump: ``NAME.csv``, or parts such as
-    ``NAME-2026-11-30.csv.gz``. ``deletions``: how often keys are compared; None: rows stay for ever."""
-    found = table(name, contract, key=key, updated=updated, deletions=deletions, snapshots=snapshots)
+    ``NAME-2026-11-30.csv.gz``. ``deletions``: how often keys are compared; None: rows stay for ever. ``deleted``: of
+    tables with history, the column that ends it."""
+    found = table(
+        name, contract, key=key, updated=updated, deletions=deletions, deleted=deleted, snapshots=bool(deleted)
+    )
     return replace(found, path=_files_of(name))
 
 
@@ -163,9 +172,9 @@ def _files_of(name: str) -> str:
     return f"{name}[.-]*csv*"
 
 
-app_user = shop_table("app_user", AppUser, "user_id", snapshots=True)
-buyer = shop_table("buyer", Buyer, "buyer_id", snapshots=True)
-seller = shop_table("seller", Seller, "seller_id", snapshots=True)
+app_user = shop_table("app_user", AppUser, "user_id", deleted="is_deleted")
+buyer = shop_table("buyer", Buyer, "buyer_id", deleted="is_deleted")
+seller = shop_table("seller", Seller, "seller_id", deleted="is_deleted")
 category = shop_table("category", Category, "category_id")
 brand = shop_table("brand", Brand, "brand_id")
 manufacturer = shop_table("manufacturer", Manufacturer, "manufacturer_id")

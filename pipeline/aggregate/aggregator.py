@@ -26,7 +26,7 @@ from pipeline.aggregate.tasks import BucketResult, BucketTask, CorrectTask, Deci
 from pipeline.dedupe import Keys, Positions, distinct
 from pipeline.engines import Advance
 from pipeline.exchange.bucket_totals import read_all_in_pieces
-from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, cut_index, read_key_range, read_keys
+from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, read_key_range
 from pipeline.exchange.loser_places import NO_PLACES, write_places
 from pipeline.exchange.workspace import (
     bucket_file,
@@ -243,7 +243,7 @@ def _keys_of_bucket(context: AggregateContext, bucket: int, kind: str, ranges: S
     found = [np.empty(0, np.uint64)]
     for number in ranges:
         path = context.workspace.path(kind, split_file(number, "npy"))
-        keys = read_keys(path, *cut_index(path, [part << (64 - FINE_BUCKET_BITS) for part in fine]))
+        keys = read_key_range(path, *(part << (64 - FINE_BUCKET_BITS) for part in fine))
         found.append(distinct(np.sort(keys << np.uint64(FINE_BUCKET_BITS))))
     return np.concatenate(found)  # sorted, because the ranges are
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -39,8 +40,12 @@ _OPEN: Mapping[System, Callable[[Address, Sequence[str]], AbstractContextManager
 }
 _COLUMNS = "columns"
 """What in a position has the names of all columns of the table, as JSON."""
+_SCRATCH = 1
+"""Number of the extract that has what is merged into the other one."""
 _TRIES = 3
 """How often a table is read whose connection breaks, while the snapshot stands."""
+_PAUSES = (0, 1, 10)
+"""Seconds before each reading of all tables: where the snapshot is lost, they are read again from a new one."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,16 @@ class _Run:
     advance: Advance
 
     def folder(self, name: str, number: int = 0) -> str:
-        """The folder of an extract in bronze; 0: the one that stays."""
+        """The folder of an extract in bronze; 0: the one that stays, or ``_SCRATCH``."""
         return extract_folder(self.context.run_id, name, number)
 
     def writer(self, one: _Reading, folder: str) -> ExtractWriter:
         """A writer into a folder of bronze."""
         return open_writer(self.bronze / folder, one.name, one.source.contract, self.protection(one.name))
+
+    def stamp(self, one: _Reading) -> Stamp:
+        """What is added to each row."""
+        return Stamp(one.table.name, self.context.as_of, self.context.run_id)
 
     def protection(self, name: str) -> Protection:
         """How personal values of a source are hidden."""
@@ -96,31 +105,56 @@ def extract_tables(
 
     Adds to ``notes`` what people should know, such as new columns.
 
-    A table that has the rows of ``known`` keeps that extract; a source with snapshots keeps those of ``before``, too.
-    Returns the state of each source. Raises InputError where a table or column is missing or of another type, or a key
-    is of several rows; ConfigError where a key is hidden by cutting it; and DatabaseFault.
+    Where the snapshot is lost, all is read again from a new one, a few times. A table that has the rows of ``known``
+    keeps that extract; a source with snapshots keeps those of ``before``, too. Returns the state of each source.
+
+    Raises InputError where a table or column is missing or of another type, or a key is of several rows; ConfigError
+    where a key is hidden by cutting it; and DatabaseFault.
     """
     address = parse_address(source)
     tables = {name: job.sources[name].table or name for name in names}
-    with _OPEN[address.system](address, list(tables.values())) as snapshot:
-        run = _Run(snapshot, context, bronze, known, address.origin, progress.advance)
-        readings = [
-            reading
-            for name, table in tables.items()
-            if (reading := _plan(name, job.sources[name], run, table, address.system))
-        ]
-        progress.phase("extract", _expected(readings, run), "rows")
-        read = {one.name: _extract(one, run) for one in readings}
-    notes += [told for one in readings for told in _new_columns(one, run)]
-    columns = {one.name: json.dumps([column.name for column in one.table.columns]) for one in readings}
-    return {
-        name: source_state(
-            job.sources[name], name, read[name][0] if name in read else (), context.run_id, before,
-            context.protections.get(name, Protection()).mark,
-            {**read[name][1], _COLUMNS: columns[name]} if name in read else {},
-        )
-        for name in names
-    }  # fmt: skip
+    began = False
+    for number, pause in enumerate(_PAUSES, 1):
+        time.sleep(pause)
+        try:
+            with _OPEN[address.system](address, list(tables.values())) as snapshot:
+                began = True
+                run = _Run(snapshot, context, bronze, known, address.origin, progress.advance)
+                read = _read_tables(job, tables, run, address.system, progress)
+            break
+        except DatabaseFault as fault:
+            _remove_extracts(names, context, bronze)
+            if number == len(_PAUSES) or not (fault.lost or (began and fault.unreached)):
+                raise
+    if number > 1:
+        notes.append("the connection to the database broke: all tables were read again, from a new snapshot")
+    notes += [told for one, _ in read.values() for told in (*_without_snapshot(one), *_new_columns(one, run))]
+    states = {}
+    for name in names:
+        files, position = read[name][1] if name in read else ((), {})
+        if name in read:
+            columns = [column.name for column in read[name][0].table.columns]
+            position = {**position, _COLUMNS: json.dumps(columns)}
+        mark = run.protection(name).mark
+        states[name] = source_state(job.sources[name], name, files, context.run_id, before, mark, position)
+    return states
+
+
+def _read_tables(
+    job: Job, tables: Mapping[str, str], run: _Run, system: System, progress: Progress
+) -> dict[str, tuple[_Reading, Extract]]:
+    """Read the tables of sources, by the sources' names; optional ones that are missing are left out."""
+    planned = (_plan(name, job.sources[name], run, table, system) for name, table in tables.items())
+    readings = [one for one in planned if one]
+    progress.phase("extract", _expected(readings, run), "rows")
+    return {one.name: (one, _extract(one, run)) for one in readings}
+
+
+def _remove_extracts(names: Sequence[str], context: JobContext, bronze: Path) -> None:
+    """Remove what was read from a snapshot that is lost."""
+    for name in names:
+        for number in (0, _SCRATCH):
+            shutil.rmtree(bronze / extract_folder(context.run_id, name, number), ignore_errors=True)
 
 
 def _expected(readings: Sequence[_Reading], run: _Run) -> int | None:
@@ -128,6 +162,16 @@ def _expected(readings: Sequence[_Reading], run: _Run) -> int | None:
     if any(one.table.rows <= 0 or run.before(one) for one in readings):
         return None
     return sum(one.table.rows for one in readings)
+
+
+def _without_snapshot(one: _Reading) -> list[str]:
+    """A sentence where a table is not of one moment."""
+    if not one.table.unsafe_engine:
+        return []
+    return [
+        f"{one.name}: the table {one.table.name} is kept by {one.table.unsafe_engine}, which has no snapshots: what "
+        "others write during a run may be read in part. Let nobody write then, or change the table to InnoDB"
+    ]
 
 
 def _new_columns(one: _Reading, run: _Run) -> list[str]:
@@ -189,19 +233,18 @@ def _changes(one: _Reading, run: _Run) -> Extract | None:
     since = begin_reading(run.snapshot, there, wanted, old.position["watermark"], one.source.overlap)
     if since is None:
         return None
-    folder, scratch = run.folder(one.name), run.folder(one.name, 1)
+    folder, scratch = run.folder(one.name), run.folder(one.name, _SCRATCH)
     new = _read(one, run, scratch, run.snapshot.since(there, since))
     compared = datetime.fromisoformat(old.position["compared"])
     now, due = begin_of(run.context.run_id), one.source.deletions
     keys = ""
     files = None
     if fits(old, new):
-        if due is not None and now - compared >= due and not one.source.snapshots:
+        tells = one.source.deleted or not one.source.snapshots
+        if tells and due is not None and now - compared >= due:
             keys, compared = _read_keys(one, run), now
         _checked(new, one, run)
-        task = Merge(
-            run.bronze, old, new, tuple(one.contract.columns), one.source.key, keys, snapshots=one.source.snapshots
-        )
+        task = Merge(run.bronze, old, new, tuple(one.contract.columns), one.source, run.stamp(one), keys)
         files = merge(task, run.writer(one, folder), folder, one.table.name)
     shutil.rmtree(run.bronze / scratch)
     if files is None or not any(file.folder == folder for file in files):
@@ -245,9 +288,8 @@ def _read(one: _Reading, run: _Run, folder: str, where: str) -> FileState:
 
 
 def _read_once(one: _Reading, run: _Run, folder: str, rows: Iterator[pl.DataFrame]) -> FileState:
-    stamp = Stamp(one.table.name, run.context.as_of, run.context.run_id)
     writer = run.writer(one, folder)
-    found, digest = extract_rows(rows, one.contract, stamp, writer, run.advance, one.source.key)
+    found, digest = extract_rows(rows, one.contract, run.stamp(one), writer, run.advance, one.source.key)
     size = sum(path.stat().st_size for path in (run.bronze / folder).iterdir())
     return FileState(one.table.name, size, 0, digest, folder, found.files, found.rows, found.rejected, found.rejects)
 
@@ -255,12 +297,13 @@ def _read_once(one: _Reading, run: _Run, folder: str, rows: Iterator[pl.DataFram
 def _read_keys(one: _Reading, run: _Run) -> str:
     """Read the keys of all rows into files; returns their glob."""
     place = Path(run.context.work) / f"{one.name}.keys"
+    shutil.rmtree(place, ignore_errors=True)  # of a snapshot that was lost
     place.mkdir()
     empty = pl.DataFrame(schema={"_key": pl.String()})
     empty.write_parquet(place / "empty.parquet")
     columns = {name: one.columns[name] for name in one.source.key}
     contract = type("Key", (Contract,), {name: one.contract.columns[name] for name in columns})
-    writer = run.writer(one, run.folder(one.name, 1))
+    writer = run.writer(one, run.folder(one.name, _SCRATCH))
     for number, batch in enumerate(run.snapshot.read(run.snapshot.select(one.table, columns))):
         keys, _ = type_rows(batch.select(list(columns)), contract)
         writer.hide(keys).select(key_text(one.source.key).alias("_key")).write_parquet(place / f"{number:06d}.parquet")

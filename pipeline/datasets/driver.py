@@ -19,6 +19,7 @@ from pipeline.datasets.gates import failure, judge_table
 from pipeline.datasets.job import Job
 from pipeline.datasets.lineage_events import tell_lineage
 from pipeline.datasets.make_table import make_table, take_over
+from pipeline.datasets.positions import save_positions, with_positions
 from pipeline.datasets.publication import publish
 from pipeline.datasets.report import write_report
 from pipeline.datasets.result import CheckResult, JobResult, TableResult
@@ -85,6 +86,8 @@ def complete(run: Run, keep: int, forgotten: Forgotten | None = None) -> JobResu
         state = JobState(run.folder, run.watch.run_id, run.sources, run.tables)
         publish(run.output, run.folder, state, record, run.bronze, run.rejects, keep)
         mark_published(run.bronze, run.sources)
+    elif run.before:
+        save_positions(run.bronze, run.before.run_id, run.sources)
     notes = expire(run.bronze, kept_states(run.output), run.options.bronze_days, run.watch.run_id)
     return replace(_result(run, reasons, checks, status), notes=[*run.notes, *notes])
 
@@ -119,7 +122,7 @@ def extract(run: Run) -> None:
     needed = {name for one in run.wanted.values() for name in (*one.inputs, *one.references)}
     names = [name for name in run.job.sources if name in needed]
     remove_orphans(run.bronze, [run.before] if run.before else [])
-    before = hidden_as_wanted(run)
+    before = with_positions(hidden_as_wanted(run), run.bronze)
     extracted = (
         _extract_tables(run, names, before) if is_database(run.options.source) else _extract_files(run, names, before)
     )

@@ -44,7 +44,7 @@ def failure(checks: Sequence[CheckResult]) -> str | None:
         return None
     return (
         f"a check stopped publication: {'; '.join(failed)}. Nothing was published, the previous output still stands. "
-        "Correct the data, or the check, and run again."
+        "Correct the data, the settings or the check, and run again."
     )
 
 

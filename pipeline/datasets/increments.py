@@ -5,7 +5,7 @@ extract of the run, and the version is no longer made of the old one. So whoever
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from pipeline.datasets.rewrite import clear_rows
 from pipeline.datasets.state import FileState, SourceState
 from pipeline.datasets.units import scan_file
 from pipeline.sources.databases.extract_table import key_text, row_hash
-from pipeline.sources.extracted import CLEAR, ExtractWriter
+from pipeline.sources.extracted import CLEAR, ExtractWriter, Stamp
+from pipeline.sources.source import Source
 from pipeline.sources.typed_rows import REJECTS
 
 MOST_ROWS, MOST_SHARE = 500_000, 0.3
@@ -29,16 +30,22 @@ _SAME_REJECT = (_KEY, "check", "column", "value")
 
 @dataclass(frozen=True)
 class Merge:
-    """What is merged: the extracts until now and the one of the changes, in bronze; the columns of a row, and those of
-    its key. ``keys``: the file with all keys that the table has; empty: nobody looked which rows are gone."""
+    """What is merged: the extracts until now and the one of the changes, in bronze; the columns of a row; its source;
+    and what the run adds to rows. ``keys``: the file with all keys that the table has; empty: nobody looked which rows
+    are gone."""
 
     bronze: Path
     old: SourceState
     new: FileState
     columns: Sequence[str]
-    key: Sequence[str]
+    source: Source
+    stamp: Stamp
     keys: str = ""
-    snapshots: bool = False
+
+    @property
+    def key(self) -> Sequence[str]:
+        """The columns of the key of a row."""
+        return self.source.key
 
 
 def fits(old: SourceState, new: FileState) -> bool:
@@ -68,15 +75,18 @@ def merge(task: Merge, writer: ExtractWriter, folder: str, name: str) -> tuple[F
         missed, gone = _compare_keys(task)
         if missed:
             return None
-    dropped = pl.concat([changed, rejected.select(_KEY), gone]).unique()
+    ends = list(_ends(task, gone)) if task.source.snapshots else []
+    dropped = pl.concat([changed, rejected.select(_KEY), *([] if task.source.snapshots else [gone])]).unique()
     files = task.old.files
-    if not len(dropped) and not len(rejected):
+    if not len(dropped) and not len(rejected) and not ends:
         return files
     gathered = _Gathered(writer)
-    if not task.snapshots:
+    if not task.source.snapshots:
         files = tuple(_without(file, dropped, task, gathered, writer) for file in files)
     for part in task.new.parts:
         gathered.add(*_chosen(task, task.new, part, changed, keep=True))
+    for rows, hidden in ends:
+        gathered.add(rows, hidden)
     gathered.flush()
     for part in task.new.rejects:
         _keep_rejects(task, task.new, part, rejected, writer)
@@ -141,6 +151,25 @@ def _chosen(task: Merge, file: FileState, part: str, keys: pl.DataFrame, *, keep
     rows = pl.read_parquet(place / part)
     mask = rows.select(key_text(task.key).is_in(keys[_KEY].implode())).to_series()
     return (rows if clear is None else clear).filter(mask if keep else ~mask), clear is None
+
+
+def _ends(task: Merge, gone: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, bool]]:
+    """The last rows of keys that are gone, as rows that say so at the moment of the run; those that say so already are
+    left out. Also whether personal values are hidden already."""
+    deleted, updated = pl.col(task.source.deleted), pl.col(task.source.updated)
+    for file in reversed(task.old.files):
+        for part in reversed(file.parts):
+            here = _keys(task.bronze / file.folder / part, task.key).join(gone, on=_KEY, how="semi")
+            if not len(here):
+                continue
+            gone = gone.join(here, on=_KEY, how="anti")
+            rows, hidden = _chosen(task, file, part, here, keep=True)
+            moment = pl.lit(task.stamp.extracted_at).cast(rows.schema[task.source.updated])
+            ended = rows.filter(~deleted.fill_null(False)).with_columns(
+                pl.max_horizontal(updated, moment), pl.lit(True).alias(task.source.deleted)
+            )
+            if len(ended):
+                yield task.stamp.add_to(ended), hidden
 
 
 def _keep_rejects(task: Merge, file: FileState, part: str, wanted: pl.DataFrame, writer: ExtractWriter) -> None:

@@ -7,7 +7,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -125,6 +125,25 @@ class Job:
         found = copy.copy(self)
         datasets = {name: one.under(settings) for name, one in self.datasets.items()}
         object.__setattr__(found, "datasets", MappingProxyType(datasets))
+        return found
+
+    def named(self, names: Mapping[str, str]) -> "Job":
+        """This job with other tables and columns of sources: ``{"orders": "shop.order_header", "orders.ordered_at":
+        "placed_on"}``. Raises ConfigError where there is no such source or column."""
+        found = copy.copy(self)
+        sources = dict(self.sources)
+        for name, called in names.items():
+            source, _, column = name.partition(".")
+            if source not in sources:
+                raise ConfigError(f"names: there is no source {_or_similar(source, sources)}")
+            contract = sources[source].contract
+            if not column:
+                sources[source] = replace(sources[source], table=called)
+            elif column in contract.columns:
+                sources[source] = replace(sources[source], contract=contract.renamed(column, called))
+            else:
+                raise ConfigError(f"names: the source {source} has no column {_or_similar(column, contract.columns)}")
+        object.__setattr__(found, "sources", MappingProxyType(sources))
         return found
 
     @property

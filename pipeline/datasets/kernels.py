@@ -37,7 +37,7 @@ from pipeline.timing import in_stage, stage
 @in_stage("read")
 def extract(context: JobContext, task: ExtractTask, advance: Advance) -> Extracted:
     """Read one file of a source into typed rows. Raises InputError where the file lacks a column."""
-    source = load_job(context.job).sources[task.source]
+    source = load_job(context.job).named(context.names).sources[task.source]
     stamp = Stamp(task.name, context.as_of, context.run_id)
     protection = context.protections.get(task.source, Protection())
     writer = open_writer(Path(task.folder), task.source, source.contract, protection)

@@ -18,7 +18,7 @@ from pipeline.datasets.job import Job
 from pipeline.datasets.state import JobState, published_state
 from pipeline.errors import ConfigError
 from pipeline.sources.databases.address import is_database, parse_address
-from pipeline.sources.databases.faults import postgres_explained
+from pipeline.sources.databases.faults import CONNECT, postgres_explained
 from pipeline.sources.databases.postgres import check_postgres_installed, connect, query, run
 from pipeline.versions.outputs import open_output
 
@@ -54,7 +54,9 @@ def load_postgres(job: Job, output: str, place: str) -> Loaded:
         raise ConfigError("load needs the URL of a PostgreSQL database, such as postgresql://user@host/database.")
     check_postgres_installed()
     state = published_state(open_output(output))
-    with postgres_explained("cannot load the tables"), closing(connect(address)) as connection:
+    with postgres_explained(CONNECT):
+        connection = connect(address)
+    with postgres_explained("cannot load the tables"), closing(connection):
         run(connection, "BEGIN")
         run(connection, f"SELECT pg_advisory_xact_lock(hashtext('logmill {job.name}'))")
         run(

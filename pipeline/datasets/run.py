@@ -48,6 +48,7 @@ class JobOptions:
     ``only``          data sets to make, with those that they are made of; none: all
     ``settings``      of the job, instead of its defaults
     ``personal``      by class of personal data how it is hidden, instead of as the job says
+    ``names``         by source its table, by ``source.column`` its column, instead of as the job says
     ``bronze_days``   after how many days bronze loses what no kept version needs; 0: never
     ================  =====================================================================
     """
@@ -59,6 +60,7 @@ class JobOptions:
     only: tuple[str, ...] = ()
     settings: Mapping[str, Setting] = field(default_factory=dict)
     personal: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     bronze_days: int = 0
 
 
@@ -87,6 +89,7 @@ class Run:
         resources: ExitStack,
     ) -> None:  # fmt: skip
         settings = job.with_settings(options.settings)
+        job = job.named(options.names)
         self.job, self.options, self.watch = job.under(settings), options, watch
         self.output, self._locks = output, locks
         self.config, self._resources = config, resources
@@ -106,7 +109,9 @@ class Run:
         common = {**ALERT_SETTINGS, **LINEAGE_SETTINGS}
         self.common_settings = {name: settings[name] for name in common}
         own = {name: value for name, value in settings.items() if name not in common}
-        self.context = JobContext(str(job.folder), watch.run_id, as_of, own, str(self.work), protections)
+        self.context = JobContext(
+            str(job.folder), watch.run_id, as_of, own, str(self.work), protections, dict(options.names)
+        )
         self.wanted = self.job.needed(options.only)
         self.memory = Memory(config.MEMORY_LIMIT, config.PREPROCESSING_WORKERS)
         self.direct = DirectEngine()

@@ -9,8 +9,9 @@ from pipeline.errors import ConfigError
 
 PLACES = ("source", "output")
 """Names in a table ``[job.NAME]`` that say where the job reads and publishes."""
-PERSONAL, BRONZE_DAYS = "personal", "bronze_days"
-"""Names there of how personal data is hidden, by class, and of how many days bronze keeps what no version needs."""
+PERSONAL, NAMES, BRONZE_DAYS = "personal", "names", "bronze_days"
+"""Names there of how personal data is hidden, by class; of how a deployment calls tables and columns of sources; and of
+how many days bronze keeps what no version needs."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class JobSettings:
     ``output``       where tables are published
     ``values``       the job's own settings
     ``personal``     by class of personal data: how it is hidden
+    ``names``        by source its table, by ``source.column`` its column
     ``bronze_days``  after how many days bronze loses what no kept version needs
     ===============  =============================================================
     """
@@ -30,6 +32,7 @@ class JobSettings:
     output: str | None = None
     values: Mapping[str, Setting] = field(default_factory=dict)
     personal: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     bronze_days: int = 0
 
 
@@ -42,16 +45,19 @@ def read_settings(job: Job, table: object, assigned: Sequence[str], environment:
     where = f"[job.{job.name}]"
     if not isinstance(table, Mapping):
         raise ConfigError(f"job.{job.name} in the settings file is {table!r}, expected a table")
-    common = (*PLACES, PERSONAL, BRONZE_DAYS)
+    common = (*PLACES, PERSONAL, NAMES, BRONZE_DAYS)
     found = dict(job.environments.get(environment or "", {}))
     found |= {name: _typed(job, name, value, where) for name, value in table.items() if name not in common}
-    personal, days = _personal(table.get(PERSONAL, {}), where), table.get(BRONZE_DAYS, 0)
+    texts = {PERSONAL: '{ email = "encrypt" }', NAMES: '{ orders = "shop.orders", "orders.ordered_at" = "placed_on" }'}
+    personal, names = (_texts(table.get(name, {}), f"{where}: {name}", such) for name, such in texts.items())
+    days = table.get(BRONZE_DAYS, 0)
     for word in assigned:
         name, equals, text = word.partition("=")
         if not equals:
             raise ConfigError(f"--set: {word!r} is no setting: expected NAME=VALUE")
-        if name.startswith(f"{PERSONAL}."):
-            personal[name.partition(".")[2]] = text
+        if name.startswith((f"{PERSONAL}.", f"{NAMES}.")):
+            kind, _, of = name.partition(".")
+            (personal if kind == PERSONAL else names)[of] = text
         elif name == BRONZE_DAYS:
             days = int(text) if text.isdecimal() else text
         else:
@@ -61,13 +67,14 @@ def read_settings(job: Job, table: object, assigned: Sequence[str], environment:
     places = [table.get(name) for name in PLACES]
     if wrong := [place for place in places if place is not None and not isinstance(place, str)]:
         raise ConfigError(f"{where}: {wrong[0]!r} is no path")
-    return JobSettings(places[0], places[1], found, personal, days)
+    return JobSettings(places[0], places[1], found, personal, names, days)
 
 
-def _personal(given: object, where: str) -> dict[str, str]:
-    if isinstance(given, Mapping) and all(isinstance(method, str) for method in given.values()):
+def _texts(given: object, where: str, such: str) -> dict[str, str]:
+    """A table of texts, as a new dictionary."""
+    if isinstance(given, Mapping) and all(isinstance(text, str) for text in given.values()):
         return dict(given)
-    raise ConfigError(f'{where}: {PERSONAL} is {given!r}, expected a table such as {{ email = "encrypt" }}')
+    raise ConfigError(f"{where} is {given!r}, expected a table such as {such}")
 
 
 def _parsed(job: Job, name: str, text: str) -> Setting:
@@ -83,7 +90,7 @@ def _parsed(job: Job, name: str, text: str) -> Setting:
 
 def _typed(job: Job, name: str, value: object, where: str) -> Setting:
     if name not in job.settings:
-        known = ", ".join((*job.settings, *PLACES, BRONZE_DAYS, f"{PERSONAL}.CLASS"))
+        known = ", ".join((*job.settings, *PLACES, BRONZE_DAYS, f"{PERSONAL}.CLASS", f"{NAMES}.SOURCE"))
         raise ConfigError(f"{where}: job {job.name} has no setting {name}. It has {known}.")
     default = job.settings[name]
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):

@@ -21,6 +21,7 @@ class JobContext:
     ``settings``      settings of the job
     ``work``          folder for files between the kernels
     ``protections``   by source, how its personal values are hidden; those that hide nothing may be left out
+    ``names``         by source its table, by ``source.column`` its column, where the job says otherwise
     ================  =========================================
     """
 
@@ -30,6 +31,7 @@ class JobContext:
     settings: Mapping[str, Setting]
     work: str
     protections: Mapping[str, Protection] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

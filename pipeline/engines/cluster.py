@@ -24,7 +24,7 @@ from pipeline.engines.spark import SparkEngine, in_background
 from pipeline.engines.spark_session import text_of
 from pipeline.engines.workers import WORKER_ENVIRONMENT
 from pipeline.errors import WORKERS_DIED, EnvironmentFault, WorkerDied
-from pipeline.staging import ATTEMPTS, accept
+from pipeline.staging import ATTEMPTS, Exchange, Moves, accept
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -53,8 +53,8 @@ _PYTHON_ERROR = re.compile(r"^(?:\w+\.)*\w+(?:Error|Exception|Fault): .+|Cannot 
 class ClusterEngine(SparkEngine):
     """Runs kernels on the executors of a cluster (SPARK_MASTER is spark://, k8s:// or yarn).
 
-    ``folder``: the run's own, which all executors see. ``archive``: the program (``code_archive``), which is made when
-    Spark starts. Other arguments: as for ``SparkEngine``.
+    ``folder``: the run's own, which all executors see unless there is an ``exchange`` for their files. ``archive``: the
+    program (``code_archive``), which is made when Spark starts. Other arguments: as for ``SparkEngine``.
     """
 
     def __init__(
@@ -64,8 +64,10 @@ class ClusterEngine(SparkEngine):
         modules: Sequence[str],
         archive: Callable[[], Path],
         environment: Mapping[str, str] = WORKER_ENVIRONMENT,
+        exchange: Exchange | None = None,
     ) -> None:
         self._config = config
+        self._exchange = exchange
         self._attempts = folder / ATTEMPTS
         self._attempts.mkdir(mode=0o700, exist_ok=True)
         self._archive = archive
@@ -94,11 +96,17 @@ class ClusterEngine(SparkEngine):
         return context
 
     def _check(self, context: "SparkContext") -> None:
-        modules, folders = self._modules, (str(self._attempts),)
+        modules, exchange = self._modules, self._exchange
+        folders = () if exchange else (str(self._attempts),)
         found = context.parallelize(range(self.workers), self.workers).flatMap(
-            lambda _: check_executor(modules, folders)
+            lambda _: check_executor(modules, folders, exchange)
         )
         wrong = sorted(set(found.collect()))
+        if wrong and exchange:
+            raise EnvironmentFault(
+                f"{wrong[0]}. Nothing was done. Executors find their credentials where they run, or in "
+                "spark.executorEnv of spark-defaults.conf."
+            )
         if wrong:
             raise EnvironmentFault(
                 f"{wrong[0]}. Nothing was done. Choose folders with --input, --intermediate and --output that this "
@@ -118,13 +126,16 @@ class ClusterEngine(SparkEngine):
         while jobs:
             numbers = jobs.popleft()
             job = _Job(
-                self, Order(kernel, context, str(self._attempts)), {number: pending[number] for number in numbers}
+                self,
+                Order(kernel, context, str(self._attempts), self._exchange),
+                {number: pending[number] for number in numbers},
             )
-            for answer in job.answers():
-                accept(answer.moves)
-                self.spans.append(answer.span)
-                advance(answer.advanced)
-                yield pending.pop(answer.number), answer.result
+            for answers in job.answers():
+                self._accept([answer.moves for answer in answers])
+                for answer in answers:
+                    self.spans.append(answer.span)
+                    advance(answer.advanced)
+                    yield pending.pop(answer.number), answer.result
             suspects = [number for number in job.lost if number in pending]
             rest = [number for number in numbers if number in pending and number not in suspects]
             if suspects and len(suspects) == len(numbers):
@@ -139,6 +150,13 @@ class ClusterEngine(SparkEngine):
                 )
             if rest:
                 jobs.append(rest)
+
+    def _accept(self, moves: Sequence[Moves]) -> None:
+        if self._exchange:
+            self._exchange.accept(moves)
+        else:
+            for of_attempt in moves:
+                accept(of_attempt)
 
     def start_job(self, order: Order, tasks: dict[int, Any]) -> "tuple[deque[Answer], Future[None]]":
         """Start a job of Spark over ``tasks``. Returns the box where answers arrive, and the end of the job."""
@@ -184,11 +202,11 @@ class _Job:
         self._engine, self._tasks = engine, tasks
         self._box, self._future = engine.start_job(order, tasks)
 
-    def answers(self) -> Iterator[Answer]:
+    def answers(self) -> Iterator[list[Answer]]:
         """Yield answers as they arrive, until the job has ended. Raises EnvironmentFault where Spark fails."""
         last_alive = last_look = time.monotonic()
         while not self._has_ended():
-            yield from self._arrived()
+            yield self._arrived()
             now = time.monotonic()
             if now - last_look > _LOOK_SECONDS:
                 last_look = now
@@ -198,11 +216,10 @@ class _Job:
                     "all executors of the cluster are gone, and no other one has come. Nothing was published. Look at "
                     "the page of the cluster's master, and run again: what is done is not done again."
                 )
-        yield from self._arrived()  # Spark hands answers over before it says that the job has ended
+        yield self._arrived()  # Spark hands answers over before it says that the job has ended
 
-    def _arrived(self) -> Iterator[Answer]:
-        while self._box:
-            yield self._box.popleft()
+    def _arrived(self) -> list[Answer]:
+        return [self._box.popleft() for _ in range(len(self._box))]
 
     def _has_ended(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline.engines import Context, Kernel, Result, Task
 from pipeline.engines.task_run import run_task
 from pipeline.engines.workers import load_modules
-from pipeline.machine import PROJECT, SHIPPED
+from pipeline.errors import LogmillError
+from pipeline.machine import PROJECT, SHIPPED, cache_folder
 from pipeline.native.library import UsesLibrary
-from pipeline.staging import Moves, attempting
+from pipeline.staging import Exchange, Moves, attempting
 from pipeline.timing import Span
 
 if TYPE_CHECKING:
@@ -43,11 +45,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Order:
-    """What all tasks of one ``map`` share: kernel, context, and the folder of the attempts' files."""
+    """What all tasks of one ``map`` share: kernel, context, and the folder of the attempts' files.
+
+    ``exchange``: where these files go, if executors share no disk; each then has a folder of its own.
+    """
 
     kernel: Kernel[Any, Any, Any]
     context: Any
     attempts: str
+    exchange: Exchange | None = None
 
 
 class Mailbox:
@@ -76,18 +82,40 @@ def run_batch(
     shared = order.value
     for batch in batches:
         for number, task in batch:
-            folder = Path(shared.attempts) / f"{spark_task.taskAttemptId()}-{number}"
-            mailbox.add(deque([run_attempt(shared.kernel, shared.context, number, task, folder)]))
+            folder = attempts_folder(shared) / f"{spark_task.taskAttemptId()}-{number}"
+            answer = run_attempt(shared.kernel, shared.context, number, task, folder, shared.exchange)
+            mailbox.add(deque([answer]))
+
+
+def attempts_folder(order: Order) -> Path:
+    """The folder of the attempts' files on this machine."""
+    if order.exchange is None:
+        return Path(order.attempts)
+    folder = cache_folder() / "attempts"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def run_attempt(
-    kernel: Kernel[Context, Task, Result], context: Context, number: int, task: Task, folder: Path
+    kernel: Kernel[Context, Task, Result],
+    context: Context,
+    number: int,
+    task: Task,
+    folder: Path,
+    exchange: Exchange | None = None,
 ) -> Answer:
     """Run a kernel so that nothing that it writes has its name until the driver accepts the result. Its files wait in
-    the new ``folder``."""
+    the new ``folder``, or if there is an ``exchange``, there."""
     advanced: list[int] = []
-    with attempting(folder) as moves:
-        result, span = run_task(kernel, context, task, advanced.append)
+    result: Result | Exception
+    try:
+        with attempting(folder, exchange) as moves:
+            result, span = run_task(kernel, context, task, advanced.append)
+    except LogmillError as fault:  # they could not be handed over
+        result = fault
+    finally:
+        if exchange:
+            shutil.rmtree(folder, ignore_errors=True)
     slow = isinstance(context, UsesLibrary) and bool(context.library_path) and context.library is None
     accepted = () if isinstance(result, Exception) else moves[0]
     return Answer(number, result, replace(span, slow=slow), accepted, sum(advanced))
@@ -99,10 +127,19 @@ def begin_process() -> None:
         os.environ["XDG_CACHE_HOME"] = str(PROJECT.parent / "cache")
 
 
-def check_executor(modules: Sequence[str], folders: Sequence[str]) -> list[str]:
-    """Load the kernels, as a warm-up. Returns what is wrong with the executor, as sentences for the user."""
+def check_executor(modules: Sequence[str], folders: Sequence[str], exchange: Exchange | None = None) -> list[str]:
+    """Load the kernels, as a warm-up. Returns what is wrong with the executor, as sentences for the user.
+
+    ``folders``: which it must see; ``exchange``: or where its files go instead.
+    """
     begin_process()
     load_modules(modules)
+    if exchange:
+        try:
+            exchange.check()
+        except LogmillError as fault:
+            return [f"the executor on {platform.node()} exchanges no files: {str(fault).rstrip('.')}"]
+        return []
     return [
         f"the executor on {platform.node()} does not see {folder}, or may not write there"
         for folder in folders

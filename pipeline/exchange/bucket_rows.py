@@ -5,12 +5,11 @@ Every bucket is read from every split. So where row groups begin is read once fo
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +29,7 @@ from pipeline.exchange.row_memory import memory_of, table_memory
 from pipeline.exchange.split_rows import NO_TIMESTAMP
 from pipeline.native.arrow import column, to_arrow
 from pipeline.native.pages import Group, decode_groups
+from pipeline.staging import is_elsewhere, ranges_of
 
 _MOST_KEPT = 1024
 """Most files of which a process keeps where their row groups begin: 32 kB each with 1,024 buckets."""
@@ -187,8 +187,8 @@ def _read_into_one(library: Path, located: Sequence[_Located], most_bytes: int) 
     names = ["place" if name == "offset" else name for name in _all_but_content(located[0].found)]
     arrays, row = _arrays(names, sum(rows), text_bytes), 0
     for (split, path, found, _), of_file, count in zip(located, groups, rows, strict=True):
-        with damage_explained(path), open(path, "rb", buffering=0) as stream:
-            data = _read_groups(stream.fileno(), of_file)
+        with damage_explained(path), _open(path) as stream:
+            data = _read_groups(stream, of_file)
             decode_groups(
                 library, data, of_file, arrays, timestamps=found.timestamps, row=row, first_place=split * PLACE_UNIT
             )
@@ -205,13 +205,13 @@ def read_columns(path: Path, names: Sequence[str], library: Path | None = None) 
     found = _find_groups(path)
     if library and found.groups is not None and set(names) <= _EDGES.keys() and not found.timestamps:
         groups = found.at(range(len(found.groups)))
-        with damage_explained(path), path.open("rb") as stream:
-            return [_EDGES[name](library, stream.fileno(), groups) for name in names]
+        with damage_explained(path), _open(path) as stream:
+            return [_EDGES[name](library, stream, groups) for name in names]
     tables = [rows for rows, _ in read_pieces(path, 0, 1, 1, list(names), library)]
     return [np.concatenate([column(table, name) for table in tables]).view(np.uint64) for name in names]
 
 
-def _first_columns(library: Path, file: int, groups: Sequence[Group]) -> NDArray[np.uint64]:
+def _first_columns(library: Path, file: BinaryIO, groups: Sequence[Group]) -> NDArray[np.uint64]:
     ids = np.empty(sum(group.rows for group in groups), np.uint64)
     first = 0
     for group in groups:
@@ -222,7 +222,7 @@ def _first_columns(library: Path, file: int, groups: Sequence[Group]) -> NDArray
     return ids
 
 
-def _last_columns(_: Path, file: int, groups: Sequence[Group]) -> NDArray[np.uint64]:
+def _last_columns(_: Path, file: BinaryIO, groups: Sequence[Group]) -> NDArray[np.uint64]:
     return np.frombuffer(
         b"".join(_read_at(file, group.stop - 8 * group.rows, 8 * group.rows) for group in groups), np.uint64
     )
@@ -235,12 +235,12 @@ def _read_compiled(
     library: Path, path: Path, found: _Groups, wanted: range, numbers: Sequence[int], names: Sequence[str]
 ) -> Iterator[tuple[pa.Table, dict[int, int]]]:
     groups = found.at(wanted)
-    with path.open("rb") as stream:
+    with _open(path) as stream:
         for first, stop in _pieces([group.stop - group.start for group in groups]):
             piece = groups[first:stop]
             arrays = _arrays(names, sum(group.rows for group in piece), sum(group.text_bytes for group in piece))
             with damage_explained(path):
-                data = _read_groups(stream.fileno(), piece)
+                data = _read_groups(stream, piece)
                 decode_groups(library, data, piece, arrays, timestamps=found.timestamps)
             yield (
                 _table(arrays, names, _schema(found)),
@@ -248,17 +248,22 @@ def _read_compiled(
             )
 
 
-def _read_groups(file: int, groups: Sequence[Group]) -> bytes:
+def _open(path: Path) -> BinaryIO:
+    return ranges_of(path) or cast(BinaryIO, path.open("rb", buffering=0))
+
+
+def _read_groups(file: BinaryIO, groups: Sequence[Group]) -> bytes:
     """The bytes of row groups that follow each other."""
     return _read_at(file, groups[0].start, groups[-1].stop - groups[0].start)
 
 
-def _read_at(file: int, start: int, size: int) -> bytes:
+def _read_at(file: BinaryIO, start: int, size: int) -> bytes:
     """``size`` bytes from byte ``start`` on; a file system may give fewer at a time. Raises ValueError where the file
     ends before."""
-    data = os.pread(file, size, start)
+    file.seek(start)
+    data = file.read(size)
     while len(data) < size:
-        more = os.pread(file, size - len(data), start + len(data))
+        more = file.read(size - len(data))
         if not more:
             raise ValueError("the file is shorter than its metadata says")
         data += more
@@ -282,7 +287,7 @@ def damage_explained(path: Path) -> Iterator[None]:
 def _read_with_pyarrow(
     path: Path, wanted: range, numbers: Sequence[int], names: Sequence[str]
 ) -> Iterator[tuple[pa.Table, dict[int, int]]]:
-    file = pq.ParquetFile(path, pre_buffer=False)
+    file = pq.ParquetFile(ranges_of(path) or path, pre_buffer=False)
     metadata = [file.metadata.row_group(group) for group in wanted]
     for first, stop in _pieces([group.total_byte_size for group in metadata]):
         with damage_explained(path):
@@ -340,7 +345,7 @@ def _schema(found: _Groups) -> pa.Schema:
 
 def _find_groups(path: Path) -> _Groups:
     """The row groups of a file, kept for its other buckets while there is room."""
-    changed = path.stat().st_mtime_ns  # tells a file from one that replaced it
+    changed = 0 if is_elsewhere(path) else path.stat().st_mtime_ns  # tells a file from one that replaced it
     before, groups = _kept.get(path, (0, None))
     if groups and before == changed:
         return groups
@@ -353,7 +358,7 @@ def _find_groups(path: Path) -> _Groups:
 
 def _read_metadata(path: Path) -> _Groups:
     # Not by the file's ``metadata.schema``, which refers back: a megabyte that stays until garbage is collected.
-    schema = pq.ParquetFile(path, pre_buffer=False).schema_arrow
+    schema = pq.ParquetFile(ranges_of(path) or path, pre_buffer=False).schema_arrow
     buckets, used = json.loads(schema.metadata[BUCKETS_KEY])
     written = schema.metadata.get(GROUPS_KEY)
     groups = np.array(json.loads(written), np.int64).T if written else None

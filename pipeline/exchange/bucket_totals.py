@@ -13,7 +13,7 @@ from pipeline.exchange.row_memory import batch_rows
 from pipeline.faults import point
 from pipeline.machine import writing
 from pipeline.native.arrow import column, text_bounds, to_numpy
-from pipeline.staging import staged
+from pipeline.staging import here, staged
 
 SCHEMA = pa.schema(
     [
@@ -105,7 +105,7 @@ def mean_bytes(total: pa.Table) -> int:
 
 def read_totals_in_pieces(path: Path, first: int, rows: int) -> Iterator[pa.Table]:
     """Read ``rows`` rows from row ``first`` on, in columns of SCHEMA, in tables of about ``_PIECE_BYTES`` at most."""
-    file = pq.ParquetFile(path, pre_buffer=False)
+    file = pq.ParquetFile(here(path), pre_buffer=False)
     low, high, begin = _groups_of(file.metadata, first, rows)
     while low < high:
         stop, size = low + 1, file.metadata.row_group(low).total_byte_size
@@ -121,13 +121,13 @@ def read_totals_in_pieces(path: Path, first: int, rows: int) -> Iterator[pa.Tabl
 
 def read_all_in_pieces(path: Path) -> Iterator[pa.Table]:
     """Read all rows of a file, as ``read_totals_in_pieces`` does."""
-    return read_totals_in_pieces(path, 0, pq.read_metadata(path).num_rows)
+    return read_totals_in_pieces(path, 0, pq.read_metadata(here(path)).num_rows)
 
 
 def read_totals(path: Path, first: int, rows: int, most_bytes: int) -> tuple[pa.Table, int] | None:
     """Read ``rows`` rows from row ``first`` on, in columns of SCHEMA: (table, bytes of the whole row groups, which it
     keeps in memory). None where these have more than ``most_bytes`` bytes."""
-    file = pq.ParquetFile(path, pre_buffer=False)
+    file = pq.ParquetFile(here(path), pre_buffer=False)
     low, high, begin = _groups_of(file.metadata, first, rows)
     size = sum(file.metadata.row_group(group).total_byte_size for group in range(low, high))
     if size > most_bytes:

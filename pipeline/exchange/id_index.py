@@ -9,13 +9,14 @@ import os
 from collections.abc import Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.exchange.workspace import write_array
 from pipeline.faults import point
-from pipeline.staging import staged
+from pipeline.staging import ranges_of, staged
 
 HEAD_BYTES = 128
 """What comes before the first key of a file, and of any array of one dimension (numpy.lib.format)."""
@@ -64,6 +65,9 @@ _SMALL_BYTES = 1 << 13
 
 def read_key_range(path: Path, low: int, stop: int) -> NDArray[np.uint64]:
     """Read the keys of an index file from ``low`` to below ``stop`` (0 to 2^64)."""
+    if stream := ranges_of(path):
+        with stream:
+            return _KeyObject(path, stream).between(low, stop)
     with path.open("rb", buffering=0) as stream:
         beginning = stream.read(_SMALL_BYTES)
     if len(beginning) == _SMALL_BYTES:
@@ -71,8 +75,59 @@ def read_key_range(path: Path, low: int, stop: int) -> NDArray[np.uint64]:
     if beginning[: len(_MAGIC)] != _MAGIC or len(beginning) % 8:
         raise _damaged(path)
     keys = np.frombuffer(beginning, np.uint64, offset=HEAD_BYTES)
-    first = keys.searchsorted(np.uint64(low))
-    return keys[first : keys.searchsorted(np.uint64(stop)) if stop < 2**64 else len(keys)]
+    return keys[_position_in(keys, low) : _position_in(keys, stop)]
+
+
+_WINDOW = 8192
+"""So many keys are read of an object at a time to find where a key would stand."""
+_AT_ONCE = 4 * _WINDOW
+"""An object of no more keys is read whole: three requests take longer."""
+
+
+class _KeyObject:
+    """An index file on object storage, each read of which is a request."""
+
+    def __init__(self, path: Path, stream: BinaryIO) -> None:
+        self._stream = stream
+        size = stream.seek(0, os.SEEK_END)
+        if size < HEAD_BYTES or size % 8:
+            raise _damaged(path)
+        self._count = (size - HEAD_BYTES) // 8
+
+    def between(self, low: int, stop: int) -> NDArray[np.uint64]:
+        """The keys from ``low`` to below ``stop``."""
+        if self._count <= _AT_ONCE:
+            keys = self._read(0, self._count)
+            return keys[_position_in(keys, low) : _position_in(keys, stop)]
+        return self._read(self._position(low), self._position(stop))
+
+    def _position(self, bound: int) -> int:
+        """How many keys are less than ``bound``. Most keys are hashes, so that it tells where to look."""
+        if bound >= 2**64:
+            return self._count
+        first, last, least, most = 0, self._count, 0, 2**64
+        halve = False
+        while first < last:
+            share = (last - first) // 2 if halve else (bound - least) * (last - first) // (most - least)
+            begin = max(first, min(first + share - _WINDOW // 2, last - _WINDOW))
+            keys = self._read(begin, min(begin + _WINDOW, last))
+            found = begin + _position_in(keys, bound)
+            if first < found == begin:
+                last, most = begin, int(keys[0])
+            elif found == begin + len(keys) < last:
+                first, least = found, int(keys[-1])
+            else:
+                return found
+            halve = not halve  # keys that are no hashes may lie anywhere
+        return first
+
+    def _read(self, first: int, last: int) -> NDArray[np.uint64]:
+        self._stream.seek(HEAD_BYTES + 8 * first)
+        return np.frombuffer(self._stream.read(8 * (last - first)), np.uint64)
+
+
+def _position_in(keys: NDArray[np.uint64], bound: int) -> int:
+    return int(keys.searchsorted(np.uint64(bound))) if bound < 2**64 else len(keys)
 
 
 def _damaged(path: Path) -> ValueError:

@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.exchange.id_index import HEAD_BYTES, cut_index, read_keys, write_index
+from pipeline.exchange.id_index import HEAD_BYTES, cut_index, read_key_range, read_keys, write_index
 from pipeline.exchange.workspace import Workspace
 from pipeline.machine import link_or_copy
+from pipeline.staging import here
 
 Places = NDArray[np.uint64]
 """Places of records (``exchange.row_files.PLACE_UNIT``)."""
@@ -50,7 +51,7 @@ def count_places(paths: Iterable[Path]) -> int:
 
 def read_places(paths: Sequence[Path], begin: int, stop: int) -> Places:
     """The places from ``begin`` to ``stop`` - 1 in ``paths``, sorted."""
-    found = [read_keys(path, *cut_index(path, [begin, stop])) for path in paths]
+    found = [read_key_range(path, begin, stop) for path in paths]
     return np.sort(np.concatenate([NO_PLACES, *found]))  # there are too many files for merging to be faster
 
 
@@ -65,6 +66,7 @@ def places_among(paths: Sequence[Path], places: Places) -> NDArray[np.bool_]:
     if not len(places):
         return np.zeros(0, bool)
     begin, stop = int(places[0]), int(places[-1]) + 1
+    paths = list(map(here, paths))
     cuts = [cut_index(path, [begin, stop]) for path in paths]
     if len(places) > 1 and sum(last - first for first, last in cuts) > _BYTES_AT_ONCE:
         half = len(places) // 2

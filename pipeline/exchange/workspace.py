@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.faults import point
 from pipeline.machine import writing
-from pipeline.staging import staged
+from pipeline.staging import here, staged
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,7 +122,7 @@ def read_between(path: Path, name: str, least: int, most: int) -> pl.DataFrame:
     """Read the rows of ``write_ordered`` whose column ``name`` is between ``least`` and ``most``."""
     import polars as pl
 
-    return pl.scan_parquet(path, glob=False).filter(pl.col(name).is_between(least, most)).collect()
+    return pl.scan_parquet(here(path), glob=False).filter(pl.col(name).is_between(least, most)).collect()
 
 
 def read_id_range(path: Path, number: int, ranges: int) -> pl.DataFrame:
@@ -132,7 +132,7 @@ def read_id_range(path: Path, number: int, ranges: int) -> pl.DataFrame:
     width = 2**64 // ranges
     first = number * width - (2**64 if number * width >= 2**63 else 0)  # id_hi is signed
     return (
-        pl.scan_parquet(path, glob=False).collect()
+        pl.scan_parquet(here(path), glob=False).collect()
         if ranges == 1
         else read_between(path, "id_hi", first, first + width - 1)
     )
@@ -142,7 +142,7 @@ def read_frame(path: Path) -> pl.DataFrame:
     """Read what ``write_frame`` wrote. Brackets and stars in the path are no pattern."""
     import polars as pl
 
-    return pl.read_parquet(path, glob=False)
+    return pl.read_parquet(here(path), glob=False)
 
 
 def count_rows(path: Path) -> int:

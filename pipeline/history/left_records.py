@@ -1,13 +1,12 @@
 """Counts the records that a log no longer has, of which other content counts now."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.exchange.id_index import FINE_MASK
-from pipeline.exchange.workspace import Workspace, split_file
 from pipeline.history.inventory import identity
 from pipeline.history.known_files import KnownFile
 from pipeline.preprocess.ledger import FileLedger
@@ -17,11 +16,12 @@ _MOST_ROWS = 20_000_000
 
 
 def count_left(
-    replaced: Mapping[str, KnownFile], read: Iterable[FileLedger], workspace: Workspace
+    replaced: Mapping[str, KnownFile], read: Iterable[FileLedger], index_of: Callable[[int], Path]
 ) -> dict[str, tuple[int, int]]:
     """By path of a replaced file that was read: (ids that it had, those of them that it has not now).
 
-    ``replaced``: what counted under a path. ``read``: what was read now. Both still have their files in the store.
+    ``replaced``: what counted under a path. ``read``: what was read now. Both still have their files in the store;
+    ``index_of`` finds the id index of a split there.
     """
     if not replaced:
         return {}
@@ -37,14 +37,13 @@ def count_left(
         if max(before, ledger.handed_over) > _MOST_ROWS:
             left[path] = before, before
             continue
-        old = _ids(workspace, (split.number for split in file.splits))
-        new = _ids(workspace, (split.result.split.number for split in ledger.splits))
+        old = _ids(index_of(split.number) for split in file.splits)
+        new = _ids(index_of(split.result.split.number) for split in ledger.splits)
         left[path] = len(old), int(np.count_nonzero(np.isin(old, new, invert=True)))
     return left
 
 
-def _ids(workspace: Workspace, splits: Iterable[int]) -> NDArray[np.uint64]:
-    """The ids of splits without repetition: 54 bits of the hash of each."""
-    paths = (workspace.path("index", split_file(number, "npy")) for number in splits)
-    indexes = [np.load(path) & ~FINE_MASK for path in paths if Path(path).exists()]
+def _ids(paths: Iterable[Path]) -> NDArray[np.uint64]:
+    """The ids of splits without repetition: 54 bits of the hash of each. ``paths``: of their id indexes."""
+    indexes = [np.load(path) & ~FINE_MASK for path in paths if path.exists()]
     return np.unique(np.concatenate(indexes)) if indexes else np.empty(0, np.uint64)

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import Config
+from pipeline.errors import ConfigError
 from pipeline.exchange.workspace import Workspace
 from pipeline.history.carry_over import Intake
 from pipeline.history.manifest_snapshot import knows_version
 from pipeline.history.replays import Replays
+from pipeline.history.split_store import begin_store
 from pipeline.history.state import History, open_history
-from pipeline.versions.folders import intermediate_folder, is_run_folder
+from pipeline.storage.exchange import StorageExchange
+from pipeline.storage.urls import is_url, join_url
+from pipeline.versions.folders import intermediate_folder, intermediate_url, is_run_folder
 from pipeline.versions.lock import AnyLock, Lock
 from pipeline.versions.output_link import Output
 from pipeline.versions.outputs import locked, open_output
@@ -35,6 +39,7 @@ class Place:
     ``expired``      names of the versions whose quarantines this run removed
     ``forgotten``    number of known files whose rejected records lost their texts in this run
     ``locks``        the locks of both folders, and of an output that several machines share
+    ``exchange``     where executors that share no disk exchange their files; None where they share the folder
     ===============  ===============================================================================
     """
 
@@ -48,6 +53,7 @@ class Place:
     expired: tuple[str, ...]
     forgotten: int
     locks: tuple[AnyLock, ...]
+    exchange: StorageExchange | None = None
 
     def confirm_locks(self) -> None:
         """Raise EnvironmentFault where this run no longer holds both folders."""
@@ -55,8 +61,11 @@ class Place:
             lock.confirm()
 
     def remove_runs(self, but: Path) -> None:
-        """Remove the folders of all runs from the intermediate folder, except the folder ``but``."""
+        """Remove the folders of all runs from the intermediate folder, except the folder ``but``; and what no machine
+        goes on from any more of an exchange."""
         remove_runs(self.folder, but)
+        if self.exchange:
+            self.exchange.keep_store(begin_store(self.folder, self.exchange.url))
 
 
 @contextmanager
@@ -74,6 +83,7 @@ def open_place(
         locks = (stack.enter_context(Lock(folder, run_id)), *stack.enter_context(locked(output, run_id)))
         output.discard()
         output.catch_up(folder, lambda version: full_refresh or knows_version(folder, output.key, version))
+        exchange = _find_exchange(config, folder, run_id, output)
         now = time.time()
         oldest = oldest_kept(config.QUARANTINE_RETENTION_DAYS, now)
         expired = output.remove_expired(config.QUARANTINE_RETENTION_DAYS, now)
@@ -83,8 +93,32 @@ def open_place(
         forgotten = history.forget_texts(oldest)
         sources = history.check_source(config.INPUT_DIR, add)
         replays.add(replay)
-        workspace = stack.enter_context(_open_workspace(folder, run_id, history.totals_folder))
-        yield Place(folder, output, history, replays, workspace, sources, oldest, tuple(expired), forgotten, locks)
+        if exchange and replays.paths:
+            raise ConfigError(
+                f"corrected records were replayed into {output.key!r}, and INTERMEDIATE_DIR is "
+                f"{config.INTERMEDIATE_DIR!r}: executors do not see their files, which lie on this machine. Let "
+                "--intermediate name a folder that all machines share, or start over with --full-refresh without them."
+            )
+        workspace = stack.enter_context(_open_workspace(folder, run_id, history.totals_folder, exchange))
+        yield Place(
+            folder, output, history, replays, workspace, sources, oldest, tuple(expired), forgotten, locks, exchange
+        )
+
+
+def _find_exchange(config: Config, folder: Path, run_id: str, output: Output) -> StorageExchange | None:
+    """Where executors exchange their files, if INTERMEDIATE_DIR is a URL."""
+    if not is_url(config.INTERMEDIATE_DIR):
+        return None
+    url = intermediate_url(config.INTERMEDIATE_DIR, config.OUTPUT_DIR)
+    run, root, folder = join_url(url, "runs", run_id), _run_folder(folder, run_id), folder.absolute()
+    places = [(str(folder / "store"), begin_store(folder, url)), (str(root), run)]
+    if shown := output.current():  # the records of its quarantine
+        places.append((str(output.folder_of(shown)), output.place_of(shown)))
+    return StorageExchange(url, run, tuple(places), (str(root / "conflicts"), str(root / "quarantine")))
+
+
+def _run_folder(folder: Path, run_id: str) -> Path:
+    return (folder / f"run-{run_id}").absolute()
 
 
 def compare_with_history(place: Place, paths: list[str], fingerprint: str, *, prune_missing: bool) -> Intake:
@@ -109,17 +143,22 @@ def compare_with_known(
 
 
 @contextmanager
-def _open_workspace(folder: Path, run_id: str, totals: Path) -> Iterator[Workspace]:
+def _open_workspace(folder: Path, run_id: str, totals: Path, exchange: StorageExchange | None) -> Iterator[Workspace]:
     """Make the run's workspace, and remove those of earlier runs except the folder ``totals``.
 
-    When the block ends, expanded inputs are removed from it; the rest stays for the next run.
+    When the block ends, expanded inputs are removed from it, and the run's own files from an exchange; the rest stays
+    for the next run.
     """
-    workspace = Workspace(str((folder / f"run-{run_id}").absolute()), str((folder / "store").absolute()))
+    workspace = Workspace(str(_run_folder(folder, run_id)), str((folder / "store").absolute()))
     remove_runs(folder, totals)
     workspace.create()
+    if exchange:
+        exchange.begin()
     try:
         yield workspace
     finally:
+        if exchange:
+            exchange.end()
         spool = workspace.path("spool", "")
         if spool.exists():
             shutil.rmtree(spool)

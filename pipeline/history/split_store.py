@@ -1,4 +1,5 @@
-"""The store: files of splits that later runs use again, named by the split's number, in the intermediate folder.
+"""The store: files of splits that later runs use again, named by the split's number, in the intermediate folder or on
+object storage.
 
 A file counts only where the manifest calls its split finished. All others are leftovers, which the next run removes
 when it begins.
@@ -7,16 +8,25 @@ when it begins.
 import ctypes
 import os
 import re
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.exchange.workspace import SPLIT_KINDS, split_file
 from pipeline.faults import point
-from pipeline.machine import sync
+from pipeline.machine import sync, writing
+from pipeline.storage.objects import delete_objects, list_objects, write_object
+from pipeline.storage.reader import open_object
+from pipeline.storage.transfer import download_file
+from pipeline.storage.urls import join_url
 from pipeline.versions.folders import make_own
+from pipeline.versions.quarantine_retention import forget_texts, has_texts
 
 _SPLIT_FILE = re.compile(r"split-([0-9]{6,})\.(parquet|npy|partial)")
+_STORE_URL = "store.url"
+"""The file of an intermediate folder that says where its store lies, if not there."""
 _SYNC_THREADS = 16
 _MANY = 200
 """For more files than these, one ``syncfs`` is faster than an ``fsync`` of each."""
@@ -49,17 +59,29 @@ class Store:
                     point("store.remove")
                     os.unlink(entry)
 
+    def at_hand(self, kind: str, number: int) -> Path:
+        """A file of a split, which need not exist."""
+        return self.root / kind / split_file(number, SPLIT_KINDS[kind])
+
     def lines(self, number: int) -> Path:
         """The file with the chunk starts of a split."""
-        return self.root / "lines" / split_file(number, "npy")
+        return self.at_hand("lines", number)
+
+    def forget_texts(self, number: int) -> bool:
+        """Clear the texts in a split's file of rejected records, if it exists. Returns whether there were any."""
+        path = self.at_hand("rejects", number)
+        return path.exists() and forget_texts(path)
 
     def missing(self, needed: Mapping[int, frozenset[str]]) -> set[int]:
         """The numbers of the splits that lack a file."""
         missing: set[int] = set()
         for kind, suffix in SPLIT_KINDS.items():
-            names = _names_in(self.root / kind)
+            names = self._names(kind)
             missing |= {n for n, kinds in needed.items() if kind in kinds and split_file(n, suffix) not in names}
         return missing
+
+    def _names(self, kind: str) -> set[str]:
+        return _names_in(self.root / kind)
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Remove the files of these splits."""
@@ -83,6 +105,79 @@ class Store:
         point("run.sync")
         folders = [run / "totals", run / "conflicts"]
         sync_files([*(path for folder in folders for path in folder.iterdir()), *folders, run, run.parent])
+
+
+class StorageStore(Store):
+    """A store on object storage, at ``url``. What this machine reads of it is copied to its folder.
+
+    Each machine has a store of its own, because another one may give its splits the same numbers: a machine that goes
+    on from a version of another one reads the logs again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.url = (folder / _STORE_URL).read_text(encoding="utf-8")
+
+    def open(self, needed: Mapping[int, frozenset[str]]) -> None:
+        """Make the folders, remove the copies there, and the objects of splits that are not ``needed``."""
+        super().open({})
+        delete_objects(
+            found
+            for kind in SPLIT_KINDS
+            for found in list_objects(join_url(self.url, kind) + "/")
+            if (named := _SPLIT_FILE.fullmatch(found.rpartition("/")[2])) and int(named[1]) not in needed
+        )
+
+    def at_hand(self, kind: str, number: int) -> Path:
+        """A copy of a file of a split, which is made where there is none; there is none of what does not exist."""
+        path = super().at_hand(kind, number)
+        if not path.exists():
+            with suppress(FileNotFoundError):
+                download_file(self._object(kind, number), path)
+        return path
+
+    def forget_texts(self, number: int) -> bool:
+        """Clear the texts in a split's file of rejected records. Returns whether there were any."""
+        try:
+            with open_object(self._object("rejects", number), stop=0) as source:
+                if not has_texts(source):
+                    return False
+        except FileNotFoundError:
+            return False
+        path = self.at_hand("rejects", number)
+        forget_texts(path)
+        write_object(self._object("rejects", number), path)
+        return True
+
+    def _names(self, kind: str) -> set[str]:
+        return {found.rpartition("/")[2] for found in list_objects(join_url(self.url, kind) + "/")}
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Remove the files of these splits, and their copies."""
+        numbers = list(numbers)
+        super().remove(numbers)
+        delete_objects(self._object(kind, number) for number in numbers for kind in SPLIT_KINDS)
+
+    def sync(self, finished: Mapping[int, frozenset[str]]) -> None:
+        """Nothing to do: an object that was written lasts."""
+
+    def _object(self, kind: str, number: int) -> str:
+        return join_url(self.url, kind, split_file(number, SPLIT_KINDS[kind]))
+
+
+def open_store(folder: Path) -> Store:
+    """The store of an intermediate folder."""
+    return StorageStore(folder) if (folder / _STORE_URL).exists() else Store(folder)
+
+
+def begin_store(folder: Path, url: str) -> str:
+    """Let the store of the intermediate ``folder`` lie below the URL; returns where. A new folder has a new store."""
+    path = folder / _STORE_URL
+    if not path.exists():
+        place = join_url(url, "stores", uuid.uuid4().hex[:12])
+        with writing(path):
+            path.write_text(place, encoding="utf-8")
+    return path.read_text(encoding="utf-8")
 
 
 def sync_files(paths: Sequence[Path]) -> None:

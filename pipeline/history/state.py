@@ -11,19 +11,17 @@ from itertools import chain
 from pathlib import Path
 
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
-from pipeline.exchange.workspace import split_file
 from pipeline.history.counted_splits import CountedSplits
 from pipeline.history.inventory import Inventory, identity, take_inventory
 from pipeline.history.journal import Journal
 from pipeline.history.known_files import DAMAGED, Hints, KnownFile, take_hint
 from pipeline.history.known_list import FileIds, FilesByPath, KnownFiles, find_contradictions
 from pipeline.history.manifest import MANIFEST_FILE, KnownVersion, Manifest, UnusableManifest, set_aside
-from pipeline.history.split_store import Store
+from pipeline.history.split_store import Store, open_store
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, pack_many
 from pipeline.reading.file_access import real_path
 from pipeline.versions.output_link import Output
-from pipeline.versions.quarantine_retention import forget_texts
 from utils.units import format_count
 
 
@@ -109,6 +107,10 @@ class History:
         """The folder of the run that made the current version: its totals lie there, if it left any."""
         return self._run_folder(self.current.name if self.current else "")
 
+    def split_file(self, kind: str, number: int) -> Path:
+        """A file of a split on this machine, which need not exist; ``kind``: of ``SPLIT_KINDS``."""
+        return self._store.at_hand(kind, number)
+
     def counted_splits(self, fingerprint: str) -> CountedSplits | None:
         """The splits that count in the current version, by number.
 
@@ -172,8 +174,7 @@ class History:
             if read_at < before:
                 file = self.known[place]
                 numbers = [split.number for split in file.splits if split.result and "rejects" in split.needs()]
-                paths = (self._store.root / "rejects" / split_file(number) for number in numbers)
-                forgotten += sum(forget_texts(path) for path in paths if path.exists()) > 0
+                forgotten += sum(map(self._store.forget_texts, numbers)) > 0
         return forgotten
 
     def check_source(self, source: str, add: bool) -> tuple[str, ...]:
@@ -314,13 +315,13 @@ def open_history(folder: Path, output: Output, full_refresh: bool) -> Iterator[H
             manifest = stack.enter_context(Manifest(folder))
             if full_refresh:
                 manifest.check()
-            history = History(manifest, Store(folder), output)
+            history = History(manifest, open_store(folder), output)
         except UnusableManifest as fault:
             if not full_refresh:
                 raise
             stack.close()
             place = set_aside(folder)
-            history = History(stack.enter_context(Manifest(folder)), Store(folder), output)
+            history = History(stack.enter_context(Manifest(folder)), open_store(folder), output)
             history.set_aside = f"{str(fault).partition('. ')[0]}; it lies in {display_name(str(place))} now"
         if empty and history.unknown_version:
             history.set_aside = f"{display_name(str(folder / MANIFEST_FILE))} was empty"

@@ -17,7 +17,7 @@ from pipeline.history.manifest import UnusableManifest
 from pipeline.history.manifest_snapshot import PATIENCE, always_changing, read_manifest
 from pipeline.history.place import compare_with_known
 from pipeline.history.replays import Replays
-from pipeline.history.split_store import Store
+from pipeline.history.split_store import open_store
 from pipeline.history.state import History
 from pipeline.machine import display_name
 from pipeline.planning.run_options import RunOptions
@@ -89,7 +89,7 @@ def look_at_history(config: Config, output: Output) -> Iterator[History | None]:
     while True:
         current = output.current()
         with read_manifest(folder) as manifest:
-            history = History(manifest, Store(folder), output) if manifest else None
+            history = History(manifest, open_store(folder), output) if manifest else None
             missing = history.lacking_files() if history else set()
             if output.current() != current or missing != missing_before:
                 if time.monotonic() > until:

@@ -21,6 +21,7 @@ from pipeline.machine import PROJECT, cache_folder
 from pipeline.native.build import PROCESSOR_FILE, portable_libraries, system_and_processor
 from pipeline.planning.planner import choose_workers
 from pipeline.planning.run_settings import Library
+from pipeline.staging import Exchange
 from pipeline.timing import Watch
 
 
@@ -50,11 +51,14 @@ class RunEngines:
         self.pool = self._resources.enter_context(LocalEngine(workers, KERNEL_MODULES, started))
         watch.follow(self.pool)
 
-    def join_cluster(self, geo: GeoTable, library: Library) -> None:
-        """Have a cluster, if one was chosen, begin to start executors with the program, ``geo`` and ``library``."""
+    def join_cluster(self, geo: GeoTable, library: Library, exchange: Exchange | None = None) -> None:
+        """Have a cluster, if one was chosen, begin to start executors with the program, ``geo`` and ``library``.
+
+        ``exchange``: where executors that share no disk exchange their files.
+        """
         if self._choice.cluster:
             archive = _program_archive(geo, library)
-            self._cluster = ClusterEngine(self._config, self._folder, KERNEL_MODULES, archive)
+            self._cluster = ClusterEngine(self._config, self._folder, KERNEL_MODULES, archive, exchange=exchange)
             self._spark = self._resources.enter_context(self._cluster)
             self._watch.follow(self._cluster)
 

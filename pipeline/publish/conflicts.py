@@ -38,6 +38,7 @@ from pipeline.reading.cut_records import cut_records
 from pipeline.reading.file_access import open_bytes
 from pipeline.reading.header_changes import header_at
 from pipeline.reading.single_record import USUAL_RECORD, record_at
+from pipeline.staging import here
 from pipeline.timing import in_stage
 
 CONTENT_COLUMN = "user_id, region, minutes"
@@ -94,7 +95,7 @@ def _read_tables(context: PublishContext, source: QuarantineSource, offsets: Off
 
 def _read_source(context: PublishContext, source: QuarantineSource, offsets: Offsets) -> Iterator[ConflictRecords]:
     """The records at ``offsets``, read from the source file; each chunk that holds some is read once."""
-    chunks = np.load(context.workspace.path("lines", split_file(source.split.number, "npy")))
+    chunks = np.load(here(context.workspace.path("lines", split_file(source.split.number, "npy"))))
     bounds = [*np.searchsorted(offsets, chunks[:, 0]).tolist(), len(offsets)]
     try:
         with open_bytes(source.split.source) as stream:
@@ -171,7 +172,7 @@ def _as_binary(text: bytes, begins: Offsets, stops: Offsets) -> pa.BinaryArray:
 
 def _read_contents(context: PublishContext, source: QuarantineSource, offsets: Offsets) -> Iterator[pa.Table]:
     """The contents of the records at ``offsets``, from the rows that Phase 1 stored."""
-    path = context.workspace.path("rows", split_file(source.split.number))
+    path = here(context.workspace.path("rows", split_file(source.split.number)))
     wanted = pl.col("offset").is_in(offsets.astype(np.uint32))
     rows = pl.scan_parquet(path, glob=False).filter(wanted).select("offset", "user_id", "region", "micro_minutes")
     found = rows.sort("offset").collect()

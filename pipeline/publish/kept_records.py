@@ -19,6 +19,7 @@ from pipeline.preprocess.reject_writer import GROUP_ROWS, SCHEMA, reject_file
 from pipeline.publish.context import PublishContext
 from pipeline.publish.quarantine_parts import SMALL_BYTES, SMALL_ROWS, Group, QuarantinePart, TableWriter
 from pipeline.publish.tasks import KeepTask, QuarantineSource, RejectTask
+from pipeline.staging import here
 from pipeline.timing import in_stage
 
 _GROUP_BYTES = 16 * 2**20
@@ -51,7 +52,7 @@ def copy_rejected(context: PublishContext, task: RejectTask, advance: Advance) -
     records. A row group has several whole splits, or a part of one, so that each can be kept without its neighbours."""
     with TableWriter(part_file(context.workspace, "rejected", task.number)) as writer:
         for source in task.sources:
-            file = pq.ParquetFile(reject_file(context.workspace, source.split.number))
+            file = pq.ParquetFile(here(reject_file(context.workspace, source.split.number)))
             alone = file.metadata.num_rows > GROUP_ROWS // 4
             if alone:
                 writer.end_group()
@@ -85,7 +86,7 @@ def _row_groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
 @in_stage("publish")
 def keep_conflicts(context: PublishContext, task: KeepTask, advance: Advance) -> Kept:
     """Take the losers that still are some from row groups of the version before; ``advance`` gets rows."""
-    file = pq.ParquetFile(task.path)
+    file = pq.ParquetFile(here(Path(task.path)))
     sources = {source.split.number: source for source in task.sources}
     whole: list[int] = []
     found: list[Places] = [NO_PLACES]

@@ -1,6 +1,7 @@
 """The notes of the summary: a line for every fallback, default and decision that the user should know of."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from pipeline.history.known_files import KnownFile
 from pipeline.history.left_records import count_left
@@ -64,6 +65,8 @@ def _decisions(facts: RunFacts, *, lasting: bool = False) -> Iterator[str]:
     days = config.QUARANTINE_RETENTION_DAYS
     if facts.engine.cluster and not lasting:
         yield f"both phases ran on {sizes.workers} cores of {config.SPARK_MASTER}"
+    if place.exchange:
+        yield f"executors exchanged their files over {config.INTERMEDIATE_DIR}, and added up all rows"
     if sizes.workers < config.PREPROCESSING_WORKERS and not facts.engine.cluster:
         yield f"{sizes.workers} of {config.PREPROCESSING_WORKERS} workers: the memory limit allows no more"
     lost = None if lasting else volume_note([config.INTERMEDIATE_DIR, config.OUTPUT_DIR])
@@ -147,7 +150,7 @@ def _carried_over(facts: RunFacts) -> Iterator[str]:
 
 def _changed(replaced: Mapping[str, KnownFile], facts: RunFacts) -> Iterator[str]:
     """Which files have other contents now, and how many of their records left."""
-    left = count_left(replaced, facts.counted.read, facts.place.workspace)
+    left = count_left(replaced, facts.counted.read, partial(facts.place.history.split_file, "index"))
     leave = "would leave" if facts.verdict.stopped else "left"
     other = [path for path, (before, gone) in left.items() if before and gone == before]
     if other:

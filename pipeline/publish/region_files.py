@@ -103,8 +103,9 @@ class _OutputFile:
 
     def __init__(self, context: PublishContext, folder: Path, region: str, number: int) -> None:
         folder = folder / partition_folder(region)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = staged(folder / f"part-{number:04d}-{context.version}.parquet", beside=folder.parents[1])
+        path = folder / f"part-{number:04d}-{context.version}.parquet"
+        self._path = staged(path, beside=folder.parents[1])
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         self._codec = context.compression
         self._writer: pq.ParquetWriter | None = None
 

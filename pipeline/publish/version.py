@@ -91,6 +91,6 @@ def _write_record(folder: Path, result: RunResult, facts: RunFacts, watch: Watch
     phase1, phase2 = facts.counted.phase1, facts.added_up.result
     record = write_run_record(folder, result, phase1, facts.settings.as_record())
     with stage("report"):
-        observed = observe(watch, phase1, phase2, facts.place.workspace, folder / "data")
+        observed = observe(watch, phase1, phase2, facts.place.workspace, folder / "data", facts.place.exchange)
         write_report(folder, record, observed, facts.settings.config.OUTPUT_DIR)
     return result

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +17,8 @@ from pipeline.reading.input_files import InputFile
 from pipeline.reading.no_header import without_fields
 from pipeline.reading.packed_files import pack_files
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats
+from pipeline.storage.exchange import StorageExchange
+from pipeline.storage.transfer import upload_files
 from pipeline.storage.urls import is_url
 from pipeline.timing import Progress, count, in_stage
 
@@ -112,6 +114,19 @@ def _expand_all(
         else:
             expanded[task.path] = result
     return expanded, refused
+
+
+def share_texts(files: Sequence[InputFile], exchange: StorageExchange) -> Sequence[InputFile]:
+    """Bring expanded texts to where executors that share no disk read them. Raises StorageFault, OSError."""
+    spools = [file.expanded.spool for file in files if file.expanded]
+    if not spools:
+        return files
+    urls = {spool: url for spool in spools if (url := exchange.url_of(spool))}
+    upload_files({url: Path(spool) for spool, url in urls.items()})
+    return pack_files(
+        replace(file, expanded=replace(file.expanded, spool=urls[file.expanded.spool])) if file.expanded else file
+        for file in files
+    )
 
 
 def read_headers(

@@ -1,6 +1,7 @@
 """A contract: the columns of a table, in their order, with types, units and descriptions."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import polars as pl
@@ -40,6 +41,11 @@ class Contract:
                 "say forget='row'."
             )
         cls.columns = {**cls.columns, **own}
+
+    @classmethod
+    def renamed(cls, column: str, called: str) -> "type[Contract]":
+        """This contract, with a column that is read from another one of a source."""
+        return type(cls.__name__, (cls,), {column: replace(cls.columns[column], read_from=called)})
 
     @classmethod
     def schema(cls) -> dict[str, pl.DataType]:

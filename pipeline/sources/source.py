@@ -11,7 +11,7 @@ from typing import Literal
 
 from pipeline.errors import ConfigError, InputError
 from pipeline.machine import display_name
-from pipeline.sources.columns import Date, Time
+from pipeline.sources.columns import Bool, Date, Time
 from pipeline.sources.contract import Contract
 from pipeline.storage.objects import find_objects, list_objects, look_at
 from pipeline.storage.urls import has_magic, is_url
@@ -43,6 +43,8 @@ class Source:
     ``overlap``       how far before that the reading begins: more than clocks of writers differ, and than the longest
                       transaction lasts where the server does not show those that are open
     ``deletions``     how often all keys are read, to find rows that are gone; None: never
+    ``deleted``       of a source with snapshots: the column, a ``Bool``, that is true in the row which is added for a
+                      row that is gone; empty: a source with snapshots keeps rows that are gone, and none is added
     ================  =============================================================================================
     """
 
@@ -57,6 +59,7 @@ class Source:
     updated: str = ""
     overlap: timedelta = timedelta(hours=1)
     deletions: timedelta | None = timedelta(days=1)
+    deleted: str = ""
 
 
 def csv(
@@ -87,12 +90,13 @@ def table(
     updated: str = "",
     overlap: timedelta = timedelta(hours=1),
     deletions: timedelta | None = timedelta(days=1),
+    deleted: str = "",
     snapshots: bool = False,
     optional: bool = False,
 ) -> Source:
     """Read a table of a database, or ``NAME.csv`` (without the schema) where ``--source`` is a folder. See ``Source``.
 
-    Raises ConfigError where ``key`` or ``updated`` name no column that is fit.
+    Raises ConfigError where ``key``, ``updated`` or ``deleted`` name no column that is fit.
     """
     columns = (key,) if isinstance(key, str) else key
     if unfit := [one for one in columns if one not in contract.columns or contract.columns[one].may_be_null]:
@@ -103,8 +107,14 @@ def table(
         raise ConfigError(f"table {name}: updated names {updated}, which is no Time or Date of {contract.__name__}.")
     if updated and not columns:
         raise ConfigError(f"table {name}: updated needs a key, by which rows that are read again replace those before.")
+    if deleted and not (isinstance(contract.columns.get(deleted), Bool) and contract.columns[deleted].may_be_null):
+        raise ConfigError(f"table {name}: deleted names {deleted}, which is no optional Bool of {contract.__name__}.")
+    if deleted and not (updated and snapshots):
+        raise ConfigError(
+            f"table {name}: deleted needs updated and snapshots=True; without them, rows that are gone go."
+        )
     file = f"{name.rpartition('.')[2]}.csv"
-    return Source(file, contract, "csv", snapshots, optional, None, name, columns, updated, overlap, deletions)
+    return Source(file, contract, "csv", snapshots, optional, None, name, columns, updated, overlap, deletions, deleted)
 
 
 def list_files(source: Source, base: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Objects: listed, looked at, read, written, created once, deleted."""
+"""Objects: listed, looked at, read, written, copied, created once, deleted."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -107,6 +107,15 @@ def write_object(url: str, data: bytes | Path) -> None:
     with faults_explained(url, "be written"):
         store, key = store_of(url)
         obstore.put(store, key, data)
+
+
+def copy_object(source: str, target: str) -> None:
+    """Let the storage copy an object to another name in its bucket. Raises FileNotFoundError, StorageFault."""
+    import obstore
+
+    with faults_explained(source, "be copied"):
+        store, key = store_of(source)
+        obstore.copy(store, key, split_url(target).key)
 
 
 def create_object(url: str, data: bytes) -> bool:

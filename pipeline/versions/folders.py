@@ -51,11 +51,29 @@ def intermediate_folder(intermediate: str, output: str) -> Path:
     """The folder for the files between the phases of runs that publish to ``output``: INTERMEDIATE_DIR.
 
     An output on object storage has a folder in it for itself: the history of a run on another machine may take its
-    place.
+    place. Where INTERMEDIATE_DIR is a URL, too, it is the driver's own part of them.
     """
     if not is_url(output):
         return Path(intermediate)
-    return Path(intermediate) / f"of-{hashlib.sha256(output.rstrip('/').encode()).hexdigest()[:16]}"
+    return local_intermediate(intermediate) / _of_output(output)
+
+
+def local_intermediate(intermediate: str) -> Path:
+    """INTERMEDIATE_DIR, or where that is a URL, the folder of this machine that goes with it."""
+    if not is_url(intermediate):
+        return Path(intermediate)
+    from pipeline.machine import cache_folder  # every command imports this module, and few need that one
+
+    return cache_folder() / "intermediate" / hashlib.sha256(intermediate.rstrip("/").encode()).hexdigest()[:16]
+
+
+def intermediate_url(intermediate: str, output: str) -> str:
+    """Where executors exchange their files in runs that publish to ``output``; both are URLs."""
+    return join_url(intermediate, _of_output(output))
+
+
+def _of_output(output: str) -> str:
+    return f"of-{hashlib.sha256(output.rstrip('/').encode()).hexdigest()[:16]}"
 
 
 def place_of_version(output: str, version: str) -> str:
@@ -80,13 +98,16 @@ def check_folders(source: str, intermediate: str, output: str) -> None:
     """Check that INPUT_DIR (a folder, a file or a glob), INTERMEDIATE_DIR, and OUTPUT_DIR with versions and table lie
     apart.
 
-    INPUT_DIR and OUTPUT_DIR may be URLs. Raises ValueError where one of them contains another, or where the system
-    cannot follow a path.
+    All may be URLs, INTERMEDIATE_DIR where the others are. Raises ValueError where one of them contains another, or
+    where the system cannot follow a path.
     """
     for name, path in (("INPUT_DIR", source), ("INTERMEDIATE_DIR", intermediate), ("OUTPUT_DIR", output)):
         _check_url(name, path)
     if is_url(source) and is_url(output) and _share_keys(source, output):
         raise _overlap("INPUT_DIR", source, "OUTPUT_DIR", output)
+    if is_url(intermediate):
+        _check_apart(source, intermediate, output)
+        return
     try:
         between, published = _absolute(intermediate), _absolute(output)
         written = {
@@ -107,12 +128,45 @@ def _check_url(name: str, path: str) -> None:
     """Raise ValueError where a path is the URL of something that is not supported."""
     scheme, divider, _ = path.partition("://")
     if is_url(path):
-        if name == "INTERMEDIATE_DIR":
-            raise ValueError(f"INTERMEDIATE_DIR is {path!r}: expected a folder of this machine. Name one.")
         split_url(path)
     elif divider and scheme.isalnum():
         known = ", ".join(f"{known}://" for known in SCHEMES)
         raise ValueError(f"{name} is {path!r}: expected a path, or a URL that begins with {known}. Name one of them.")
+
+
+def check_exchange(intermediate: str, *, on_cluster: bool, sql: bool) -> None:
+    """Check that executors can exchange their files where INTERMEDIATE_DIR is a URL. Raises ValueError.
+
+    ``on_cluster``: whether both phases run on a cluster. ``sql``: whether Spark's own plan was chosen.
+    """
+    if not is_url(intermediate):
+        return
+    if not on_cluster:
+        raise ValueError(
+            f"INTERMEDIATE_DIR is {intermediate!r}: only executors of a cluster (SPARK_MASTER) exchange files over "
+            "object storage. Name a folder of this machine with --intermediate."
+        )
+    if sql:
+        raise ValueError(
+            f"SPARK_PLAN is sql, and INTERMEDIATE_DIR is {intermediate!r}: Spark's own plan reads no object storage, "
+            "for which its package from PyPI has no classes. Choose SPARK_PLAN = kernel, or a folder that all machines "
+            "share."
+        )
+
+
+def _check_apart(source: str, intermediate: str, output: str) -> None:
+    """Check that INPUT_DIR and OUTPUT_DIR lie on a storage as INTERMEDIATE_DIR does, and apart from it."""
+    for name, path in (("INPUT_DIR", source), ("OUTPUT_DIR", output)):
+        if not is_url(path):
+            raise ValueError(
+                f"INTERMEDIATE_DIR is {intermediate!r}, and {name} is {path!r}: machines that share no disk for the "
+                f"files between the phases share none for {name}. Name URLs for both, or folders."
+            )
+    if _share_keys(source, intermediate):
+        raise _overlap("INPUT_DIR", source, "INTERMEDIATE_DIR", intermediate)
+    first, second = (f"{url.rstrip('/')}/" for url in (intermediate, output))
+    if first.startswith(second) or second.startswith(first):
+        raise _overlap("INTERMEDIATE_DIR", intermediate, "OUTPUT_DIR", output)
 
 
 def _share_keys(source: str, output: str) -> bool:

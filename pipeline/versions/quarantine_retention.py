@@ -5,13 +5,10 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from pipeline.machine import sync, writing
 from pipeline.versions.folders import is_run_folder
-
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
 
 _DAY = 24 * 60 * 60
 _TEXTS = ("value", "raw")
@@ -56,9 +53,9 @@ def forget_texts(path: Path) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    source = pq.ParquetFile(path)
-    if not _holds_texts(source.metadata):
+    if not has_texts(path):
         return False
+    source = pq.ParquetFile(path)
     partial = path.with_suffix(".partial")
     with writing(partial), pq.ParquetWriter(partial, source.schema_arrow, compression="zstd") as writer:
         for group in range(source.num_row_groups):
@@ -72,8 +69,11 @@ def forget_texts(path: Path) -> bool:
     return True
 
 
-def _holds_texts(metadata: "pq.FileMetaData") -> bool:
-    """Whether a row has a text, by the footer alone: every run asks for every old split."""
+def has_texts(source: Path | BinaryIO) -> bool:
+    """Whether a row of such a file has a text, by the footer alone: every run asks for every old split."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(source)
     indices = [metadata.schema.names.index(name) for name in _TEXTS]
     columns = (metadata.row_group(group).column(index) for group in range(metadata.num_row_groups) for index in indices)
     return any(not column.is_stats_set or column.statistics.null_count < column.num_values for column in columns)

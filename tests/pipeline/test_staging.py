@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.exchange.workspace import save_array
-from pipeline.staging import Moves, accept, attempting, remove, staged
+from pipeline.staging import Moves, accept, attempting, here, is_elsewhere, ranges_of, remove, staged
+from tests.exchanges import FolderExchange
 
 
 @pytest.fixture
@@ -110,3 +111,31 @@ def test_a_missing_file_is_noticed(run: Path) -> None:
 def test_an_attempt_that_outlives_its_run_makes_no_folders(run: Path) -> None:
     with pytest.raises(FileNotFoundError), attempting(run / "removed" / "1"):
         pass
+
+
+def test_files_on_an_exchange_are_read_as_copies_or_by_ranges_and_handed_over_there(run: Path) -> None:
+    nowhere = run / "a folder of the driver"
+    exchange = FolderExchange(nowhere, run / "rows")
+    (run / "rows" / "old").write_bytes(b"0123456789")
+    with attempting(run / "attempts" / "1", exchange) as moves:
+        assert [here(nowhere / "old").read_bytes() for _ in range(2)] == [b"0123456789"] * 2
+        assert is_elsewhere(nowhere / "old")
+        with ranges_of(nowhere / "old") as stream:
+            stream.seek(3)
+            assert stream.read(4) == b"3456"
+        own = staged(nowhere / "new", beside=nowhere / "version")
+        own.write_text("made")
+        assert own.parent == run / "attempts" / "1"
+        assert (here(own), ranges_of(own)) == (own, None), "what an attempt wrote is on its own disk"
+        remove(nowhere / "old")
+        assert (run / "rows" / "old").exists()
+    assert exchange.fetched == ["old"]
+    exchange.accept(moves)
+    assert [(path.name, path.read_text()) for path in (run / "rows").iterdir()] == [("new", "made")]
+
+
+def test_on_a_shared_disk_a_file_is_read_where_it_is(run: Path) -> None:
+    path = run / "rows" / "a"
+    assert (here(path), ranges_of(path), is_elsewhere(path)) == (path, None, False)
+    with attempting(run / "attempts" / "1"):
+        assert (here(path), ranges_of(path), is_elsewhere(path)) == (path, None, False)

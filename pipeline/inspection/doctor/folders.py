@@ -15,6 +15,7 @@ from pipeline.machine import display_name, existing_parent
 from pipeline.planning.planner import INTERMEDIATE_SHARE
 from pipeline.reading.input_files import find_inputs, total_size
 from pipeline.storage.urls import is_url
+from pipeline.versions.folders import local_intermediate
 from pipeline.versions.output_link import Output
 from pipeline.versions.outputs import open_output
 from utils.units import format_count, format_size
@@ -36,7 +37,9 @@ def check_input_and_intermediate(config: MachineSettings) -> Iterator[Check]:
         yield Check("input", "ok", found) if paths else Check("input", "warn", found, _NAME_INPUT)
     except (InputError, OSError) as fault:
         yield Check("input", "warn", str(fault), _NAME_INPUT)
-    folder = existing_parent(Path(config.INTERMEDIATE_DIR))
+    folder = existing_parent(local_intermediate(config.INTERMEDIATE_DIR))
+    if is_url(config.INTERMEDIATE_DIR):
+        size = 0  # of the driver's part alone
     yield _check_room("intermediate room", folder, int(size * INTERMEDIATE_SHARE), "--intermediate")
     yield _check_speed("intermediate speed", folder, "--intermediate")
 

@@ -3,7 +3,6 @@
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
@@ -14,6 +13,7 @@ from pipeline.engines.spark_session import SparkDriver
 from pipeline.inspection.doctor.check import Check
 from pipeline.inspection.doctor.folders import scratch_in
 from pipeline.machine import existing_parent
+from pipeline.versions.folders import local_intermediate
 from utils.units import format_seconds
 
 START_SECONDS = 90.0
@@ -46,7 +46,7 @@ def check_spark_start(config: Config, limit: float = START_SECONDS) -> Check:
     begin = time.monotonic()
     answers: list[Exception | None] = []
     try:
-        with scratch_in(existing_parent(Path(config.INTERMEDIATE_DIR))) as folder:
+        with scratch_in(existing_parent(local_intermediate(config.INTERMEDIATE_DIR))) as folder:
             before = set(psutil.Process().children(recursive=True))
             driver = SparkDriver(config, min(2, config.PREPROCESSING_WORKERS), folder)
             starter = threading.Thread(target=_start_and_count, args=(driver, answers), daemon=True)

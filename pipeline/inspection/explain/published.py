@@ -16,6 +16,7 @@ from pipeline.history.state import History
 from pipeline.inspection.status import look_at_history
 from pipeline.publish.region_files import partition_folder
 from pipeline.reading.value_formats import USUAL_FORMATS, ValueFormats, formats_of
+from pipeline.storage.urls import is_url
 from pipeline.versions.catalog import Version, current_version, kept_versions
 from pipeline.versions.folders import intermediate_folder
 from pipeline.versions.outputs import open_output
@@ -124,6 +125,11 @@ def open_published(config: Config) -> Iterator[Published]:
         Removed: a run removed files within the ``with`` block.
     """
     version = current_version(config.OUTPUT_DIR)
+    if is_url(config.INTERMEDIATE_DIR):
+        raise InputError(
+            f"INTERMEDIATE_DIR is {config.INTERMEDIATE_DIR!r}: records are looked up in an intermediate folder of this "
+            "machine alone. Copy the logs in question, and run over them with --engine polars and other folders."
+        )
     output = open_output(config.OUTPUT_DIR)
     with look_at_history(config, output) as history:
         if output.current() != version.name:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.exchange.workspace import SPLIT_KINDS, Workspace, split_file
 from pipeline.preprocess.ledger import Phase1Result
+from pipeline.storage.exchange import StorageExchange
 from pipeline.timing import Phase, Span, Watch
 from utils.metrics import Series
 
@@ -35,8 +36,19 @@ class Observed:
     reached: Mapping[str, int]
 
 
-def observe(watch: Watch, phase1: Phase1Result, phase2: Phase2Result, workspace: Workspace, data: Path) -> Observed:
-    """The observations of the run until now. ``data``: the folder of the output files, which need not be there."""
+def observe(
+    watch: Watch,
+    phase1: Phase1Result,
+    phase2: Phase2Result,
+    workspace: Workspace,
+    data: Path,
+    exchange: StorageExchange | None = None,
+) -> Observed:
+    """The observations of the run until now.
+
+    ``data``: the folder of the output files, which need not be there. ``exchange``: where the files of the workspace
+    lie, if not in its folders.
+    """
     begin = watch.progress.begin
     return Observed(
         begin=begin,
@@ -44,7 +56,8 @@ def observe(watch: Watch, phase1: Phase1Result, phase2: Phase2Result, workspace:
         phases=watch.progress.phases,
         memory=watch.memory.samples,
         memory_begin=watch.memory.begin - begin,
-        reached=_reached_sizes(phase1, phase2, workspace, data),
+        reached=_reached_sizes(phase1, phase2, workspace, data)
+        | ({"intermediate_bytes": exchange.stored_bytes()} if exchange else {}),
     )
 
 

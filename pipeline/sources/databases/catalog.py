@@ -34,13 +34,14 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: ``name`` with its schema as people write it, ``quoted`` for SQL, about how many rows it has, and its
-    columns in their order."""
+    """A table: ``name`` with its schema as people write it, ``quoted`` for SQL, about how many rows it has, its columns
+    in their order, and of MySQL the engine that keeps it where that has no snapshots, such as MyISAM."""
 
     name: str
     quoted: str
     rows: int
     columns: Sequence[TableColumn]
+    unsafe_engine: str = ""
 
 
 class Snapshot(Protocol):

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 from pipeline.errors import EnvironmentFault
 
-_LOST = re.compile("^(08|57P0)")
+_SNAPSHOT_GONE = "^(42704|22023)"
+"""What PostgreSQL answers, by its version, where a snapshot is to be taken over whose session has ended."""
+_LOST = re.compile(f"^(08|57P0)|{_SNAPSHOT_GONE}")
 _ADVICE = (
     ("^28", "it refuses the user or the password. Check user and password in .env or the environment."),
     ("^3D000", "there is no such database. Check its name."),
@@ -19,7 +21,7 @@ _ADVICE = (
     ("^(25P03|25P04)", "the server ends long transactions. Let its administrator raise the time limit for this user."),
     ("^(53|54)", "the server has no memory, disk or connections left. Run again later."),
     ("^40001|^72000", "the server gave up the snapshot, as standby servers do. Run again, or read from the primary."),
-    ("^42704", "the session that held the snapshot is gone. Run again: nothing was published."),
+    (_SNAPSHOT_GONE, "the session that held the snapshot is gone. Run again: nothing was published."),
     (_LOST.pattern, "the connection broke. Run again: nothing was published."),
 )
 _TEXTS = (
@@ -37,6 +39,8 @@ _STATES = {
 }
 
 
+CONNECT = "cannot connect"
+"""What was tried where nobody may answer, or somebody else; later, all of that is a connection that broke."""
 _CODES = {
     **dict.fromkeys((1044, 1045, 1698, 2059, 2061), "28000"), 1049: "3D000", **dict.fromkeys((1142, 1143), "42501"),
     1205: "55P03", **dict.fromkeys((1317, 1969, 3024), "57014"), **dict.fromkeys((1040, 1203, 1226), "53300"),
@@ -47,11 +51,12 @@ _CODES = {
 
 
 class DatabaseFault(EnvironmentFault):
-    """A database cannot be read. ``lost``: the connection broke, so that another one may succeed."""
+    """A database cannot be read. ``lost``: the connection broke, or the snapshot is gone, so that another one may
+    succeed. ``unreached``: nobody answers."""
 
-    def __init__(self, message: str, lost: bool = False) -> None:
-        super().__init__(message, lost)
-        self.lost = lost
+    def __init__(self, message: str, lost: bool = False, unreached: bool = False) -> None:
+        super().__init__(message, lost, unreached)
+        self.lost, self.unreached = lost, unreached
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -84,8 +89,10 @@ def mysql_explained(doing: str) -> Iterator[None]:
 
 
 def _fault(system: str, doing: str, state: str, text: str) -> DatabaseFault:
+    if doing != CONNECT and state in ("", "TLS", "UNREACHED"):
+        state = "08006"
     if not state:
         state = next((known for pattern, known in _TEXTS if re.search(pattern, text)), "08006")
     advice = _STATES.get(state) or next((told for pattern, told in _ADVICE if re.search(pattern, state)), "")
     told = advice or f"it answers with the error {state}. Look into the server's log."
-    return DatabaseFault(f"{system}: {doing}: {told}", bool(_LOST.search(state)))
+    return DatabaseFault(f"{system}: {doing}: {told}", bool(_LOST.search(state)), state == "UNREACHED")

@@ -25,7 +25,7 @@ from pipeline.native.build import compile_library
 from pipeline.sources.columns import Column, Date, Time
 from pipeline.sources.databases.address import Address
 from pipeline.sources.databases.catalog import Kind, Table, TableColumn
-from pipeline.sources.databases.faults import mysql_explained
+from pipeline.sources.databases.faults import CONNECT, mysql_explained
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -49,8 +49,9 @@ _KINDS: Mapping[str, Kind] = {
     "timestamp": "moment",
 }  # fmt: skip
 _TABLES = """
-SELECT table_schema, table_name, coalesce(table_rows, 0) FROM information_schema.tables
-WHERE table_schema = coalesce(%s, database()) AND table_name = %s
+SELECT t.table_schema, t.table_name, coalesce(t.table_rows, 0), CASE e.transactions WHEN 'NO' THEN e.engine ELSE '' END
+FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine
+WHERE t.table_schema = coalesce(%s, database()) AND t.table_name = %s
 """
 _COLUMNS = """
 SELECT column_name, column_type, data_type, character_set_name FROM information_schema.columns
@@ -79,7 +80,7 @@ def open_mysql(address: Address, tables: Sequence[str]) -> Iterator["MysqlSnapsh
     """One snapshot of some tables. Raises ConfigError where packages are missing or options unknown, DatabaseFault."""
     check_mysql_installed()
     options = _connection_options(address)
-    with mysql_explained("cannot connect"):
+    with mysql_explained(CONNECT):
         connection = _connect(options)
     with closing(connection):
         with mysql_explained("cannot take a snapshot of the tables"):
@@ -306,14 +307,14 @@ def _find(connection: "Connection[Any]", name: str) -> Table | None:
     schema, _, called = name.rpartition(".")
     if not (found := _run(connection, _TABLES, schema or None, called)):
         return None
-    schema, called, rows = found[0]
-    return Table(f"{schema}.{called}", f"{_quoted(schema)}.{_quoted(called)}", int(rows), ())
+    schema, called, rows, engine = found[0]
+    return Table(f"{schema}.{called}", f"{_quoted(schema)}.{_quoted(called)}", int(rows), (), engine or "")
 
 
 def _described(connection: "Connection[Any]", table: Table) -> Table:
     found = _run(connection, _COLUMNS, *table.name.split(".", 1))
     columns = [TableColumn(name, told, _kind(base, charset), base) for name, told, base, charset in found]
-    return Table(table.name, table.quoted, table.rows, columns)
+    return replace(table, columns=columns)
 
 
 def _kind(base: str, charset: str | None) -> Kind:

@@ -18,7 +18,7 @@ from pipeline.errors import ConfigError, install_command
 from pipeline.sources.columns import Column, Date, Text, Time
 from pipeline.sources.databases.address import Address
 from pipeline.sources.databases.catalog import Kind, Table, TableColumn
-from pipeline.sources.databases.faults import postgres_explained
+from pipeline.sources.databases.faults import CONNECT, postgres_explained
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection
@@ -79,7 +79,7 @@ def open_postgres(address: Address, tables: Sequence[str]) -> Iterator["Postgres
     """One snapshot of some tables. Raises ConfigError where packages are missing, and DatabaseFault."""
     check_postgres_installed()
     with ExitStack() as resources:
-        with postgres_explained("cannot connect"):
+        with postgres_explained(CONNECT):
             connection = resources.enter_context(closing(connect(address)))
         with postgres_explained("cannot take a snapshot of the tables"):
             found = {name: _find(connection, name) for name in tables}
@@ -136,7 +136,9 @@ class PostgresSnapshot:
         """The rows of a query, about 16 MB at a time. Raises DatabaseFault where the connection breaks."""
         from adbc_driver_postgresql import StatementOptions
 
-        with postgres_explained("cannot read a table"), closing(connect(self._address)) as connection:
+        with postgres_explained(CONNECT):
+            connection = connect(self._address)
+        with postgres_explained("cannot read a table"), closing(connection):
             run(connection, _BEGIN)
             run(connection, f"SET TRANSACTION SNAPSHOT '{self._token}'")
             with connection.cursor() as cursor:

@@ -16,10 +16,11 @@ where place = 1;
 create table sold_lines as
 select order_id, order_item_id, product_id, quantity, quantity * price - off as net
 from (
-    select *, row_number() over (partition by order_id, order_item_id order by product_id desc, quantity desc,
-               price desc, given desc nulls last) as place
+    select *, row_number() over (partition by order_item_id order by changed desc nulls last, order_id desc,
+               product_id desc, quantity desc, price desc, given desc nulls last) as place
     from (select order_id, order_item_id, product_id, try_cast(quantity as bigint) as quantity,
-                 cents(unit_price) as price, cents(discount) as given, coalesce(cents(discount), 0) as off
+                 cents(unit_price) as price, cents(discount) as given, coalesce(cents(discount), 0) as off,
+                 moment(updated_at) as changed
           from in_order_items)
     where quantity is not null and price is not null)
 where place = 1 and quantity >= 1 and price >= 0 and off >= 0 and quantity * price >= off

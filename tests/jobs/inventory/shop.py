@@ -17,7 +17,7 @@ COLUMNS = {
     "customers": ("id", "first_name", "city", "country", "updated_at"),
     "products": ("product_id", "name", "category", "price", "cost", "updated_at"),
     "orders": ("order_id", "customer_id", "order_date", "status", "total_amount", "updated_at"),
-    "order_items": ("order_item_id", "order_id", "product_id", "quantity", "unit_price", "discount"),
+    "order_items": ("order_item_id", "order_id", "product_id", "quantity", "unit_price", "discount", "updated_at"),
     "inventory_locations": ("location_id", "name", "capacity"),
     "product_inventory": ("product_id", "location_id", "quantity", "last_updated"),
 }
@@ -68,7 +68,8 @@ def random_shop(seed: int, orders: int = 300) -> Shop:
     ]
     shop.orders += shop.orders[:9]
     shop.order_items += shop.order_items[:9]
-    shop.order_items += [(*row[:3], 2, "1.00", "") for row in shop.order_items[20:30]]  # another content of a line
+    shop.order_items += [(*row[:3], 2, "1.00", "", row[6]) for row in shop.order_items[20:30]]  # another content
+    shop.order_items += [(row[0], f"o{at}", *row[2:6], changed(dice)) for at, row in enumerate(shop.order_items[30:60])]
     shop.product_inventory = [
         random_stock(dice, dice.choice((*things, "unheard")), dice.choice((*halls, "nowhere"))) for _ in range(70)
     ]
@@ -93,6 +94,7 @@ def random_line(dice: random.Random, line: str, order: str, things: Sequence[str
     return (
         line, order, dice.choice((*things, "unseen")), dice.choice((1, 2, 3, 40, 0, -1, "", "two")),
         dice.choice(("9.99", "10.005", "0", "1200", "-1", "")), dice.choice(("", "", "0.50", "9999", "-0.01")),
+        changed(dice),
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def write_shop(folder: Path) -> None:
     price = "cast(paid as decimal(18, 2))"
     asked = {
         "orders": f"select id, who, strftime(at_time, '%Y-%m-%d %H:%M:%S'), 'completed', {price}, null",
-        "order_items": f"select id, id, 1, 1, {price}, null",
+        "order_items": f"select id, id, 1, 1, {price}, null, null",
     }
     for table, select in asked.items():
         names = ", ".join(COLUMNS[table])

@@ -97,8 +97,8 @@ def test_what_a_shop_cannot_mean_is_rejected_with_its_reason(tmp_path: Path) -> 
         products=[("p1", "Thing", "Home", "2.00", "1.00", "")],
         orders=[("o1", "c1", "2026-06-01 10:00:00", "paid", "2.00", "")],
         order_items=[
-            ("i1", "o1", "p1", 1, "2.00", ""), ("i2", "o1", "p1", 0, "2.00", ""), ("i3", "o2", "p1", 1, "2.00", ""),
-            ("i4", "o1", "p1", 1, "2.00", "2.01"),
+            ("i1", "o1", "p1", 1, "2.00", "", ""), ("i2", "o1", "p1", 0, "2.00", "", ""),
+            ("i3", "o2", "p1", 1, "2.00", "", ""), ("i4", "o1", "p1", 1, "2.00", "2.01", ""),
         ],
         inventory_locations=[("h1", "Hall", 0)],
         product_inventory=[("p1", "h1", -5, ""), ("p1", "h2", 5, "1970-01-01 00:00:00")],
@@ -121,6 +121,51 @@ def test_what_a_shop_cannot_mean_is_rejected_with_its_reason(tmp_path: Path) -> 
     assert rows.rows() == [(5, None, "unknown location", (AS_OF - dt.datetime(1970, 1, 1)).days)]
     halls = published(result, "warehouse_utilisation").sort("location_id").select("products", "no_score_reason")
     assert halls.rows() == [(0, "capacity is not positive"), (1, "unknown location")]
+
+
+def two_orders(lines: Sequence[tuple[Any, ...]]) -> Shop:
+    """A shop with the paid orders o1 and o2, and these lines: id, order, pieces at 2.00 and time of the last change."""
+    orders = [(order, "c1", "2026-06-01 10:00:00", "paid", "", "") for order in ("o1", "o2")]
+    items = [(line, order, "p1", pieces, "2.00", "", changed) for line, order, pieces, changed in lines]
+    return Shop(orders=orders, order_items=items)
+
+
+def test_a_line_that_moved_to_another_order_counts_once(tmp_path: Path) -> None:
+    asked = {"as_of": AS_OF, "only": ("counted_lines",)}
+    moved = [("i1", "o2", 1, "2026-06-01 00:00:00"), ("i1", "o1", 5, "2026-06-02 00:00:00"), ("i2", "o2", 1, ""),
+             ("i3", "o2", 1, "")]  # fmt: skip
+    two_orders(moved).write(tmp_path / "source")
+    found = published(run(inventory(), tmp_path, **asked), "counted_lines")
+    columns = ("order_item_id", "order_id", "quantity")
+    assert found.select(columns).rows() == [("i1", "o1", 5), ("i2", "o2", 1), ("i3", "o2", 1)]
+
+
+def test_lines_that_each_order_numbers_anew_are_refused_until_the_settings_say_so(tmp_path: Path) -> None:
+    asked = {"as_of": AS_OF, "only": ("counted_lines",)}
+    two_orders([(line, order, 1, "") for line in "123" for order in ("o1", "o2")]).write(tmp_path / "source")
+    refused = run(inventory(), tmp_path, **asked)
+    assert refused.status == "failed"
+    assert "shop_lines" in str(refused.error)
+    assert "moved_lines" in str(refused.error)
+    result = run(inventory(), tmp_path, settings={"lines_numbered_by": "order"}, **asked)
+    assert len(published(result, "counted_lines")) == 6
+
+
+def test_orders_whose_status_nobody_declared_are_refused_until_the_settings_say_so(tmp_path: Path) -> None:
+    shop = two_orders([("i1", "o1", 1, ""), ("i2", "o2", 2, "")])
+    shop.orders = [(order, "c1", "2026-06-01 10:00:00", "", "", "") for order in ("o1", "o2")]
+    shop.write(tmp_path / "source")
+    asked = {"as_of": AS_OF, "only": ("counted_lines",)}
+    refused = run(inventory(), tmp_path, **asked)
+    assert refused.status == "failed"
+    assert "status_in_settings" in str(refused.error)
+    result = run(inventory(), tmp_path, settings={"counted_statuses": "none"}, **asked)
+    assert published(result, "counted_lines")["quantity"].sum() == 3
+    mixed = [*shop.orders[:1], *((f"o{at}", "c1", "2026-06-01 10:00:00", "paid", "", "") for at in (2, 3))]
+    Shop(orders=mixed).write(tmp_path / "source")
+    result = run(inventory(), tmp_path, output=str(tmp_path / "mixed"), **asked)
+    assert result.status == "ok"
+    assert published(result, "shop_orders")["counts"].to_list() == [None, True, True]
 
 
 @pytest.mark.slow
@@ -202,6 +247,7 @@ def test_the_demo_is_as_its_truth(
     [
         ({"zone": "Europe/Nowhere"}, "zone is 'Europe/Nowhere', expected one such as Europe/Berlin"),
         ({"other_statuses": "paid"}, "both name paid"),
+        ({"lines_numbered_by": "day"}, "lines_numbered_by is 'day', expected shop or order"),
         ({"window_days": 0}, "window_days is 0, expected 1 or more"),
         ({"target_days": 7}, "reorder_days, target_days, overstock_days are .14, 7, 90., expected ascending"),
         ({"b_points": 10_001}, "b_points is 10001, expected 10000 at most"),

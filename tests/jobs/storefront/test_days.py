@@ -5,13 +5,14 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from jobs.storefront.demo import Shop, lives
 from main import main
 from pipeline.datasets.demo import TRUTH_FILE, check_truth
 from pipeline.datasets.result import JobResult
-from tests.jobs.storefront.shops import run
+from tests.jobs.storefront.shops import CLEAR, run
 from tests.pipeline.datasets.jobs_for_tests import files, read
 
 pytestmark = pytest.mark.slow
@@ -94,6 +95,39 @@ def test_the_demo_agrees_with_its_truth_and_its_reports_add_up(
     assert report["orders"] == report["weighted"]
     assert Decimal(report["impact"]) > Decimal(report["orders"]) > 100_000
     assert report["without"] > 5
+
+
+def test_who_is_forgotten_is_in_no_table_and_no_extract(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The person, who buys, sells and clicks; the accounts, orders and clicks stay without a person."""
+    source, output = tmp_path / "source", tmp_path / "output"
+    source.mkdir()
+    (shop,) = lives(8, days=1, orders=20)
+    shop.write(source)
+    kept = [word for kind in CLEAR for word in ("--set", f"personal.{kind}=keep")]
+    places = ("--source", str(source), "--output", str(output), *kept)
+    ask(capsys, *places)
+    assert names_in(tmp_path) >= {"Person 3", "person3@example.org", 3}
+    before = pl.read_parquet(output / "fact_clickstream/**/*.parquet")
+    told = ask(capsys, "forget", "3", *places)
+    assert told["removed"] == {"app_user": 1}
+    assert names_in(tmp_path) & {"Person 3", "person3@example.org", 3} == set()
+    assert {"Person 4", 4} <= names_in(tmp_path)
+    sellers = pl.read_parquet(output / "dim_seller/*.parquet").filter(seller_id=203)
+    assert sellers.select("user_id", "user_name", "seller_name").rows() == [(None, None, "Shop 3")]
+    after = pl.read_parquet(output / "fact_clickstream/**/*.parquet")
+    assert len(after) == len(before)
+    assert after["user_id"].null_count() == before["user_id"].null_count() + before.filter(user_id=3).height
+    ask(capsys, *places)
+    assert names_in(tmp_path) & {"Person 3", "person3@example.org", 3} == set()
+
+
+def names_in(folder: Path) -> set[object]:
+    """All people in Parquet files below a folder: names, addresses and ids."""
+    found: set[object] = set()
+    for path in folder.rglob("*.parquet"):
+        for column in {"user_name", "email", "user_id"} & set(pl.read_parquet_schema(path)):
+            found.update(pl.read_parquet(path, columns=[column], hive_partitioning=False)[column].unique())
+    return found
 
 
 def test_a_day_with_too_large_a_mean_is_not_published(tmp_path: Path) -> None:

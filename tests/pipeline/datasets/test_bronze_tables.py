@@ -1,6 +1,9 @@
 """Jobs that read tables of a real database: what is published, what is read again, and what stops a run."""
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -8,11 +11,16 @@ import pytest
 
 from cli.progress import NullProgress
 from pipeline.datasets import bronze_tables
+from pipeline.datasets.job import Job
+from pipeline.datasets.plan import plan_job
+from pipeline.datasets.run import JobOptions
 from pipeline.errors import ConfigError, InputError
-from pipeline.sources.databases import postgres
+from pipeline.sources.databases import mysql, postgres
+from pipeline.sources.databases.address import parse_address
 from pipeline.sources.databases.faults import DatabaseFault
-from tests.database_servers import empty_database, empty_schema, run_mysql, run_sql
+from tests.database_servers import MARIADB, empty_database, empty_schema, mariadb_server, run_mysql, run_sql
 from tests.pipeline.datasets.jobs_for_tests import HEAD, LINES, TOTALS, read, run, write_job
+from tests.storage_servers import free_ports
 
 TABLE = "CREATE TABLE sales (order_id text, customer text, day date, amount numeric)"
 ROWS = """INSERT INTO sales VALUES
@@ -68,18 +76,15 @@ def test_a_connection_that_breaks_is_opened_again(url: str, tmp_path: Path, monk
     )
     killed = []
 
-    class Killing(NullProgress):
-        def advance(self, _: int) -> None:
-            if not killed:
-                killed.extend(run_sql(url, kill("state = 'active' AND application_name = 'logmill'")))
-
-    found = run(write_job(tmp_path / "job"), tmp_path, source=url, progress=Killing())
-    assert killed == [(True,)]
+    killing = Once(lambda: killed.extend(run_sql(url, kill("state = 'active' AND application_name = 'logmill'"))))
+    found = run(write_job(tmp_path / "job"), tmp_path, source=url, progress=killing)
+    assert (killed, found.notes) == ([(True,)], [])
     assert (found.sources["sales"].rows, found.tables["lines"].rows) == (30_003, 30_003)
     assert len(list((tmp_path / "output.bronze" / "sales").iterdir())) == 1
 
 
 def test_a_server_that_dies_publishes_nothing(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bronze_tables, "_PAUSES", (0, 0, 0))
     monkeypatch.setattr(postgres, "_BATCH_BYTES", 64 * 2**10)
     job = write_job(tmp_path / "job")
     before = Path(run(job, tmp_path, source=url).output).resolve()
@@ -96,6 +101,103 @@ def test_a_server_that_dies_publishes_nothing(url: str, tmp_path: Path, monkeypa
     assert fault.value.exit_code == 5
     assert (tmp_path / "output").resolve() == before
     assert run(job, tmp_path, source=url).sources["sales"].rows == 30_003
+
+
+def test_where_the_snapshot_is_lost_all_is_read_again_from_a_new_one(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session that holds it ends while the first table is read: the second one cannot be of its moment."""
+    monkeypatch.setattr(bronze_tables, "_PAUSES", (0, 0))
+    run_sql(url, "CREATE TABLE other AS TABLE sales")
+    statements = [
+        kill("state = 'idle in transaction' AND application_name = 'logmill'"),
+        "INSERT INTO sales VALUES ('o4', 'eve', '2026-01-01', 1)",
+        "INSERT INTO other SELECT * FROM sales WHERE order_id = 'o4'",
+    ]
+    found = run(two_tables(tmp_path / "job"), tmp_path, source=url, progress=Once(lambda: run_sql(url, *statements)))
+    assert {name: source.rows for name, source in found.sources.items()} == {"sales": 4, "other": 4}
+    assert [note for note in found.notes if "read again, from a new snapshot" in note]
+
+
+class Once(NullProgress):
+    """Does something when the first rows are read."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self.action: Callable[[], object] | None = action
+
+    def advance(self, _: int) -> None:
+        action, self.action = self.action, None
+        if action:
+            action()
+
+
+def two_tables(folder: Path) -> Job:
+    """A job that also reads the table ``other``, with the rows of sales."""
+    text = LINES.replace("lines", "others").replace("(sales)", "(other)").replace("sales.u", "other.u")
+    return write_job(folder, HEAD + 'other = csv("other.csv", Sales)\n' + LINES + TOTALS + text)
+
+
+def test_where_mysql_ends_the_connection_all_is_read_again(
+    mariadb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written meanwhile is in both tables, or would be in none."""
+    monkeypatch.setattr(bronze_tables, "_PAUSES", (0, 0))
+    monkeypatch.setattr(mysql, "_BLOCK_BYTES", 2**17)
+    with empty_database(mariadb) as url:
+        run_mysql(
+            url,
+            TABLE.replace("numeric", "decimal(12,2)"),
+            "INSERT INTO sales SELECT seq, repeat('c', 100), '2026-01-03', 1 FROM seq_1_to_30000",
+            "CREATE TABLE other AS SELECT * FROM sales LIMIT 3",
+        )
+
+        def disturb() -> None:
+            asked = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT `order_id`%'"
+            (found,) = run_mysql(url, asked)
+            run_mysql(
+                url,
+                f"KILL CONNECTION {found[0]}",
+                "INSERT INTO sales VALUES ('o4', 'eve', '2026-01-01', 1)",
+                "INSERT INTO other VALUES ('o4', 'eve', '2026-01-01', 1)",
+            )
+
+        job = two_tables(tmp_path / "job")
+        found = run(job, tmp_path, source=url, progress=Once(disturb))
+        assert {name: source.rows for name, source in found.sources.items()} == {"sales": 30_001, "other": 4}
+        assert [note for note in found.notes if "read again, from a new snapshot" in note]
+        assert len(list((tmp_path / "output.bronze" / "sales").iterdir())) == 1
+        assert run(job, tmp_path, source=url).status == "nothing new"
+
+
+def test_tables_without_snapshots_are_named(mariadb: str, tmp_path: Path) -> None:
+    with empty_database(mariadb) as url:
+        run_mysql(
+            url, TABLE.replace("numeric", "decimal(12,2)"), ROWS, "CREATE TABLE other ENGINE=MyISAM SELECT * FROM sales"
+        )
+        (note,) = run(two_tables(tmp_path / "job"), tmp_path, source=url).notes
+        assert ".other is kept by MyISAM, which has no snapshots" in note
+        run_mysql(url, "ALTER TABLE other ENGINE=InnoDB")
+        assert run(two_tables(tmp_path / "again"), tmp_path, source=url).notes == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MARIADB, reason="no MariaDB on this machine")
+def test_a_server_of_mysql_that_is_killed_publishes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bronze_tables, "_PAUSES", (0, 0, 0))
+    monkeypatch.setattr(mysql, "_BLOCK_BYTES", 2**17)
+    job = write_job(tmp_path / "job")
+    (port,) = free_ports(1)
+    with mariadb_server(port) as server:
+        run_mysql(server, "CREATE DATABASE shop", "CREATE USER reader", "GRANT SELECT ON shop.* TO reader")
+        shop, url = server.replace("/mysql?", "/shop?"), f"mysql://reader@127.0.0.1:{port}/shop"
+        run_mysql(shop, TABLE.replace("numeric", "decimal(12,2)"), ROWS)
+        before = Path(run(job, tmp_path, source=url).output).resolve()
+        run_mysql(shop, "INSERT INTO sales SELECT seq, repeat('c', 1000), '2026-01-03', 1 FROM seq_1_to_30000")
+        pid = int(Path(parse_address(server).options["socket"]).with_name("pid").read_text())
+        with pytest.raises(DatabaseFault, match="MySQL: cannot connect: there is no answer") as fault:
+            run(job, tmp_path, source=url, progress=Once(lambda: os.kill(pid, signal.SIGKILL)))
+        assert fault.value.exit_code == 5
+    assert (tmp_path / "output").resolve() == before
 
 
 def kill(where: str) -> str:
@@ -130,6 +232,16 @@ def test_a_new_column_is_told_until_it_is_known(url: str, tmp_path: Path) -> Non
     assert run(job, tmp_path, source=url).notes == []
 
 
+def test_a_deployment_calls_tables_and_columns_as_it_likes(url: str, tmp_path: Path) -> None:
+    run_sql(url, "ALTER TABLE sales RENAME TO order_header", "ALTER TABLE order_header RENAME amount TO paid")
+    names = {"sales": "order_header", "sales.cents": "paid"}
+    job = write_job(tmp_path / "job")
+    assert read(run(job, tmp_path, source=url, names=names), "totals")["cents"].sum() == 1750
+    assert run(job, tmp_path, source=url, names=names).status == "nothing new"
+    steps = plan_job(job, JobOptions(url, str(tmp_path / "output"), names=names))
+    assert [step.work for step in steps] == ["compare", "if changed", "if changed"]
+
+
 def test_a_declared_table_and_its_file(url: str, tmp_path: Path) -> None:
     text = HEAD.replace('csv("sales*.csv", Sales)', 'table("sales", Sales)').replace("sales =", "orders =")
     job = write_job(
@@ -159,6 +271,23 @@ def test_missing_packages_are_told_with_the_command(url: str, tmp_path: Path, mo
         run(write_job(tmp_path / "job"), tmp_path, source=url)
 
 
+def test_the_plan_says_what_only_the_database_knows(url: str, tmp_path: Path) -> None:
+    """Nothing is known to change, and nothing is promised to stay; what is computed anyway is said as always."""
+    job = write_job(tmp_path / "job")
+    options = JobOptions(url, str(tmp_path / "output"))
+
+    def planned(**given: bool) -> list[tuple[str, str, str]]:
+        return [(step.name, step.work, step.reason) for step in plan_job(job, replace(options, **given))]
+
+    new = [("sales", "extract", "new"), ("lines", "compute", "new"), ("totals", "compute", "new")]
+    assert planned() == new
+    run(job, tmp_path, source=url)
+    assert planned() == [
+        ("sales", "compare", "all rows"), ("lines", "if changed", "sales"), ("totals", "if changed", "lines"),
+    ]  # fmt: skip
+    assert planned(full_refresh=True) == new
+
+
 def test_tries_end(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
@@ -166,7 +295,8 @@ def test_tries_end(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         tried.append(1)
         raise DatabaseFault("gone", lost=True)
 
+    monkeypatch.setattr(bronze_tables, "_PAUSES", (0, 0))
     monkeypatch.setattr(postgres.PostgresSnapshot, "read", broken)
     with pytest.raises(DatabaseFault, match="gone"):
         run(write_job(tmp_path / "job"), tmp_path, source=url)
-    assert len(tried) == bronze_tables._TRIES
+    assert len(tried) == 2 * bronze_tables._TRIES

@@ -11,8 +11,10 @@ import pytest
 
 from cli.progress import NullProgress
 from config import Config
-from pipeline.datasets import Contract, Date, Int, Text, Time, increments, table
+from pipeline.datasets import Bool, Contract, Date, Int, Text, Time, bronze_tables, increments, table
+from pipeline.datasets.bronze_tables import _read_keys as read_keys
 from pipeline.datasets.forget import forget_people
+from pipeline.datasets.plan import plan_job
 from pipeline.datasets.result import JobResult
 from pipeline.datasets.run import JobOptions
 from pipeline.errors import ConfigError, InputError
@@ -189,6 +191,46 @@ def test_a_slow_transaction_that_commits_behind_the_watermark_is_not_lost(
     assert [row[0] for row in published(run(job, tmp_path, source=url))] == [1, 2]
 
 
+def test_a_run_that_finds_nothing_new_notes_how_far_it_read(postgres: str, tmp_path: Path) -> None:
+    """An open transaction holds the first run back, so that the second one reads its rows again, and no other does."""
+    job = make(tmp_path / "job", "overlap=timedelta(0), deletions=timedelta(days=1)")
+    with empty_schema(postgres) as url:
+        run_sql(url, TABLE)
+        with session(url) as slow:
+            slow("BEGIN")
+            slow("SELECT 1")
+            run_sql(
+                url,
+                "INSERT INTO sales SELECT n, 'a', 'w', '1', now() + n * interval '1 ms' FROM generate_series(1, 9) n",
+            )
+            assert len(published(run(job, tmp_path, source=url))) == 9
+            slow("ROLLBACK")
+        run_sql(url, "SELECT pg_sleep(0.05)")
+        read_rows = []
+        for _ in range(2):
+            counting = Counting()
+            assert run(job, tmp_path, source=url, progress=counting).status == "nothing new"
+            read_rows.append(counting.rows)
+        assert read_rows == [9, 1]
+        (step, *_) = plan_job(job, JobOptions(url, str(tmp_path / "output")))
+        (latest,) = run_sql(url, "SELECT max(at)::text FROM sales")[0]
+        assert (step.work, step.reason) == ("compare", f"rows since {latest}, and 0:00:00 before")
+
+
+def test_keys_are_compared_no_earlier_than_declared_also_where_nothing_is_new(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make(tmp_path / "job", "deletions=timedelta(days=7)")
+    compared = []
+    monkeypatch.setattr(bronze_tables, "_read_keys", lambda *given: compared.append(1) or read_keys(*given))
+    with empty_schema(postgres) as url:
+        run_sql(url, TABLE, f"INSERT INTO sales VALUES (1, 'a', 'x', '1', '{DAY}')")
+        for day in (1, 9, 10):
+            monkeypatch.setattr(bronze_tables, "begin_of", lambda _, day=day: DAY + timedelta(days=day))
+            run(job, tmp_path, source=url)
+    assert len(compared) == 1
+
+
 def test_another_database_is_read_as_a_whole(postgres: str, tmp_path: Path) -> None:
     job = make(tmp_path / "job", "deletions=None")
     for name, at in (("one", DAY), ("two", DAY - timedelta(days=9))):
@@ -230,8 +272,70 @@ def test_who_is_forgotten_is_in_no_file_of_bronze(postgres: str, tmp_path: Path)
             assert "jane" not in pl.read_parquet(file)["who"].to_list()
 
 
+HISTORY = """
+from pipeline.datasets import *
+
+
+class Buyers(Contract):
+    id = Int("buyer")
+    name = Text("name", sensitive="name")
+    at = Time("when it was written")
+    gone = Bool("whether it was deleted", optional=True)
+
+
+buyers = table("buyers", Buyers, key="id", updated="at", deletions=timedelta(0), deleted="gone", snapshots=True)
+
+
+class Version(Contract):
+    id = Int("buyer")
+    name = Text("name", sensitive="name")
+    valid_from = Time("since when")
+    valid_to = Time("until when", nullable=True)
+
+
+@dataset(Version, grain="one row per version", by="id", key=("id", "valid_from"))
+def versions(buyers):
+    \"\"\"Buyers over time.\"\"\"
+    found = history(buyers, key="id", tracked=["gone", "name"], valid_from="at")
+    return found.filter(~pl.col("gone").fill_null(False)).drop("gone", "is_current")
+"""
+
+
+def test_history_ends_where_the_comparison_of_keys_finds_a_row_gone(
+    database: tuple[str, Callable[..., object]], tmp_path: Path
+) -> None:
+    """And goes on where it returns. Of names that are hidden, the added row has the clear one, too."""
+    url, execute = database
+    job = write_job(tmp_path / "job", "import polars as pl\nfrom datetime import timedelta\n" + HISTORY)
+    at = [DAY + timedelta(days=day) for day in range(9)]
+
+    def found(day: int, method: str = "keep") -> list[tuple[object, ...]]:
+        result = run(job, tmp_path, source=url, as_of=at[day], personal={"name": method})
+        statuses.append(result.status)
+        return read(result, "versions").sort("id", "valid_from").rows()
+
+    statuses: list[str] = []
+    execute("CREATE TABLE buyers (id int, name varchar(9), at timestamp NULL)")
+    execute(f"INSERT INTO buyers VALUES (1, 'ann', '{at[0]}'), (2, 'bo', '{at[0]}'), (3, 'cy', '{at[0]}')")
+    found(1, "hash")
+    execute("DELETE FROM buyers WHERE id < 3", f"UPDATE buyers SET name = 'cyd', at = '{at[2]}'")
+    hidden = found(3, "hash")
+    stay = [(3, "cy", at[0], at[2]), (3, "cyd", at[2], None)]
+    assert found(4) == [(1, "ann", at[0], at[3]), (2, "bo", at[0], at[3]), *stay]
+    assert [row[2:] for row in hidden] == [(at[0], at[3]), (at[0], at[3]), (at[0], at[2]), (at[2], None)]
+    assert found(5) == found(4)
+    execute(f"INSERT INTO buyers VALUES (2, 'bob', '{at[6]}')")
+    returned = [(1, "ann", at[0], at[3]), (2, "bo", at[0], at[3]), (2, "bob", at[6], None), *stay]
+    assert found(7) == returned
+    execute("DELETE FROM buyers WHERE id = 2")
+    assert found(8)[2] == (2, "bob", at[6], at[8])
+    assert statuses == ["ok", "ok", "ok", "nothing new", "nothing new", "ok", "ok"]
+
+
 class Rows(Contract):
     id = Int()
+    there = Bool()
+    gone = Bool(optional=True)
     note = Text(nullable=True)
     day = Date()
     at = Time()
@@ -244,6 +348,8 @@ class Rows(Contract):
         ({"key": "note"}, "key names note, which is no column of Rows without nulls"),
         ({"key": "id", "updated": "note"}, "updated names note, which is no Time or Date"),
         ({"updated": "at"}, "updated needs a key"),
+        ({"key": "id", "updated": "at", "snapshots": True, "deleted": "there"}, "deleted names there, which is no opt"),
+        ({"key": "id", "updated": "at", "deleted": "gone"}, "deleted needs updated and snapshots=True"),
     ],
 )
 def test_a_declaration_that_cannot_work_is_refused(given: dict[str, str], message: str) -> None:

@@ -68,3 +68,24 @@ def test_settings_that_are_wrong_are_named(assigned: str, message: str, in_folde
     assert read_settings(job, {}, ["days=3", "exact=no", "share=1"]).values == {"days": 3, "exact": False, "share": 1.0}
     with pytest.raises(ConfigError, match=message):
         read_settings(job, {}, [assigned])
+
+
+def test_names_of_tables_and_columns_are_settings(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = load_job(str(in_folder / "mine"))
+    found = read_settings(job, {"names": {"sales": "a.b", "sales.day": "on"}}, ["names.sales.cents=c", "names.sales=d"])
+    assert found.names == {"sales": "d", "sales.day": "on", "sales.cents": "c"}
+    source = job.named(found.names).sources["sales"]
+    assert (source.table, source.contract.columns["day"].names("day")) == ("d", ("on",))
+    assert list(source.contract.columns) == list(job.sources["sales"].contract.columns)
+    for names, message in (
+        ({"sale": "x"}, "no source 'sale'. Did you mean sales?"),
+        ({"sales.dy": "x"}, "sales has no"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            job.named(names)
+    with pytest.raises(ConfigError, match="names is 7, expected a table such as"):
+        read_settings(job, {"names": 7}, [])
+    (in_folder / "source" / "sales.csv").write_text("order_id,customer,on,amount\no1,ann,2026-01-01,1.00\n")
+    asked = ["job", "./mine", "--source", "source", "--json", "-q", "--only", "lines", "--set", "names.sales.day=on"]
+    assert main(asked) == 0
+    assert json.loads(capsys.readouterr().out)["sources"]["sales"]["rows"] == 1

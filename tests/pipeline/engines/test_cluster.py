@@ -42,7 +42,7 @@ class ScriptedEngine(ClusterEngine):
         self.spans: list[Any] = []
         self.workers = 2
         self.jobs: list[list[int]] = []
-        self._attempts = Path("/nowhere")
+        self._attempts, self._exchange = Path("/nowhere"), None
         self._deadly, self._broken, self._alive = deadly, broken, alive
 
     def start_job(self, order, tasks):

@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.exchange import bucket_rows
-from pipeline.exchange.bucket_rows import read_buckets, read_rows
+from pipeline.exchange.bucket_rows import read_buckets, read_columns, read_rows, read_together
 from pipeline.exchange.row_files import write_rows
 from pipeline.exchange.split_rows import SplitRows
+from pipeline.staging import attempting
+from tests.exchanges import FolderExchange
 from tests.harness import library
 
 
@@ -112,3 +114,23 @@ def test_what_is_kept_of_a_file_takes_little_memory(tmp_path: Path) -> None:
     ((_, kept),) = bucket_rows._kept.values()
     assert kept.groups is not None
     assert kept.groups.nbytes + kept.used.nbytes < 40_000
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_of_a_file_elsewhere_the_wanted_row_groups_are_read(compiled: bool, tmp_path: Path) -> None:
+    counts = [40_000] * 16
+    path = tmp_path / "split-000001.parquet"
+    make_file(path, counts, compiled=compiled)
+    wanted = read_rows(path, 5, 16, library=Path(library()))
+    ids, contents = read_columns(path, ["id_hi", "content"], Path(library()))
+    exchange = FolderExchange(Path("/between"), tmp_path)
+    with attempting(tmp_path / "attempt", exchange):
+        elsewhere = Path("/between") / path.name
+        found = read_rows(elsewhere, 5, 16, library=Path(library()))
+        read = sum(size for _, size in exchange.reads)
+        (together,) = read_together([(1, elsewhere)], 5, 16, 2**40, Path(library()))
+        columns = read_columns(elsewhere, ["id_hi", "content"], Path(library()))
+    assert found == wanted
+    assert together["place"].to_pylist() == [2**32 + offset for offset in wanted["offset"].to_pylist()]
+    assert all(map(np.array_equal, columns, (ids, contents)))
+    assert read < path.stat().st_size / 4

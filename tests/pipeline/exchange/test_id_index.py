@@ -3,12 +3,14 @@
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipeline.exchange import id_index
 from pipeline.exchange.id_index import (
     FINE_BUCKET_BITS,
     bucket_shift,
@@ -18,6 +20,8 @@ from pipeline.exchange.id_index import (
     read_keys,
     write_index,
 )
+from pipeline.staging import attempting
+from tests.exchanges import FolderExchange
 
 KEY = st.integers(0, 9) | st.integers(0, 2**64 - 1) | st.integers(2**64 - 5, 2**64 - 1)
 
@@ -76,3 +80,31 @@ def test_a_fine_bucket_belongs_to_the_bucket_of_its_leading_bits() -> None:
         buckets = 2**bits
         assert {fine >> bucket_shift(buckets) for fine in range(1024)} == set(range(buckets))
         assert 1023 >> bucket_shift(buckets) == buckets - 1
+
+
+@given(st.lists(KEY, max_size=200), KEY | st.integers(0, 2**64), KEY | st.integers(0, 2**64))
+@example([7] * 200, 7, 8)
+@example(list(range(100)) + [2**64 - 1] * 100, 99, 2**64)
+def test_of_an_index_elsewhere_the_same_keys_are_read(values: list[int], low: int, stop: int) -> None:
+    """With windows of few keys, so that every search takes several."""
+    low, stop = sorted((low, stop))
+    with TemporaryDirectory() as folder, mock.patch.multiple(id_index, _WINDOW=4, _AT_ONCE=4):
+        write_index(Path(folder) / "a.npy", np.array(sorted(values), np.uint64))
+        with attempting(Path(folder) / "attempt", FolderExchange(Path("/between"), Path(folder))):
+            found = read_key_range(Path("/between/a.npy"), low, stop).tolist()
+    assert found == [key for key in sorted(values) if low <= key < stop]
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_of_a_large_index_elsewhere_little_more_is_read_than_wanted(skewed: bool, tmp_path: Path) -> None:
+    keys = np.sort(np.random.default_rng(1).integers(0, 2**64, 1_000_000, np.uint64))
+    if skewed:
+        keys = np.sort(keys >> np.uint64(40))
+    low, stop = int(keys[400_000]), int(keys[410_000])
+    write_index(tmp_path / "a.npy", keys)
+    exchange = FolderExchange(Path("/between"), tmp_path)
+    with attempting(tmp_path / "attempt", exchange):
+        found = read_key_range(Path("/between/a.npy"), low, stop)
+    assert np.array_equal(found, keys[(keys >= low) & (keys < stop)])
+    assert sum(size for _, size in exchange.reads) < 2_000_000
+    assert len(exchange.reads) <= (20 if skewed else 8)

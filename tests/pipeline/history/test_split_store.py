@@ -4,11 +4,13 @@ import errno
 import os
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.history import split_store
-from pipeline.history.split_store import Store
+from pipeline.history.split_store import StorageStore, Store, begin_store, open_store
+from pipeline.storage.objects import list_objects, read_object, write_object
 
 ALL = frozenset({"rows", "index", "rejects", "lines"})
 FILES = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}
@@ -128,3 +130,57 @@ def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "0").unlink()
     with pytest.raises(FileNotFoundError):
         split_store.sync_files([tmp_path / "0"])
+
+
+@pytest.fixture
+def there(tmp_path: Path, bucket: str) -> StorageStore:
+    """The same store on a storage."""
+    url = begin_store(tmp_path, f"{bucket}/between")
+    for kind, suffix in FILES.items():
+        for number in ("000001", "000002", "1234567"):
+            write_object(f"{url}/{kind}/split-{number}.{suffix}", number.encode())
+    store = open_store(tmp_path)
+    assert isinstance(store, StorageStore)
+    assert begin_store(tmp_path, f"{bucket}/between") == store.url == url
+    return store
+
+
+def objects(store: StorageStore) -> set[str]:
+    return {found.removeprefix(store.url + "/") for found in list_objects(f"{store.url}/")}
+
+
+def test_a_store_on_a_storage_keeps_what_splits_need(there: StorageStore) -> None:
+    write_object(f"{there.url}/rows/notes.txt", b"")
+    there.open({2: frozenset({"lines"}), 1234567: ALL})
+    assert objects(there) == of_split("000002") | of_split("1234567") | {"rows/notes.txt"}
+    assert there.missing({1: ALL, 2: ALL, 1234567: ALL, 3: frozenset()}) == {1}
+    there.sync({2: ALL})
+    there.remove([2, 9])
+    assert objects(there) == of_split("1234567") | {"rows/notes.txt"}
+
+
+def test_a_file_of_a_store_on_a_storage_is_copied_when_it_is_read(there: StorageStore) -> None:
+    there.open({1: ALL})
+    assert there.lines(1).read_text() == "000001"
+    assert not there.at_hand("index", 7).exists()
+    assert names(there) == of_split("000001", "lines")
+    there.open({1: ALL})
+    assert names(there) == set(), "copies may hold texts that are forgotten meanwhile"
+
+
+def test_texts_of_a_store_on_a_storage_are_forgotten(there: StorageStore, tmp_path: Path) -> None:
+    rejected = pl.DataFrame({"reason": ["blank"], "value": ["ann"], "raw": [b"ann,"]})
+    rejected.write_parquet(tmp_path / "rejects")
+    write_object(f"{there.url}/rejects/split-000001.parquet", tmp_path / "rejects")
+    assert [there.forget_texts(number) for number in (1, 1, 99)] == [True, False, False]
+    found = pl.read_parquet(read_object(f"{there.url}/rejects/split-000001.parquet"))
+    assert found.rows() == [("blank", None, None)]
+
+
+def test_a_new_folder_has_a_store_of_its_own(tmp_path: Path, bucket: str) -> None:
+    """Another machine may give splits the same numbers."""
+    first, second = (tmp_path / name for name in ("first", "second"))
+    for folder in (first, second):
+        folder.mkdir()
+    assert begin_store(first, f"{bucket}/between") != begin_store(second, f"{bucket}/between")
+    assert type(open_store(tmp_path)) is Store

@@ -100,12 +100,14 @@ def make_facts(tmp_path: Path, phase1: Phase1Result, phase2: Phase2Result, **cha
     history: dict[str, Any] = {
         "counts": {}, "current": None, "unknown_version": None, "quarantine": None,
         "totals_folder": tmp_path / "between" / "run-before", "contradicted": [], "lost": 0, "set_aside": "",
+        "split_file": lambda kind, number: tmp_path / "between" / "store" / kind / f"split-{number:06d}.npy",
     }  # fmt: skip
     place: dict[str, Any] = {
         "expired": (), "forgotten": 0, "sources": ("logs",), "oldest_kept": 0.0,
         "replays": SimpleNamespace(paths=[], added=frozenset(), describe=lambda _: ()),
         "output": SimpleNamespace(versions=tmp_path / "output.versions", link=tmp_path / "output"),
         "workspace": SimpleNamespace(root=str(tmp_path / "between" / "run-now"), store=""),
+        "exchange": None,
     }  # fmt: skip
     intake: dict[str, Any] = {"inventory": Inventory(), "still_counted": ()}
     counted: dict[str, Any] = {"phase1": phase1, "read": phase1.ledgers, "predecessors": {}, "ids": FileIds([1])}

@@ -154,6 +154,7 @@ def test_a_version_that_does_not_say_how_addresses_became_regions_is_named(outpu
 OTHERS: list[tuple[str, dict[str, Any], bool]] = [
     ("run id", {"record": RECORD | {"run_id": NEW}}, True),
     ("time", {"record": RECORD | {"seconds": {"total": 9.9}, "peak_memory_bytes": 7, "notes": ["a"]}}, True),
+    ("what a first run prepares", {"record": RECORD | {"prepare_seconds": 20.0}}, True),
     ("paths of the table", {"geo": GEO | {"source": GEO["source"] | {"compiled": "/x", "prepared": "/y"}}}, True),
     ("count", {"record": RECORD | {"kept": 6}}, False),
     ("setting", {"record": RECORD | {"settings": {"KEEP": 2}}}, False),

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.versions.folders import begin_of, check_folders, is_run_folder, make_own, new_run_id
+from pipeline.machine import cache_folder
+from pipeline.versions.folders import (
+    begin_of,
+    check_folders,
+    intermediate_folder,
+    intermediate_url,
+    is_run_folder,
+    make_own,
+    new_run_id,
+)
 
 ID = "20261101T000000Z-00000a"
 
@@ -147,7 +156,10 @@ def test_urls_that_share_no_object_are_fine(source: str, output: str) -> None:
 @pytest.mark.parametrize(
     ("folders", "told"),
     [
-        (("in", "s3://b/between", "out"), "INTERMEDIATE_DIR is 's3://b/between': expected a folder of this machine"),
+        (("in", "s3://b/between", "s3://b/out"), "INTERMEDIATE_DIR is 's3://b/between', and INPUT_DIR is 'in'"),
+        (("s3://b/in", "s3://b/between", "out"), "and OUTPUT_DIR is 'out': machines that share no disk"),
+        (("s3://b/in", "s3://b/out/between", "s3://b/out"), "INTERMEDIATE_DIR .* and OUTPUT_DIR .* overlap"),
+        (("s3://b/in/**/*.csv", "s3://b/in/between", "s3://b/out"), "INPUT_DIR .* and INTERMEDIATE_DIR .* overlap"),
         (("hdfs://b/in", "between", "out"), "INPUT_DIR is 'hdfs://b/in': expected a path, or a URL that begins with"),
         (("in", "between", "s3://"), "names no bucket"),
     ],
@@ -155,3 +167,11 @@ def test_urls_that_share_no_object_are_fine(source: str, output: str) -> None:
 def test_urls_of_what_is_not_supported_are_refused(folders: tuple[str, str, str], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         check_folders(*folders)
+
+
+def test_executors_may_exchange_files_over_a_storage() -> None:
+    check_folders("s3://b/in", "s3://b/between", "gs://c/out")
+    assert intermediate_url("s3://b/between/", "s3://b/out") == intermediate_url("s3://b/between", "s3://b/out/")
+    here = {intermediate_folder(between, out) for between in ("s3://b/1", "s3://b/2") for out in ("s3://b/3", "s3://c")}
+    assert len(here) == 4
+    assert all(cache_folder() in folder.parents for folder in here)

@@ -1,0 +1,97 @@
+"""Runs on a cluster whose executors share nothing but a storage: neither this checkout, nor the cache, nor a folder."""
+
+import gzip
+import json
+import random
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from pipeline.storage.objects import list_objects, write_object
+from pipeline.storage.transfer import download_files
+from tests.end_to_end.days import expected, write_day
+from tests.end_to_end.program import HEADER, Ended, Rows, finish, read_result, run, start, wait_for
+from tests.isolated_cluster import IsolatedCluster
+from tests.needs import needs_java, needs_namespaces
+from tests.pace import patient
+
+pytestmark = [needs_java, needs_namespaces, pytest.mark.timeout(900)]
+
+SPLITS = {"SPLIT_BYTES": "20000", "BUCKETS": "4"}
+
+
+class Site:
+    """Logs, files between the phases and results in a bucket; the driver's own files are hidden from executors."""
+
+    def __init__(self, cluster: IsolatedCluster, bucket: str, folder: Path) -> None:
+        self.bucket, self.folder = bucket, folder
+        self.logs: list[Path] = []
+        self.env = cluster.environment(**SPLITS) | {"SPARK_CONF_DIR": str(folder / "conf")}
+        self.env |= {"LOGMILLTEST_FLUSH_SECONDS": "0", "LOGMILLTEST_LEASE_SECONDS": str(patient(8))}
+        shutil.copytree(cluster.running.conf, folder / "conf")
+        with (folder / "conf" / "spark-defaults.conf").open("a") as settings:
+            settings.writelines(f"spark.executorEnv.{n} {v}\n" for n, v in self.env.items() if n.startswith("AWS_"))
+        self.words = ["--json", "--input", f"{bucket}/logs", "--output", f"{bucket}/result"]
+        self.words += ["--intermediate", f"{bucket}/between"]
+
+    def write(self, name: str, dice: random.Random, rows: int) -> None:
+        path = self.folder / name
+        write_day(path, dice, rows=rows)
+        write_object(f"{self.bucket}/logs/{name}", path)
+        self.logs.append(path)
+
+    def run(self) -> Ended:
+        return run(*self.words, cwd=self.folder, env=self.env)
+
+    def check(self, ended: Ended) -> dict:
+        """The published result and the counts are those of one statement of DuckDB over the logs."""
+        assert ended.code == 0, ended.err
+        answer = json.loads(ended.out)
+        rows, counts = expected(self.logs)
+        assert self.published(answer["version"]) == rows
+        assert {name: answer[name] for name in counts} == counts
+        return answer
+
+    def published(self, version: str) -> Rows:
+        prefix = f"{self.bucket}/result/runs/{version}/data/"
+        folder = self.folder / "data" / version
+        download_files({url: folder / url.removeprefix(prefix) for url in list_objects(prefix)})
+        return read_result(folder)
+
+    def between(self, part: str) -> list[str]:
+        return [url for url in list_objects(f"{self.bucket}/between/") if part in url]
+
+
+def test_a_killed_driver_the_run_that_goes_on_and_the_next_day(
+    cluster: IsolatedCluster, bucket: str, tmp_path: Path
+) -> None:
+    """All in one, because each start of Spark takes ten seconds."""
+    site = Site(cluster, bucket, tmp_path)
+    for number in range(3):
+        site.write(f"{number}.csv", random.Random(number), rows=2000)
+    site.logs.append(tmp_path / "packed.csv")
+    write_day(site.logs[-1], random.Random(7), rows=300)
+    write_object(f"{bucket}/logs/packed.csv.gz", gzip.compress(site.logs[-1].read_bytes()))
+    write_object(f"{bucket}/logs/bad.csv", (HEADER + 'x,"no end\nid,u,too,few\n').encode())
+
+    killed = start(*site.words, cwd=tmp_path, env=site.env)
+    wait_for(lambda: len(site.between("/lines/")) > 8, 120)
+    second = site.run()
+    killed.send_signal(signal.SIGKILL)
+    assert finish(killed).code == -signal.SIGKILL
+    assert (second.code, json.loads(second.out)["error"].count("\n")) == (5, 0), second.err
+    ended: list[Ended] = []
+    wait_for(lambda: not ended.append(site.run()) and ended[-1].code != 5, 120)  # the lock has to run out
+    answer = site.check(ended[-1])
+    assert any("not read again" in note for note in answer["notes"])
+    assert f"executors exchanged their files over {bucket}/between, and added up all rows" in answer["notes"]
+    assert answer["rejected"] == 2
+    assert answer["conflicts"] > 0
+    assert site.between("/runs/") == [], "they served one run alone"
+
+    site.write("3.csv", random.Random(3), rows=200)
+    answer = site.check(site.run())
+    assert answer["new"]["reused_files"] == 5
+    assert site.between("/runs/") == []
