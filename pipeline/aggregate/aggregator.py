@@ -59,7 +59,7 @@ def find_repeated_ids(context: AggregateContext, task: FindRepeatedTask, advance
     Returns how many cross-bucket ids, and how many other ones, they are; there is no file of none. ``advance`` gets
     keys.
     """
-    indexes = list(_join_small(context, (_read_index(context, split, task) for split in task.splits)))
+    indexes = list(_join_small(context, (_read_index(context, split, task) for split in context.splits)))
     total = sum(map(len, indexes))
     if not total:
         return 0, 0
@@ -141,15 +141,16 @@ def aggregate(context: AggregateContext, task: BucketTask, advance: Advance) -> 
 
     ``advance`` gets rows. Raises BalanceError where a sum passes int64.
     """
-    cross_bucket = _keys_of_bucket(context, task.bucket, "merge", task.cross_bucket)
-    others = _keys_of_bucket(context, task.bucket, "repeated", task.repeated)
+    cross_bucket = _keys_of_bucket(context, task.bucket, "merge", context.cross_bucket)
+    others = _keys_of_bucket(context, task.bucket, "repeated", context.repeated)
     repeated = distinct(np.sort(np.concatenate([cross_bucket, others])))
     places = [NO_PLACES]
     losers: list[pl.DataFrame] = []
     pending: list[pl.DataFrame] = []
     rows = kept = duplicates = 0
     with BucketTotals(context, task.bucket) as totals:
-        for portion in portions(context, task.bucket, task.splits, task.rows, repeated):
+        splits = tuple(context.splits) if task.splits is None else task.splits
+        for portion in portions(context, task.bucket, splits, task.rows, repeated):
             with stage("dedupe"):
                 decided = decide_portion(context, portion, cross_bucket)
             own_rows = portion.size - len(portion.elsewhere)

@@ -1,5 +1,6 @@
 """The settings that the kernels of Phase 2 need."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.exchange.id_index import bucket_shift
@@ -20,7 +21,12 @@ class AggregateContext(UsesLibrary):
     ``region_names``          names of the regions by code; their order as text decides ties
     ``library_path``          the compiled library; None where Polars does its work
     ``keep_losers``           whether the contents of losers are written, too, and not only their places
+    ``splits``                numbers of the splits that have rows
+    ``cross_bucket``          numbers of the id ranges in which cross-bucket ids were found
+    ``repeated``              numbers of those in which other repeated ids were found
     ========================  ==========================================================================
+
+    The last three are the same for all tasks, and may be very many.
     """
 
     workspace: Workspace
@@ -31,6 +37,9 @@ class AggregateContext(UsesLibrary):
     library_path: str | None = None
     keep_losers: bool = False
     bucket_bytes: int = 2**40
+    splits: Sequence[int] = ()
+    cross_bucket: Sequence[int] = ()
+    repeated: Sequence[int] = ()
 
     @property
     def bucket_shift(self) -> int:

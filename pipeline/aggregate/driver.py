@@ -1,7 +1,8 @@
 """Phase 2 over all rows: finds ids with copies in several buckets, aggregates every bucket, decides those ids."""
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +32,8 @@ def fewest_buckets(phase1: Phase1Result, buckets: int) -> int:
 def largest_bucket(phase1: Phase1Result, buckets: int) -> int:
     """The number of rows of the largest of ``buckets`` buckets; 0 without rows."""
     rows = np.zeros(buckets, np.int64)
-    for split in phase1.splits:
-        if split.result.handed_over:
-            rows += coarser(split.result.bucket_rows, buckets)
+    for _, counts in _rows_of(phase1.splits, buckets):
+        rows += counts
     return int(rows.max())
 
 
@@ -44,17 +44,14 @@ def aggregate_all(
 
     ``advance`` gets rows. Raises BalanceError where a count does not add up or a sum passes int64.
     """
-    filled = _filled_buckets(splits, context.buckets)
-    numbers = np.unique(np.concatenate([np.empty(0, np.int64), *(numbers for numbers, _ in filled.values())]))
+    filled, numbers = _filled_buckets(splits, context.buckets)
+    context = replace(context, splits=numbers)
     total = sum(rows for _, rows in filled.values())
-    cross_bucket, repeated = _find_all_repeated(engine, context, tuple(numbers.tolist()), total, workers)
-    tasks = [
-        BucketTask(bucket, rows, tuple(of_bucket.tolist()), cross_bucket, repeated)
-        for bucket, (of_bucket, rows) in filled.items()
-    ]
+    context = _find_all_repeated(engine, context, total, workers)
+    tasks = [BucketTask(bucket, rows, of_bucket) for bucket, (of_bucket, rows) in filled.items()]
     tasks.sort(key=lambda task: -task.rows)
     results = run_all(engine, aggregate, context, tasks, advance)
-    if cross_bucket:
+    if context.cross_bucket:
         results = _decide_all(engine, context, results)
     for result in results:
         _, rows = filled[result.bucket]
@@ -66,40 +63,57 @@ def aggregate_all(
     return sum_buckets(results)
 
 
-def _filled_buckets(splits: Iterable[PlacedSplit], buckets: int) -> dict[int, tuple[NDArray[np.int64], int]]:
-    """(Numbers of the splits that have rows there, sorted; how many rows) of every bucket that has rows.
+_FEW_SPLITS = 256
 
-    They are numbers in arrays, because there may be very many splits, each with rows in few buckets.
+
+def _filled_buckets(
+    splits: Iterable[PlacedSplit], buckets: int
+) -> tuple[dict[int, tuple[tuple[int, ...] | None, int]], "array[int]"]:
+    """(Bucket → the numbers of the splits that have rows there, sorted, and how many rows; the numbers of all splits
+    with rows). ``splits`` are gone over twice.
+
+    Where most of very many splits have rows in most buckets, None stands for their numbers: a split without rows in a
+    bucket costs little there.
     """
-    bucket_of, number_of, rows_of = array("q"), array("q"), array("q")
-    for split in splits:
-        if split.result.handed_over:
-            for bucket, rows in enumerate(coarser(split.result.bucket_rows, buckets)):
-                if rows:
-                    bucket_of.append(bucket)
-                    number_of.append(split.result.split.number)
-                    rows_of.append(rows)
+    numbers, rows, pairs = array("q"), np.zeros(buckets, np.int64), 0
+    for number, counts in _rows_of(splits, buckets):
+        numbers.append(number)
+        rows += counts
+        pairs += int(np.count_nonzero(counts))
+    filled, numbers = np.flatnonzero(rows).tolist(), array("q", sorted(numbers))
+    if len(numbers) > _FEW_SPLITS and 2 * pairs > len(numbers) * buckets:
+        return {bucket: (None, int(rows[bucket])) for bucket in filled}, numbers
+    bucket_of, number_of = array("q"), array("q")
+    for number, counts in _rows_of(splits, buckets):
+        used = np.flatnonzero(counts).tolist()
+        bucket_of.extend(used)
+        number_of.extend([number] * len(used))
     order = np.lexsort((number_of, bucket_of))
-    ordered, numbers, counts = (np.array(column, np.int64)[order] for column in (bucket_of, number_of, rows_of))
-    filled, first = np.unique(ordered, return_index=True)
-    bounds = [*first.tolist(), len(ordered)]
+    ordered, split_of = (np.array(column, np.int64)[order] for column in (bucket_of, number_of))
+    bounds = np.searchsorted(ordered, [*filled, buckets]).tolist()
     return {
-        bucket: (numbers[begin:stop], int(counts[begin:stop].sum()))
-        for bucket, begin, stop in zip(filled.tolist(), bounds[:-1], bounds[1:], strict=True)
-    }
+        bucket: (tuple(split_of[first:stop].tolist()), int(rows[bucket]))
+        for bucket, first, stop in zip(filled, bounds[:-1], bounds[1:], strict=True)
+    }, numbers
 
 
-def _find_all_repeated(
-    engine: Engine, context: AggregateContext, splits: tuple[int, ...], rows: int, workers: int
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """(Numbers of the id ranges in which there are cross-bucket ids, of those in which there are other repeated ids)"""
+def _rows_of(splits: Iterable[PlacedSplit], buckets: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """(Number, rows in each bucket) of every split that has rows."""
+    for result in (split.result for split in splits if split.result.handed_over):
+        yield result.split.number, coarser(result.bucket_rows, buckets)
+
+
+def _find_all_repeated(engine: Engine, context: AggregateContext, rows: int, workers: int) -> AggregateContext:
+    """Find the repeated ids of all splits; returns the context with the ranges in which there are some."""
     ranges = 1 << max(workers - 1, rows // (2 * context.bucket_rows)).bit_length()
     width = (1 << 64) // ranges
-    tasks = [FindRepeatedTask(n, n * width, (n + 1) * width - 1, splits) for n in range(ranges)]
+    tasks = [FindRepeatedTask(n, n * width, (n + 1) * width - 1) for n in range(ranges)]
     found = sorted(
         (task.number, *counts) for task, counts in run_tasks(engine, find_repeated_ids, context, tasks, no_advance)
     )
-    return tuple(number for number, cross, _ in found if cross), tuple(number for number, _, again in found if again)
+    crossing = array("q", (number for number, cross, _ in found if cross))
+    repeated = array("q", (number for number, _, again in found if again))
+    return replace(context, cross_bucket=crossing, repeated=repeated)
 
 
 def _decide_all(engine: Engine, context: AggregateContext, results: list[BucketResult]) -> list[BucketResult]:

@@ -8,27 +8,20 @@ from pipeline.exchange.bucket_totals import RegionSums
 
 @dataclass(frozen=True)
 class FindRepeatedTask:
-    """Find the repeated ids of range ``number``: keys with ``low <= key <= high`` in the indexes of ``splits``."""
+    """Find the repeated ids of range ``number``: keys with ``low <= key <= high`` in the indexes of all splits."""
 
     number: int
     low: int
     high: int
-    splits: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class BucketTask:
-    """Aggregate a bucket of ``rows`` rows, which lie in the files of ``splits``.
-
-    ``cross_bucket`` and ``repeated``: numbers of the id ranges in which cross-bucket ids, and other repeated ids, were
-    found.
-    """
+    """Aggregate a bucket of ``rows`` rows, which lie in files of ``splits``; None: of all splits of the context."""
 
     bucket: int
     rows: int
-    splits: tuple[int, ...]
-    cross_bucket: tuple[int, ...]
-    repeated: tuple[int, ...]
+    splits: tuple[int, ...] | None
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,7 @@ def with_places(rows: pa.Table, split: int) -> pa.Table:
     return rows.set_column(number, pa.field("place", pa.int64(), nullable=False), places)
 
 
-def coarser(bucket_rows: Sequence[int], buckets: int) -> list[int]:
+def coarser(bucket_rows: Sequence[int], buckets: int) -> NDArray[np.int64]:
     """Numbers of rows of ``buckets`` buckets, from those of as many or more; both are powers of two."""
-    step = len(bucket_rows) // buckets
-    return [sum(bucket_rows[first : first + step]) for first in range(0, len(bucket_rows), step)]
+    counts: NDArray[np.int64] = np.array(bucket_rows, np.int64).reshape(buckets, -1).sum(axis=1)
+    return counts

@@ -224,6 +224,7 @@ def result_to_json(result: SplitResult) -> str:
     """Write the counts of a split as JSON: every field of ``SplitResult`` but the split itself. Of the split it has the
     header, if that is not the one of its file."""
     values = {field.name: getattr(result, field.name) for field in fields(result) if field.name != "split"}
+    values["bucket_rows"] = list(result.bucket_rows)
     values["changes"] = [(offset, line, _header_values(header)) for offset, line, header in result.changes]
     values = {name: value for name, value in values.items() if value or name not in ("changes", "repeated")}
     if result.split.header.first_line == 0:
@@ -237,7 +238,7 @@ def result_from_json(split: Split, text: str) -> SplitResult:
     if header := values.pop("header", None):
         split = replace(split, header=_header_of(header))
     changes = tuple(HeaderChange(offset, line, _header_of(found)) for offset, line, found in values.pop("changes", ()))
-    return SplitResult(split, **(values | {"bucket_rows": tuple(values["bucket_rows"]), "changes": changes}))
+    return SplitResult(split, **(values | {"changes": changes}))
 
 
 def is_sound(file: KnownFile) -> bool:
@@ -253,7 +254,7 @@ def is_sound(file: KnownFile) -> bool:
         ]
         if not all(result.is_sound() for result in results):
             return False
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return False
     if not file.finished or not results:
         return True

@@ -89,7 +89,7 @@ def read_split(
         lines=counts.lines,
         duplicates=duplicates,
         handed_over=int(bucket_rows.sum()),
-        bucket_rows=tuple(bucket_rows.tolist()),
+        bucket_rows=bucket_rows.tolist(),
         rejected_by_reason=counts.rejected,
         warned=dict(counts.warned),
         undated=counts.undated,

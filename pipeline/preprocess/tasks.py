@@ -1,5 +1,6 @@
 """The tasks of Phase 1 and their results: splits to read and files to hash, small ones together."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,7 +22,7 @@ class SplitResult:
     ``lines``               physical lines
     ``duplicates``          rows dropped because another row of the split has the same id and content
     ``handed_over``         rows that go to Phase 2
-    ``bucket_rows``         rows of each bucket
+    ``bucket_rows``         rows of each bucket, four bytes each: there may be very many splits
     ``rejected_by_reason``  records in the quarantine
     ``warned``              records that break a warning rule, by the reason of the rule
     ``undated``             good records, duplicates too, whose timestamp is missing or cannot be read, where timestamps
@@ -42,7 +43,7 @@ class SplitResult:
     lines: int
     duplicates: int
     handed_over: int
-    bucket_rows: tuple[int, ...]
+    bucket_rows: Sequence[int]
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
     warned: dict[str, int] = field(default_factory=dict)
     undated: int = 0
@@ -51,6 +52,10 @@ class SplitResult:
     text_bytes: int = 0
     changes: tuple[HeaderChange, ...] = ()
     repeated: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.bucket_rows, array):
+            object.__setattr__(self, "bucket_rows", array("I", self.bucket_rows))
 
     @property
     def last_header(self) -> Header:

@@ -5,7 +5,8 @@ import inspect
 import pickle
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from importlib import import_module
@@ -19,7 +20,7 @@ import pipeline
 from pipeline.reading.header import Header
 from pipeline.reading.header_changes import HeaderChange
 
-SAMPLES: dict[type, Callable[[], Any]] = {
+SAMPLES: dict[Any, Callable[[], Any]] = {
     bool: lambda: True,
     int: lambda: 7,
     float: lambda: 1.5,
@@ -28,6 +29,7 @@ SAMPLES: dict[type, Callable[[], Any]] = {
     datetime: lambda: datetime(2026, 11, 30, 1, 2, 3, 4),
     Path: lambda: Path("folder") / "file",
     HeaderChange: lambda: HeaderChange(1, 2, build(Header)),
+    Sequence[int]: lambda: array("I", [3, 4]),
 }
 CROSSING = ("tasks", "context")
 

@@ -216,7 +216,7 @@ def _apply_all(
     advance: Advance,
 ) -> list[Applied]:
     """Make the new totals of all buckets; ``decided``: numbers of the ranges in which ambiguous ids were decided."""
-    rows = {number: coarser(result.bucket_rows, context.buckets) for number, result in change.changed.items()}
+    rows = {number: coarser(result.bucket_rows, context.buckets).tolist() for number, result in change.changed.items()}
     tasks = []
     for group in _group_buckets(context, previous, change, workers):
         in_group = {number: sum(counts[group.first : group.first + group.count]) for number, counts in rows.items()}
@@ -232,7 +232,8 @@ def _group_buckets(
     """Group all buckets so that groups cost nearly the same, and none has more rows and totals than fit into memory."""
     rows = [0] * context.buckets
     for result in change.changed.values():
-        rows = [total + more for total, more in zip(rows, coarser(result.bucket_rows, context.buckets), strict=True)]
+        more = coarser(result.bucket_rows, context.buckets).tolist()
+        rows = [total + added for total, added in zip(rows, more, strict=True)]
     for bucket in range(context.buckets):
         rows[bucket] += count_rows(Path(previous.root) / "totals" / bucket_file(bucket))
     share = sum(rows) // (_GROUPS_PER_WORKER * workers)

@@ -1,6 +1,7 @@
 """The kernels of Phase 2, one by one: keys between buckets, one bucket, decisions between buckets, corrections."""
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,10 +35,10 @@ U, V = (bucket_of(user, 64) for user in "uv")
 
 def find_all(context: AggregateContext, splits: Splits, ranges: int) -> dict[int, tuple[int, int]]:
     """(Cross-bucket ids, other repeated ids) that were found by number of the range."""
-    filled = tuple(number for number, rows in splits.items() if rows)
+    context = replace(context, splits=tuple(number for number, rows in splits.items() if rows))
     width = 2**64 // ranges
     return {
-        n: find_repeated_ids(context, FindRepeatedTask(n, n * width, (n + 1) * width - 1, filled), no_advance)
+        n: find_repeated_ids(context, FindRepeatedTask(n, n * width, (n + 1) * width - 1), no_advance)
         for n in range(ranges)
     }
 
@@ -75,7 +76,7 @@ def test_the_first_and_the_last_fine_bucket_differ_and_neighbouring_ids_do_not_m
     context = make_context(tmp_path)
     keys = [5 << 10, 5 << 10 | 1023, 6 << 10 | 3, 6 << 10 | 3, 7 << 10 | 1022, 8 << 10 | 1, 9 << 10 | 1, 9 << 10 | 1023]
     write_index(context.workspace.path("index", "split-000000.npy"), np.array(keys, np.uint64))
-    assert find_repeated_ids(context, FindRepeatedTask(0, 0, 2**64 - 1, (0,)), no_advance) == (2, 1)
+    assert find_repeated_ids(replace(context, splits=(0,)), FindRepeatedTask(0, 0, 2**64 - 1), no_advance) == (2, 1)
     found = np.load(context.workspace.path("merge", "split-000000.npy")).tolist()
     assert found == [5, 1 << 54 | 9, 1023 << 54 | 5, 1023 << 54 | 9], "in order of bucket"
     assert np.load(context.workspace.path("repeated", "split-000000.npy")).tolist() == [3 << 54 | 6]
@@ -94,7 +95,8 @@ def test_one_bucket_drops_copies_and_keeps_the_winner_of_a_cross_bucket_id_pendi
     write_splits(context, rows)
     (found,) = find_all(context, rows, 1).values()
     assert found == (1, 2)
-    result = aggregate(context, BucketTask(U, 5, (0, 1), (0,), (0,)), no_advance)
+    context = replace(context, cross_bucket=(0,), repeated=(0,))
+    result = aggregate(context, BucketTask(U, 5, (0, 1)), no_advance)
     assert (result.rows, result.kept, result.duplicates, result.conflicts, result.pending) == (5, 3, 1, 1, 1)
     assert result.balances()
     assert result.regions == {0: (1, 2, 12), 1: (1, 1, 8)}
@@ -109,8 +111,9 @@ def test_the_loser_between_buckets_leaves_its_totals(tmp_path: Path) -> None:
     rows = {0: [Row(3 << 50, 3, "u", 0, 7), Row(4 << 50, 4, "u", 0, 1)], 1: [Row(3 << 50, 3, "v", 2, 9)]}
     write_splits(context, rows)
     find_all(context, rows, 1)
-    of_u = aggregate(context, BucketTask(U, 2, (0,), (0,), ()), no_advance)
-    of_v = aggregate(context, BucketTask(V, 1, (1,), (0,), ()), no_advance)
+    context = replace(context, cross_bucket=(0,))
+    of_u = aggregate(context, BucketTask(U, 2, (0,)), no_advance)
+    of_v = aggregate(context, BucketTask(V, 1, (1,)), no_advance)
     losers = [decide_cross_bucket(context, DecideTask(n, 2, (U, V)), no_advance) for n in range(2)]
     assert losers == [1, 0], "3 * 2^50 is in the lower half of the ids"
     assert not context.workspace.path("corrections", "split-000001.parquet").exists()

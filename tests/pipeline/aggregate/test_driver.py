@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.aggregate import bucket_totals
+from pipeline.aggregate import bucket_totals, driver
 from pipeline.aggregate.driver import aggregate_all, fewest_buckets, largest_bucket
 from pipeline.engines import no_advance
 from pipeline.errors import BalanceError
@@ -38,11 +38,16 @@ from tests.pipeline.aggregate.strategies import bucket_counts, keeps, splits
     bucket_bytes=st.sampled_from((1, 9000, 2**40)),
     workers=st.sampled_from((1, 3)),
     compiled=st.booleans(),
+    few=st.sampled_from((0, 256)),
 )
 def test_totals_losers_and_counts_are_those_of_dicts(
-    splits: Splits, keep: str, buckets: int, bucket_rows: int, bucket_bytes: int, workers: int, compiled: bool
+    splits: Splits, keep: str, buckets: int, bucket_rows: int, bucket_bytes: int, workers: int, compiled: bool, few: int
 ) -> None:
-    with TemporaryDirectory() as folder, mock.patch.object(bucket_totals, "_PARTS", 4):
+    with (
+        TemporaryDirectory() as folder,
+        mock.patch.object(bucket_totals, "_PARTS", 4),
+        mock.patch.object(driver, "_FEW_SPLITS", few),
+    ):
         context = make_context(
             Path(folder),
             keep=keep,

@@ -1,6 +1,6 @@
 """Row groups: what compiled code writes is what pyarrow, Polars, DuckDB and itself read; damage is found."""
 
-import os
+import io
 from itertools import pairwise
 from pathlib import Path
 
@@ -169,12 +169,18 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, compiled: bool
     assert all(str(path) in message and "--full-refresh" in message for message in found)
 
 
+class FewBytes(io.FileIO):
+    """A file that gives few bytes at a time."""
+
+    def read(self, size: int = -1) -> bytes:
+        return super().read(min(size, 1000))
+
+
 def test_bytes_that_come_a_few_at_a_time_are_all_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a network's file system may give them."""
     path = tmp_path / "split-000001.parquet"
     write_rows(path, some_rows(500), np.array([500]), LIBRARY)
-    whole = os.pread
-    monkeypatch.setattr(bucket_rows.os, "pread", lambda file, size, start: whole(file, min(size, 1000), start))
+    monkeypatch.setattr(bucket_rows, "_open", FewBytes)
     expected = pq.read_table(path)
     for name in ("id_hi", "content"):
         (found,) = read_columns(path, [name], LIBRARY)

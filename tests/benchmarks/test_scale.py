@@ -1,0 +1,27 @@
+"""The simulation of very many splits runs the driver's own code, and its counts are those of what it made up."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import scale
+
+
+def test_the_driver_counts_what_executors_made_up(tmp_path: Path) -> None:
+    found = scale.simulate(300, tmp_path)
+    files = -(-300 * scale.SPLIT_BYTES // scale.FILE_BYTES)
+    assert found["bytes"] == files * scale.FILE_BYTES
+    assert 0 <= files * scale.FILE_BYTES // scale.ROW_BYTES - found["rows"] <= found["splits"] + files
+    assert found["splits"] >= 300
+    assert found["buckets"] == 1024
+    assert found["sent_bytes"] / found["splits"] < 10_000, "no task names all splits"
+    assert [step["name"] for step in found["steps"]][-3:] == ["counts", "Phase 2", "publication"]
+    assert "| 1,000 | 10 GB |" in scale.table([found | {"splits": 1000, "bytes": 10**10}])
+
+
+def test_the_table_is_printed() -> None:
+    command = [sys.executable, "-m", "benchmarks.scale", "--splits", "10"]
+    ended = subprocess.run(command, capture_output=True, check=True, text=True, cwd=Path(scale.__file__).parents[1])
+    assert len(ended.stdout.splitlines()) == 3
+    assert [json.loads(line)["bytes"] for line in ended.stderr.splitlines()] == [10**10]
