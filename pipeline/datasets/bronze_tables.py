@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +15,9 @@ from pipeline.datasets.bronze import extract_folder, fingerprint, source_state
 from pipeline.datasets.increments import Merge, fits, has_rejects_without_key, is_unique, merge
 from pipeline.datasets.job import Job
 from pipeline.datasets.state import FileState, JobState, SourceState
+from pipeline.datasets.table_ranges import TRIES, RangeTask, read_ranges
 from pipeline.datasets.tasks import JobContext
-from pipeline.engines import Advance
+from pipeline.engines import Advance, Engine
 from pipeline.errors import ConfigError, InputError
 from pipeline.sources.columns import Column
 from pipeline.sources.contract import Contract
@@ -42,8 +43,6 @@ _COLUMNS = "columns"
 """What in a position has the names of all columns of the table, as JSON."""
 _SCRATCH = 1
 """Number of the extract that has what is merged into the other one."""
-_TRIES = 3
-"""How often a table is read whose connection breaks, while the snapshot stands."""
 _PAUSES = (0, 1, 10)
 """Seconds before each reading of all tables: where the snapshot is lost, they are read again from a new one."""
 
@@ -62,7 +61,8 @@ class _Reading:
 
 @dataclass(frozen=True)
 class _Run:
-    """What all tables of a run share. ``known``: the version before; None: all is read again."""
+    """What all tables of a run share. ``known``: the version before; None: all is read again. ``database``: its
+    URL. ``pool``: who reads large tables in ranges; None: nobody."""
 
     snapshot: Snapshot
     context: JobContext
@@ -70,6 +70,9 @@ class _Run:
     known: JobState | None
     origin: str
     advance: Advance
+    database: str
+    notes: list[str]
+    pool: Callable[[], Engine] | None
 
     def folder(self, name: str, number: int = 0) -> str:
         """The folder of an extract in bronze; 0: the one that stays, or ``_SCRATCH``."""
@@ -99,11 +102,12 @@ Extract = tuple[Sequence[FileState], Mapping[str, str]]
 
 def extract_tables(
     job: Job, names: Sequence[str], source: str, context: JobContext, bronze: Path, before: JobState | None,
-    known: JobState | None, progress: Progress, notes: list[str],
+    known: JobState | None, progress: Progress, notes: list[str], pool: Callable[[], Engine] | None,
 ) -> dict[str, SourceState]:  # fmt: skip
     """Extract the tables of the sources ``names`` from one snapshot of the database that ``source`` names.
 
-    Adds to ``notes`` what people should know, such as new columns.
+    Adds to ``notes`` what people should know, such as new columns. ``pool``: reads large tables in ranges; None: one
+    reader reads all.
 
     Where the snapshot is lost, all is read again from a new one, a few times. A table that has the rows of ``known``
     keeps that extract; a source with snapshots keeps those of ``before``, too. Returns the state of each source.
@@ -113,22 +117,23 @@ def extract_tables(
     """
     address = parse_address(source)
     tables = {name: job.sources[name].table or name for name in names}
-    began = False
+    began, told = False, list[str]()
     for number, pause in enumerate(_PAUSES, 1):
         time.sleep(pause)
         try:
             with _OPEN[address.system](address, list(tables.values())) as snapshot:
                 began = True
-                run = _Run(snapshot, context, bronze, known, address.origin, progress.advance)
+                run = _Run(snapshot, context, bronze, known, address.origin, progress.advance, source, told, pool)
                 read = _read_tables(job, tables, run, address.system, progress)
             break
         except DatabaseFault as fault:
+            told.clear()
             _remove_extracts(names, context, bronze)
             if number == len(_PAUSES) or not (fault.lost or (began and fault.unreached)):
                 raise
     if number > 1:
         notes.append("the connection to the database broke: all tables were read again, from a new snapshot")
-    notes += [told for one, _ in read.values() for told in (*_without_snapshot(one), *_new_columns(one, run))]
+    notes += [*told, *(note for one, _ in read.values() for note in (*_without_snapshot(one), *_new_columns(one, run)))]
     states = {}
     for name in names:
         files, position = read[name][1] if name in read else ((), {})
@@ -276,22 +281,36 @@ def _checked(file: FileState, one: _Reading, run: _Run) -> FileState:
 
 def _read(one: _Reading, run: _Run, folder: str, where: str) -> FileState:
     """Read rows into a folder, again where the connection breaks. ``where``: the condition of the query."""
-    query = run.snapshot.select(one.table, one.columns) + where
-    for left in reversed(range(_TRIES)):
+    ranges = () if where or run.pool is None else one.table.ranges
+    for left in reversed(range(TRIES)):
         try:
-            return _read_once(one, run, folder, run.snapshot.read(query))
-        except DatabaseFault as fault:
+            return _read_once(one, run, folder, where, ranges)
+        except (DatabaseFault, ConfigError) as fault:
             shutil.rmtree(run.bronze / folder, ignore_errors=True)
-            if not (fault.lost and left):
+            lost = isinstance(fault, DatabaseFault) and fault.lost
+            if not left or not (lost or ranges):
                 raise
+            if not lost:  # executors may lack packages or the password, and a server may allow one connection alone
+                ranges = ()
+                run.notes.append(f"{one.name}: one reader read it, because several could not: {fault}")
     raise AssertionError("the last try returns or raises")
 
 
-def _read_once(one: _Reading, run: _Run, folder: str, rows: Iterator[pl.DataFrame]) -> FileState:
-    writer = run.writer(one, folder)
-    found, digest = extract_rows(rows, one.contract, run.stamp(one), writer, run.advance, one.source.key)
-    size = sum(path.stat().st_size for path in (run.bronze / folder).iterdir())
-    return FileState(one.table.name, size, 0, digest, folder, found.files, found.rows, found.rejected, found.rejects)
+def _read_once(one: _Reading, run: _Run, folder: str, where: str, ranges: Sequence[str]) -> FileState:
+    query, place = run.snapshot.select(one.table, one.columns) + where, run.bronze / folder
+    if ranges and run.pool:
+        columns = tuple((name, there) for name, (there, _) in one.columns.items())
+        task = RangeTask(
+            one.name, run.database, run.snapshot.token, query, columns, one.table.name, str(place), rows=one.table.rows
+        )
+        found, digest = read_ranges(run.pool(), run.context, task, ranges, run.advance)
+    else:
+        rows, writer = run.snapshot.read(query), run.writer(one, folder)
+        found, digest = extract_rows(rows, one.contract, run.stamp(one), writer, run.advance, one.source.key)
+    size = sum(path.stat().st_size for path in place.iterdir())
+    return FileState(
+        one.table.name, size, 0, digest.text, folder, found.files, found.rows, found.rejected, found.rejects
+    )
 
 
 def _read_keys(one: _Reading, run: _Run) -> str:

@@ -5,6 +5,7 @@ one more, whose name begins with ``CLEAR``: it has the clear values of the same 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -68,9 +69,10 @@ class Privacy:
 
 class ExtractWriter:
     """Writes the rows of one file of a source into ``folder``: good ones without forgotten people and with hidden
-    personal values, and rejected ones."""
+    personal values, and rejected ones. ``first``: number of the first file, where several writers share a folder."""
 
-    def __init__(self, folder: Path, table: str, contract: type[Contract], privacy: Privacy) -> None:
+    def __init__(self, folder: Path, table: str, contract: type[Contract], privacy: Privacy, first: int = 0) -> None:
+        self._first = first
         self.folder, self._table, self._contract, self._privacy = folder, table, contract, privacy
         self._rows = 0
         self._files: list[str] = []
@@ -83,7 +85,7 @@ class ExtractWriter:
         kept = self._privacy.forgotten.remove_from(rows, self._contract)
         if not len(kept):
             return
-        name = f"rows-{len(self._files):06d}.parquet"
+        name = f"rows-{self._first + len(self._files):06d}.parquet"
         columns = self._privacy.protection.columns
         if columns and not hidden:  # of which a row that was extracted before may lack some
             _write(self.folder / f"{CLEAR}{name}", kept.select(cs.by_name(*columns, require_all=False)))
@@ -112,7 +114,7 @@ class ExtractWriter:
             rejected = self._privacy.forgotten.remove_rejected(rejected, self._contract)
         if not len(rejected):
             return
-        name = f"rejects-{len(self._rejects):04d}.parquet"
+        name = f"rejects-{self._first + len(self._rejects):04d}.parquet"
         if self._privacy.protection.columns and not hidden:
             _write(self.folder / f"{CLEAR}{name}", rejected)
             rejected = rejected.with_columns(value=pl.lit(None, pl.String), raw=pl.lit(None, pl.Binary))
@@ -130,10 +132,19 @@ class ExtractWriter:
         self._rejected.clear()
 
 
-def open_writer(folder: Path, table: str, contract: type[Contract], protection: Protection) -> ExtractWriter:
-    """A writer into a new folder of bronze, which leaves out who is forgotten there."""
+def open_writer(
+    folder: Path, table: str, contract: type[Contract], protection: Protection, first: int = 0
+) -> ExtractWriter:
+    """A writer into a folder of bronze, which leaves out who is forgotten there. ``first``: number of its file."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return ExtractWriter(folder, table, contract, Privacy(protection, read_forgotten(folder.parents[1])))
+    return ExtractWriter(folder, table, contract, Privacy(protection, read_forgotten(folder.parents[1])), first)
+
+
+def move_lines(folder: Path, rejects: Sequence[str], before: int) -> None:
+    """Let the lines of rejected rows count on from ``before``, where so many rows of their table lie before them."""
+    for path in (folder / f"{prefix}{name}" for name in rejects for prefix in ("", CLEAR)):
+        if path.exists():
+            _write(path, pl.read_parquet(path).with_columns(pl.col("line") + before))
 
 
 TEXT_BYTES = "text_bytes"

@@ -35,20 +35,25 @@ class TableColumn:
 @dataclass(frozen=True)
 class Table:
     """A table: ``name`` with its schema as people write it, ``quoted`` for SQL, about how many rows it has, its columns
-    in their order, and of MySQL the engine that keeps it where that has no snapshots, such as MyISAM."""
+    in their order, of MySQL the engine that keeps it where that has no snapshots, such as MyISAM, and the
+    conditions of queries that read a large one in ranges, in their order; none: it is read as a whole."""
 
     name: str
     quoted: str
     rows: int
     columns: Sequence[TableColumn]
     unsafe_engine: str = ""
+    ranges: Sequence[str] = ()
 
 
 class Snapshot(Protocol):
     """One state of a database, from which all tables are read.
 
     ``settled``: naive UTC; all transactions that began before this moment have ended, as far as the user may see them.
+    ``token``: by which other processes can read ranges of its tables.
     """
+
+    token: str
 
     @property
     def settled(self) -> datetime:

@@ -28,7 +28,7 @@ def row_hash(columns: Sequence[str], seed: int) -> pl.Expr:
 class RowDigest:
     """A digest of rows as a multiset: equal rows in any order have equal digests, with one version of Polars."""
 
-    _rows: int = 0
+    rows: int = 0
     _sums: list[int] = field(default_factory=lambda: [0 for _ in _SEEDS])
 
     def add(self, rows: pl.DataFrame) -> None:
@@ -36,19 +36,24 @@ class RowDigest:
         if not len(rows):
             return
         found = rows.select(row_hash(rows.columns, seed).sum().alias(str(seed)) for seed in _SEEDS).row(0)
-        self._rows += len(rows)
+        self.rows += len(rows)
         self._sums = [(before + more) % 2**64 for before, more in zip(self._sums, found, strict=True)]
+
+    def join(self, other: "RowDigest") -> None:
+        """Take the rows of another digest in."""
+        self.rows += other.rows
+        self._sums = [(one + more) % 2**64 for one, more in zip(self._sums, other._sums, strict=True)]
 
     @property
     def text(self) -> str:
         """Hexadecimal digits, behind the number of rows."""
-        return "-".join([str(self._rows), *(f"{value:016x}" for value in self._sums)])
+        return "-".join([str(self.rows), *(f"{value:016x}" for value in self._sums)])
 
 
 def extract_rows(
     batches: Iterable[pl.DataFrame], contract: type[Contract], stamp: Stamp, writer: ExtractWriter, advance: Advance,
     key: Sequence[str] = (),
-) -> tuple[Extracted, str]:  # fmt: skip
+) -> tuple[Extracted, RowDigest]:  # fmt: skip
     """Extract batches of rows with ``writer``. Columns that they lack become null.
 
     Returns what was written, and the digest of all rows. ``line`` of a rejected row counts the rows as they came, its
@@ -59,7 +64,7 @@ def extract_rows(
         _extract_batch(batch, contract, stamp, writer, digest, key, before)
         before += len(batch)
         advance(len(batch))
-    return writer.finish(), digest.text
+    return writer.finish(), digest
 
 
 def _extract_batch(

@@ -109,7 +109,9 @@ class _WrittenTime(Time):
 
 
 class MysqlSnapshot:
-    """One snapshot of a MySQL database; see ``catalog.Snapshot``."""
+    """One snapshot of a MySQL database; see ``catalog.Snapshot``. No other process can read from it."""
+
+    token = ""
 
     def __init__(self, connection: "Connection[Any]", tables: Mapping[str, Table], settled: datetime) -> None:
         self._connection, self._tables, self.settled = connection, tables, settled

@@ -2,7 +2,7 @@
 
 The first connection locks the tables against ALTER, DROP and TRUNCATE, which are not bound to snapshots, takes a
 snapshot and exports it. It stays open until all is read. Each table is read through a connection of its own that takes
-over the snapshot, so that a table whose connection broke can be read again.
+over the snapshot, so that a table whose connection broke can be read again, and a large one in ranges at once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection
 
 _BATCH_BYTES = 16 * 2**20
+_RANGE_PAGES, _MOST_RANGES = 16_384, 99
+"""Pages of a table in a range, at least (128 MB), and how many ranges it has at most."""
 _SETTINGS = {
     "TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postgres", "bytea_output": "hex",
     "extra_float_digits": "1", "synchronize_seqscans": "off", "statement_timeout": "0", "lock_timeout": "30s",
@@ -38,7 +41,8 @@ _KINDS: Mapping[str, Kind] = {
 _EXACT = ("int2", "int4", "int8", "float4", "float8", "bool", "date", "timestamp", "timestamptz", "text", "varchar")
 """Types whose binary form ADBC reads exactly. All others become texts in the server."""
 _FIND = """
-SELECT n.nspname, c.relname, greatest(c.reltuples, 0)::bigint, c.relkind::text
+SELECT n.nspname, c.relname, greatest(c.reltuples, 0)::bigint, c.relkind::text,
+  CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) ELSE 0 END / current_setting('block_size')::int
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('{0}')
 """
 _DESCRIBE = """
@@ -96,7 +100,7 @@ class PostgresSnapshot:
     """One snapshot of a PostgreSQL database; see ``catalog.Snapshot``."""
 
     def __init__(self, address: Address, token: str, tables: Mapping[str, Table], settled: datetime) -> None:
-        self._address, self._token, self._tables = address, token, tables
+        self._address, self.token, self._tables = address, token, tables
         self.settled = settled
 
     def table(self, name: str) -> Table | None:
@@ -140,7 +144,7 @@ class PostgresSnapshot:
             connection = connect(self._address)
         with postgres_explained("cannot read a table"), closing(connection):
             run(connection, _BEGIN)
-            run(connection, f"SET TRANSACTION SNAPSHOT '{self._token}'")
+            run(connection, f"SET TRANSACTION SNAPSHOT '{self.token}'")
             with connection.cursor() as cursor:
                 cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
                 cursor.execute(query)
@@ -212,8 +216,18 @@ def _find(connection: "Connection", name: str) -> tuple[Table, str] | None:
     literal = ".".join(map(_quoted, name.split("."))).replace("'", "''")
     if not (found := query(connection, _FIND.format(literal))):
         return None
-    schema, called, rows, kind = found[0]
-    return Table(f"{schema}.{called}", f"{_quoted(schema)}.{_quoted(called)}", rows, ()), kind
+    schema, called, rows, kind, pages = found[0]
+    return Table(f"{schema}.{called}", f"{_quoted(schema)}.{_quoted(called)}", rows, (), ranges=_ranges(pages)), kind
+
+
+def _ranges(pages: int) -> list[str]:
+    """Conditions for ranges of the pages of a table; none where it has few."""
+    count = min(_MOST_RANGES, pages // _RANGE_PAGES)
+    edges = [f"'({pages * number // count},0)'" for number in range(1, count)]
+    if not edges:
+        return []
+    between = [f"ctid >= {low} AND ctid < {high}" for low, high in pairwise(edges)]
+    return [f" WHERE {one}" for one in (f"ctid < {edges[0]}", *between, f"ctid >= {edges[-1]}")]
 
 
 def _described(connection: "Connection", table: Table) -> Table:
@@ -222,7 +236,7 @@ def _described(connection: "Connection", table: Table) -> Table:
         TableColumn(name, told, _kind(base, category), base if own else told)
         for name, told, base, category, own in found
     ]
-    return Table(table.name, table.quoted, table.rows, columns)
+    return replace(table, columns=columns)
 
 
 def _kind(base: str, category: str) -> Kind:

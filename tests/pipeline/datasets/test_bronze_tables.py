@@ -14,6 +14,7 @@ from pipeline.datasets import bronze_tables
 from pipeline.datasets.job import Job
 from pipeline.datasets.plan import plan_job
 from pipeline.datasets.run import JobOptions
+from pipeline.datasets.table_ranges import TRIES
 from pipeline.errors import ConfigError, InputError
 from pipeline.sources.databases import mysql, postgres
 from pipeline.sources.databases.address import parse_address
@@ -299,4 +300,4 @@ def test_tries_end(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(postgres.PostgresSnapshot, "read", broken)
     with pytest.raises(DatabaseFault, match="gone"):
         run(write_job(tmp_path / "job"), tmp_path, source=url)
-    assert len(tried) == 2 * bronze_tables._TRIES
+    assert len(tried) == 2 * TRIES
