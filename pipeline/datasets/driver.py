@@ -142,7 +142,7 @@ def _extract_tables(run: Run, names: Sequence[str], before: JobState | None) -> 
         known,
         run.watch.progress,
         run.notes,
-        (lambda: run.engine) if run.uses_spark or run.memory.has_room_for_workers else None,
+        (lambda: run.engine) if run.uses_spark else None,
     )
 
 

@@ -1,5 +1,5 @@
-"""Reads a large table of a database in ranges at the same time: workers or executors, each with a connection of its own
-to one snapshot. Rows and their order are those of one reader."""
+"""Reads a large table of a database in ranges at the same time: executors, each with a connection of its own to one
+snapshot. Rows and their order are those of one reader."""
 
 from collections import Counter
 from collections.abc import Sequence

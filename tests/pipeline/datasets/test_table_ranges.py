@@ -1,4 +1,4 @@
-"""Large tables that several workers read in ranges: the result is that of one reader."""
+"""Large tables that several executors read in ranges: the result is that of one reader."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -9,7 +9,10 @@ import pytest
 
 from pipeline.datasets import table_ranges
 from pipeline.datasets.result import JobResult
+from pipeline.datasets.run import KERNELS
+from pipeline.engines import Engine
 from pipeline.engines.direct import DirectEngine
+from pipeline.engines.local import LocalEngine
 from pipeline.sources.databases import postgres
 from pipeline.sources.databases.faults import DatabaseFault
 from pipeline.sources.databases.postgres import PostgresSnapshot, _ranges
@@ -34,9 +37,14 @@ def url(postgres: str) -> Iterator[str]:
         yield found
 
 
-def read_in_ranges(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch, pages: int) -> JobResult:
+def read_in_ranges(
+    folder: Path, url: str, monkeypatch: pytest.MonkeyPatch, pages: int, engine: Engine | None = None
+) -> JobResult:
+    """Workers of this machine, or another engine, stand for Spark."""
     monkeypatch.setattr(postgres, "_RANGE_PAGES", pages)
-    return run(write_job(folder / "job"), folder, source=url, workers=2, memory=4 * 10**9)
+    opened = nullcontext(engine) if engine else LocalEngine(2, KERNELS)
+    monkeypatch.setattr("pipeline.datasets.run.open_engine", lambda *_: opened)
+    return run(write_job(folder / "job"), folder, source=url, engine="spark")
 
 
 def rejected(result: JobResult) -> list[tuple[object, ...]]:
@@ -65,9 +73,8 @@ def test_what_workers_cannot_read_one_reader_does(url: str, tmp_path: Path, monk
     def refused(*_: object) -> None:
         raise DatabaseFault("PostgreSQL: cannot connect: it refuses the user or the password.")
 
-    monkeypatch.setattr("pipeline.datasets.run.open_engine", lambda *_: nullcontext(DirectEngine()))
     monkeypatch.setattr(table_ranges, "read_range", refused)
-    found = read_in_ranges(tmp_path, url, monkeypatch, 3)
+    found = read_in_ranges(tmp_path, url, monkeypatch, 3, DirectEngine())
     assert found.sources["sales"].rows + found.sources["sales"].rejected == ROWS - ROWS // 7
     (note,) = found.notes
     assert note.startswith("sales: one reader read it, because several could not: PostgreSQL: ")
@@ -76,7 +83,6 @@ def test_what_workers_cannot_read_one_reader_does(url: str, tmp_path: Path, monk
 def test_a_range_whose_connection_breaks_is_read_again(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.datasets.run.open_engine", lambda *_: nullcontext(DirectEngine()))
     whole, broken = PostgresSnapshot.read, list[str]()
 
     def breaking(snapshot: PostgresSnapshot, query: str) -> Iterator[pl.DataFrame]:
@@ -87,7 +93,7 @@ def test_a_range_whose_connection_breaks_is_read_again(
                 raise DatabaseFault("gone", lost=True)
 
     monkeypatch.setattr(PostgresSnapshot, "read", breaking)
-    found = read_in_ranges(tmp_path, url, monkeypatch, 20)
+    found = read_in_ranges(tmp_path, url, monkeypatch, 20, DirectEngine())
     assert (len(broken), found.notes) == (1, [])
     assert found.sources["sales"].rows + found.sources["sales"].rejected == ROWS - ROWS // 7
 
