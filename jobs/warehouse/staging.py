@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.datasets import Check, ConfigError, chosen_by, latest, may_occur_again, not_null
+from pipeline.datasets import Check, ConfigError, chosen_by, may_occur_again, not_null
 
 KEEP, FILL, DROP, QUARANTINE = "keep", "fill", "drop", "quarantine"
 
@@ -68,7 +68,6 @@ def missing_checks(rules: Mapping[str, Missing], allowed: float | str) -> list[C
 
 def lost_versions(rows: pl.LazyFrame, key: Sequence[str], values: Sequence[str]) -> pl.LazyFrame:
     """The other contents of keys that have several: each once, with the columns ``key`` and ``values``."""
-    several = rows.filter(may_occur_again(key))
-    contents = several.select(*key, *values).unique()
-    kept = latest(several, key=key, order=["_extracted_at", *values]).select(*key, *values)
-    return contents.join(kept, on=[*key, *values], how="anti", nulls_equal=True)
+    several = rows.filter(may_occur_again(key)).sort(*key, "_extracted_at", *values, nulls_last=False)
+    differs = (pl.col(name).ne_missing(pl.col(name).last().over(key)) for name in values)
+    return several.filter(pl.any_horizontal(differs)).select(*key, *values).unique()

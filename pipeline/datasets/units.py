@@ -1,6 +1,7 @@
 """Files of tables: reading inputs, dividing rows by values, and writing units (partitions, or parts of a table)."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -92,7 +93,11 @@ def write_units(rows: pl.DataFrame, one: DataSet, folder: Path, parts: int) -> t
     if not len(rows):
         return ()
     found = rows.partition_by(one.partition_by, maintain_order=True, as_dict=True)
-    return tuple(write_unit(part, folder, partition_name(one.partition_by, values)) for values, part in found.items())
+    units = {partition_name(one.partition_by, values): part for values, part in found.items()}
+    if pl.thread_pool_size() == 1:  # in a worker or executor
+        return tuple(write_unit(part, folder, unit) for unit, part in units.items())
+    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        return tuple(pool.map(lambda unit: write_unit(units[unit], folder, unit), units))
 
 
 def _parts(rows: pl.DataFrame, one: DataSet, parts: int) -> dict[str, pl.DataFrame]:

@@ -17,7 +17,7 @@ import pyarrow.csv as arrow_csv
 
 from pipeline.sources.csv_records import MAX_RECORD_BYTES, Record, find_records
 
-BLOCK_BYTES = 32 * 2**20
+BLOCK_BYTES = 16 * 2**20
 _Bytes = npt.NDArray[np.uint8]
 
 

@@ -130,13 +130,18 @@ class Typed(Contract):
         ("2026-01-02,12345678901234567.89,9", (date(2026, 1, 2), 1234567890123456789, 9)),
     ],
 )
-def test_texts_become_values(line: str, row: tuple[object, ...], tmp_path: Path) -> None:
-    assert extract(tmp_path, f"day,cents,yen\n{line}\n".encode(), Typed) == ([row], [])
+@pytest.mark.parametrize("times", [1, 9])
+def test_texts_become_values(times: int, line: str, row: tuple[object, ...], tmp_path: Path) -> None:
+    """Also where they are so many that different ones are parsed once."""
+    lines = f"{line}\n" * times
+    assert extract(tmp_path, f"day,cents,yen\n{lines}".encode(), Typed) == ([row] * times, [])
 
 
 @pytest.mark.parametrize("line", ["2026-02-30,1,1", "1/1/26,1,1", "2026-01-01,1.005,1", "2026-01-01,1e3,1", "x,1,1",
                                   "2026-01-01,999999999999999999,1", "2026-01-01, 1,1"])  # fmt: skip
-def test_texts_that_are_no_values_are_rejected(line: str, tmp_path: Path) -> None:
-    rows, rejects = extract(tmp_path, f"day,cents,yen\n{line}\n".encode(), Typed)
+@pytest.mark.parametrize("times", [1, 9])
+def test_texts_that_are_no_values_are_rejected(times: int, line: str, tmp_path: Path) -> None:
+    lines = f"{line}\n" * times
+    rows, rejects = extract(tmp_path, f"day,cents,yen\n{lines}".encode(), Typed)
     assert rows == []
-    assert [reject[0] for reject in rejects] == [2]
+    assert [reject[0] for reject in rejects] == list(range(2, 2 + times))
