@@ -60,6 +60,9 @@ class Arguments:
     only: Sequence[str] = ()
     environment: str | None = None
     assigned: Sequence[str] = ()
+    cluster: str | None = None
+    storage: str = "disk"
+    as_if: str | None = None
 
 
 class _Parser(argparse.ArgumentParser):

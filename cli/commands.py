@@ -43,7 +43,7 @@ COMMANDS: dict[str, Command] = {
         "say how a run would go, and what it would need",
         "Says how a run with these options would divide the work, and predicts its time, peak memory and disk. It "
         "looks at some lines of the files and changes nothing.",
-        options.RUN,
+        (*options.RUN, options.CLUSTER, options.STORAGE, options.AS_IF),
     ),
     "generate": Command(
         "Run",

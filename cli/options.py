@@ -121,6 +121,11 @@ ADD = Option("--add", "count this input besides the one before", section=FILES)
 PRUNE_MISSING = Option("--prune-missing", "files that have left no longer count", section=FILES)
 SETTINGS = INPUT, *PLACES, ENGINE, WORKERS, MEMORY_LIMIT, GEO_DB, GEO_LEVEL
 RUN = *SETTINGS, FULL_REFRESH, ADD, PRUNE_MISSING, JSON
+CLUSTER = Option("--cluster", "predict a first run on a cluster, such as 8x16", "NODESxCORES", section=MACHINE)
+STORAGE = Option(
+    "--storage", "where its files lie: disk (shared) or s3", "NAME", section=MACHINE, more={"default": "disk"}
+)
+AS_IF = Option("--as-if", "... over so many bytes of such logs", "SIZE", section=MACHINE)
 DRY_RUN = Option("--dry-run", "say what a run would do, and do nothing", section=ANSWER)
 PROFILE = Option("--profile", "show the time of every stage, on stderr with --json", section=ANSWER)
 REPLAYED = Option(

@@ -1,5 +1,6 @@
 """``plan``: what a run with these options would do, and the time, memory and disk that it would need."""
 
+import re
 import shutil
 from collections import Counter
 from dataclasses import asdict
@@ -13,12 +14,14 @@ from cli.console import Answer, printable
 from cli.summary import new_table
 from cli.terminal import PipeConsole
 from config import Config
+from pipeline.errors import ConfigError
 from pipeline.machine import display_name, existing_parent
 from pipeline.storage.urls import is_url
-from utils.units import format_count, format_seconds, format_size
+from utils.units import format_count, format_seconds, format_size, parse_size
 
 if TYPE_CHECKING:
-    from pipeline.inspection.plan import RunPlan
+    from pipeline.inspection.plan import ClusterAsked, RunPlan
+    from pipeline.planning.cluster_prediction import ClusterPrediction
 
 MAX_LISTED = 10
 
@@ -27,12 +30,32 @@ def plan_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Answer with tables or one JSON object; nothing is changed. Raises LogmillError where a run could not begin."""
     from pipeline.inspection.plan import make_run_plan
 
-    plan = make_run_plan(config, arguments.options)
+    plan = make_run_plan(config, arguments.options, _read_cluster(arguments))
     if answer.as_json:
         answer.give(_as_json(plan, config))
     elif not arguments.quiet:
         print_plan(plan, config, PipeConsole())
     return 0
+
+
+def _read_cluster(arguments: Arguments) -> "ClusterAsked | None":
+    """The cluster that the command line asks about. Raises ConfigError."""
+    from pipeline.inspection.plan import ClusterAsked
+
+    if arguments.cluster is None:
+        if arguments.as_if or arguments.storage != "disk":
+            raise ConfigError("--storage and --as-if are about a cluster: expected --cluster, too, such as 8x16.")
+        return None
+    found = re.fullmatch("([1-9][0-9]{0,5})x([1-9][0-9]{0,3})", arguments.cluster)
+    if not found:
+        raise ConfigError(f"--cluster is {arguments.cluster!r}: expected nodes and the cores of each, such as 8x16.")
+    if arguments.storage not in ("disk", "s3"):
+        raise ConfigError(f"--storage is {arguments.storage!r}: expected disk or s3.")
+    try:
+        size = parse_size(arguments.as_if) if arguments.as_if else None
+    except ValueError as fault:
+        raise ConfigError(f"--as-if: {fault}") from None
+    return ClusterAsked(int(found[1]), int(found[2]), arguments.storage == "s3", size)
 
 
 def _as_json(plan: "RunPlan", config: Config) -> dict[str, object]:
@@ -49,6 +72,7 @@ def _as_json(plan: "RunPlan", config: Config) -> dict[str, object]:
         "plan": asdict(plan.sizes) | {"memory_limit": config.MEMORY_LIMIT},
         "prediction": plan.prediction.as_numbers(),
         "learned": plan.learned,
+        **({"cluster": plan.on_cluster.as_numbers()} if plan.on_cluster else {}),
     }
 
 
@@ -85,7 +109,10 @@ def print_plan(plan: "RunPlan", config: Config, console: PipeConsole) -> None:
         ("intermediate", f"{format_size(predicted.intermediate_bytes)}{_free(config.INTERMEDIATE_DIR)}"),
         ("output", f"{format_size(predicted.output_bytes)}{_free(config.OUTPUT_DIR)}"),
     ]
-    for title, rows in (("input", input_rows), ("plan", plan_rows), ("prediction", prediction_rows)):
+    tables = [("input", input_rows), ("plan", plan_rows), ("prediction", prediction_rows)]
+    if plan.on_cluster:
+        tables.append(("on the cluster", _cluster_rows(plan.on_cluster)))
+    for title, rows in tables:
         table = new_table((title, False), ("", False))
         for name, value in rows:
             table.add_row(name, Text(value))
@@ -95,6 +122,22 @@ def print_plan(plan: "RunPlan", config: Config, console: PipeConsole) -> None:
         console.say(f"would be refused: {printable(display_name(path))}: {printable(reason)}", indent="  ")
     if len(plan.refused) > MAX_LISTED:
         console.print(f"and {len(plan.refused) - MAX_LISTED:,} more that would be refused")
+
+
+def _cluster_rows(predicted: "ClusterPrediction") -> list[tuple[str, str]]:
+    requests = [
+        ("requests", f"{predicted.reads:,} that read, {predicted.writes:,} that write"),
+        ("  their price", f"about {predicted.request_dollars:,.2f} USD by list prices of S3"),
+    ]
+    return [
+        ("splits", f"{predicted.splits:,}, and {format_count(predicted.ranges, 'range')} of ids"),
+        ("time", f"{format_seconds(predicted.seconds)} on {format_count(predicted.cores, 'core')}"),
+        ("  phase 1", format_seconds(predicted.phase1_seconds)),
+        ("  phase 2", format_seconds(predicted.phase2_seconds)),
+        ("  publish", format_seconds(predicted.publish_seconds)),
+        *(requests if predicted.reads else []),
+        ("driver", f"{format_size(predicted.driver_memory_bytes)}, beside SPARK_DRIVER_MEMORY"),
+    ]
 
 
 def _free(folder: str) -> str:

@@ -7,6 +7,7 @@ kernel asked for, and nobody ever reads the files of the others.
     staged(path)     in a kernel: where to write the file ``path``
     here(path)       in a kernel: where to read it
     ranges_of(path)  in a kernel: parts of it, where it lies on object storage
+    at_once(...)     in a kernel: reads several such files at a time
     attempting(...)  on the executor: the block in which staged() gives names of their own
     accept(moves)    in the driver
 
@@ -14,19 +15,26 @@ Without an attempt, such as in a pool of processes, ``staged`` and ``here`` retu
 share no disk, files travel over object storage (``Exchange``); then paths are names that the driver knows.
 """
 
+import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol, TypeVar
 
 from pipeline.faults import point
 
 Moves = tuple[tuple[str | None, str], ...]
 """(File of an attempt, the name that it gets). None instead of a file: that name is removed."""
 
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+_AT_ONCE, _AHEAD = 16, 64
+"""Calls at a time, and results that wait at most."""
 
 ATTEMPTS = "attempts"
 """The folder of all attempts, beside what they make."""
@@ -41,8 +49,8 @@ class Exchange(Protocol):
     def fetch(self, path: Path, copy: Path) -> None:
         """Write the file ``path`` to this machine as ``copy``. Raises FileNotFoundError."""
 
-    def open(self, path: Path) -> BinaryIO:
-        """The file ``path``, to read some of its bytes. Raises FileNotFoundError."""
+    def open(self, path: Path) -> io.RawIOBase:
+        """The file ``path``, to read some of its bytes: a read may give fewer than asked for."""
 
     def hand_over(self, files: Sequence[Path], attempt: str) -> list[str]:
         """Bring files of an attempt there; returns what they are called there."""
@@ -132,10 +140,24 @@ def here(path: Path) -> Path:
     return attempt.copy_of(path) if attempt else path
 
 
-def ranges_of(path: Path) -> BinaryIO | None:
+def ranges_of(path: Path) -> io.RawIOBase | None:
     """The file ``path``, to read some of its bytes, where it lies on object storage; None where it is on a disk."""
     attempt = _exchanging(path)
     return attempt.exchange.open(path) if attempt and attempt.exchange else None
+
+
+def at_once(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
+    """What ``function`` returns of each item; several calls at a time where files lie on object storage, because each
+    waits for its answer."""
+    attempt = _running.get()
+    if attempt is None or attempt.exchange is None:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        for first in range(0, len(items), _AHEAD):
+            waiting = [threads.submit(copy_context().run, function, item) for item in items[first : first + _AHEAD]]
+            for future in waiting:
+                yield future.result()
 
 
 def is_elsewhere(path: Path) -> bool:

@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from pipeline.staging import Moves
 
@@ -52,8 +51,8 @@ class FolderExchange:
         self.fetched.append(path.name)
         shutil.copyfile(self._place(path), copy)
 
-    def open(self, path: Path) -> BinaryIO:
-        return io.BufferedReader(CountedReads(self._place(path), self.reads))
+    def open(self, path: Path) -> CountedReads:
+        return CountedReads(self._place(path), self.reads)
 
     def hand_over(self, files: Sequence[Path], attempt: str) -> list[str]:
         names = [str(self._there / f"{attempt}-{path.name}") for path in files]

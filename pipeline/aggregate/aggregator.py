@@ -12,6 +12,7 @@ exact.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ from pipeline.exchange.workspace import (
     write_ordered,
 )
 from pipeline.native.copies import sort_keys
+from pipeline.staging import at_once
 from pipeline.timing import count, in_stage, stage
 
 _SORTED_KEYS = 1 << 16
@@ -59,7 +61,7 @@ def find_repeated_ids(context: AggregateContext, task: FindRepeatedTask, advance
     Returns how many cross-bucket ids, and how many other ones, they are; there is no file of none. ``advance`` gets
     keys.
     """
-    indexes = list(_join_small(context, (_read_index(context, split, task) for split in context.splits)))
+    indexes = list(_join_small(context, at_once(partial(_read_index, context, task), context.splits)))
     total = sum(map(len, indexes))
     if not total:
         return 0, 0
@@ -105,7 +107,7 @@ def _turned(keys: Keys) -> Keys:
     return (keys << np.uint64(64 - FINE_BUCKET_BITS)) | (keys >> np.uint64(FINE_BUCKET_BITS))
 
 
-def _read_index(context: AggregateContext, split: int, task: FindRepeatedTask) -> Keys:
+def _read_index(context: AggregateContext, task: FindRepeatedTask, split: int) -> Keys:
     return read_key_range(context.workspace.path("index", split_file(split, "npy")), task.low, task.high + 1)
 
 

@@ -64,6 +64,8 @@ def aggregate_all(
 
 
 _FEW_SPLITS = 256
+_KEY_BYTES = 32
+"""Memory of a key while repeated ones are looked for: 8, twice where small indexes are joined, and room to spare."""
 
 
 def _filled_buckets(
@@ -103,9 +105,18 @@ def _rows_of(splits: Iterable[PlacedSplit], buckets: int) -> Iterator[tuple[int,
         yield result.split.number, coarser(result.bucket_rows, buckets)
 
 
+def count_ranges(rows: int, bucket_rows: int, bucket_bytes: int, workers: int) -> int:
+    """The number of id ranges: enough for all workers, and so many that the keys of each fit into memory.
+
+    ``bucket_rows``, ``bucket_bytes``: as in ``AggregateContext``.
+    """
+    most_keys = max(2 * bucket_rows, bucket_bytes // _KEY_BYTES)
+    return 1 << max(workers - 1, rows // most_keys).bit_length()
+
+
 def _find_all_repeated(engine: Engine, context: AggregateContext, rows: int, workers: int) -> AggregateContext:
     """Find the repeated ids of all splits; returns the context with the ranges in which there are some."""
-    ranges = 1 << max(workers - 1, rows // (2 * context.bucket_rows)).bit_length()
+    ranges = count_ranges(rows, context.bucket_rows, context.bucket_bytes, workers)
     width = (1 << 64) // ranges
     tasks = [FindRepeatedTask(n, n * width, (n + 1) * width - 1) for n in range(ranges)]
     found = sorted(

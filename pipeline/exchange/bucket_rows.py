@@ -4,12 +4,13 @@ Every bucket is read from every split. So where row groups begin is read once fo
 (docs/decisions/027).
 """
 
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,7 @@ from pipeline.exchange.row_memory import memory_of, table_memory
 from pipeline.exchange.split_rows import NO_TIMESTAMP
 from pipeline.native.arrow import column, to_arrow
 from pipeline.native.pages import Group, decode_groups
-from pipeline.staging import is_elsewhere, ranges_of
+from pipeline.staging import at_once, is_elsewhere, ranges_of
 
 _MOST_KEPT = 1024
 """Most files of which a process keeps where their row groups begin: 32 kB each with 1,024 buckets."""
@@ -159,8 +160,7 @@ def _read_some(
 ) -> list[pa.Table] | None:
     """``read_together`` for so few files that it does not matter what is known of each."""
     located = []
-    for split, path in files:
-        found = _find_groups(path)
+    for (split, path), found in zip(files, at_once(_find_groups, [path for _, path in files]), strict=True):
         if wanted := _wanted(found, bucket, 1, buckets):
             located.append(_Located(split, path, found, wanted))
     alike = len({file.found.timestamps for file in located}) == 1
@@ -186,14 +186,20 @@ def _read_into_one(library: Path, located: Sequence[_Located], most_bytes: int) 
         return None
     names = ["place" if name == "offset" else name for name in _all_but_content(located[0].found)]
     arrays, row = _arrays(names, sum(rows), text_bytes), 0
-    for (split, path, found, _), of_file, count in zip(located, groups, rows, strict=True):
-        with damage_explained(path), _open(path) as stream:
-            data = _read_groups(stream, of_file)
+    read = at_once(_read_located, list(zip((file.path for file in located), groups, strict=True)))
+    for (split, path, found, _), of_file, count, data in zip(located, groups, rows, read, strict=True):
+        with damage_explained(path):
             decode_groups(
                 library, data, of_file, arrays, timestamps=found.timestamps, row=row, first_place=split * PLACE_UNIT
             )
         row += count
     return [_table(arrays, names, _schema(located[0].found))]
+
+
+def _read_located(wanted: tuple[Path, Sequence[Group]]) -> bytes:
+    path, groups = wanted
+    with damage_explained(path), _open(path) as stream:
+        return _read_groups(stream, groups)
 
 
 def read_columns(path: Path, names: Sequence[str], library: Path | None = None) -> list[NDArray[np.uint64]]:
@@ -211,7 +217,7 @@ def read_columns(path: Path, names: Sequence[str], library: Path | None = None) 
     return [np.concatenate([column(table, name) for table in tables]).view(np.uint64) for name in names]
 
 
-def _first_columns(library: Path, file: BinaryIO, groups: Sequence[Group]) -> NDArray[np.uint64]:
+def _first_columns(library: Path, file: io.RawIOBase, groups: Sequence[Group]) -> NDArray[np.uint64]:
     ids = np.empty(sum(group.rows for group in groups), np.uint64)
     first = 0
     for group in groups:
@@ -222,7 +228,7 @@ def _first_columns(library: Path, file: BinaryIO, groups: Sequence[Group]) -> ND
     return ids
 
 
-def _last_columns(_: Path, file: BinaryIO, groups: Sequence[Group]) -> NDArray[np.uint64]:
+def _last_columns(_: Path, file: io.RawIOBase, groups: Sequence[Group]) -> NDArray[np.uint64]:
     return np.frombuffer(
         b"".join(_read_at(file, group.stop - 8 * group.rows, 8 * group.rows) for group in groups), np.uint64
     )
@@ -248,22 +254,27 @@ def _read_compiled(
             )
 
 
-def _open(path: Path) -> BinaryIO:
-    return ranges_of(path) or cast(BinaryIO, path.open("rb", buffering=0))
+def _open(path: Path) -> io.RawIOBase:
+    return ranges_of(path) or path.open("rb", buffering=0)
 
 
-def _read_groups(file: BinaryIO, groups: Sequence[Group]) -> bytes:
+def _parquet_file(path: Path) -> pq.ParquetFile:
+    ranges = ranges_of(path)
+    return pq.ParquetFile(io.BufferedReader(ranges) if ranges else path, pre_buffer=False)
+
+
+def _read_groups(file: io.RawIOBase, groups: Sequence[Group]) -> bytes:
     """The bytes of row groups that follow each other."""
     return _read_at(file, groups[0].start, groups[-1].stop - groups[0].start)
 
 
-def _read_at(file: BinaryIO, start: int, size: int) -> bytes:
+def _read_at(file: io.RawIOBase, start: int, size: int) -> bytes:
     """``size`` bytes from byte ``start`` on; a file system may give fewer at a time. Raises ValueError where the file
     ends before."""
     file.seek(start)
-    data = file.read(size)
+    data = file.read(size) or b""
     while len(data) < size:
-        more = file.read(size - len(data))
+        more = file.read(size - len(data)) or b""
         if not more:
             raise ValueError("the file is shorter than its metadata says")
         data += more
@@ -287,7 +298,7 @@ def damage_explained(path: Path) -> Iterator[None]:
 def _read_with_pyarrow(
     path: Path, wanted: range, numbers: Sequence[int], names: Sequence[str]
 ) -> Iterator[tuple[pa.Table, dict[int, int]]]:
-    file = pq.ParquetFile(ranges_of(path) or path, pre_buffer=False)
+    file = _parquet_file(path)
     metadata = [file.metadata.row_group(group) for group in wanted]
     for first, stop in _pieces([group.total_byte_size for group in metadata]):
         with damage_explained(path):
@@ -358,7 +369,7 @@ def _find_groups(path: Path) -> _Groups:
 
 def _read_metadata(path: Path) -> _Groups:
     # Not by the file's ``metadata.schema``, which refers back: a megabyte that stays until garbage is collected.
-    schema = pq.ParquetFile(ranges_of(path) or path, pre_buffer=False).schema_arrow
+    schema = _parquet_file(path).schema_arrow
     buckets, used = json.loads(schema.metadata[BUCKETS_KEY])
     written = schema.metadata.get(GROUPS_KEY)
     groups = np.array(json.loads(written), np.int64).T if written else None

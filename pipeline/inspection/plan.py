@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import Config
+from pipeline.engines.capacity import Capacity
 from pipeline.engines.choose import EngineChoice, choose_engine
 from pipeline.errors import FileRefused
 from pipeline.inspection.status import FileState, FileStates, find_file_states
+from pipeline.planning.cluster_prediction import ClusterPrediction, as_if, predict_on_cluster
 from pipeline.planning.planner import Sizes, choose_sizes
-from pipeline.planning.prediction import Prediction, forecast_run
+from pipeline.planning.prediction import Forecast, Prediction, forecast_run
 from pipeline.planning.run_options import RunOptions
 from pipeline.planning.run_settings import read_settings
 from pipeline.planning.sample import Sample
 from pipeline.privacy import mask_addresses
 from pipeline.reading.archives import Expanded, expand_beginning, is_archive
-from pipeline.reading.input_files import find_inputs, refuse_outside, total_size
+from pipeline.reading.input_files import InputFile, find_inputs, refuse_outside, total_size
 from pipeline.reading.no_header import without_fields
 from pipeline.reading.open_inputs import HeaderRules, OpenedInputs, read_headers
 from pipeline.versions.outputs import open_output
@@ -38,6 +40,7 @@ class RunPlan:
         engine: what adds up in Phase 2: ``polars``, ``spark`` or ``sql`` (Spark's own plan).
         engine_note: why that engine, where ENGINE is auto.
         learned: whether the times follow from earlier runs on this machine.
+        on_cluster: what a first run over them would take on the cluster that was asked about.
     """
 
     sizes: Sizes
@@ -48,6 +51,24 @@ class RunPlan:
     engine: str
     engine_note: str | None
     learned: bool
+    on_cluster: ClusterPrediction | None = None
+
+
+@dataclass(frozen=True)
+class ClusterAsked:
+    """A cluster that a plan is about.
+
+    ==============  ============================================================
+    ``nodes``       machines, and ``cores`` of each
+    ``on_storage``  whether all files lie on object storage
+    ``size``        bytes of an input of this kind; None: the input as it is
+    ==============  ============================================================
+    """
+
+    nodes: int
+    cores: int
+    on_storage: bool
+    size: int | None = None
 
 
 def check_before_work(config: Config) -> None:
@@ -75,8 +96,9 @@ def choose_for_input(config: Config) -> EngineChoice:
     return choose_engine(config, total_size(inside))
 
 
-def make_run_plan(config: Config, options: RunOptions) -> RunPlan:
-    """Find what a run would do, and predict what it would need. Raises LogmillError where a run could not begin."""
+def make_run_plan(config: Config, options: RunOptions, cluster: ClusterAsked | None = None) -> RunPlan:
+    """Find what a run would do, and predict what it would need, also on a ``cluster``. Raises LogmillError where a run
+    could not begin."""
     settings = read_settings(config)
     choice = choose_for_input(config)
     adder, geo = choice.adder(config), settings.load_geo()
@@ -87,10 +109,22 @@ def make_run_plan(config: Config, options: RunOptions) -> RunPlan:
         forecast = forecast_run(
             sizes, logs.files, files.known_rows, geo, adder, compiled=settings.compilable, formats=settings.formats
         )
+        on_cluster = _on_cluster(config, cluster, logs.files, forecast) if cluster else None
     hide = without_fields if config.PSEUDONYMIZE_USERS else mask_addresses  # a reason may quote a record
     refused = {path: hide(reason) for path, reason in logs.refused.items()}
     sample, learned = forecast.work.sample, forecast.pace.learned
-    return RunPlan(sizes, forecast.prediction, sample, files, refused, adder, choice.note, learned)
+    return RunPlan(sizes, forecast.prediction, sample, files, refused, adder, choice.note, learned, on_cluster)
+
+
+def _on_cluster(
+    config: Config, cluster: ClusterAsked, files: Sequence[InputFile], forecast: Forecast
+) -> ClusterPrediction:
+    work = forecast.work
+    if cluster.size:
+        files, work = as_if(files, work, cluster.size)
+    capacity = Capacity(cluster.nodes * cluster.cores, config.SPARK_PYTHON_MEMORY // config.SPARK_EXECUTOR_CORES)
+    sizes = choose_sizes(config, files, spark=True, capacity=capacity)
+    return predict_on_cluster(sizes, work, forecast.pace, cluster.nodes, on_storage=cluster.on_storage)
 
 
 def _read_beginnings(paths: Sequence[str], rules: HeaderRules, folder: Path) -> OpenedInputs:

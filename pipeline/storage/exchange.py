@@ -7,6 +7,7 @@ what it reads itself. So whoever reads such an object reads what was accepted.
 """
 
 import errno
+import io
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 from pipeline.staging import Moves
 from pipeline.storage.faults import StorageFault
 from pipeline.storage.objects import copy_object, delete_objects, list_objects, look_at, write_object
-from pipeline.storage.reader import open_object
+from pipeline.storage.reader import ObjectReader, open_object
 from pipeline.storage.transfer import download_file, upload_files
 from pipeline.storage.urls import ObjectUrl, join_url
 
@@ -59,9 +59,9 @@ class StorageExchange:
         """Write the file ``path`` to this machine as ``copy``. Raises FileNotFoundError, StorageFault."""
         download_file(self._url(path), copy)
 
-    def open(self, path: Path) -> BinaryIO:
+    def open(self, path: Path) -> io.RawIOBase:
         """The file ``path``, each read of which is a request. Raises FileNotFoundError, StorageFault."""
-        return open_object(_found(self._url(path)), stop=0)
+        return ObjectReader(_found(self._url(path)), stop=0)
 
     def hand_over(self, files: Sequence[Path], attempt: str) -> list[str]:
         """Write files of an attempt as objects; returns their URLs. Raises StorageFault."""
@@ -120,7 +120,12 @@ class StorageExchange:
         return url
 
 
-@lru_cache(maxsize=1 << 16)
 def _found(url: str) -> ObjectUrl:
-    """What the storage said of an object, which is asked once: what was accepted does not change in a run."""
-    return look_at(url)
+    """What the storage says of an object. A request tells it of a thousand of a folder; each folder is listed once,
+    because what was accepted does not change while others read it."""
+    return _listed(url.rpartition("/")[0] + "/").get(url) or look_at(url)
+
+
+@lru_cache(maxsize=64)
+def _listed(folder: str) -> dict[str, ObjectUrl]:
+    return {str(found): found for found in list_objects(folder)}

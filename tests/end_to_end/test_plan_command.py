@@ -97,3 +97,32 @@ def test_every_answer_says_which_engine_auto_takes_and_why(tmp_path: Path) -> No
     assert recorded(tmp_path)["engine_note"] == why
     shown = command("--input", "logs", "--dry-run", cwd=tmp_path, env=environment(ENGINE="polars")).out
     assert shown.endswith("engine: polars\n")
+
+
+def test_a_plan_may_be_about_a_cluster_and_more_input(tmp_path: Path) -> None:
+    make_logs(Shape("x", 400_000, files=2), tmp_path / "logs")
+    assert "cluster" not in asked(tmp_path)
+    disk = asked(tmp_path, "--cluster", "8x16")["cluster"]
+    assert (disk["cores"], disk["splits"], disk["reads"]) == (128, 2, 0)
+    stored = asked(tmp_path, "--cluster", "8x16", "--storage", "s3", "--as-if", "1TB")["cluster"]
+    assert stored["splits"] > 100_000, "of so many small files"
+    assert stored["request_dollars"] > 1
+    told = command("plan", "--input", "logs", "--cluster", "50x16", "--storage", "s3", "--as-if", "1TB", cwd=tmp_path)
+    assert told.code == 0, told.err
+    for text in ("on 800 cores", "that read", "USD by list prices of S3", "beside SPARK_DRIVER_MEMORY"):
+        assert text in told.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--cluster", "8"], "--cluster is '8': expected nodes and the cores of each, such as 8x16."),
+        (["--cluster", "8x16", "--storage", "gcs"], "--storage is 'gcs': expected disk or s3."),
+        (["--cluster", "8x16", "--as-if", "much"], "--as-if: 'much' is not a size"),
+        (["--as-if", "1TB"], "--storage and --as-if are about a cluster: expected --cluster, too"),
+    ],
+)
+def test_a_cluster_that_is_none_is_refused(options: list[str], message: str, tmp_path: Path) -> None:
+    ended = command("plan", *options, cwd=tmp_path)
+    assert ended.code == 2
+    assert message in ended.err

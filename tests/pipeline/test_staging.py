@@ -1,12 +1,13 @@
 """Files of an attempt: they have names of their own until the driver accepts its result."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.exchange.workspace import save_array
-from pipeline.staging import Moves, accept, attempting, here, is_elsewhere, ranges_of, remove, staged
+from pipeline.staging import Moves, accept, at_once, attempting, here, is_elsewhere, ranges_of, remove, staged
 from tests.exchanges import FolderExchange
 
 
@@ -139,3 +140,21 @@ def test_on_a_shared_disk_a_file_is_read_where_it_is(run: Path) -> None:
     assert (here(path), ranges_of(path), is_elsewhere(path)) == (path, None, False)
     with attempting(run / "attempts" / "1"):
         assert (here(path), ranges_of(path), is_elsewhere(path)) == (path, None, False)
+
+
+def test_several_files_of_an_exchange_are_read_at_once_and_come_in_order(run: Path) -> None:
+    numbers = list(range(200))
+    for number in numbers:
+        (run / "rows" / str(number)).write_text(str(number))
+    nowhere, threads = run / "nowhere", set()
+
+    def read(number: int) -> int:
+        threads.add(threading.get_ident())
+        with ranges_of(nowhere / str(number)) as stream:
+            return int(stream.read(9))
+
+    with attempting(run / "attempts" / "1", FolderExchange(nowhere, run / "rows")):
+        assert list(at_once(read, numbers)) == numbers
+    assert threading.get_ident() not in threads
+    with attempting(run / "attempts" / "2"):
+        assert list(at_once(lambda _: threading.get_ident(), numbers)) == [threading.get_ident()] * 200

@@ -1,0 +1,69 @@
+"""Predictions of runs on clusters: requests are counted as they are made, and more of anything takes no less."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config import Config
+from pipeline.engines.capacity import Capacity
+from pipeline.planning.cluster_prediction import START_SECONDS, ClusterPrediction, as_if, predict_on_cluster
+from pipeline.planning.pace import Pace
+from pipeline.planning.planner import choose_sizes
+from pipeline.planning.prediction import Work
+from pipeline.planning.sample import Sample
+from pipeline.reading.header import Header
+from pipeline.reading.input_files import InputFile
+
+HEADER = Header(",", ("log_id", "user_id"), {}, 80, 2, 100.0)
+GIGABYTE = InputFile("a.csv", (10**9, 1, 1), HEADER)
+WORK = Work(Sample(1, 10**9, 10**7, 8.0, 4.0, 10**5), 0, "polars", True, 2)
+
+
+def predict(size: int, cores: int, *, on_storage: bool = True) -> ClusterPrediction:
+    files, work = as_if([GIGABYTE], WORK, size)
+    sizes = choose_sizes(Config(), files, spark=True, capacity=Capacity(cores, 10**9))
+    return predict_on_cluster(sizes, work, Pace(), 4, on_storage=on_storage)
+
+
+def test_an_input_of_a_thousand_times_the_size_has_as_many_files_and_rows() -> None:
+    files, work = as_if([GIGABYTE], WORK, 10**12)
+    assert len(files) == work.sample.files == 1000
+    assert (work.sample.text_bytes, work.sample.rows, work.sample.result_rows) == (10**12, 10**10, 10**8)
+    assert as_if([GIGABYTE], WORK, 1) == ([GIGABYTE], WORK)
+
+
+@given(st.integers(1, 50_000), st.integers(1, 4000), st.booleans())
+def test_more_input_takes_no_less(gigabytes: int, cores: int, on_storage: bool) -> None:
+    one, more = (predict(n * 10**9, cores, on_storage=on_storage) for n in (gigabytes, 2 * gigabytes))
+    for name in ("ranges", "phase2_seconds", "publish_seconds", "seconds"):
+        assert getattr(one, name) <= getattr(more, name) * 1.001
+    assert one.seconds == pytest.approx(one.phase1_seconds + one.phase2_seconds + one.publish_seconds)
+    assert one.seconds > START_SECONDS
+
+
+def test_on_a_shared_disk_nothing_is_asked_for() -> None:
+    disk, stored = (predict(10**12, 100, on_storage=on_storage) for on_storage in (False, True))
+    assert (disk.reads, disk.writes, disk.request_dollars) == (0, 0, 0.0)
+    assert disk.seconds < stored.seconds
+    rest = {"reads", "writes", "request_dollars", "seconds", "phase1_seconds", "phase2_seconds"}
+    same = {name: value for name, value in vars(disk).items() if name not in rest}
+    assert same == {name: getattr(stored, name) for name in same}
+
+
+def test_requests_are_those_of_splits_ranges_and_buckets() -> None:
+    found = predict(10**12, 100)
+    assert found.reads >= found.splits * (1024 + found.ranges)
+    assert found.writes >= 2 * 3 * found.splits
+    assert found.request_dollars == pytest.approx(found.reads * 0.4e-6 + found.writes * 5e-6)
+
+
+def test_the_memory_of_the_driver_is_what_the_simulation_measured() -> None:
+    """``python -m benchmarks.scale``: 205 MB, 1.22 GB and 9.53 GB of 10,100, 100,700 and 1,006,700 splits."""
+    sizes = choose_sizes(Config(), [GIGABYTE] * 1000, spark=True, capacity=Capacity(2000, 10**9))
+    assert sizes.buckets == 1024
+    for splits, measured in ((10_100, 205e6), (100_700, 1.22e9), (1_006_700, 9.53e9)):
+        sample = replace(WORK.sample, files=splits, text_bytes=splits * sizes.split_bytes)
+        found = predict_on_cluster(sizes, replace(WORK, sample=sample), Pace(), 4, on_storage=True)
+        assert found.driver_memory_bytes == pytest.approx(measured, rel=0.25)
