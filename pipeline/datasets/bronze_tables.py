@@ -214,10 +214,9 @@ def _extract(one: _Reading, run: _Run) -> Extract:
     """Read what changed in a table where that is known and little, otherwise all."""
     if not one.source.updated:
         return [_whole(one, run)], {}
-    return _changes(one, run) or (
-        [_checked(_whole(one, run), one, run)],
-        _position(one, run, begin_of(run.context.run_id)),
-    )
+    # Whoever reads all of a source that tells of deletions finds no row that is gone: the next run compares.
+    compared = datetime.min if one.source.deleted else begin_of(run.context.run_id)
+    return _changes(one, run) or ([_checked(_whole(one, run), one, run)], _position(one, run, compared))
 
 
 def _whole(one: _Reading, run: _Run) -> FileState:

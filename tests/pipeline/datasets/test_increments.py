@@ -332,6 +332,58 @@ def test_history_ends_where_the_comparison_of_keys_finds_a_row_gone(
     assert statuses == ["ok", "ok", "ok", "nothing new", "nothing new", "ok", "ok"]
 
 
+def test_after_reading_all_the_next_run_compares_keys(postgres: str, tmp_path: Path) -> None:
+    """However long ago the last comparison is; then not before it is due."""
+    text = HISTORY.replace("timedelta(0)", "timedelta(days=7)")
+    job = write_job(tmp_path / "job", "import polars as pl\nfrom datetime import timedelta\n" + text)
+    with empty_schema(postgres) as url:
+        run_sql(url, "CREATE TABLE buyers (id int, name varchar(9), at timestamp NULL)")
+        run_sql(url, f"INSERT INTO buyers SELECT n, 'ann', '{DAY}' FROM generate_series(1, 4) n")
+        gone = []
+        for day, (deleted, whole) in enumerate([(0, False), (1, True), (2, False), (3, False)]):
+            run_sql(url, f"DELETE FROM buyers WHERE id = {deleted}")
+            result = run(job, tmp_path, source=url, as_of=DAY + timedelta(days=day), full_refresh=whole)
+            gone.append(read(result, "versions").filter(pl.col("valid_to").is_not_null())["id"].sort().to_list())
+    assert gone == [[], [], [1, 2], [1, 2]]
+
+
+@pytest.mark.slow
+def test_history_of_ten_days_is_what_each_run_could_see(postgres: str, tmp_path: Path) -> None:
+    """Of rows that are new, corrected, deleted and returned by chance, told by plain Python."""
+    chance = random.Random(8)
+    job = write_job(tmp_path / "job", "import polars as pl\nfrom datetime import timedelta\n" + HISTORY)
+    seen: dict[int, list[tuple[datetime, str | None]]] = {}
+    with empty_schema(postgres) as url:
+        run_sql(url, "CREATE TABLE buyers (id int, name varchar(9), at timestamp NULL)")
+        for day in range(10):
+            for number in chance.sample(range(12), chance.randrange(7)):
+                at = DAY + timedelta(days=day, minutes=chance.randrange(600))
+                row = f"({number}, '{chance.choice('ab')}', '{at}')"
+                there = [f"INSERT INTO buyers VALUES {row}"] if chance.random() < 0.6 else []
+                run_sql(url, f"DELETE FROM buyers WHERE id = {number}", *there)
+            as_of = DAY + timedelta(days=day, hours=20)
+            rows = {number: (at, name) for number, name, at in run_sql(url, "SELECT * FROM buyers")}
+            for number in rows.keys() | seen.keys():
+                known = seen.setdefault(number, [])
+                now = rows.get(number, (as_of, None))
+                known += [now] if not known or known[-1][1] is not None or now[1] is not None else []
+            result = run(job, tmp_path, source=url, as_of=as_of, personal={"name": "keep"})
+    found = read(result, "versions").select("id", "valid_from", "valid_to", "name").sort("id", "valid_from").rows()
+    expected = [
+        (number, begin, end, name) for number, known in sorted(seen.items())
+        for begin, end, name in intervals(known) if name is not None
+    ]  # fmt: skip
+    assert found == expected
+    assert sum(end is None for _, _, end, _ in expected) < len(seen)
+
+
+def intervals(known: list[tuple[datetime, str | None]]) -> Iterator[tuple[datetime, datetime | None, str | None]]:
+    """Since when, until when and what: values in their order, of which equal ones that follow each other are one."""
+    changes = [one for place, one in enumerate(known) if not place or one[1] != known[place - 1][1]]
+    for place, (begin, name) in enumerate(changes):
+        yield begin, changes[place + 1][0] if place + 1 < len(changes) else None, name
+
+
 class Rows(Contract):
     id = Int()
     there = Bool()
