@@ -88,8 +88,8 @@ def can_hide() -> bool:
 
 
 @contextmanager
-def open_cluster(folder: Path) -> Iterator[IsolatedCluster]:
-    """Start a cluster with its files in ``folder``, for the block."""
+def open_cluster(folder: Path, **spark: str) -> Iterator[IsolatedCluster]:
+    """Start a cluster with its files in ``folder``, for the block. ``spark``: its settings, with _ for dots."""
     environment_folder = Path(sys.prefix).resolve()
     python, empty = folder / "python", folder / "empty"
     for made in (python, empty, cache_folder()):
@@ -106,7 +106,7 @@ def open_cluster(folder: Path) -> Iterator[IsolatedCluster]:
     spark_home = python / "lib" / version / "site-packages" / "pyspark"
     running = scripted.start(
         folder / "cluster", workers=WORKERS, cores=CORES, memory="1g", spark_home=spark_home, around=around,
-        settings=_SPARK,
+        settings=_SPARK | {f"spark.{name.replace('_', '.')}": value for name, value in spark.items()},
     )  # fmt: skip
     try:
         yield IsolatedCluster(running, str(python / "bin" / "python"), spark_home, around)

@@ -1,4 +1,7 @@
-"""The kill sweep of a cluster: Python workers, executors and whole workers die at random times, in both phases.
+"""The kill sweep of a cluster: what may be lost is lost at random times, in both phases.
+
+Python workers, executors, whole workers and drivers die. Executors stand still for so long that Spark takes them for
+dead and gives their tasks to others, and then go on, as after a network that was cut and healed.
 
     python -m tests.end_to_end.cluster_sweep [--kills 60]        (a part of make chaos)
 
@@ -11,11 +14,13 @@ import json
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -28,11 +33,16 @@ VICTIMS = {
     "Python worker": "pyspark.daemon",
     "executor": "CoarseGrainedExecutorBackend",
     "worker": "deploy.worker.Worker",
+    "driver": "",
+    "frozen executor": "CoarseGrainedExecutorBackend",
 }
-"""What dies -> what its command has."""
+"""What dies -> what its command has. The driver is the program itself; who is frozen goes on after a while."""
+FROZEN_SECONDS = 8.0, 40.0
+IMPATIENT = {"network_timeout": "15s", "network_timeoutInterval": "5s", "executor_heartbeatInterval": "3s"}
+"""Settings of Spark for a cluster that takes the frozen for dead."""
 SETTINGS = {"SPLIT_BYTES": "20000", "BUCKETS": "8"}
 LIMIT_SECONDS = 900
-FINE, RESUMED, TOO_LATE = "identical", "exit 5, the next run identical", "over before the kill"
+FINE, RESUMED, TOO_LATE = "identical", "the next run identical", "over before the kill"
 
 
 class ClusterSweep:
@@ -50,22 +60,24 @@ class ClusterSweep:
         for number in range(4):
             write_day(self._folder / "logs" / f"{number}.csv", self._dice, rows=3000)
         program = start("--input", "logs", "--json", cwd=self._folder, env=self._cluster.environment(**SETTINGS))
-        killer = _Killer(self._cluster, self._folder, victim, self._dice, after)
+        killer = _Killer(self._cluster, self._folder, program, victim, self._dice, after)
         begin = time.monotonic()
         ended = finish(program, LIMIT_SECONDS)
         self._seconds = time.monotonic() - begin
         killed = killer.join()
         self._mend()
-        outcome = self._judge(ended) if killed else TOO_LATE
+        outcome = self._judge(ended)
+        if outcome == FINE and not killed:
+            outcome = TOO_LATE
         self.outcomes[victim, outcome] += 1
         return outcome
 
     def _judge(self, ended: Ended) -> str:
         if ended.code == 0:
             return self._compare(ended, FINE)
-        if ended.code != 5:
+        if ended.code not in (5, -signal.SIGKILL):
             return f"ended with {ended.code}: {ended.err[-300:]}"
-        if "\n" in json.loads(ended.out)["error"]:
+        if ended.code == 5 and "\n" in json.loads(ended.out)["error"]:
             return "more than one sentence"
         again = start("--input", "logs", "--json", cwd=self._folder, env=self._cluster.environment(**SETTINGS))
         ended = finish(again, LIMIT_SECONDS)
@@ -96,11 +108,19 @@ class ClusterSweep:
 
 
 class _Killer:
-    """Waits on a thread until executors work on the run, and a while longer; then kills one of its victims."""
+    """Waits on a thread until executors work on the run, and a while longer; then kills one of its victims, or lets it
+    stand still for a while."""
 
     def __init__(
-        self, cluster: IsolatedCluster, folder: Path, victim: str, dice: random.Random, after: float | None
+        self,
+        cluster: IsolatedCluster,
+        folder: Path,
+        program: "subprocess.Popen[str]",
+        victim: str,
+        dice: random.Random,
+        after: float | None,
     ) -> None:
+        self._program, self._frozen = program, dice.uniform(*FROZEN_SECONDS)
         self._cluster, self._between, self._victim = cluster, folder / "pipeline_data" / "intermediate", victim
         self._after = dice.uniform(0, 4) if after is None else after
         self._choice = dice.random()
@@ -121,10 +141,26 @@ class _Killer:
                 return
         if self._end.wait(self._after):
             return
+        if self._victim == "driver":
+            self._program.send_signal(signal.SIGKILL)
+            self._killed = True
+            return
         victims = self._cluster.processes(VICTIMS[self._victim])
         if victims:
-            victims[int(self._choice * len(victims))].send_signal(signal.SIGKILL)
+            self._lose(victims[int(self._choice * len(victims))])
             self._killed = True
+
+    def _lose(self, process: psutil.Process) -> None:
+        if self._victim != "frozen executor":
+            process.send_signal(signal.SIGKILL)
+            return
+        family = [process, *process.children(recursive=True)]
+        for sign in (signal.SIGSTOP, signal.SIGCONT):
+            for member in family:
+                with suppress(psutil.Error):
+                    member.send_signal(sign)
+            if sign == signal.SIGSTOP:
+                self._end.wait(self._frozen)
 
 
 def _runs(pid: int) -> bool:
@@ -142,7 +178,7 @@ def main() -> int:
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="logmill-cluster-"))
     try:
-        with open_cluster(folder) as cluster:
+        with open_cluster(folder, **IMPATIENT) as cluster:
             sweep = ClusterSweep(cluster, folder, given.seed)
             for number in range(given.kills):
                 victim = list(VICTIMS)[number % len(VICTIMS)]

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from pipeline.engines import Advance
-from pipeline.engines.executor import Mailbox, check_executor, run_attempt
+from pipeline.engines.executor import Mailbox, Order, attempts_folder, check_executor, run_attempt
 from pipeline.exchange.workspace import save_array
 from pipeline.native import library
 from pipeline.native.library import UsesLibrary
 from pipeline.staging import accept
+from pipeline.storage.faults import StorageFault
+from tests.exchanges import FolderExchange
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,42 @@ def test_an_executor_that_does_not_see_a_folder_says_so(tmp_path: Path) -> None:
     assert str(tmp_path / "none") in problem
     with pytest.raises(ModuleNotFoundError):
         check_executor(["no_such_module"], [])
+
+
+class BrokenExchange(FolderExchange):
+    """Takes no files."""
+
+    def hand_over(self, *_):
+        raise StorageFault("s3://b/x cannot be written: the storage forbids it.")
+
+    def check(self) -> None:
+        raise StorageFault("s3://b/x cannot be written: the storage forbids it.")
+
+
+def test_an_attempt_leaves_nothing_on_its_disk_where_files_are_exchanged(tmp_path: Path) -> None:
+    exchange = FolderExchange(tmp_path / "driver", tmp_path)
+    answer = run_attempt(write_double, Context(str(tmp_path / "driver")), 5, 1, tmp_path / "1", exchange)
+    assert not (tmp_path / "1").exists()
+    exchange.accept([answer.moves])
+    assert np.load(tmp_path / "double.npy").tolist() == [2]
+
+
+def test_an_attempt_whose_files_nobody_gets_says_why(tmp_path: Path) -> None:
+    exchange = BrokenExchange(tmp_path / "driver", tmp_path)
+    answer = run_attempt(write_double, Context(str(tmp_path / "driver")), 5, 1, tmp_path / "1", exchange)
+    assert isinstance(answer.result, StorageFault)
+    assert (answer.moves, (tmp_path / "1").exists()) == ((), False)
+    assert pickle.loads(pickle.dumps(answer.result)).args == answer.result.args
+
+
+def test_an_executor_that_exchanges_no_files_says_so(tmp_path: Path) -> None:
+    assert check_executor([], ["/driver"], FolderExchange(tmp_path, tmp_path)) == []
+    (problem,) = check_executor([], ["/driver"], BrokenExchange(tmp_path, tmp_path))
+    assert problem.endswith("exchanges no files: s3://b/x cannot be written: the storage forbids it")
+
+
+def test_files_wait_where_the_driver_says_or_on_the_own_disk(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert attempts_folder(Order(write_double, None, "/run/attempts")) == Path("/run/attempts")
+    exchange = FolderExchange(tmp_path, tmp_path)
+    assert attempts_folder(Order(write_double, None, "/run/attempts", exchange)) == tmp_path / "logmill" / "attempts"
