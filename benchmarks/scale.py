@@ -93,6 +93,9 @@ class MadeUpEngine:
             found.append((result, "0" * 32 if task.hashed is not None else None))
         return found
 
+    def join_indexes(self, *_: Any) -> None:
+        """Nothing is written."""
+
     def find_repeated_ids(self, *_: Any) -> tuple[int, int]:
         return 1000, 1000
 

@@ -1,5 +1,6 @@
 """The kernels of Phase 2: buckets of rows become totals per user; ids with copies in several buckets are decided.
 
+    join_indexes            id indexes of some of very many splits       -> one index
     find_cross_bucket_ids   id indexes of all splits, one range of ids   -> ids that occur in more than one bucket
     aggregate               one bucket                                   -> totals per user and region, conflict losers
     decide_cross_bucket     the cross-bucket ids of one range            -> winners that lose after all
@@ -23,11 +24,11 @@ from pipeline.aggregate.bucket_portions import Portion, portions
 from pipeline.aggregate.bucket_totals import BucketTotals
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.portion_decision import decide_portion, resolve_rows
-from pipeline.aggregate.tasks import BucketResult, BucketTask, CorrectTask, DecideTask, FindRepeatedTask
+from pipeline.aggregate.tasks import BucketResult, BucketTask, CorrectTask, DecideTask, FindRepeatedTask, JoinTask
 from pipeline.dedupe import Keys, Positions, distinct
 from pipeline.engines import Advance
 from pipeline.exchange.bucket_totals import read_all_in_pieces
-from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, read_key_range
+from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, read_key_range, write_joined
 from pipeline.exchange.loser_places import NO_PLACES, write_places
 from pipeline.exchange.workspace import (
     bucket_file,
@@ -50,6 +51,26 @@ _ARRAY_KEYS = 16
 
 
 @in_stage("merge")
+def join_indexes(context: AggregateContext, task: JoinTask, advance: Advance) -> None:
+    """Write the keys of several splits as one sorted index, joined/, which ``find_repeated_ids`` reads in their place.
+
+    ``advance`` gets keys.
+    """
+    width = (1 << 64) // task.pieces
+    bounds = [(n * width, (n + 1) * width - 1) for n in range(task.pieces - 1)]
+    bounds.append(((task.pieces - 1) * width, (1 << 64) - 1))
+
+    def pieces() -> Iterator[Keys]:
+        for low, high in bounds:
+            keys = np.concatenate(list(at_once(partial(_read_index, context, "index", low, high), task.splits)))
+            sort_keys(context.library, keys)
+            advance(len(keys))
+            yield keys
+
+    write_joined(context.workspace.path("joined", split_file(task.number, "npy")), pieces())
+
+
+@in_stage("merge")
 def find_repeated_ids(context: AggregateContext, task: FindRepeatedTask, advance: Advance) -> tuple[int, int]:
     """Write the keys of ids that occur more than once, one uint64 a key, its bucket before its prefix, sorted:
 
@@ -61,7 +82,9 @@ def find_repeated_ids(context: AggregateContext, task: FindRepeatedTask, advance
     Returns how many cross-bucket ids, and how many other ones, they are; there is no file of none. ``advance`` gets
     keys.
     """
-    indexes = list(_join_small(context, at_once(partial(_read_index, context, task), context.splits)))
+    kind, numbers = ("joined", context.joined) if context.joined else ("index", context.splits)
+    read = partial(_read_index, context, kind, task.low, task.high)
+    indexes = list(_join_small(context, at_once(read, numbers)))
     total = sum(map(len, indexes))
     if not total:
         return 0, 0
@@ -107,8 +130,8 @@ def _turned(keys: Keys) -> Keys:
     return (keys << np.uint64(64 - FINE_BUCKET_BITS)) | (keys >> np.uint64(FINE_BUCKET_BITS))
 
 
-def _read_index(context: AggregateContext, task: FindRepeatedTask, split: int) -> Keys:
-    return read_key_range(context.workspace.path("index", split_file(split, "npy")), task.low, task.high + 1)
+def _read_index(context: AggregateContext, kind: str, low: int, high: int, number: int) -> Keys:
+    return read_key_range(context.workspace.path(kind, split_file(number, "npy")), low, high + 1)
 
 
 def _join_small(context: AggregateContext, indexes: Iterable[Keys]) -> Iterator[Keys]:

@@ -22,11 +22,12 @@ class AggregateContext(UsesLibrary):
     ``library_path``          the compiled library; None where Polars does its work
     ``keep_losers``           whether the contents of losers are written, too, and not only their places
     ``splits``                numbers of the splits that have rows
+    ``joined``                numbers of the joined id indexes, where very many splits have some
     ``cross_bucket``          numbers of the id ranges in which cross-bucket ids were found
     ``repeated``              numbers of those in which other repeated ids were found
     ========================  ==========================================================================
 
-    The last three are the same for all tasks, and may be very many.
+    The last four are the same for all tasks, and may be very many.
     """
 
     workspace: Workspace
@@ -38,6 +39,7 @@ class AggregateContext(UsesLibrary):
     keep_losers: bool = False
     bucket_bytes: int = 2**40
     splits: Sequence[int] = ()
+    joined: Sequence[int] = ()
     cross_bucket: Sequence[int] = ()
     repeated: Sequence[int] = ()
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.aggregate.aggregator import aggregate, correct, decide_cross_bucket, find_repeated_ids
+from pipeline.aggregate.aggregator import aggregate, correct, decide_cross_bucket, find_repeated_ids, join_indexes
 from pipeline.aggregate.context import AggregateContext
 from pipeline.aggregate.tasks import (
     BucketResult,
@@ -15,6 +15,7 @@ from pipeline.aggregate.tasks import (
     CorrectTask,
     DecideTask,
     FindRepeatedTask,
+    JoinTask,
     Phase2Result,
     sum_buckets,
 )
@@ -64,6 +65,8 @@ def aggregate_all(
 
 
 _FEW_SPLITS = 256
+MOST_INDEX_READS, JOINED_SPLITS = 1_000_000, 64
+"""Where splits × ranges are more, so many splits have their indexes joined, for which all keys are written again."""
 _KEY_BYTES = 32
 """Memory of a key while repeated ones are looked for: 8, twice where small indexes are joined, and room to spare."""
 
@@ -105,19 +108,42 @@ def _rows_of(splits: Iterable[PlacedSplit], buckets: int) -> Iterator[tuple[int,
         yield result.split.number, coarser(result.bucket_rows, buckets)
 
 
+def _join_all(engine: Engine, context: AggregateContext, rows: int, ranges: int) -> AggregateContext:
+    """Join the indexes of very many splits, so that not every range is read from every split; returns the context with
+    their numbers."""
+    splits = context.splits
+    if len(splits) * ranges <= MOST_INDEX_READS:
+        return context
+    groups = [tuple(splits[first : first + JOINED_SPLITS]) for first in range(0, len(splits), JOINED_SPLITS)]
+    pieces = count_pieces(rows * JOINED_SPLITS // len(splits), context.bucket_rows, context.bucket_bytes)
+    tasks = [JoinTask(number, group, pieces) for number, group in enumerate(groups)]
+    run_all(engine, join_indexes, context, tasks, no_advance)
+    return replace(context, joined=range(len(groups)))
+
+
+def count_pieces(rows: int, bucket_rows: int, bucket_bytes: int) -> int:
+    """The number of pieces in which indexes of about so many rows are joined: half of what fits into memory, because
+    splits differ."""
+    return 1 + 2 * rows // _most_keys(bucket_rows, bucket_bytes)
+
+
+def _most_keys(bucket_rows: int, bucket_bytes: int) -> int:
+    return max(2 * bucket_rows, bucket_bytes // _KEY_BYTES)
+
+
 def count_ranges(rows: int, bucket_rows: int, bucket_bytes: int, workers: int) -> int:
     """The number of id ranges: enough for all workers, and so many that the keys of each fit into memory.
 
     ``bucket_rows``, ``bucket_bytes``: as in ``AggregateContext``.
     """
-    most_keys = max(2 * bucket_rows, bucket_bytes // _KEY_BYTES)
-    return 1 << max(workers - 1, rows // most_keys).bit_length()
+    return 1 << max(workers - 1, rows // _most_keys(bucket_rows, bucket_bytes)).bit_length()
 
 
 def _find_all_repeated(engine: Engine, context: AggregateContext, rows: int, workers: int) -> AggregateContext:
     """Find the repeated ids of all splits; returns the context with the ranges in which there are some."""
     ranges = count_ranges(rows, context.bucket_rows, context.bucket_bytes, workers)
     width = (1 << 64) // ranges
+    context = _join_all(engine, context, rows, ranges)
     tasks = [FindRepeatedTask(n, n * width, (n + 1) * width - 1) for n in range(ranges)]
     found = sorted(
         (task.number, *counts) for task, counts in run_tasks(engine, find_repeated_ids, context, tasks, no_advance)

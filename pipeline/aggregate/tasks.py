@@ -7,6 +7,15 @@ from pipeline.exchange.bucket_totals import RegionSums
 
 
 @dataclass(frozen=True)
+class JoinTask:
+    """Join the id indexes of ``splits`` as number ``number``, going over their keys in so many ``pieces``."""
+
+    number: int
+    splits: tuple[int, ...]
+    pieces: int
+
+
+@dataclass(frozen=True)
 class FindRepeatedTask:
     """Find the repeated ids of range ``number``: keys with ``low <= key <= high`` in the indexes of all splits."""
 

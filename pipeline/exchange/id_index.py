@@ -7,15 +7,16 @@ file is a .npy file.
 import errno
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.exchange.workspace import write_array
+from pipeline.exchange.workspace import array_head, write_array
 from pipeline.faults import point
+from pipeline.machine import writing
 from pipeline.staging import ranges_of, staged
 
 HEAD_BYTES = 128
@@ -32,6 +33,21 @@ def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:
     path = staged(path)
     partial = path.with_suffix(".partial")
     write_array(partial, ordered)
+    point("intermediate.rename")
+    partial.replace(path)
+
+
+def write_joined(path: Path, pieces: Iterable[NDArray[np.uint64]]) -> None:
+    """Write sorted keys that come in pieces, one behind the other, as ``write_index`` does."""
+    path = staged(path)
+    partial = path.with_suffix(".partial")
+    with writing(partial), partial.open("wb") as stream:
+        stream.write(bytes(HEAD_BYTES))
+        for piece in pieces:
+            stream.write(piece.data)
+        count = (stream.tell() - HEAD_BYTES) // 8
+        stream.seek(0)
+        stream.write(array_head(np.dtype(np.uint64).str, (count,)))
     point("intermediate.rename")
     partial.replace(path)
 

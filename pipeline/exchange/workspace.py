@@ -27,6 +27,7 @@ _RUN_KINDS = (
     "corrections",
     "conflicts",
     "losers",
+    "joined",
     "merge",
     "repeated",
     "delta",
@@ -80,12 +81,12 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
     ordered = np.ascontiguousarray(array)
     with writing(path), path.open("wb") as stream:
-        stream.write(_array_head(ordered.dtype.str, ordered.shape))
+        stream.write(array_head(ordered.dtype.str, ordered.shape))
         stream.write(ordered.reshape(-1).view(np.uint8).data)
 
 
 @lru_cache(maxsize=64)
-def _array_head(dtype: str, shape: tuple[int, ...]) -> bytes:
+def array_head(dtype: str, shape: tuple[int, ...]) -> bytes:
     """What stands before the items in a .npy file."""
     from numpy.lib.format import write_array_header_1_0
 

@@ -7,7 +7,7 @@ docs/scale.md says.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from pipeline.aggregate.driver import count_ranges
+from pipeline.aggregate.driver import JOINED_SPLITS, MOST_INDEX_READS, count_pieces, count_ranges
 from pipeline.planning.pace import Pace
 from pipeline.planning.planner import Sizes
 from pipeline.planning.prediction import Work, adding_seconds, publishing_seconds, reading_seconds
@@ -84,7 +84,8 @@ def predict_on_cluster(sizes: Sizes, work: Work, pace: Pace, nodes: int, *, on_s
     on_all = replace(work, cores=cores)
     splits = work.sample.files * max(1, -(-work.sample.text_bytes // (max(1, work.sample.files) * sizes.split_bytes)))
     ranges = count_ranges(rows, sizes.bucket_rows, sizes.bucket_bytes, cores)
-    reads = splits * (2 + ranges + sizes.buckets + 2 * min(cores, sizes.buckets)) + 2 * sizes.buckets * ranges
+    reads = splits * (2 + sizes.buckets + 2 * min(cores, sizes.buckets)) + 2 * sizes.buckets * ranges
+    reads += _index_reads(splits, ranges, rows, sizes)
     writes = splits * 2 * _FILES_OF_SPLIT + 4 * sizes.buckets + 2 * ranges
     waiting = (reads if on_storage else 0) * _REQUEST_SECONDS / (cores * _READS_AT_ONCE)
     accepting = splits * _FILES_OF_SPLIT / _COPIES_AT_ONCE * _REQUEST_SECONDS if on_storage else 0.0
@@ -107,3 +108,11 @@ def predict_on_cluster(sizes: Sizes, work: Work, pace: Pace, nodes: int, *, on_s
         request_dollars=reads * _READ_DOLLARS + writes * _WRITE_DOLLARS if on_storage else 0.0,
         driver_memory_bytes=int(_DRIVER_BYTES + splits * (_DRIVER_SPLIT_BYTES + _DRIVER_COUNT_BYTES * sizes.buckets)),
     )
+
+
+def _index_reads(splits: int, ranges: int, rows: int, sizes: Sizes) -> int:
+    """Requests that read id indexes: each range of each, or of those that are joined before."""
+    if splits * ranges <= MOST_INDEX_READS:
+        return splits * ranges
+    pieces = count_pieces(rows * JOINED_SPLITS // splits, sizes.bucket_rows, sizes.bucket_bytes)
+    return splits * pieces + -(-splits // JOINED_SPLITS) * ranges

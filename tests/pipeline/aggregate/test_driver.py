@@ -39,14 +39,23 @@ from tests.pipeline.aggregate.strategies import bucket_counts, keeps, splits
     workers=st.sampled_from((1, 3)),
     compiled=st.booleans(),
     few=st.sampled_from((0, 256)),
+    joined=st.booleans(),
 )
 def test_totals_losers_and_counts_are_those_of_dicts(
-    splits: Splits, keep: str, buckets: int, bucket_rows: int, bucket_bytes: int, workers: int, compiled: bool, few: int
+    splits: Splits,
+    keep: str,
+    buckets: int,
+    bucket_rows: int,
+    bucket_bytes: int,
+    workers: int,
+    compiled: bool,
+    few: int,
+    joined: bool,
 ) -> None:
     with (
         TemporaryDirectory() as folder,
         mock.patch.object(bucket_totals, "_PARTS", 4),
-        mock.patch.object(driver, "_FEW_SPLITS", few),
+        mock.patch.multiple(driver, _FEW_SPLITS=few, MOST_INDEX_READS=0 if joined else 10**6, JOINED_SPLITS=2),
     ):
         context = make_context(
             Path(folder),
