@@ -12,6 +12,7 @@ from pipeline.planning.pace import Pace
 from pipeline.planning.planner import Sizes
 from pipeline.planning.prediction import Work, adding_seconds, publishing_seconds, reading_seconds
 from pipeline.reading.input_files import InputFile
+from pipeline.storage.exchange import AT_ONCE
 
 START_SECONDS = 12.0
 """Until executors have started and loaded the program."""
@@ -23,8 +24,8 @@ _REQUEST_SECONDS = 0.03
 """Until a storage answers."""
 _NODE_BYTES_PER_SECOND = 1.25e9
 """Of a node's network: 10 Gbit/s."""
-_READS_AT_ONCE, _COPIES_AT_ONCE = 16, 32
-"""Of a task, as ``staging.at_once`` lets it; of the driver, as ``storage.exchange`` makes them."""
+_READS_AT_ONCE = 16
+"""Of a task, as ``staging.at_once`` lets it."""
 _FILES_OF_SPLIT = 3
 """Rows, index, lines; a split with rejected records has a fourth."""
 _DRIVER_BYTES, _DRIVER_SPLIT_BYTES, _DRIVER_COUNT_BYTES = 115e6, 2.5e3, 8.2
@@ -88,7 +89,7 @@ def predict_on_cluster(sizes: Sizes, work: Work, pace: Pace, nodes: int, *, on_s
     reads += _index_reads(splits, ranges, rows, sizes)
     writes = splits * 2 * _FILES_OF_SPLIT + 4 * sizes.buckets + 2 * ranges
     waiting = (reads if on_storage else 0) * _REQUEST_SECONDS / (cores * _READS_AT_ONCE)
-    accepting = splits * _FILES_OF_SPLIT / _COPIES_AT_ONCE * _REQUEST_SECONDS if on_storage else 0.0
+    accepting = splits * _FILES_OF_SPLIT / AT_ONCE * _REQUEST_SECONDS if on_storage else 0.0
     phase1 = reading_seconds(sizes, on_all)[1] * pace.factor(work.reading) + splits * _TASK_SECONDS / cores
     arriving = work.sample.text_bytes / (nodes * _NODE_BYTES_PER_SECOND) if on_storage else 0.0
     phase1 = START_SECONDS + max(phase1, arriving, splits * _DRIVER_SPLIT_SECONDS + accepting)

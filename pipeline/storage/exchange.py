@@ -23,7 +23,8 @@ from pipeline.storage.reader import ObjectReader, open_object
 from pipeline.storage.transfer import download_file, upload_files
 from pipeline.storage.urls import ObjectUrl, join_url
 
-_AT_ONCE = 32
+AT_ONCE = 64
+"""Files that the driver accepts at a time: each waits for the answers of the storage."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class StorageExchange:
     def accept(self, moves: Sequence[Moves]) -> None:
         """Give the files of attempts their names, and remove what they removed. Raises StorageFault, OSError."""
         every = [move for of_attempt in moves for move in of_attempt]
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
+        with ThreadPoolExecutor(AT_ONCE) as threads:
             for _ in threads.map(self._accept, [(own, Path(path)) for own, path in every if own]):
                 pass
         gone = [url for own, path in every if own is None and (url := self.url_of(path))]

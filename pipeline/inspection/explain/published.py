@@ -124,12 +124,12 @@ def open_published(config: Config) -> Iterator[Published]:
         InputError: nothing is published, or the intermediate folder is not that of the published version.
         Removed: a run removed files within the ``with`` block.
     """
-    version = current_version(config.OUTPUT_DIR)
     if is_url(config.INTERMEDIATE_DIR):
         raise InputError(
             f"INTERMEDIATE_DIR is {config.INTERMEDIATE_DIR!r}: records are looked up in an intermediate folder of this "
             "machine alone. Copy the logs in question, and run over them with --engine polars and other folders."
         )
+    version = current_version(config.OUTPUT_DIR)
     output = open_output(config.OUTPUT_DIR)
     with look_at_history(config, output) as history:
         if output.current() != version.name:

@@ -9,6 +9,7 @@ from config import Config, load_config
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
 from pipeline.history.manifest import Manifest
 from pipeline.history.place import compare_with_history, open_place
+from pipeline.storage.objects import list_objects, write_object
 from pipeline.versions.lock import LOCK_FILE, Lock
 
 OLD, NEW, NEXT = "20261101T000000Z-00000a", "20261102T000000Z-00000b", "20261103T000000Z-00000c"
@@ -126,3 +127,42 @@ def test_a_lost_intermediate_folder_is_made_anew(config: Config, tmp_path: Path)
     with open_place(config, NEW) as place:
         assert (place.history.current, place.history.unknown_version) == (None, OLD)
         assert place.history.known == []
+
+
+@pytest.fixture
+def stored(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Everything lies on a storage, and what the driver keeps in a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    places = {"INPUT_DIR": "in", "INTERMEDIATE_DIR": "between", "OUTPUT_DIR": "out"}
+    return load_config({**{n: f"{bucket}/{url}" for n, url in places.items()}, "SPARK_MASTER": "yarn"}, {}, None)
+
+
+def test_executors_exchange_the_files_of_a_run_and_those_of_splits_stay(stored: Config) -> None:
+    def there() -> set[str]:
+        return {url.partition("/of-")[2].partition("/")[2] for url in list_objects(f"{stored.INTERMEDIATE_DIR}/")}
+
+    with open_place(stored, OLD) as place:
+        exchange = place.exchange
+        assert exchange
+        urls = {kind: exchange.url_of(place.workspace.path(kind, "file")) for kind in ("rows", "totals")}
+        for url in urls.values():
+            assert url
+            write_object(url, b"x")
+        write_object(f"{exchange.url}/runs/{NEXT}/totals/lost", b"x")
+        write_object(f"{exchange.url}/stores/another/rows/file", b"x")
+    store = urls["rows"].removeprefix(f"{exchange.url}/")
+    assert urls["totals"] == f"{exchange.url}/runs/{OLD}/totals/file"
+    assert there() == {store, f"runs/{NEXT}/totals/lost", "stores/another/rows/file"}
+    with open_place(stored, NEW) as place:
+        assert place.exchange
+        assert there() == {store, "stores/another/rows/file"}, "a killed run left it"
+        assert place.exchange.url_of(place.workspace.path("rows", "file")) == urls["rows"]
+        place.remove_runs(but=Path(place.workspace.root))
+        assert there() == {store}, "whoever had the other one takes the history of this output"
+
+
+def test_replayed_records_need_a_folder_that_executors_see(stored: Config, tmp_path: Path) -> None:
+    (tmp_path / "mend.csv").write_text("log_id,user_id,ip_address,watch_time(min)\n")
+    with pytest.raises(ConfigError, match="executors do not see their files"):  # noqa: SIM117 - the place opens
+        with open_place(stored, NEW, replay=(str(tmp_path / "mend.csv"),)):
+            pass

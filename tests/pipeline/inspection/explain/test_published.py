@@ -172,3 +172,10 @@ def test_a_file_that_is_missing_though_no_run_published_is_a_failure(opened: Cal
     opened([("a", 1), ("a", 1), ("a", 1)])
     with pytest.raises(Removed):
         answer(Config(), failing(3))
+
+
+def test_records_are_looked_up_in_folders_alone() -> None:
+    stored = {"INPUT_DIR": "s3://b/in", "INTERMEDIATE_DIR": "s3://b/between", "OUTPUT_DIR": "s3://b/out"}
+    opened = open_published(Config(**stored, SPARK_MASTER="yarn"))
+    with pytest.raises(InputError, match="looked up in an intermediate folder of this machine alone"), opened:
+        pass
