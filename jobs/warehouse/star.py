@@ -37,6 +37,7 @@ _FIRST = pl.lit(dt.datetime(1970, 1, 1)).cast(pl.Datetime("us"))
 """Since when an inferred member holds: nobody knows better."""
 _CUSTOMER = ("customer_name", "email", "phone", "address", "city", "state", "zip_code", "age", "registered_on")
 _PRODUCT = ("product_name", "category", "subcategory", "brand", "price_cents", "cost_cents")
+_PERIOD = ("valid_from", "valid_to", "is_current")
 MEMBER_NULLS: Mapping[str, Missing] = {
     "city": Missing("missing_city", "fill:Unknown", (KEEP, FILL)),
     "category": Missing("missing_category", "fill:Unknown", (KEEP, FILL)),
@@ -243,6 +244,10 @@ class FactSales(Contract):
     grain="one row per order line",
     by="order_id",
     keyed={"order_lines": [], "clean_payments": ["amount_cents", "counts"]},
+    whole={
+        "dim_customer": ["customer_key", "customer_durable_key", *_PERIOD],
+        "dim_product": ["product_key", "product_durable_key", "cost_cents", *_PERIOD],
+    },
     lookup={"dim_customer": "customer_id", "dim_product": "product_id", "price_medians": "product_id"},
     key=("order_id", "product_durable_key", "line_number"),
     partition_by=("year", "month"),

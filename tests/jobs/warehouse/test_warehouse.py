@@ -232,6 +232,22 @@ def test_another_day_is_as_if_all_had_come_at_once(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.slow
+def test_who_becomes_a_better_customer_changes_no_earlier_sale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = tmp_path / "shop"
+    write_shop(shop, 3)
+    share = ("--set", "max_null_share=1.0")
+    run(capsys, "--source", "shop", *share)
+    before = published("dim_customer").filter("is_current", pl.col("customer_id").is_not_null())
+    who = before.filter(pl.col("segment") != "vip")["customer_id"].sort()[0]
+    write(shop, "orders_2", ORDERS, [("further", who, "new", 500, "9.00", "2026-01-01", "cc", "")])
+    found = run(capsys, "--source", "shop", *share)
+    assert published("dim_customer").filter(customer_id=who, is_current=True)["segment"].to_list() == ["vip"]
+    assert found["tables"]["fact_sales"]["recomputed"] == 1
+
+
+@pytest.mark.slow
 def test_a_missing_price_is_the_median_of_its_product_where_that_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
