@@ -4,16 +4,19 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from threading import Event, Lock
 
 import polars as pl
 
 from pipeline.datasets.bronze import extract_folder, fingerprint, source_state
 from pipeline.datasets.increments import Merge, fits, has_rejects_without_key, is_unique, merge
 from pipeline.datasets.job import Job
+from pipeline.datasets.side_by_side import side_by_side
 from pipeline.datasets.state import FileState, JobState, SourceState
 from pipeline.datasets.table_ranges import TRIES, RangeTask, read_ranges
 from pipeline.datasets.tasks import JobContext
@@ -45,6 +48,18 @@ _SCRATCH = 1
 """Number of the extract that has what is merged into the other one."""
 _PAUSES = (0, 1, 10)
 """Seconds before each reading of all tables: where the snapshot is lost, they are read again from a new one."""
+_MOST_READERS, _READER_BYTES = 2, 250_000_000
+"""How many tables are read side by side, and memory of a reader."""
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Who reads tables: ``threads`` of this process side by side, in ``room`` bytes of memory; or one after the other,
+    where there is a ``pool`` that reads large ones in ranges."""
+
+    threads: int = 1
+    room: int = 0
+    pool: Callable[[], Engine] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +77,7 @@ class _Reading:
 @dataclass(frozen=True)
 class _Run:
     """What all tables of a run share. ``known``: the version before; None: all is read again. ``database``: its
-    URL. ``pool``: who reads large tables in ranges; None: nobody."""
+    URL."""
 
     snapshot: Snapshot
     context: JobContext
@@ -72,7 +87,7 @@ class _Run:
     advance: Advance
     database: str
     notes: list[str]
-    pool: Callable[[], Engine] | None
+    readers: Readers
 
     def folder(self, name: str, number: int = 0) -> str:
         """The folder of an extract in bronze; 0: the one that stays, or ``_SCRATCH``."""
@@ -102,12 +117,11 @@ Extract = tuple[Sequence[FileState], Mapping[str, str]]
 
 def extract_tables(
     job: Job, names: Sequence[str], source: str, context: JobContext, bronze: Path, before: JobState | None,
-    known: JobState | None, progress: Progress, notes: list[str], pool: Callable[[], Engine] | None,
+    known: JobState | None, progress: Progress, notes: list[str], readers: Readers,
 ) -> dict[str, SourceState]:  # fmt: skip
     """Extract the tables of the sources ``names`` from one snapshot of the database that ``source`` names.
 
-    Adds to ``notes`` what people should know, such as new columns. ``pool``: reads large tables in ranges; None: one
-    reader reads all.
+    Adds to ``notes`` what people should know, such as new columns.
 
     Where the snapshot is lost, all is read again from a new one, a few times. A table that has the rows of ``known``
     keeps that extract; a source with snapshots keeps those of ``before``, too. Returns the state of each source.
@@ -123,11 +137,12 @@ def extract_tables(
         try:
             with _OPEN[address.system](address, list(tables.values())) as snapshot:
                 began = True
-                run = _Run(snapshot, context, bronze, known, address.origin, progress.advance, source, told, pool)
+                run = _Run(snapshot, context, bronze, known, address.origin, progress.advance, source, told, readers)
                 read = _read_tables(job, tables, run, address.system, progress)
             break
         except DatabaseFault as fault:
             told.clear()
+            readers = replace(readers, threads=1)  # which needs fewer connections
             _remove_extracts(names, context, bronze)
             if number == len(_PAUSES) or not (fault.lost or (began and fault.unreached)):
                 raise
@@ -152,7 +167,22 @@ def _read_tables(
     planned = (_plan(name, job.sources[name], run, table, system) for name, table in tables.items())
     readings = [one for one in planned if one]
     progress.phase("extract", _expected(readings, run), "rows")
-    return {one.name: (one, _extract(one, run)) for one in readings}
+    by_name = {one.name: one for one in sorted(readings, key=lambda one: -one.table.rows)}
+    threads = min(_MOST_READERS, run.readers.threads) if run.snapshot.token and run.readers.pool is None else 1
+    stop, lock = Event(), Lock()
+
+    def advance(rows: int) -> None:
+        with lock:
+            run.advance(rows)
+        if stop.is_set():
+            raise CancelledError
+
+    def extract(name: str) -> tuple[_Reading, Extract]:
+        return by_name[name], _extract(by_name[name], replace(run, advance=advance))
+
+    done = side_by_side(dict.fromkeys(by_name, ()), extract, lambda _: _READER_BYTES, run.readers.room, threads, stop)
+    found = {one.name: (one, extracted) for one, extracted in done}
+    return {name: found[name] for name in tables if name in found}
 
 
 def _remove_extracts(names: Sequence[str], context: JobContext, bronze: Path) -> None:
@@ -280,7 +310,7 @@ def _checked(file: FileState, one: _Reading, run: _Run) -> FileState:
 
 def _read(one: _Reading, run: _Run, folder: str, where: str) -> FileState:
     """Read rows into a folder, again where the connection breaks. ``where``: the condition of the query."""
-    ranges = () if where or run.pool is None else one.table.ranges
+    ranges = () if where or run.readers.pool is None else one.table.ranges
     for left in reversed(range(TRIES)):
         try:
             return _read_once(one, run, folder, where, ranges)
@@ -297,15 +327,16 @@ def _read(one: _Reading, run: _Run, folder: str, where: str) -> FileState:
 
 def _read_once(one: _Reading, run: _Run, folder: str, where: str, ranges: Sequence[str]) -> FileState:
     query, place = run.snapshot.select(one.table, one.columns) + where, run.bronze / folder
-    if ranges and run.pool:
+    if ranges and run.readers.pool:
         columns = tuple((name, there) for name, (there, _) in one.columns.items())
         task = RangeTask(
             one.name, run.database, run.snapshot.token, query, columns, one.table.name, str(place), rows=one.table.rows
         )
-        found, digest = read_ranges(run.pool(), run.context, task, ranges, run.advance)
+        found, digest = read_ranges(run.readers.pool(), run.context, task, ranges, run.advance)
     else:
-        rows, writer = run.snapshot.read(query), run.writer(one, folder)
-        found, digest = extract_rows(rows, one.contract, run.stamp(one), writer, run.advance, one.source.key)
+        with closing(run.snapshot.read(query)) as rows:
+            writer = run.writer(one, folder)
+            found, digest = extract_rows(rows, one.contract, run.stamp(one), writer, run.advance, one.source.key)
     size = sum(path.stat().st_size for path in place.iterdir())
     return FileState(
         one.table.name, size, 0, digest.text, folder, found.files, found.rows, found.rejected, found.rejects
@@ -322,7 +353,9 @@ def _read_keys(one: _Reading, run: _Run) -> str:
     columns = {name: one.columns[name] for name in one.source.key}
     contract = type("Key", (Contract,), {name: one.contract.columns[name] for name in columns})
     writer = run.writer(one, run.folder(one.name, _SCRATCH))
-    for number, batch in enumerate(run.snapshot.read(run.snapshot.select(one.table, columns))):
-        keys, _ = type_rows(batch.select(list(columns)), contract)
-        writer.hide(keys).select(key_text(one.source.key).alias("_key")).write_parquet(place / f"{number:06d}.parquet")
+    with closing(run.snapshot.read(run.snapshot.select(one.table, columns))) as batches:
+        for number, batch in enumerate(batches):
+            keys, _ = type_rows(batch.select(list(columns)), contract)
+            texts = writer.hide(keys).select(key_text(one.source.key).alias("_key"))
+            texts.write_parquet(place / f"{number:06d}.parquet")
     return f"{place}/*.parquet"

@@ -11,7 +11,7 @@ from typing import Any
 from config import ALERT_KEY_VARIABLE, Config
 from pipeline.datasets.alerts import find_alerts, payload, send, write_quality
 from pipeline.datasets.bronze import check_all_forgotten, extract_sources, list_sources, mark_published, remove_orphans
-from pipeline.datasets.bronze_tables import extract_tables
+from pipeline.datasets.bronze_tables import Readers, extract_tables
 from pipeline.datasets.changes import UNCHANGED, Change, source_change
 from pipeline.datasets.days import days_of, keep_other_days
 from pipeline.datasets.divide import memory_of
@@ -142,7 +142,7 @@ def _extract_tables(run: Run, names: Sequence[str], before: JobState | None) -> 
         known,
         run.watch.progress,
         run.notes,
-        (lambda: run.engine) if run.uses_spark else None,
+        Readers(run.memory.workers, run.memory.alone, (lambda: run.engine) if run.uses_spark else None),
     )
 
 

@@ -2,10 +2,23 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from graphlib import TopologicalSorter
+from threading import Event
 from typing import TypeVar
 
 Result = TypeVar("Result")
+
+
+@contextmanager
+def _telling(stop: Event | None) -> Iterator[None]:
+    """Set ``stop`` where the block is left early."""
+    try:
+        yield
+    except BaseException:
+        if stop:
+            stop.set()
+        raise
 
 
 def side_by_side(
@@ -14,6 +27,7 @@ def side_by_side(
     memory_of: Callable[[str], int],
     room: int,
     threads: int,
+    stop: Event | None = None,
 ) -> Iterator[Result]:
     """Do steps on threads, and yield each result when it is there.
 
@@ -21,14 +35,15 @@ def side_by_side(
 
     ``steps``: by name, in the order in which they begin where they may, those that must be done before.
     ``memory_of``: bytes that a step takes, asked when those before it are done. One that takes more than is left of
-    ``room`` waits, and one that takes more than ``room`` runs alone.
+    ``room`` waits, and one that takes more than ``room`` runs alone. ``stop`` is set where nobody wants the results any
+    more, so that long steps can end.
     """
     graph = TopologicalSorter(steps)
     graph.prepare()
     waiting: dict[str, int] = {}
     running: dict[Future[Result], str] = {}
     taken: dict[str, int] = {}
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads) as pool, _telling(stop):
         while graph.is_active():
             waiting |= {name: memory_of(name) for name in graph.get_ready()}
             for name in sorted(waiting, key=list(steps).index):

@@ -3,6 +3,7 @@ snapshot. Rows and their order are those of one reader."""
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def read_range(context: JobContext, task: RangeTask, advance: Advance) -> tuple[
     for left in reversed(range(TRIES)):
         writer = open_writer(Path(task.folder), task.source, source.contract, protection, task.first)
         try:
-            return extract_rows(snapshot.read(task.query), contract, stamp, writer, advance, source.key)
+            with closing(snapshot.read(task.query)) as rows:
+                return extract_rows(rows, contract, stamp, writer, advance, source.key)
         except DatabaseFault as fault:
             if not (fault.lost and left):
                 raise

@@ -1,6 +1,6 @@
 """Tables and columns as a database describes them, and which of them a contract can be read from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -77,7 +77,7 @@ class Snapshot(Protocol):
     def fit(self, there: TableColumn, wanted: Column) -> Column:
         """The column of a contract with the formats in which this system writes times."""
 
-    def read(self, query: str) -> Iterator[pl.DataFrame]:
+    def read(self, query: str) -> Generator[pl.DataFrame]:
         """The rows of a query, some at a time. Raises DatabaseFault where the connection breaks."""
 
 

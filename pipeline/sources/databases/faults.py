@@ -11,7 +11,7 @@ from pipeline.errors import EnvironmentFault
 
 _SNAPSHOT_GONE = "^(42704|22023)"
 """What PostgreSQL answers, by its version, where a snapshot is to be taken over whose session has ended."""
-_LOST = re.compile(f"^(08|57P0)|{_SNAPSHOT_GONE}")
+_LOST = re.compile(f"^(08|57P0|53300)|{_SNAPSHOT_GONE}")
 _ADVICE = (
     ("^28", "it refuses the user or the password. Check user and password in .env or the environment."),
     ("^3D000", "there is no such database. Check its name."),
@@ -51,8 +51,8 @@ _CODES = {
 
 
 class DatabaseFault(EnvironmentFault):
-    """A database cannot be read. ``lost``: the connection broke, or the snapshot is gone, so that another one may
-    succeed. ``unreached``: nobody answers."""
+    """A database cannot be read. ``lost``: the connection broke, the snapshot is gone, or the server has no
+    connection left, so that another try may succeed. ``unreached``: nobody answers."""
 
     def __init__(self, message: str, lost: bool = False, unreached: bool = False) -> None:
         super().__init__(message, lost, unreached)

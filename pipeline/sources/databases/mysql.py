@@ -7,7 +7,7 @@ The server writes every value as text; what its text would lose is cast in the q
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -156,7 +156,7 @@ class MysqlSnapshot:
             return _WrittenTime(**{**given, "formats": ("%Y-%m-%d %H:%M:%S",), "zone": zone}, digits=digits)
         return wanted
 
-    def read(self, query: str) -> Iterator[pl.DataFrame]:
+    def read(self, query: str) -> Generator[pl.DataFrame]:
         """The rows of a query, about 6 MB at a time. Raises DatabaseFault where the connection breaks."""
         with mysql_explained("cannot read a table"):
             self._connection.query(query, unbuffered=True)

@@ -5,7 +5,7 @@ snapshot and exports it. It stays open until all is read. Each table is read thr
 over the snapshot, so that a table whose connection broke can be read again, and a large one in ranges at once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -136,7 +136,7 @@ class PostgresSnapshot:
             return replace(wanted, formats=("%Y-%m-%d %H:%M:%S%.f",), zone=zone)
         return wanted
 
-    def read(self, query: str) -> Iterator[pl.DataFrame]:
+    def read(self, query: str) -> Generator[pl.DataFrame]:
         """The rows of a query, about 16 MB at a time. Raises DatabaseFault where the connection breaks."""
         from adbc_driver_postgresql import StatementOptions
 

@@ -2,9 +2,11 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,8 +20,10 @@ from pipeline.datasets.table_ranges import TRIES
 from pipeline.errors import ConfigError, InputError
 from pipeline.sources.databases import mysql, postgres
 from pipeline.sources.databases.address import parse_address
+from pipeline.sources.databases.extract_table import extract_rows
 from pipeline.sources.databases.faults import DatabaseFault
 from tests.database_servers import MARIADB, empty_database, empty_schema, mariadb_server, run_mysql, run_sql
+from tests.pace import patient
 from tests.pipeline.datasets.jobs_for_tests import HEAD, LINES, TOTALS, read, run, write_job
 from tests.storage_servers import free_ports
 
@@ -136,6 +140,60 @@ def two_tables(folder: Path) -> Job:
     """A job that also reads the table ``other``, with the rows of sales."""
     text = LINES.replace("lines", "others").replace("(sales)", "(other)").replace("sales.u", "other.u")
     return write_job(folder, HEAD + 'other = csv("other.csv", Sales)\n' + LINES + TOTALS + text)
+
+
+def test_two_tables_are_read_side_by_side_and_end_together(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_BATCH_BYTES", 64 * 2**10)
+    run_sql(
+        url, "INSERT INTO sales SELECT 'n' || n, repeat('c', 100), '2026-01-03', 1 FROM generate_series(1, 30000) n"
+    )
+    run_sql(url, "CREATE TABLE other AS TABLE sales")
+    job, met, told = two_tables(tmp_path / "job"), threading.Barrier(2, timeout=patient(60)), []
+
+    class Meeting(NullProgress):
+        def advance(self, rows: int) -> None:
+            told.append(rows)
+
+    def read_slowly(rows: Iterable[pl.DataFrame], *given: Any) -> Any:
+        met.wait()  # both tables are being read
+        return extract_rows(rows, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bronze_tables, "extract_rows", read_slowly)
+        found = run(job, tmp_path, source=url, progress=Meeting(), workers=2)
+    assert (found.sources["sales"].rows, found.sources["other"].rows) == (30_003, 30_003)
+    assert run(job, tmp_path, source=url, workers=1).status == "nothing new"
+    batches, told[:] = len(told), []
+
+    class Failing(Meeting):
+        def advance(self, rows: int) -> None:
+            super().advance(rows)
+            raise InputError("no more")
+
+    with pytest.raises(InputError, match="no more"):
+        run(job, tmp_path, source=url, progress=Failing(), workers=2)
+    assert 1 <= len(told) <= 4 < batches
+
+
+def test_a_server_with_few_connections_is_read_one_table_after_the_other(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bronze_tables, "_PAUSES", (0, 0.2, 1))
+    monkeypatch.setattr(postgres, "_BATCH_BYTES", 64 * 2**10)
+    schema = run_sql(url, "SELECT current_schema()")[0][0]
+    run_sql(
+        url, "INSERT INTO sales SELECT 'n' || n, repeat('c', 100), '2026-01-03', 1 FROM generate_series(1, 30000) n",
+        "CREATE TABLE other AS TABLE sales", f"CREATE ROLE {schema} LOGIN CONNECTION LIMIT 2",
+        f"GRANT USAGE ON SCHEMA {schema} TO {schema}", f"GRANT SELECT ON sales, other TO {schema}",
+    )  # fmt: skip
+    try:
+        theirs = url.replace("postgres@/", f"{schema}@/")
+        found = run(two_tables(tmp_path / "job"), tmp_path, source=theirs, workers=2)
+        assert (found.sources["sales"].rows, found.sources["other"].rows) == (30_003, 30_003)
+    finally:
+        run_sql(url, f"DROP OWNED BY {schema}", f"DROP ROLE {schema}")
 
 
 def test_where_mysql_ends_the_connection_all_is_read_again(

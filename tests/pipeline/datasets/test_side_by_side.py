@@ -58,3 +58,16 @@ def test_what_fails_is_raised_and_nothing_begins_after_it() -> None:
     with pytest.raises(ValueError, match="first"):
         list(side_by_side({"first": [], "second": ["first"]}, do, lambda _: 1, 2, 2))
     assert begun == ["first"]
+
+
+def test_long_steps_learn_that_another_one_failed() -> None:
+    stop, told = threading.Event(), list[bool]()
+
+    def do(name: str) -> None:
+        if name == "fails":
+            raise ValueError(name)
+        told.append(stop.wait(patient(60)))
+
+    with pytest.raises(ValueError, match="fails"):
+        list(side_by_side({"long": [], "fails": []}, do, lambda _: 1, 2, 2, stop))
+    assert told == [True]
