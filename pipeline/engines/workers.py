@@ -42,7 +42,7 @@ WORKER_ENVIRONMENT = {
 }
 """Environment variables of workers. They are set before the processes start, because libraries read them on loading."""
 
-GIVES_MEMORY_BACK = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:200,muzzy_decay_ms:0"}
+GIVES_MEMORY_BACK = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:25,muzzy_decay_ms:0"}
 """For processes that do work of many kinds: what they kept of one would not fit the next, and add up."""
 
 THRIFTY_ENVIRONMENT = {
