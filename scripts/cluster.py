@@ -128,6 +128,8 @@ def stop(cluster: Cluster) -> None:
     for process in alive:
         with suppress(psutil.Error):
             process.kill()
+    for started in _started:
+        started.poll()  # or Python takes it for one that still runs, and warns when this program ends
 
 
 def alive_workers(cluster: Cluster) -> list[str]:
