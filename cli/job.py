@@ -89,7 +89,7 @@ def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
 
     job = _load(arguments)
     options = _options(arguments, job)
-    demo = Path(options.source) if options.source == str(DATA / job.name / "demo") else None
+    demo = _demo(options, job)
 
     def tell(text: str) -> None:
         if not arguments.quiet:
@@ -112,6 +112,11 @@ def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
         say(printable(result.error), level="error", event="failed")
         return GATE_EXIT_CODE
     return int(job.with_settings(options.settings)["alert_exit_code"]) if result.alerts else 0
+
+
+def _demo(options: "JobOptions", job: "Job") -> Path | None:
+    """The folder of the demo data, where a run would read these; None: it reads another source."""
+    return Path(options.source) if options.source == str(DATA / job.name / "demo") else None
 
 
 def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
@@ -246,10 +251,14 @@ def _copy(arguments: Arguments, answer: Answer, copy: "Callable[[Output, str | N
 
 
 def _plan(arguments: Arguments, _config: Config, answer: Answer) -> int:
+    from pipeline.datasets.demo_server import has_server
     from pipeline.datasets.plan import plan_job
 
     job = _load(arguments)
-    steps = plan_job(job, _options(arguments, job))
+    options = _options(arguments, job)
+    if _demo(options, job) and has_server(job):
+        options = replace(options, source="postgresql://")  # the run starts a server of its own
+    steps = plan_job(job, options)
     names = max((len(step.name) for step in steps), default=0) + 2
     lines = [f"{step.name:<{names}}{step.layer:<9}{step.work:<17}{printable(step.reason)}".rstrip() for step in steps]
     facts = {"job": job.name, "steps": [asdict(step) for step in steps]}

@@ -35,16 +35,20 @@ def open_demo(job: Job, folder: Path, tell: Callable[[str], None]) -> Iterator[s
             f"the demo is read from files; for a database: apt install mariadb-server, make the tables of "
             f"{job.folder / MARIADB_FILE}, and --source mysql://USER@HOST/DATABASE (docs/databases.md)"
         )
-    if not schema.is_file():
-        yield str(folder)
-    elif any(find_spec(name) is None for name in _PACKAGES):
-        tell(f"the demo is read from files; for a PostgreSQL server of its own: {install_command(_REQUIREMENTS)}")
-        yield str(folder)
-    else:
+    if has_server(job):
         with open_server() as url:
             fill_tables(url, schema, folder)
             tell("the demo is read from a PostgreSQL server of its own")
             yield url
+    else:
+        if schema.is_file():
+            tell(f"the demo is read from files; for a PostgreSQL server of its own: {install_command(_REQUIREMENTS)}")
+        yield str(folder)
+
+
+def has_server(job: Job) -> bool:
+    """Whether the demo of a job is read from a server that the run starts."""
+    return (job.folder / SCHEMA_FILE).is_file() and all(find_spec(name) for name in _PACKAGES)
 
 
 @contextmanager

@@ -84,6 +84,7 @@ def test_the_demo_agrees_with_its_truth_and_its_reports_add_up(
     monkeypatch.chdir(tmp_path)
     found = ask(capsys, "--engine", "polars")
     assert (found["status"], found["truth"]) == ("ok", [])
+    assert {step["work"] for step in ask(capsys, "plan")["steps"]} == {"compare", "if changed"}
     checks = {(check["table"], check["check"]): check for check in found["checks"]}
     differing = checks["wide_orders", "expression:header_is_its_lines"]
     views = "select (select count(*) from order_header_differences) as listed, " \
