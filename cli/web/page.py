@@ -27,7 +27,7 @@ from pipeline.versions.folders import REPORT
 from utils.units import format_ago, format_moment, format_moment_shortly
 
 EVERYWHERE = "all regions"
-_LOOKS_AGAIN_SECONDS = 30
+_LOOKS_AGAIN_SECONDS = 10
 _CHART_REGIONS = 20
 _REFUSED_IN_WORDS = 10
 _METRICS = {
