@@ -25,7 +25,9 @@ _SCATTER_ROWS = 2_000_000
 
 
 def memory_of(run: Run, name: str) -> int:
-    """About how many bytes it takes to make a table in this process, in one bucket."""
+    """About how many bytes it takes to make a table in this process, in one bucket; 0 where it is not wanted."""
+    if name not in run.wanted:
+        return 0  # its inputs may be sources that nobody extracted
     keyed, whole = _sizes(run, run.job.datasets[name])
     return memory_of_bucket(keyed, whole)
 

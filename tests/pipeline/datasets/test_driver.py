@@ -278,6 +278,14 @@ def test_only_some_tables_and_then_the_rest(tmp_path: Path) -> None:
     assert rest.tables["totals"].reason == "it was left out of the run before"
 
 
+def test_a_table_that_is_not_wanted_needs_no_source_that_is_new(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    run(write_job(tmp_path / "job"), tmp_path)
+    text = HEAD + 'more = csv("more.csv", Sales)\n' + LINES + TOTALS.replace("(lines)", "(lines, more)")
+    found = run(write_job(tmp_path / "job2", text), tmp_path, only=("lines",))
+    assert (found.status, found.tables["totals"].rows) == ("ok", 2)
+
+
 def test_rollback_shows_the_version_before_and_the_next_run_goes_on_from_there(tmp_path: Path) -> None:
     write_sales(tmp_path, SALES)
     job = write_job(tmp_path / "job")
