@@ -147,7 +147,7 @@ def extract_tables(
             if number == len(_PAUSES) or not (fault.lost or (began and fault.unreached)):
                 raise
     if number > 1:
-        notes.append("the connection to the database broke: all tables were read again, from a new snapshot")
+        notes.append("the database broke off or was full: all tables were read again, from a new snapshot")
     notes += [*told, *(note for one, _ in read.values() for note in (*_without_snapshot(one), *_new_columns(one, run)))]
     states = {}
     for name in names:
