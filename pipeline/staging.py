@@ -47,7 +47,7 @@ class Exchange(Protocol):
         """Whether the file ``path`` lies there, and not on the disks."""
 
     def fetch(self, path: Path, copy: Path) -> None:
-        """Write the file ``path`` to this machine as ``copy``. Raises FileNotFoundError."""
+        """Write the file ``path`` to this machine as ``copy``."""
 
     def open(self, path: Path) -> io.RawIOBase:
         """The file ``path``, to read some of its bytes: a read may give fewer than asked for."""

@@ -9,9 +9,9 @@ what it reads itself. So whoever reads such an object reads what was accepted.
 import errno
 import io
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -57,12 +57,14 @@ class StorageExchange:
         return self.url_of(path) is not None
 
     def fetch(self, path: Path, copy: Path) -> None:
-        """Write the file ``path`` to this machine as ``copy``. Raises FileNotFoundError, StorageFault."""
-        download_file(self._url(path), copy)
+        """Write the file ``path`` to this machine as ``copy``. Raises StorageFault."""
+        with _loss_told():
+            download_file(self._url(path), copy)
 
     def open(self, path: Path) -> io.RawIOBase:
-        """The file ``path``, each read of which is a request. Raises FileNotFoundError, StorageFault."""
-        return ObjectReader(_found(self._url(path)), stop=0)
+        """The file ``path``, each read of which is a request. Raises StorageFault."""
+        with _loss_told():
+            return _Ranges(_found(self._url(path)), stop=0)
 
     def hand_over(self, files: Sequence[Path], attempt: str) -> list[str]:
         """Write files of an attempt as objects; returns their URLs. Raises StorageFault."""
@@ -83,10 +85,11 @@ class StorageExchange:
     def _accept(self, move: tuple[str, Path]) -> None:
         own, path = move
         url = self.url_of(path)
-        if url:
-            copy_object(own, url)
-        if not url or str(path.parent) in self.driver:
-            download_file(own, path)
+        with _loss_told():
+            if url:
+                copy_object(own, url)
+            if not url or str(path.parent) in self.driver:
+                download_file(own, path)
 
     def check(self) -> None:
         """Raise StorageFault where this machine cannot write, read and delete there."""
@@ -119,6 +122,26 @@ class StorageExchange:
         if url is None:
             raise FileNotFoundError(errno.ENOENT, "it does not lie on the storage of this run", str(path))
         return url
+
+
+class _Ranges(ObjectReader):
+    """An object that lies there, or is told to be gone."""
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        with _loss_told():
+            return super().readinto(buffer)
+
+
+@contextmanager
+def _loss_told() -> Iterator[None]:
+    """Raise StorageFault where an object is gone that was there."""
+    try:
+        yield
+    except FileNotFoundError as fault:
+        raise StorageFault(
+            f"{fault.filename} is gone: another run has taken over this output, or somebody deleted files between the "
+            "phases. Nothing was published. Run again when no other run is there."
+        ) from None
 
 
 def _found(url: str) -> ObjectUrl:

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.storage.exchange import StorageExchange
 from pipeline.storage.faults import StorageFault
-from pipeline.storage.objects import list_objects, read_object, write_object
+from pipeline.storage.objects import delete_objects, list_objects, read_object, write_object
 
 DRIVER = Path("/a folder/of the driver")
 
@@ -40,14 +40,20 @@ def test_paths_of_the_driver_stand_for_objects(exchange: StorageExchange, tmp_pa
 def test_of_two_attempts_the_accepted_one_is_read(exchange: StorageExchange, tmp_path: Path) -> None:
     path = DRIVER / "store" / "rows" / "a"
     lost, won = (hand_over(exchange, tmp_path, text) for text in ("lost", "won"))
-    with pytest.raises(FileNotFoundError):
-        exchange.fetch(path, tmp_path / "copy")
+    for read in (lambda: exchange.fetch(path, tmp_path / "copy"), lambda: exchange.open(path)):
+        with pytest.raises(StorageFault, match=r"stores/1/rows/a is gone: another run has taken over"):
+            read()
     exchange.accept([((won, str(path)),)])
     exchange.fetch(path, tmp_path / "copy")
     assert (tmp_path / "copy").read_text() == "won"
     with exchange.open(path) as stream:
         stream.seek(1)
         assert stream.read(2) == b"on"
+        delete_objects([f"{exchange.url}/stores/1/rows/a"])
+        stream.seek(0)
+        with pytest.raises(StorageFault, match="rows/a is gone"):
+            stream.read(1)
+    write_object(f"{exchange.url}/stores/1/rows/a", b"won")
     assert names(exchange.url) == [lost.removeprefix(exchange.url), "/stores/1/rows/a"]
 
 
@@ -89,7 +95,7 @@ def test_a_storage_that_cannot_be_written_is_told(exchange: StorageExchange) -> 
 
 def test_copies_are_made_by_the_storage(bucket: str, exchange: StorageExchange, tmp_path: Path) -> None:
     own = hand_over(exchange, tmp_path, "x" * 100)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(StorageFault, match="between/none is gone"):
         exchange.accept([((f"{bucket}/between/none", str(DRIVER / "store" / "a")),)])
     exchange.accept([((own, str(DRIVER / "store" / "a")),)])
     assert read_object(f"{exchange.url}/stores/1/a") == b"x" * 100
