@@ -18,6 +18,7 @@ MOST_RUNS = 30
 STAGES = {
     "expand": "expand compressed files",
     "read_parts": "read",
+    "join_indexes": "join id indexes",
     "find_repeated_ids": "find copies",
     "find_affected_ids": "find copies",
     "pick_rows": "find copies",
