@@ -8,20 +8,24 @@ from pathlib import Path
 from config import Config
 from pipeline.engines.capacity import Capacity
 from pipeline.engines.choose import EngineChoice, choose_engine
-from pipeline.errors import FileRefused
+from pipeline.errors import FileRefused, InputError
+from pipeline.geo.table import GeoTable
 from pipeline.inspection.status import FileState, FileStates, find_file_states
+from pipeline.machine import cache_folder, display_name
 from pipeline.planning.cluster_prediction import ClusterPrediction, as_if, predict_on_cluster
+from pipeline.planning.pace import load_pace
 from pipeline.planning.planner import Sizes, choose_sizes
-from pipeline.planning.prediction import Forecast, Prediction, forecast_run
+from pipeline.planning.prediction import Prediction, Work, forecast_run
 from pipeline.planning.run_options import RunOptions
-from pipeline.planning.run_settings import read_settings
-from pipeline.planning.sample import Sample
+from pipeline.planning.run_settings import RunSettings, read_settings
+from pipeline.planning.sample import Sample, take_sample
 from pipeline.privacy import mask_addresses
 from pipeline.reading.archives import Expanded, expand_beginning, is_archive
-from pipeline.reading.input_files import InputFile, find_inputs, refuse_outside, total_size
+from pipeline.reading.input_files import find_inputs, refuse_outside, total_size
 from pipeline.reading.no_header import without_fields
 from pipeline.reading.open_inputs import HeaderRules, OpenedInputs, read_headers
 from pipeline.versions.outputs import open_output
+from utils.metrics import usable_cores
 
 _GLANCE_BYTES = 512 * 2**10
 """How much of a compressed file is expanded to predict the whole."""
@@ -40,7 +44,7 @@ class RunPlan:
         engine: what adds up in Phase 2: ``polars``, ``spark`` or ``sql`` (Spark's own plan).
         engine_note: why that engine, where ENGINE is auto.
         learned: whether the times follow from earlier runs on this machine.
-        on_cluster: what a first run over them would take on the cluster that was asked about.
+        on_cluster: what a first run over the whole input would take on the cluster that was asked about.
     """
 
     sizes: Sizes
@@ -91,9 +95,14 @@ def list_file_states(config: Config, options: RunOptions) -> list[FileState]:
 
 def choose_for_input(config: Config) -> EngineChoice:
     """The engine that a run would take. Raises LogmillError where the input cannot be listed, or Java is missing."""
+    return choose_engine(config, total_size(_list_inside(config)))
+
+
+def _list_inside(config: Config) -> list[str]:
+    """The files of the input, without those to which a link leads out of it."""
     paths, _ = find_inputs(config.INPUT_DIR, config.ROTATED_NAMES)
     inside, _ = refuse_outside(config.INPUT_DIR, paths)
-    return choose_engine(config, total_size(inside))
+    return inside
 
 
 def make_run_plan(config: Config, options: RunOptions, cluster: ClusterAsked | None = None) -> RunPlan:
@@ -109,22 +118,28 @@ def make_run_plan(config: Config, options: RunOptions, cluster: ClusterAsked | N
         forecast = forecast_run(
             sizes, logs.files, files.known_rows, geo, adder, compiled=settings.compilable, formats=settings.formats
         )
-        on_cluster = _on_cluster(config, cluster, logs.files, forecast) if cluster else None
+    on_cluster = _on_cluster(config, cluster, settings, geo) if cluster else None
     hide = without_fields if config.PSEUDONYMIZE_USERS else mask_addresses  # a reason may quote a record
     refused = {path: hide(reason) for path, reason in logs.refused.items()}
     sample, learned = forecast.work.sample, forecast.pace.learned
     return RunPlan(sizes, forecast.prediction, sample, files, refused, adder, choice.note, learned, on_cluster)
 
 
-def _on_cluster(
-    config: Config, cluster: ClusterAsked, files: Sequence[InputFile], forecast: Forecast
-) -> ClusterPrediction:
-    work = forecast.work
+def _on_cluster(config: Config, cluster: ClusterAsked, settings: RunSettings, geo: GeoTable) -> ClusterPrediction:
+    """Predict a first run over the input, whatever was read of it before. Raises InputError where it has no records."""
+    with tempfile.TemporaryDirectory(prefix="logmill-") as folder:
+        files = _read_beginnings(_list_inside(config), settings.headers, Path(folder)).files
+        work = Work(take_sample(files, geo, settings.formats), 0, "spark", settings.compilable, usable_cores())
+    if not work.sample.rows:
+        raise InputError(
+            f"input {display_name(config.INPUT_DIR)!r} has no records from which a run on a cluster could be "
+            "predicted: expected some lines of such logs."
+        )
     if cluster.size:
         files, work = as_if(files, work, cluster.size)
     capacity = Capacity(cluster.nodes * cluster.cores, config.SPARK_PYTHON_MEMORY // config.SPARK_EXECUTOR_CORES)
     sizes = choose_sizes(config, files, spark=True, capacity=capacity)
-    return predict_on_cluster(sizes, work, forecast.pace, cluster.nodes, on_storage=cluster.on_storage)
+    return predict_on_cluster(sizes, work, load_pace(cache_folder()), cluster.nodes, on_storage=cluster.on_storage)
 
 
 def _read_beginnings(paths: Sequence[str], rules: HeaderRules, folder: Path) -> OpenedInputs:

@@ -113,6 +113,27 @@ def test_a_plan_may_be_about_a_cluster_and_more_input(tmp_path: Path) -> None:
         assert text in told.out
 
 
+def test_a_cluster_begins_with_nothing_whatever_was_read_here(tmp_path: Path) -> None:
+    make_logs(Shape("x", 400_000, files=2), tmp_path / "logs")
+    options = "--cluster", "8x16", "--storage", "s3", "--as-if", "10GB"
+    before = asked(tmp_path, *options)["cluster"]
+    assert before["splits"] > 0
+    run_json("--input", "logs", "--engine", "polars", cwd=tmp_path)
+    after = asked(tmp_path, *options)
+    assert (after["files"], after["cluster"]["splits"]) == ({"reuse": 2}, before["splits"])
+    assert after["cluster"]["reads"] == before["reads"]
+
+
+def test_without_records_a_cluster_is_not_predicted(tmp_path: Path) -> None:
+    make_logs(Shape("x", 400_000, files=1), tmp_path / "logs")
+    (log,) = (tmp_path / "logs").iterdir()
+    log.write_text(log.read_text().splitlines(keepends=True)[0])
+    assert asked(tmp_path)["records"] == 0
+    ended = command("plan", "--input", "logs", "--cluster", "8x16", "--as-if", "1TB", cwd=tmp_path)
+    assert ended.code == 3
+    assert "input 'logs' has no records from which a run on a cluster could be predicted" in ended.err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
