@@ -26,6 +26,7 @@ from pipeline.engines.direct import DirectEngine
 from pipeline.engines.local import LocalEngine
 from pipeline.engines.spark import SparkEngine
 from pipeline.engines.workers import THRIFTY_ENVIRONMENT
+from pipeline.errors import ConfigError
 from pipeline.machine import cache_folder
 from pipeline.native.build import PROCESSOR_FILE, system_and_processor
 from pipeline.timing import Watch
@@ -113,6 +114,7 @@ class Run:
             str(job.folder), watch.run_id, as_of, own, str(self.work), protections, dict(options.names)
         )
         self.wanted = self.job.needed(options.only)
+        self._check_day()
         self.memory = Memory(config.MEMORY_LIMIT, config.PREPROCESSING_WORKERS)
         self.direct = DirectEngine()
         watch.follow(self.direct)
@@ -124,6 +126,20 @@ class Run:
         self.rejects: dict[str, list[str]] = {}
         self.notes: list[str] = []
         self.scattered: dict[tuple[str, tuple[str, ...], int], TableFiles] = {}
+
+    def _check_day(self) -> None:
+        """Raise ConfigError where a table that is not made would be published under a day that it is not of."""
+        if self.before is None or not self.day or self.before.day == self.day:
+            return
+        left = [
+            one for name, one in self.job.datasets.items() if name in self.before.tables and name not in self.wanted
+        ]
+        moved = [one.name for one in left if one.place(self.day) != one.place(self.before.day)]
+        if moved:
+            raise ConfigError(
+                f"this run would publish {self.day} with tables of {self.before.day}: {', '.join(moved)}. Omit --only, "
+                f"or give an --as-of of {self.before.day}."
+            )
 
     def confirm_locks(self) -> None:
         """Raise EnvironmentFault where this run no longer holds its output."""

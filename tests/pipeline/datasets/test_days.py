@@ -15,6 +15,7 @@ from pipeline.datasets.job import Job
 from pipeline.datasets.result import JobResult
 from pipeline.datasets.run import JobOptions
 from pipeline.datasets.state import read_state
+from pipeline.errors import ConfigError
 from pipeline.versions.output_link import Output
 from pipeline.versions.outputs import roll_back
 from tests.pipeline.datasets.jobs_for_tests import HEAD, LINES, TOTALS, files, run, write_job, write_sales
@@ -117,3 +118,15 @@ def test_who_is_only_in_days_before_is_forgotten_there(tmp_path: Path) -> None:
     forget_people(job, CONFIG, options, ["c1"], NullProgress())
     assert totals(second, "2026-11-29") == totals(second, "2026-11-30") == [("c2", 1, 50)]
     assert len(list(Path(f"{second.output}.versions").glob("2*"))) == 1
+
+
+def test_a_run_of_some_tables_does_not_publish_the_others_under_another_day(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES)
+    by_who = TOTALS.replace("Total(", "Other(").replace("Total,", "Other,").replace("def totals", "def others")
+    job = write_job(tmp_path / "two", HEAD + LINES + TOTALS + by_who, daily=True)
+    run(job, tmp_path, as_of=FIRST)
+    write_sales(tmp_path, [*SALES, ("o4", "c1", "2026-11-30", "5.00")])
+    with pytest.raises(ConfigError, match="publish 2026-11-30 with tables of 2026-11-29: others"):
+        run(job, tmp_path, as_of=SECOND, only=("totals",))
+    same_day = run(job, tmp_path, as_of=FIRST + dt.timedelta(seconds=1), only=("totals",))
+    assert totals(same_day, "2026-11-29") == [("c1", 3, 1600), ("c2", 1, 50)]
