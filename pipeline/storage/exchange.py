@@ -113,9 +113,11 @@ class StorageExchange:
             delete_objects(list_objects(f"{self.run}/"))
 
     def keep_store(self, store: str) -> None:
-        """Delete the stores of other machines, which went before the one of this URL. Raises StorageFault."""
-        stores = list_objects(join_url(self.url, "stores") + "/")
-        delete_objects(found for found in stores if not found.startswith(f"{store}/"))
+        """Delete the stores of other machines, which went before the one of this URL, if the storage answers: otherwise
+        the next run does."""
+        with suppress(StorageFault):
+            stores = list_objects(join_url(self.url, "stores") + "/")
+            delete_objects(found for found in stores if not found.startswith(f"{store}/"))
 
     def _url(self, path: Path) -> str:
         url = self.url_of(path)

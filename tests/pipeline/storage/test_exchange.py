@@ -90,7 +90,13 @@ def test_a_storage_that_cannot_be_written_is_told(exchange: StorageExchange) -> 
     missing = StorageExchange("s3://no-such-bucket/x", "s3://no-such-bucket/x/runs/1", ())
     with pytest.raises(StorageFault, match="no such bucket"):
         missing.check()
+
+
+@pytest.mark.usefixtures("bucket")
+def test_what_cannot_be_deleted_after_the_publication_is_left_to_the_next_run() -> None:
+    missing = StorageExchange("s3://no-such-bucket/x", "s3://no-such-bucket/x/runs/1", ())
     missing.end()
+    missing.keep_store("s3://no-such-bucket/x/stores/1")
 
 
 def test_copies_are_made_by_the_storage(bucket: str, exchange: StorageExchange, tmp_path: Path) -> None:
