@@ -24,7 +24,7 @@ from pipeline.storage.urls import join_url
 from pipeline.versions.folders import make_own
 from pipeline.versions.quarantine_retention import forget_texts, has_texts
 
-_SPLIT_FILE = re.compile(r"split-([0-9]{6,})\.(parquet|npy|partial)")
+_SPLIT_FILE = re.compile(r"\.?split-([0-9]{6,})\.(?:parquet|npy|.*(partial))")
 _STORE_URL = "store.url"
 """The file of an intermediate folder that says where its store lies, if not there."""
 _SYNC_THREADS = 16
@@ -55,7 +55,7 @@ class Store:
             make_own(folder, "--intermediate", 0o700)
             for entry in os.scandir(folder):
                 named = _SPLIT_FILE.fullmatch(entry.name)
-                if named and (int(named[1]) not in needed or named[2] == "partial"):
+                if named and (int(named[1]) not in needed or named[2]):
                     point("store.remove")
                     os.unlink(entry)
 
@@ -171,13 +171,17 @@ def open_store(folder: Path) -> Store:
 
 
 def begin_store(folder: Path, url: str) -> str:
-    """Let the store of the intermediate ``folder`` lie below the URL; returns where. A new folder has a new store."""
-    path = folder / _STORE_URL
-    if not path.exists():
-        place = join_url(url, "stores", uuid.uuid4().hex[:12])
-        with writing(path):
-            path.write_text(place, encoding="utf-8")
-    return path.read_text(encoding="utf-8")
+    """Let the store of the intermediate ``folder`` lie below the URL; returns where. A new folder has a new store, and so
+    has one whose file names none there."""
+    path, stores = folder / _STORE_URL, join_url(url, "stores")
+    if path.exists() and (found := path.read_text(encoding="utf-8")).startswith(f"{stores}/"):
+        return found
+    place, partial = join_url(stores, uuid.uuid4().hex[:12]), folder / f"{_STORE_URL}.partial"
+    with writing(partial):
+        partial.write_text(place, encoding="utf-8")
+    sync(partial)
+    partial.replace(path)
+    return place
 
 
 def sync_files(paths: Sequence[Path]) -> None:

@@ -37,7 +37,8 @@ def of_split(number: str, *kinds: str) -> set[str]:
 
 
 def test_opening_removes_the_files_of_other_splits(store: Store) -> None:
-    for name in ("rows/split-000002.partial", "rows/notes.txt", "lines/split-2.npy"):
+    left = "rows/split-000002.partial", "rejects/.split-1234567.parquet.4711.partial"
+    for name in (*left, "rows/notes.txt", "lines/split-2.npy"):
         (store.root / name).touch()
     store.open({2: frozenset({"lines"}), 1234567: ALL})
     foreign = {"rows/notes.txt", "lines/split-2.npy"}
@@ -183,4 +184,24 @@ def test_a_new_folder_has_a_store_of_its_own(tmp_path: Path, bucket: str) -> Non
     for folder in (first, second):
         folder.mkdir()
     assert begin_store(first, f"{bucket}/between") != begin_store(second, f"{bucket}/between")
+    assert type(open_store(tmp_path)) is Store
+
+
+@pytest.mark.parametrize("left", ["", "s3://", "s3://elsewhere/stores/0123"])
+def test_a_folder_that_names_no_store_gets_a_new_one(left: str, tmp_path: Path) -> None:
+    """A full disk or a lost machine leaves such a file, which would keep every later run from its work."""
+    (tmp_path / "store.url").write_text(left)
+    url = begin_store(tmp_path, "s3://b/between")
+    assert url.startswith("s3://b/between/stores/")
+    assert begin_store(tmp_path, "s3://b/between") == url
+    assert [path.name for path in tmp_path.iterdir()] == ["store.url"]
+
+
+def test_a_store_has_its_url_when_that_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(split_store, "sync", full)
+    with pytest.raises(OSError, match="No space left"):
+        begin_store(tmp_path, "s3://b/between")
     assert type(open_store(tmp_path)) is Store
