@@ -125,7 +125,7 @@ CLUSTER = Option("--cluster", "predict a first run on a cluster, such as 8x16", 
 STORAGE = Option(
     "--storage", "where its files lie: disk (shared) or s3", "NAME", section=MACHINE, more={"default": "disk"}
 )
-AS_IF = Option("--as-if", "... over so many bytes of such logs", "SIZE", section=MACHINE)
+AS_IF = Option("--as-if", "... over so many bytes of such records, in logs of 1 GB", "SIZE", section=MACHINE)
 DRY_RUN = Option("--dry-run", "say what a run would do, and do nothing", section=ANSWER)
 PROFILE = Option("--profile", "show the time of every stage, on stderr with --json", section=ANSWER)
 REPLAYED = Option(

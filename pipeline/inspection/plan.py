@@ -14,7 +14,7 @@ from pipeline.inspection.status import FileState, FileStates, find_file_states
 from pipeline.machine import cache_folder, display_name
 from pipeline.planning.cluster_prediction import ClusterPrediction, as_if, predict_on_cluster
 from pipeline.planning.pace import load_pace
-from pipeline.planning.planner import Sizes, choose_sizes
+from pipeline.planning.planner import Sizes, choose_sizes, fit_sizes
 from pipeline.planning.prediction import Prediction, Work, forecast_run
 from pipeline.planning.run_options import RunOptions
 from pipeline.planning.run_settings import RunSettings, read_settings
@@ -65,7 +65,7 @@ class ClusterAsked:
     ==============  ============================================================
     ``nodes``       machines, and ``cores`` of each
     ``on_storage``  whether all files lie on object storage
-    ``size``        bytes of an input of this kind; None: the input as it is
+    ``size``        bytes of an input of this kind, in logs of 1 GB; None: the input as it is
     ==============  ============================================================
     """
 
@@ -136,9 +136,9 @@ def _on_cluster(config: Config, cluster: ClusterAsked, settings: RunSettings, ge
             "predicted: expected some lines of such logs."
         )
     if cluster.size:
-        files, work = as_if(files, work, cluster.size)
+        work = as_if(work, cluster.size)
     capacity = Capacity(cluster.nodes * cluster.cores, config.SPARK_PYTHON_MEMORY // config.SPARK_EXECUTOR_CORES)
-    sizes = choose_sizes(config, files, spark=True, capacity=capacity)
+    sizes = fit_sizes(config, work.sample.text_bytes, work.sample.rows, spark=True, capacity=capacity)
     return predict_on_cluster(sizes, work, load_pace(cache_folder()), cluster.nodes, on_storage=cluster.on_storage)
 
 

@@ -4,16 +4,16 @@ What one core does takes as long as on this machine (``planning.prediction``). T
 docs/scale.md says.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from pipeline.aggregate.driver import JOINED_SPLITS, MOST_INDEX_READS, count_pieces, count_ranges
 from pipeline.planning.pace import Pace
 from pipeline.planning.planner import Sizes
 from pipeline.planning.prediction import Work, adding_seconds, publishing_seconds, reading_seconds
-from pipeline.reading.input_files import InputFile
 from pipeline.storage.exchange import AT_ONCE
 
+LOG_BYTES = 10**9
+"""Of each log of an input that is only thought of: however small those are that the prediction looked at."""
 START_SECONDS = 12.0
 """Until executors have started and loaded the program."""
 _TASK_SECONDS = 0.073
@@ -65,15 +65,15 @@ class ClusterPrediction:
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
 
-def as_if(files: Sequence[InputFile], work: Work, size: int) -> tuple[Sequence[InputFile], Work]:
-    """(Files, work) of an input that is about ``size`` bytes of the same kind: each file so many times.
+def as_if(work: Work, size: int) -> Work:
+    """The work of an input of ``size`` bytes of the same kind, in logs of about ``LOG_BYTES``.
 
     The result is taken to grow as the input does, which is the most that it can.
     """
-    times = max(1, round(size / max(1, work.sample.text_bytes)))
     sample = work.sample
-    more = {name: getattr(sample, name) * times for name in ("files", "text_bytes", "rows", "result_rows")}
-    return list(files) * times, replace(work, sample=replace(sample, **more))
+    times = size / sample.text_bytes
+    more = {name: round(getattr(sample, name) * times) for name in ("text_bytes", "rows", "result_rows")}
+    return replace(work, sample=replace(sample, files=-(-size // LOG_BYTES), **more))
 
 
 def predict_on_cluster(sizes: Sizes, work: Work, pace: Pace, nodes: int, *, on_storage: bool) -> ClusterPrediction:

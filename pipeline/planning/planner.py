@@ -90,15 +90,27 @@ def choose_sizes(
     least_buckets: int = 0,
     capacity: Capacity | None = None,
 ) -> Sizes:
-    """Fit the run over ``files`` into ``MEMORY_LIMIT``, or into the executors of a cluster.
+    """Fit the run over ``files`` into ``MEMORY_LIMIT``, or into the executors of a cluster: see ``fit_sizes``."""
+    total, rows = sum(file.size for file in files), sum(file.expected_rows for file in files)
+    return fit_sizes(config, total, rows, spark=spark, least_buckets=least_buckets, capacity=capacity)
+
+
+def fit_sizes(
+    config: Config,
+    total: int,
+    rows: float,
+    *,
+    spark: bool,
+    least_buckets: int = 0,
+    capacity: Capacity | None = None,
+) -> Sizes:
+    """Fit a run over ``total`` bytes of ``rows`` records into ``MEMORY_LIMIT``, or into the executors of a cluster.
 
     ``spark``: whether a JVM runs beside the workers; ``least_buckets``: in how many buckets the rows of files lie that
     are not read again; ``capacity``: of the cluster that runs both phases, if one does. Raises EnvironmentFault where
     not even one worker fits.
     """
     workers, share = _share_executors(config, capacity) if capacity else _share_memory(config, spark)
-    total = sum(file.size for file in files)
-    rows = sum(file.expected_rows for file in files)
     width = total / rows if rows else 100.0
     # The text of a row that stays in memory, its user_id, may be most of its line.
     row_bytes = _ROW_BYTES + width + (_TEXT_COPIES - 1) * max(0.0, width - _USUAL_WIDTH)

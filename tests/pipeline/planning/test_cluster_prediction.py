@@ -10,28 +10,35 @@ from config import Config
 from pipeline.engines.capacity import Capacity
 from pipeline.planning.cluster_prediction import START_SECONDS, ClusterPrediction, as_if, predict_on_cluster
 from pipeline.planning.pace import Pace
-from pipeline.planning.planner import choose_sizes
+from pipeline.planning.planner import fit_sizes
 from pipeline.planning.prediction import Work
 from pipeline.planning.sample import Sample
-from pipeline.reading.header import Header
-from pipeline.reading.input_files import InputFile
 
-HEADER = Header(",", ("log_id", "user_id"), {}, 80, 2, 100.0)
-GIGABYTE = InputFile("a.csv", (10**9, 1, 1), HEADER)
 WORK = Work(Sample(1, 10**9, 10**7, 8.0, 4.0, 10**5), 0, "polars", True, 2)
 
 
-def predict(size: int, cores: int, *, on_storage: bool = True) -> ClusterPrediction:
-    files, work = as_if([GIGABYTE], WORK, size)
-    sizes = choose_sizes(Config(), files, spark=True, capacity=Capacity(cores, 10**9))
+def predict(size: int, cores: int, *, on_storage: bool = True, work: Work = WORK) -> ClusterPrediction:
+    work = as_if(work, size)
+    sizes = fit_sizes(Config(), work.sample.text_bytes, work.sample.rows, spark=True, capacity=Capacity(cores, 10**9))
     return predict_on_cluster(sizes, work, Pace(), 4, on_storage=on_storage)
 
 
 def test_an_input_of_a_thousand_times_the_size_has_as_many_files_and_rows() -> None:
-    files, work = as_if([GIGABYTE], WORK, 10**12)
-    assert len(files) == work.sample.files == 1000
-    assert (work.sample.text_bytes, work.sample.rows, work.sample.result_rows) == (10**12, 10**10, 10**8)
-    assert as_if([GIGABYTE], WORK, 1) == ([GIGABYTE], WORK)
+    sample = as_if(WORK, 10**12).sample
+    assert (sample.files, sample.text_bytes, sample.rows, sample.result_rows) == (1000, 10**12, 10**10, 10**8)
+    assert as_if(WORK, 10**9) == WORK
+    small = as_if(WORK, 10**6).sample
+    assert (small.files, small.text_bytes, small.rows, small.result_rows) == (1, 10**6, 10**4, 100)
+
+
+@given(st.integers(1, 1000), st.integers(1, 10**6), st.integers(1, 10**5), st.sampled_from([10**10, 10**12, 10**18]))
+def test_how_much_was_looked_at_does_not_matter(files: int, rows: int, result_rows: int, size: int) -> None:
+    """Five kilobytes that stand for an exabyte, too: nothing is made for each file."""
+    share = replace(WORK.sample, files=files, text_bytes=100 * rows, rows=rows, result_rows=result_rows)
+    whole = replace(share, files=1, text_bytes=100 * 10**9, rows=10**9, result_rows=result_rows * (10**9 // rows))
+    one, other = (predict(size, 128, work=replace(WORK, sample=sample)) for sample in (share, whole))
+    assert one.splits == other.splits <= size // 10**9 * 16
+    assert one.reads == pytest.approx(other.reads, rel=0.001)
 
 
 @given(st.integers(1, 50_000), st.integers(1, 4000), st.booleans())
@@ -61,7 +68,7 @@ def test_requests_are_those_of_splits_ranges_and_buckets() -> None:
 
 def test_the_memory_of_the_driver_is_what_the_simulation_measured() -> None:
     """``python -m benchmarks.scale``: 205 MB, 1.22 GB and 9.53 GB of 10,100, 100,700 and 1,006,700 splits."""
-    sizes = choose_sizes(Config(), [GIGABYTE] * 1000, spark=True, capacity=Capacity(2000, 10**9))
+    sizes = fit_sizes(Config(), 10**12, 10**10, spark=True, capacity=Capacity(2000, 10**9))
     assert sizes.buckets == 1024
     for splits, measured in ((10_100, 205e6), (100_700, 1.22e9), (1_006_700, 9.53e9)):
         sample = replace(WORK.sample, files=splits, text_bytes=splits * sizes.split_bytes)
