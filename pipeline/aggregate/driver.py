@@ -45,10 +45,8 @@ def aggregate_all(
 
     ``advance`` gets rows. Raises BalanceError where a count does not add up or a sum passes int64.
     """
-    filled, numbers = _filled_buckets(splits, context.buckets)
-    context = replace(context, splits=numbers)
-    total = sum(rows for _, rows in filled.values())
-    context = _find_all_repeated(engine, context, total, workers)
+    filled, numbers, sizes = _filled_buckets(splits, context.buckets)
+    context = _find_all_repeated(engine, replace(context, splits=numbers), sizes, workers)
     tasks = [BucketTask(bucket, rows, of_bucket) for bucket, (of_bucket, rows) in filled.items()]
     tasks.sort(key=lambda task: -task.rows)
     results = run_all(engine, aggregate, context, tasks, advance)
@@ -73,21 +71,24 @@ _KEY_BYTES = 32
 
 def _filled_buckets(
     splits: Iterable[PlacedSplit], buckets: int
-) -> tuple[dict[int, tuple[tuple[int, ...] | None, int]], "array[int]"]:
+) -> tuple[dict[int, tuple[tuple[int, ...] | None, int]], "array[int]", "array[int]"]:
     """(Bucket → the numbers of the splits that have rows there, sorted, and how many rows; the numbers of all splits
-    with rows). ``splits`` are gone over twice.
+    with rows, sorted; the rows of each of these). ``splits`` are gone over twice.
 
     Where most of very many splits have rows in most buckets, None stands for their numbers: a split without rows in a
     bucket costs little there.
     """
-    numbers, rows, pairs = array("q"), np.zeros(buckets, np.int64), 0
+    numbers, sizes, rows, pairs = array("q"), array("q"), np.zeros(buckets, np.int64), 0
     for number, counts in _rows_of(splits, buckets):
         numbers.append(number)
+        sizes.append(int(counts.sum()))
         rows += counts
         pairs += int(np.count_nonzero(counts))
-    filled, numbers = np.flatnonzero(rows).tolist(), array("q", sorted(numbers))
+    order = np.argsort(numbers)
+    numbers, sizes = (array("q", np.array(column, np.int64)[order].tolist()) for column in (numbers, sizes))
+    filled = np.flatnonzero(rows).tolist()
     if len(numbers) > _FEW_SPLITS and 2 * pairs > len(numbers) * buckets:
-        return {bucket: (None, int(rows[bucket])) for bucket in filled}, numbers
+        return {bucket: (None, int(rows[bucket])) for bucket in filled}, numbers, sizes
     bucket_of, number_of = array("q"), array("q")
     for number, counts in _rows_of(splits, buckets):
         used = np.flatnonzero(counts).tolist()
@@ -96,10 +97,14 @@ def _filled_buckets(
     order = np.lexsort((number_of, bucket_of))
     ordered, split_of = (np.array(column, np.int64)[order] for column in (bucket_of, number_of))
     bounds = np.searchsorted(ordered, [*filled, buckets]).tolist()
-    return {
-        bucket: (tuple(split_of[first:stop].tolist()), int(rows[bucket]))
-        for bucket, first, stop in zip(filled, bounds[:-1], bounds[1:], strict=True)
-    }, numbers
+    return (
+        {
+            bucket: (tuple(split_of[first:stop].tolist()), int(rows[bucket]))
+            for bucket, first, stop in zip(filled, bounds[:-1], bounds[1:], strict=True)
+        },
+        numbers,
+        sizes,
+    )
 
 
 def _rows_of(splits: Iterable[PlacedSplit], buckets: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -108,22 +113,24 @@ def _rows_of(splits: Iterable[PlacedSplit], buckets: int) -> Iterator[tuple[int,
         yield result.split.number, coarser(result.bucket_rows, buckets)
 
 
-def _join_all(engine: Engine, context: AggregateContext, rows: int, ranges: int) -> AggregateContext:
+def _join_all(engine: Engine, context: AggregateContext, sizes: "array[int]", ranges: int) -> AggregateContext:
     """Join the indexes of very many splits, so that not every range is read from every split; returns the context with
-    their numbers."""
+    their numbers. ``sizes``: the rows of each split."""
     splits = context.splits
     if len(splits) * ranges <= MOST_INDEX_READS:
         return context
-    groups = [tuple(splits[first : first + JOINED_SPLITS]) for first in range(0, len(splits), JOINED_SPLITS)]
-    pieces = count_pieces(rows * JOINED_SPLITS // len(splits), context.bucket_rows, context.bucket_bytes)
-    tasks = [JoinTask(number, group, pieces) for number, group in enumerate(groups)]
+    tasks: list[JoinTask] = []
+    for first in range(0, len(splits), JOINED_SPLITS):
+        group = slice(first, first + JOINED_SPLITS)
+        pieces = count_pieces(sum(sizes[group]), context.bucket_rows, context.bucket_bytes)
+        tasks.append(JoinTask(len(tasks), tuple(splits[group]), pieces))
     run_all(engine, join_indexes, context, tasks, no_advance)
-    return replace(context, joined=range(len(groups)))
+    return replace(context, joined=range(len(tasks)))
 
 
 def count_pieces(rows: int, bucket_rows: int, bucket_bytes: int) -> int:
-    """The number of pieces in which indexes of about so many rows are joined: half of what fits into memory, because
-    splits differ."""
+    """The number of pieces in which indexes of so many rows are joined: half of what fits into memory, because ids are
+    not spread quite evenly."""
     return 1 + 2 * rows // _most_keys(bucket_rows, bucket_bytes)
 
 
@@ -139,11 +146,13 @@ def count_ranges(rows: int, bucket_rows: int, bucket_bytes: int, workers: int) -
     return 1 << max(workers - 1, rows // _most_keys(bucket_rows, bucket_bytes)).bit_length()
 
 
-def _find_all_repeated(engine: Engine, context: AggregateContext, rows: int, workers: int) -> AggregateContext:
+def _find_all_repeated(
+    engine: Engine, context: AggregateContext, sizes: "array[int]", workers: int
+) -> AggregateContext:
     """Find the repeated ids of all splits; returns the context with the ranges in which there are some."""
-    ranges = count_ranges(rows, context.bucket_rows, context.bucket_bytes, workers)
+    ranges = count_ranges(sum(sizes), context.bucket_rows, context.bucket_bytes, workers)
     width = (1 << 64) // ranges
-    context = _join_all(engine, context, rows, ranges)
+    context = _join_all(engine, context, sizes, ranges)
     tasks = [FindRepeatedTask(n, n * width, (n + 1) * width - 1) for n in range(ranges)]
     found = sorted(
         (task.number, *counts) for task, counts in run_tasks(engine, find_repeated_ids, context, tasks, no_advance)

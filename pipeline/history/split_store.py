@@ -171,8 +171,8 @@ def open_store(folder: Path) -> Store:
 
 
 def begin_store(folder: Path, url: str) -> str:
-    """Let the store of the intermediate ``folder`` lie below the URL; returns where. A new folder has a new store, and so
-    has one whose file names none there."""
+    """Let the store of the intermediate ``folder`` lie below the URL; returns where. A folder that names none there yet
+    has a new store."""
     path, stores = folder / _STORE_URL, join_url(url, "stores")
     if path.exists() and (found := path.read_text(encoding="utf-8")).startswith(f"{stores}/"):
         return found

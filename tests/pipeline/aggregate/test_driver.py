@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.aggregate import bucket_totals, driver
+from pipeline.aggregate.aggregator import join_indexes
 from pipeline.aggregate.driver import aggregate_all, fewest_buckets, largest_bucket
 from pipeline.engines import no_advance
 from pipeline.errors import BalanceError
@@ -90,6 +91,27 @@ def test_a_row_that_is_missing_is_a_fault(tmp_path: Path) -> None:
     write_split(context, 1, [Row(2, 2, "u", 0, 1), Row(3, 3, "u", 0, 1)])
     with pytest.raises(BalanceError, match="bucket 0 does not balance: 2 rows handed over"):
         aggregate_all(Inline(), context, placed, 1, no_advance)
+
+
+class Joining(Inline):
+    """Notes how many keys are in memory at a time while indexes are joined."""
+
+    def __init__(self) -> None:
+        self.keys: list[int] = []
+
+    def map(self, kernel, context, tasks, advance):
+        return super().map(kernel, context, tasks, self.keys.append if kernel is join_indexes else advance)
+
+
+def test_indexes_of_large_splits_among_very_many_small_ones_are_joined_in_pieces(tmp_path: Path) -> None:
+    sizes = [1] * 30 + [300, 250]
+    ids = iter(range(0, 2**64, 2**64 // sum(sizes)))
+    rows = {number: [Row(next(ids), 1, "u", 0, 1) for _ in range(size)] for number, size in enumerate(sizes)}
+    context, engine = make_context(tmp_path, bucket_rows=50, bucket_bytes=1), Joining()
+    with mock.patch.multiple(driver, MOST_INDEX_READS=0, JOINED_SPLITS=2):
+        check(context, aggregate_all(engine, context, write_splits(context, rows), 2, no_advance), rows)
+    assert sum(engine.keys) == sum(sizes)
+    assert max(engine.keys) <= 2 * 50, "so many keys of a range are held, too"
 
 
 def test_no_rows_make_no_buckets(tmp_path: Path) -> None:
