@@ -262,8 +262,10 @@ def _whole(one: _Reading, run: _Run) -> FileState:
 def _changes(one: _Reading, run: _Run) -> Extract | None:
     """Read the rows that may have changed since the run before, and merge them; None: all must be read."""
     old, (there, wanted) = run.before(one), one.columns[one.source.updated]
-    if old is None or old.position.get("of") != _of(one, run) or has_rejects_without_key(old, run.bronze):
+    if old is None or old.position.get("of") != _of(one, run):
         return None
+    if not one.source.snapshots and has_rejects_without_key(old, run.bronze):
+        return None  # of snapshots, what was rejected once stays anyway
     since = begin_reading(run.snapshot, there, wanted, old.position["watermark"], one.source.overlap)
     if since is None:
         return None

@@ -173,11 +173,11 @@ def _ends(task: Merge, gone: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, bool]
 
 
 def _keep_rejects(task: Merge, file: FileState, part: str, wanted: pl.DataFrame, writer: ExtractWriter) -> None:
-    """Write those rejected rows of a part whose keys are in ``wanted``."""
+    """Write those rejected rows of a part whose keys, which may be null, are in ``wanted``."""
     place = task.bronze / file.folder
     clear = place / (part if not task.old.protection else f"{CLEAR}{part}")
     rows = pl.read_parquet(clear if clear.exists() else place / part)
-    stay = rows.filter(rows["key"].is_in(wanted[_KEY].implode()))
+    stay = rows.filter(rows["key"].is_in(wanted[_KEY].implode(), nulls_equal=True))
     writer.add_rejected(stay.select(list(REJECTS)), hidden=not clear.exists())
 
 

@@ -347,6 +347,43 @@ def test_after_reading_all_the_next_run_compares_keys(postgres: str, tmp_path: P
     assert gone == [[], [], [1, 2], [1, 2]]
 
 
+def test_a_row_without_a_key_does_not_hinder_that_deleted_rows_are_found(postgres: str, tmp_path: Path) -> None:
+    """Nor does it let bronze grow by the whole table in each run."""
+    job = write_job(tmp_path / "job", "import polars as pl\nfrom datetime import timedelta\n" + HISTORY)
+    with empty_schema(postgres) as url:
+        run_sql(url, "CREATE TABLE buyers (id int, name varchar(9), at timestamp NULL)")
+        run_sql(url, f"INSERT INTO buyers SELECT n, 'ann', '{DAY}' FROM generate_series(1, 40) n")
+        run_sql(url, f"INSERT INTO buyers VALUES (NULL, 'nul', '{DAY}')")
+        rows, ended, rejected_rows = [], [], []
+        for day in range(1, 4):
+            result = run(job, tmp_path, source=url, as_of=DAY + timedelta(days=day))
+            rows.append(result.sources["buyers"].rows)
+            rejected_rows.append(result.sources["buyers"].rejected)
+            ended.append(read(result, "versions").filter(pl.col("valid_to").is_not_null())["id"].sort().to_list())
+            at = DAY + timedelta(days=day)
+            run_sql(
+                url, f"DELETE FROM buyers WHERE id = {day}", f"INSERT INTO buyers VALUES ({50 + day}, 'new', '{at}')"
+            )
+    assert ended == [[], [1], [1, 2]]
+    assert rows == [40, 42, 44]
+    assert rejected_rows == [1, 1, 1]
+
+
+@pytest.mark.parametrize("text", [JOB, HISTORY])
+def test_a_row_without_a_key_that_comes_later_is_rejected_too(text: str, postgres: str, tmp_path: Path) -> None:
+    name = "sales" if text == JOB else "buyers"
+    job = make(tmp_path / "job", text="import polars as pl\nfrom datetime import timedelta\n" + text)
+    columns = "id int, part varchar(9), who varchar(9), cents int, name varchar(9), at timestamp"
+    insert = f"INSERT INTO {name} VALUES (%s, 'a', 'ann', 1, 'ann', '{DAY}')"
+    with empty_schema(postgres) as url:
+        run_sql(url, f"CREATE TABLE {name} ({columns})", insert % 1)
+        counts = []
+        for _ in range(2):
+            counts.append(run(job, tmp_path, source=url).sources[name].rejected)
+            run_sql(url, insert % "NULL")
+    assert counts == [0, 1]
+
+
 @pytest.mark.slow
 def test_history_of_ten_days_is_what_each_run_could_see(postgres: str, tmp_path: Path) -> None:
     """Of rows that are new, corrected, deleted and returned by chance, told by plain Python."""
