@@ -22,7 +22,9 @@ from pipeline.aggregate.tasks import (
 from pipeline.engines import Advance, Engine, no_advance, run_all, run_tasks
 from pipeline.errors import BalanceError
 from pipeline.exchange.row_files import coarser
+from pipeline.exchange.workspace import split_file
 from pipeline.preprocess.ledger import Phase1Result, PlacedSplit
+from pipeline.staging import remove
 
 
 def fewest_buckets(phase1: Phase1Result, buckets: int) -> int:
@@ -157,6 +159,8 @@ def _find_all_repeated(
     found = sorted(
         (task.number, *counts) for task, counts in run_tasks(engine, find_repeated_ids, context, tasks, no_advance)
     )
+    for number in context.joined:
+        remove(context.workspace.path("joined", split_file(number, "npy")))
     crossing = array("q", (number for number, cross, _ in found if cross))
     repeated = array("q", (number for number, _, again in found if again))
     return replace(context, cross_bucket=crossing, repeated=repeated)

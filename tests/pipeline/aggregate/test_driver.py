@@ -112,6 +112,7 @@ def test_indexes_of_large_splits_among_very_many_small_ones_are_joined_in_pieces
         check(context, aggregate_all(engine, context, write_splits(context, rows), 2, no_advance), rows)
     assert sum(engine.keys) == sum(sizes)
     assert max(engine.keys) <= 2 * 50, "so many keys of a range are held, too"
+    assert list((tmp_path / "joined").iterdir()) == [], "the folder of the run stays until the next one"
 
 
 def test_no_rows_make_no_buckets(tmp_path: Path) -> None:
