@@ -16,7 +16,7 @@ from pipeline.history.inventory import Inventory
 from pipeline.history.known_files import DAMAGED, Hint, take_hint
 from pipeline.history.known_list import FilesByPath
 from pipeline.history.manifest import MANIFEST_FILE, Manifest, NewFile, UnusableManifest
-from pipeline.history.split_store import Store
+from pipeline.history.split_store import Store, begin_store, open_store
 from pipeline.history.state import History, open_history
 from pipeline.native.arrow import to_table
 from pipeline.preprocess.reject_writer import SCHEMA
@@ -251,6 +251,18 @@ def test_publishing_forgets_what_no_version_needs(scene: Scene) -> None:
     assert json.loads(versions[NEXT].base) == {"kept": 9}
     assert [file.id for file in scene.manifest.files()] == [one, two, three]
     assert split_files(scene) == {one, two, three}, f"not {unread}, which counts nowhere"
+
+
+def test_another_machine_gets_the_files_of_splits_unless_they_lie_on_a_storage(scene: Scene, tmp_path: Path) -> None:
+    scene.read("/a")
+    for name, stores in (("here", {"index", "lines", "rejects", "rows"}), ("there", set())):
+        if name == "there":
+            begin_store(scene.folder, "s3://b/between")
+        scene.store = open_store(scene.folder)
+        (tmp_path / name).mkdir()
+        shared = scene.history()._shared_files(scene.folder / f"run-{NEW}", tmp_path / name)
+        assert {path.split("/")[1] for path in shared if path.startswith("store/")} == stores
+        assert MANIFEST_FILE in shared
 
 
 def test_a_manifest_that_cannot_be_read_goes_only_with_full_refresh(tmp_path: Path) -> None:
