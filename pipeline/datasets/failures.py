@@ -1,5 +1,6 @@
 """Turns what fails in a transform into a message: data set, line of the author's function, bucket, values of ``by``."""
 
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,8 @@ _OPEN_KINDS = (
     *(AttributeError, NameError, TypeError, KeyError, ImportError),
 )
 """Errors whose messages name columns and types, and never values of rows."""
+_NOT_UNIQUE = re.compile(r"^join keys did not fulfill (m:1|1:m|1:1) validation")
+"""What Polars says of a join whose keys are not unique where ``validate`` says that they are."""
 
 
 class TransformError(LogmillError):
@@ -49,6 +52,8 @@ def _told(fault: Exception) -> str:
     if isinstance(fault, LogmillError):
         return str(fault).rstrip(".")
     kind = type(fault).__name__
+    if found := _NOT_UNIQUE.search(str(fault)):
+        return f"several rows have a key that is to be unique in a join (validate={found[1]!r})"
     if not isinstance(fault, _OPEN_KINDS):
         return f"{kind} (--debug shows the message, which may have values of rows)"
     return f"{kind}: {str(fault).partition(chr(10))[0].rstrip('.')}"

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.late_payments.gold import LABELS
+from pipeline.datasets.failures import TransformError
 from tests.jobs.late_payments.books import (
     FIRST,
     SETTINGS,
@@ -25,6 +26,7 @@ from tests.jobs.late_payments.books import (
     random_book,
     receipts_from,
 )
+from tests.pipeline.datasets.jobs_for_tests import run
 
 ORACLE = Path(__file__).with_name("oracle.sql").read_text()
 
@@ -142,3 +144,12 @@ def test_prices_of_nine_decimals_are_added_exactly_and_rounded_once_half_up() ->
     totals = make_tables(book)["late_payment_features"]["invoice_total"]
     # 0.005; 0.015; 7 × 1.234567891 + 33.333333333 = 41.97530857; -0.005
     assert [str(total) for total in totals] == ["0.01", "0.02", "41.98", "-0.01"]
+
+
+def test_an_invoice_of_two_rows_is_named(tmp_path: Path) -> None:
+    book = Book([("a0", FIRST)], [("i1", "a0", day(0), None, None, None), ("i1", "a0", day(1), None, None, None)])
+    book.invoices.append(("i2", "a0", day(0), None, None, None))
+    book.invoice_line_items = [("i1", "s3", 1), ("i2", "s3", 1)]
+    book.write(tmp_path / "source")
+    with pytest.raises(TransformError, match=r"settlements failed .* invoice_id = i1: several rows have a key"):
+        run(late_payments(), tmp_path)
