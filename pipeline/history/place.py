@@ -15,6 +15,7 @@ from pipeline.history.manifest_snapshot import knows_version
 from pipeline.history.replays import Replays
 from pipeline.history.split_store import begin_store
 from pipeline.history.state import History, open_history
+from pipeline.machine import display_name
 from pipeline.storage.exchange import StorageExchange
 from pipeline.storage.urls import is_url, join_url
 from pipeline.versions.folders import intermediate_folder, intermediate_url, is_run_folder
@@ -75,7 +76,8 @@ def open_place(
     """Lock both folders while the block runs, recover from interrupted runs, and make the run's workspace.
 
     ``replay``, ``full_refresh``, ``add``: see ``RunOptions``. Raises EnvironmentFault where another run holds a folder,
-    ConfigError for another input than before without ``add``, InputError for a file that cannot be replayed.
+    ConfigError for another input than before without ``add``, or for replayed files that executors do not see, and
+    InputError for a file that cannot be replayed.
     """
     folder = intermediate_folder(config.INTERMEDIATE_DIR, config.OUTPUT_DIR)
     output = open_output(config.OUTPUT_DIR, delta=config.TABLE_FORMAT == "delta")
@@ -88,17 +90,13 @@ def open_place(
         oldest = oldest_kept(config.QUARANTINE_RETENTION_DAYS, now)
         expired = output.remove_expired(config.QUARANTINE_RETENTION_DAYS, now)
         replays = stack.enter_context(Replays(output.versions, config.INPUT_DIR))
+        if exchange:
+            _refuse_replays(replay, replays, output)
         history = stack.enter_context(open_history(folder, output, full_refresh))
         output.update_table()
         forgotten = history.forget_texts(oldest)
         sources = history.check_source(config.INPUT_DIR, add)
         replays.add(replay)
-        if exchange and replays.paths:
-            raise ConfigError(
-                f"corrected records were replayed into {output.key!r}, and INTERMEDIATE_DIR is "
-                f"{config.INTERMEDIATE_DIR!r}: executors do not see their files, which lie on this machine. Let "
-                "--intermediate name a folder that all machines share, or start over with --full-refresh without them."
-            )
         workspace = stack.enter_context(_open_workspace(folder, run_id, history.totals_folder, exchange))
         yield Place(
             folder, output, history, replays, workspace, sources, oldest, tuple(expired), forgotten, locks, exchange
@@ -115,6 +113,18 @@ def _find_exchange(config: Config, folder: Path, run_id: str, output: Output) ->
     if shown := output.current():  # the records of its quarantine
         places.append((str(output.folder_of(shown)), output.place_of(shown)))
     return StorageExchange(url, run, tuple(places), (str(root / "conflicts"), str(root / "quarantine")))
+
+
+def _refuse_replays(replay: tuple[str, ...], replays: Replays, output: Output) -> None:
+    """Raise ConfigError where there are replayed files, or some are to be added: they lie on this machine."""
+    shared = "Let --intermediate name a folder that all machines share"
+    if replay:
+        raise ConfigError(f"--replay: executors do not see files that lie on this machine. {shared}.")
+    if replays.paths:
+        raise ConfigError(
+            f"corrected records were replayed into {output.key!r}, and executors do not see their files, which lie on "
+            f"this machine. {shared}, or, to go on without these records, remove {display_name(str(replays.folder))!r}."
+        )
 
 
 def _run_folder(folder: Path, run_id: str) -> Path:

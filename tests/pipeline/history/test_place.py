@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,7 +163,20 @@ def test_executors_exchange_the_files_of_a_run_and_those_of_splits_stay(stored: 
 
 
 def test_replayed_records_need_a_folder_that_executors_see(stored: Config, tmp_path: Path) -> None:
-    (tmp_path / "mend.csv").write_text("log_id,user_id,ip_address,watch_time(min)\n")
-    with pytest.raises(ConfigError, match="executors do not see their files"):  # noqa: SIM117 - the place opens
-        with open_place(stored, NEW, replay=(str(tmp_path / "mend.csv"),)):
+    mend = tmp_path / "mend.csv"
+    mend.write_text("log_id,user_id,ip_address,watch_time(min)\n")
+
+    def refuse(match: str, **options: Any) -> None:
+        with pytest.raises(ConfigError, match=match), open_place(stored, NEW, **options):
             pass
+
+    refuse("^--replay: executors do not see .* a folder that all machines share", replay=(str(mend),))
+    with open_place(stored, NEW) as place:
+        place.replays.add([str(mend)])
+        place.replays.keep()
+        folder = str(place.replays.folder)
+    for full_refresh in (False, True):
+        refuse(f"were replayed into .* remove {folder!r}", full_refresh=full_refresh)
+    shutil.rmtree(folder)
+    with open_place(stored, NEXT) as place:
+        assert place.replays.paths == []
