@@ -1,39 +1,28 @@
-"""Reads the rows of a bucket, or single columns of all buckets, from the file of a split.
-
-Every bucket is read from every split. So where row groups begin is read once for each file and kept
-(docs/decisions/027).
-"""
+"""Reads the rows of a bucket, or single columns of all buckets, from the file of a split."""
 
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.errors import EnvironmentFault
 from pipeline.exchange.row_files import (
-    BUCKETS_KEY,
-    GROUPS_KEY,
     PLACE_UNIT,
     ROW_SCHEMA,
     TIMESTAMP_SCHEMA,
     with_places,
 )
+from pipeline.exchange.row_groups import RowGroups, damage_explained, find_groups, parquet_file
 from pipeline.exchange.row_memory import memory_of, table_memory
 from pipeline.exchange.split_rows import NO_TIMESTAMP
 from pipeline.native.arrow import column, to_arrow
 from pipeline.native.pages import Group, decode_groups
-from pipeline.staging import at_once, is_elsewhere, ranges_of
+from pipeline.staging import at_once, ranges_of
 
-_MOST_KEPT = 1024
-"""Most files of which a process keeps where their row groups begin: 32 kB each with 1,024 buckets."""
 _FILES_TOGETHER = 1024
 """Most files whose rows are read into one table: there may be very many, and what is known of one takes a kilobyte."""
 _HEADER_ROOM = 48
@@ -42,42 +31,17 @@ _PIECE_BYTES = 16 * 2**20
 """Most bytes of a split's rows that are read at a time, if they lie in several row groups."""
 
 
-class _Groups(NamedTuple):
-    """The row groups of a file.
-
-    ==============  =================================================================================
-    ``buckets``     number of buckets that the file was written with
-    ``used``        the bucket of each row group, ascending
-    ``groups``      the fields of each ``Group`` that compiled code wrote; None where pyarrow wrote them
-    ``timestamps``  whether there is a column ``timestamp``
-    ==============  =================================================================================
-    """
-
-    buckets: int
-    used: NDArray[np.uint16]
-    groups: NDArray[np.int64] | None
-    timestamps: bool
-
-    def at(self, wanted: range) -> list[Group]:
-        """The row groups ``wanted``, which compiled code wrote."""
-        assert self.groups is not None
-        return [Group(*group) for group in self.groups[wanted.start : wanted.stop].tolist()]
-
-
 class _Located(NamedTuple):
     """The row groups of a split in which rows of a bucket are."""
 
     split: int
     path: Path
-    found: _Groups
+    found: RowGroups
     wanted: range
 
 
 _PLACE = pa.field("place", pa.int64(), nullable=False)
 _DTYPES = {field.name: field.type.to_pandas_dtype() for field in (*TIMESTAMP_SCHEMA, _PLACE) if field.name != "user_id"}
-
-_kept: dict[Path, tuple[int, _Groups]] = {}
-"""Path → (time of the file's last change in ns, its row groups)."""
 
 
 def read_rows(
@@ -109,23 +73,23 @@ def read_pieces(
     path: Path, first: int, count: int, buckets: int, columns: list[str] | None = None, library: Path | None = None
 ) -> Iterator[tuple[pa.Table, dict[int, int]]]:
     """Read as ``read_buckets`` does, but in pieces of about ``_PIECE_BYTES`` at most; mostly there is one."""
-    found = _find_groups(path)
+    found = find_groups(path)
     if wanted := _wanted(found, first, count, buckets):
         yield from _read(path, found, wanted, buckets, columns or _all_but_content(found), library)
 
 
-def _wanted(found: _Groups, first: int, count: int, buckets: int) -> range:
+def _wanted(found: RowGroups, first: int, count: int, buckets: int) -> range:
     """The row groups of ``count`` of ``buckets`` buckets from bucket ``first`` on."""
     step = found.buckets // buckets  # each bucket is so many written ones
     return range(*np.searchsorted(found.used, [first * step, (first + count) * step]).tolist())
 
 
-def _all_but_content(found: _Groups) -> list[str]:
+def _all_but_content(found: RowGroups) -> list[str]:
     return [name for name in _schema(found).names if name != "content"]
 
 
 def _read(
-    path: Path, found: _Groups, wanted: range, buckets: int, names: Sequence[str], library: Path | None
+    path: Path, found: RowGroups, wanted: range, buckets: int, names: Sequence[str], library: Path | None
 ) -> Iterator[tuple[pa.Table, dict[int, int]]]:
     """Yields what ``read_pieces`` does of the row groups ``wanted``."""
     numbers = (found.used[wanted.start : wanted.stop] // (found.buckets // buckets)).tolist()
@@ -160,7 +124,7 @@ def _read_some(
 ) -> list[pa.Table] | None:
     """``read_together`` for so few files that it does not matter what is known of each."""
     located = []
-    for (split, path), found in zip(files, at_once(_find_groups, [path for _, path in files]), strict=True):
+    for (split, path), found in zip(files, at_once(find_groups, [path for _, path in files]), strict=True):
         if wanted := _wanted(found, bucket, 1, buckets):
             located.append(_Located(split, path, found, wanted))
     alike = len({file.found.timestamps for file in located}) == 1
@@ -208,9 +172,9 @@ def read_columns(path: Path, names: Sequence[str], library: Path | None = None) 
     Where compiled code wrote them, id_hi comes first in each row group, and content last unless there are timestamps:
     these are read without the others.
     """
-    found = _find_groups(path)
+    found = find_groups(path)
     if library and found.groups is not None and set(names) <= _EDGES.keys() and not found.timestamps:
-        groups = found.at(range(len(found.groups)))
+        groups = found.at(range(len(found.used)))
         with damage_explained(path), _open(path) as stream:
             return [_EDGES[name](library, stream, groups) for name in names]
     tables = [rows for rows, _ in read_pieces(path, 0, 1, 1, list(names), library)]
@@ -238,7 +202,7 @@ _EDGES = {"id_hi": _first_columns, "content": _last_columns}
 
 
 def _read_compiled(
-    library: Path, path: Path, found: _Groups, wanted: range, numbers: Sequence[int], names: Sequence[str]
+    library: Path, path: Path, found: RowGroups, wanted: range, numbers: Sequence[int], names: Sequence[str]
 ) -> Iterator[tuple[pa.Table, dict[int, int]]]:
     groups = found.at(wanted)
     with _open(path) as stream:
@@ -256,11 +220,6 @@ def _read_compiled(
 
 def _open(path: Path) -> io.RawIOBase:
     return ranges_of(path) or path.open("rb", buffering=0)
-
-
-def _parquet_file(path: Path) -> pq.ParquetFile:
-    ranges = ranges_of(path)
-    return pq.ParquetFile(io.BufferedReader(ranges) if ranges else path, pre_buffer=False)
 
 
 def _read_groups(file: io.RawIOBase, groups: Sequence[Group]) -> bytes:
@@ -281,24 +240,10 @@ def _read_at(file: io.RawIOBase, start: int, size: int) -> bytes:
     return data
 
 
-@contextmanager
-def damage_explained(path: Path) -> Iterator[None]:
-    """Raise EnvironmentFault where what the block reads from ``path`` is not what an earlier step has written."""
-    try:
-        yield
-    except (ValueError, KeyError, IndexError, NotImplementedError, OSError) as fault:
-        if isinstance(fault, OSError) and fault.errno:
-            raise  # of the system, not of the file's content
-        raise EnvironmentFault(
-            f"{path} is damaged: rows that were stored there cannot be read. Nothing was published. Run again with "
-            "--full-refresh, and check the disk."
-        ) from fault
-
-
 def _read_with_pyarrow(
     path: Path, wanted: range, numbers: Sequence[int], names: Sequence[str]
 ) -> Iterator[tuple[pa.Table, dict[int, int]]]:
-    file = _parquet_file(path)
+    file = parquet_file(path)
     metadata = [file.metadata.row_group(group) for group in wanted]
     for first, stop in _pieces([group.total_byte_size for group in metadata]):
         with damage_explained(path):
@@ -350,27 +295,5 @@ def _arrow(arrays: Mapping[str, NDArray[Any]], name: str) -> pa.Array:
     return to_arrow(values, values == NO_TIMESTAMP if name == "timestamp" else None)
 
 
-def _schema(found: _Groups) -> pa.Schema:
+def _schema(found: RowGroups) -> pa.Schema:
     return TIMESTAMP_SCHEMA if found.timestamps else ROW_SCHEMA
-
-
-def _find_groups(path: Path) -> _Groups:
-    """The row groups of a file, kept for its other buckets while there is room."""
-    changed = 0 if is_elsewhere(path) else path.stat().st_mtime_ns  # tells a file from one that replaced it
-    before, groups = _kept.get(path, (0, None))
-    if groups and before == changed:
-        return groups
-    with damage_explained(path):
-        groups = _read_metadata(path)
-    if path in _kept or len(_kept) < _MOST_KEPT:
-        _kept[path] = changed, groups
-    return groups
-
-
-def _read_metadata(path: Path) -> _Groups:
-    # Not by the file's ``metadata.schema``, which refers back: a megabyte that stays until garbage is collected.
-    schema = _parquet_file(path).schema_arrow
-    buckets, used = json.loads(schema.metadata[BUCKETS_KEY])
-    written = schema.metadata.get(GROUPS_KEY)
-    groups = np.array(json.loads(written), np.int64).T if written else None
-    return _Groups(buckets, np.array(used, np.uint16), groups, "timestamp" in schema.names)

@@ -7,6 +7,7 @@ docs/scale.md says.
 from dataclasses import asdict, dataclass, replace
 
 from pipeline.aggregate.driver import JOINED_SPLITS, MOST_INDEX_READS, count_pieces, count_ranges
+from pipeline.exchange.row_groups import count_kept
 from pipeline.planning.pace import Pace
 from pipeline.planning.planner import Sizes
 from pipeline.planning.prediction import Work, adding_seconds, publishing_seconds, reading_seconds
@@ -28,6 +29,8 @@ _READS_AT_ONCE = 16
 """Of a task, as ``staging.at_once`` lets it."""
 _FILES_OF_SPLIT = 3
 """Rows, index, lines; a split with rejected records has a fourth."""
+FOOTER_REQUESTS = 2
+"""That read the footer of a split with very many row groups: its end, and what comes before."""
 _DRIVER_BYTES, _DRIVER_SPLIT_BYTES, _DRIVER_COUNT_BYTES = 115e6, 2.5e3, 8.2
 """Memory of the driver: in all, for each split, and for each bucket of a split."""
 _READ_DOLLARS, _WRITE_DOLLARS = 0.4e-6, 5e-6
@@ -85,8 +88,8 @@ def predict_on_cluster(sizes: Sizes, work: Work, pace: Pace, nodes: int, *, on_s
     on_all = replace(work, cores=cores)
     splits = work.sample.files * max(1, -(-work.sample.text_bytes // (max(1, work.sample.files) * sizes.split_bytes)))
     ranges = count_ranges(rows, sizes.bucket_rows, sizes.bucket_bytes, cores)
-    reads = splits * (2 + sizes.buckets + 2 * min(cores, sizes.buckets)) + 2 * sizes.buckets * ranges
-    reads += _index_reads(splits, ranges, rows, sizes)
+    reads = splits * (2 + sizes.buckets) + 2 * sizes.buckets * ranges
+    reads += FOOTER_REQUESTS * count_footers(splits, sizes.buckets, cores) + _index_reads(splits, ranges, rows, sizes)
     writes = splits * 2 * _FILES_OF_SPLIT + 4 * sizes.buckets + 2 * ranges
     waiting = (reads if on_storage else 0) * _REQUEST_SECONDS / (cores * _READS_AT_ONCE)
     accepting = splits * _FILES_OF_SPLIT / AT_ONCE * _REQUEST_SECONDS if on_storage else 0.0
@@ -109,6 +112,12 @@ def predict_on_cluster(sizes: Sizes, work: Work, pace: Pace, nodes: int, *, on_s
         request_dollars=reads * _READ_DOLLARS + writes * _WRITE_DOLLARS if on_storage else 0.0,
         driver_memory_bytes=int(_DRIVER_BYTES + splits * (_DRIVER_SPLIT_BYTES + _DRIVER_COUNT_BYTES * sizes.buckets)),
     )
+
+
+def count_footers(splits: int, buckets: int, cores: int) -> int:
+    """How often footers are read: by each process once, as far as it keeps them, else again for each bucket."""
+    kept = min(splits, count_kept(buckets))
+    return kept * min(cores, buckets) + (splits - kept) * buckets
 
 
 def _index_reads(splits: int, ranges: int, rows: int, sizes: Sizes) -> int:

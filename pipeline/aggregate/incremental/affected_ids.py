@@ -19,9 +19,10 @@ from pipeline.aggregate.incremental.tasks import FindAffectedTask, PickTask
 from pipeline.dedupe import Keys, Positions, distinct, repeated_keys, rows_with_keys
 from pipeline.engines import Advance
 from pipeline.errors import BalanceError
-from pipeline.exchange.bucket_rows import damage_explained, read_columns
+from pipeline.exchange.bucket_rows import read_columns
 from pipeline.exchange.id_index import FINE_MASK, read_key_range
 from pipeline.exchange.row_files import PLACE_UNIT, take_rows
+from pipeline.exchange.row_groups import damage_explained
 from pipeline.exchange.workspace import save_array, split_file, write_ordered
 from pipeline.native.copies import find_keys
 from pipeline.timing import in_stage

@@ -1,6 +1,8 @@
 """Rows of buckets: what is read of a file is what pyarrow finds in it, whoever wrote it."""
 
+import gc
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,10 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.exchange import bucket_rows
+from pipeline.exchange import row_groups
 from pipeline.exchange.bucket_rows import read_buckets, read_columns, read_rows, read_together
 from pipeline.exchange.row_files import write_rows
+from pipeline.exchange.row_groups import find_groups
 from pipeline.exchange.split_rows import SplitRows
+from pipeline.native.pages import Group
+from pipeline.planning.cluster_prediction import FOOTER_REQUESTS, count_footers
 from pipeline.staging import attempting
 from tests.exchanges import FolderExchange
 from tests.harness import library
@@ -51,7 +56,7 @@ def expected(path: Path, bucket_rows: list[int], first: int, stop: int) -> list[
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Iterator[None]:
-    with mock.patch.dict(bucket_rows._kept, clear=True):
+    with mock.patch.dict(row_groups._kept, clear=True):
         yield
 
 
@@ -70,7 +75,7 @@ def test_any_buckets_are_read_as_pyarrow_reads_them(
     count = data.draw(st.integers(1, buckets - first))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "split-000001.parquet"
-        bucket_rows._kept.clear()
+        row_groups._kept.clear()
         make_file(path, counts, timestamps, compiled=compiled or not sum(counts))
         wanted = expected(path, counts, first * step, (first + count) * step)
         for with_library in (True, False, True):
@@ -100,20 +105,56 @@ def test_a_file_that_took_another_ones_place_is_read_anew(tmp_path: Path) -> Non
 
 
 def test_groups_beyond_those_that_are_kept_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket_rows, "_MOST_KEPT", 1)
-    for name in ("a", "b", "a", "b"):
-        make_file(tmp_path / name, [1, 2])
-        assert read_rows(tmp_path / name, 1, 2, library=Path(library())).num_rows == 2
-    assert list(bucket_rows._kept) == [tmp_path / "a"]
+    """As the prediction of requests on a cluster counts them: of those that are kept once, of the others each time."""
+    monkeypatch.setattr(row_groups, "_KEPT_BYTES", 5 * (1024 + 8 * 8))
+    found: list[Path] = []
+    read_metadata = row_groups._read_metadata
+    monkeypatch.setattr(row_groups, "_read_metadata", lambda path: found.append(path) or read_metadata(path))
+    paths = [tmp_path / f"{number}" for number in range(20)]
+    for path in paths:
+        make_file(path, [1] * 8)
+    for bucket in range(8):
+        for path in paths:
+            assert read_rows(path, bucket, 8, library=Path(library())).num_rows == 1
+    assert list(row_groups._kept) == paths[:5]
+    assert len(found) == 5 + 15 * 8 == count_footers(20, 8, 1)
 
 
-def test_what_is_kept_of_a_file_takes_little_memory(tmp_path: Path) -> None:
-    """A process keeps it of a thousand files, each with a row group for each of up to 1,024 buckets."""
+def test_what_is_kept_of_a_file_takes_little_memory() -> None:
+    """Of the size of a split of 96 MiB with 1,024 buckets: a process keeps it of ten thousand files."""
+    groups = 1024
+    lengths, rows = np.arange(groups) % 30_000 + 40_000, np.arange(groups) % 300 + 700
+    stops = 4 + np.cumsum(lengths)
+    tracemalloc.start()
+    try:
+        kept = []
+        for _ in range(20):
+            start, packed = row_groups._packed(np.array([stops - lengths, stops, rows, rows * 10]).tolist())
+            kept.append(row_groups.RowGroups(groups, row_groups._every(groups), start, packed, False))
+        gc.collect()
+        memory = tracemalloc.get_traced_memory()[0] / 20
+    finally:
+        tracemalloc.stop()
+    assert memory < 1024 + 8 * groups
+    assert kept[0].memory <= 1024 + 8 * groups
+    assert row_groups.count_kept(groups) > 10_000
+    assert kept[0].at(range(5, 7)) == [
+        Group(int(stops[n - 1]), int(stops[n]), int(rows[n]), 10 * int(rows[n])) for n in (5, 6)
+    ]
+
+
+def test_the_end_of_a_file_elsewhere_is_two_requests(tmp_path: Path) -> None:
+    """As the prediction of requests on a cluster counts them."""
     make_file(tmp_path / "x", [1] * 1024)
-    read_rows(tmp_path / "x", 5, 1024, library=Path(library()))
-    ((_, kept),) = bucket_rows._kept.values()
-    assert kept.groups is not None
-    assert kept.groups.nbytes + kept.used.nbytes < 40_000
+    exchange = FolderExchange(Path("/between"), tmp_path)
+    with attempting(tmp_path / "attempt", exchange):
+        find_groups(Path("/between/x"))
+    assert len(exchange.reads) == FOOTER_REQUESTS
+
+
+def test_row_groups_with_a_gap_are_damage() -> None:
+    with pytest.raises(ValueError, match="row groups do not follow each other"):
+        row_groups._packed([[4, 11], [10, 20], [1, 1], [1, 1]])
 
 
 @pytest.mark.parametrize("compiled", [True, False])

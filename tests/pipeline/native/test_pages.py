@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import EnvironmentFault
-from pipeline.exchange import bucket_rows
+from pipeline.exchange import bucket_rows, row_groups
 from pipeline.exchange.bucket_rows import read_buckets, read_columns, read_together
 from pipeline.exchange.row_files import write_rows
 from pipeline.exchange.row_memory import memory_of
@@ -160,7 +160,7 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, compiled: bool
             lambda: read_columns(path, ["id_hi"], LIBRARY),
             lambda: read_columns(path, ["content"], LIBRARY),
         ):
-            bucket_rows._kept.clear()
+            row_groups._kept.clear()
             try:
                 read()
             except EnvironmentFault as fault:
@@ -219,4 +219,4 @@ def test_rows_of_very_many_splits_are_read_some_files_at_a_time(
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> None:
-    bucket_rows._kept.clear()
+    row_groups._kept.clear()

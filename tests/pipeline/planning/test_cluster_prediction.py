@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from config import Config
 from pipeline.engines.capacity import Capacity
-from pipeline.planning.cluster_prediction import START_SECONDS, ClusterPrediction, as_if, predict_on_cluster
+from pipeline.exchange import row_groups
+from pipeline.planning.cluster_prediction import (
+    START_SECONDS,
+    ClusterPrediction,
+    as_if,
+    count_footers,
+    predict_on_cluster,
+)
 from pipeline.planning.pace import Pace
 from pipeline.planning.planner import fit_sizes
 from pipeline.planning.prediction import Work
@@ -64,6 +71,16 @@ def test_requests_are_those_of_splits_ranges_and_buckets() -> None:
     assert found.splits * 1024 <= found.reads <= found.splits * (3 * 1024 + found.ranges)
     assert found.writes >= 2 * 3 * found.splits
     assert found.request_dollars == pytest.approx(found.reads * 0.4e-6 + found.writes * 5e-6)
+
+
+def test_footers_are_read_once_by_each_process_as_far_as_it_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand; that a process reads them so often, test_bucket_rows.py counts of the same code."""
+    assert count_footers(10_000, 1024, 128) == 10_000 * 128
+    assert count_footers(10_000, 1024, 8000) == 10_000 * 1024
+    monkeypatch.setattr(row_groups, "_KEPT_BYTES", 1000 * (1024 + 8 * 8))
+    assert count_footers(1000, 8, 1) == 1000
+    assert count_footers(2000, 8, 1) == 1000 + 1000 * 8
+    assert count_footers(20_000, 8, 4) == 1000 * 4 + 19_000 * 8
 
 
 def test_the_memory_of_the_driver_is_what_the_simulation_measured() -> None:
