@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
@@ -100,10 +100,22 @@ class Job:
                     )
                 for column in by:
                     kinds.setdefault(column, {})[name] = known[column]
+            for name, columns in one.lookup.items():
+                if not any(set(columns) <= set(self._read_by(one, keyed)) for keyed in one.keyed):
+                    raise ConfigError(
+                        f"data set {one.name}: the lookup {name} goes by {', '.join(columns)}, which no keyed input "
+                        f"has among the columns that are read ({', '.join(one.keyed)}), so that nothing says which "
+                        f"rows a change of {name} affects. Let a keyed input have it, or take {name} out of lookup."
+                    )
             for column, found in kinds.items():
                 if len(set(found.values())) > 1:
                     told = ", ".join(f"{kind} in {name}" for name, kind in found.items())
                     raise ConfigError(f"data set {one.name}: by {column} is {told}. Give it one type in all inputs.")
+
+    def _read_by(self, one: DataSet, name: str) -> Iterable[str]:
+        """The columns of an input's contract that a data set reads."""
+        known = self.sources[name] if name in self.sources else self.datasets[name]
+        return [column for column in known.contract.columns if column in (one.keyed[name] or known.contract.columns)]
 
     def columns_of(self, name: str) -> dict[str, str]:
         """The columns of a source or data set, and the names of their types."""

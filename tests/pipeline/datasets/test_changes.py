@@ -12,6 +12,7 @@ from pipeline.datasets import Contract, Int, Text, dataset
 from pipeline.datasets.job import Job
 from pipeline.datasets.result import JobResult
 from pipeline.datasets.units import merge
+from pipeline.errors import ConfigError
 from tests.pipeline.datasets.jobs_for_tests import HEAD, files, run, write_job, write_sales
 
 TABLES = """
@@ -123,6 +124,41 @@ def test_a_value_that_a_reference_finds_no_more_stops_the_run(tmp_path: Path) ->
     assert run(job, tmp_path).status == "ok"
     _write(tmp_path, {name: MEMBERS[name] for name in MEMBERS if name != "c7"}, SALES)
     assert "visits reference:customer->people: 20" in str(run(job, tmp_path).error)
+
+
+CHAIN = """
+
+class Member(Contract):
+    customer = Text("who")
+    town = Text("where")
+
+
+class Town(Contract):
+    town = Text("where")
+    land = Text("country")
+
+
+members = csv("members.csv", Member)
+towns = csv("towns.csv", Town)
+
+
+@dataset(Town, grain="one row per customer", by="customer", KEYED lookup={"members": "customer", "towns": "town"})
+def lands(sales, members, towns):
+    return sales.join(members, on="customer").join(towns, on="town").select("town", "land").unique()
+"""
+
+
+def test_a_lookup_by_a_column_of_another_lookup_is_refused(tmp_path: Path) -> None:
+    """No keyed row tells whom a change of it affects."""
+    expected = r"data set lands: the lookup towns goes by town, which no keyed input has .* take towns out of lookup"
+    for name, keyed in {"all": "", "some": 'keyed={"sales": ["customer"]},'}.items():
+        with pytest.raises(ConfigError, match=expected):
+            write_job(tmp_path / name, HEAD + CHAIN.replace("KEYED", keyed))
+    unread = CHAIN.replace("KEYED", 'keyed={"sales": ["customer"]},').replace('"town"}', '"day"}')
+    with pytest.raises(ConfigError, match="goes by day, which no keyed input has among the columns that are read"):
+        write_job(tmp_path / "unread", HEAD + unread.replace("town = ", "day = Text('d')\n    town = "))
+    whole = CHAIN.replace("KEYED", 'keyed=["sales"],').replace(', "towns": "town"}', "}")
+    assert write_job(tmp_path / "whole", HEAD + whole)
 
 
 class _Row(Contract):
