@@ -17,6 +17,7 @@ from pipeline.datasets.days import days_of, keep_other_days
 from pipeline.datasets.divide import memory_of
 from pipeline.datasets.gates import failure, judge_table
 from pipeline.datasets.job import Job
+from pipeline.datasets.kernels import input_schema
 from pipeline.datasets.lineage_events import tell_lineage
 from pipeline.datasets.make_table import make_table, take_over
 from pipeline.datasets.positions import save_positions, with_positions
@@ -181,7 +182,8 @@ def _source_change(run: Run, name: str) -> Change:
     old, new = run.known.sources.get(name), run.sources[name]
     if old and old.changed_in == new.changed_in:
         return UNCHANGED
-    read = {column for one in run.job.datasets.values() for column in one.keyed.get(name, ())}
+    reading = [found for one in run.job.datasets.values() for found in (one.keyed, one.whole) if name in found]
+    read = {column for found in reading for column in found[name] or input_schema(run.job, name)}
     columns = (*run.job.sources[name].contract.columns, *(fact for fact in SOURCE_FACTS if fact in read))
     return source_change(name, old, new, run.bronze, columns, run.work)
 

@@ -3,6 +3,7 @@
 import json
 import random
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -347,6 +348,32 @@ def test_the_time_of_an_extract_counts_as_changed_where_it_is_read(tmp_path: Pat
     assert read(run(job, tmp_path), "lines")["customer"].to_list() == ["dan"]
     write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1), ("o2", "ann", "2026-01-01", 1)], "sales1.csv")
     assert read(run(job, tmp_path), "lines")["customer"].to_list() == ["ann", "ann"]
+
+
+def test_the_time_of_an_extract_may_be_read_of_a_whole_input(tmp_path: Path) -> None:
+    text = """
+
+class Member(Contract):
+    customer = Text("who")
+    town = Text("where", nullable=True)
+
+
+members = csv("members.csv", Member, snapshots=True)
+
+
+@dataset(Member, grain="one row per customer", by="customer", keyed={"sales": ["customer"]}, key="customer",
+         whole={"members": ["town", "_extracted_at"]}, lookup={"members": "customer"})
+def towns(sales, members):
+    last = members.sort("_extracted_at").unique("customer", keep="last", maintain_order=True)
+    return sales.unique().join(last, on="customer", how="left").drop("_extracted_at")
+"""
+    job = write_job(tmp_path / "job", HEAD + text)
+    write_sales(tmp_path, [(f"o{at}", f"c{at}", "2026-01-01", 1) for at in range(9)])
+    for day, town in enumerate(["Rome", "Rome", "Bonn", "Wien"], 1):
+        lines = ["customer,town", *(f"c{at},{town if at == 3 else 'Oslo'}" for at in range(9)), ""]
+        (tmp_path / "source" / "members.csv").write_text("\n".join(lines))
+        result = run(job, tmp_path, as_of=datetime(2026, 1, day))
+        assert dict(read(result, "towns").iter_rows()) == {f"c{at}": town if at == 3 else "Oslo" for at in range(9)}
 
 
 def test_bronze_keeps_what_was_extracted(tmp_path: Path) -> None:
