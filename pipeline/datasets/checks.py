@@ -13,6 +13,7 @@ Action = Literal["warn", "reject", "drop", "fail"]
 Allowed = float | str | None
 """A share of rows from 0 to 1, or the name of the job's setting that has it."""
 _ACTIONS = ("warn", "reject", "drop", "fail")
+_REMOVING = ("reject", "drop")
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,12 @@ class Check:
     @property
     def removes(self) -> bool:
         """Whether rows that break it are left out of the table."""
-        return self.action in ("reject", "drop")
+        return self.action in _REMOVING
+
+    @property
+    def may_remove(self) -> bool:
+        """Whether it removes rows under some settings of the job."""
+        return self.removes or any(action in _REMOVING for _, action in getattr(self.action, "actions", ()))
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -160,7 +166,8 @@ def expression(
 
 
 def unique(*columns: str, action: Action = "fail", allowed: Allowed = None) -> Check:
-    """No two rows have the same values in ``columns``; nulls are equal. ``reject`` rejects all rows that share them."""
+    """No two rows have the same values in ``columns``; nulls are equal. ``reject`` rejects all rows that share them,
+    and ``drop`` leaves them out: ``columns`` must have those of ``by`` then, as only such rows meet."""
     return Check(f"unique:{','.join(columns)}", "unique", columns, action, allowed, "uniqueness")
 
 

@@ -195,3 +195,8 @@ def _check(one: DataSet, whole: Iterable[str]) -> None:
     for check in one.checks:
         if check.kind in ("conserves", "repeated") and check.source[0] not in one.inputs:
             raise ConfigError(f"data set {one.name}: {check.name} names an input that the function does not have.")
+        if check.kind == "unique" and check.may_remove and not set(one.by) <= set(check.columns):
+            raise ConfigError(
+                f"data set {one.name}: {check.name} removes rows by others, and only rows with the same value of "
+                f"{', '.join(one.by)} meet. Expected all columns of by in it, or the action warn or fail."
+            )

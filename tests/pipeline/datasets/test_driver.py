@@ -409,6 +409,17 @@ def test_declarations_that_contradict_each_other_are_named(tmp_path: Path) -> No
         write_job(tmp_path / "c", HEAD + LINES + TOTALS.replace('key="customer"', 'key="custome"'))
 
 
+@pytest.mark.parametrize("action", ['"reject"', '"drop"', 'chosen_by("copies", remove="drop")'])
+def test_copies_are_removed_only_among_rows_that_meet(action: str, tmp_path: Path) -> None:
+    """Otherwise the number of buckets, or a row that is computed again alone, would decide what is removed."""
+    text = HEAD + LINES.replace('at_least("cents", 0)', f'unique("customer", action={action})')
+    with pytest.raises(ConfigError, match=r"data set lines: unique:customer removes rows by others, .* of order_id"):
+        write_job(tmp_path / "other", text, copies="remove")
+    for name, job in {"covers": text.replace('"customer", a', '"customer", "order_id", a'),
+                      "one call": text.replace('by="order_id", ', "")}.items():  # fmt: skip
+        assert write_job(tmp_path / name, job, copies="remove")
+
+
 DROPPING = LINES.replace('at_least("cents", 0)', 'not_null("customer", action=chosen_by("no_name", drop="drop"))')
 
 
