@@ -8,6 +8,7 @@ what it reads itself. So whoever reads such an object reads what was accepted.
 
 import errno
 import io
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -149,9 +150,22 @@ def _loss_told() -> Iterator[None]:
 def _found(url: str) -> ObjectUrl:
     """What the storage says of an object. A request tells it of a thousand of a folder; each folder is listed once,
     because what was accepted does not change while others read it."""
-    return _listed(url.rpartition("/")[0] + "/").get(url) or look_at(url)
+    folder, _, name = url.rpartition("/")
+    with _listing:  # many threads begin to read at the same time
+        said = _listed(f"{folder}/").get(name)
+    if said is None:
+        return look_at(url)
+    size, modified_ns, etag = said.decode().split(" ", 2)
+    return ObjectUrl(url, int(size), int(modified_ns), etag)
+
+
+_listing = threading.Lock()
 
 
 @lru_cache(maxsize=64)
-def _listed(folder: str) -> dict[str, ObjectUrl]:
-    return {str(found): found for found in list_objects(folder)}
+def _listed(folder: str) -> dict[str, bytes]:
+    """Name of each object below the folder → its size, time and ETag as one text: there may be a million splits."""
+    return {
+        found[len(folder) :]: f"{found.size} {found.modified_ns} {found.etag}".encode()
+        for found in list_objects(folder)
+    }

@@ -1,13 +1,20 @@
 """Files that machines exchange over a storage: only what was accepted is read, under the paths of the driver."""
 
+import io
 import pickle
+import time
+import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from pipeline.storage import exchange as module
 from pipeline.storage.exchange import StorageExchange
 from pipeline.storage.faults import StorageFault
 from pipeline.storage.objects import delete_objects, list_objects, read_object, write_object
+from pipeline.storage.urls import ObjectUrl
 
 DRIVER = Path("/a folder/of the driver")
 
@@ -105,3 +112,30 @@ def test_copies_are_made_by_the_storage(bucket: str, exchange: StorageExchange, 
         exchange.accept([((f"{bucket}/between/none", str(DRIVER / "store" / "a")),)])
     exchange.accept([((own, str(DRIVER / "store" / "a")),)])
     assert read_object(f"{exchange.url}/stores/1/a") == b"x" * 100
+
+
+def test_threads_list_a_folder_once_and_little_of_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    url, count, listings = "s3://a-bucket/between/a folder of this test", 20_000, []
+
+    def list_slowly(folder: str) -> Iterator[ObjectUrl]:
+        listings.append(folder)
+        time.sleep(0.05)  # so that all threads are there
+        for number in range(count):
+            etag = f'"{number:032x}"'
+            yield ObjectUrl(f"{folder}split-{number:06d}.parquet", number, 1_800_000_000 * 10**9 + number, etag)
+
+    monkeypatch.setattr(module, "list_objects", list_slowly)
+    exchange = StorageExchange(url, f"{url}/runs/1", ((str(DRIVER / "store"), url),))
+    tracemalloc.start()
+    try:
+        with ThreadPoolExecutor(16) as threads:
+            list(threads.map(lambda n: exchange.open(DRIVER / "store" / f"split-{n:06d}.parquet").close(), range(16)))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert listings == [f"{url}/"]
+    assert kept < 300 * count
+    last = exchange.open(DRIVER / "store" / "split-019999.parquet")
+    assert last.seek(0, io.SEEK_END) == 19_999
+    assert module._found(f"{url}/split-000007.parquet").etag == f'"{7:032x}"'
+    assert module._found(f"{url}/split-000007.parquet").modified_ns == 1_800_000_000 * 10**9 + 7
