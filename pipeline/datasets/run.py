@@ -29,6 +29,7 @@ from pipeline.engines.workers import THRIFTY_ENVIRONMENT
 from pipeline.errors import ConfigError
 from pipeline.machine import cache_folder
 from pipeline.native.build import PROCESSOR_FILE, system_and_processor
+from pipeline.sources.databases.address import is_database
 from pipeline.timing import Watch
 from pipeline.versions.folders import make_own
 from pipeline.versions.lock import AnyLock
@@ -124,7 +125,7 @@ class Run:
         self.tables: dict[str, TableState] = {}
         self.changes: dict[str, Change] = {}
         self.rejects: dict[str, list[str]] = {}
-        self.notes: list[str] = []
+        self.notes = _unused_names(options)
         self.scattered: dict[tuple[str, tuple[str, ...], int], TableFiles] = {}
 
     def _check_day(self) -> None:
@@ -178,3 +179,12 @@ class Run:
     def changed_in(self, name: str) -> str:
         """The run that changed an input last."""
         return (self.sources[name] if name in self.job.sources else self.tables[name]).changed_in
+
+
+def _unused_names(options: JobOptions) -> list[str]:
+    """A sentence where a source that is read from files has the name of a table."""
+    tables = [f"names.{name}" for name in options.names if "." not in name]
+    if not tables or is_database(options.source):
+        return []
+    is_name = "is the name of a table" if len(tables) == 1 else "are names of tables"
+    return [f"{', '.join(tables)} {is_name}: files of --source are found as the job declares them"]

@@ -74,7 +74,8 @@ def find_header(text: bytes, source: Source, path: str) -> Header:
             return _checked(Header(names, delimiter, end), source, path)
     raise InputError(
         f"{display_name(path)}: the header lacks {', '.join(' or '.join(needed[name]) for name in best[2])}. "
-        "Add the column to the file, or say in the contract what it is called there (read_from=...)."
+        "Add the column to the file, or say in the contract (read_from=...) or the job's settings (names.SOURCE.COLUMN)"
+        " what it is called there."
     )
 
 

@@ -55,5 +55,6 @@ def _column(name: str, column: Column, found: list[str], path: str) -> pl.Expr:
         return pl.lit(None, column.dtype).alias(name)
     raise InputError(
         f"{display_name(path)} lacks the column {' or '.join(column.names(name))}. Its columns are "
-        f"{', '.join(found)}. Say in the contract what it is called there (read_from=...)."
+        f"{', '.join(found)}. Say in the contract (read_from=...) or the job's settings (names.SOURCE.COLUMN) what "
+        "it is called there."
     )

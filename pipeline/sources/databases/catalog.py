@@ -97,7 +97,8 @@ def choose_columns(table: Table, source: str, contract: type[Contract]) -> dict[
     if missing:
         raise InputError(
             f"{source}: the table {table.name} lacks {', '.join(missing)}. It has {', '.join(known)}. Say in the "
-            "contract what the column is called there (read_from=...), or declare it with optional=True."
+            f"contract (read_from=...) or the job's settings (names.{source}.COLUMN) what the column is called there, "
+            "or declare it with optional=True."
         )
     for there, column in found.values():
         if there.kind not in _READ_FROM[type(column)]:

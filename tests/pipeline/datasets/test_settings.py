@@ -86,6 +86,10 @@ def test_names_of_tables_and_columns_are_settings(in_folder: Path, capsys: pytes
     with pytest.raises(ConfigError, match="names is 7, expected a table such as"):
         read_settings(job, {"names": 7}, [])
     (in_folder / "source" / "sales.csv").write_text("order_id,customer,on,amount\no1,ann,2026-01-01,1.00\n")
-    asked = ["job", "./mine", "--source", "source", "--json", "-q", "--only", "lines", "--set", "names.sales.day=on"]
-    assert main(asked) == 0
-    assert json.loads(capsys.readouterr().out)["sources"]["sales"]["rows"] == 1
+    asked = ["job", "./mine", "--source", "source", "--json", "-q", "--only", "lines"]
+    assert main(asked) == 3
+    assert "names.SOURCE.COLUMN" in capsys.readouterr().err
+    assert main([*asked, "--set", "names.sales.day=on", "--set", "names.sales=old.sales"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["sources"]["sales"]["rows"] == 1
+    assert made["notes"] == ["names.sales is the name of a table: files of --source are found as the job declares them"]
