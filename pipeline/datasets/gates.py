@@ -18,6 +18,8 @@ from pipeline.datasets.sizes import rows_of
 from pipeline.datasets.units import scan, scan_file
 
 _INT64 = 2**63
+_REQUIRED = "required:"
+_SUMS_FIT = "sums_fit:"
 
 
 def judge_table(run: Run, one: DataSet, made: Making) -> list[CheckResult]:
@@ -32,9 +34,9 @@ def judge_table(run: Run, one: DataSet, made: Making) -> list[CheckResult]:
     for name, largest in _largest(made).items():
         if largest * max(1, made.table.rows) >= _INT64 and getattr(one.contract.columns[name], "currency", None):
             detail = f"the largest amount, {largest.bit_length()} bits, times the rows does not fit into 64 bits"
-            results.append(CheckResult(one.name, f"sums_fit:{name}", "accuracy", "warn", 1, 1, "warn", None, detail))
+            results.append(CheckResult(one.name, f"{_SUMS_FIT}{name}", "accuracy", "warn", 1, 1, "warn", None, detail))
     # Contracts are met by nearly all rows: only what is broken is worth a line.
-    return [result for result in results if not result.check.startswith("required:") or result.broken]
+    return [result for result in results if not result.check.startswith(_REQUIRED) or result.broken]
 
 
 def failure(checks: Sequence[CheckResult]) -> str | None:
@@ -57,12 +59,17 @@ def _row_counts(run: Run, one: DataSet, made: Making) -> Counter[str]:
     for bucket in made.buckets:
         counts.update({name: count for name, count in bucket.broken.items() if name not in removing})
     again = [check for check in row_checks(one) if check.name not in removing and _needs_all(run, check, one, made)]
-    if again:
-        known = known_values(run.job, again, {name: run.files(name) for name in one.references})
-        rows = scan(run.files(one.name), one.contract.schema())
-        for name, count in count_broken(rows, one, again, known).items():
-            counts[name] = count
+    for name, count in _count_in_all(run, one, again).items():
+        counts[name] = count
     return counts
+
+
+def _count_in_all(run: Run, one: DataSet, checks: Sequence[Check]) -> dict[str, int]:
+    """How many rows of the whole table, as it is now, break each of some checks."""
+    if not checks:
+        return {}
+    known = known_values(run.job, checks, {name: run.files(name) for name in one.references})
+    return count_broken(scan(run.files(one.name), one.contract.schema()), one, checks, known)
 
 
 def _needs_all(run: Run, check: Check, one: DataSet, made: Making) -> bool:
@@ -70,7 +77,15 @@ def _needs_all(run: Run, check: Check, one: DataSet, made: Making) -> bool:
     if check.kind == "unique" and not (one.by and set(one.by) <= set(check.columns)):
         return made.partly or len(made.buckets) > 1
     moved = check.kind == "reference" and not run.changes[check.to[0]].is_none
-    return made.partly and (check.action == "warn" or bool(check.allowed) or moved)
+    return made.partly and (moved or _broken_before(run, check, one) != 0)
+
+
+def _broken_before(run: Run, check: Check, one: DataSet) -> int | None:
+    """How many rows broke a check in the version before; None: it was not judged, as a setting left it out."""
+    assert run.before is not None, "there is a version before, of which something stays"
+    found = {result["check"]: result["broken"] for result in run.before.record["checks"] if result["table"] == one.name}
+    # What a contract requires is judged always, and told only where it is broken.
+    return found.get(check.name, 0 if check.name.startswith(_REQUIRED) else None)
 
 
 def _judge(one: DataSet, check: Check, broken: int, of: int) -> CheckResult:
@@ -137,17 +152,24 @@ def _largest(made: Making) -> dict[str, int]:
 
 
 def _judge_again(run: Run, record: Mapping[str, Any], one: DataSet, made: Making) -> list[CheckResult]:
-    """The results of a version before, by the shares that are allowed now and by the as-of of this run."""
+    """The results of a version before, by the actions and shares of now and the as-of of this run.
+
+    Checks that settings left out then are judged now, and those that they leave out now are not told.
+    """
     results = []
-    checks = {
-        check.name: check for check in (*row_checks(one), *one.checks) if check.of_rows or check.kind == "repeated"
-    }
-    aging = {check.name: check for check in one.checks if check.kind == "fresh"}
-    for found in (CheckResult(**check) for check in record.get("checks", []) if check["table"] == one.name):
+    checks = {check.name: check for check in (*row_checks(one), *one.checks)}
+    told = [CheckResult(**check) for check in record.get("checks", []) if check["table"] == one.name]
+    for found in told:
         check = checks.get(found.check)
-        if found.check in aging:
-            results.append(_judge_table_check(run, one, aging[found.check], made))
-            continue
-        again = _judge(one, check, found.broken, found.of) if check else found
-        results.append(again)
-    return results
+        if check is None:
+            results += [found] if found.check.startswith(_SUMS_FIT) else []
+        elif check.kind == "fresh":
+            results.append(_judge_table_check(run, one, check, made))
+        else:
+            again = check.of_rows or check.kind == "repeated"
+            results.append(_judge(one, check, found.broken, found.of) if again else found)
+    known = {found.check for found in told}
+    new = [check for check in row_checks(one) if check.name not in known and not check.name.startswith(_REQUIRED)]
+    total = made.table.rows + made.table.rejected + made.table.dropped
+    counts = _count_in_all(run, one, new)
+    return results + [_judge(one, check, counts[check.name], total) for check in new]

@@ -448,3 +448,36 @@ def test_another_choice_of_a_setting_makes_the_table_again(tmp_path: Path) -> No
     kept = run(job, tmp_path, settings={"no_name": "keep"})
     assert (kept.tables["lines"].rows, kept.tables["lines"].dropped) == (2, 0)
     assert not [check for check in kept.checks if check.check == "not_null:customer"]
+
+
+CHOSEN = LINES.replace(
+    'at_least("cents", 0)',
+    """
+    expression("dan", pl.col("customer") != "dan", action=chosen_by("dan", warn="warn", stop="fail"), allowed="share"),
+    not_null("customer", action=chosen_by("none", warn="warn", stop="fail"), allowed="share")""",
+)
+
+
+@pytest.mark.parametrize("news", [False, True])
+@pytest.mark.parametrize("check", ["dan", "none"])
+def test_another_choice_judges_rows_that_are_not_computed_again(check: str, news: bool, tmp_path: Path) -> None:
+    """A check that warned or was left out, or whose share was larger, stops the run for all rows, as in a full one."""
+    job = write_job(tmp_path / "job", HEAD + CHOSEN, dan="", none="", share=0.0)
+    rows = [(f"o{at}", {"dan": "dan", "none": None}[check] if at == 1 else "ann", "2026-01-01", at) for at in range(9)]
+    for before in ({check: "warn"}, {check: ""}, {check: "stop", "share": 0.5}):
+        output = str(tmp_path / f"output-{before}")
+        write_sales(tmp_path, rows)
+        assert run(job, tmp_path, output=output, settings=before).status == "ok"
+        write_sales(tmp_path, [*rows, ("o9", "ann", "2026-01-01", 1)] if news else rows)
+        partly = run(job, tmp_path, output=output, settings={check: "stop"})
+        assert partly.tables["lines"].reason == ("some rows changed" if news else "")
+        full = run(job, tmp_path, output=output, settings={check: "stop"}, full_refresh=True)
+        assert partly.checks == full.checks
+        assert partly.status == full.status == "failed"
+
+
+def test_a_check_that_is_left_out_is_not_told_any_more(tmp_path: Path) -> None:
+    job = write_job(tmp_path / "job", HEAD + CHOSEN, dan="warn", none="", share=0.0)
+    write_sales(tmp_path, [("o1", "dan", "2026-01-01", 1)])
+    assert [check.outcome for check in run(job, tmp_path).checks] == ["ok", "warn"]
+    assert [check.check for check in run(job, tmp_path, settings={"dan": ""}).checks] == ["unique:order_id"]
