@@ -8,6 +8,7 @@ kernel asked for, and nobody ever reads the files of the others.
     here(path)       in a kernel: where to read it
     ranges_of(path)  in a kernel: parts of it, where it lies on object storage
     at_once(...)     in a kernel: reads several such files at a time
+    give_up()        on the executor: after a kernel that failed
     attempting(...)  on the executor: the block in which staged() gives names of their own
     accept(moves)    in the driver
 
@@ -100,7 +101,7 @@ class _Attempt:
         """What is left at the end of the task: files that it removed itself need no move."""
         written = [(own, str(path)) for path, own in self.own.items() if own and own.exists()]
         files = [own for own, _ in written]
-        names = self.exchange.hand_over(files, self.folder.name) if self.exchange else map(str, files)
+        names = self.exchange.hand_over(files, self.folder.name) if self.exchange and files else map(str, files)
         gone = tuple((None, str(path)) for path, own in self.own.items() if own is None)
         return (*zip(names, (path for _, path in written), strict=True), *gone)
 
@@ -177,6 +178,13 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     else:
         attempt.own[path] = None
+
+
+def give_up() -> None:
+    """Let the attempt that runs hand over nothing: its task failed, and nobody reads what it wrote."""
+    attempt = _running.get()
+    if attempt is not None:
+        attempt.own.clear()
 
 
 def accept(moves: Moves) -> None:

@@ -15,7 +15,7 @@ from pipeline.engines.workers import load_modules
 from pipeline.errors import LogmillError
 from pipeline.machine import PROJECT, SHIPPED, cache_folder
 from pipeline.native.library import UsesLibrary
-from pipeline.staging import Exchange, Moves, attempting
+from pipeline.staging import Exchange, Moves, attempting, give_up
 from pipeline.timing import Span
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def run_attempt(
     try:
         with attempting(folder, exchange) as moves:
             result, span = run_task(kernel, context, task, advanced.append)
+            if isinstance(result, Exception):
+                give_up()
     except LogmillError as fault:  # they could not be handed over
         result = fault
     finally:

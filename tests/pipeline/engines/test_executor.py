@@ -91,6 +91,17 @@ def test_an_attempt_leaves_nothing_on_its_disk_where_files_are_exchanged(tmp_pat
     assert np.load(tmp_path / "double.npy").tolist() == [2]
 
 
+def test_of_an_attempt_whose_kernel_raises_no_file_is_brought_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    exchange = FolderExchange(tmp_path / "driver", tmp_path / "there")
+    answer = run_attempt(write_double, Context(str(tmp_path / "driver")), 5, -1, tmp_path / "1", exchange)
+    assert (str(answer.result), answer.moves) == ("negative", ())
+    assert list((tmp_path / "there").iterdir()) == []
+    broken = BrokenExchange(tmp_path / "driver", tmp_path)
+    answer = run_attempt(write_double, Context(str(tmp_path / "driver")), 5, -1, tmp_path / "1", broken)
+    assert str(answer.result) == "negative", "the first fault is told"
+
+
 def test_an_attempt_whose_files_nobody_gets_says_why(tmp_path: Path) -> None:
     exchange = BrokenExchange(tmp_path / "driver", tmp_path)
     answer = run_attempt(write_double, Context(str(tmp_path / "driver")), 5, 1, tmp_path / "1", exchange)
