@@ -66,16 +66,16 @@ class ClusterSweep:
         self._seconds = time.monotonic() - begin
         killed = killer.join()
         self._mend()
-        outcome = self._judge(ended)
+        outcome = self._judge(ended, victim)
         if outcome == FINE and not killed:
             outcome = TOO_LATE
         self.outcomes[victim, outcome] += 1
         return outcome
 
-    def _judge(self, ended: Ended) -> str:
+    def _judge(self, ended: Ended, victim: str) -> str:
         if ended.code == 0:
             return self._compare(ended, FINE)
-        if ended.code not in (5, -signal.SIGKILL):
+        if ended.code != (-signal.SIGKILL if victim == "driver" else 5):
             return f"ended with {ended.code}: {ended.err[-300:]}"
         if ended.code == 5 and "\n" in json.loads(ended.out)["error"]:
             return "more than one sentence"
