@@ -280,7 +280,8 @@ def _changes(one: _Reading, run: _Run) -> Extract | None:
         if tells and due is not None and now - compared >= due:
             keys, compared = _read_keys(one, run), now
         _checked(new, one, run)
-        task = Merge(run.bronze, old, new, tuple(one.contract.columns), one.source, run.stamp(one), keys)
+        marks = one.source.deleted != "" and one.source.deleted not in one.columns
+        task = Merge(run.bronze, old, new, tuple(one.contract.columns), one.source, run.stamp(one), keys, marks)
         files = merge(task, run.writer(one, folder), folder, one.table.name)
     shutil.rmtree(run.bronze / scratch)
     if files is None or not any(file.folder == folder for file in files):

@@ -32,7 +32,7 @@ _SAME_REJECT = (_KEY, "check", "column", "value")
 class Merge:
     """What is merged: the extracts until now and the one of the changes, in bronze; the columns of a row; its source;
     and what the run adds to rows. ``keys``: the file with all keys that the table has; empty: nobody looked which rows
-    are gone."""
+    are gone. ``marks``: whether bronze alone says of rows that they are deleted, and the table never."""
 
     bronze: Path
     old: SourceState
@@ -41,6 +41,7 @@ class Merge:
     source: Source
     stamp: Stamp
     keys: str = ""
+    marks: bool = False
 
     @property
     def key(self) -> Sequence[str]:
@@ -75,17 +76,19 @@ def merge(task: Merge, writer: ExtractWriter, folder: str, name: str) -> tuple[F
         missed, gone = _compare_keys(task)
         if missed:
             return None
-    ends = list(_ends(task, gone)) if task.source.snapshots else []
+    added = list(_ends(task, gone)) if task.source.snapshots else []
+    if task.keys and task.marks:
+        added += _returns(task, gone)
     dropped = pl.concat([changed, rejected.select(_KEY), *([] if task.source.snapshots else [gone])]).unique()
     files = task.old.files
-    if not len(dropped) and not len(rejected) and not ends:
+    if not len(dropped) and not len(rejected) and not added:
         return files
     gathered = _Gathered(writer)
     if not task.source.snapshots:
         files = tuple(_without(file, dropped, task, gathered, writer) for file in files)
     for part in task.new.parts:
         gathered.add(*_chosen(task, task.new, part, changed, keep=True))
-    for rows, hidden in ends:
+    for rows, hidden in added:
         gathered.add(rows, hidden)
     gathered.flush()
     for part in task.new.rejects:
@@ -156,20 +159,45 @@ def _chosen(task: Merge, file: FileState, part: str, keys: pl.DataFrame, *, keep
 def _ends(task: Merge, gone: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, bool]]:
     """The last rows of keys that are gone, as rows that say so at the moment of the run; those that say so already are
     left out. Also whether personal values are hidden already."""
-    deleted, updated = pl.col(task.source.deleted), pl.col(task.source.updated)
-    for file in reversed(task.old.files):
+    for rows, hidden in _last_rows(task, gone, task.old.files):
+        ended = rows.filter(~pl.col(task.source.deleted).fill_null(False))
+        if len(ended):
+            yield _at_moment(task, ended, deleted=True), hidden
+
+
+def _returns(task: Merge, gone: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, bool]]:
+    """The last rows of keys that bronze says are deleted, and that are in the table again with a time before that: as
+    rows of the moment of the run."""
+    files = [*task.old.files, task.new]
+    paths = [path for file in files for path in file.paths(task.bronze)]
+    if not paths:
+        return
+    deleted = pl.col(task.source.deleted).fill_null(False).alias("_deleted")
+    rows = scan_file(*paths).select(key_text(task.key).alias(_KEY), pl.col(task.source.updated).alias("_at"), deleted)
+    marked = rows.join(rows.filter("_deleted").select(_KEY).unique(), on=_KEY, how="semi").sort("_at", "_deleted")
+    last = marked.group_by(_KEY).agg(pl.col("_deleted").last()).filter("_deleted").select(_KEY).collect()
+    rejected = _rejects(files, task.bronze)  # which are in the table, and no good rows
+    returned = last.join(gone, on=_KEY, how="anti").join(rejected, on=_KEY, how="anti")
+    for found, hidden in _last_rows(task, returned, files):
+        yield _at_moment(task, found, deleted=False), hidden
+
+
+def _last_rows(task: Merge, keys: pl.DataFrame, files: Sequence[FileState]) -> Iterator[tuple[pl.DataFrame, bool]]:
+    """Of some keys the rows that were extracted last, and whether personal values are hidden already."""
+    for file in reversed(files):
         for part in reversed(file.parts):
-            here = _keys(task.bronze / file.folder / part, task.key).join(gone, on=_KEY, how="semi")
-            if not len(here):
-                continue
-            gone = gone.join(here, on=_KEY, how="anti")
-            rows, hidden = _chosen(task, file, part, here, keep=True)
-            moment = pl.lit(task.stamp.extracted_at).cast(rows.schema[task.source.updated])
-            ended = rows.filter(~deleted.fill_null(False)).with_columns(
-                pl.max_horizontal(updated, moment), pl.lit(True).alias(task.source.deleted)
-            )
-            if len(ended):
-                yield task.stamp.add_to(ended), hidden
+            here = _keys(task.bronze / file.folder / part, task.key).join(keys, on=_KEY, how="semi")
+            if len(here):
+                keys = keys.join(here, on=_KEY, how="anti")
+                yield _chosen(task, file, part, here, keep=True)
+
+
+def _at_moment(task: Merge, rows: pl.DataFrame, *, deleted: bool) -> pl.DataFrame:
+    """Rows as the run adds them: what they say since its moment."""
+    updated = task.source.updated
+    moment = pl.lit(task.stamp.extracted_at).cast(rows.schema[updated])
+    said = pl.lit(deleted or None, pl.Boolean).alias(task.source.deleted)
+    return task.stamp.add_to(rows.with_columns(pl.max_horizontal(updated, moment), said))
 
 
 def _keep_rejects(task: Merge, file: FileState, part: str, wanted: pl.DataFrame, writer: ExtractWriter) -> None:

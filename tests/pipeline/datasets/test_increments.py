@@ -347,6 +347,27 @@ def test_after_reading_all_the_next_run_compares_keys(postgres: str, tmp_path: P
     assert gone == [[], [], [1, 2], [1, 2]]
 
 
+@pytest.mark.parametrize("at", [DAY, DAY + timedelta(days=3)])
+def test_history_goes_on_where_a_row_returns_with_its_old_time(at: datetime, postgres: str, tmp_path: Path) -> None:
+    """At the as-of of the run that finds it, also where the row is within the overlap, and once."""
+    job = write_job(tmp_path / "job", "import polars as pl\nfrom datetime import timedelta\n" + HISTORY)
+    found = []
+    with empty_schema(postgres) as url:
+        run_sql(url, "CREATE TABLE buyers (id int, name varchar(9), at timestamp NULL)")
+        run_sql(url, f"INSERT INTO buyers VALUES (1, 'ann', '{at}'), (2, 'zed', '{DAY + timedelta(days=3)}')")
+        for day in range(4, 9):
+            result = run(job, tmp_path, source=url, as_of=DAY + timedelta(days=day), full_refresh=day == 7)
+            versions = read(result, "versions").filter(id=1).sort("valid_from")
+            found.append(versions.select("valid_from", "valid_to").rows())
+            if day == 4:
+                run_sql(url, "DELETE FROM buyers WHERE id = 1")
+            if day == 5:
+                run_sql(url, f"INSERT INTO buyers VALUES (1, 'ann', '{at}')")
+    ended, returned = DAY + timedelta(days=5), DAY + timedelta(days=6)
+    assert found == [[(at, None)], [(at, ended)], *[[(at, ended), (returned, None)]] * 3]
+    assert versions["name"].n_unique() == 1
+
+
 def test_a_row_without_a_key_does_not_hinder_that_deleted_rows_are_found(postgres: str, tmp_path: Path) -> None:
     """Nor does it let bronze grow by the whole table in each run."""
     job = write_job(tmp_path / "job", "import polars as pl\nfrom datetime import timedelta\n" + HISTORY)
