@@ -3,6 +3,8 @@
 The driver's own code runs over made-up results, as executors would send them: planning, Phase 1 with its notes in the
 manifest, Phase 2 and the plan of the output files. No record is read; what is measured is the driver: its memory, its
 processor time, and the bytes of tasks that it sends. Each number of splits has a process of its own.
+
+``--model`` measures nothing, and prints what is predicted of inputs up to a petabyte.
 """
 
 import argparse
@@ -32,7 +34,11 @@ from pipeline.history.journal import Journal
 from pipeline.history.known_files import Hint, Hints
 from pipeline.history.manifest import Manifest
 from pipeline.history.split_store import Store
-from pipeline.planning.planner import choose_sizes
+from pipeline.planning.cluster_prediction import ClusterPrediction, as_if, predict_on_cluster
+from pipeline.planning.pace import Pace
+from pipeline.planning.planner import choose_sizes, fit_sizes
+from pipeline.planning.prediction import Work
+from pipeline.planning.sample import Sample
 from pipeline.preprocess.context import ReadContext
 from pipeline.preprocess.driver import read_files
 from pipeline.preprocess.tasks import SplitResult
@@ -40,7 +46,7 @@ from pipeline.publish.region_files import group_files, list_region_files
 from pipeline.reading.file_access import stamp
 from pipeline.reading.header import Header
 from pipeline.reading.input_files import InputFile
-from utils.units import format_size
+from utils.units import format_seconds, format_size
 
 SPLITS = (10_000, 100_000, 1_000_000)
 FILE_BYTES, SPLIT_BYTES = 10 * 10**9, 96 * 2**20
@@ -49,6 +55,11 @@ REGIONS = 10
 """Of the results of a bucket."""
 CORES, CORE_BYTES = 2_000, 10**9
 """Of the made-up cluster."""
+SAMPLE = Sample(files=1, text_bytes=10**9, rows=8_618_000, user_bytes=13.0, packed_user_bytes=3.4, result_rows=59_000)
+"""What a plan finds of ``logmill generate --files 1 --size 1GB --users 1000000``."""
+_TERABYTE, _NODE_CORES = 10**12, 16
+MODEL = ((1, 8), (1, 50), (10, 50), (100, 500), (1000, 500))
+"""(Terabytes of such logs, machines of so many cores.)"""
 
 
 @dataclass(frozen=True)
@@ -191,12 +202,42 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def model_table() -> str:
+    """What is predicted of a first run over ``MODEL`` on S3, as Markdown, by the pace and the settings as shipped."""
+    lines = [
+        "| input | cluster | splits | time | requests that read | that write | their price | memory of the driver |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for terabytes, nodes in MODEL:
+        found = predict_terabytes(terabytes, nodes)
+        cells = [
+            f"{terabytes:,} TB", f"{nodes} × {_NODE_CORES} cores", f"{found.splits:,}", format_seconds(found.seconds),
+            *(f"{count / 1e6:,.1f} million" for count in (found.reads, found.writes)),
+            f"{found.request_dollars:,.0f} USD", format_size(found.driver_memory_bytes),
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def predict_terabytes(terabytes: int, nodes: int) -> ClusterPrediction:
+    """Predict a first run over so many of logs like ``SAMPLE`` on S3."""
+    config = Config()
+    work = as_if(Work(SAMPLE, 0, "spark", compiled=True, cores=0), terabytes * _TERABYTE)
+    capacity = Capacity(nodes * _NODE_CORES, config.SPARK_PYTHON_MEMORY // config.SPARK_EXECUTOR_CORES)
+    sizes = fit_sizes(config, work.sample.text_bytes, work.sample.rows, spark=True, capacity=capacity)
+    return predict_on_cluster(sizes, work, Pace(), nodes, on_storage=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table in Markdown."""
     parser = argparse.ArgumentParser(description="What a run over very many splits asks of its driver.")
     parser.add_argument("--splits", type=int, nargs="*", default=SPLITS)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--model", action="store_true", help="print what is predicted, and measure nothing")
     given = parser.parse_args(arguments)
+    if given.model:
+        print(model_table())
+        return 0
     if given.one:
         with tempfile.TemporaryDirectory(prefix="logmill-scale-") as folder:
             print(json.dumps(simulate(given.one, Path(folder))))
