@@ -108,7 +108,10 @@ JSON = Option("--json", "one JSON object on stdout, also on failure", section=AN
 
 INPUT = Option("--input", "a folder, file, 'glob' or URL", "PATH", "INPUT_DIR", section=PLACES_SECTION, short="-i")
 OUTPUT = Option("--output", "where the result is published", "DIR", "OUTPUT_DIR", section=PLACES_SECTION, short="-o")
-INTERMEDIATE = Option("--intermediate", "files between the phases", "DIR", "INTERMEDIATE_DIR", section=PLACES_SECTION)
+INTERMEDIATE = Option(
+    "--intermediate", "files between the phases; on a cluster also a URL", "DIR", "INTERMEDIATE_DIR",
+    section=PLACES_SECTION,
+)  # fmt: skip
 PLACES = OUTPUT, INTERMEDIATE
 
 ENGINE = Option("--engine", "auto, spark or polars", "NAME", "ENGINE", section=MACHINE)
