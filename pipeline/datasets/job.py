@@ -132,6 +132,10 @@ class Job:
             self.check_settings(found)
         return found
 
+    def own(self, settings: Mapping[str, Setting]) -> dict[str, Setting]:
+        """The settings of the job itself, of all that it has."""
+        return {name: value for name, value in settings.items() if name not in {**ALERT_SETTINGS, **LINEAGE_SETTINGS}}
+
     def under(self, settings: Mapping[str, Setting]) -> "Job":
         """This job with the checks that its settings choose. Raises ConfigError where a check cannot use one."""
         found = copy.copy(self)
@@ -173,6 +177,13 @@ class Job:
             if path.name != "demo.py":
                 text.update(path.relative_to(self.folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
         return text.hexdigest()
+
+    def made_with(self, one: DataSet, settings: Mapping[str, Setting]) -> str:
+        """What decides how a table is made of its inputs: the code, the job's own settings where it gets them, and
+        which of its checks remove rows."""
+        given = repr(sorted(settings.items())) if "settings" in one.parameters else ""
+        removes = {check.name: check.action for check in one.checks if check.removes}
+        return f"{self.fingerprint} {given} {removes}"
 
     def needed(self, only: tuple[str, ...]) -> dict[str, DataSet]:
         """The data sets ``only``, and those that they are made of, in order; all where none is named."""

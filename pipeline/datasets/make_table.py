@@ -78,15 +78,9 @@ def _find_work(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int) ->
         return scan(TableFiles(known.tables[name].paths(known.table_folder(name))), one.contract.schema())
 
     return find_work(
-        one, known.tables.get(one.name) if known else None, run.changes, inputs, _made_with(run, one),
-        run.context.as_of.isoformat(), rows, run.work, parts, before,
+        one, known.tables.get(one.name) if known else None, run.changes, inputs,
+        run.job.made_with(one, run.context.settings), run.context.as_of.isoformat(), rows, run.work, parts, before,
     )  # fmt: skip
-
-
-def _made_with(run: Run, one: DataSet) -> str:
-    settings = repr(sorted(run.context.settings.items())) if "settings" in one.parameters else ""
-    removes = {check.name: check.action for check in one.checks if check.removes}
-    return f"{run.job.fingerprint} {settings} {removes}"
 
 
 def take_over(run: Run, one: DataSet, inputs: Mapping[str, str] | None = None) -> Making:
@@ -232,7 +226,8 @@ def _state(
     dropped = _dropped(one, run.rejects[one.name])
     return TableState(
         sum(units.values()), removed - dropped, sum(bucket.made for bucket in made), dict(sorted(units.items())), parts,
-        0.0, run.watch.run_id, dict(inputs), _made_with(run, one), run.context.as_of.isoformat(), dropped,
+        0.0, run.watch.run_id, dict(inputs), run.job.made_with(one, run.context.settings),
+        run.context.as_of.isoformat(), dropped,
         one.place(run.day),
     )  # fmt: skip
 

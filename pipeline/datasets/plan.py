@@ -33,7 +33,8 @@ class Step:
 
 def plan_job(job: Job, options: JobOptions) -> list[Step]:
     """The steps of a run with these options. A database is not asked. Raises InputError where a source has no file."""
-    job = job.named(options.names)
+    settings = job.with_settings(options.settings)
+    job = job.named(options.names).under(settings)
     output = open_output(options.output)
     before = with_positions(read_state(output), bronze_folder(output.link))
     known = None if options.full_refresh else before
@@ -53,7 +54,7 @@ def plan_job(job: Job, options: JobOptions) -> list[Step]:
         else:
             steps[name] = _plan_files(source, old, name, [file for file in listed if file.source == name])
     for one in wanted.values():
-        steps[one.name] = _plan_table(job, one, known, steps)
+        steps[one.name] = _plan_table(one, known, steps, job.made_with(one, job.own(settings)))
     return list(steps.values())
 
 
@@ -82,12 +83,12 @@ def _plan_files(source: Source, old: SourceState, name: str, files: Sequence[Lis
     return Step(name, "source", "extract", f"files: {', '.join(told)}")
 
 
-def _plan_table(job: Job, one: DataSet, known: JobState | None, steps: Mapping[str, Step]) -> Step:
+def _plan_table(one: DataSet, known: JobState | None, steps: Mapping[str, Step], made_with: str) -> Step:
     old = known.tables.get(one.name) if known else None
     if old is None:
         return Step(one.name, one.layer, "compute", "new")
-    if old.made_with.partition(" ")[0] != job.fingerprint:
-        return Step(one.name, one.layer, "compute", "the code changed")
+    if old.made_with != made_with:
+        return Step(one.name, one.layer, "compute", "the code or the settings changed")
     if "as_of" in one.parameters:
         return Step(one.name, one.layer, "compute", "it depends on as-of")
     inputs = [name for name in dict.fromkeys((*one.inputs, *one.references)) if steps[name].work != "keep"]
@@ -99,4 +100,8 @@ def _plan_table(job: Job, one: DataSet, known: JobState | None, steps: Mapping[s
     if whole or everything or not one.by:
         named = (whole or everything or changed)[0]
         return Step(one.name, one.layer, "compute", f"{named} changed{', which is read whole' if whole else ''}")
+    lets_in = [check.to[0] for check in one.outer_references if check.removes and check.to[0] in changed]
+    if lets_in and old.rejected + old.dropped:
+        reason = f"{lets_in[0]} changed, and rows are rejected that it may let in"
+        return Step(one.name, one.layer, "compute", reason)
     return Step(one.name, one.layer, "compute changes", f"{', '.join(changed)} changed")

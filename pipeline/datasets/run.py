@@ -110,9 +110,8 @@ class Run:
         self.day = as_of.date().isoformat() if job.daily else ""
         common = {**ALERT_SETTINGS, **LINEAGE_SETTINGS}
         self.common_settings = {name: settings[name] for name in common}
-        own = {name: value for name, value in settings.items() if name not in common}
         self.context = JobContext(
-            str(job.folder), watch.run_id, as_of, own, str(self.work), protections, dict(options.names)
+            str(job.folder), watch.run_id, as_of, job.own(settings), str(self.work), protections, dict(options.names)
         )
         self.wanted = self.job.needed(options.only)
         self._check_day()
