@@ -6,6 +6,7 @@ when it begins.
 """
 
 import ctypes
+import math
 import os
 import re
 import uuid
@@ -17,7 +18,7 @@ from pathlib import Path
 from pipeline.exchange.workspace import SPLIT_KINDS, split_file
 from pipeline.faults import point
 from pipeline.machine import sync, writing
-from pipeline.storage.objects import delete_objects, list_objects, write_object
+from pipeline.storage.objects import delete_objects, list_objects, read_object, write_object
 from pipeline.storage.reader import open_object
 from pipeline.storage.transfer import download_file
 from pipeline.storage.urls import join_url
@@ -27,6 +28,8 @@ from pipeline.versions.quarantine_retention import forget_texts, has_texts
 _SPLIT_FILE = re.compile(r"\.?split-([0-9]{6,})\.(?:parquet|npy|.*(partial))")
 _STORE_URL = "store.url"
 """The file of an intermediate folder that says where its store lies, if not there."""
+_CLEARED = "texts-cleared"
+"""The object of a store that says up to when texts are cleared."""
 _SYNC_THREADS = 16
 _MANY = 200
 """For more files than these, one ``syncfs`` is faster than an ``fsync`` of each."""
@@ -71,6 +74,14 @@ class Store:
         """Clear the texts in a split's file of rejected records, if it exists. Returns whether there were any."""
         path = self.at_hand("rejects", number)
         return path.exists() and forget_texts(path)
+
+    def texts_cleared(self) -> float:
+        """Texts of all files that were read before this time (epoch seconds) are cleared, as far as the store knows."""
+        return -math.inf
+
+    def note_cleared(self, before: float) -> None:
+        """Note that texts of all files that were read before this time are cleared: nothing to do, because footers of
+        files on a disk are read at once."""
 
     def missing(self, needed: Mapping[int, frozenset[str]]) -> set[int]:
         """The numbers of the splits that lack a file."""
@@ -148,6 +159,17 @@ class StorageStore(Store):
         forget_texts(path)
         write_object(self._object("rejects", number), path)
         return True
+
+    def texts_cleared(self) -> float:
+        """What ``note_cleared`` noted: to ask each old split takes two requests."""
+        try:
+            return float(read_object(join_url(self.url, _CLEARED)))
+        except FileNotFoundError:
+            return -math.inf
+
+    def note_cleared(self, before: float) -> None:
+        """Note that texts of all files that were read before this time are cleared."""
+        write_object(join_url(self.url, _CLEARED), repr(before).encode())
 
     def _names(self, kind: str) -> set[str]:
         return {found.rpartition("/")[2] for found in list_objects(join_url(self.url, kind) + "/")}

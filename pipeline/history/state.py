@@ -169,12 +169,17 @@ class History:
 
         Returns of how many files texts were cleared.
         """
-        forgotten = 0
-        for place, read_at in enumerate(self.known.reading_times):
-            if read_at < before:
-                file = self.known[place]
-                numbers = [split.number for split in file.splits if split.result and "rejects" in split.needs()]
-                forgotten += sum(map(self._store.forget_texts, numbers)) > 0
+        old = [place for place, read_at in enumerate(self.known.reading_times) if read_at < before]
+        if not old:
+            return 0
+        forgotten, cleared = 0, self._store.texts_cleared()
+        for file in (self.known[place] for place in old):
+            if file.file_hash and file.read_at < cleared:  # one that is not finished may have got more splits since
+                continue
+            numbers = [split.number for split in file.splits if split.result and "rejects" in split.needs()]
+            forgotten += sum(map(self._store.forget_texts, numbers)) > 0
+        if cleared < before:
+            self._store.note_cleared(before)
         return forgotten
 
     def check_source(self, source: str, add: bool) -> tuple[str, ...]:

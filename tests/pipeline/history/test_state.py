@@ -16,7 +16,7 @@ from pipeline.history.inventory import Inventory
 from pipeline.history.known_files import DAMAGED, Hint, take_hint
 from pipeline.history.known_list import FilesByPath
 from pipeline.history.manifest import MANIFEST_FILE, Manifest, NewFile, UnusableManifest
-from pipeline.history.split_store import Store, begin_store, open_store
+from pipeline.history.split_store import StorageStore, Store, begin_store, open_store
 from pipeline.history.state import History, open_history
 from pipeline.native.arrow import to_table
 from pipeline.preprocess.reject_writer import SCHEMA
@@ -232,6 +232,29 @@ def test_texts_of_old_rejected_records_are_cleared(scene: Scene) -> None:
         old: [None],
         young: [b"secret"],
     }
+
+
+def test_of_a_store_on_a_storage_no_split_is_asked_for_its_texts_twice(
+    scene: Scene, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_store(scene.folder, f"{bucket}/between")
+    scene.store = open_store(scene.folder)
+    asked: list[int] = []
+    monkeypatch.setattr(StorageStore, "forget_texts", lambda _, number: asked.append(number) is None)
+
+    def ask(before: float) -> list[int]:
+        asked.clear()
+        assert scene.history().forget_texts(before) == len(asked)
+        return list(asked)
+
+    one, two = scene.read("/a", read_at=99.0), scene.read("/b", read_at=100.0)
+    assert [ask(99.0), ask(100.0), ask(100.0), ask(99.5)] == [[], [one], [], []]
+    assert [ask(101.0), ask(101.0)] == [[two], []]
+    new = NewFile("/c", "/c", Hint(100, 1, 1, 7, True), "settings", 100, HEADER_JSON, ((16, 50, True), (50, 100, True)))
+    ((unfinished, (first, _)),) = scene.manifest.begin_files([new])
+    scene.manifest.finish([(first, counts())], [])
+    scene.manifest._db.execute("UPDATE files SET read_at = 100 WHERE id = ?", (unfinished,))
+    assert [ask(101.0), ask(101.0)] == [[first], [first]], "the time is when it was begun: it may get more splits"
 
 
 def test_publishing_forgets_what_no_version_needs(scene: Scene) -> None:
