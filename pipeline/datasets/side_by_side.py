@@ -29,7 +29,7 @@ def side_by_side(
     threads: int,
     stop: Event | None = None,
 ) -> Iterator[Result]:
-    """Do steps on threads, and yield each result when it is there.
+    """Do steps on threads, or in this one where no other runs beside it, and yield each result when it is there.
 
     Raises what a step raises, when the steps that run beside it have ended.
 
@@ -49,7 +49,14 @@ def side_by_side(
             for name in sorted(waiting, key=list(steps).index):
                 if not taken or (len(taken) < threads and sum(taken.values()) + waiting[name] <= room):
                     taken[name] = waiting.pop(name)
-                    running[pool.submit(do, name)] = name
+            begun = [name for name in taken if name not in running.values()]
+            if not running and len(begun) == 1:
+                # Alone: in this thread, where Ctrl-C ends it. Nothing else may begin before it is done.
+                taken.clear()
+                yield do(begun[0])
+                graph.done(begun[0])
+                continue
+            running |= {pool.submit(do, name): name for name in begun}
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 name = running.pop(future)

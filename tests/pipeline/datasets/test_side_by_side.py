@@ -1,5 +1,6 @@
 """Steps side by side: in the order that they need, within their memory, and really at once."""
 
+import signal
 import threading
 
 import pytest
@@ -71,3 +72,22 @@ def test_long_steps_learn_that_another_one_failed() -> None:
     with pytest.raises(ValueError, match="fails"):
         list(side_by_side({"long": [], "fails": []}, do, lambda _: 1, 2, 2, stop))
     assert told == [True]
+
+
+@pytest.mark.parametrize(
+    ("steps", "size", "threads"),
+    [({"a": [], "b": []}, 1, 1), ({"a": [], "b": []}, 3, 2), ({"a": [], "b": ["a"]}, 1, 2)],
+    ids=["one thread", "no memory beside it", "nothing else is ready"],
+)
+def test_a_step_that_runs_alone_is_interrupted_itself(steps: dict[str, list[str]], size: int, threads: int) -> None:
+    """A run does not wait for its end, which may be minutes away."""
+    ended = []
+
+    def do(name: str) -> None:
+        if name == "b":
+            signal.raise_signal(signal.SIGINT)
+        ended.append(name)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(side_by_side(steps, do, lambda _: size, 4, threads))
+    assert ended == ["a"]
