@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from cli.arguments import parse_arguments
 from config import Config
+from pipeline.versions.folders import local_intermediate
 from tests.end_to_end.program import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -101,6 +102,25 @@ def test_driver_and_executors_of_kubernetes_share_the_volume_under_one_path() ->
     ports = {str(port["port"]) for port in service["spec"]["ports"]}
     assert ports == {spark["spark.driver.port"], spark["spark.driver.blockManager.port"]}
     assert spark["spark.driver.host"] == f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
+
+
+def test_the_driver_of_kubernetes_keeps_its_own_files_between_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where INTERMEDIATE_DIR is a URL, they lie in the cache of the image; each pod has a new one."""
+    cache = re.search(r"XDG_CACHE_HOME=(\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    assert cache
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", cache[1])
+    _, _, job = documents(DEPLOY / "kubernetes" / "cronjob.yaml")
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (name,) = [
+        mount["name"]
+        for mount in pod["containers"][0]["volumeMounts"]
+        if Path(mount["mountPath"]) == local_intermediate("s3://scratch/logmill").parent
+    ]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == name]
+    claims = [claim["metadata"]["name"] for claim in documents(DEPLOY / "kubernetes" / "storage.yaml")]
+    assert volume["persistentVolumeClaim"]["claimName"] in claims
+    assert job["spec"]["concurrencyPolicy"] == "Forbid", "one pod has the volume"
 
 
 def test_the_command_of_executors_hands_over_what_spark_tells_them(tmp_path: Path) -> None:
