@@ -25,7 +25,7 @@ Unit = Literal["bytes", "rows"]
 
 
 class Progress(Protocol):
-    """Receives the progress of a run. All calls come from one thread."""
+    """Receives the progress of a run. Calls may come from several threads, one at a time."""
 
     def phase(self, name: str, total: int | None, unit: Unit = "bytes") -> None:
         """A phase begins, and the one before has ended. All its ``advance`` calls come to ``total`` bytes or rows."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _BATCH_BYTES = 16 * 2**20
 _RANGE_PAGES, _MOST_RANGES = 16_384, 99
 """Pages of a table in a range, at least (128 MB), and how many ranges it has at most."""
+_RANGES_SINCE = 140_000
+"""The first version of the server that reads a range of pages alone; earlier ones read the whole table for each."""
 _SETTINGS = {
     "TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postgres", "bytea_output": "hex",
     "extra_float_digits": "1", "synchronize_seqscans": "off", "statement_timeout": "0", "lock_timeout": "30s",
@@ -42,7 +44,8 @@ _EXACT = ("int2", "int4", "int8", "float4", "float8", "bool", "date", "timestamp
 """Types whose binary form ADBC reads exactly. All others become texts in the server."""
 _FIND = """
 SELECT n.nspname, c.relname, greatest(c.reltuples, 0)::bigint, c.relkind::text,
-  CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) ELSE 0 END / current_setting('block_size')::int
+  CASE WHEN c.relkind = 'r' AND current_setting('server_version_num')::int >= {1} THEN pg_relation_size(c.oid) ELSE 0
+  END / current_setting('block_size')::int
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('{0}')
 """
 _DESCRIBE = """
@@ -214,7 +217,7 @@ def query(connection: "Connection", text: str) -> list[Any]:
 def _find(connection: "Connection", name: str) -> tuple[Table, str] | None:
     """A table by its name, with or without schema, and what kind of relation it is."""
     literal = ".".join(map(_quoted, name.split("."))).replace("'", "''")
-    if not (found := query(connection, _FIND.format(literal))):
+    if not (found := query(connection, _FIND.format(literal, _RANGES_SINCE))):
         return None
     schema, called, rows, kind, pages = found[0]
     return Table(f"{schema}.{called}", f"{_quoted(schema)}.{_quoted(called)}", rows, (), ranges=_ranges(pages)), kind

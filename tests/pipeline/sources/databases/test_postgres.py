@@ -267,3 +267,18 @@ def test_tables_that_the_user_may_not_read_are_told(url: str) -> None:
         assert len(read(theirs, Number)) == 0
     finally:
         run_sql(url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def test_servers_that_read_the_whole_table_for_a_range_are_asked_by_one_reader(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_RANGE_PAGES", 1)
+    run_sql(url, "CREATE TABLE large AS SELECT repeat('x', 1000) AS text FROM generate_series(1, 50)")
+    counts = []
+    for since in (postgres._RANGES_SINCE, 10**6):
+        monkeypatch.setattr(postgres, "_RANGES_SINCE", since)
+        with open_postgres(parse_address(url), ["large"]) as snapshot:
+            table = snapshot.table("large")
+            assert table
+            counts.append(len(table.ranges))
+    assert counts == [8, 0]
