@@ -22,13 +22,11 @@ class Change:
     """How an input differs from the version before.
 
     ``rows``: a file with all rows that are new or are gone, in the columns that both versions have, and ``_sign``
-    (Int32): 1 or -1; empty: none. ``everything``: why all of it counts as changed; empty: ``rows`` tells. ``share``: of
-    the rows that changed.
+    (Int32): 1 or -1; empty: none. ``everything``: why all of it counts as changed; empty: ``rows`` tells.
     """
 
     rows: str = ""
     everything: str = ""
-    share: float = 0.0
 
     @property
     def is_none(self) -> bool:
@@ -74,7 +72,8 @@ def source_change(
 def changed_rows(gone: Sequence[str], come: Sequence[str], columns: Sequence[str], path: Path, total: int) -> Change:
     """Write the rows of some files that other files do not have, and the other way round, to ``path``.
 
-    Rows are compared as a multiset by 128 bits of hashes, in memory for 20 bytes a row. ``total``: rows of the input.
+    Rows are compared as a multiset by 128 bits of hashes, in memory for 20 bytes a row, and written as they are read.
+    Where they are most of an input they are not written: all is computed again then. ``total``: rows of the input.
     """
     sides = [
         scan_file(*files).select(*columns, pl.lit(sign, pl.Int32).alias(_SIGN))
@@ -83,25 +82,32 @@ def changed_rows(gone: Sequence[str], come: Sequence[str], columns: Sequence[str
     ]
     if not sides:
         return UNCHANGED
-    rows = (sides[0] if len(sides) == 1 else _differing(sides, columns)).collect()
-    if not len(rows):
+    if len(sides) == 1:
+        rows, number = sides[0], sides[0].select(pl.len()).collect().item()
+    else:
+        rows, number = _differing(sides, columns)
+    if not number:
         return UNCHANGED
+    if number > _FULL_SHARE * max(1, total):
+        return Change(everything="most of an input changed")
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows.write_parquet(path, compression="lz4")
-    return Change(str(path), share=len(rows) / max(1, total))
+    rows.sink_parquet(path, compression="lz4")
+    return Change(str(path))
 
 
-def _differing(sides: Sequence[pl.LazyFrame], columns: Sequence[str]) -> pl.LazyFrame:
-    """The rows of each side that the other one has not as often. Hashes are compared within one process alone."""
+def _differing(sides: Sequence[pl.LazyFrame], columns: Sequence[str]) -> tuple[pl.LazyFrame, int]:
+    """The rows of each side that the other one has not as often, and how many these are.
+
+    Hashes are compared within one process alone."""
     row = pl.struct(columns)
     marked = [rows.with_columns(row.hash(1).alias("_low"), row.hash(2).alias("_high")) for rows in sides]
     differing = (
         pl.concat(rows.select("_low", "_high", _SIGN) for rows in marked)
         .group_by("_low", "_high").agg(pl.col(_SIGN).sum()).filter(pl.col(_SIGN) != 0)
-        .select("_low", "_high").collect()
+        .collect()
     )  # fmt: skip
     found = (rows.join(differing.lazy(), on=["_low", "_high"], how="semi") for rows in marked)
-    return pl.concat(found).drop("_low", "_high")
+    return pl.concat(found).drop("_low", "_high"), int(differing[_SIGN].abs().sum())
 
 
 @dataclass(frozen=True)
@@ -145,8 +151,6 @@ def find_work(
         return Work("it was left out of the run before")
     if why := next((changes[name].everything for name in inputs if changes[name].everything), ""):
         return Work(why)
-    if max(changes[name].share for name in inputs) > _FULL_SHARE:
-        return Work("most of an input changed")
     seen = {name: changes[name].seen_in(columns) for name, columns in {**one.keyed, **one.whole}.items()}
     seen = {name: found for name, found in seen.items() if len(found)}
     if changed := next((name for name in one.read_whole if name in seen), None):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import polars as pl
 import pyarrow.parquet as pq
 
 from pipeline.datasets.dataset import DataSet
@@ -18,6 +19,7 @@ from pipeline.datasets.sizes import (
     sum_bytes,
 )
 from pipeline.datasets.tasks import ScatterTask, TableFiles
+from pipeline.datasets.units import scan, scan_file
 from pipeline.engines import Engine, no_advance, run_tasks
 
 _SCATTER_ROWS = 2_000_000
@@ -39,6 +41,22 @@ def _sizes(run: Run, one: DataSet) -> tuple[int, int]:
         for found in (one.keyed.items(), one.whole.items())
     )
     return keyed, whole
+
+
+def fits(run: Run, one: DataSet, affected: str) -> bool:
+    """Whether the rows of some values of ``by`` can be made in this process in one bucket. ``affected``: their file."""
+    keyed, whole = _sizes(run, one)
+    if memory_of_bucket(keyed, whole) <= run.memory.alone:
+        return True  # all rows do
+    size = 0.0
+    for name, columns in one.keyed.items():
+        files, schema = run.files(name, columns), input_schema(run.job, name)
+        found = scan(replace(files, columns=one.by), schema).join(
+            scan_file(affected), on=one.by, how="semi", nulls_equal=True
+        )
+        share = found.select(pl.len()).collect().item() / max(1, rows_of(files))
+        size += bytes_of(files, schema) * share
+    return memory_of_bucket(int(size), whole) <= run.memory.alone
 
 
 def choose(run: Run, one: DataSet) -> tuple[int, Engine]:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from pipeline.datasets.changes import UNCHANGED, Change, Work, changed_rows, find_work
 from pipeline.datasets.dataset import DataSet
-from pipeline.datasets.divide import choose, divide, of_bucket
+from pipeline.datasets.divide import choose, divide, fits, of_bucket
 from pipeline.datasets.kernels import assemble, input_schema, replace_rows, transform
 from pipeline.datasets.run import Run
 from pipeline.datasets.sizes import (
@@ -60,6 +60,8 @@ def make_table(run: Run, one: DataSet) -> Making:
     work = _find_work(run, one, inputs, parts)
     if not work.reason:
         return take_over(run, one, inputs)
+    if work.affected and not fits(run, one, work.affected):
+        work = Work("more of it is affected than fits into memory at once")
     if work.affected:
         return _make_part(run, one, inputs, parts, work)
     return _make_all(run, one, inputs, parts, work)

@@ -1,6 +1,7 @@
 """Runs after a change: what is computed again, and that all is as if it was made anew."""
 
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
@@ -8,12 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.datasets import Contract, Int, Text, dataset
+from pipeline.datasets import Contract, Int, Text, dataset, divide, sizes
+from pipeline.datasets import run as job_run
+from pipeline.datasets.changes import Change, changed_rows
 from pipeline.datasets.job import Job
 from pipeline.datasets.result import JobResult
-from pipeline.datasets.units import merge
+from pipeline.datasets.units import merge, scan_file
+from pipeline.engines.direct import DirectEngine
 from pipeline.errors import ConfigError
-from tests.pipeline.datasets.jobs_for_tests import HEAD, files, run, write_job, write_sales
+from tests.pipeline.datasets.jobs_for_tests import HEAD, files, read, run, write_job, write_sales
 
 TABLES = """
 
@@ -124,6 +128,36 @@ def test_a_value_that_a_reference_finds_no_more_stops_the_run(tmp_path: Path) ->
     assert run(job, tmp_path).status == "ok"
     _write(tmp_path, {name: MEMBERS[name] for name in MEMBERS if name != "c7"}, SALES)
     assert "visits reference:customer->people: 20" in str(run(job, tmp_path).error)
+
+
+def test_affected_rows_that_do_not_fit_into_memory_at_once_are_made_in_buckets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member has 20 of 400 orders, of 4 MB each; three members need 60 * 4 MB * 3, and there are 700 MB."""
+    job = _job(tmp_path / "job", "warn")
+    _write(tmp_path, MEMBERS, SALES)
+    run(job, tmp_path)
+    for module in (sizes, divide):
+        monkeypatch.setattr(module, "bytes_of", lambda files, _: 4_000_000 * sizes.rows_of(files))
+    monkeypatch.setattr(job_run, "open_engine", lambda *_: nullcontext(DirectEngine()))
+    for moved, reason in {1: "some rows changed", 3: "more of it is affected than fits into memory at once"}.items():
+        town = f"with {moved}"
+        _write(tmp_path, MEMBERS | {f"c{at}": (town, "glad") for at in range(moved)}, SALES)
+        partly = run(job, tmp_path)
+        assert partly.tables["visits"].reason == reason
+        assert read(partly, "visits").filter(pl.col("town") == town).height == 20 * moved
+
+
+def test_rows_are_not_written_where_most_of_an_input_changed(tmp_path: Path) -> None:
+    old, new, come = (str(tmp_path / name) for name in ("old", "new", "come"))
+    for path, rows in {old: range(10), new: range(3, 13), come: range(4)}.items():
+        pl.DataFrame({"a": rows}).write_parquet(path)
+    for gone, came, number in (([old], [new], 6), ([], [come], 4)):
+        few = changed_rows(gone, came, ["a"], tmp_path / f"{number}", int(number / 0.4))
+        assert scan_file(few.rows).collect().height == number
+        most = changed_rows(gone, came, ["a"], tmp_path / "rows", int(number / 0.4) - 1)
+        assert most == Change(everything="most of an input changed")
+    assert not (tmp_path / "rows").exists()
 
 
 CHAIN = """
