@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from pipeline.datasets.checks import Check
 from pipeline.datasets.dataset import DataSet
@@ -31,8 +32,8 @@ def judge_table(run: Run, one: DataSet, made: Making) -> list[CheckResult]:
     results = [_judge(one, check, counts.get(check.name, 0), total) for check in row_checks(one)]
     results += [_judge_table_check(run, one, check, made) for check in one.checks if not check.of_rows]
     # A column whose largest value times the rows is beyond 64 bits could wrap in a sum, without an error.
-    for name, largest in _largest(made).items():
-        if largest * max(1, made.table.rows) >= _INT64 and getattr(one.contract.columns[name], "currency", None):
+    for name, largest in _largest(run, one).items():
+        if largest * max(1, made.table.rows) >= _INT64:
             detail = f"the largest amount, {largest.bit_length()} bits, times the rows does not fit into 64 bits"
             results.append(CheckResult(one.name, f"{_SUMS_FIT}{name}", "accuracy", "warn", 1, 1, "warn", None, detail))
     # Contracts are met by nearly all rows: only what is broken is worth a line.
@@ -143,11 +144,18 @@ def _is_conserved(check: Check, made: Making) -> tuple[bool, str]:
     return result == source, f"the sum and that of {check.source[0]} differ, by {abs(result - source):,} {how}"
 
 
-def _largest(made: Making) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for bucket in made.buckets:
-        for name, value in bucket.largest.items():
-            found[name] = max(found.get(name, 0), value)
+def _largest(run: Run, one: DataSet) -> dict[str, int]:
+    """By amount of money its largest absolute value in the whole table, which the footers of its files tell."""
+    found = {name: 0 for name, column in one.contract.columns.items() if getattr(column, "currency", None)}
+    if not found:
+        return {}
+    for footer in map(pq.read_metadata, run.files(one.name).files):
+        for group in map(footer.row_group, range(footer.num_row_groups)):
+            for chunk in map(group.column, range(group.num_columns)):
+                known = chunk.statistics
+                if chunk.path_in_schema in found and known is not None and known.has_min_max:
+                    name = chunk.path_in_schema
+                    found[name] = max(found[name], known.max, -known.min)
     return found
 
 

@@ -88,9 +88,7 @@ def transform(context: JobContext, task: TransformTask, advance: Advance) -> Tra
         pieces = write_units(judged.good, one, folder, task.parts)
         rejects = _write_rejects(judged.rejects, context, task)
     advance(task.rows)
-    return Transformed(
-        len(rows), pieces, judged.broken, len(rows) - len(judged.good), rejects, sums, _largest(judged.good, one),
-    )  # fmt: skip
+    return Transformed(len(rows), pieces, judged.broken, len(rows) - len(judged.good), rejects, sums)
 
 
 @in_stage("write")
@@ -176,14 +174,6 @@ def lazy(result: object, one: DataSet) -> pl.LazyFrame:
 
 def _sum(rows: pl.LazyFrame, column: str) -> int:
     return int(rows.select(pl.col(column).cast(pl.Int128).sum()).collect().item() or 0)
-
-
-def _largest(rows: pl.DataFrame, one: DataSet) -> dict[str, int]:
-    whole = [name for name, kind in one.contract.schema().items() if kind.is_integer()]
-    if not whole or not len(rows):
-        return {}
-    found = rows.select(pl.max_horizontal(pl.col(name).max(), 0 - pl.col(name).min()).alias(name) for name in whole)
-    return {name: int(value or 0) for name, value in found.row(0, named=True).items()}
 
 
 def _write_rejects(rejects: pl.DataFrame | None, context: JobContext, task: TransformTask) -> str:

@@ -117,7 +117,6 @@ class Transformed:
     ``rejected``    rows that checks rejected
     ``rejects``     the file that has them; empty: none
     ``sums``        by check of conservation: (sum in the result, sum in the input)
-    ``largest``     by column of whole numbers: its largest absolute value
     ==============  ==========================================================================================
     """
 
@@ -127,7 +126,6 @@ class Transformed:
     rejected: int = 0
     rejects: str = ""
     sums: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    largest: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -481,3 +481,15 @@ def test_a_check_that_is_left_out_is_not_told_any_more(tmp_path: Path) -> None:
     write_sales(tmp_path, [("o1", "dan", "2026-01-01", 1)])
     assert [check.outcome for check in run(job, tmp_path).checks] == ["ok", "warn"]
     assert [check.check for check in run(job, tmp_path, settings={"dan": ""}).checks] == ["unique:order_id"]
+
+
+def test_an_amount_that_could_wrap_in_a_sum_is_told_as_long_as_it_is_there(tmp_path: Path) -> None:
+    """Also where other rows alone are computed again."""
+    job = write_job(tmp_path / "job", HEAD + LINES.replace('at_least("cents", 0)', ""))
+    all_rows = [(f"o{at}", "ann", "2026-01-01", "-90000000000000000.00" if at == 3 else 1) for at in range(20)]
+    for number, rows in enumerate([all_rows, [*all_rows, ("new", "ann", "2026-01-01", 1)], all_rows[4:]]):
+        write_sales(tmp_path, rows)
+        result = run(job, tmp_path)
+        assert result.tables["lines"].reason == ("some rows changed" if number else "new")
+        told = [check for check in result.checks if check.check == "sums_fit:cents"]
+        assert [check.outcome for check in told] == ([] if number == 2 else ["warn"])
