@@ -119,7 +119,8 @@ def test_where_the_snapshot_is_lost_all_is_read_again_from_a_new_one(
         "INSERT INTO sales VALUES ('o4', 'eve', '2026-01-01', 1)",
         "INSERT INTO other SELECT * FROM sales WHERE order_id = 'o4'",
     ]
-    found = run(two_tables(tmp_path / "job"), tmp_path, source=url, progress=Once(lambda: run_sql(url, *statements)))
+    progress = Once(lambda: run_sql(url, *statements))
+    found = run(two_tables(tmp_path / "job"), tmp_path, source=url, progress=progress, workers=1)
     assert {name: source.rows for name, source in found.sources.items()} == {"sales": 4, "other": 4}
     assert [note for note in found.notes if "read again, from a new snapshot" in note]
 
