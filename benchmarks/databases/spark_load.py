@@ -3,30 +3,18 @@
 Each is there once, and as the job ``storefront`` checks it. Each table is read by JDBC in two ranges of its key.
 """
 
-import os
 import sys
-import tempfile
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as f
 
 from benchmarks.peers import THREADS
+from benchmarks.spark_session import open_spark
 
 
 def main(url: str, jar: str, output: str) -> None:
     """Load the three tables on two threads."""
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    spark = (
-        SparkSession.builder.master(f"local[{THREADS}]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.memory", "6g")
-        .config("spark.jars", jar)
-        .config("spark.sql.shuffle.partitions", "8")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.local.dir", tempfile.gettempdir())
-        .config("spark.sql.parquet.compression.codec", "zstd")
-        .getOrCreate()
-    )
+    spark = open_spark("6g", 8, {"spark.jars": jar, "spark.sql.session.timeZone": "UTC"})
 
     def read(table: str, key: str) -> DataFrame:
         given = {"driver": "org.postgresql.Driver", "fetchsize": "10000"}

@@ -3,30 +3,18 @@
 Spark alone has no tables in which rows are replaced, so a change makes everything again.
 """
 
-import os
 import sys
 import tempfile
 
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 
 from benchmarks.jobs.star import PARTITIONED, SPARK, TABLES
-from benchmarks.peers import THREADS
+from benchmarks.spark_session import open_spark
 
 
 def main(source: str, output: str) -> None:
     """Run the statements on two threads."""
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    spark = (
-        SparkSession.builder.master(f"local[{THREADS}]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.memory", "6g")
-        .config("spark.sql.shuffle.partitions", "8")
-        .config("spark.local.dir", tempfile.gettempdir())
-        .config("spark.sql.warehouse.dir", f"{tempfile.gettempdir()}/warehouse")
-        .config("spark.sql.parquet.compression.codec", "zstd")
-        .getOrCreate()
-    )
+    spark = open_spark("6g", 8, {"spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/warehouse"})
     for statement in SPARK.functions:
         spark.sql(statement)
     for name in ("orders", "payments", "customers", "products"):

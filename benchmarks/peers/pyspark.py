@@ -1,36 +1,22 @@
 """PySpark alone: Spark's plan, the region by a binary search in Arrow batches, a 12 GB driver."""
 
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 
-from benchmarks.peers import THREADS
+from benchmarks.spark_session import open_spark
 
 MINUTES = "watch_time(min)"
 
 
 def main(logs: str, geo: str, output: str) -> None:
     """Run the query on two threads and 16 shuffle partitions."""
-    # Spark starts its Python workers by the name python3, which may be another one, without these packages.
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    spark = (
-        SparkSession.builder.master(f"local[{THREADS}]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.memory", "12g")
-        .config("spark.sql.shuffle.partitions", "16")
-        .config("spark.sql.execution.arrow.maxRecordsPerBatch", "100000")
-        .config("spark.local.dir", tempfile.gettempdir())
-        .config("spark.sql.parquet.compression.codec", "zstd")
-        .getOrCreate()
-    )
+    spark = open_spark("12g", 16, {"spark.sql.execution.arrow.maxRecordsPerBatch": "100000"})
     table = pq.read_table(geo)
     first = table["a"].to_numpy()
     regions = table["region"].combine_chunks()

@@ -28,7 +28,7 @@ from pipeline.aggregate.tasks import BucketResult, BucketTask, CorrectTask, Deci
 from pipeline.dedupe import Keys, Positions, distinct
 from pipeline.engines import Advance
 from pipeline.exchange.bucket_totals import read_all_in_pieces
-from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, read_key_range, write_joined
+from pipeline.exchange.id_index import FINE_BUCKET_BITS, FINE_MASK, key_ranges, read_key_range, write_joined
 from pipeline.exchange.loser_places import NO_PLACES, write_places
 from pipeline.exchange.workspace import (
     bucket_file,
@@ -56,12 +56,9 @@ def join_indexes(context: AggregateContext, task: JoinTask, advance: Advance) ->
 
     ``advance`` gets keys.
     """
-    width = (1 << 64) // task.pieces
-    bounds = [(n * width, (n + 1) * width - 1) for n in range(task.pieces - 1)]
-    bounds.append(((task.pieces - 1) * width, (1 << 64) - 1))
 
     def pieces() -> Iterator[Keys]:
-        for low, high in bounds:
+        for low, high in key_ranges(task.pieces):
             keys = np.concatenate(list(at_once(partial(_read_index, context, "index", low, high), task.splits)))
             sort_keys(context.library, keys)
             advance(len(keys))

@@ -21,6 +21,7 @@ from pipeline.aggregate.tasks import (
 )
 from pipeline.engines import Advance, Engine, no_advance, run_all, run_tasks
 from pipeline.errors import BalanceError
+from pipeline.exchange.id_index import key_ranges
 from pipeline.exchange.row_files import coarser
 from pipeline.exchange.workspace import split_file
 from pipeline.preprocess.ledger import Phase1Result, PlacedSplit
@@ -153,9 +154,8 @@ def _find_all_repeated(
 ) -> AggregateContext:
     """Find the repeated ids of all splits; returns the context with the ranges in which there are some."""
     ranges = count_ranges(sum(sizes), context.bucket_rows, context.bucket_bytes, workers)
-    width = (1 << 64) // ranges
     context = _join_all(engine, context, sizes, ranges)
-    tasks = [FindRepeatedTask(n, n * width, (n + 1) * width - 1) for n in range(ranges)]
+    tasks = [FindRepeatedTask(number, low, high) for number, (low, high) in enumerate(key_ranges(ranges))]
     found = sorted(
         (task.number, *counts) for task, counts in run_tasks(engine, find_repeated_ids, context, tasks, no_advance)
     )

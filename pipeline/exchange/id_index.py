@@ -28,6 +28,12 @@ FINE_MASK = np.uint64((1 << FINE_BUCKET_BITS) - 1)
 """The bits of a key that name the fine bucket."""
 
 
+def key_ranges(count: int) -> list[tuple[int, int]]:
+    """(Lowest, highest) key of ``count`` ranges of equal width, which together have all keys."""
+    bounds = [number * ((1 << 64) // count) for number in range(count)]
+    return [(low, high - 1) for low, high in zip(bounds, [*bounds[1:], 1 << 64], strict=True)]
+
+
 def write_index(path: Path, ordered: NDArray[np.uint64]) -> None:
     """Write the sorted keys of a split; the file has its name only when it is whole."""
     path = staged(path)

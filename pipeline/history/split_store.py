@@ -117,6 +117,10 @@ class Store:
         folders = [run / "totals", run / "conflicts"]
         sync_files([*(path for folder in folders for path in folder.iterdir()), *folders, run, run.parent])
 
+    def shared(self) -> list[Path]:
+        """The folders whose files a run on another machine goes on from."""
+        return [self.root]
+
 
 class StorageStore(Store):
     """A store on object storage, at ``url``. What this machine reads of it is copied to its folder.
@@ -182,6 +186,10 @@ class StorageStore(Store):
 
     def sync(self, finished: Mapping[int, frozenset[str]]) -> None:
         """Nothing to do: an object that was written lasts."""
+
+    def shared(self) -> list[Path]:
+        """None: they are copies, and another machine has a store of its own."""
+        return []
 
     def _object(self, kind: str, number: int) -> str:
         return join_url(self.url, kind, split_file(number, SPLIT_KINDS[kind]))

@@ -17,7 +17,7 @@ from pipeline.history.journal import Journal
 from pipeline.history.known_files import DAMAGED, Hints, KnownFile, take_hint
 from pipeline.history.known_list import FileIds, FilesByPath, KnownFiles, find_contradictions
 from pipeline.history.manifest import MANIFEST_FILE, KnownVersion, Manifest, UnusableManifest, set_aside
-from pipeline.history.split_store import StorageStore, Store, open_store
+from pipeline.history.split_store import Store, open_store
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, pack_many
 from pipeline.reading.file_access import real_path
@@ -274,14 +274,12 @@ class History:
 
     def _shared_files(self, run: Path, scratch: Path) -> dict[str, Path]:
         """The files that a run on another machine goes on from, by their names in the intermediate folder; those in
-        ``replayed`` lie beside the versions. ``run``: the folder of this run. The manifest is copied to ``scratch``.
-        Copies of a store on a storage are none of them: another machine has a store of its own."""
+        ``replayed`` lie beside the versions. ``run``: the folder of this run. The manifest is copied to ``scratch``."""
         manifest = scratch / MANIFEST_FILE
         self._manifest.copy_to(manifest)
         root, versions = self._store.root.parent, self._output.versions
-        within = [(root, run / "totals"), (root, run / "conflicts"), (versions, versions / "replayed")]
-        if not isinstance(self._store, StorageStore):
-            within.append((root, self._store.root))
+        within = [(root, folder) for folder in (*self._store.shared(), run / "totals", run / "conflicts")]
+        within.append((versions, versions / "replayed"))
         files = {
             path.relative_to(base).as_posix(): path
             for base, folder in within

@@ -25,6 +25,7 @@ from pipeline.aggregate.incremental.tasks import (
 from pipeline.aggregate.tasks import Phase2Result
 from pipeline.engines import Advance, Engine, no_advance, run_all, run_tasks
 from pipeline.errors import BalanceError
+from pipeline.exchange.id_index import key_ranges
 from pipeline.exchange.loser_places import count_places, place_files, update_places
 from pipeline.exchange.row_files import coarser
 from pipeline.exchange.workspace import Workspace, bucket_file, count_rows, read_frame, split_file
@@ -165,11 +166,9 @@ class _Affected:
 
 def _find_all_affected(engine: Engine, context: AggregateContext, change: Change, workers: int) -> _Affected:
     ranges = 1 << max(workers - 1, change.rows // (2 * context.bucket_rows)).bit_length()
-    width = (1 << 64) // ranges
     splits, changed = tuple(sorted([*change.stayed, *change.changed])), frozenset(change.changed)
-    tasks = (
-        [FindAffectedTask(n, n * width, (n + 1) * width - 1, splits, changed) for n in range(ranges)] if changed else []
-    )
+    bounds = key_ranges(ranges) if changed else []
+    tasks = [FindAffectedTask(number, low, high, splits, changed) for number, (low, high) in enumerate(bounds)]
     numbers: list[int] = []
     rows: Counter[int] = Counter()
     for task, result in run_tasks(engine, find_affected_ids, context, tasks, no_advance):
