@@ -117,9 +117,9 @@ class Sweep:
             shutil.rmtree(self.folder / "pipeline_data" / "intermediate")
         elif name == "manifest.names":
             sorted(self.logs.glob("*.csv"))[0].rename(self.logs / f"n{time.time_ns()}.csv")
-        elif name == "manifest.reopen":  # splits begin within quotes
-            lines = "\n".join(["one of many lines"] * 40)
-            rows = (f'q{n},u{n % 9},2026-01-01T00:00:00Z,"{lines}",tv,8.8.8.8,{n}\n' for n in range(60))
+        elif name == "manifest.reopen":  # splits begin within quotes, far from them and on lines that look like records
+            lines = "\n".join(["r1,u1,2026-01-01T00:00:00Z,v,tv,8.8.8.8,5"] * 800)
+            rows = (f'q{n},u{n % 9},2026-01-01T00:00:00Z,"{lines}",tv,8.8.8.8,{n}\n' for n in range(3))
             (self.logs / f"q{time.time_ns()}.csv").write_text(HEADER + "".join(rows))
 
     def kill_once(self, point: str, passing: int = 1) -> None:
