@@ -18,18 +18,22 @@ from pathlib import Path
 from pipeline.exchange.workspace import SPLIT_KINDS, split_file
 from pipeline.faults import point
 from pipeline.machine import sync, writing
-from pipeline.storage.objects import delete_objects, list_objects, read_object, write_object
+from pipeline.storage.objects import copy_object, delete_objects, list_objects, read_object, write_object
 from pipeline.storage.reader import open_object
 from pipeline.storage.transfer import download_file
-from pipeline.storage.urls import join_url
+from pipeline.storage.urls import is_url, join_url, split_url
 from pipeline.versions.folders import make_own
 from pipeline.versions.quarantine_retention import forget_texts, has_texts
 
 _SPLIT_FILE = re.compile(r"\.?split-([0-9]{6,})\.(?:parquet|npy|.*(partial))")
 _STORE_URL = "store.url"
 """The file of an intermediate folder that says where its store lies, if not there."""
+_STORE_BEFORE = "store-before.url"
+"""The file of an intermediate folder that says in which store another machine has what this one goes on from."""
 _CLEARED = "texts-cleared"
 """The object of a store that says up to when texts are cleared."""
+_COPIES_AT_ONCE = 64
+"""Objects of another machine's store that are copied at a time: each waits for the answer of the storage."""
 _SYNC_THREADS = 16
 _MANY = 200
 """For more files than these, one ``syncfs`` is faster than an ``fsync`` of each."""
@@ -117,31 +121,52 @@ class Store:
         folders = [run / "totals", run / "conflicts"]
         sync_files([*(path for folder in folders for path in folder.iterdir()), *folders, run, run.parent])
 
-    def shared(self) -> list[Path]:
-        """The folders whose files a run on another machine goes on from."""
-        return [self.root]
+    def shared(self) -> dict[str, Path]:
+        """The files that a run on another machine goes on from, by the names that they have in its folder."""
+        files = (path for path in sorted(self.root.rglob("*")) if path.is_file())
+        return {path.relative_to(self.root.parent).as_posix(): path for path in files}
 
 
 class StorageStore(Store):
     """A store on object storage, at ``url``. What this machine reads of it is copied to its folder.
 
-    Each machine has a store of its own, because another one may give its splits the same numbers: a machine that goes
-    on from a version of another one reads the logs again.
+    Each machine has a store of its own, because another one may give its splits the same numbers. A machine that goes
+    on from a version of another one lets the storage copy what it needs of that one's store.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.url = (folder / _STORE_URL).read_text(encoding="utf-8")
+        self._own, self._before = folder / _STORE_URL, folder / _STORE_BEFORE
+        self.url = self._own.read_text(encoding="utf-8")
 
     def open(self, needed: Mapping[int, frozenset[str]]) -> None:
-        """Make the folders, remove the copies there, and the objects of splits that are not ``needed``."""
+        """Make the folders, remove the copies there, and the objects of splits that are not ``needed``; bring those
+        that are from the store of the machine that this one goes on from, if it is another one."""
         super().open({})
+        if self._before.exists():
+            self._take_over(self._before.read_text(encoding="utf-8"), needed)
+            self._before.unlink()
         delete_objects(
             found
             for kind in SPLIT_KINDS
             for found in list_objects(join_url(self.url, kind) + "/")
             if (named := _SPLIT_FILE.fullmatch(found.rpartition("/")[2])) and int(named[1]) not in needed
         )
+
+    def _take_over(self, store: str, needed: Mapping[int, frozenset[str]]) -> None:
+        """Copy what is needed, and not here yet, from the store at another URL, as far as it is there."""
+        if not is_url(store) or split_url(store).bucket != split_url(self.url).bucket:
+            return  # objects are copied within a bucket
+        names = [f"{kind}/{split_file(n, SPLIT_KINDS[kind])}" for n, kinds in needed.items() for kind in kinds]
+        here = {f"{kind}/{name}" for kind in SPLIT_KINDS for name in self._names(kind)}
+
+        def bring(name: str) -> None:
+            with suppress(FileNotFoundError):  # a split that lacks a file is read again
+                copy_object(join_url(store, name), join_url(self.url, name))
+
+        with ThreadPoolExecutor(_COPIES_AT_ONCE) as threads:
+            for _ in threads.map(bring, [_CLEARED, *(name for name in names if name not in here)]):
+                pass
 
     def at_hand(self, kind: str, number: int) -> Path:
         """A copy of a file of a split, which is made where there is none; there is none of what does not exist."""
@@ -187,9 +212,9 @@ class StorageStore(Store):
     def sync(self, finished: Mapping[int, frozenset[str]]) -> None:
         """Nothing to do: an object that was written lasts."""
 
-    def shared(self) -> list[Path]:
-        """None: they are copies, and another machine has a store of its own."""
-        return []
+    def shared(self) -> dict[str, Path]:
+        """Where this store is: another machine copies from it what it needs into a store of its own."""
+        return {_STORE_BEFORE: self._own}
 
     def _object(self, kind: str, number: int) -> str:
         return join_url(self.url, kind, split_file(number, SPLIT_KINDS[kind]))

@@ -278,15 +278,14 @@ class History:
         manifest = scratch / MANIFEST_FILE
         self._manifest.copy_to(manifest)
         root, versions = self._store.root.parent, self._output.versions
-        within = [(root, folder) for folder in (*self._store.shared(), run / "totals", run / "conflicts")]
-        within.append((versions, versions / "replayed"))
+        within = [(root, run / "totals"), (root, run / "conflicts"), (versions, versions / "replayed")]
         files = {
             path.relative_to(base).as_posix(): path
             for base, folder in within
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
-        return files | {MANIFEST_FILE: manifest}
+        return files | self._store.shared() | {MANIFEST_FILE: manifest}
 
     @contextmanager
     def _publication_told(self, version: str) -> Iterator[None]:

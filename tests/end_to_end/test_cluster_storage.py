@@ -11,6 +11,8 @@ import pytest
 
 from pipeline.storage.objects import list_objects, write_object
 from pipeline.storage.transfer import download_files
+from pipeline.versions.folders import intermediate_folder
+from pipeline.versions.outputs import open_output
 from tests.end_to_end.days import expected, write_day
 from tests.end_to_end.program import HEADER, Ended, Rows, finish, read_result, run, start, wait_for
 from tests.isolated_cluster import IsolatedCluster
@@ -42,6 +44,12 @@ class Site:
         write_object(f"{self.bucket}/logs/{name}", path)
         self.logs.append(path)
 
+    def on_another_machine(self) -> None:
+        """Run the next driver as on a machine that has nothing of the first one's files."""
+        output = open_output(f"{self.bucket}/result")
+        shutil.rmtree(output.versions.parent)
+        shutil.rmtree(intermediate_folder(f"{self.bucket}/between", f"{self.bucket}/result"))
+
     def run(self) -> Ended:
         return run(*self.words, cwd=self.folder, env=self.env)
 
@@ -59,6 +67,9 @@ class Site:
         folder = self.folder / "data" / version
         download_files({url: folder / url.removeprefix(prefix) for url in list_objects(prefix)})
         return read_result(folder)
+
+    def stores(self) -> set[str]:
+        return {url.split("/stores/")[1].split("/")[0] for url in self.between("/stores/")}
 
     def between(self, part: str) -> list[str]:
         return [url for url in list_objects(f"{self.bucket}/between/") if part in url]
@@ -92,6 +103,10 @@ def test_a_killed_driver_the_run_that_goes_on_and_the_next_day(
     assert site.between("/runs/") == [], "they served one run alone"
 
     site.write("3.csv", random.Random(3), rows=200)
+    (first_store,) = site.stores()
+    site.on_another_machine()
     answer = site.check(site.run())
-    assert answer["new"]["reused_files"] == 5
+    assert answer["new"]["reused_files"] == 5, "the other machine has a copy of what the first one read"
     assert site.between("/runs/") == []
+    (store,) = site.stores()
+    assert store != first_store

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,8 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.history import split_store
 from pipeline.history.split_store import StorageStore, Store, begin_store, open_store
-from pipeline.storage.objects import list_objects, read_object, write_object
+from pipeline.storage.faults import StorageFault
+from pipeline.storage.objects import copy_object, delete_objects, list_objects, read_object, write_object
 
 ALL = frozenset({"rows", "index", "rejects", "lines"})
 FILES = {"rows": "parquet", "index": "npy", "rejects": "parquet", "lines": "npy"}
@@ -146,8 +148,12 @@ def there(tmp_path: Path, bucket: str) -> StorageStore:
     return store
 
 
+def objects_of(store: StorageStore) -> Iterator[str]:
+    return list_objects(f"{store.url}/")
+
+
 def objects(store: StorageStore) -> set[str]:
-    return {found.removeprefix(store.url + "/") for found in list_objects(f"{store.url}/")}
+    return {found.removeprefix(store.url + "/") for found in objects_of(store)}
 
 
 def test_a_store_on_a_storage_keeps_what_splits_need(there: StorageStore) -> None:
@@ -185,6 +191,62 @@ def test_a_new_folder_has_a_store_of_its_own(tmp_path: Path, bucket: str) -> Non
         folder.mkdir()
     assert begin_store(first, f"{bucket}/between") != begin_store(second, f"{bucket}/between")
     assert type(open_store(tmp_path)) is Store
+
+
+@pytest.fixture
+def second(there: StorageStore, tmp_path: Path, bucket: str) -> StorageStore:
+    """The store of another machine, which goes on from a version that the machine of ``there`` has published."""
+    folder = tmp_path / "second"
+    folder.mkdir()
+    begin_store(folder, f"{bucket}/between")
+    for name, path in there.shared().items():
+        (folder / name).write_bytes(path.read_bytes())
+    store = open_store(folder)
+    assert isinstance(store, StorageStore)
+    return store
+
+
+def test_another_machine_takes_over_what_it_needs(there: StorageStore, second: StorageStore) -> None:
+    there.note_cleared(7.5)
+    before = objects(there)
+    second.open({1: frozenset({"rows", "index", "lines"}), 1234567: ALL, 9: ALL})
+    assert objects(second) == of_split("000001", "rows", "index", "lines") | of_split("1234567") | {"texts-cleared"}
+    assert read_object(f"{second.url}/rows/split-1234567.parquet") == b"1234567"
+    assert second.missing({1: ALL, 1234567: ALL, 9: ALL}) == {1, 9}
+    assert second.texts_cleared() == 7.5
+    assert objects(there) == before, "the other machine may be at work"
+    assert second.shared() != there.shared()
+
+
+def test_taking_over_goes_on_where_it_was_interrupted(there: StorageStore, second: StorageStore, monkeypatch) -> None:
+    copied: list[str] = []
+
+    def copy(source: str, target: str) -> None:
+        if len(copied) == 3:
+            raise StorageFault("nothing answers there")
+        copied.append(target)
+        copy_object(source, target)
+
+    monkeypatch.setattr(split_store, "_COPIES_AT_ONCE", 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(split_store, "copy_object", copy)
+        with pytest.raises(StorageFault):
+            second.open({1: ALL, 2: ALL})
+    assert len(objects(second)) == 2, "there is no mark of cleared texts"
+    monkeypatch.setattr(split_store, "copy_object", lambda *urls: copied.append(urls[1]) or copy_object(*urls))
+    second.open({1: ALL, 2: ALL})
+    assert objects(second) == of_split("000001") | of_split("000002")
+    assert len(set(copied)) == len(copied) - 1, "that mark is asked for twice"
+    delete_objects(list(objects_of(there)))
+    second.open({1: ALL, 2: ALL})
+    assert objects(second) == of_split("000001") | of_split("000002"), "they are taken over once"
+
+
+@pytest.mark.parametrize("left", ["", "s3://elsewhere/between/stores/0123"])
+def test_of_a_store_in_another_bucket_nothing_is_taken_over(left: str, second: StorageStore) -> None:
+    (second.root.parent / "store-before.url").write_text(left)
+    second.open({1: ALL})
+    assert second.missing({1: ALL}) == {1}
 
 
 @pytest.mark.parametrize("left", ["", "s3://", "s3://elsewhere/stores/0123"])

@@ -276,7 +276,7 @@ def test_publishing_forgets_what_no_version_needs(scene: Scene) -> None:
     assert split_files(scene) == {one, two, three}, f"not {unread}, which counts nowhere"
 
 
-def test_another_machine_gets_the_files_of_splits_unless_they_lie_on_a_storage(scene: Scene, tmp_path: Path) -> None:
+def test_another_machine_gets_the_files_of_splits_or_the_url_of_their_store(scene: Scene, tmp_path: Path) -> None:
     scene.read("/a")
     for name, stores in (("here", {"index", "lines", "rejects", "rows"}), ("there", set())):
         if name == "there":
@@ -285,6 +285,7 @@ def test_another_machine_gets_the_files_of_splits_unless_they_lie_on_a_storage(s
         (tmp_path / name).mkdir()
         shared = scene.history()._shared_files(scene.folder / f"run-{NEW}", tmp_path / name)
         assert {path.split("/")[1] for path in shared if path.startswith("store/")} == stores
+        assert ("store-before.url" in shared) == (name == "there")
         assert MANIFEST_FILE in shared
 
 
