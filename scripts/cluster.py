@@ -68,33 +68,38 @@ class Cluster:
 
 def start(
     folder: Path, *, workers: int = 2, cores: int = 2, memory: str = "3g", spark_home: Path | None = None,
-    around: Sequence[str] = (), settings: Mapping[str, str] | None = None, ports: Sequence[int] = (),
+    around: Sequence[Sequence[str]] = (), settings: Mapping[str, str] | None = None, ports: Sequence[int] = (),
+    hosts: Sequence[str] = (),
 ) -> Cluster:  # fmt: skip
     """Start a cluster, and wait until its workers have registered.
 
     ==============  ===================================================================================
     ``cores``       of each worker; ``memory``: for the heaps of its executors
     ``spark_home``  the pyspark of the workers, where it is not that of this Python
-    ``around``      a command that runs the command of each worker, such as ``unshare``
+    ``around``      for each worker a command that runs its command, such as ``unshare``
     ``settings``    further settings of Spark
     ``ports``       of the master, its page and the history server; by default free ones
+    ``hosts``       the addresses of the master and the driver, and of each worker; by default 127.0.0.1
     ==============  ===================================================================================
 
     Raises RuntimeError where it does not start; nothing is left running then.
     """
     port, page, history = ports or _free_ports(3)
+    host = hosts[0] if hosts else HOST
     for name in ("conf", "logs", "events", "work"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_settings(folder, {"spark.history.ui.port": str(history), **(settings or {})})
-    master = f"spark://{HOST}:{port}"
+    _write_settings(folder, {"spark.history.ui.port": str(history), **(settings or {})}, host)
+    master = f"spark://{host}:{port}"
     pids: dict[str, int] = {}
-    cluster = Cluster(str(folder), master, f"http://{HOST}:{page}", f"http://{HOST}:{history}", pids)
+    cluster = Cluster(str(folder), master, f"http://{host}:{page}", f"http://{HOST}:{history}", pids)
     try:
-        pids["master"] = _launch(folder, "master", ["--host", HOST, "--port", str(port), "--webui-port", str(page)])
+        place = ["--host", host, "--port", str(port), "--webui-port", str(page)]
+        pids["master"] = _launch(folder, "master", place, host=host)
         _wait_for(lambda: _json(f"{cluster.page}/json/"), folder, "the master")
         pids["history"] = _launch(folder, "history", [])
         for number in range(1, workers + 1):
-            pids[f"worker-{number}"] = start_worker(cluster, number, cores, memory, spark_home, around)
+            own, at = around[number - 1] if around else (), hosts[number] if hosts else HOST
+            pids[f"worker-{number}"] = start_worker(cluster, number, cores, memory, spark_home, own, at)
         _wait_for(lambda: len(alive_workers(cluster)) == workers, folder, "the workers")
         _wait_for(lambda: _json(f"{cluster.history}/api/v1/applications"), folder, "the history server")
     except BaseException:
@@ -104,13 +109,14 @@ def start(
 
 
 def start_worker(
-    cluster: Cluster, number: int, cores: int, memory: str, spark_home: Path | None = None, around: Sequence[str] = ()
-) -> int:
+    cluster: Cluster, number: int, cores: int, memory: str, spark_home: Path | None = None, around: Sequence[str] = (),
+    host: str = HOST,
+) -> int:  # fmt: skip
     """Start a worker; returns the number of its process."""
     folder = Path(cluster.folder)
-    place = ["--cores", str(cores), "--memory", memory, "--host", HOST, "--webui-port", "0"]
+    place = ["--cores", str(cores), "--memory", memory, "--host", host, "--webui-port", "0"]
     work = ["--work-dir", str(folder / "work" / str(number))]
-    return _launch(folder, f"worker-{number}", [*place, *work, cluster.master], spark_home, around)
+    return _launch(folder, f"worker-{number}", [*place, *work, cluster.master], spark_home, around, host)
 
 
 def stop(cluster: Cluster) -> None:
@@ -138,7 +144,7 @@ def alive_workers(cluster: Cluster) -> list[str]:
     return [worker["id"] for worker in state["workers"] if worker["state"] == "ALIVE"]
 
 
-def _write_settings(folder: Path, further: Mapping[str, str]) -> None:
+def _write_settings(folder: Path, further: Mapping[str, str], host: str = HOST) -> None:
     events = (folder / "events").absolute().as_uri()
     chosen = {
         "spark.master.rest.enabled": "false",
@@ -148,8 +154,8 @@ def _write_settings(folder: Path, further: Mapping[str, str]) -> None:
         "spark.eventLog.dir": events,
         "spark.history.fs.logDirectory": events,
         "spark.history.fs.update.interval": "2s",
-        "spark.driver.host": HOST,
-        "spark.driver.bindAddress": HOST,
+        "spark.driver.host": host,
+        "spark.driver.bindAddress": host,
         **further,
     }
     path = folder / "conf" / "spark-defaults.conf"
@@ -159,15 +165,16 @@ def _write_settings(folder: Path, further: Mapping[str, str]) -> None:
 
 
 def _launch(
-    folder: Path, name: str, arguments: Sequence[str], spark_home: Path | None = None, around: Sequence[str] = ()
-) -> int:
+    folder: Path, name: str, arguments: Sequence[str], spark_home: Path | None = None, around: Sequence[str] = (),
+    host: str = HOST,
+) -> int:  # fmt: skip
     home = spark_home or _spark_home()
     command = [*around, str(home / "bin" / "spark-class"), _CLASSES[name.partition("-")[0]], *arguments]
     environment = {
         **os.environ,
         "SPARK_HOME": str(home),
         "SPARK_CONF_DIR": str((folder / "conf").absolute()),
-        "SPARK_LOCAL_IP": HOST,
+        "SPARK_LOCAL_IP": host,
         "SPARK_DAEMON_MEMORY": "256m",
         "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
     }

@@ -16,6 +16,7 @@ import psutil
 from pipeline.machine import PROJECT, cache_folder
 from scripts import cluster as scripted
 from tests.end_to_end.program import environment
+from tests.networks import Network
 
 WORKERS = 2
 CORES = 1
@@ -40,12 +41,14 @@ _SPARK = {
 
 @dataclass(frozen=True)
 class IsolatedCluster:
-    """A cluster that runs; ``python``: the program by which executors run Python."""
+    """A cluster that runs; ``python``: the program by which executors run Python; ``around``: by worker, the command
+    that runs its command; ``network``: where workers have one that can be cut."""
 
     running: scripted.Cluster
     python: str
     spark_home: Path
-    around: tuple[str, ...]
+    around: tuple[tuple[str, ...], ...]
+    network: Network | None = None
 
     def settings(self) -> dict[str, str]:
         """Settings of a run on this cluster, by name."""
@@ -68,7 +71,10 @@ class IsolatedCluster:
 
     def restart_worker(self, number: int) -> None:
         """Start a worker again that a test has killed."""
-        pid = scripted.start_worker(self.running, number, CORES, "1g", self.spark_home, self.around)
+        host = self.network.address(number) if self.network else scripted.HOST
+        pid = scripted.start_worker(
+            self.running, number, CORES, "1g", self.spark_home, self.around[number - 1], host
+        )  # fmt: skip
         self.running.pids[f"worker-{number}"] = pid
 
 
@@ -88,8 +94,9 @@ def can_hide() -> bool:
 
 
 @contextmanager
-def open_cluster(folder: Path, **spark: str) -> Iterator[IsolatedCluster]:
-    """Start a cluster with its files in ``folder``, for the block. ``spark``: its settings, with _ for dots."""
+def open_cluster(folder: Path, network: Network | None = None, **spark: str) -> Iterator[IsolatedCluster]:
+    """Start a cluster with its files in ``folder``, for the block, each worker on a machine of ``network`` if there is
+    one. ``spark``: its settings, with _ for dots."""
     environment_folder = Path(sys.prefix).resolve()
     python, empty = folder / "python", folder / "empty"
     for made in (python, empty, cache_folder()):
@@ -101,14 +108,16 @@ def open_cluster(folder: Path, **spark: str) -> Iterator[IsolatedCluster]:
         f"mount --bind '{environment_folder}' '{python}'",
         *(f"mount --bind '{empty}' '{path}'" for path in hidden),
     ]
-    around = ("unshare", "-m", "sh", "-c", f'{" && ".join(binds)} && cd / && exec "$@"', "sh")
+    hide = ("unshare", "-m", "sh", "-c", f'{" && ".join(binds)} && cd / && exec "$@"', "sh")
+    around = tuple((*(network.around(number) if network else ()), *hide) for number in range(1, WORKERS + 1))
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     spark_home = python / "lib" / version / "site-packages" / "pyspark"
     running = scripted.start(
         folder / "cluster", workers=WORKERS, cores=CORES, memory="1g", spark_home=spark_home, around=around,
         settings=_SPARK | {f"spark.{name.replace('_', '.')}": value for name, value in spark.items()},
+        hosts=[network.address(number) for number in range(WORKERS + 1)] if network else (),
     )  # fmt: skip
     try:
-        yield IsolatedCluster(running, str(python / "bin" / "python"), spark_home, around)
+        yield IsolatedCluster(running, str(python / "bin" / "python"), spark_home, around, network)
     finally:
         scripted.stop(running)

@@ -1,7 +1,7 @@
 """The kill sweep of a cluster: what may be lost is lost at random times, in both phases.
 
-Python workers, executors, whole workers and drivers die. Executors stand still for so long that Spark takes them for
-dead and gives their tasks to others, and then go on, as after a network that was cut and healed.
+Python workers, executors, whole workers and drivers die. Executors stand still, or the network of a worker is cut, for
+so long that Spark takes them for dead and gives their tasks to others; and then they go on.
 
     python -m tests.end_to_end.cluster_sweep [--kills 60]        (a part of make chaos)
 
@@ -27,7 +27,8 @@ import psutil
 
 from tests.end_to_end.days import expected, write_day
 from tests.end_to_end.program import Ended, finish, published, start
-from tests.isolated_cluster import IsolatedCluster, open_cluster
+from tests.isolated_cluster import WORKERS, IsolatedCluster, open_cluster
+from tests.networks import open_network
 
 VICTIMS = {
     "Python worker": "pyspark.daemon",
@@ -35,9 +36,11 @@ VICTIMS = {
     "worker": "deploy.worker.Worker",
     "driver": "",
     "frozen executor": "CoarseGrainedExecutorBackend",
+    "network": "",
 }
-"""What dies -> what its command has. The driver is the program itself; who is frozen goes on after a while."""
-FROZEN_SECONDS = 8.0, 40.0
+"""What is lost -> what the command of what dies has. The driver is the program itself; who is frozen or cut off goes on
+after a while."""
+LOST_SECONDS = 8.0, 40.0
 IMPATIENT = {"network_timeout": "15s", "network_timeoutInterval": "5s", "executor_heartbeatInterval": "3s"}
 """Settings of Spark for a cluster that takes the frozen for dead."""
 SETTINGS = {"SPLIT_BYTES": "20000", "BUCKETS": "8"}
@@ -120,7 +123,7 @@ class _Killer:
         dice: random.Random,
         after: float | None,
     ) -> None:
-        self._program, self._frozen = program, dice.uniform(*FROZEN_SECONDS)
+        self._program, self._lost_seconds = program, dice.uniform(*LOST_SECONDS)
         self._cluster, self._between, self._victim = cluster, folder / "pipeline_data" / "intermediate", victim
         self._after = dice.uniform(0, 4) if after is None else after
         self._choice = dice.random()
@@ -145,6 +148,9 @@ class _Killer:
             self._program.send_signal(signal.SIGKILL)
             self._killed = True
             return
+        if self._victim == "network":
+            self._cut()
+            return
         victims = self._cluster.processes(VICTIMS[self._victim])
         if victims:
             self._lose(victims[int(self._choice * len(victims))])
@@ -160,7 +166,21 @@ class _Killer:
                 with suppress(psutil.Error):
                     member.send_signal(sign)
             if sign == signal.SIGSTOP:
-                self._end.wait(self._frozen)
+                self._end.wait(self._lost_seconds)
+
+    def _cut(self) -> None:
+        """Cut a worker off, or in one of four rounds both."""
+        network, choice = self._cluster.network, int(self._choice * 4)
+        assert network, "the sweep has a network that can be cut"
+        cut_off = {0: [1, 2]}.get(choice, [1 + choice % 2])
+        try:
+            for machine in cut_off:
+                network.cut(machine)
+            self._killed = True
+            self._end.wait(self._lost_seconds)
+        finally:
+            for machine in cut_off:
+                network.heal(machine)
 
 
 def _runs(pid: int) -> bool:
@@ -175,13 +195,15 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--victims", default=",".join(VICTIMS), help="some of: %(default)s")
     given = parser.parse_args()
+    victims = given.victims.split(",")
     folder = Path(tempfile.mkdtemp(prefix="logmill-cluster-"))
     try:
-        with open_cluster(folder, **IMPATIENT) as cluster:
+        with open_network(WORKERS) as network, open_cluster(folder, network, **IMPATIENT) as cluster:
             sweep = ClusterSweep(cluster, folder, given.seed)
             for number in range(given.kills):
-                victim = list(VICTIMS)[number % len(VICTIMS)]
+                victim = victims[number % len(victims)]
                 print(f"{number + 1} {victim}: {sweep.kill_once(victim)}", file=sys.stderr, flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
