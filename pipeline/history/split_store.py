@@ -164,8 +164,9 @@ class StorageStore(Store):
             with suppress(FileNotFoundError):  # a split that lacks a file is read again
                 copy_object(join_url(store, name), join_url(self.url, name))
 
+        bring(_CLEARED)  # first: it must not tell of texts that are cleared after they were copied
         with ThreadPoolExecutor(_COPIES_AT_ONCE) as threads:
-            for _ in threads.map(bring, [_CLEARED, *(name for name in names if name not in here)]):
+            for _ in threads.map(bring, (name for name in names if name not in here)):
                 pass
 
     def at_hand(self, kind: str, number: int) -> Path:
