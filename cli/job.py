@@ -31,9 +31,9 @@ DATA = Path("pipeline_data/jobs")
 
 def job_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Do what is asked with the job; returns the exit code. Raises LogmillError where that is not possible."""
-    from pipeline.engines.workers import GIVES_MEMORY_BACK
+    from pipeline.engines.workers import JOB_ENVIRONMENT
 
-    os.environ.update(GIVES_MEMORY_BACK)  # before Polars is loaded, which reads it then
+    os.environ.update(JOB_ENVIRONMENT)  # before libraries are loaded, which read it then
     action = "new" if arguments.job == "new" else arguments.action or "run"
     if action not in _ACTIONS:
         raise ConfigError(f"{action} is nothing that a job does: expected one of {', '.join(_ACTIONS)}.")
@@ -83,6 +83,9 @@ def _tell(arguments: Arguments, answer: Answer, facts: Mapping[str, object], tex
 
 
 def _run(arguments: Arguments, config: Config, answer: Answer) -> int:
+    from pipeline.engines.workers import load_modules
+
+    load_modules(("pipeline.datasets.driver",))  # most of what is loaded, faster than by a plain import
     from pipeline.datasets.demo import check_truth, make_demo
     from pipeline.datasets.demo_server import open_demo
     from pipeline.datasets.driver import run_job

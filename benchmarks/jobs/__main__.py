@@ -28,7 +28,8 @@ def main(argv: Sequence[str]) -> int:
     chosen = [CONTENDERS[name] for name in dict.fromkeys(("logmill", *options.peers))]
     notes = [f"left out: {one.title}: {absence}" for one in chosen if (absence := one.absence())]
     chosen = [one for one in chosen if not one.absence()]
-    rounds = [_run_round(chosen, folder, lines, options) for lines in (WARM_UP_LINES, *options.lines)][1:]
+    _run_round(chosen, folder, WARM_UP_LINES, options, warm_up=True)
+    rounds = [_run_round(chosen, folder, lines, options) for lines in options.lines]
     wrong = [reason for each in rounds for reason in each.wrong]
     for reason in (*notes, *wrong):
         print(reason, file=sys.stderr)
@@ -76,14 +77,16 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
     return names
 
 
-def _run_round(chosen: Sequence[Contender], folder: Path, lines: int, options: argparse.Namespace) -> Round:
-    """All contenders in turn over the same files; each run is a full one, and then a changed one."""
+def _run_round(
+    chosen: Sequence[Contender], folder: Path, lines: int, options: argparse.Namespace, *, warm_up: bool = False
+) -> Round:
+    """All contenders in turn over the same files; each run is a full one, and then a changed one. ``warm_up``: once,
+    and without those that take long."""
     shop, source, output = folder / f"shop-{lines}", folder / "source", folder / "result"
     make_shop(shop, lines)
     found: dict[Contender, dict[str, list[Measurement]]] = {one: {mode: [] for mode in MODES} for one in chosen}
     wrong: list[str] = []
     rows: dict[str, int] = {}
-    warm_up = lines == WARM_UP_LINES
     for number in range(1 if warm_up else options.runs):
         turn = number % len(chosen)
         for one in (*chosen[turn:], *chosen[:turn]):

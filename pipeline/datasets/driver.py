@@ -11,7 +11,6 @@ from typing import Any
 from config import ALERT_KEY_VARIABLE, Config
 from pipeline.datasets.alerts import find_alerts, payload, send, write_quality
 from pipeline.datasets.bronze import check_all_forgotten, extract_sources, list_sources, mark_published, remove_orphans
-from pipeline.datasets.bronze_tables import Readers, extract_tables
 from pipeline.datasets.changes import UNCHANGED, Change, source_change
 from pipeline.datasets.days import days_of, keep_other_days
 from pipeline.datasets.divide import memory_of
@@ -132,6 +131,8 @@ def extract(run: Run) -> None:
 
 
 def _extract_tables(run: Run, names: Sequence[str], before: JobState | None) -> dict[str, SourceState]:
+    from pipeline.datasets.bronze_tables import Readers, extract_tables  # with all that reads databases
+
     known = before if run.known else None
     return extract_tables(
         run.job,

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pipeline.datasets.checks import Check
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.judge import count_broken, row_checks
-from pipeline.datasets.kernels import known_values
+from pipeline.datasets.kernels import missing_values
 from pipeline.datasets.make_table import Making
 from pipeline.datasets.result import CheckResult
 from pipeline.datasets.run import Run
@@ -69,8 +69,9 @@ def _count_in_all(run: Run, one: DataSet, checks: Sequence[Check]) -> dict[str, 
     """How many rows of the whole table, as it is now, break each of some checks."""
     if not checks:
         return {}
-    known = known_values(run.job, checks, {name: run.files(name) for name in one.references})
-    return count_broken(scan(run.files(one.name), one.contract.schema()), one, checks, known)
+    rows = scan(run.files(one.name), one.contract.schema())
+    missing = missing_values(run.job, checks, {name: run.files(name) for name in one.references}, rows)
+    return count_broken(rows, one, checks, missing)
 
 
 def _needs_all(run: Run, check: Check, one: DataSet, made: Making) -> bool:

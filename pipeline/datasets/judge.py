@@ -37,11 +37,11 @@ def row_checks(one: DataSet) -> tuple[Check, ...]:
     return (*required(one), *(check for check in one.checks if check.of_rows))
 
 
-def judge_rows(rows: pl.DataFrame, one: DataSet, known: Mapping[str, pl.Series]) -> Judged:
-    """Judge rows in the order of the data set: checks that remove no rows see those that others leave. ``known``: by
-    check of a reference, the values that are there."""
+def judge_rows(rows: pl.DataFrame, one: DataSet, missing: Mapping[str, pl.Series]) -> Judged:
+    """Judge rows in the order of the data set: checks that remove no rows see those that others leave. ``missing``: by
+    check of a reference, the values that are not there."""
     checks = row_checks(one)
-    broken = {check.name: _breaks(check, one, known) for check in checks if not _holds(check, one, rows)}
+    broken = {check.name: _breaks(check, one, missing) for check in checks if not _holds(check, one, rows)}
     counts = dict.fromkeys((check.name for check in checks), 0) | _count(rows, broken)
     removing = [check for check in checks if check.removes and counts[check.name]]
     if not removing:
@@ -69,10 +69,10 @@ def _are_neighbours(check: Check, one: DataSet) -> bool:
 
 
 def count_broken(
-    rows: pl.LazyFrame, one: DataSet, checks: Sequence[Check], known: Mapping[str, pl.Series]
+    rows: pl.LazyFrame, one: DataSet, checks: Sequence[Check], missing: Mapping[str, pl.Series]
 ) -> dict[str, int]:
     """How many rows of a whole table break each of some checks."""
-    return _count(rows, {check.name: _breaks(check, one, known, ordered=False) for check in checks})
+    return _count(rows, {check.name: _breaks(check, one, missing, ordered=False) for check in checks})
 
 
 def _count(rows: pl.DataFrame | pl.LazyFrame, broken: Mapping[str, pl.Expr]) -> dict[str, int]:
@@ -83,14 +83,14 @@ def _count(rows: pl.DataFrame | pl.LazyFrame, broken: Mapping[str, pl.Expr]) -> 
     return {name: int(count or 0) for name, count in sums.row(0, named=True).items()}
 
 
-def _breaks(check: Check, one: DataSet, known: Mapping[str, pl.Series], *, ordered: bool = True) -> pl.Expr:
+def _breaks(check: Check, one: DataSet, missing: Mapping[str, pl.Series], *, ordered: bool = True) -> pl.Expr:
     """Whether a row breaks a check; never null."""
     if check.kind == "row":
         assert check.holds is not None, "a check of rows has an expression"
         return ~check.holds.fill_null(True)
     if check.kind == "reference":
         value = pl.col(check.columns[0])
-        return value.is_not_null() & ~value.is_in(known[check.name].implode())
+        return value.is_not_null() & value.is_in(missing[check.name].implode())
     if ordered and _are_neighbours(check, one):
         same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in check.columns)
         return same & (pl.int_range(pl.len()) > 0)

@@ -22,7 +22,16 @@ from pipeline.datasets.tasks import (
     Transformed,
     TransformTask,
 )
-from pipeline.datasets.units import ONLY_UNIT, bucket_of, merge, scan, scan_file, write_unit, write_units
+from pipeline.datasets.units import (
+    ONLY_UNIT,
+    bucket_of,
+    in_order,
+    scan,
+    scan_file,
+    unit_in_order,
+    write_unit,
+    write_units,
+)
 from pipeline.engines import Advance
 from pipeline.machine import writing
 from pipeline.sources.contract import SOURCE_FACTS, conform
@@ -76,8 +85,8 @@ def transform(context: JobContext, task: TransformTask, advance: Advance) -> Tra
     arguments = {name: inputs[name] for name in one.inputs} | facts_of(one, context)
     with explained(one, task, arguments):
         result = one.function(**arguments)
-        rows = conform(lazy(result, one), one.contract, one.name).sort(one.order, nulls_last=False).collect()
-    judged = judge_rows(rows, one, known_values(job, one.checks, task.references))
+        rows = in_order(conform(lazy(result, one), one.contract, one.name).collect(), one)
+    judged = judge_rows(rows, one, missing_values(job, one.checks, task.references, rows.lazy()))
     sums = {
         check.name: (_sum(rows.lazy(), check.columns[0]), _sum(inputs[check.source[0]], check.source[1]))
         for check in one.checks
@@ -95,7 +104,7 @@ def transform(context: JobContext, task: TransformTask, advance: Advance) -> Tra
 def assemble(context: JobContext, task: AssembleTask, advance: Advance) -> Piece:
     """Join the pieces of a unit into one file in order."""
     one = load_job(context.job).datasets[task.table]
-    rows = scan_file(*task.pieces).sort(one.order, nulls_last=False).collect()
+    rows = unit_in_order(scan_file(*task.pieces).collect(), one)
     advance(task.rows)
     return write_unit(rows, Path(task.output), task.unit)
 
@@ -122,20 +131,25 @@ def replace_rows(context: JobContext, task: ReplaceTask, advance: Advance) -> Pi
         path = Path(task.gone)
         path.parent.mkdir(parents=True, exist_ok=True)
         gone.write_parquet(path, compression="lz4")
-    merged = merge(rows.filter(~pl.int_range(pl.len()).is_in(left.implode())), come, one)
+    stay = rows.filter(~pl.int_range(pl.len()).is_in(left.implode()))
+    merged = unit_in_order(pl.concat([stay, come], rechunk=True), one)
     if not len(merged) and task.unit != ONLY_UNIT:
         return Piece(task.unit, "", 0)
     return write_unit(merged, Path(task.output), task.unit)
 
 
-def known_values(job: Job, checks: Sequence[Check], references: Mapping[str, TableFiles]) -> dict[str, pl.Series]:
-    """By check of a reference, the values that the other table has."""
-    return {
-        check.name: scan(references[table], input_schema(job, table)).select(column).unique().collect().to_series()
-        for check in checks
-        if check.kind == "reference"
-        for table, column in [check.to]
-    }
+def missing_values(
+    job: Job, checks: Sequence[Check], references: Mapping[str, TableFiles], rows: pl.LazyFrame
+) -> dict[str, pl.Series]:
+    """By check of a reference, the values of its column in ``rows`` that the other table does not have."""
+    found = {}
+    for check in checks:
+        if check.kind == "reference":
+            (name, *_), (table, column) = check.columns, check.to
+            there = scan(references[table], input_schema(job, table))
+            missing = rows.select(name).drop_nulls().join(there, left_on=name, right_on=column, how="anti").unique()
+            found[check.name] = missing.collect().to_series()
+    return found
 
 
 def _open_inputs(job: Job, one: DataSet, task: TransformTask) -> dict[str, pl.LazyFrame]:

@@ -20,15 +20,11 @@ from pipeline.datasets.state import SourceState, TableState, read_state
 from pipeline.datasets.tasks import JobContext, Setting, TableFiles
 from pipeline.engines import Engine
 from pipeline.engines.choose import asks_for_spark
-from pipeline.engines.cluster import ClusterEngine
-from pipeline.engines.code_archive import pack_code
 from pipeline.engines.direct import DirectEngine
 from pipeline.engines.local import LocalEngine
-from pipeline.engines.spark import SparkEngine
 from pipeline.engines.workers import THRIFTY_ENVIRONMENT
 from pipeline.errors import ConfigError
 from pipeline.machine import cache_folder
-from pipeline.native.build import PROCESSOR_FILE, system_and_processor
 from pipeline.sources.databases.address import is_database
 from pipeline.timing import Watch
 from pipeline.versions.folders import make_own
@@ -70,10 +66,16 @@ def open_engine(config: Config, work: Path, job: Path) -> AbstractContextManager
     """The engine of several tasks: Spark where the settings ask for it, otherwise workers. ``job``: the job's folder,
     whose code the executors of a cluster get."""
     if asks_for_spark(config) and not config.spark_is_local:
+        from pipeline.engines.cluster import ClusterEngine
+        from pipeline.engines.code_archive import pack_code
+        from pipeline.native.build import PROCESSOR_FILE, system_and_processor
+
         texts = {PROCESSOR_FILE: system_and_processor()}
         archive = partial(pack_code, cache_folder(), [], texts, folders=[job])
         return ClusterEngine(config, work, KERNELS, archive, THRIFTY_ENVIRONMENT)
     if asks_for_spark(config):
+        from pipeline.engines.spark import SparkEngine
+
         return SparkEngine(config, work, config.PREPROCESSING_WORKERS, KERNELS, environment=THRIFTY_ENVIRONMENT)
     return LocalEngine(config.PREPROCESSING_WORKERS, KERNELS, environment=THRIFTY_ENVIRONMENT)
 
@@ -160,10 +162,17 @@ class Run:
         if self._pool is None:
             self._pool = self._resources.enter_context(open_engine(self.config, self.work, self.job.folder))
             self.watch.follow(self._pool)
-            if isinstance(self._pool, ClusterEngine):
-                found = self._pool.capacity()
-                self.memory = Memory(self.config.MEMORY_LIMIT, found.cores, found.core_bytes)
+            if self.uses_spark:
+                self._ask_for_capacity(self._pool)
         return self._pool
+
+    def _ask_for_capacity(self, pool: Engine) -> None:
+        """Let sizes be those of a cluster, where the engine is one."""
+        from pipeline.engines.cluster import ClusterEngine
+
+        if isinstance(pool, ClusterEngine):
+            found = pool.capacity()
+            self.memory = Memory(self.config.MEMORY_LIMIT, found.cores, found.core_bytes)
 
     def files(self, name: str, columns: tuple[str, ...] = ()) -> TableFiles:
         """The files of a source or table as they are now."""

@@ -69,19 +69,21 @@ def key_text(columns: Sequence[str]) -> pl.Expr:
     return pl.concat_str(part for name in columns for part in length_and_value(name))
 
 
-def merge(rows: pl.DataFrame, others: pl.DataFrame, one: DataSet) -> pl.DataFrame:
-    """The rows of two frames in the order of a data set, in which both are. The second one is small.
+def in_order(rows: pl.DataFrame, one: DataSet) -> pl.DataFrame:
+    """The rows in the order of a data set. Partitions are sorted one by one, each in the caches of the processor."""
+    if not one.partition_by or not len(rows):
+        return unit_in_order(rows, one)
+    parts = rows.partition_by(one.partition_by, maintain_order=True)
+    values = pl.concat(part.select(one.partition_by).head(1) for part in parts)
+    places = values.with_row_index("_part").sort(one.partition_by, nulls_last=False)["_part"]
+    return pl.concat(unit_in_order(parts[place], one) for place in places)
 
-    Rows that have the first column of the order in common with others are sorted; all other rows stay in order, so that
-    the two lots are only merged.
-    """
-    first = next((name for name in one.order if name not in one.partition_by), None)
-    if first is None or rows[first].has_nulls() or others[first].has_nulls():  # which merge_sorted wants at the end
-        return pl.concat([rows, others]).sort(one.order, nulls_last=False)
-    shared = rows[first].is_in(others[first].unique().implode())
-    few = pl.concat([rows.filter(shared), others]).sort(one.order, nulls_last=False)
-    merged = rows.filter(~shared).lazy().merge_sorted(few.lazy(), key=first).collect()
-    return merged.rechunk()
+
+def unit_in_order(rows: pl.DataFrame, one: DataSet) -> pl.DataFrame:
+    """The rows of one unit in the order of a data set. A sort that keeps equal rows in place is a merge where lots of
+    rows are in order already."""
+    names = [name for name in one.order if name not in one.partition_by]
+    return rows.sort(names, nulls_last=False, maintain_order=True) if names else rows
 
 
 def write_units(rows: pl.DataFrame, one: DataSet, folder: Path, parts: int) -> tuple[Piece, ...]:
@@ -92,8 +94,12 @@ def write_units(rows: pl.DataFrame, one: DataSet, folder: Path, parts: int) -> t
         )
     if not len(rows):
         return ()
-    found = rows.partition_by(one.partition_by, maintain_order=True, as_dict=True)
-    units = {partition_name(one.partition_by, values): part for values, part in found.items()}
+    sizes = rows.group_by(one.partition_by, maintain_order=True).len("_rows")
+    ends = sizes["_rows"].cum_sum()
+    units = {
+        partition_name(one.partition_by, values): rows.slice(end - size, size)
+        for (*values, size), end in zip(sizes.iter_rows(), ends, strict=True)
+    }
     if pl.thread_pool_size() == 1:  # in a worker or executor
         return tuple(write_unit(part, folder, unit) for unit, part in units.items())
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:

@@ -42,13 +42,17 @@ WORKER_ENVIRONMENT = {
 }
 """Environment variables of workers. They are set before the processes start, because libraries read them on loading."""
 
-GIVES_MEMORY_BACK = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:25,muzzy_decay_ms:0"}
-"""For processes that do work of many kinds: what they kept of one would not fit the next, and add up."""
+JOB_ENVIRONMENT = {
+    # Work of many kinds: what they kept of one would not fit the next, and add up.
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:25,muzzy_decay_ms:0",
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy's threads for matrices, of which there are none, wait by spinning
+}
+"""Environment variables of a process that makes tables of a job."""
 
 THRIFTY_ENVIRONMENT = {
     name: value for name, value in WORKER_ENVIRONMENT.items() if not name.startswith("MALLOC_")
-} | GIVES_MEMORY_BACK
-"""Environment variables of such workers."""
+} | JOB_ENVIRONMENT
+"""Environment variables of workers that do."""
 
 SHARED_LIBRARIES = (
     *("concurrent.futures.process", "dataclasses", "decimal", "importlib.metadata", "json", "logging", "typing"),

@@ -17,7 +17,6 @@ import pyarrow.csv as arrow_csv
 
 from pipeline.sources.csv_records import MAX_RECORD_BYTES, Record, find_records
 
-BLOCK_BYTES = 16 * 2**20
 _Bytes = npt.NDArray[np.uint8]
 
 
@@ -45,7 +44,7 @@ class Block:
     lines: int
 
 
-def find_end(text: bytes, begin: int, size: int = BLOCK_BYTES) -> int:
+def find_end(text: bytes, begin: int, size: int) -> int:
     """Where a block of about ``size`` bytes ends: behind a line end outside quotes, by the count of quotes."""
     if begin + size >= len(text):
         return len(text)

@@ -1,6 +1,7 @@
 """Extracts a CSV file: its good rows, typed, into Parquet files, and its rejected records."""
 
 import gzip
+import math
 import mmap
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ import polars as pl
 from pipeline.errors import InputError
 from pipeline.machine import display_name
 from pipeline.sources.csv_blocks import Block, Header, find_end, good_records, read_block
-from pipeline.sources.csv_records import Record, split_fields
+from pipeline.sources.csv_records import MAX_RECORD_BYTES, Record, split_fields
 from pipeline.sources.extracted import Extracted, ExtractWriter, Stamp
 from pipeline.sources.source import Source
 from pipeline.sources.typed_rows import Rejected, type_rows
@@ -26,6 +27,10 @@ from pipeline.storage.urls import is_url
 
 _DELIMITERS = (",", ";", "\t", "|")
 _BOM = b"\xef\xbb\xbf"
+BLOCK_BYTES = 16 * 2**20
+"""Most bytes of a block."""
+_LEAST_BYTES = 2 * MAX_RECORD_BYTES
+"""Bytes of a block below which another thread is not worth its while."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +115,11 @@ def _chosen_names(source: Source, header: Header) -> dict[str, str]:
 def _read_all(job: _Job, pool: ThreadPoolExecutor, ahead: int) -> Iterator[tuple[Block, pl.DataFrame, Rejected | None]]:
     """Read blocks on threads, a few ahead of the one that is taken. A careful block moves where the next one begins."""
     begin = job.header.begin
+    size = _block_bytes(len(job.text) - begin, ahead)
     waiting: list[tuple[int, int, Future[tuple[Block, pl.DataFrame, Rejected | None]]]] = []
     while begin < len(job.text) or waiting:
         while begin < len(job.text) and len(waiting) <= ahead:
-            end = find_end(job.text, begin)
+            end = find_end(job.text, begin, size)
             waiting.append((begin, end, pool.submit(_read, job, begin, end)))
             begin = end
         _, end, future = waiting.pop(0)
@@ -123,6 +129,12 @@ def _read_all(job: _Job, pool: ThreadPoolExecutor, ahead: int) -> Iterator[tuple
                 stale.cancel()
             begin, waiting = block.end, []
         yield block, good, rejected
+
+
+def _block_bytes(size: int, threads: int) -> int:
+    """How large blocks are, so that all threads have as much to do to the end."""
+    rounds = math.ceil(size / (threads * BLOCK_BYTES))
+    return max(_LEAST_BYTES, math.ceil(size / max(1, rounds * threads)))
 
 
 def _read(job: _Job, begin: int, end: int) -> tuple[Block, pl.DataFrame, Rejected | None]:

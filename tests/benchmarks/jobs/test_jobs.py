@@ -1,11 +1,13 @@
 """The benchmark of jobs: its shop is the same everywhere, a later load equals a full one, differences are noticed."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from benchmarks.jobs import __main__ as program
 from benchmarks.jobs import duckdb_script
 from benchmarks.jobs.agreement import difference, keep
 from benchmarks.jobs.contenders import CONTENDERS
@@ -79,3 +81,15 @@ def test_the_page_divides_medians_and_names_missed_targets() -> None:
     assert "| 1,000 | changed | logmill, full | 0.33 | 0.25 | 0.25 | **missed** |" in page
     assert "| 1,000 | changed | duckdb, changed | 0.25 | 0.50 | 1 | met |" in page
     assert "left out: dbt" in page
+
+
+def test_a_contender_that_runs_once_runs_where_the_files_are_those_of_the_warm_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"logmill": replace(DUCKDB, name="logmill"), "slow": replace(DUCKDB, name="slow", once=True)}
+    monkeypatch.setattr(program, "CONTENDERS", known)
+    monkeypatch.setattr(program, "_measure", lambda *_: Measurement(2.0, 10**9, None, 1.0))
+    monkeypatch.setattr(program, "keep", lambda *_: {"fact_sales": 9, "fact_payments": 1})
+    monkeypatch.setattr(program, "difference", lambda *_: "")
+    assert program.main(["--lines", "2k", "--peers", "slow", "--runs", "2", "--folder", str(tmp_path)]) == 0
+    assert "slow full: 2.0" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.sources import csv_blocks
+from pipeline.sources import csv_file
 from pipeline.sources.columns import Date, Int, Money, Text
 from pipeline.sources.contract import Contract
 from pipeline.sources.csv_file import extract_csv
@@ -104,8 +104,8 @@ def test_quoted_fields_come_back_whatever_they_hold(
     tmp_path_factory: pytest.TempPathFactory, records: list[tuple[str, str, str]], size: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_blocks, "BLOCK_BYTES", size)
-        patch.setattr(csv_blocks.find_end, "__defaults__", (size,))
+        patch.setattr(csv_file, "BLOCK_BYTES", size)
+        patch.setattr(csv_file, "_LEAST_BYTES", size)
         rows, rejects = extract(tmp_path_factory.mktemp("csv"), as_csv(records), Texts)
     good = [
         tuple(field or None for field in record) for record in records if not any("\0" in field for field in record)
@@ -145,3 +145,13 @@ def test_texts_that_are_no_values_are_rejected(times: int, line: str, tmp_path: 
     rows, rejects = extract(tmp_path, f"day,cents,yen\n{lines}".encode(), Typed)
     assert rows == []
     assert [reject[0] for reject in rejects] == list(range(2, 2 + times))
+
+
+@pytest.mark.parametrize(
+    ("size", "threads", "blocks"),
+    [(0, 2, 1), (1_000, 2, 1), (18_000_000, 2, 2), (43_000_000, 2, 4), (43_000_000, 1, 3), (640_000_000, 2, 40)],
+)
+def test_all_threads_have_as_many_bytes_to_read(size: int, threads: int, blocks: int) -> None:
+    each = csv_file._block_bytes(size, threads)
+    assert each <= csv_file.BLOCK_BYTES
+    assert max(1, -(-size // each)) == blocks
