@@ -15,6 +15,16 @@ def look(context: str, _task: int, _: Advance) -> tuple[list[str], list[str], st
     return os.listdir(checkout), os.listdir(cache), str(PROJECT)
 
 
+def look_at_process(_: str, _task: int, __: Advance) -> tuple[str, list[tuple[str, int]], int]:
+    """(Where a Python worker has pyspark from; the sockets in its folder, each with its rights; its umask)"""
+    import pyspark
+
+    sockets = [(path.name, path.lstat().st_mode & 0o777) for path in Path().iterdir() if path.is_socket()]
+    usual = os.umask(0)
+    os.umask(usual)
+    return str(pyspark.__file__), sockets, usual
+
+
 def die_once(context: str, task: int, advance: Advance) -> int:
     """Dies over task 5 the first time."""
     once = Path(context) / "once"

@@ -20,6 +20,7 @@ from config import SparkSettings
 from pipeline.engines import Advance, Context, Kernel, Result, Task
 from pipeline.engines.capacity import Capacity
 from pipeline.engines.executor import Answer, Mailbox, Order, check_executor, run_batch
+from pipeline.engines.jvm import Jvm
 from pipeline.engines.spark import SparkEngine, in_background
 from pipeline.engines.spark_session import text_of
 from pipeline.engines.workers import WORKER_ENVIRONMENT
@@ -65,6 +66,7 @@ class ClusterEngine(SparkEngine):
         archive: Callable[[], Path],
         environment: Mapping[str, str] = WORKER_ENVIRONMENT,
         exchange: Exchange | None = None,
+        jvm: Jvm | None = None,
     ) -> None:
         self._config = config
         self._exchange = exchange
@@ -72,7 +74,7 @@ class ClusterEngine(SparkEngine):
         self._attempts.mkdir(mode=0o700, exist_ok=True)
         self._archive = archive
         self._maps = 0
-        super().__init__(config, folder, 1, modules, environment=environment)
+        super().__init__(config, folder, 1, modules, jvm, environment)
 
     def capacity(self) -> Capacity:
         """What the executors have that came at the start. Waits for them; raises EnvironmentFault where none came."""

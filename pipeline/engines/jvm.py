@@ -1,4 +1,4 @@
-"""Starts the driver JVM of a Spark on this machine, directly and with a class-data-sharing archive.
+"""Starts the driver JVM of a Spark session, directly and with a class-data-sharing archive.
 
 Spark's own launcher starts one JVM only to compute the command line of the next. An archive holds Spark's classes in
 the form that the JVM has in memory; reading it takes a second less than loading and verifying the classes
@@ -10,6 +10,7 @@ import os
 import struct
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -94,19 +95,22 @@ class Jvm:
         partial.unlink(missing_ok=True)
 
 
-def launch(java: str, spark_home: str, options: list[str], scratch: Path, log: Path, cache_dir: Path) -> Jvm:
+def launch(
+    java: str, spark_home: str, options: list[str], program: Sequence[str], scratch: Path, log: Path, cache_dir: Path
+) -> Jvm:
     """Start a JVM that will wait for py4j, without waiting for it. Raises OSError where the program does not start.
 
     ==============  ========================================================================================
     ``java``        the program
     ``spark_home``  the folder of pyspark, which has Spark's jars
     ``options``     further options of the JVM
-    ``scratch``     a folder for its files, with Spark's log4j2.properties
+    ``program``     the class that it runs, which must become Spark's gateway for Python, and its arguments
+    ``scratch``     a folder for its files
     ``log``         gets the output of the JVM
     ``cache_dir``   has the archive of this Java, Spark and options; the JVM writes one where there is none
     ==============  ========================================================================================
     """
-    archive = cache_dir / f"spark-{_identity(java, spark_home, options)}.jsa"
+    archive = cache_dir / f"spark-{_identity(java, spark_home, options, program[0])}.jsa"
     written = archive if not archive.exists() and _is_writable(cache_dir) else None
     sharing = f"-XX:ArchiveClassesAtExit={_partial(archive)}" if written else f"-XX:SharedArchiveFile={archive}"
     answer = scratch / "connection"
@@ -115,10 +119,9 @@ def launch(java: str, spark_home: str, options: list[str], scratch: Path, log: P
         *options,
         sharing,  # an archive that does not fit is ignored by the JVM
         *_MODULE_OPTIONS,
-        f"-Dlog4j2.configurationFile={(scratch / 'log4j2.properties').absolute().as_uri()}",
         "-cp",
         f"{spark_home}/jars/*",
-        "org.apache.spark.api.python.PythonGatewayServer",
+        *program,
     ]
     environment = {**os.environ, "_PYSPARK_DRIVER_CONN_INFO_PATH": str(answer)}
     with log.open("wb") as stream:
@@ -128,10 +131,11 @@ def launch(java: str, spark_home: str, options: list[str], scratch: Path, log: P
     return Jvm(process, answer, log, written)
 
 
-def _identity(java: str, spark_home: str, options: list[str]) -> str:
-    """A hash of all that decides whether a JVM can use an archive."""
+def _identity(java: str, spark_home: str, options: list[str], main_class: str) -> str:
+    """A hash of all that decides whether a JVM can use an archive, and of what it runs: -D matters to neither."""
     program = Path(java).resolve()
-    decides = [version("pyspark"), spark_home, str(program), str(program.stat().st_mtime_ns), *options]
+    kept = [option for option in options if not option.startswith("-D")]
+    decides = [version("pyspark"), spark_home, str(program), str(program.stat().st_mtime_ns), *kept, main_class]
     return hashlib.sha256("\n".join(decides).encode()).hexdigest()[:32]
 
 

@@ -1,11 +1,9 @@
-"""The driver of a Spark session: its settings, its start, its log, and its end, which leaves nothing behind."""
+"""The driver of a Spark session: its start, its log, and its end, which leaves nothing behind."""
 
-import importlib.util
 import logging
 import os
 import re
 import shutil
-import socket
 import sys
 import threading
 import warnings
@@ -20,17 +18,15 @@ import psutil
 from config import SparkSettings
 from pipeline.engines.java import find_java
 from pipeline.engines.jvm import Jvm, launch
+from pipeline.engines.spark_defaults import conf_folder, needs_launcher
+from pipeline.engines.spark_settings import CODE, QUICK_START, home_of_cluster, java_options, settings, spark_home
 from pipeline.engines.workers import WORKER_ENVIRONMENT, variables_set
-from pipeline.errors import EnvironmentFault, install_command
-from pipeline.machine import PROJECT, cache_folder, writing
+from pipeline.errors import EnvironmentFault
+from pipeline.machine import cache_folder, writing
 
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
 
-
-_HEAP_RESERVED = 300 * 2**20
-_HEAP_PER_SQL_TASK = 150 * 2**20
-"""Bytes of the heap: for Spark itself, and for each task of the SQL plan that runs at once."""
 
 _EXCEPTION = re.compile(r"\b[a-z]\w*(?:\.\w+)*\.(\w+(?:Exception|Error))\b")
 """The class of an exception of Java in a stack trace, with its package."""
@@ -38,17 +34,12 @@ _EXCEPTION = re.compile(r"\b[a-z]\w*(?:\.\w+)*\.(\w+(?:Exception|Error))\b")
 _TAIL_LINES = 12
 """Lines of Spark's log in an error message."""
 
-_LONGEST_SOCKET_FOLDER = 100 - len(".01234567-0123-0123-0123-0123456789ab.sock")
-"""Bytes of a folder's path, so that a socket in it has a path of at most 100 bytes: systems allow little more."""
-
 _STOP_SECONDS = 10.0
 """Processes of a Spark that stops in good order are killed when they have not ended by then."""
 
-_STEADY = "-XX:+UseSerialGC -XX:-UsePerfData"
-"""One thread collects garbage: on a small heap this took about 10 % less memory than several."""
-
-_QUICK_START = f"-XX:TieredStopAtLevel=1 {_STEADY}"
-"""For the kernel plan, which needs a JVM that starts soon. The SQL plan needs one that compiles well."""
+_GATEWAY = ("org.apache.spark.api.python.PythonGatewayServer",)
+_SUBMIT = ("org.apache.spark.deploy.SparkSubmit", "--deploy-mode", "client", "pyspark-shell")
+"""What the JVM runs: the second one reads Spark's settings files first."""
 
 _LOG_SETTINGS = """\
 rootLogger.level = warn
@@ -61,107 +52,45 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 """
 
 
-def settings(
-    config: SparkSettings, workers: int, scratch: Path, environment: Mapping[str, str] = WORKER_ENVIRONMENT
-) -> dict[str, str]:
-    """Spark's settings for a run with ``workers`` tasks at once. Spark's temporary files go below ``scratch``.
-    ``environment``: variables of the Python workers."""
-    sql = config.SPARK_PLAN == "sql"
-    if sql:
-        # Each task sorts and hashes in its share of the heap; with too small a share it spills all the time.
-        workers = min(workers, max(1, (config.SPARK_DRIVER_MEMORY - _HEAP_RESERVED) // _HEAP_PER_SQL_TASK))
-    chosen = {
-        "spark.app.name": "logmill",
-        "spark.master": config.SPARK_MASTER or f"local[{workers}]",
-        "spark.submit.deployMode": "client",
-        "spark.driver.memory": f"{config.SPARK_DRIVER_MEMORY // 2**20}m",
-        "spark.executor.memory": f"{config.SPARK_EXECUTOR_MEMORY // 2**20}m",
-        "spark.driver.extraJavaOptions": " ".join(java_options(config)[1:]),
-        "spark.ui.enabled": str(config.SPARK_UI).lower(),
-        "spark.ui.showConsoleProgress": "false",
-        "spark.local.dir": str(scratch),
-        "spark.python.worker.reuse": "true",
-        "spark.sql.catalogImplementation": "in-memory",
-        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.adaptive.enabled": "false",  # the plan states its partitions
-        "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
-    }
-    for name, value in environment.items():
-        chosen[f"spark.executorEnv.{name}"] = value
-    if not config.spark_is_local:
-        return chosen | _cluster_settings(config)
-    chosen |= {
-        "spark.executorEnv.PYTHONPATH": str(PROJECT),
-        "spark.task.maxFailures": "1",  # a kernel that changes a file must not run twice
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.python.daemon.module": "pipeline.engines.spark_daemon",
-    }
-    sockets = str(scratch.absolute())
-    if hasattr(socket, "AF_UNIX") and len(os.fsencode(sockets)) < _LONGEST_SOCKET_FOLDER:
-        # For the JVM and its Python workers: over TCP every task waits 40 ms for an acknowledgement.
-        chosen["spark.python.unix.domain.socket.enabled"] = "true"
-        chosen["spark.python.unix.domain.socket.dir"] = sockets
-    return chosen
-
-
-CODE = "code"
-"""The folder of the program below the folder of an executor."""
-
-_USUAL_EXECUTORS = 2
-"""Executors on YARN and Kubernetes, which start as many as are asked for."""
-
-
-def _cluster_settings(config: SparkSettings) -> dict[str, str]:
-    """What executors on other machines need: the program in their own folder, memory for Python, and further tries."""
-    cores, executors = config.SPARK_EXECUTOR_CORES, config.SPARK_EXECUTORS
-    # YARN and Kubernetes end a container that takes more than was asked for: heap, a tenth more for the JVM, Python.
-    overhead = max(384 * 2**20, config.SPARK_EXECUTOR_MEMORY // 10) + config.SPARK_PYTHON_MEMORY
-    chosen = {
-        "spark.executor.cores": str(cores),
-        "spark.executor.memoryOverhead": f"{overhead // 2**20}m",
-        "spark.executor.instances": str(executors or _USUAL_EXECUTORS),
-        "spark.dynamicAllocation.enabled": "false",  # sizes are chosen for the executors that came at the start
-        "spark.task.maxFailures": "4",
-        "spark.speculation": "false",
-        "spark.executorEnv.PYTHONPATH": CODE,
-        "spark.executorEnv.HOME": ".",
-    }
-    return chosen | ({"spark.cores.max": str(executors * cores)} if executors else {})
-
-
-def java_options(config: SparkSettings) -> list[str]:
-    """The options of the driver's JVM. The first one sets the heap."""
-    chosen = _STEADY if config.SPARK_PLAN == "sql" else _QUICK_START
-    return [f"-Xmx{config.SPARK_DRIVER_MEMORY // 2**20}m", *chosen.split(), "-XX:MaxDirectMemorySize=256m"]
-
-
 def ignore_pandas() -> None:
     """Hide pyspark's warning about the version of an installed pandas, which this program does not use."""
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
 
 
+def launches_directly(config: SparkSettings) -> bool:
+    """Whether ``launch_jvm`` starts the JVM of this Spark. Spark's own launcher does otherwise: it has more to obey for
+    YARN and Kubernetes, and with some settings. Raises EnvironmentFault where there is no pyspark."""
+    return config.spark_is_local or (
+        config.SPARK_MASTER.startswith("spark://") and not needs_launcher(conf_folder(home_of_cluster()))
+    )
+
+
 def launch_jvm(config: SparkSettings, scratch: Path, log: Path) -> Jvm:
-    """Launch the JVM of a Spark on this machine, without waiting for it. Its files lie in the folder ``scratch``.
+    """Launch the JVM of a session, without waiting for it. Its files lie in the folder ``scratch``.
 
     Raises EnvironmentFault where there is no Java or pyspark, OSError where the folder or the program is unusable.
     """
     java = find_java(cache_folder() / "java.json").path
     if java is None:
         raise EnvironmentFault("no Java was found")
-    with writing(scratch / "log4j2.properties"):
-        (scratch / "log4j2.properties").write_text(_LOG_SETTINGS, encoding="utf-8")
-    with variables_set(driver_environment(config, scratch)):
-        return launch(java, _spark_home(), java_options(config), scratch, log, cache_folder())
+    options, home = java_options(config), home_of_cluster()
+    program: Sequence[str] = _SUBMIT
+    if config.spark_is_local:
+        home, program = spark_home(), _GATEWAY
+        log_settings = scratch / "log4j2.properties"
+        with writing(log_settings):
+            log_settings.write_text(_LOG_SETTINGS, encoding="utf-8")
+        options = [*options, f"-Dlog4j2.configurationFile={log_settings.absolute().as_uri()}"]
+    with variables_set({**driver_environment(config, scratch), "SPARK_HOME": home}):
+        return launch(java, home, options, program, scratch, log, cache_folder())
 
 
 def driver_environment(config: SparkSettings, scratch: Path) -> dict[str, str]:
     """The environment of driver and launcher, and so of their workers."""
     python = sys.executable if config.spark_is_local else config.SPARK_EXECUTOR_PYTHON or sys.executable
-    environment = {"PYSPARK_PYTHON": python, "SPARK_LAUNCHER_OPTS": _QUICK_START}
+    environment = {"PYSPARK_PYTHON": python, "SPARK_LAUNCHER_OPTS": QUICK_START}
     if config.spark_is_local:  # the settings of another Spark on this machine must not change a run
-        environment |= {"SPARK_HOME": _spark_home(), "SPARK_CONF_DIR": str(scratch), "SPARK_LOCAL_IP": "127.0.0.1"}
+        environment |= {"SPARK_HOME": spark_home(), "SPARK_CONF_DIR": str(scratch), "SPARK_LOCAL_IP": "127.0.0.1"}
     return environment
 
 
@@ -202,8 +131,8 @@ class SparkDriver:
         chosen = self._settings | ({"spark.archives": f"{archive}#{CODE}"} if archive else {})
         conf = SparkConf(loadDefaults=False).setAll(list(chosen.items()))
         try:
-            if self._is_local:
-                self._gateway = self._launch_local(conf)
+            if self._early or launches_directly(self._config):
+                self._gateway = self._launch_directly(conf)
             else:
                 with self.log.open("wb") as stream:
                     launch_gateway: Callable[..., Any] = java_gateway.launch_gateway
@@ -216,7 +145,7 @@ class SparkDriver:
             raise self.fault("Spark did not start", fault) from fault
         return self.context
 
-    def _launch_local(self, conf: "SparkConf") -> Any:
+    def _launch_directly(self, conf: "SparkConf") -> Any:
         from pyspark import java_gateway
 
         self._jvm = self._early or launch_jvm(self._config, self._scratch, self.log)
@@ -270,7 +199,7 @@ class SparkDriver:
         if process is None:
             return
         family = _family(process.pid)
-        if self._jvm and not at_once:
+        if self._is_local and self._jvm and not at_once:
             self._jvm.finish_archive()
         if at_once or self._is_local:
             for member in family:
@@ -295,6 +224,8 @@ class SparkDriver:
                 self._end_jobs()
             except Exception:
                 process.kill()  # it does not answer
+        if self._jvm:
+            self._jvm.finish_archive()
         _close_input(process)
         _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
         for member in alive:
@@ -324,14 +255,6 @@ def text_of(fault: Exception) -> str:
         return str(fault)
     except Exception as unanswered:
         return f"the JVM does not answer: {type(unanswered).__name__}"
-
-
-def _spark_home() -> str:
-    spec = importlib.util.find_spec("pyspark")
-    if spec is None or spec.origin is None:
-        install = install_command("requirements.txt")
-        raise EnvironmentFault(f"pyspark is not installed. Run: {install}, or use --engine polars.")
-    return str(Path(spec.origin).parent)
 
 
 def _close_input(process: Any) -> None:

@@ -58,7 +58,9 @@ class RunEngines:
         """
         if self._choice.cluster:
             archive = _program_archive(geo, library)
-            self._cluster = ClusterEngine(self._config, self._folder, KERNEL_MODULES, archive, exchange=exchange)
+            self._cluster = ClusterEngine(
+                self._config, self._folder, KERNEL_MODULES, archive, exchange=exchange, jvm=self._jvm
+            )
             self._spark = self._resources.enter_context(self._cluster)
             self._watch.follow(self._cluster)
 

@@ -1,5 +1,6 @@
 """The engine for clusters: its jobs by hand, and on a real cluster whose executors see neither code nor cache."""
 
+import os
 import tarfile
 import threading
 import time
@@ -17,7 +18,7 @@ from pipeline.engines.code_archive import pack_code
 from pipeline.errors import EnvironmentFault, WorkerDied
 from pipeline.machine import cache_folder
 from tests import cluster_kernels
-from tests.cluster_kernels import die_once, look, take_a_second
+from tests.cluster_kernels import die_once, look, look_at_process, take_a_second
 from tests.isolated_cluster import IsolatedCluster
 from tests.needs import needs_java, needs_namespaces
 
@@ -140,7 +141,9 @@ def test_an_executor_that_cannot_run_the_program_is_quoted(text: str, reason: st
 @pytest.fixture(scope="module")
 def engine(cluster: IsolatedCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterEngine]:
     """One application on the cluster for the tests of this module."""
-    archive = _with_kernels(pack_code(cache_folder(), [], {}), tmp_path_factory.mktemp("code") / "code.tgz")
+    archive = _with_kernels(
+        pack_code(cache_folder(), [], {"shipped": "yes"}), tmp_path_factory.mktemp("code") / "code.tgz"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARK_CONF_DIR", cluster.running.conf)
         patch.setenv("PYSPARK_PYTHON", "")
@@ -184,6 +187,16 @@ class TestRealCluster:
             assert (checkout, cache) == ([], [])
             assert program.endswith("/code")
             assert PROJECT not in Path(program).parents
+
+    def test_python_workers_have_compiled_code_and_a_socket_of_their_own(self, engine: ClusterEngine) -> None:
+        """From an archive, each of them would compile pyspark; over TCP each task waits for an acknowledgement."""
+        usual = os.umask(0)
+        os.umask(usual)
+        for _, (pyspark, sockets, umask) in engine.map(look_at_process, "", list(range(4)), no_advance):
+            assert pyspark.endswith("site-packages/pyspark/__init__.py")
+            ((_, rights),) = sockets
+            assert rights & 0o077 == 0, "who connects may run anything"
+            assert umask == usual
 
     def test_results_come_while_other_tasks_run(self, engine: ClusterEngine, tmp_path: Path) -> None:
         results = engine.map(take_a_second, str(tmp_path), list(range(6)), no_advance)

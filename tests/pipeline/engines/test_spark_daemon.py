@@ -10,28 +10,33 @@ import pyspark
 import pytest
 
 from pipeline.engines.spark_daemon import without_archives
-from pipeline.engines.spark_session import PROJECT
 from pipeline.engines.workers import WORKER_ENVIRONMENT
+from pipeline.machine import PROJECT
 
 LIBRARIES = Path(pyspark.__file__).parent / "python" / "lib"
 
 
-def test_archives_of_spark_leave_the_import_path() -> None:
-    assert without_archives(["/a", "/s/pyspark.zip", "/s/py4j-0.10.9.9-src.zip", "/own.zip", ""]) == [
-        "/a",
-        "/own.zip",
-        "",
-    ]
+ARCHIVES = [str(path) for path in sorted(LIBRARIES.glob("*.zip"))]
+INSTALLED = str(Path(pyspark.__file__).parents[1])
+
+
+def test_archives_of_the_installed_pyspark_leave_the_import_path() -> None:
+    assert without_archives(["", *ARCHIVES, "/own.zip", INSTALLED]) == ["", "/own.zip", INSTALLED]
+
+
+@pytest.mark.parametrize("rest", [[INSTALLED], ["/nothing"]], ids=["another one is installed", "none is installed"])
+def test_archives_of_another_pyspark_stay(rest: list[str]) -> None:
+    path = ["/opt/spark/python/lib/pyspark.zip", "/opt/spark/python/lib/py4j-0.10.9.9-src.zip", *rest]
+    assert without_archives(path) == path
 
 
 @pytest.mark.slow
 def test_the_daemon_has_one_thread_and_the_installed_pyspark(tmp_path: Path) -> None:
-    archives = [str(path) for path in sorted(LIBRARIES.glob("*.zip"))]
-    assert len(archives) == 2, "Spark puts both in front of the path"
+    assert len(ARCHIVES) == 2, "Spark puts both in front of the path"
     environment = {
         **os.environ,
         **WORKER_ENVIRONMENT,
-        "PYTHONPATH": os.pathsep.join([*archives, str(PROJECT)]),
+        "PYTHONPATH": os.pathsep.join([*ARCHIVES, str(PROJECT)]),
         "PYTHONVERBOSE": "1",
     }
     command = [sys.executable, "-m", "pipeline.engines.spark_daemon", "pyspark.worker"]

@@ -10,10 +10,11 @@ import psutil
 import pytest
 
 from config import Config, SparkSettings
-from pipeline.engines import no_advance, spark_session
+from pipeline.engines import no_advance, spark_settings
 from pipeline.engines.jvm import Jvm
 from pipeline.engines.spark import SparkEngine
-from pipeline.engines.spark_session import SparkDriver, ignore_pandas, java_options, settings
+from pipeline.engines.spark_session import SparkDriver, ignore_pandas, launches_directly
+from pipeline.engines.spark_settings import java_options, settings
 from pipeline.engines.workers import WORKER_ENVIRONMENT
 from pipeline.errors import EnvironmentFault
 from pipeline.machine import PROJECT
@@ -40,7 +41,8 @@ def test_spark_is_local_without_a_master_of_a_cluster(master: str, local: bool) 
     chosen = settings(config, 4, Path("/run"))
     assert chosen["spark.master"] == (master or "local[4]")
     assert ("spark.driver.bindAddress" in chosen) == local, "nobody on the network reaches a local driver"
-    assert ("spark.python.unix.domain.socket.enabled" in chosen) == local
+    assert chosen["spark.python.daemon.module"] == "pipeline.engines.spark_daemon"
+    assert chosen["spark.python.unix.domain.socket.enabled"] == "true", "over TCP every task waits"
 
 
 def test_settings_of_a_local_spark(tmp_path: Path) -> None:
@@ -174,8 +176,8 @@ def test_stopping_ends_the_jvm_and_what_it_has_started(at_once: bool, tmp_path: 
 
 
 def test_a_missing_pyspark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(spark_session.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(spark_session.EnvironmentFault, match=r"pyspark is not installed\. Run: .*pip install"):
+    monkeypatch.setattr(spark_settings.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(EnvironmentFault, match=r"pyspark is not installed\. Run: .*pip install"):
         SparkDriver(Config(), 2, tmp_path)
 
 
@@ -229,6 +231,18 @@ def test_a_jvm_that_dies_before_it_is_warm_is_explained(tmp_path: Path, monkeypa
         list(engine.map(len, None, [1], no_advance))
 
 
+@pytest.fixture
+def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a cluster's settings files, which has none."""
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    monkeypatch.setenv("SPARK_CONF_DIR", str(folder))
+    for name in ("HADOOP_CONF_DIR", "SPARK_DIST_CLASSPATH", "SPARK_SUBMIT_OPTS"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.mark.usefixtures("conf")
 def test_settings_of_a_cluster(tmp_path: Path) -> None:
     config = Config(
         SPARK_MASTER="spark://host:7077", SPARK_EXECUTORS=3, SPARK_EXECUTOR_CORES=4, SPARK_PYTHON_MEMORY=2**31,
@@ -252,3 +266,25 @@ def test_executors_have_a_python_of_their_own(asked: str, python: str, tmp_path:
     (tmp_path / "run").mkdir()
     SparkDriver(Config(SPARK_MASTER="yarn", SPARK_EXECUTOR_PYTHON=asked), 1, tmp_path / "run")
     assert os.environ["PYSPARK_PYTHON"] == python
+
+
+def test_executors_start_soon_for_kernels_unless_the_cluster_says_how(tmp_path: Path, conf: Path) -> None:
+    name, master = "spark.executor.defaultJavaOptions", "spark://host:7077"
+    kernels = settings(Config(SPARK_MASTER=master, SPARK_PLAN="kernel"), 1, tmp_path)
+    assert "-XX:TieredStopAtLevel=1" in kernels[name]
+    assert "GC" not in kernels[name], "a JVM refuses two collectors, and the cluster may name one"
+    assert name not in settings(Config(SPARK_MASTER=master, SPARK_PLAN="sql"), 1, tmp_path)
+    assert name not in settings(Config(), 1, tmp_path)
+    (conf / "spark-defaults.conf").write_text(f"{name} -Djavax.net.ssl.trustStore=/etc/store\n")
+    assert name not in settings(Config(SPARK_MASTER=master, SPARK_PLAN="kernel"), 1, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("master", "directly"),
+    [("", True), ("local[2]", True), ("spark://host:7077", True), ("yarn", False), ("k8s://https://host", False)],
+)
+def test_spark_launches_its_own_driver_where_it_has_more_to_obey(master: str, directly: bool, conf: Path) -> None:
+    config = Config(SPARK_MASTER=master)
+    assert launches_directly(config) == directly
+    (conf / "spark-env.sh").write_text("export SPARK_LOCAL_DIRS=/scratch\n")
+    assert launches_directly(config) == config.spark_is_local, "the settings of another Spark change nothing here"

@@ -39,6 +39,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     java.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "java"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path / "no settings of Spark"))
     monkeypatch.setattr(choose, "SPARK_PAYS_BYTES", 300)
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -79,6 +80,8 @@ def test_a_jvm_that_has_ended_is_no_fault(machine: Machine) -> None:
         ({}, 300),
         ({"SPARK_MASTER": "local[1]"}, 299),
         ({"SPARK_MASTER": "local[*]"}, 300),
+        ({"SPARK_MASTER": "spark://host:7077"}, 299),
+        ({"SPARK_MASTER": "spark://host:7077"}, None),
     ],
 )
 def test_a_jvm_starts_where_spark_will_run(settings: dict[str, Any], made: int, machine: Machine) -> None:
@@ -92,7 +95,7 @@ def test_a_jvm_starts_where_spark_will_run(settings: dict[str, Any], made: int, 
     [
         ({}, 299),
         ({"ENGINE": "polars"}, 300),
-        ({"SPARK_MASTER": "spark://host:7077"}, 300),
+        ({"SPARK_MASTER": "k8s://https://host:6443"}, 300),
         ({"INPUT_DIR": "none"}, None),
         ({"ENGINE": "spark", "SPARK_MASTER": "yarn"}, None),
     ],
@@ -130,5 +133,6 @@ def test_an_input_that_was_listed_is_handed_on(machine: Machine) -> None:
     with launched_early(replace(machine.config, ENGINE="auto")) as early:
         assert early.found
         assert [Path(path).name for path in early.found.paths] == ["a.csv", "b.csv"]
-    with launched_early(replace(machine.config, ENGINE="polars")) as early:
-        assert early.found is None
+    for settings in {"ENGINE": "polars"}, {"SPARK_MASTER": "spark://host:7077"}:
+        with launched_early(replace(machine.config, **settings)) as early:
+            assert early.found is None, "its size decides nothing"
