@@ -31,9 +31,9 @@ DATA = Path("pipeline_data/jobs")
 
 def job_command(arguments: Arguments, config: Config, answer: Answer) -> int:
     """Do what is asked with the job; returns the exit code. Raises LogmillError where that is not possible."""
-    from pipeline.engines.workers import JOB_ENVIRONMENT
+    from pipeline.engines.workers import job_environment
 
-    os.environ.update(JOB_ENVIRONMENT)  # before libraries are loaded, which read it then
+    os.environ.update(job_environment(config.MEMORY_LIMIT))  # before libraries are loaded, which read it then
     action = "new" if arguments.job == "new" else arguments.action or "run"
     if action not in _ACTIONS:
         raise ConfigError(f"{action} is nothing that a job does: expected one of {', '.join(_ACTIONS)}.")

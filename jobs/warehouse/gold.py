@@ -6,14 +6,8 @@ from pipeline.datasets import Contract, Date, Float, Int, Money, Text, conserves
 
 _AMOUNTS = ("net_cents", "profit_cents")
 _SUMS = tuple(pl.col(name).sum() for name in ("quantity", *_AMOUNTS))
-
-
-def _sold(fact_sales: pl.LazyFrame, by: str) -> pl.LazyFrame:
-    """What the sales of each value of a column come to. Orders are put together first, which is faster than counting
-    different texts in many groups."""
-    first, last = pl.col("date_key").min().alias("first"), pl.col("date_key").max().alias("last")
-    orders = fact_sales.group_by(by, "order_id").agg(*_SUMS, first, last)
-    return orders.group_by(by).agg(pl.len().alias("orders"), *_SUMS, pl.col("first").min(), pl.col("last").max())
+"""What any number of sales come to."""
+_ORDERS = pl.col("order_id").n_unique().alias("orders")
 
 
 class MonthlySales(Contract):
@@ -40,7 +34,7 @@ class MonthlySales(Contract):
 def monthly_sales(fact_sales: pl.LazyFrame) -> pl.LazyFrame:
     """Orders, customers and amounts of each month."""
     sums = fact_sales.group_by("year", "month").agg(
-        pl.col("order_id").n_unique().alias("orders"),
+        _ORDERS,
         *_SUMS,
         pl.col("customer_durable_key").n_unique().alias("customers"),
     )
@@ -81,7 +75,12 @@ class CustomerMetrics(Contract):
 )
 def customer_metrics(fact_sales: pl.LazyFrame, dim_customer: pl.LazyFrame) -> pl.LazyFrame:
     """Orders and amounts of each customer."""
-    sums = _sold(fact_sales, "customer_durable_key").rename({"first": "first_order", "last": "last_order"})
+    # Orders are put together first: faster than to count different texts in very many groups.
+    first, last = pl.col("date_key").min().alias("first_order"), pl.col("date_key").max().alias("last_order")
+    orders = fact_sales.group_by("customer_durable_key", "order_id").agg(*_SUMS, first, last)
+    sums = orders.group_by("customer_durable_key").agg(
+        pl.len().alias("orders"), *_SUMS, pl.col("first_order").min(), pl.col("last_order").max()
+    )
     current = dim_customer.filter("is_current").select("customer_durable_key", "customer_id", "segment", "city")
     return sums.join(current, on="customer_durable_key", how="left", validate="1:1").with_columns(
         _mean("net_cents", "orders").alias("mean_order_cents")
@@ -116,13 +115,15 @@ class ProductPerformance(Contract):
 )
 def product_performance(fact_sales: pl.LazyFrame, dim_product: pl.LazyFrame) -> pl.LazyFrame:
     """Pieces and amounts of each product."""
-    sums = _sold(fact_sales, "product_durable_key").rename({"first": "first_sold", "last": "last_sold"})
-    current = dim_product.filter("is_current").select("product_durable_key", "product_id", "product_name", "category")
-    return sums.join(current, on="product_durable_key", how="left", validate="1:1").with_columns(
-        _day("first_sold"), _day("last_sold")
+    sums = fact_sales.group_by("product_durable_key").agg(
+        _ORDERS,
+        *_SUMS,
+        _day(pl.col("date_key").min()).alias("first_sold"),
+        _day(pl.col("date_key").max()).alias("last_sold"),
     )
+    current = dim_product.filter("is_current").select("product_durable_key", "product_id", "product_name", "category")
+    return sums.join(current, on="product_durable_key", how="left", validate="1:1")
 
 
-def _day(name: str) -> pl.Expr:
-    number = pl.col(name)
-    return pl.date(number // 10_000, number // 100 % 100, number % 100).alias(name)
+def _day(date_key: pl.Expr) -> pl.Expr:
+    return pl.date(date_key // 10_000, date_key // 100 % 100, date_key % 100)

@@ -75,8 +75,11 @@ def in_order(rows: pl.DataFrame, one: DataSet) -> pl.DataFrame:
         return unit_in_order(rows, one)
     parts = rows.partition_by(one.partition_by, maintain_order=True)
     values = pl.concat(part.select(one.partition_by).head(1) for part in parts)
-    places = values.with_row_index("_part").sort(one.partition_by, nulls_last=False)["_part"]
-    return pl.concat(unit_in_order(parts[place], one) for place in places)
+    places: list[int] = values.with_row_index("_part").sort(one.partition_by, nulls_last=False)["_part"].to_list()
+    del rows  # of which parts are a copy; there is no third one
+    for place in places:
+        parts[place] = unit_in_order(parts[place], one)
+    return pl.concat(parts[place] for place in places)
 
 
 def unit_in_order(rows: pl.DataFrame, one: DataSet) -> pl.DataFrame:

@@ -42,17 +42,29 @@ WORKER_ENVIRONMENT = {
 }
 """Environment variables of workers. They are set before the processes start, because libraries read them on loading."""
 
-JOB_ENVIRONMENT = {
-    # Work of many kinds: what they kept of one would not fit the next, and add up.
-    "_RJEM_MALLOC_CONF": "dirty_decay_ms:25,muzzy_decay_ms:0",
-    "OPENBLAS_NUM_THREADS": "1",  # NumPy's threads for matrices, of which there are none, wait by spinning
-}
-"""Environment variables of a process that makes tables of a job."""
+_AMPLE_BYTES = 8 * 10**9
+_GIVES_BACK = "dirty_decay_ms:25,muzzy_decay_ms:0"
+_KEEPS_A_SECOND = "dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:2,oversize_threshold:0"
+
+
+def job_environment(memory_limit: int) -> dict[str, str]:
+    """Environment variables of a process that makes tables of a job, by the limit (bytes) of all processes.
+
+    It does work of many kinds, so that what it keeps of one may not fit the next, and adds up: 300 MB in a second.
+    Where these are little beside the limit, memory is given back after a second, and most is used again before, the
+    more where all threads share two arenas, and large blocks lie in them.
+    """
+    return {
+        "_RJEM_MALLOC_CONF": _KEEPS_A_SECOND if memory_limit >= _AMPLE_BYTES else _GIVES_BACK,
+        "OPENBLAS_NUM_THREADS": "1",  # NumPy's threads for matrices, of which there are none, wait by spinning
+    }
+
 
 THRIFTY_ENVIRONMENT = {
-    name: value for name, value in WORKER_ENVIRONMENT.items() if not name.startswith("MALLOC_")
-} | JOB_ENVIRONMENT
-"""Environment variables of workers that do."""
+    **{name: value for name, value in WORKER_ENVIRONMENT.items() if not name.startswith("MALLOC_")},
+    "_RJEM_MALLOC_CONF": _GIVES_BACK,
+}
+"""Environment variables of workers that do such work."""
 
 SHARED_LIBRARIES = (
     *("concurrent.futures.process", "dataclasses", "decimal", "importlib.metadata", "json", "logging", "typing"),

@@ -31,6 +31,8 @@ BLOCK_BYTES = 16 * 2**20
 """Most bytes of a block."""
 _LEAST_BYTES = 2 * MAX_RECORD_BYTES
 """Bytes of a block below which another thread is not worth its while."""
+_LINE_BYTES = 2**14
+"""What is added to a block, which ends with a line: so the last one is no small rest."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _read_all(job: _Job, pool: ThreadPoolExecutor, ahead: int) -> Iterator[tuple
 def _block_bytes(size: int, threads: int) -> int:
     """How large blocks are, so that all threads have as much to do to the end."""
     rounds = math.ceil(size / (threads * BLOCK_BYTES))
-    return max(_LEAST_BYTES, math.ceil(size / max(1, rounds * threads)))
+    return max(_LEAST_BYTES, math.ceil(size / max(1, rounds * threads)) + _LINE_BYTES)
 
 
 def _read(job: _Job, begin: int, end: int) -> tuple[Block, pl.DataFrame, Rejected | None]:

@@ -84,3 +84,14 @@ def test_spawned_workers_outlive_the_thread_that_started_them(monkeypatch: pytes
         assert parent == os.getpid()
         time.sleep(1)
         assert ask(engine)[0] == found
+
+
+@pytest.mark.parametrize(("limit", "milliseconds"), [(2 * 10**9, 25), (16 * 10**9, 1000)])
+def test_a_process_of_a_job_keeps_freed_memory_longer_where_the_limit_is_ample(limit: int, milliseconds: int) -> None:
+    """The allocator of Polars says on its standard error what it does not know of its settings."""
+    environment = workers.job_environment(limit)
+    asked = environment | {"_RJEM_MALLOC_CONF": f"{environment['_RJEM_MALLOC_CONF']},stats_print:true"}
+    command = [sys.executable, "-c", "import polars"]
+    told = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True, check=True).stderr
+    assert f"opt.dirty_decay_ms: {milliseconds} " in told
+    assert "Invalid" not in told
