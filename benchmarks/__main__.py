@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import chart
+from benchmarks.cluster import CLUSTER_NOTE, BenchCluster, cluster_for
 from benchmarks.contenders import ENGINES, PEERS, Contender, clean, with_workers
 from benchmarks.data import make_room, place
 from benchmarks.data_sets import DATA_SETS, DataSet, Geography
@@ -28,20 +29,8 @@ def main(argv: Sequence[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     contenders, notes = _choose(options)
     terms = Terms(options.runs, Limits(options.memory_limit, options.time_limit), options.patience)
-    rounds = []
-    for name in options.data:
-        data_set = DATA_SETS[name]
-        geography = data_set.locate(folder)
-
-        def job(size: int, of: DataSet = data_set, geography: Geography = geography) -> Job:
-            make_room(folder, place(folder, of.name, size), size)
-            return Job(of.name, size, of.prepare(folder, size, usable_cores()), geography, folder / "result")
-
-        if options.runs > 1:
-            _warm_up(contenders, job(WARM_UP_BYTES))
-        for size in options.sizes:
-            print(f"{data_set.title}, {format_size(size)}", flush=True)
-            rounds.append(run_round(contenders, job(size), terms))
+    with cluster_for(contenders, folder) as cluster:
+        rounds = _run_all(options, contenders, terms, cluster)
     for contender, reason in ((c, reason) for each in rounds for c, reason in each.wrong.items()):
         print(f"error: {contender.title}: {reason}", file=sys.stderr)
     if any(each.wrong for each in rounds):
@@ -49,6 +38,28 @@ def main(argv: Sequence[str]) -> int:
         return 1
     _write(rounds, notes, shlex.join(["python", "-m", "benchmarks", *argv]), options.report, options.readme)
     return 0
+
+
+def _run_all(
+    options: argparse.Namespace, contenders: Sequence[Contender], terms: Terms, cluster: BenchCluster
+) -> list[Round]:
+    rounds = []
+    folder: Path = options.folder
+    for name in options.data:
+        data_set = DATA_SETS[name]
+        geography = data_set.locate(folder)
+
+        def job(size: int, of: DataSet = data_set, geography: Geography = geography) -> Job:
+            make_room(folder, place(folder, of.name, size), size)
+            logs = of.prepare(folder, size, usable_cores())
+            return Job(of.name, size, logs, geography, folder / "result", cluster)
+
+        if options.runs > 1:
+            _warm_up(contenders, job(WARM_UP_BYTES))
+        for size in options.sizes:
+            print(f"{data_set.title}, {format_size(size)}", flush=True)
+            rounds.append(run_round(contenders, job(size), terms))
+    return rounds
 
 
 def _write(rounds: Sequence[Round], notes: Sequence[str], command: str, page: Path, readme: Path | None) -> None:
@@ -82,7 +93,7 @@ def _warm_up(contenders: Sequence[Contender], job: Job) -> None:
 
 
 def _choose(options: argparse.Namespace) -> tuple[list[Contender], list[str]]:
-    """(who takes part, why others do not)."""
+    """(who takes part, why others do not and what there is to say of some)."""
     wanted = [ENGINES[name] for name in options.engines]
     if "polars" in options.engines:
         wanted += [each for each in map(with_workers, options.workers) if each not in wanted]
@@ -90,7 +101,10 @@ def _choose(options: argparse.Namespace) -> tuple[list[Contender], list[str]]:
     notes = [f"left out: {contender.title}: {absence}" for contender in wanted if (absence := contender.absence())]
     for note in notes:
         print(note)
-    return [contender for contender in wanted if not contender.absence()], notes
+    chosen = [contender for contender in wanted if not contender.absence()]
+    if any(contender.on_cluster for contender in chosen):
+        notes.append(CLUSTER_NOTE)
+    return chosen, notes
 
 
 if __name__ == "__main__":

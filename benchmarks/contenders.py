@@ -18,7 +18,8 @@ from pipeline.engines.java import find_java
 class Contender:
     """``name`` is that of its program in ``peers``; ``package`` must be installed.
 
-    ``engine`` and ``workers`` are for Logmill itself. ``has_result``: whether it does the whole job.
+    ``engine`` and ``workers`` are for Logmill itself. ``has_result``: whether it does the whole job. ``on_cluster``:
+    whether it runs on a Spark cluster.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Contender:
     needs_java: bool = False
     has_result: bool = True
     workers: int = THREADS
+    on_cluster: bool = False
 
     def absence(self) -> str | None:
         """Why it cannot take part, or None."""
@@ -58,6 +60,9 @@ class Contender:
 ENGINES = {
     "polars": Contender("logmill-polars", "**Logmill**, embedded engine", "polars", engine="polars"),
     "spark": Contender("logmill-spark", "**Logmill**, Spark engine", "pyspark", engine="spark", needs_java=True),
+    "cluster": Contender(
+        "logmill-cluster", "**Logmill**, on a cluster", "pyspark", engine="spark", needs_java=True, on_cluster=True
+    ),
 }
 PEERS = {
     "clickhouse": Contender("clickhouse", "ClickHouse (chdb)", "chdb"),
@@ -65,6 +70,9 @@ PEERS = {
     "duckdb_plain": Contender("duckdb_plain", "DuckDB, plain statement", "duckdb"),
     "polars": Contender("polars", "Polars alone, streaming", "polars"),
     "pyspark": Contender("pyspark", "PySpark alone", "pyspark", needs_java=True),
+    "pyspark_cluster": Contender(
+        "pyspark_cluster", "PySpark alone, on the same cluster", "pyspark", needs_java=True, on_cluster=True
+    ),
     "floor": Contender("floor", "the floor: Polars only parses", "polars", has_result=False),
 }
 

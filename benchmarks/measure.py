@@ -43,24 +43,31 @@ class Measurement:
     others: float = 0.0
 
 
-def measure(command: Sequence[str], environment: Mapping[str, str], limits: Limits | None = None) -> Measurement:
-    """Run a command to its end. Memory is sampled: each process's own pages, and the shared ones once."""
+def measure(
+    command: Sequence[str], environment: Mapping[str, str], limits: Limits | None = None, servers: Sequence[int] = ()
+) -> Measurement:
+    """Run a command to its end. Memory is sampled: each process's own pages, and the shared ones once.
+
+    ``servers``: numbers of processes that do its work and run on: their memory, with that of what they start, is the
+    run's, and so is their processor time from now on.
+    """
     limits = limits or Limits()
+    helpers = [psutil.Process(pid) for pid in servers]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as printed:
-        own = _OwnTime()
+        own = _OwnTime(_families(helpers))
         start = time.perf_counter()
         child = subprocess.Popen(
             command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
         )
         tree = psutil.Process(child.pid)
-        peak, found, family, passed = 0, 0.0, [tree], None
+        peak, found, family, passed = 0, 0.0, [tree, *_families(helpers)], None
         while passed is None:
             try:
                 child.wait(_INTERVAL_SECONDS)
                 break
             except subprocess.TimeoutExpired:
                 if time.perf_counter() - found > _SEARCH_SECONDS:
-                    family, found = _family(tree), time.perf_counter()
+                    family, found = _families([tree, *helpers]), time.perf_counter()
                 peak = max(peak, memory_in_use(family))
                 own.sample(family)
                 passed = _passed(limits, time.perf_counter() - start, peak)
@@ -82,19 +89,23 @@ class _OwnTime:
     later. None counts anything twice, so the greatest is nearest to the truth.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, servers: Sequence[psutil.Process] = ()) -> None:
+        """``servers``: processes that ran before; what they took until now does not count."""
         self._before = os.times()
         self._sampled: dict[psutil.Process, float] = {}
         self._greatest = 0.0
+        self._earlier: dict[psutil.Process, tuple[float, float]] = {
+            process: (sum(times[:2]), sum(times[:4])) for process in servers if (times := _times(process))
+        }
 
     def sample(self, family: Sequence[psutil.Process]) -> None:
         """Remember how much each process has taken so far."""
         total = 0.0
         for process in family:
-            with suppress(psutil.Error):
-                times = process.cpu_times()
-                self._sampled[process] = times.user + times.system
-                total += sum(times[:4])  # user, system, and the same of the ended children
+            if times := _times(process):  # user, system, and the same of the ended children
+                own, whole = self._earlier.get(process, (0.0, 0.0))
+                self._sampled[process] = sum(times[:2]) - own
+                total += sum(times[:4]) - whole
         self._greatest = max(self._greatest, total)
 
     def seconds(self) -> float:
@@ -111,6 +122,18 @@ def _passed(limits: Limits, seconds: float, peak: int) -> str | None:
     if seconds > limits.seconds:
         return f"ended when it took more than {format_seconds(limits.seconds)}"
     return None
+
+
+def _times(process: psutil.Process) -> tuple[float, ...]:
+    """Its times; none where it has ended."""
+    try:
+        return tuple(process.cpu_times())
+    except psutil.Error:
+        return ()
+
+
+def _families(roots: Sequence[psutil.Process]) -> list[psutil.Process]:
+    return [process for root in roots for process in _family(root)]
 
 
 def _family(tree: psutil.Process) -> list[psutil.Process]:

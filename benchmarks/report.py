@@ -51,8 +51,7 @@ def render(rounds: Sequence[Round], notes: Sequence[str], command: str, charts: 
         "",
         *missed_lines(found),
         "",
-        *summary_lines(rounds),
-        "",
+        *([*summary, ""] if (summary := summary_lines(rounds)) else []),
         f"Written by `{command}` on {time.strftime('%Y-%m-%d')}; do not edit. The job: CSV files to watch time per "
         "user and region, duplicates removed, regions from a table of IPv4 ranges that is compiled beforehand, "
         "published as Parquet. Every run is a cold process with two threads or workers and the input in the page "

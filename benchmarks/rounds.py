@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.agreement import Digest, difference, keep_result
+from benchmarks.cluster import NO_CLUSTER, BenchCluster
 from benchmarks.contenders import Contender, clean, environment
 from benchmarks.data_sets import Geography
 from benchmarks.measure import Limits, Measurement, measure
@@ -54,19 +55,23 @@ class Terms:
 @dataclass(frozen=True)
 class Job:
     """The logs of a data set in one size, and its regions; ``results`` holds what a run writes, and nothing of the run
-    before."""
+    before; ``cluster``: for those who run on one."""
 
     data_set: str
     size: int
     logs: Path
     geography: Geography
     results: Path
+    cluster: BenchCluster = NO_CLUSTER
 
     def run(self, contender: Contender, limits: Limits) -> Measurement:
         """Run a contender once, from nothing."""
         clean(self.results)
         command = contender.command(self.logs, self.geography.table, self.results, self.geography.options)
-        return measure(command, environment(self.results, limits.memory), limits)
+        cluster = self.cluster if contender.on_cluster else NO_CLUSTER
+        return measure(
+            command, {**environment(self.results, limits.memory), **cluster.variables}, limits, cluster.processes
+        )
 
 
 def run_round(contenders: Sequence[Contender], job: Job, terms: Terms) -> Round:

@@ -1,4 +1,4 @@
-"""The session of Spark of the peers."""
+"""The session of Spark of the peers, on this machine or on a cluster."""
 
 import os
 import sys
@@ -7,16 +7,18 @@ from collections.abc import Mapping
 
 from pyspark.sql import SparkSession
 
-from benchmarks.peers import THREADS
+from benchmarks.peers import MASTER_VARIABLE, THREADS
 
 
 def open_spark(memory: str, partitions: int, further: Mapping[str, str]) -> SparkSession:
-    """A session on ``THREADS`` threads, with so much memory of the driver, so many shuffle partitions and ``further``
-    settings."""
+    """A session on ``THREADS`` threads or cores of a cluster, with so much memory of the driver, so many shuffle
+    partitions and ``further`` settings."""
     # Spark starts its Python workers by the name python3, which may be another one, without these packages.
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     builder = (
-        SparkSession.builder.master(f"local[{THREADS}]")
+        SparkSession.builder.master(os.environ.get(MASTER_VARIABLE, f"local[{THREADS}]"))
+        .config("spark.executor.memory", "4g")
+        .config("spark.executor.cores", "1")
         .config("spark.ui.enabled", "false")
         .config("spark.driver.memory", memory)
         .config("spark.sql.shuffle.partitions", str(partitions))

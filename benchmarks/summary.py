@@ -15,7 +15,9 @@ _ENGINES = {"embedded engine": EMBEDDED, "Spark engine": SPARK}
 
 
 def summary_lines(rounds: Sequence[Round]) -> list[str]:
-    """The passage with its markers."""
+    """The passage with its markers; nothing where neither of the peers took part."""
+    if not any(each.seconds(*peers) for each in rounds for peers in _PEERS.values()):
+        return []
     runs = max((len(runs) for each in rounds for runs in each.runs.values()), default=0)
     sizes = list(dict.fromkeys(each.size for each in rounds))
     heads = [f"{peer}, {size_name(size)}" if size == sizes[0] else size_name(size) for peer in _PEERS for size in sizes]

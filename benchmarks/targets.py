@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from benchmarks.rounds import Round
 
 EMBEDDED, SPARK, CLICKHOUSE, FLOOR, PYSPARK = "logmill-polars", "logmill-spark", "clickhouse", "floor", "pyspark"
+CLUSTER, PYSPARK_CLUSTER = "logmill-cluster", "pyspark_cluster"
 ONE_WORKER = f"{EMBEDDED}-1"
 DUCKDB = ("duckdb", "duckdb_plain")
 MB, GB = 10**6, 10**9
@@ -74,6 +75,8 @@ TARGETS = (
         {2 * GB: Limit(0.95, 0.75), 10 * GB: Limit(0.55, 0.45)},
     ),
     Target("time: embedded engine / PySpark alone", _time(EMBEDDED, PYSPARK), {2 * GB: Limit(0.08, 0.05)}),
+    Target("time: cluster / PySpark alone on the same cluster", _time(CLUSTER, PYSPARK_CLUSTER), {2 * GB: Limit(0.35)}),
+    Target("time: cluster / Spark engine on this machine", _time(CLUSTER, SPARK), {2 * GB: Limit(1.40)}),
     Target(
         "time: embedded engine, two workers / one worker",
         _time(EMBEDDED, ONE_WORKER),

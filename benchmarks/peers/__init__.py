@@ -14,6 +14,10 @@ MEMORY_SHARE = 0.8
 """Share of the limit that a peer is told to keep within: what it counts itself is not all that its process takes."""
 
 
+MASTER_VARIABLE = "BENCHMARK_SPARK_MASTER"
+"""Names the variable that holds the address of the cluster, for contenders that run on it."""
+
+
 def memory_budget() -> int | None:
     """Bytes that a peer is told to keep within, and to write to the disk what is more; None: there is no limit."""
     limit = os.environ.get(MEMORY_VARIABLE)

@@ -234,7 +234,7 @@ class SparkDriver:
     def _end_jobs(self) -> None:
         if self.context is not None:
             self.context.cancelAllJobs()
-            self.context.stop()
+            self.context._jsc.stop()  # not the context's own, which waits up to a second for its server of accumulators
         self._gateway.shutdown()
 
     def _forget(self) -> None:

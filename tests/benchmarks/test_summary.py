@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.contenders import ENGINES, PEERS
+from benchmarks.measure import Measurement
 from benchmarks.options import PAGE, README, parse
-from benchmarks.summary import passage
+from benchmarks.rounds import Round
+from benchmarks.summary import passage, summary_lines
 
 FIGURE = re.compile(r"\d+\.\d+ / \d+\.\d+")
 
@@ -16,6 +19,11 @@ def test_the_readme_shows_the_passage_of_the_page() -> None:
     assert FIGURE.search(passage(page))
     assert passage(readme) == passage(page), "run: make bench, or copy what stands between the markers"
     assert not FIGURE.search(readme.replace(passage(readme), ""))
+
+
+def test_a_page_without_these_peers_has_no_passage() -> None:
+    runs = {ENGINES["spark"]: [Measurement(1.0, 1, None)], PEERS["pyspark_cluster"]: [Measurement(2.0, 1, None)]}
+    assert summary_lines([Round("generator", 10**6, 10**6, runs, None, {}, {})]) == []
 
 
 def test_the_usual_page_takes_the_readme_along(tmp_path: Path) -> None:

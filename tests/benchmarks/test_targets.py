@@ -54,6 +54,9 @@ def test_each_size_has_its_own_limits() -> None:
     assert line(rounds, spark, "10 GB") == "0.55 | 0.45 | 0.95, **missed**"
     workers = "time: embedded engine, two workers / one worker"
     assert line(rounds, workers, "2 GB") == "0.54 |  | 0.57, **missed**"
+    cluster = round_of(2, {"logmill-spark": (5.0, 1.0), "logmill-cluster": (7.0, 2.0), "pyspark_cluster": (28.0, 4.0)})
+    assert line([cluster], "time: cluster / PySpark alone on the same cluster", "2 GB") == "0.35 |  | 0.25, held"
+    assert line([cluster], "time: cluster / Spark engine on this machine", "2 GB") == "1.40 |  | 1.40, held"
     growth = "memory: embedded engine, growth"
     assert line(rounds, growth, "2 GB to 20 GB") == "1.15 |  | not measured"
     large = round_of(20, {"logmill-polars": (40.0, 0.55)})
@@ -62,7 +65,7 @@ def test_each_size_has_its_own_limits() -> None:
 
 def test_a_size_without_targets_is_not_measured() -> None:
     lines = target_lines(outcomes([round_of(5, TWO)]))
-    assert len(lines) == 2 + 13
+    assert len(lines) == 2 + 15
     assert all(each.endswith("| not measured |") for each in lines[2:])
 
 
@@ -75,7 +78,7 @@ def test_data_sets_are_columns_and_misses_are_named() -> None:
     assert line(rounds, title, "2 GB") == "0.50 | 0.35 | 0.40, held | 0.60, **missed**"
     assert line(rounds, title, "10 GB") == "0.40 | 0.30 | not measured | not measured"
     lines = missed_lines(found)
-    assert lines[0] == "**Missed: 5 targets** (10 of 26 ratios are measured)."
+    assert lines[0] == "**Missed: 5 targets** (10 of 30 ratios are measured)."
     assert "- time: embedded engine / ClickHouse, 2 GB, independent: 0.60, must be at most 0.50" in lines
     assert lines[2:] == sorted(lines[2:], key=lambda each: ["ClickHouse", "DuckDB", "worker"].index(kind(each)))
 
@@ -86,7 +89,7 @@ def kind(text: str) -> str:
 
 def test_the_page_begins_with_what_is_missed_and_says_who_was_disturbed() -> None:
     page = render([round_of(2, TWO, others=0.34), round_of(10, TWO)], ["a note"], "make bench", {}).splitlines()
-    assert page[2] == "**Missed: 5 targets** (10 of 13 ratios are measured)."
+    assert page[2] == "**Missed: 5 targets** (10 of 15 ratios are measured)."
     assert page[4] == "- time: embedded engine / best DuckDB, 2 GB, generator: 0.44, must be at most 0.35"
     assert "- busy: ClickHouse (chdb), 1 of 1 runs; others took up to 34 %" in page
     assert sum(each.startswith("- busy") for each in page) == 7

@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -173,6 +176,30 @@ def test_stopping_ends_the_jvm_and_what_it_has_started(at_once: bool, tmp_path: 
     assert not (tmp_path / "run" / "spark").exists()
     assert not driver.launched
     driver.stop()
+
+
+@pytest.mark.usefixtures("conf")
+def test_the_end_of_a_session_on_a_cluster_waits_for_no_server_of_accumulators(tmp_path: Path) -> None:
+    """Its loop looks for the end twice a second, so that a run would take up to a second longer."""
+    calls: list[str] = []
+    never = threading.Event()
+    (tmp_path / "run").mkdir()
+    jvm = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    driver = SparkDriver(
+        Config(SPARK_MASTER="spark://host:7077"),
+        1,
+        tmp_path / "run",
+        Jvm(jvm, tmp_path / "answer", tmp_path / "log", None),
+    )
+    driver.context = cast(Any, SimpleNamespace(
+        cancelAllJobs=lambda: calls.append("jobs"),
+        _jsc=SimpleNamespace(stop=lambda: calls.append("application")),
+        _accumulatorServer=SimpleNamespace(shutdown=never.wait),
+    ))  # fmt: skip
+    driver._gateway = SimpleNamespace(shutdown=lambda: calls.append("gateway"))
+    driver.stop()
+    assert calls == ["jobs", "application", "gateway"], "the master has the executors back before the JVM ends"
+    assert jvm.returncode == 0, "it ended by itself"
 
 
 def test_a_missing_pyspark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
