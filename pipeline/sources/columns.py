@@ -123,7 +123,8 @@ class Money(Int):
 
     def parse(self, text: pl.Expr) -> pl.Expr:
         """A decimal number in whole units of the currency becomes minor units."""
-        number = pl.when(text.str.contains(_NUMBER)).then(text)
+        known = _NUMBER if self.rounds else _number_with(self.exponent)
+        number = pl.when(text.str.contains(known)).then(text)
         return _minor_units(number, self.exponent, rounds=self.rounds).cast(pl.Int64, strict=False)
 
 
@@ -281,11 +282,16 @@ def _longer_than(text: pl.Expr, digits: int) -> pl.Expr:
     return text.str.contains(rf"\.\d{{{digits}}}\d*[1-9]")
 
 
+def _number_with(digits: int) -> str:
+    """A decimal number that has no digit other than 0 after so many digits behind the point."""
+    least = rf"\.\d{{1,{digits}}}0*" if digits else r"\.0+"
+    return rf"^[+-]?(\d+(\.\d{{0,{digits}}}0*)?|{least})$"
+
+
 def _minor_units(text: pl.Expr, exponent: int, *, rounds: bool) -> pl.Expr:
-    """Decimal numbers as Int128 in units of 10^-exponent."""
+    """Decimal numbers, with no more digits unless they are rounded, as Int128 in units of 10^-exponent."""
     if not rounds:
-        kept = pl.when(~_longer_than(text, exponent)).then(text)
-        return kept.cast(pl.Decimal(_PRECISION, exponent), strict=False).to_physical()
+        return text.cast(pl.Decimal(_PRECISION, exponent), strict=False).to_physical()
     # Only the first digit that is cut decides: half up, away from zero.
     cut = text.str.replace(rf"(\.\d{{{exponent + 1}}})\d*$", "$1")
     tenths = cut.cast(pl.Decimal(_PRECISION, exponent + 1), strict=False).to_physical()

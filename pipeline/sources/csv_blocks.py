@@ -5,7 +5,6 @@ lone carriage return as a line end, and a quote that never closes. A block with 
 number of fields, or with bytes that are no UTF-8, is read by ``csv_records``.
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -110,8 +109,10 @@ def _read_fast(block: bytes, header: Header, wanted: Sequence[str]) -> pl.DataFr
 
     try:
         table = arrow_csv.read_csv(
-            io.BytesIO(block),
-            read_options=arrow_csv.ReadOptions(column_names=list(header.names), block_size=4 * 2**20),
+            pa.BufferReader(block),
+            read_options=arrow_csv.ReadOptions(
+                column_names=list(header.names), block_size=4 * 2**20, use_threads=False  # blocks are on threads
+            ),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=header.delimiter, newlines_in_values=b'"' in block, invalid_row_handler=note
             ),

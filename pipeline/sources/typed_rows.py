@@ -24,6 +24,8 @@ its value as text, the key of the row of a table, the bytes of the record of a s
 
 _REPEATED = 4
 """How often texts occur, on average, from which on it is faster to find the different ones first."""
+_SAMPLE = 10_000
+"""Of more texts, so many are looked at before that."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,17 @@ def _parsed(text: pl.Expr, column: Column) -> pl.Expr:
     if not isinstance(column, Money | Date | Time):
         return column.parse(text)
 
+    def parse_all(texts: pl.Series) -> pl.Series:
+        return texts.to_frame("text").select(column.parse(pl.col("text"))).to_series()
+
     def parse(texts: pl.Series) -> pl.Series:
+        sample = texts.head(_SAMPLE)
+        if sample.n_unique() * _REPEATED > len(sample):
+            return parse_all(texts)
         different = texts.unique()
-        many = len(different) * _REPEATED > len(texts)
-        values = (texts if many else different).to_frame("text").select(column.parse(pl.col("text"))).to_series()
-        return values if many else texts.replace_strict(different, values, return_dtype=column.dtype)
+        if len(different) * _REPEATED > len(texts):
+            return parse_all(texts)
+        return texts.replace_strict(different, parse_all(different), return_dtype=column.dtype)
 
     return text.map_batches(parse, return_dtype=column.dtype)
 

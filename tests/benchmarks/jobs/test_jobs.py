@@ -68,10 +68,21 @@ def test_facts_are_incremental_models_of_dbt(tmp_path: Path) -> None:
     assert "ref('order_lines')" in models["fact_sales"]
 
 
-def test_the_page_divides_medians_and_names_missed_targets() -> None:
-    def runs(*seconds: float, own: float) -> list[Measurement]:
-        return [Measurement(one, 10**9, None, own) for one in seconds]
+def runs(*seconds: float, own: float) -> list[Measurement]:
+    return [Measurement(one, 10**9, None, own) for one in seconds]
 
+
+@pytest.mark.parametrize(("lines", "said"), [(1_000_000, "| 0.5 | **missed** |"), (10_000_000, "| 0.9 | met |")])
+def test_the_target_beside_dbt_depends_on_the_lines(lines: int, said: str) -> None:
+    found = {
+        CONTENDERS["logmill"]: {mode: runs(3, own=3) for mode in program.MODES},
+        CONTENDERS["dbt"]: {mode: runs(4, own=4) for mode in program.MODES},
+    }
+    page = render([Round(lines, 10**6, {"fact_sales": 9, "fact_payments": 1}, found, ())], [], "command")
+    assert f"| {lines:,} | full | dbt, full | 0.75 | 0.75 {said}" in page
+
+
+def test_the_page_divides_medians_and_names_missed_targets() -> None:
     found = {
         CONTENDERS["logmill"]: {"full": runs(2, 9, 3, own=4), "changed": runs(1, 1, 1, own=1)},
         DUCKDB: {"full": runs(2, 2, 2, own=2), "changed": runs(4, 4, 4, own=2)},

@@ -1,8 +1,10 @@
 """CSV files become typed rows; every record that is none is rejected with line, reason and bytes."""
 
 import gzip
+import re
 from collections.abc import Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -28,7 +30,7 @@ class Row(Contract):
 
 
 def extract(
-    tmp_path: Path, data: bytes, contract: type[Contract] = Row, name: str = "a.csv"
+    tmp_path: Path, data: bytes, contract: type[Contract] = Row, name: str = "a.csv", threads: int = 1
 ) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
     """(rows, rejected as line, reason and bytes)"""
     path = tmp_path / name
@@ -38,7 +40,7 @@ def extract(
     for old in folder.iterdir():
         old.unlink()
     writer = ExtractWriter(folder, "rows", contract, Privacy())
-    found = extract_csv(csv(name, contract), str(path), STAMP, writer)
+    found = extract_csv(csv(name, contract), str(path), STAMP, writer, threads)
     rows = [row for file in found.files for row in pl.read_parquet(folder / file).select(list(contract.columns)).rows()]
     rejects = [
         row for file in found.rejects for row in pl.read_parquet(folder / file).select("line", "check", "raw").rows()
@@ -99,14 +101,14 @@ class Texts(Contract):
 
 
 @settings(max_examples=40)
-@given(st.lists(st.tuples(FIELD, FIELD, FIELD), max_size=12), st.integers(8, 60))
+@given(st.lists(st.tuples(FIELD, FIELD, FIELD), max_size=12), st.integers(8, 60), st.integers(1, 2))
 def test_quoted_fields_come_back_whatever_they_hold(
-    tmp_path_factory: pytest.TempPathFactory, records: list[tuple[str, str, str]], size: int
+    tmp_path_factory: pytest.TempPathFactory, records: list[tuple[str, str, str]], size: int, threads: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_file, "BLOCK_BYTES", size)
         patch.setattr(csv_file, "_LEAST_BYTES", size)
-        rows, rejects = extract(tmp_path_factory.mktemp("csv"), as_csv(records), Texts)
+        rows, rejects = extract(tmp_path_factory.mktemp("csv"), as_csv(records), Texts, threads=threads)
     good = [
         tuple(field or None for field in record) for record in records if not any("\0" in field for field in record)
     ]
@@ -155,3 +157,16 @@ def test_all_threads_have_as_many_bytes_to_read(size: int, threads: int, blocks:
     each = csv_file._block_bytes(size, threads)
     assert each <= csv_file.BLOCK_BYTES
     assert max(1, -(-size // each)) == blocks
+
+
+@given(st.lists(st.text("057.+- ", max_size=8), max_size=20), st.sampled_from([("JPY", 0), ("USD", 2), ("KWD", 3)]))
+def test_amounts_are_numbers_with_no_more_digits_than_their_currency(
+    texts: list[str], currency: tuple[str, int]
+) -> None:
+    name, digits = currency
+    expected: list[int | None] = []
+    for text in texts:
+        units = Decimal(text).scaleb(digits) if re.fullmatch(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)", text) else None
+        expected.append(int(units) if units is not None and units == int(units) else None)
+    parse = Money("amount", currency=name).parse(pl.col("text"))
+    assert pl.DataFrame({"text": texts}, schema={"text": pl.String}).select(parse)["text"].to_list() == expected
