@@ -3,17 +3,19 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.exchange.row_groups import parquet_file
 from pipeline.exchange.row_memory import batch_rows
 from pipeline.faults import point
 from pipeline.machine import writing
 from pipeline.native.arrow import column, text_bounds, to_numpy
-from pipeline.staging import here, staged
+from pipeline.staging import at_once, here, staged
 
 SCHEMA = pa.schema(
     [
@@ -32,6 +34,8 @@ _GROUP_ROWS = 4096
 """Least rows of a row group, so that small regions share one: a row group costs as much as some thousand rows."""
 _PIECE_BYTES = 1 << 23
 """Most bytes of totals that are read at a time, if they lie in several row groups."""
+_FOOTER_ROOM = 1 << 16
+"""Bytes at the end of a file that are read first, where it lies on object storage: mostly they hold the footer."""
 _GROUP_TEXT_BYTES = 1 << 22
 """Most bytes of user_ids in a row group, unless one row has more: a row group is read at once."""
 
@@ -124,16 +128,48 @@ def read_all_in_pieces(path: Path) -> Iterator[pa.Table]:
     return read_totals_in_pieces(path, 0, pq.read_metadata(here(path)).num_rows)
 
 
-def read_totals(path: Path, first: int, rows: int, most_bytes: int) -> tuple[pa.Table, int] | None:
-    """Read ``rows`` rows from row ``first`` on, in columns of SCHEMA: (table, bytes of the whole row groups, which it
-    keeps in memory). None where these have more than ``most_bytes`` bytes."""
-    file = pq.ParquetFile(here(path), pre_buffer=False)
-    low, high, begin = _groups_of(file.metadata, first, rows)
-    size = sum(file.metadata.row_group(group).total_byte_size for group in range(low, high))
-    if size > most_bytes:
+Wanted = tuple[Path, int, int]
+"""Rows of totals: (file, first row, number of rows)."""
+
+
+class _Located(NamedTuple):
+    """Where wanted rows lie: in the row groups from ``low`` to ``high``, the first of which begins with row ``begin``;
+    ``size``: bytes of these groups."""
+
+    wanted: Wanted
+    metadata: pq.FileMetaData
+    low: int
+    high: int
+    begin: int
+    size: int
+
+
+def read_totals(wanted: Sequence[Wanted], most_bytes: int) -> list[pa.Table] | None:
+    """Read rows of several files, in columns of SCHEMA: a table for each. None where the row groups that they are in,
+    which the tables keep in memory, have more than ``most_bytes`` bytes.
+
+    On object storage several files are read at once, and of each one the footer and these row groups. Nobody may write
+    them again: a process keeps what it knows of an object.
+    """
+    located = list(at_once(_locate, wanted))
+    if sum(found.size for found in located) > most_bytes:
         return None
-    table = file.read_row_groups(list(range(low, high)), use_threads=False)
-    return table.slice(first - begin, rows), size
+    return list(at_once(_read_located, located))
+
+
+def _locate(wanted: Wanted) -> _Located:
+    path, first, rows = wanted
+    metadata = parquet_file(path, _FOOTER_ROOM).metadata
+    low, high, begin = _groups_of(metadata, first, rows)
+    size = sum(metadata.row_group(group).total_byte_size for group in range(low, high))
+    return _Located(wanted, metadata, low, high, begin, size)
+
+
+def _read_located(found: _Located) -> pa.Table:
+    path, first, rows = found.wanted
+    file = parquet_file(path, min(max(found.size, 1), _PIECE_BYTES), found.metadata)
+    table = file.read_row_groups(list(range(found.low, found.high)), use_threads=False)
+    return table.slice(first - found.begin, rows)
 
 
 def _groups_of(metadata: pq.FileMetaData, first: int, rows: int) -> tuple[int, int, int]:

@@ -83,10 +83,14 @@ def count_kept(buckets: int) -> int:
     return _KEPT_BYTES // (_KEPT_FILE_BYTES + _KEPT_GROUP_BYTES * buckets)
 
 
-def parquet_file(path: Path, read_ahead: int = io.DEFAULT_BUFFER_SIZE) -> pq.ParquetFile:
-    """Open a rows file with PyArrow, wherever it lies. ``read_ahead``: bytes, of a file elsewhere."""
+def parquet_file(
+    path: Path, read_ahead: int = io.DEFAULT_BUFFER_SIZE, metadata: pq.FileMetaData | None = None
+) -> pq.ParquetFile:
+    """Open a file with PyArrow, wherever it lies. ``read_ahead``: bytes, of a file elsewhere; ``metadata``: of the
+    file, if it was read before."""
     ranges = ranges_of(path)
-    return pq.ParquetFile(io.BufferedReader(ranges, read_ahead) if ranges else path, pre_buffer=False)
+    source = io.BufferedReader(ranges, read_ahead) if ranges else path
+    return pq.ParquetFile(source, metadata=metadata, pre_buffer=False)
 
 
 @contextmanager

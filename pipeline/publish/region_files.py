@@ -77,19 +77,13 @@ def _load_totals(context: PublishContext, task: WriteTask) -> Callable[[RegionFi
     """What gives the totals of each file: as one table of what is read together here, or piece after piece where that
     takes too much memory."""
     paths = {bucket: context.workspace.path("totals", bucket_file(bucket)) for bucket, _, _ in task.slices}
-    loaded: dict[int, tuple[int, pa.Table]] = {}
-    left = context.held_bytes // _TEXT_COPIES
-    for bucket, first, rows in task.slices:
-        found = read_totals(paths[bucket], first, rows, left)
-        if found is None:
-            return lambda file: (
-                piece
-                for bucket, first, rows in file.slices
-                for piece in read_totals_in_pieces(paths[bucket], first, rows)
-            )
-        table, size = found
-        left -= size
-        loaded[bucket] = first, table
+    wanted = [(paths[bucket], first, rows) for bucket, first, rows in task.slices]
+    tables = read_totals(wanted, context.held_bytes // _TEXT_COPIES)
+    if tables is None:
+        return lambda file: (
+            piece for bucket, first, rows in file.slices for piece in read_totals_in_pieces(paths[bucket], first, rows)
+        )
+    loaded = {bucket: (first, table) for (bucket, first, _), table in zip(task.slices, tables, strict=True)}
 
     def take(file: RegionFile) -> Iterator[pa.Table]:
         pieces = [loaded[bucket][1].slice(begin - loaded[bucket][0], rows) for bucket, begin, rows in file.slices]

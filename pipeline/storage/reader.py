@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 FIRST_BYTES = 64 * 2**10
 """Bytes of a look at a place: a header, a sample. Whoever goes on reading there gets a stream."""
 
+BEFORE_BYTES = 32 * 2**10
+"""Bytes before the place of a look that come with it where there is a ``stop``: who reads a part of a log looks for the
+start of its first record before it."""
+
 AHEAD, CHUNK_BYTES = 8, 2**20
 """So many chunks of about this size wait for the reader."""
 
@@ -38,7 +42,8 @@ _LOOK_SECONDS = 0.1
 def open_object(url: str, stop: int | None = None) -> BinaryIO:
     """Open an object to read its bytes. A URL that was found before (ObjectUrl) must still have the same bytes.
 
-    ``stop``: nothing behind this byte is read ahead. Raises FileNotFoundError where there is no such object, and
+    ``stop``: not more than ``FIRST_BYTES`` behind this byte are read ahead, where a record may end. 0: nothing is read
+    ahead. Raises FileNotFoundError where there is no such object, and
     StorageFault; reading also raises OSError with the number ``faults.CHANGED``.
     """
     found = url if isinstance(url, ObjectUrl) else look_at(url)
@@ -56,6 +61,8 @@ class ObjectReader(io.RawIOBase):
         super().__init__()
         self._url = url
         self._stop = url.size if stop is None else min(stop, url.size)
+        self._before = BEFORE_BYTES if stop else 0
+        self._stream_stop = min(self._stop + FIRST_BYTES, url.size)
         self._position = 0
         self._read_to = -1
         self._left = memoryview(b"")
@@ -103,11 +110,13 @@ class ObjectReader(io.RawIOBase):
         if -len(self._behind) <= gap < 0:
             self._left = memoryview(self._behind[gap:] + self._left)
             self._behind = self._behind[:gap]
-        elif self._stream and 0 <= gap <= SKIPPED_BYTES and self._position < self._stop:
+        elif self._stream and 0 <= gap <= SKIPPED_BYTES and self._position < self._stream_stop:
             self._skip(gap)
         elif gap:
             self._end_stream()
-            self._left = self._look(size)
+            before = min(self._before, self._position)
+            data = self._look(size, before)
+            self._behind, self._left = bytes(data[:before]), data[before:]
 
     def _skip(self, gap: int) -> None:
         """Read on in the stream, which has more, until so many bytes are behind."""
@@ -117,16 +126,16 @@ class ObjectReader(io.RawIOBase):
             self._left, gap = self._left[skipped:], gap - skipped
             self._behind = b""
 
-    def _look(self, size: int) -> memoryview:
+    def _look(self, size: int, before: int = 0) -> memoryview:
         stop = min(self._position + max(FIRST_BYTES, size), self._url.size)
-        return memoryview(read_range(self._url, self._position, stop))
+        return memoryview(read_range(self._url, self._position - before, stop))
 
     def _go_on(self, size: int) -> memoryview:
-        """The next bytes of the stream; behind ``stop``, of a single request."""
-        if self._position >= self._stop:
+        """The next bytes of the stream; behind its end, of a single request."""
+        if self._position >= (self._stream_stop if self._stream else self._stop):
             return self._look(size)
         if not self._stream:
-            self._stream = _Stream(self._url, self._position, self._stop)
+            self._stream = _Stream(self._url, self._position, self._stream_stop)
         return memoryview(self._stream.take())
 
     def _end_stream(self) -> None:

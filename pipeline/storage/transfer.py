@@ -1,7 +1,6 @@
 """Copies many files to a storage, and back, several at a time."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,11 +10,11 @@ from typing import IO
 
 from pipeline.errors import InputError
 from pipeline.storage.faults import CHANGED
-from pipeline.storage.objects import write_object
-from pipeline.storage.reader import open_object
+from pipeline.storage.objects import look_at, write_object
+from pipeline.storage.reader import stream_range
+from pipeline.storage.urls import ObjectUrl
 
 _AT_ONCE = 16
-_BUFFER = 2**20
 
 
 def upload_files(files: Mapping[str, Path]) -> None:
@@ -36,8 +35,8 @@ def download_file(url: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with open_object(url) as source, partial.open("wb") as target:
-            shutil.copyfileobj(source, target, _BUFFER)
+        with partial.open("wb") as target:
+            _copy(url, target)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -51,14 +50,20 @@ def spooled(url: str, folder: Path) -> Iterator[IO[bytes]]:
     """
     with NamedTemporaryFile(dir=folder, prefix=".object-") as copy:
         try:
-            with open_object(url) as source:
-                shutil.copyfileobj(source, copy, _BUFFER)
+            _copy(url, copy)
         except OSError as fault:
             if fault.errno != CHANGED:
                 raise
             raise InputError(f"{url} changed while it was read. Run again when it is whole.") from None
         copy.seek(0)
         yield copy
+
+
+def _copy(url: str, target: IO[bytes]) -> None:
+    """Write the bytes of an object, for which one request asks."""
+    found = url if isinstance(url, ObjectUrl) else look_at(url)
+    for piece in stream_range(found, 0, found.size):
+        target.write(piece)
 
 
 def _do_all(action: "Callable[[tuple[str, Path]], None]", files: Iterable[tuple[str, Path]]) -> None:

@@ -33,7 +33,7 @@ def test_any_stretch_can_be_read_and_sums_are_exact(rows: list, data: st.DataObj
         first = data.draw(st.integers(0, len(rows)))
         count = data.draw(st.integers(0, len(rows) - first))
         if rows:
-            found, _ = read_totals(path, first, count, 10**9) or (None, 0)
+            (found,) = read_totals([(path, first, count)], 10**9) or (None,)
             assert found is not None
             assert [tuple(row.values()) for row in found.to_pylist()] == ordered[first : first + count]
             assert sum_exactly(found["micro_minutes"]) == sum(row[2] for row in ordered[first : first + count])
@@ -57,8 +57,11 @@ def test_totals_that_take_too_much_room_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "totals.parquet"
     rows = [(f"{number:01000d}", 3, number, 1) for number in range(100)]
     write_totals(path, order_totals(pl.DataFrame(rows, schema=SCHEMA, orient="row"))[0])
-    assert read_totals(path, 10, 20, 99_000) is None
-    found, size = read_totals(path, 10, 20, 200_000) or (None, 0)
+    assert read_totals([(path, 10, 20)], 99_000) is None, "the whole row group stays in memory"
+    twice = [(path, 10, 20), (path, 50, 5)]
+    assert read_totals(twice, 199_000) is None
+    found, more = read_totals(twice, 400_000) or (None, None)
     assert found is not None
+    assert more is not None
     assert found["micro_minutes"].to_pylist() == list(range(10, 30))
-    assert size > 100_000, "the whole row group stays in memory"
+    assert more["micro_minutes"].to_pylist() == list(range(50, 55))

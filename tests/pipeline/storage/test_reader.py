@@ -167,6 +167,21 @@ def test_nothing_behind_the_stop_is_read_ahead() -> None:
     assert len(server.ranges) <= 6
 
 
+def test_a_part_of_a_log_takes_two_requests() -> None:
+    """As splits are read: the end of a line, what lies before it, all records, and the end of the last one."""
+    server, start, stop = Requests(DATA), 2_000_000, 6_000_000
+    with odd_server(server.answer) as endpoint, found_at(endpoint), open_object("s3://b/log.csv", stop) as stream:
+        stream.seek(start - 1)
+        line = stream.readline()
+        stream.seek(start - 16_384)
+        assert stream.read(16_384) == DATA[start - 16_384 : start]
+        stream.seek(start - 1 + len(line))
+        read = stream.read(stop - stream.tell()) + stream.read(1000)
+        assert read == DATA[start - 1 + len(line) : stop + 1000]
+    assert [first for first, _ in server.ranges] == [start - 1 - reader.BEFORE_BYTES, start - 1 + reader.FIRST_BYTES]
+    assert server.ranges[-1][1] == stop + reader.FIRST_BYTES
+
+
 def test_looks_at_a_few_places_take_few_bytes() -> None:
     server = Requests(DATA)
     with odd_server(server.answer) as endpoint, found_at(endpoint), open_object("s3://bucket/log.csv") as stream:
@@ -188,7 +203,8 @@ def test_an_object_that_changes_is_told(url: str) -> None:
 
 
 def test_any_order_of_reads_finds_the_bytes_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in {"FIRST_BYTES": 500, "CHUNK_BYTES": 1000, "SKIPPED_BYTES": 3000, "BEHIND_BYTES": 400}.items():
+    sizes = {"FIRST_BYTES": 500, "BEFORE_BYTES": 300, "CHUNK_BYTES": 1000, "SKIPPED_BYTES": 3000, "BEHIND_BYTES": 400}
+    for name, size in sizes.items():
         monkeypatch.setattr(reader, name, size)
 
     def stream(_: ObjectUrl, start: int, stop: int) -> Iterator[bytes]:
