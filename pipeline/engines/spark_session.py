@@ -38,8 +38,8 @@ _STOP_SECONDS = 10.0
 """Processes of a Spark that stops in good order are killed when they have not ended by then."""
 
 _GATEWAY = ("org.apache.spark.api.python.PythonGatewayServer",)
-_SUBMIT = ("org.apache.spark.deploy.SparkSubmit", "--deploy-mode", "client", "pyspark-shell")
-"""What the JVM runs: the second one reads Spark's settings files first."""
+_SUBMIT = "org.apache.spark.deploy.SparkSubmit"
+"""What the JVM runs: the second one reads Spark's settings files first, which may name another master."""
 
 _LOG_SETTINGS = """\
 rootLogger.level = warn
@@ -74,7 +74,7 @@ def launch_jvm(config: SparkSettings, scratch: Path, log: Path) -> Jvm:
     if java is None:
         raise EnvironmentFault("no Java was found")
     options, home = java_options(config), home_of_cluster()
-    program: Sequence[str] = _SUBMIT
+    program: Sequence[str] = (_SUBMIT, "--master", config.SPARK_MASTER, "--deploy-mode", "client", "pyspark-shell")
     if config.spark_is_local:
         home, program = spark_home(), _GATEWAY
         log_settings = scratch / "log4j2.properties"

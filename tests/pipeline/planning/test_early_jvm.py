@@ -90,6 +90,15 @@ def test_a_jvm_starts_where_spark_will_run(settings: dict[str, Any], made: int, 
         assert jvm
 
 
+def test_the_jvm_of_a_cluster_has_the_master_of_the_settings(machine: Machine) -> None:
+    """Spark's own settings file may name another one, for which its launcher would do other things."""
+    with launched_early(replace(machine.config, SPARK_MASTER="spark://host:7077")) as early:
+        jvm = early.jvm
+        assert jvm
+        assert isinstance(jvm.process.args, list)
+        assert jvm.process.args[-5:] == ["--master", "spark://host:7077", "--deploy-mode", "client", "pyspark-shell"]
+
+
 @pytest.mark.parametrize(
     ("settings", "made"),
     [
