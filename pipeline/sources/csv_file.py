@@ -56,15 +56,13 @@ def extract_csv(source: Source, path: str, stamp: Stamp, writer: ExtractWriter, 
         job = _Job(text, header, source, _chosen_names(source, header), stamp.source)
         line = 2
         with ThreadPoolExecutor(threads) as pool:
-            if threads > 1:
-                writer.store_on(pool)
             for block, good, rejected in _read_all(job, pool, threads):
                 _reject(job, writer, block, rejected, line)
                 line += block.lines
                 if len(good):
                     writer.add(stamp.add_to(good))
                 _leave(text, block.end)
-            return writer.finish()
+    return writer.finish()
 
 
 def find_header(text: bytes, source: Source, path: str) -> Header:

@@ -4,9 +4,8 @@ Where personal values are hidden, these files have hidden values, and are all th
 one more, whose name begins with ``CLEAR``: it has the clear values of the same rows in the same order.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +22,6 @@ from pipeline.staging import staged
 
 CLEAR = "clear-"
 _REJECTS_AT_ONCE = 100_000
-_STORED_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -81,12 +79,6 @@ class ExtractWriter:
         self._rejected: list[tuple[object, ...]] = []
         self._rejects: list[str] = []
         self._counts: Counter[str] = Counter()
-        self._pool: Executor | None = None
-        self._storing: deque[Future[None]] = deque()
-
-    def store_on(self, pool: Executor) -> None:
-        """Let threads of ``pool`` write good rows, two lots at a time; ``finish`` waits for them."""
-        self._pool = pool
 
     def add(self, rows: pl.DataFrame, *, hidden: bool = False) -> None:
         """Write stamped rows. ``hidden``: their personal values are hidden already."""
@@ -94,21 +86,13 @@ class ExtractWriter:
         if not len(kept):
             return
         name = f"rows-{self._first + len(self._files):06d}.parquet"
-        self._files.append(name)
-        self._rows += len(kept)
-        if self._pool is None:
-            self._store(name, kept, hidden=hidden)
-            return
-        self._storing.append(self._pool.submit(self._store, name, kept, hidden=hidden))
-        while len(self._storing) > _STORED_AT_ONCE:
-            self._storing.popleft().result()
-
-    def _store(self, name: str, rows: pl.DataFrame, *, hidden: bool) -> None:
         columns = self._privacy.protection.columns
         if columns and not hidden:  # of which a row that was extracted before may lack some
-            _write(self.folder / f"{CLEAR}{name}", rows.select(cs.by_name(*columns, require_all=False)))
-            rows = self._privacy.protection.hide(rows)
-        _write(self.folder / name, rows)
+            _write(self.folder / f"{CLEAR}{name}", kept.select(cs.by_name(*columns, require_all=False)))
+            kept = self._privacy.protection.hide(kept)
+        _write(self.folder / name, kept)
+        self._files.append(name)
+        self._rows += len(kept)
 
     def hide(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows with hidden personal values, as far as they have such columns."""
@@ -140,8 +124,6 @@ class ExtractWriter:
 
     def finish(self) -> Extracted:
         """What was written."""
-        while self._storing:
-            self._storing.popleft().result()
         self._write_rejected()
         return Extracted(self._rows, tuple(self._files), dict(sorted(self._counts.items())), tuple(self._rejects))
 
