@@ -16,6 +16,8 @@ _PROCESS_BYTES = 300_000_000
 """Memory of a process before it holds rows: interpreter, Polars, PyArrow."""
 _COPIES = 3.0
 """Memory of a bucket while it is made, in multiples of its inputs: the result, its sort, and what is on the way."""
+_COPIES_OF_PARTITIONS = 4.5
+"""The same where the result is divided into partitions, which are sorted one by one."""
 _MOST_BUCKETS = 4_096
 PART_ROWS = 4_000_000
 PART_BYTES = 200_000_000
@@ -93,17 +95,18 @@ def choose_buckets(one: DataSet, keyed: int, whole: int, memory: Memory, *, alon
 
     Raises EnvironmentFault where what every bucket needs whole is larger than a worker's memory.
     """
+    copies = _COPIES_OF_PARTITIONS if one.partition_by else _COPIES
     room = memory.alone if alone else memory.shared
     left = room - memory_of_bucket(0, whole)
     least = int(room * 0.1)
-    if left < least or (not one.by and keyed * _COPIES > left):
+    if left < least or (not one.by and keyed * copies > left):
         raise EnvironmentFault(
             f"data set {one.name} needs {', '.join(one.whole) or ', '.join(one.inputs)} whole, about "
             f"{format_size(whole + (0 if one.by else keyed))} in memory, and there are {format_size(room)} for it. "
             "Raise --memory-limit, read fewer columns, or divide the inputs with by and keyed."
         )
     buckets = 1
-    while keyed * _COPIES / buckets > left and buckets < _MOST_BUCKETS:
+    while keyed * copies / buckets > left and buckets < _MOST_BUCKETS:
         buckets *= 2
     return buckets if alone or buckets == 1 else max(buckets, _at_least(memory.workers))
 
