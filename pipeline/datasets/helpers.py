@@ -117,7 +117,8 @@ def may_occur_again(key: Sequence[str]) -> pl.Expr:
 
 
 def _is_repeated(numbers: pl.Series) -> pl.Series:
-    """``is_duplicated``, in half the time: sorted numbers have equal ones side by side, and few are."""
+    """``is_duplicated`` of numbers that are never null, in half the time: sorted, equal ones lie side by side, and few
+    are."""
     ordered = numbers.sort()
     return numbers.is_in(ordered.filter(ordered == ordered.shift(1)).implode())
 

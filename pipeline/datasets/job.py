@@ -206,12 +206,29 @@ def _in_order(sources: Mapping[str, Source], datasets: Mapping[str, DataSet]) ->
         if unknown := [name for name in needed if name not in datasets and name not in sources]:
             known = [*sources, *datasets]
             raise ConfigError(f"data set {one.name}: there is no source or data set {_or_similar(unknown[0], known)}")
+        _check_references(one, {**sources, **datasets})
         needs[one.name] = [name for name in needed if name in datasets]
     try:
         order = list(TopologicalSorter(needs).static_order())
     except CycleError as circle:
         raise ConfigError(f"data sets need each other: {' <- '.join(circle.args[1])}. Break the circle.") from None
     return MappingProxyType({name: datasets[name] for name in order})
+
+
+def _check_references(one: DataSet, tables: Mapping[str, Source | DataSet]) -> None:
+    """Raise ConfigError where a reference compares values that are never equal, by their types."""
+    for check in one.checks:
+        if check.kind != "reference":
+            continue
+        (name, *_), (table, column) = check.columns, check.to
+        columns = one.contract.columns.get(name), tables[table].contract.columns.get(column)
+        types = [found.dtype for found in columns if found]
+        exact = all(kind.is_integer() or kind.is_decimal() for kind in types)
+        if len(types) == 2 and types[0] != types[1] and not exact:
+            raise ConfigError(
+                f"data set {one.name}: {check.name} compares {types[0]} ({name}) with {types[1]} ({table}.{column}). "
+                "Give both columns one type."
+            )
 
 
 def _or_similar(name: str, known: Any) -> str:

@@ -146,10 +146,21 @@ def missing_values(
     for check in checks:
         if check.kind == "reference":
             (name, *_), (table, column) = check.columns, check.to
-            there = scan(references[table], input_schema(job, table))
-            missing = rows.select(name).drop_nulls().join(there, left_on=name, right_on=column, how="anti").unique()
+            there = scan(references[table], input_schema(job, table)).select(column)
+            here = rows.select(name).drop_nulls().unique()
+            ours, theirs = _comparable(name, here.collect_schema()[name], column, there.collect_schema()[column])
+            missing = here.join(there, left_on=ours, right_on=theirs, how="anti", coalesce=False)
             found[check.name] = missing.collect().to_series()
     return found
+
+
+def _comparable(ours: str, here: pl.DataType, theirs: str, there: pl.DataType) -> tuple[pl.Expr, pl.Expr]:
+    """Two columns of types ``here`` and ``there`` as values of one type: exact numbers may differ in theirs."""
+    if here == there:
+        return pl.col(ours), pl.col(theirs)
+    scale = max(getattr(kind, "scale", 0) or 0 for kind in (here, there))
+    common = pl.Decimal(38, scale)
+    return pl.col(ours).cast(common, strict=False), pl.col(theirs).cast(common, strict=False)
 
 
 def _open_inputs(job: Job, one: DataSet, task: TransformTask) -> dict[str, pl.LazyFrame]:

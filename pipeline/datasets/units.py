@@ -20,6 +20,8 @@ ONLY_UNIT = "part-0.parquet"
 """The file of a table that has one, also where it has no rows."""
 _FIBONACCI = 0x9E3779B97F4A7C15
 _ROW_GROUP = 262_144
+_MOST_PARTS, _PART_ROWS = 256, 4_096
+"""Of more partitions than that, or with fewer rows each, all rows are sorted at once."""
 
 
 def scan(table: TableFiles, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
@@ -70,12 +72,16 @@ def key_text(columns: Sequence[str]) -> pl.Expr:
 
 
 def in_order(rows: pl.DataFrame, one: DataSet) -> pl.DataFrame:
-    """The rows in the order of a data set. Partitions are sorted one by one, each in the caches of the processor."""
+    """The rows in the order of a data set. Where partitions are few and large, they are sorted one by one, each in the
+    caches of the processor."""
     if not one.partition_by or not len(rows):
         return unit_in_order(rows, one)
+    number = rows.select(pl.struct(one.partition_by).n_unique()).item()
+    if number > _MOST_PARTS or len(rows) < number * _PART_ROWS:
+        return rows.sort(one.order, nulls_last=False, maintain_order=True)
     parts = rows.partition_by(one.partition_by, maintain_order=True)
     values = pl.concat(part.select(one.partition_by).head(1) for part in parts)
-    places: list[int] = values.with_row_index("_part").sort(one.partition_by, nulls_last=False)["_part"].to_list()
+    places: list[int] = values.select(pl.arg_sort_by(one.partition_by, nulls_last=False)).to_series().to_list()
     del rows  # of which parts are a copy; there is no third one
     for place in places:
         parts[place] = unit_in_order(parts[place], one)
@@ -97,8 +103,8 @@ def write_units(rows: pl.DataFrame, one: DataSet, folder: Path, parts: int) -> t
         )
     if not len(rows):
         return ()
-    sizes = rows.group_by(one.partition_by, maintain_order=True).len("_rows")
-    ends = sizes["_rows"].cum_sum()
+    sizes = rows.group_by(one.partition_by, maintain_order=True).len("_".join((*one.partition_by, "rows")))
+    ends = sizes.to_series(-1).cum_sum()
     units = {
         partition_name(one.partition_by, values): rows.slice(end - size, size)
         for (*values, size), end in zip(sizes.iter_rows(), ends, strict=True)

@@ -79,9 +79,11 @@ class Jvm:
         return port, data[8 : 8 + length].decode()
 
     def end(self) -> None:
-        """Kill the JVM, close its input and wait, so that no zombie is left."""
+        """Kill the JVM, close its input and wait, so that no zombie is left, nor the beginning of an archive."""
         self.process.kill()
         self.process.communicate()
+        if self.archive:
+            _partial(self.archive).unlink(missing_ok=True)
 
     def finish_archive(self) -> None:
         """Where the JVM writes an archive, let it end by itself, and keep the archive. It takes some seconds, once."""
@@ -113,6 +115,8 @@ def launch(
     archive = cache_dir / f"spark-{_identity(java, spark_home, options, program[0])}.jsa"
     written = archive if not archive.exists() and _is_writable(cache_dir) else None
     sharing = f"-XX:ArchiveClassesAtExit={_partial(archive)}" if written else f"-XX:SharedArchiveFile={archive}"
+    if written:
+        _remove_left(cache_dir)
     answer = scratch / "connection"
     command = [
         java,
@@ -137,6 +141,16 @@ def _identity(java: str, spark_home: str, options: list[str], main_class: str) -
     kept = [option for option in options if not option.startswith("-D")]
     decides = [version("pyspark"), spark_home, str(program), str(program.stat().st_mtime_ns), *kept, main_class]
     return hashlib.sha256("\n".join(decides).encode()).hexdigest()[:32]
+
+
+def _remove_left(cache_dir: Path) -> None:
+    """Remove archives that programs began which have died meanwhile."""
+    for path in cache_dir.glob("spark-*.partial"):
+        import psutil  # late: most often there is none
+
+        writer = path.name.split(".")[-2]
+        if writer.isdecimal() and not psutil.pid_exists(int(writer)):
+            path.unlink(missing_ok=True)
 
 
 def _partial(archive: Path) -> Path:

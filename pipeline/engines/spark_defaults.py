@@ -24,9 +24,11 @@ def conf_folder(spark_home: str) -> Path:
 def spark_defaults(conf: Path) -> dict[str, str]:
     """The settings of ``spark-defaults.conf`` in the folder ``conf``, by name; none where it cannot be read."""
     try:
-        lines = (conf / DEFAULTS).read_text(encoding="utf-8", errors="replace").splitlines()
+        text = (conf / DEFAULTS).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
+    text = re.sub(r"^[ \t\f]*[#!].*$", "", text, flags=re.MULTILINE)
+    lines = re.sub(r"\\\r?\n[ \t\f]*", "", text).splitlines()  # one that ends with a backslash goes on
     return {found[1]: found[2].strip() for line in lines if (found := _SETTING.match(line))}
 
 
@@ -41,4 +43,6 @@ def needs_launcher(conf: Path) -> bool:
         files = [name for name in os.listdir(conf) if name != DEFAULTS and not name.endswith(".template")]
     except FileNotFoundError:
         files = []
+    except OSError:  # no folder, or one that may not be listed: Spark's launcher says what it makes of it
+        return True
     return bool(files) or not spark_defaults(conf).keys().isdisjoint(_OF_LAUNCHER)

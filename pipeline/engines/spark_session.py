@@ -180,7 +180,8 @@ class SparkDriver:
         try:
             log = self._jvm.log if self._jvm else self.log
             with log.open(encoding="utf-8", errors="replace") as stream:
-                return "".join(line[:300].rstrip("\n") + "\n" for line in deque(stream, _TAIL_LINES)).rstrip()
+                told = (line for line in stream if "[cds" not in line)  # of the archive of classes
+                return "".join(line[:300].rstrip("\n") + "\n" for line in deque(told, _TAIL_LINES)).rstrip()
         except OSError:
             return "(no log)"
 

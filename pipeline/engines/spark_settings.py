@@ -96,7 +96,8 @@ def _cluster_settings(config: SparkSettings) -> dict[str, str]:
         "spark.executorEnv.PYTHONPATH": CODE,
         "spark.executorEnv.HOME": ".",
     }
-    if config.SPARK_PLAN != "sql" and _EXECUTOR_OPTIONS not in spark_defaults(conf_folder(home_of_cluster())):
+    named = spark_defaults(conf_folder(home_of_cluster())), os.environ.get("PYSPARK_SUBMIT_ARGS", "")
+    if config.SPARK_PLAN != "sql" and not any(_EXECUTOR_OPTIONS in names for names in named):
         chosen[_EXECUTOR_OPTIONS] = _QUICK_EXECUTOR
     return chosen | ({"spark.cores.max": str(executors * cores)} if executors else {})
 

@@ -164,7 +164,8 @@ class StorageStore(Store):
             with suppress(FileNotFoundError):  # a split that lacks a file is read again
                 copy_object(join_url(store, name), join_url(self.url, name))
 
-        bring(_CLEARED)  # first: it must not tell of texts that are cleared after they were copied
+        if not here:  # later, it might tell of texts that were cleared after they were copied
+            bring(_CLEARED)
         with ThreadPoolExecutor(_COPIES_AT_ONCE) as threads:
             for _ in threads.map(bring, (name for name in names if name not in here)):
                 pass

@@ -151,16 +151,16 @@ def _text(name: str, there: str | None) -> pl.Expr:
 
 
 def _reject(job: _Job, writer: ExtractWriter, block: Block, rejected: Rejected | None, line: int) -> None:
-    """Note the rejected records of a block, which begins at ``line`` of the file."""
-    for record in block.rejected:
-        writer.reject(job.called, line + record.line, record.reason, "", None, _bytes(job, block, record))
-    if not rejected:
-        return
-    wanted = dict(zip(rejected.rows, rejected.reasons.iter_rows(named=True), strict=True))
-    for number, record in enumerate(good_records(job.text, block.begin, block.end, job.header)):
-        if found := wanted.get(number):
-            raw = _bytes(job, block, record)
-            writer.reject(job.called, line + record.line, found["check"], found["column"], found["value"], raw)
+    """Note the rejected records of a block, which begins at ``line`` of the file, in their order there, so that it does
+    not matter how the file is divided."""
+    bad: list[tuple[Record, str, str, str | None]] = [(record, record.reason, "", None) for record in block.rejected]
+    if rejected:
+        wanted = dict(zip(rejected.rows, rejected.reasons.iter_rows(named=True), strict=True))
+        for number, record in enumerate(good_records(job.text, block.begin, block.end, job.header)):
+            if found := wanted.get(number):
+                bad.append((record, found["check"], found["column"], found["value"]))
+    for record, check, column, value in sorted(bad, key=lambda one: one[0].line):
+        writer.reject(job.called, line + record.line, check, column, value, _bytes(job, block, record))
 
 
 def _bytes(job: _Job, block: Block, record: Record) -> bytes:

@@ -3,7 +3,7 @@
 import json
 import random
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +12,7 @@ import pytest
 from pipeline.datasets import changes, divide, make_table, sizes
 from pipeline.datasets import run as job_run
 from pipeline.datasets.failures import TransformError
+from pipeline.datasets.job import Job
 from pipeline.datasets.views import open_tables
 from pipeline.engines.direct import DirectEngine
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
@@ -493,3 +494,79 @@ def test_an_amount_that_could_wrap_in_a_sum_is_told_as_long_as_it_is_there(tmp_p
         assert result.tables["lines"].reason == ("some rows changed" if number else "new")
         told = [check for check in result.checks if check.check == "sums_fit:cents"]
         assert [check.outcome for check in told] == ([] if number == 2 else ["warn"])
+
+
+REFERENCE = """
+
+class Rate(Contract):
+    rate = {theirs}("what there is")
+
+
+class Use(Contract):
+    rate = {ours}("what is used", nullable=True)
+
+
+rates, uses = csv("rates.csv", Rate), csv("uses.csv", Use)
+
+
+@dataset(Rate, grain="one row per rate", by="rate")
+def known(rates):
+    return rates
+
+
+@dataset(Use, grain="one row per use", by="rate", checks=[reference("rate", to="known")])
+def used(uses):
+    return uses
+"""
+
+
+def _references(tmp_path: Path, ours: str, theirs: str) -> Job:
+    text = REFERENCE
+    for name, kind in (("{ours}", ours), ("{theirs}", theirs)):
+        call = kind if "scale" not in kind else "Decimal"
+        text = text.replace(f'{name}("', f'{call}("')
+        if "scale" in kind:
+            said = "what is used" if name == "{ours}" else "what there is"
+            text = text.replace(f'"{said}"', f'"{said}", {kind.split("(")[1][:-1]}')
+    return write_job(tmp_path / "job", "from pipeline.datasets import *\n" + text)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("Decimal(scale=4)", "Decimal(scale=2)"),
+        ("Decimal(scale=2)", "Decimal(scale=4)"),
+        ("Int", "Decimal(scale=2)"),
+        ("Int", "Int"),
+    ],
+)
+def test_a_reference_compares_exact_numbers_of_other_types(ours: str, theirs: str, tmp_path: Path) -> None:
+    job = _references(tmp_path, ours, theirs)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "rates.csv").write_text("rate\n1\n2\n")
+    (tmp_path / "source" / "uses.csv").write_text('rate\n1\n2\n3\n""\n')
+    result = run(job, tmp_path)
+    assert [None if value is None else int(value) for value in read(result, "used")["rate"]] == [None, 1, 2]
+    assert result.tables["used"].rejected == 1
+
+
+def test_a_reference_between_types_that_are_never_equal_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data set used: reference:rate->known compares String \(rate\) with Int64"):
+        _references(tmp_path, "Text", "Int")
+
+
+@pytest.mark.parametrize(("days", "rows"), [(3, 30_000), (300, 900)])
+@pytest.mark.parametrize("name", ["day", "_part", "_rows", "day_rows"])
+def test_partitions_of_any_name_number_and_size_are_in_order(days: int, rows: int, name: str, tmp_path: Path) -> None:
+    """Few large ones are sorted one by one, others at once."""
+    begin = date(2026, 1, 1)
+    sales = [(f"o{at * 7919 % rows}", None, begin + timedelta(days=at % days), at % 50) for at in range(rows)]
+    write_sales(tmp_path, sales)
+    text = (HEAD + LINES).replace('partition_by="day"', f'partition_by="{name}"')
+    text = text.replace('    day = Date("when")', f'    {name} = Date("when", read_from="day")')
+    result = run(write_job(tmp_path / "job", text), tmp_path)
+    expected: dict[str, list[str]] = {}
+    for order, _, day, _ in sales:
+        expected.setdefault(f"lines/{name}={day}/part-0.parquet", []).append(order)
+    found = {file: pl.read_parquet(Path(result.output) / file)["order_id"].to_list() for file in files(result.output)}
+    assert found == {file: sorted(orders) for file, orders in expected.items()}

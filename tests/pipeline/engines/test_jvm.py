@@ -8,6 +8,7 @@ import pytest
 from pipeline.engines import jvm
 from pipeline.engines.jvm import Jvm, launch
 from pipeline.errors import EnvironmentFault
+from tests.end_to_end.program import wait_for
 
 ANSWER = r"""
 echo "begins"
@@ -122,6 +123,18 @@ def test_a_jvm_that_writes_no_archive_leaves_none(rest: str, machine: Machine, m
     started = machine.start()
     started.wait_for_address()
     started.finish_archive()
+    assert list(machine.cache.iterdir()) == []
+
+
+def test_a_jvm_that_is_killed_leaves_no_beginning_of_an_archive(machine: Machine) -> None:
+    machine.install(WRITE_ARCHIVE + "exec sleep 60")
+    left = machine.cache / f"spark-0.{2**22 + 1}.partial"  # of a program that was killed
+    machine.cache.mkdir()
+    left.touch()
+    started = machine.start()
+    wait_for(lambda: len(list(machine.cache.iterdir())) == 1, 30)
+    assert not left.exists()
+    started.end()
     assert list(machine.cache.iterdir()) == []
 
 

@@ -17,7 +17,8 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_lines_are_those_of_a_properties_file(conf: Path) -> None:
     """The ways to write a line that java.util.Properties has."""
     (conf / "spark-defaults.conf").write_text(
-        "# spark.a 1\n! spark.a 2\n\nspark.b   two words \nspark.c=3\nspark.d : 4\n  spark.e = five=5\nspark.f\n"
+        "# spark.a 1 \\\n! spark.a 2\n\nspark.b   two words \nspark.c=3\nspark.d : 4\n  spark.e = five=5\nspark.f\n"
+        "spark.g\\\n    on the next line\n"
     )
     assert spark_defaults(conf) == {
         "spark.b": "two words",
@@ -25,6 +26,7 @@ def test_lines_are_those_of_a_properties_file(conf: Path) -> None:
         "spark.d": "4",
         "spark.e": "five=5",
         "spark.f": "",
+        "spark.gon": "the next line",
     }
 
 
@@ -48,6 +50,11 @@ def test_no_file_no_setting(conf: Path) -> None:
 def test_who_launches_the_driver(name: str, text: str, needed: bool, conf: Path) -> None:
     (conf / name).write_text(text)
     assert needs_launcher(conf) == needed
+
+
+def test_a_folder_that_is_none_is_left_to_the_launcher(conf: Path) -> None:
+    (conf / "file").touch()
+    assert needs_launcher(conf / "file")
 
 
 def test_variables_of_the_launcher_ask_for_it(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:

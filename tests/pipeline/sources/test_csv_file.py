@@ -149,6 +149,20 @@ def test_texts_that_are_no_values_are_rejected(times: int, line: str, tmp_path: 
     assert [reject[0] for reject in rejects] == list(range(2, 2 + times))
 
 
+def test_rejected_records_are_in_the_order_of_the_file_however_it_is_divided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some are no records, others have a value that does not fit."""
+    bad = {3: b"x,1", 50: b"x,one,y", 51: b"x\0,1,y", 120: b"x,two,y", 200: b"x,1,y,z"}
+    lines = [bad.get(number, b"x,1,y") for number in range(2, 300)]
+    data = b"a,b,c\n" + b"\n".join(lines) + b"\n"
+    monkeypatch.setattr(csv_file, "_LEAST_BYTES", 100)
+    monkeypatch.setattr(csv_file, "_LINE_BYTES", 0)
+    for threads in (1, 2, 5):
+        _, rejects = extract(tmp_path, data, threads=threads)
+        assert [reject[0] for reject in rejects] == sorted(bad)
+
+
 @pytest.mark.parametrize(
     ("size", "threads", "blocks"),
     [(0, 2, 1), (1_000, 2, 1), (18_000_000, 2, 2), (43_000_000, 2, 4), (43_000_000, 1, 3), (640_000_000, 2, 40)],
