@@ -43,7 +43,7 @@ def test_contenders_agree_and_page_and_chart_are_written(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     page = (tmp_path / "page" / "figures.md").read_text()
     assert len(first_cells(page, 8)) == 5
-    assert page.splitlines()[2] == "No target is missed; 0 of 13 ratios are measured."
+    assert page.splitlines()[2] == "No target is missed; 0 of 15 ratios are measured."
     assert "](images/figures.svg)" in page
     chart = ET.parse(tmp_path / "page" / "images" / "figures.svg")
     texts = {text.text for text in chart.iter(f"{SVG}text")}
