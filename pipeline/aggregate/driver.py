@@ -68,6 +68,8 @@ def aggregate_all(
 _FEW_SPLITS = 256
 MOST_INDEX_READS, JOINED_SPLITS = 1_000_000, 64
 """Where splits × ranges are more, so many splits have their indexes joined, for which all keys are written again."""
+_FEW_KEYS, _MANY_RANGES = 4_000_000, 64
+"""Ranges of no more keys are short; more ranges than that are many, because each is read from every split."""
 _KEY_BYTES = 32
 """Memory of a key while repeated ones are looked for: 8, twice where small indexes are joined, and room to spare."""
 
@@ -134,19 +136,21 @@ def _join_all(engine: Engine, context: AggregateContext, sizes: "array[int]", ra
 def count_pieces(rows: int, bucket_rows: int, bucket_bytes: int) -> int:
     """The number of pieces in which indexes of so many rows are joined: half of what fits into memory, because ids are
     not spread quite evenly."""
-    return 1 + 2 * rows // _most_keys(bucket_rows, bucket_bytes)
+    return 1 + 2 * rows // _fitting_keys(bucket_rows, bucket_bytes)
 
 
-def _most_keys(bucket_rows: int, bucket_bytes: int) -> int:
+def _fitting_keys(bucket_rows: int, bucket_bytes: int) -> int:
     return max(2 * bucket_rows, bucket_bytes // _KEY_BYTES)
 
 
 def count_ranges(rows: int, bucket_rows: int, bucket_bytes: int, workers: int) -> int:
     """The number of id ranges: enough for all workers, and so many that the keys of each fit into memory.
 
+    Where they are not very many, ranges are short: otherwise a run would take as much memory as the limit allows.
     ``bucket_rows``, ``bucket_bytes``: as in ``AggregateContext``.
     """
-    return 1 << max(workers - 1, rows // _most_keys(bucket_rows, bucket_bytes)).bit_length()
+    keys = min(_fitting_keys(bucket_rows, bucket_bytes), max(_FEW_KEYS, rows // _MANY_RANGES))
+    return 1 << max(workers - 1, rows // keys).bit_length()
 
 
 def _find_all_repeated(

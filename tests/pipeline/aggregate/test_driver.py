@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.aggregate import bucket_totals, driver
 from pipeline.aggregate.aggregator import join_indexes
-from pipeline.aggregate.driver import aggregate_all, fewest_buckets, largest_bucket
+from pipeline.aggregate.driver import aggregate_all, count_ranges, fewest_buckets, largest_bucket
 from pipeline.engines import no_advance
 from pipeline.errors import BalanceError
 from pipeline.preprocess.ledger import FileLedger, Phase1Result
@@ -137,3 +137,19 @@ def test_buckets_of_splits_that_were_written_with_more_or_fewer(tmp_path: Path) 
     assert largest_bucket(Phase1Result(), 4) == 0
     context = make_context(tmp_path, buckets=4)
     check(context, aggregate_all(Inline(), context, placed, 2, no_advance), {0: rows, 1: rows})
+
+
+@pytest.mark.parametrize(
+    ("rows", "bucket_bytes", "most_keys"),
+    [
+        (18_000_000, 2**40, 4_000_000),
+        (182_000_000, 2**40, 4_000_000),
+        (9_100_000_000, 2**40, 9_100_000_000 // 64),
+        (9_100_000_000, 32 * 2**20, 2**20),
+    ],
+)
+def test_ranges_of_ids_are_short_unless_they_are_very_many(rows: int, bucket_bytes: int, most_keys: int) -> None:
+    """Ample memory is no reason to take it; little memory is one for very many ranges."""
+    ranges = count_ranges(rows, 1_000, bucket_bytes, workers=2)
+    assert rows / ranges <= most_keys
+    assert ranges == 2 or rows / (ranges / 4) > most_keys
