@@ -15,12 +15,13 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from pipeline.datasets.alerts import ALERT_SETTINGS, check_alert_settings
+from pipeline.datasets.checks import Check
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.lineage_settings import LINEAGE_SETTINGS, check_lineage_settings
 from pipeline.datasets.tasks import Setting
 from pipeline.errors import ConfigError, InputError, program_name
 from pipeline.machine import PROJECT, folder_at_hand
-from pipeline.sources.contract import SOURCE_FACTS
+from pipeline.sources.contract import SOURCE_FACTS, Contract
 from pipeline.sources.source import Source
 
 JOBS = PROJECT / "jobs"
@@ -81,10 +82,11 @@ class Job:
         }  # fmt: skip
         for name, value in facts.items():
             object.__setattr__(self, name, value)
-        self._check_by()
+        self._check_datasets()
 
-    def _check_by(self) -> None:
-        """Raise ConfigError where inputs lack a column that is read, or keyed ones have ``by`` in several types."""
+    def _check_datasets(self) -> None:
+        """Raise ConfigError where inputs lack a column that is read, keyed ones have ``by`` in several types, or a
+        reference compares types whose values are never equal."""
         for one in self.datasets.values():
             for check in one.checks:
                 if unknown := [name for name in check.settings if name not in self.settings]:
@@ -111,16 +113,33 @@ class Job:
                 if len(set(found.values())) > 1:
                     told = ", ".join(f"{kind} in {name}" for name, kind in found.items())
                     raise ConfigError(f"data set {one.name}: by {column} is {told}. Give it one type in all inputs.")
+            for check in one.checks:
+                if check.kind == "reference":
+                    self._check_reference(one, check)
+
+    def _check_reference(self, one: DataSet, check: Check) -> None:
+        (name, *_), (table, column) = check.columns, check.to
+        columns = one.contract.columns.get(name), self._contract(table).columns.get(column)
+        types = [found.dtype for found in columns if found]
+        exact = all(kind.is_integer() or kind.is_decimal() for kind in types)
+        if len(types) == 2 and types[0] != types[1] and not exact:
+            raise ConfigError(
+                f"data set {one.name}: {check.name} compares {types[0]} ({name}) with {types[1]} ({table}.{column}). "
+                "Give both columns one type."
+            )
+
+    def _contract(self, name: str) -> type[Contract]:
+        """The contract of a source or data set."""
+        return (self.sources[name] if name in self.sources else self.datasets[name]).contract
 
     def _read_by(self, one: DataSet, name: str) -> Iterable[str]:
         """The columns of an input's contract that a data set reads."""
-        known = self.sources[name] if name in self.sources else self.datasets[name]
-        return [column for column in known.contract.columns if column in (one.keyed[name] or known.contract.columns)]
+        known = self._contract(name).columns
+        return [column for column in known if column in (one.keyed[name] or known)]
 
     def columns_of(self, name: str) -> dict[str, str]:
         """The columns of a source or data set, and the names of their types."""
-        known = self.sources[name] if name in self.sources else self.datasets[name]
-        columns = {**known.contract.schema(), **(SOURCE_FACTS if name in self.sources else {})}
+        columns = {**self._contract(name).schema(), **(SOURCE_FACTS if name in self.sources else {})}
         return {column: str(kind) for column, kind in columns.items()}
 
     def with_settings(self, given: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -206,29 +225,12 @@ def _in_order(sources: Mapping[str, Source], datasets: Mapping[str, DataSet]) ->
         if unknown := [name for name in needed if name not in datasets and name not in sources]:
             known = [*sources, *datasets]
             raise ConfigError(f"data set {one.name}: there is no source or data set {_or_similar(unknown[0], known)}")
-        _check_references(one, {**sources, **datasets})
         needs[one.name] = [name for name in needed if name in datasets]
     try:
         order = list(TopologicalSorter(needs).static_order())
     except CycleError as circle:
         raise ConfigError(f"data sets need each other: {' <- '.join(circle.args[1])}. Break the circle.") from None
     return MappingProxyType({name: datasets[name] for name in order})
-
-
-def _check_references(one: DataSet, tables: Mapping[str, Source | DataSet]) -> None:
-    """Raise ConfigError where a reference compares values that are never equal, by their types."""
-    for check in one.checks:
-        if check.kind != "reference":
-            continue
-        (name, *_), (table, column) = check.columns, check.to
-        columns = one.contract.columns.get(name), tables[table].contract.columns.get(column)
-        types = [found.dtype for found in columns if found]
-        exact = all(kind.is_integer() or kind.is_decimal() for kind in types)
-        if len(types) == 2 and types[0] != types[1] and not exact:
-            raise ConfigError(
-                f"data set {one.name}: {check.name} compares {types[0]} ({name}) with {types[1]} ({table}.{column}). "
-                "Give both columns one type."
-            )
 
 
 def _or_similar(name: str, known: Any) -> str:

@@ -147,9 +147,9 @@ def missing_values(
         if check.kind == "reference":
             (name, *_), (table, column) = check.columns, check.to
             there = scan(references[table], input_schema(job, table)).select(column)
-            here = rows.select(name).drop_nulls().unique()
+            here = rows.select(name).drop_nulls()
             ours, theirs = _comparable(name, here.collect_schema()[name], column, there.collect_schema()[column])
-            missing = here.join(there, left_on=ours, right_on=theirs, how="anti", coalesce=False)
+            missing = here.join(there, left_on=ours, right_on=theirs, how="anti", coalesce=False).unique()
             found[check.name] = missing.collect().to_series()
     return found
 

@@ -76,7 +76,7 @@ def in_order(rows: pl.DataFrame, one: DataSet) -> pl.DataFrame:
     caches of the processor."""
     if not one.partition_by or not len(rows):
         return unit_in_order(rows, one)
-    number = rows.select(pl.struct(one.partition_by).n_unique()).item()
+    number = len(rows.group_by(one.partition_by).len())
     if number > _MOST_PARTS or len(rows) < number * _PART_ROWS:
         return rows.sort(one.order, nulls_last=False, maintain_order=True)
     parts = rows.partition_by(one.partition_by, maintain_order=True)

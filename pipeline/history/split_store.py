@@ -123,8 +123,7 @@ class Store:
 
     def shared(self) -> dict[str, Path]:
         """The files that a run on another machine goes on from, by the names that they have in its folder."""
-        files = (path for path in sorted(self.root.rglob("*")) if path.is_file())
-        return {path.relative_to(self.root.parent).as_posix(): path for path in files}
+        return files_below(self.root, self.root.parent)
 
 
 class StorageStore(Store):
@@ -259,6 +258,11 @@ def sync_files(paths: Sequence[Path]) -> None:
     with ThreadPoolExecutor(_SYNC_THREADS) as threads:
         for _ in threads.map(sync, paths):
             pass
+
+
+def files_below(folder: Path, base: Path) -> dict[str, Path]:
+    """The files below a folder, by their names below ``base``."""
+    return {path.relative_to(base).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def _names_in(folder: Path) -> set[str]:

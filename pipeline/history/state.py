@@ -17,7 +17,7 @@ from pipeline.history.journal import Journal
 from pipeline.history.known_files import DAMAGED, Hints, KnownFile, take_hint
 from pipeline.history.known_list import FileIds, FilesByPath, KnownFiles, find_contradictions
 from pipeline.history.manifest import MANIFEST_FILE, KnownVersion, Manifest, UnusableManifest, set_aside
-from pipeline.history.split_store import Store, open_store
+from pipeline.history.split_store import Store, files_below, open_store
 from pipeline.machine import display_name
 from pipeline.preprocess.ledger import FileLedger, pack_many
 from pipeline.reading.file_access import real_path
@@ -278,13 +278,8 @@ class History:
         manifest = scratch / MANIFEST_FILE
         self._manifest.copy_to(manifest)
         root, versions = self._store.root.parent, self._output.versions
-        within = [(root, run / "totals"), (root, run / "conflicts"), (versions, versions / "replayed")]
-        files = {
-            path.relative_to(base).as_posix(): path
-            for base, folder in within
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
+        files = files_below(run / "totals", root) | files_below(run / "conflicts", root)
+        files |= files_below(versions / "replayed", versions)
         return files | self._store.shared() | {MANIFEST_FILE: manifest}
 
     @contextmanager

@@ -499,11 +499,11 @@ def test_an_amount_that_could_wrap_in_a_sum_is_told_as_long_as_it_is_there(tmp_p
 REFERENCE = """
 
 class Rate(Contract):
-    rate = {theirs}("what there is")
+    rate = {theirs}
 
 
 class Use(Contract):
-    rate = {ours}("what is used", nullable=True)
+    rate = {ours}
 
 
 rates, uses = csv("rates.csv", Rate), csv("uses.csv", Use)
@@ -521,24 +521,19 @@ def used(uses):
 
 
 def _references(tmp_path: Path, ours: str, theirs: str) -> Job:
-    text = REFERENCE
-    for name, kind in (("{ours}", ours), ("{theirs}", theirs)):
-        call = kind if "scale" not in kind else "Decimal"
-        text = text.replace(f'{name}("', f'{call}("')
-        if "scale" in kind:
-            said = "what is used" if name == "{ours}" else "what there is"
-            text = text.replace(f'"{said}"', f'"{said}", {kind.split("(")[1][:-1]}')
-    return write_job(tmp_path / "job", "from pipeline.datasets import *\n" + text)
+    tables = REFERENCE.replace("{ours}", ours).replace("{theirs}", theirs)
+    return write_job(tmp_path / "job", "from pipeline.datasets import *\n" + tables)
+
+
+WHOLE, COARSE, FINE = (
+    'Int("rate", nullable=True)', 'Decimal("rate", scale=2, nullable=True)', 'Decimal("rate", scale=4, nullable=True)',
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
-    [
-        ("Decimal(scale=4)", "Decimal(scale=2)"),
-        ("Decimal(scale=2)", "Decimal(scale=4)"),
-        ("Int", "Decimal(scale=2)"),
-        ("Int", "Int"),
-    ],
+    [(FINE, COARSE), (COARSE, FINE), (WHOLE, COARSE), (WHOLE, WHOLE)],
+    ids=["finer", "coarser", "whole", "alike"],
 )
 def test_a_reference_compares_exact_numbers_of_other_types(ours: str, theirs: str, tmp_path: Path) -> None:
     job = _references(tmp_path, ours, theirs)
@@ -552,7 +547,7 @@ def test_a_reference_compares_exact_numbers_of_other_types(ours: str, theirs: st
 
 def test_a_reference_between_types_that_are_never_equal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data set used: reference:rate->known compares String \(rate\) with Int64"):
-        _references(tmp_path, "Text", "Int")
+        _references(tmp_path, 'Text("rate")', WHOLE)
 
 
 @pytest.mark.parametrize(("days", "rows"), [(3, 30_000), (300, 900)])
