@@ -43,8 +43,8 @@ def open_object(url: str, stop: int | None = None) -> BinaryIO:
     """Open an object to read its bytes. A URL that was found before (ObjectUrl) must still have the same bytes.
 
     ``stop``: not more than ``FIRST_BYTES`` behind this byte are read ahead, where a record may end. 0: nothing is read
-    ahead. Raises FileNotFoundError where there is no such object, and
-    StorageFault; reading also raises OSError with the number ``faults.CHANGED``.
+    ahead. Raises FileNotFoundError where there is no such object, and StorageFault; reading also raises OSError with
+    the number ``faults.CHANGED``.
     """
     found = url if isinstance(url, ObjectUrl) else look_at(url)
     return cast(BinaryIO, io.BufferedReader(ObjectReader(found, stop), FIRST_BYTES))
