@@ -123,9 +123,25 @@ class Money(Int):
 
     def parse(self, text: pl.Expr) -> pl.Expr:
         """A decimal number in whole units of the currency becomes minor units."""
-        known = _NUMBER if self.rounds else _number_with(self.exponent)
-        number = pl.when(text.str.contains(known)).then(text)
-        return _minor_units(number, self.exponent, rounds=self.rounds).cast(pl.Int64, strict=False)
+        if self.rounds:
+            return text.map_batches(self._parse_rounded, return_dtype=self.dtype, is_elementwise=True)
+        return self._parse_exact(text)
+
+    def _parse_exact(self, text: pl.Expr) -> pl.Expr:
+        number = pl.when(text.str.contains(_number_with(self.exponent))).then(text)
+        return (
+            number.cast(pl.Decimal(_PRECISION, self.exponent), strict=False)
+            .to_physical()
+            .cast(self.dtype, strict=False)
+        )
+
+    def _parse_rounded(self, texts: pl.Series) -> pl.Series:
+        """Only where a text has more digits than its currency they are rounded, which takes five times as long."""
+        rows, text = texts.to_frame("text").lazy(), pl.col("text")
+        exact = rows.select(text, self._parse_exact(text).alias("amount")).collect()
+        if exact["amount"].null_count() == exact["text"].null_count():
+            return exact["amount"]
+        return rows.select(_round_half_up(text, self.exponent).cast(self.dtype, strict=False)).collect().to_series()
 
 
 @dataclass(frozen=True)
@@ -288,11 +304,9 @@ def _number_with(digits: int) -> str:
     return rf"^[+-]?(\d+(\.\d{{0,{digits}}}0*)?|{least})$"
 
 
-def _minor_units(text: pl.Expr, exponent: int, *, rounds: bool) -> pl.Expr:
-    """Decimal numbers, with no more digits unless they are rounded, as Int128 in units of 10^-exponent."""
-    if not rounds:
-        return text.cast(pl.Decimal(_PRECISION, exponent), strict=False).to_physical()
-    # Only the first digit that is cut decides: half up, away from zero.
-    cut = text.str.replace(rf"(\.\d{{{exponent + 1}}})\d*$", "$1")
+def _round_half_up(text: pl.Expr, exponent: int) -> pl.Expr:
+    """Decimal numbers as Int128 in units of 10^-exponent, rounded half up, away from zero; others are null."""
+    # Only the first digit that is cut decides.
+    cut = pl.when(text.str.contains(_NUMBER)).then(text.str.replace(rf"(\.\d{{{exponent + 1}}})\d*$", "$1"))
     tenths = cut.cast(pl.Decimal(_PRECISION, exponent + 1), strict=False).to_physical()
     return tenths.sign() * ((tenths.abs() + 5) // 10)

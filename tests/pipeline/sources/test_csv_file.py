@@ -4,7 +4,7 @@ import gzip
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import polars as pl
@@ -137,6 +137,24 @@ def test_texts_become_values(times: int, line: str, row: tuple[object, ...], tmp
     """Also where they are so many that different ones are parsed once."""
     lines = f"{line}\n" * times
     assert extract(tmp_path, f"day,cents,yen\n{lines}".encode(), Typed) == ([row] * times, [])
+
+
+_AMOUNTS = st.lists(
+    st.one_of(st.none(), st.from_regex(r"[+-]?([0-9]{1,9}\.?[0-9]{0,5}|\.[0-9]{1,4})|x|1e2|", fullmatch=True))
+)
+
+
+@given(texts=_AMOUNTS)
+def test_amounts_are_rounded_as_python_does(texts: list[str | None]) -> None:
+    """Also beside amounts that need no rounding, and beside texts that are none."""
+    found = pl.Series("text", texts, pl.String).to_frame().select(Typed.columns["yen"].parse(pl.col("text")))
+    assert found.to_series().to_list() == [_rounded(text) for text in texts]
+
+
+def _rounded(text: str | None) -> int | None:
+    if not text or text in ("x", "1e2"):
+        return None
+    return int(Decimal(text).quantize(Decimal(1), ROUND_HALF_UP))
 
 
 @pytest.mark.parametrize("line", ["2026-02-30,1,1", "1/1/26,1,1", "2026-01-01,1.005,1", "2026-01-01,1e3,1", "x,1,1",
