@@ -1,10 +1,13 @@
 """Install a list of requirements and say how far it is: ``python -m scripts.install requirements.txt``, as make does.
 
+Compiles the program's own modules, too.
+
 Works before any package is there. Prints a line for each step to stderr, on a terminal and in a log alike; stdout
 belongs to the program that make starts next. Shows pip's warnings and errors, and keeps all that pip says in
 ``pip.log`` in the virtual environment.
 """
 
+import compileall
 import re
 import subprocess
 import sys
@@ -16,6 +19,9 @@ from pathlib import Path
 LOG = Path(sys.prefix) / "pip.log"
 PIP = (sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off", f"--log={LOG}")
 INTERRUPTED = 130
+PROJECT = Path(__file__).resolve().parent.parent
+PROGRAM = ("main.py", "config.py", "api.py", "cli", "data_generator", "jobs", "pipeline", "utils")
+"""The files and folders of the program that users run."""
 
 _PIN = re.compile(r"^([\w.-]+)(?:\[\w+\])?==([\w.]+)", flags=re.MULTILINE)
 _LIST = re.compile(r"^-r (\S+)", flags=re.MULTILINE)
@@ -30,7 +36,9 @@ def main(argv: Sequence[str]) -> int:
     """Install the list that is named and return pip's exit code."""
     path = Path(argv[0])
     try:
-        return install(path, [*PIP, "-r", str(path)])
+        code = install(path, [*PIP, "-r", str(path)])
+        compile_program(PROJECT)
+        return code
     except KeyboardInterrupt:
         _say("interrupted: run make again to go on")
         return INTERRUPTED
@@ -52,6 +60,19 @@ def install(path: Path, command: Sequence[str]) -> int:
     else:
         _say(f"  done after {time.monotonic() - began:.0f} s")
     return pip.returncode
+
+
+def compile_program(project: Path) -> None:
+    """Compile the modules of the program in the folder ``project``, so that not even the first run has to.
+
+    Every run would compile them where PYTHONDONTWRITEBYTECODE is set, as it is in many containers; it forbids to keep
+    what an import compiles, and not to use what is there. A folder that cannot be written stays as it is.
+    """
+    for name in PROGRAM:
+        if (project / name).is_dir():
+            compileall.compile_dir(project / name, quiet=2)
+        else:
+            compileall.compile_file(project / name, quiet=2)
 
 
 def missing(path: Path) -> list[str]:

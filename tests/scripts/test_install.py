@@ -1,6 +1,7 @@
 """What make says while it installs: pip is played by a program that prints what pip prints."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -75,6 +76,26 @@ def test_a_failure_of_pip_is_that_of_make_and_says_what_to_do(
     *_, error, advice = capfd.readouterr().err.splitlines()
     assert error == "ERROR: x"
     assert advice.startswith(f"error: pip could not install {requirements}, see above and {install.LOG}.")
+
+
+def test_the_program_is_compiled_where_imports_keep_nothing(tmp_path: Path) -> None:
+    for name in install.PROGRAM:
+        path = tmp_path / name
+        if path.suffix:
+            path.write_text("import cli.run\n" if name == "main.py" else "")
+        else:
+            path.mkdir()
+            (path / "run.py").write_text("")
+    install.compile_program(tmp_path)
+    command = [sys.executable, "-B", "-v", "-c", "import main"]
+    imported = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+    for name in ("main", "cli/run"):
+        folder, _, stem = f"{tmp_path}/{name}".rpartition("/")
+        assert re.search(rf"code object from '{folder}/__pycache__/{stem}\.\S+\.pyc'", imported)
+
+
+def test_every_part_of_the_program_is_there() -> None:
+    assert [name for name in install.PROGRAM if not (install.PROJECT / name).exists()] == []
 
 
 def test_make_installs_with_it() -> None:
