@@ -52,6 +52,15 @@ class Change:
         moved = (pl.col("_now") == 0) | (pl.col("_now") == pl.col(_SIGN))
         return counted.filter(moved).select(column).drop_nulls().collect()
 
+    def loses_values(self, column: str, rows: pl.LazyFrame) -> bool:
+        """Whether none of its rows has a value of a column that one had before. ``rows``: of the input now."""
+        if not self.rows:
+            return bool(self.everything)
+        fewer = scan_file(self.rows).group_by(column).agg(pl.col(_SIGN).sum()).filter(pl.col(_SIGN) < 0).drop_nulls()
+        if not len(found := fewer.collect()):
+            return False
+        return bool(len(found.lazy().join(rows.select(column), on=column, how="anti").collect()))
+
 
 UNCHANGED = Change()
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pipeline.datasets.checks import Check
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.judge import count_broken, row_checks
-from pipeline.datasets.kernels import missing_values
+from pipeline.datasets.kernels import input_schema, missing_values
 from pipeline.datasets.make_table import Making
 from pipeline.datasets.result import CheckResult
 from pipeline.datasets.run import Run
@@ -78,8 +78,15 @@ def _needs_all(run: Run, check: Check, one: DataSet, made: Making) -> bool:
     """Whether what the buckets found does not tell how many rows of the whole table break a check."""
     if check.kind == "unique" and not (one.by and set(one.by) <= set(check.columns)):
         return made.partly or len(made.buckets) > 1
-    moved = check.kind == "reference" and not run.changes[check.to[0]].is_none
-    return made.partly and (moved or _broken_before(run, check, one) != 0)
+    return made.partly and (_broken_before(run, check, one) != 0 or _lost_reference(run, check))
+
+
+def _lost_reference(run: Run, check: Check) -> bool:
+    """Whether a value may refer to nothing now that referred to something in the version before."""
+    if check.kind != "reference":
+        return False
+    table, column = check.to
+    return run.changes[table].loses_values(column, scan(run.files(table), input_schema(run.job, table)))
 
 
 def _broken_before(run: Run, check: Check, one: DataSet) -> int | None:
