@@ -21,8 +21,9 @@ from utils.units import format_count, format_seconds, format_size
 if TYPE_CHECKING:
     from pipeline.datasets.backup import Backup
     from pipeline.datasets.job import Job
-    from pipeline.datasets.result import JobResult
+    from pipeline.datasets.result import JobResult, TableResult
     from pipeline.datasets.run import JobOptions
+    from pipeline.datasets.state import TableState
     from pipeline.versions.output_link import Output
 
 DATA = Path("pipeline_data/jobs")
@@ -130,7 +131,7 @@ def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
     state = published_state(output, records_only=True)
     sources = {name: {"rows": found.rows, "rejected": found.rejected} for name, found in state.sources.items()}
     tables = {
-        name: {"rows": table.rows, "rejected": table.rejected, "dropped": table.dropped}
+        name: {"rows": table.rows, "rejected": table.rejected, "dropped": table.dropped, "filled": dict(table.filled)}
         for name, table in state.tables.items()
     }
     both = sources | tables
@@ -139,6 +140,7 @@ def _status(arguments: Arguments, _config: Config, answer: Answer) -> int:
         (name, f"{one['rows']:,}", f"{one['rejected']:,}", f"{one.get('dropped', 0):,}") for name, one in both.items()
     ]
     lines = counts_table([("table", "rows", "rejected", "dropped"), *counts], least=("dropped",))
+    lines += _filled_lines(state.tables)
     days = state.record.get("days", [])
     if days:
         lines += ["", f"{state.day}, of {format_count(len(days), 'day')} from {days[0]} to {days[-1]}"]
@@ -370,6 +372,7 @@ def _summary(result: "JobResult", differences: "list[str] | None") -> str:
     rows = [("table", "rows", "rejected", "dropped", "computed", "seconds"), *_rows(result)]
     lines = counts_table(rows, least=("dropped", "seconds", "computed"))
     broken = [check for check in result.checks if check.outcome != "ok"]
+    lines += _filled_lines(result.tables)
     lines += ["", *(f"{check.outcome}: {check}" for check in broken)]
     lines += [f"alert: {alert.message}" for alert in result.alerts if not alert.table]
     if differences is not None:
@@ -377,6 +380,15 @@ def _summary(result: "JobResult", differences: "list[str] | None") -> str:
     checked = f"{format_count(len(result.checks), 'check')}, {len(broken)} of them broken"
     lines.append(f"{result.status}: {checked}, {format_seconds(result.seconds)}, in {printable(result.output)}")
     return "\n".join(lines) + "\n"
+
+
+def _filled_lines(tables: "Mapping[str, TableResult] | Mapping[str, TableState]") -> list[str]:
+    """What checks filled in the rows that the run computed."""
+    return [
+        f"filled: {name}.{column} in {format_count(count, 'row')}"
+        for name, table in tables.items()
+        for column, count in table.filled.items()
+    ]
 
 
 def _rows(result: "JobResult") -> "list[tuple[str, ...]]":

@@ -11,7 +11,8 @@ from .staging import Missing
 _MISSING: tuple[Missing, ...] = (
     *silver.LINE_NULLS.values(),
     *silver.PAYMENT_NULLS.values(),
-    *star.MEMBER_NULLS.values(),
+    *star.CUSTOMER_NULLS.values(),
+    *star.PRODUCT_NULLS.values(),
 )
 
 

@@ -1,7 +1,6 @@
 """Staging: one row is one order line, one payment, one day; what cannot be right is in the quarantine."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import polars as pl
 
@@ -22,7 +21,7 @@ from pipeline.datasets import (
 
 from . import sources
 from .methods import normalise_method
-from .staging import DROP, FILL, KEEP, QUARANTINE, Missing, fill_missing, lost_versions, missing_checks
+from .staging import DROP, FILL, KEEP, QUARANTINE, Missing, lost_versions, missing_checks
 
 LINE_KEY = ("order_id", "product_id", "line_number")
 _LINE_VALUES = ("customer_id", "day", "quantity", "unit_price_cents", "discount_cents", "payment_type")
@@ -78,9 +77,9 @@ class OrderLine(Contract):
         repeated("orders", allowed="max_duplicate_share"),
     ],
 )
-def order_lines(orders: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
+def order_lines(orders: pl.LazyFrame) -> pl.LazyFrame:
     """Order lines, each once: of the latest extract, without invented prices."""
-    once = fill_missing(latest(_numbered(orders), key=LINE_KEY, order=_LINE_ORDER), LINE_NULLS, settings)
+    once = latest(_numbered(orders), key=LINE_KEY, order=_LINE_ORDER)
     return once.select(
         *LINE_KEY, "customer_id", "day", "quantity", "unit_price_cents", "discount_cents",
         normalise_method("payment_type"),
@@ -142,13 +141,13 @@ class Payment(Contract):
         repeated("payments", allowed="max_duplicate_share"),
     ],
 )
-def clean_payments(payments: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
+def clean_payments(payments: pl.LazyFrame) -> pl.LazyFrame:
     """Payments, each once: of the latest extract, with one name for each method."""
     once = latest(payments, key=["payment_id"], order=_PAYMENT_ORDER)
     status = pl.col("payment_status").str.strip_chars().str.to_lowercase()
     named = once.with_columns(status.alias("status"), normalise_method("payment_method").alias("method"))
     come = pl.col("status").is_in(["completed", "complete", "paid", "success", "succeeded"])
-    return fill_missing(named, PAYMENT_NULLS, settings).select(
+    return named.select(
         "payment_id", "order_id", "method", "amount_cents", "day", "status", come.fill_null(False).alias("counts")
     )
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
-from pipeline.datasets import Check, ConfigError, chosen_by, may_occur_again, not_null
+from pipeline.datasets import Check, ChosenAction, ConfigError, chosen_by, may_occur_again, not_null
 
 KEEP, FILL, DROP, QUARANTINE = "keep", "fill", "drop", "quarantine"
 
@@ -15,8 +14,8 @@ KEEP, FILL, DROP, QUARANTINE = "keep", "fill", "drop", "quarantine"
 class Missing:
     """What may happen to a row without a value in a column, which the setting ``setting`` of the job chooses.
 
-    ``keep``: the value stays null. ``fill:VALUE``: the row gets the value. ``drop``: the row is left out and counted.
-    ``quarantine``: the row is rejected, and the quarantine has it.
+    ``keep``: the value stays null. ``fill:VALUE``: the row gets the value, and is counted. ``drop``: the row is left
+    out, and is counted. ``quarantine``: the row is rejected, and the quarantine has it.
 
     ================  =============================================
     ``choices``       which of these make sense for the column
@@ -43,27 +42,20 @@ class Missing:
     def _shown(self, choice: str) -> str:
         return choice if choice != FILL else "fill:NUMBER" if self.whole else "fill:TEXT"
 
-    def value(self, settings: Mapping[str, Any]) -> str | int | None:
-        """The value that stands for a missing one; None: none does."""
-        strategy, _, value = str(settings[self.setting]).partition(":")
-        return None if strategy != FILL else int(value) if self.whole else value
 
+def missing_checks(rules: Mapping[str, Missing], allowed: float | str | None = None) -> list[Check]:
+    """Checks that reject, drop or fill the rows whose value is missing, as the settings choose, by ``rules`` (column →
+    what may happen where it has no value).
 
-def fill_missing(rows: pl.LazyFrame, rules: Mapping[str, Missing], settings: Mapping[str, Any]) -> pl.LazyFrame:
-    """Fill by ``rules`` (column → what may happen where it has no value) and what the settings choose."""
-    values = {column: rule.value(settings) for column, rule in rules.items()}
-    return rows.with_columns(pl.col(name).fill_null(value) for name, value in values.items() if value is not None)
-
-
-def missing_checks(rules: Mapping[str, Missing], allowed: float | str) -> list[Check]:
-    """Checks that reject or drop the rows whose value is missing, as the settings choose.
-
-    ``allowed``: the share above which the run fails.
+    ``allowed``: the share of rejected or dropped rows above which the run fails.
     """
-    return [
-        not_null(name, action=chosen_by(rule.setting, quarantine="reject", drop="drop"), allowed=allowed)
-        for name, rule in rules.items()
-    ]
+    return [not_null(name, action=_action(rule), allowed=allowed) for name, rule in rules.items()]
+
+
+def _action(rule: Missing) -> ChosenAction:
+    if FILL in rule.choices:
+        return chosen_by(rule.setting, quarantine="reject", drop="drop", fill="fill")
+    return chosen_by(rule.setting, quarantine="reject", drop="drop")
 
 
 def lost_versions(rows: pl.LazyFrame, key: Sequence[str], values: Sequence[str]) -> pl.LazyFrame:

@@ -31,17 +31,15 @@ from pipeline.datasets import (
 
 from .methods import usual_fees
 from .silver import FILL_MEDIAN
-from .staging import FILL, KEEP, Missing, fill_missing
+from .staging import FILL, KEEP, Missing, missing_checks
 
 _FIRST = pl.lit(dt.datetime(1970, 1, 1)).cast(pl.Datetime("us"))
 """Since when an inferred member holds: nobody knows better."""
 _CUSTOMER = ("customer_name", "email", "phone", "address", "city", "state", "zip_code", "age", "registered_on")
 _PRODUCT = ("product_name", "category", "subcategory", "brand", "price_cents", "cost_cents")
 _PERIOD = ("valid_from", "valid_to", "is_current")
-MEMBER_NULLS: Mapping[str, Missing] = {
-    "city": Missing("missing_city", "fill:Unknown", (KEEP, FILL)),
-    "category": Missing("missing_category", "fill:Unknown", (KEEP, FILL)),
-}
+CUSTOMER_NULLS = {"city": Missing("missing_city", "fill:Unknown", (KEEP, FILL))}
+PRODUCT_NULLS = {"category": Missing("missing_category", "fill:Unknown", (KEEP, FILL))}
 _HEARD_OF = expression(
     "not_inferred", ~pl.col("is_inferred"), action="warn", allowed="max_orphan_share", dimension="consistency"
 )
@@ -80,7 +78,7 @@ class DimCustomer(Contract):
         "order_lines": ["quantity", "unit_price_cents", "discount_cents"],
     },
     key="customer_key",
-    checks=[between("age", 0, 120, action="warn"), _HEARD_OF],
+    checks=[*missing_checks(CUSTOMER_NULLS), between("age", 0, 120, action="warn"), _HEARD_OF],
 )
 def dim_customer(customers: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Customers with their history; those whom only orders name are inferred."""
@@ -89,7 +87,7 @@ def dim_customer(customers: pl.LazyFrame, order_lines: pl.LazyFrame, settings: M
     )
     versions = _versions(customers, spent, "customer_id", _CUSTOMER)
     with_spent = versions.join(spent, on="customer_id", how="left", validate="m:1")
-    return _filled(with_spent, "city", settings).with_columns(
+    return with_spent.with_columns(
         _member_key("customer_id", "customer_id", "valid_from").alias("customer_key"),
         _member_key("customer_id", "customer_id").alias("customer_durable_key"),
         _age_band().alias("age_band"),
@@ -110,10 +108,6 @@ def _versions(snapshots: pl.LazyFrame, used: pl.LazyFrame, key: str, values: tup
         ],
         how="diagonal",
     )
-
-
-def _filled(members: pl.LazyFrame, column: str, settings: Mapping[str, Any]) -> pl.LazyFrame:
-    return fill_missing(members, {column: MEMBER_NULLS[column]}, settings)
 
 
 def _member_key(member: str, *columns: str) -> pl.Expr:
@@ -163,7 +157,12 @@ class DimProduct(Contract):
     by="product_id",
     keyed={"products": ["_extracted_at", *_PRODUCT], "order_lines": ["order_id"]},
     key="product_key",
-    checks=[at_least("price_cents", 0, action="warn"), at_least("cost_cents", 0, action="warn"), _HEARD_OF],
+    checks=[
+        *missing_checks(PRODUCT_NULLS),
+        at_least("price_cents", 0, action="warn"),
+        at_least("cost_cents", 0, action="warn"),
+        _HEARD_OF,
+    ],
 )
 def dim_product(products: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Products with their history; those that only orders name are inferred."""
@@ -175,7 +174,7 @@ def dim_product(products: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Map
         .otherwise(pl.lit("budget"))
     )  # fmt: skip
     versions = _versions(products, order_lines.select("product_id").unique(), "product_id", _PRODUCT)
-    return _filled(versions, "category", settings).with_columns(
+    return versions.with_columns(
         _member_key("product_id", "product_id", "valid_from").alias("product_key"),
         _member_key("product_id", "product_id").alias("product_durable_key"),
         price_class.alias("price_class"),

@@ -2,6 +2,7 @@
 
 from pipeline.datasets.checks import (
     Check,
+    ChosenAction,
     at_least,
     at_most,
     between,
@@ -42,6 +43,7 @@ __all__ = [
     "UNKNOWN",
     "Bool",
     "Check",
+    "ChosenAction",
     "Column",
     "ConfigError",
     "Contract",

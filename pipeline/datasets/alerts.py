@@ -75,6 +75,7 @@ def payload(result: JobResult, scores: Mapping[str, float], alerts: Sequence[Ale
         "quality": dict(scores), "alerts": [asdict(alert) for alert in alerts],
         "checks": [asdict(check) for check in result.checks],
         "dropped": {name: one.dropped for name, one in result.tables.items() if one.dropped},
+        "filled": {name: dict(one.filled) for name, one in result.tables.items() if one.filled},
         "rejected": {name: one.rejected for name, one in result.tables.items() if one.rejected},
     }  # fmt: skip
 

@@ -9,10 +9,10 @@ import polars as pl
 from pipeline.datasets.tasks import Setting
 from pipeline.errors import ConfigError
 
-Action = Literal["warn", "reject", "drop", "fail"]
+Action = Literal["warn", "reject", "drop", "fail", "fill"]
 Allowed = float | str | None
 """A share of rows from 0 to 1, or the name of the job's setting that has it."""
-_ACTIONS = ("warn", "reject", "drop", "fail")
+_ACTIONS = ("warn", "reject", "drop", "fail", "fill")
 _REMOVING = ("reject", "drop")
 
 
@@ -20,15 +20,16 @@ _REMOVING = ("reject", "drop")
 class ChosenAction:
     """The action of a check by the value of a setting of the job: ``actions`` has (value, action).
 
-    With any other value the check is left out.
+    With any other value the check is left out. ``fill:VALUE`` is the value ``fill``, and says what to fill in.
     """
 
     setting: str
     actions: tuple[tuple[str, Action], ...]
 
-    def under(self, settings: Mapping[str, Setting]) -> Action | None:
-        """The action by these settings; None: the check is left out."""
-        return dict(self.actions).get(str(settings[self.setting]))
+    def under(self, settings: Mapping[str, Setting]) -> tuple[Action | None, str]:
+        """The action by these settings (None: the check is left out), and what to fill in."""
+        chosen, _, value = str(settings[self.setting]).partition(":")
+        return dict(self.actions).get(chosen), value
 
 
 def chosen_by(setting: str, **actions: Action) -> ChosenAction:
@@ -46,7 +47,8 @@ class Check:
                       ``row_count``, ``fresh``, ``repeated``, ``conserves``
     ``columns``       that it is about; the first one is shown with rejected rows
     ``action``        for rows that break it: ``warn`` counts, ``reject`` rejects them, ``drop`` leaves them out and
-                      keeps none of their values, ``fail`` stops the run; or the setting of the job that chooses
+                      keeps none of their values, ``fail`` stops the run, ``fill`` (of ``not_null`` alone) puts
+                      ``value`` in the place of nulls and counts them; or the setting of the job that chooses
     ``allowed``       the share of rows, from 0 to 1, that may break it, or the setting of the job that has it: above
                       it a check that rejects, drops or fails stops the run; None: a failing one stops it at the first
                       row, the others never
@@ -55,6 +57,7 @@ class Check:
     ``to``            of a reference: ``(table, column)``
     ``limits``        of ``row_count`` (lowest, highest) and ``fresh`` (hours)
     ``source``        of ``conserves``: the input, and its column; of ``repeated``: the input
+    ``value``         what fills a column, as its type or as text
     ================  ========================================================================================
     """
 
@@ -68,10 +71,13 @@ class Check:
     to: tuple[str, str] = ("", "")
     limits: tuple[float | None, float | str | None] = (None, None)
     source: tuple[str, str] = ("", "")
+    value: Any = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.action, ChosenAction) and self.action not in _ACTIONS:
             raise ConfigError(f"check {self.name} has the action {self.action!r}, expected {', '.join(_ACTIONS)}")
+        if self.action == "fill" and (self.value is None or len(self.columns) != 1):
+            raise ConfigError(f"check {self.name} fills: expected not_null of one column, with a value")
         if isinstance(self.allowed, int | float) and not 0 <= self.allowed <= 1:
             raise ConfigError(f"check {self.name} allows {self.allowed!r}, expected a share from 0 to 1")
 
@@ -79,6 +85,11 @@ class Check:
     def of_rows(self) -> bool:
         """Whether it finds single rows."""
         return self.kind in ("row", "unique", "reference")
+
+    @property
+    def fills(self) -> bool:
+        """Whether rows that break it get a value."""
+        return self.action == "fill"
 
     @property
     def removes(self) -> bool:
@@ -91,6 +102,11 @@ class Check:
         return self.removes or any(action in _REMOVING for _, action in getattr(self.action, "actions", ()))
 
     @property
+    def may_fill(self) -> bool:
+        """Whether it fills rows under some settings of the job."""
+        return self.fills or any(action == "fill" for _, action in getattr(self.action, "actions", ()))
+
+    @property
     def settings(self) -> tuple[str, ...]:
         """The settings of the job that it names."""
         chosen = (self.action.setting,) if isinstance(self.action, ChosenAction) else ()
@@ -101,7 +117,9 @@ class Check:
 
         Raises ConfigError where a setting has no share or no number of hours.
         """
-        action = self.action.under(settings) if isinstance(self.action, ChosenAction) else self.action
+        action, value = (
+            self.action.under(settings) if isinstance(self.action, ChosenAction) else (self.action, self.value)
+        )
         if action is None:
             return None
         allowed, (low, high) = self.allowed, self.limits
@@ -109,7 +127,7 @@ class Check:
             allowed = self._number(allowed, settings, "a share from 0 to 1", 1.0)
         if isinstance(high, str):
             high = self._number(high, settings, "a number of hours", float("inf"))
-        return replace(self, action=action, allowed=allowed, limits=(low, high))
+        return replace(self, action=action, allowed=allowed, limits=(low, high), value=value)
 
     def _number(self, name: str, settings: Mapping[str, Setting], expected: str, most: float) -> float:
         found = settings[name]
@@ -118,10 +136,12 @@ class Check:
         return float(found)
 
 
-def not_null(*columns: str, action: Action | ChosenAction = "reject", allowed: Allowed = None) -> Check:
-    """Every row has a value in all columns."""
+def not_null(
+    *columns: str, action: Action | ChosenAction = "reject", allowed: Allowed = None, value: Any = None
+) -> Check:
+    """Every row has a value in all columns. ``value``: what one column gets with the action ``fill``."""
     holds = pl.all_horizontal(pl.col(name).is_not_null() for name in columns)
-    return Check(f"not_null:{','.join(columns)}", "row", columns, action, allowed, "completeness", holds)
+    return Check(f"not_null:{','.join(columns)}", "row", columns, action, allowed, "completeness", holds, value=value)
 
 
 def between(column: str, low: Any, high: Any, *, action: Action = "reject", allowed: Allowed = None) -> Check:

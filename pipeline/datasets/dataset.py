@@ -195,6 +195,11 @@ def _check(one: DataSet, whole: Iterable[str]) -> None:
     for check in one.checks:
         if check.kind in ("conserves", "repeated") and check.source[0] not in one.inputs:
             raise ConfigError(f"data set {one.name}: {check.name} names an input that the function does not have.")
+        if check.may_fill and set(check.columns) & {*one.by, *one.order}:
+            raise ConfigError(
+                f"data set {one.name}: {check.name} fills a column of by, key or partition_by, or there is no key. "
+                "Expected a key, and another column: fill this one in the function."
+            )
         if check.kind == "unique" and check.may_remove and not set(one.by) <= set(check.columns):
             raise ConfigError(
                 f"data set {one.name}: {check.name} removes rows by others, and only rows with the same value of "

@@ -256,7 +256,8 @@ def _result(
 def _table_result(run: Run, name: str, reason: str) -> TableResult:
     state = run.tables[name]
     recomputed, seconds = (state.recomputed, state.seconds) if reason else (0, 0.0)
-    return TableResult(state.rows, state.rejected, recomputed, seconds, reason, state.dropped, state.place)
+    filled = state.filled if reason else {}
+    return TableResult(state.rows, state.rejected, recomputed, seconds, reason, state.dropped, state.place, filled)
 
 
 def _source_results(states: dict[str, SourceState], run_id: str) -> dict[str, TableResult]:

@@ -199,10 +199,11 @@ class Job:
 
     def made_with(self, one: DataSet, settings: Mapping[str, Setting]) -> str:
         """What decides how a table is made of its inputs: the code, the job's own settings where it gets them, and
-        which of its checks remove rows."""
+        which of its checks remove rows or fill them."""
         given = repr(sorted(settings.items())) if "settings" in one.parameters else ""
-        removes = {check.name: check.action for check in one.checks if check.removes}
-        return f"{self.fingerprint} {given} {removes}"
+        shapes = {check.name: str(check.action) for check in one.checks if check.removes}
+        shapes |= {check.name: f"fill:{check.value}" for check in one.checks if check.fills}
+        return f"{self.fingerprint} {given} {shapes}"
 
     def needed(self, only: tuple[str, ...]) -> dict[str, DataSet]:
         """The data sets ``only``, and those that they are made of, in order; all where none is named."""

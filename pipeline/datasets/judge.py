@@ -33,8 +33,17 @@ def required(one: DataSet) -> tuple[Check, ...]:
 
 
 def row_checks(one: DataSet) -> tuple[Check, ...]:
-    """All checks of a data set that find single rows."""
-    return (*required(one), *(check for check in one.checks if check.of_rows))
+    """All checks of a data set that find single rows. Those that fill leave none to find."""
+    return (*required(one), *(check for check in one.checks if check.of_rows and not check.fills))
+
+
+def fill(rows: pl.DataFrame, one: DataSet) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Rows with the values that checks put in the place of nulls, and how many these are by column."""
+    values = {check.columns[0]: check.value for check in one.checks if check.fills}
+    filled = {name: rows[name].null_count() for name in values if rows[name].null_count()}
+    return rows.with_columns(
+        pl.col(name).fill_null(pl.lit(values[name]).cast(rows.schema[name])) for name in filled
+    ), filled
 
 
 def judge_rows(rows: pl.DataFrame, one: DataSet, missing: Mapping[str, pl.Series]) -> Judged:

@@ -10,7 +10,7 @@ from pipeline.datasets.checks import Check
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.failures import explained
 from pipeline.datasets.job import Job, load_job
-from pipeline.datasets.judge import judge_rows
+from pipeline.datasets.judge import fill, judge_rows
 from pipeline.datasets.tasks import (
     AssembleTask,
     ExtractTask,
@@ -85,7 +85,9 @@ def transform(context: JobContext, task: TransformTask, advance: Advance) -> Tra
     arguments = {name: inputs[name] for name in one.inputs} | facts_of(one, context)
     with explained(one, task, arguments):
         result = one.function(**arguments)
-        rows = in_order(conform(lazy(result, one), one.contract, one.name).collect(), one)
+        made, filled = fill(conform(lazy(result, one), one.contract, one.name).collect(), one)
+        rows = in_order(made, one)
+        del made  # of which rows may be a copy
     judged = judge_rows(rows, one, missing_values(job, one.checks, task.references, rows.lazy()))
     sums = {
         check.name: (_sum(rows.lazy(), check.columns[0]), _sum(inputs[check.source[0]], check.source[1]))
@@ -97,7 +99,7 @@ def transform(context: JobContext, task: TransformTask, advance: Advance) -> Tra
         pieces = write_units(judged.good, one, folder, task.parts)
         rejects = _write_rejects(judged.rejects, context, task)
     advance(task.rows)
-    return Transformed(len(rows), pieces, judged.broken, len(rows) - len(judged.good), rejects, sums)
+    return Transformed(len(rows), pieces, judged.broken, len(rows) - len(judged.good), rejects, sums, filled)
 
 
 @in_stage("write")

@@ -2,6 +2,7 @@
 
 import filecmp
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,7 +95,7 @@ def take_over(run: Run, one: DataSet, inputs: Mapping[str, str] | None = None) -
     for unit in state.units:
         _share(source / unit, run.table_folder(one.name) / unit)
     run.rejects[one.name] = _rejects_before(run.before.folder, one.name)
-    state = replace(state, recomputed=0, place=one.place(run.day), inputs=dict(inputs or state.inputs))
+    state = replace(state, recomputed=0, filled={}, place=one.place(run.day), inputs=dict(inputs or state.inputs))
     return Making(one.name, "", UNCHANGED, state)
 
 
@@ -230,8 +231,15 @@ def _state(
         sum(units.values()), removed - dropped, sum(bucket.made for bucket in made), dict(sorted(units.items())), parts,
         0.0, run.watch.run_id, dict(inputs), run.job.made_with(one, run.context.settings),
         run.context.as_of.isoformat(), dropped,
-        one.place(run.day),
+        one.place(run.day), _filled(made),
     )  # fmt: skip
+
+
+def _filled(made: Sequence[Transformed]) -> dict[str, int]:
+    counts = Counter[str]()
+    for bucket in made:
+        counts.update(bucket.filled)
+    return dict(sorted(counts.items()))
 
 
 def _dropped(one: DataSet, rejects: Sequence[str]) -> int:

@@ -121,10 +121,11 @@ def _tables(job: Job, record: Mapping[str, Any]) -> Html:
     for name in (*record["sources"], *record["tables"]):
         facts, one = _facts(record, name), job.datasets.get(name)
         layer, reason = (one.layer if one else "source"), facts["reason"]
-        rows.append((name, layer, reason, facts["rows"], facts["rejected"], facts["dropped"], facts["recomputed"],
-                     f"{facts['seconds']:.2f}", bar(facts["seconds"], longest)))  # fmt: skip
-    heads = ("table", "layer", "why it was made", "rows", "rejected", "dropped", "computed", "seconds", "")
-    return section("Rows and times", table(heads, rows, "Rows and times of sources and tables", 3, bars=True))
+        filled = ", ".join(f"{column} {count:,}" for column, count in facts["filled"].items())
+        rows.append((name, layer, reason, filled, facts["rows"], facts["rejected"], facts["dropped"],
+                     facts["recomputed"], f"{facts['seconds']:.2f}", bar(facts["seconds"], longest)))  # fmt: skip
+    heads = ("table", "layer", "why it was made", "filled", "rows", "rejected", "dropped", "computed", "seconds", "")
+    return section("Rows and times", table(heads, rows, "Rows and times of sources and tables", 4, bars=True))
 
 
 def _checks(record: Mapping[str, Any]) -> Html:

@@ -45,7 +45,8 @@ class CheckResult:
 @dataclass(frozen=True)
 class TableResult:
     """A table of the run: rows, rejected ones, how many were computed again, the seconds of that and why; how many rows
-    checks left out; and the folder of the table below the output."""
+    checks left out; the folder of the table below the output; and by column how many nulls of the computed rows checks
+    filled."""
 
     rows: int
     rejected: int
@@ -54,6 +55,7 @@ class TableResult:
     reason: str = ""
     dropped: int = 0
     place: str = ""
+    filled: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ class TableState:
     ``made_with``   fingerprint of the code and settings that made it
     ``as_of``       of the run that made it
     ``place``       the folder of the table below ``data``
+    ``filled``      by column, how many nulls of the rows that this run made got a value
     ==============  ================================================================================
     """
 
@@ -94,6 +95,7 @@ class TableState:
     as_of: str
     dropped: int = 0
     place: str = ""
+    filled: Mapping[str, int] = field(default_factory=dict)
 
     def paths(self, folder: Path) -> tuple[str, ...]:
         """The files. ``folder``: of the table."""

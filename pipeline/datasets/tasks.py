@@ -117,6 +117,7 @@ class Transformed:
     ``rejected``    rows that checks rejected
     ``rejects``     the file that has them; empty: none
     ``sums``        by check of conservation: (sum in the result, sum in the input)
+    ``filled``      by column, how many nulls got a value
     ==============  ==========================================================================================
     """
 
@@ -126,6 +127,7 @@ class Transformed:
     rejected: int = 0
     rejects: str = ""
     sums: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    filled: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

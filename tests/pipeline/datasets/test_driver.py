@@ -442,6 +442,49 @@ def test_dropped_rows_are_counted_and_leave_no_values(tmp_path: Path) -> None:
     ]
 
 
+FILLING = LINES.replace(
+    'at_least("cents", 0)',
+    'not_null("customer", action=chosen_by("no_name", fill="fill")), expression("named", pl.col("customer") != "")',
+)
+
+
+def test_filled_values_are_counted_by_column_in_the_rows_that_are_computed(tmp_path: Path) -> None:
+    """They are filled before other checks look at them; a table that is taken over had nothing filled by the run."""
+    job = write_job(tmp_path / "job", HEAD + FILLING + TOTALS, no_name="fill:no one")
+    rows = [(f"o{at}", None if at < 3 else "ann", f"2026-01-0{1 + at % 2}", at) for at in range(12)]
+    write_sales(tmp_path, rows[1:])
+    first = run(job, tmp_path)
+    assert (first.tables["lines"].filled, first.tables["totals"].filled) == ({"customer": 2}, {})
+    assert set(read(first, "lines").filter(pl.col("customer") == "no one")["order_id"]) == {"o1", "o2"}
+    write_sales(tmp_path, rows[:1], "sales2.csv")
+    second = run(job, tmp_path)
+    assert (second.tables["lines"].recomputed, second.tables["lines"].filled) == (1, {"customer": 1})
+    assert read(second, "lines")["customer"].to_list().count("no one") == 3
+    page = Path(second.output).resolve().with_name("report.html").read_text()
+    assert "customer 1" in page
+    assert json.loads(Path(f"{second.output}.quality.json").read_text())["filled"] == {"lines": {"customer": 1}}
+    other = run(job, tmp_path, settings={"no_name": "fill:"})
+    assert (other.tables["lines"].rows, other.tables["lines"].rejected, other.tables["lines"].filled) == (
+        9, 3, {"customer": 3}
+    )  # fmt: skip
+    assert run(job, tmp_path, settings={"no_name": "fill:"}).tables["lines"].filled == {}
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ('not_null("customer", action="fill")', "fills: expected not_null of one column, with a value"),
+        ('not_null("cents", "customer", action="fill", value=1)', "fills: expected not_null of one column"),
+        ('at_least("cents", 0, action="fill")', "fills: expected not_null of one column"),
+        ('not_null("order_id", action="fill", value="x")', "fills a column of by, key or partition_by"),
+        ('not_null("order_id", action=chosen_by("no_name", fill="fill"))', "fills a column of by, key"),
+    ],
+)
+def test_a_check_that_cannot_fill_is_refused(declared: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        write_job(tmp_path / "job", HEAD + LINES.replace('at_least("cents", 0)', declared), no_name="fill:x")
+
+
 def test_another_choice_of_a_setting_makes_the_table_again(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job", HEAD + DROPPING + TOTALS, no_name="drop")
     write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1), ("o2", None, "2026-01-01", 2)])
