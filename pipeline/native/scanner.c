@@ -8,6 +8,8 @@
 #include <string.h>
 
 typedef uint8_t lane __attribute__((ext_vector_type(32), aligned(1)));
+typedef uint8_t lanes __attribute__((ext_vector_type(64), aligned(1)));
+typedef bool flags __attribute__((ext_vector_type(64)));
 
 typedef struct {
     int64_t lines, delimiters; // how often a line end and a delimiter occur
@@ -42,16 +44,40 @@ typedef struct {
     int64_t lines, delimiters, bytes;
 } Rest;
 
+// Returns a mask whose bit i tells whether byte i of some bytes is `byte`.
+static uint64_t places_of(lanes bytes, uint8_t byte) {
+    flags equal = __builtin_convertvector(bytes == (lanes)(byte), flags);
+    uint64_t mask;
+    memcpy(&mask, &equal, sizeof mask);
+    return mask;
+}
+
+// Returns a mask of the bits behind all runs of `bits` that have an odd length; the highest bit is not in a run. A number
+// is added at the begin of runs, so that a carry comes out at their end.
+static uint64_t behind_odd_runs(uint64_t bits) {
+    const uint64_t even = 0x5555555555555555;
+    uint64_t begins = bits & ~(bits << 1);
+    return ~bits & (((bits + (begins & even)) & ~even) | ((bits + (begins & ~even)) & even));
+}
+
 // Tells whether the bytes from `at` to `stop` are a quoted field, and takes what its quotes hide from `rest`.
-static bool is_quoted_field(const uint8_t *data, int64_t at, int64_t stop, uint8_t delimiter, Rest *rest) {
+static bool is_quoted_field(const Chunk *chunk, int64_t at, int64_t stop, Rest *rest) {
+    const uint8_t *data = chunk->data;
     if (stop - at < 2 || data[stop - 1] != '"') return false;
-    for (at++, stop--; at < stop; at++) {
-        if (data[at] == '"') {
-            if (at + 1 == stop || data[at + 1] != '"') return false;
-            at++;
+    at++, stop--;
+    while (at < stop) {
+        lanes bytes = 0;
+        int width = stop - at < 63 ? (int)(stop - at) : 63;
+        if (chunk->size - at >= 64) bytes = *(const lanes *)(data + at);
+        else memcpy(&bytes, data + at, (size_t)width);
+        uint64_t inside = (1ULL << width) - 1, odd = behind_odd_runs(places_of(bytes, '"') & inside);
+        if (odd) { // the last quote may be the first one of a pair that goes on behind these bytes
+            if (odd != inside + 1 || at + width == stop) return false;
+            width--, inside >>= 1;
         }
-        rest->lines -= data[at] == '\n';
-        rest->delimiters -= data[at] == delimiter;
+        rest->lines -= __builtin_popcountll(places_of(bytes, '\n') & inside);
+        rest->delimiters -= __builtin_popcountll(places_of(bytes, (uint8_t)chunk->delimiter) & inside);
+        at += width;
     }
     return true;
 }
@@ -162,7 +188,7 @@ int certify(const Chunk *chunk, const Found *found, int64_t *lines) {
             if (end < begin || end >= consumed) return REFUSED;
             if (data[end] != (field == fields - 1 ? '\n' : delimiter)) return REFUSED;
             stop = end - (field == fields - 1 && end > begin && data[end - 1] == '\r');
-            if (data[begin] == '"' && !is_quoted_field(data, begin, stop, delimiter, &rest)) return REFUSED;
+            if (data[begin] == '"' && !is_quoted_field(chunk, begin, stop, &rest)) return REFUSED;
             begin = end + 1;
         }
         if (stop - start > chunk->max_record || start >= chunk->limit) return REFUSED;

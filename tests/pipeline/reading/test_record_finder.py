@@ -200,6 +200,29 @@ def test_no_other_claim_is_certified(data: bytes, draw: st.DataObject) -> None:
     assert bool(certify(*given_)) == (after == before)
 
 
+contents = st.lists(
+    st.sampled_from([b"x", b"x" * 7, b"x" * 30, b"x" * 61, b'""', b'""' * 30, b'"', b"|", b"\n"]), max_size=20
+).map(b"".join)
+
+
+@tries(500)
+@given(contents, st.sampled_from([0, 1, 9]))
+def test_quoted_fields_are_certified_where_all_quotes_are_doubled(content: bytes, behind: int) -> None:
+    """Wherever a pair of quotes lies among the bytes that are looked at together, and at the chunk's end."""
+    records = [b'1|"' + content + b'"|3\n', *[b"1|2|3\n"] * behind]
+    data = b"".join(records)
+    first = [1, len(content) + 4, len(records[0]) - 1]
+    ends = [*first, *(len(records[0]) + 6 * record + end for record in range(behind) for end in (1, 3, 5))]
+    finder = RecordFinder(Path(library()), HEADER, 1000)
+    chunk = record_finder._Chunk(data, len(data), len(data), ord("|"), 3, 1000, 1)
+    claim = finder._search(chunk)
+    assert claim is not None
+    finder._separators[: len(ends)] = ends
+    claim.records, claim.odd, claim.consumed = len(records), 0, len(data)
+    certified = load(Path(library())).certify(ctypes.byref(chunk), ctypes.byref(claim), ctypes.byref(ctypes.c_int64()))
+    assert bool(certified) == (b'"' not in content.replace(b'""', b""))
+
+
 @pytest.mark.timeout(60)
 def test_bytes_behind_the_records_are_not_looked_at() -> None:
     """A record of them is no UTF-8, as one before them is: the search for it went round for ever."""
