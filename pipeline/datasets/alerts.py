@@ -8,12 +8,10 @@ import hmac
 import json
 import threading
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from pipeline.datasets.result import Alert, JobResult
@@ -117,19 +115,21 @@ def send(url: str, secret: str, facts: Mapping[str, Any]) -> str:
     return f"the alert was not sent to {urlsplit(url).hostname}: {failures[-1]}" if failures[-1] else ""
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """What is signed for one address goes to no other."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Follow none."""
-
-
 def _try(url: str, secret: str, facts: Mapping[str, Any]) -> tuple[str, bool]:
     """(why it failed, or nothing; whether another try may succeed)."""
+    from urllib.error import HTTPError  # here, because most runs send nothing, and these load long
+    from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+    class NoRedirect(HTTPRedirectHandler):
+        """What is signed for one address goes to no other."""
+
+        def redirect_request(self, *_: Any) -> None:
+            """Follow none."""
+
     body = json.dumps(facts).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json", **_signature(secret, body)})
+    request = Request(url, body, {"Content-Type": "application/json", **_signature(secret, body)})
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TRY_SECONDS):
+        with build_opener(NoRedirect).open(request, timeout=TRY_SECONDS):
             return "", False
     except HTTPError as answer:
         return f"the answer was {answer.code}", answer.code >= 500 or answer.code in (408, 429)

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, NoReturn
+from threading import Lock, get_ident
+from typing import Any
 
 import polars as pl
 
@@ -23,6 +24,8 @@ _MARK = "@"
 """Begins the name of a column beside each column of an input, so that a plan tells whose it is. Plans list four columns
 at most, so that each input is put together from columns of its own."""
 _READ = re.compile(rf'DF \["{_MARK}(\w+)\.(\w+)", "\w+"\]; PROJECT(?: \*|\["\w)')
+
+_ONE_AT_A_TIME = Lock()
 
 _SOME_MOMENT = datetime(2000, 1, 1)
 """Plans do not depend on when."""
@@ -63,12 +66,18 @@ def _read_by(result: pl.LazyFrame) -> tuple[tuple[str, str], ...]:
 
 @contextmanager
 def _no_computing() -> Iterator[None]:
-    def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise _ComputedError
+    """Let this thread, and no other, compute no frame."""
+    here = get_ident()
 
-    collect = pl.LazyFrame.collect
-    pl.LazyFrame.collect = refuse  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        pl.LazyFrame.collect = collect  # type: ignore[method-assign]
+    def refuse(frame: pl.LazyFrame, *args: Any, **options: Any) -> Any:
+        if get_ident() == here:
+            raise _ComputedError
+        return collect(frame, *args, **options)
+
+    with _ONE_AT_A_TIME:
+        collect = pl.LazyFrame.collect
+        pl.LazyFrame.collect = refuse  # type: ignore[method-assign, assignment]
+        try:
+            yield
+        finally:
+            pl.LazyFrame.collect = collect  # type: ignore[method-assign]

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.datasets.lineage_events import tell_lineage
 from pipeline.datasets.make_table import make_table, take_over
 from pipeline.datasets.positions import save_positions, with_positions
 from pipeline.datasets.publication import publish
-from pipeline.datasets.report import write_report
+from pipeline.datasets.report import describe_columns, write_report
 from pipeline.datasets.result import CheckResult, JobResult, TableResult
 from pipeline.datasets.retention import expire
 from pipeline.datasets.rewrite import hide_again
@@ -74,7 +75,9 @@ def complete(run: Run, keep: int, forgotten: Forgotten | None = None) -> JobResu
 
     ``forgotten``: who has to leave the days before, of a job that publishes by day.
     """
-    reasons, checks = make_tables(run)
+    with ThreadPoolExecutor(1) as beside:
+        columns = beside.submit(describe_columns, run.job)  # which takes long, and needs nothing that is made
+        reasons, checks = make_tables(run)
     if error := failure(checks):
         return _result(run, reasons, checks, "failed", error)
     status = "ok" if _is_new(run, reasons) or (forgotten and run.day) else "nothing new"
@@ -82,7 +85,7 @@ def complete(run: Run, keep: int, forgotten: Forgotten | None = None) -> JobResu
         run.confirm_locks()
         keep_other_days(run, forgotten)
         record = _record(run, _result(run, reasons, checks, status))
-        write_report(run.folder, run.job, record)
+        write_report(run.folder, run.job, record, columns.result())
         state = JobState(run.folder, run.watch.run_id, run.sources, run.tables)
         publish(run.output, run.folder, state, record, run.bronze, run.rejects, keep)
         mark_published(run.bronze, run.sources)

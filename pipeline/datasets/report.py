@@ -22,16 +22,16 @@ _PAGE = Template(
 )
 
 
-def write_report(folder: Path, job: Job, record: Mapping[str, Any]) -> None:
-    """Write the page of a run into the folder of its version. ``record``: what ``run.json`` says."""
-    (folder / REPORT).write_text(render(job, record), encoding="utf-8")
+def write_report(folder: Path, job: Job, record: Mapping[str, Any], columns: Html) -> None:
+    """Write the page of a run into the folder of its version. ``record``: what ``run.json`` says; ``columns``: what
+    ``describe_columns`` makes."""
+    (folder / REPORT).write_text(_render(job, record, columns), encoding="utf-8")
 
 
-def render(job: Job, record: Mapping[str, Any]) -> str:
-    """The page of a run."""
+def _render(job: Job, record: Mapping[str, Any], columns: Html) -> str:
     sections = (
         _summary(job, record), section("Tables and what they are made of", _graph(job, record)),
-        _tables(job, record), _checks(record), _quality(record), _columns(job),
+        _tables(job, record), _checks(record), _quality(record), columns,
     )  # fmt: skip
     style = (run_page.ASSETS / "page.css").read_text(encoding="utf-8")
     title = escape(f"Job {job.name}, run {record['run_id']}")
@@ -42,7 +42,7 @@ def render_dictionary(job: Job) -> str:
     """The data dictionary: all tables with their columns, checks and inputs."""
     style = (run_page.ASSETS / "page.css").read_text(encoding="utf-8")
     head = joined([element("h1", job.name), element("p", job.description)])
-    body = joined([head, _columns(job.under(job.settings))])
+    body = joined([head, describe_columns(job.under(job.settings))])
     return _PAGE.substitute(title=escape(f"Tables of {job.name}"), style=style, body=body.text)
 
 
@@ -163,8 +163,8 @@ def _sparkline(values: Sequence[float]) -> Html:
     )
 
 
-def _columns(job: Job) -> Html:
-    """The dictionary: what each column means."""
+def describe_columns(job: Job) -> Html:
+    """The dictionary: what each column means, and what it is made of."""
     parts = []
     for name, one in job.datasets.items():
         lineage = column_lineage(job, one) or {}

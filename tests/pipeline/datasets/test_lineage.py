@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,7 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.datasets.column_lineage import column_lineage
+from pipeline.datasets.column_lineage import _ComputedError, _no_computing, column_lineage
 from pipeline.datasets.job import find_job, load_job
 from pipeline.datasets.kernels import facts_of, input_schema
 from pipeline.datasets.tasks import JobContext
@@ -155,3 +156,13 @@ def test_a_run_is_told_to_an_address_and_never_fails_by_it(tmp_path: Path) -> No
 def test_another_address_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lineage_to is no address"):
         write_job(tmp_path / "job").with_settings({"lineage_to": "ftp://there"})
+
+
+def test_other_threads_compute_meanwhile() -> None:
+    """Tables are made beside."""
+    rows = pl.LazyFrame({"a": [1]})
+    with _no_computing(), ThreadPoolExecutor(1) as other:
+        assert other.submit(rows.collect).result().rows() == [(1,)]
+        with pytest.raises(_ComputedError):
+            rows.collect()
+    assert rows.collect().rows() == [(1,)]
