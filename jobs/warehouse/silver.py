@@ -25,8 +25,7 @@ from .staging import DROP, FILL, KEEP, QUARANTINE, Missing, lost_versions, missi
 
 LINE_KEY = ("order_id", "product_id", "line_number")
 _LINE_VALUES = ("customer_id", "day", "quantity", "unit_price_cents", "discount_cents", "payment_type")
-_LINE_ORDER = ("_extracted_at", *_LINE_VALUES)
-_PAYMENT_ORDER = ("_extracted_at", "order_id", "payment_method", "amount_cents", "day", "payment_status")
+_PAYMENT_VALUES = ("order_id", "payment_method", "amount_cents", "day", "payment_status")
 
 FILL_MEDIAN = "fill_median"
 """The median price of the product: ``fact_sales`` fills it in, because all lines of the product decide it."""
@@ -66,7 +65,7 @@ class OrderLine(Contract):
     layer="silver",
     grain="one row per order line",
     by="order_id",
-    keyed={"orders": ["_extracted_at", *sources.Orders.columns]},
+    keyed={"orders": ["_source", *sources.Orders.columns]},
     key=LINE_KEY,
     checks=[
         *missing_checks(LINE_NULLS, "max_null_share"),
@@ -78,8 +77,8 @@ class OrderLine(Contract):
     ],
 )
 def order_lines(orders: pl.LazyFrame) -> pl.LazyFrame:
-    """Order lines, each once: of the latest extract, without invented prices."""
-    once = latest(_numbered(orders), key=LINE_KEY, order=_LINE_ORDER)
+    """Order lines, each once: of the last file by name that has the line, without invented prices."""
+    once = latest(_numbered(orders), key=LINE_KEY, order=["_source", *_LINE_VALUES])
     return once.select(
         *LINE_KEY, "customer_id", "day", "quantity", "unit_price_cents", "discount_cents",
         normalise_method("payment_type"),
@@ -105,7 +104,7 @@ class LostLine(Contract):
     layer="silver",
     grain="one row per content of a line that does not count",
     by="order_id",
-    keyed={"orders": ["_extracted_at", *sources.Orders.columns]},
+    keyed={"orders": ["_source", *sources.Orders.columns]},
 )
 def order_conflicts(orders: pl.LazyFrame) -> pl.LazyFrame:
     """Conflicts: what the shop said of an order line before, or besides."""
@@ -133,7 +132,7 @@ class Payment(Contract):
     layer="silver",
     grain="one row per payment",
     by="payment_id",
-    keyed={"payments": ["_extracted_at", *sources.Payments.columns]},
+    keyed={"payments": ["_source", *sources.Payments.columns]},
     key="payment_id",
     checks=[
         *missing_checks(PAYMENT_NULLS, "max_null_share"),
@@ -142,8 +141,8 @@ class Payment(Contract):
     ],
 )
 def clean_payments(payments: pl.LazyFrame) -> pl.LazyFrame:
-    """Payments, each once: of the latest extract, with one name for each method."""
-    once = latest(payments, key=["payment_id"], order=_PAYMENT_ORDER)
+    """Payments, each once: of the last file by name that has the payment, with one name for each method."""
+    once = latest(payments, key=["payment_id"], order=["_source", *_PAYMENT_VALUES])
     status = pl.col("payment_status").str.strip_chars().str.to_lowercase()
     named = once.with_columns(status.alias("status"), normalise_method("payment_method").alias("method"))
     come = pl.col("status").is_in(["completed", "complete", "paid", "success", "succeeded"])

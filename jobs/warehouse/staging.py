@@ -59,7 +59,11 @@ def _action(rule: Missing) -> ChosenAction:
 
 
 def lost_versions(rows: pl.LazyFrame, key: Sequence[str], values: Sequence[str]) -> pl.LazyFrame:
-    """The other contents of keys that have several: each once, with the columns ``key`` and ``values``."""
-    several = rows.filter(may_occur_again(key)).sort(*key, "_extracted_at", *values, nulls_last=False)
+    """The other contents of keys that have several: each once, with the columns ``key`` and ``values``.
+
+    The one that counts is of the last file by name, as the moment of an extract would differ where all files come at
+    once; of one file the greatest by ``values``.
+    """
+    several = rows.filter(may_occur_again(key)).sort(*key, "_source", *values, nulls_last=False)
     differs = (pl.col(name).ne_missing(pl.col(name).last().over(key)) for name in values)
     return several.filter(pl.any_horizontal(differs)).select(*key, *values).unique()

@@ -100,6 +100,13 @@ class Job:
                     raise ConfigError(
                         f"data set {one.name}: the input {name} has no column {missing[0]}. It has {', '.join(known)}."
                     )
+                source = self.sources.get(name)
+                if source and not source.snapshots and (of_run := {"_extracted_at", "_run"}.intersection(columns)):
+                    raise ConfigError(
+                        f"data set {one.name} reads {min(of_run)} of the source {name}, which keeps no snapshots: it "
+                        "says when a file was first seen, so that the same files would give other tables where all "
+                        "come at once. Read _source, the name of the file, or let the source have snapshots=True."
+                    )
                 for column in by:
                     kinds.setdefault(column, {})[name] = known[column]
             for name, columns in one.lookup.items():

@@ -232,6 +232,29 @@ def test_another_day_is_as_if_all_had_come_at_once(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.slow
+def test_corrections_in_further_files_count_whenever_the_files_come(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a line, and of a payment, that several files have, that of the last file by name counts."""
+    shop = tmp_path / "shop"
+    write_shop(shop, 4, orders=5)
+    for number in (2, 1, 3):  # the first file comes late
+        line = ("o", "c1", "p1", 10 - number, "2.00", "2026-01-01", "cc", "")
+        write(shop, f"orders_{number}", ORDERS, [line, (f"o{number}", *line[1:])])
+        write(shop, f"payments_{number}", PAYMENTS, [("x", "o", "cc", f"{10 - number}.00", "2026-01-02", "paid")])
+        run(capsys, "--source", "shop", "--set", "max_null_share=1.0")
+    tables = ("fact_sales", "fact_payments", "order_conflicts", "monthly_sales")
+    daily = {table: published(table) for table in tables}
+    assert daily["fact_sales"].filter(order_id="o")["quantity"].to_list() == [7]
+    assert daily["fact_payments"].filter(payment_id="x")["amount_cents"].to_list() == [700]
+    lost = daily["order_conflicts"].filter(order_id="o", product_id="p1")["quantity"].sort().to_list()
+    assert lost == [8, 9]
+    run(capsys, "--source", "shop", "--set", "max_null_share=1.0", "--full-refresh")
+    for table in tables:
+        assert published(table).equals(daily[table]), table
+
+
+@pytest.mark.slow
 def test_who_becomes_a_better_customer_changes_no_earlier_sale(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

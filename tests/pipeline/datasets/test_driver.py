@@ -338,17 +338,25 @@ def test_parts_of_a_table_come_and_go_as_in_a_full_run(tmp_path: Path, monkeypat
     assert files(partly.output) == files(run(job, tmp_path, output=str(tmp_path / "fresh")).output)
 
 
-def test_the_time_of_an_extract_counts_as_changed_where_it_is_read(tmp_path: Path) -> None:
-    keyed = 'by="order_id", keyed={"sales": [*Sales.columns, "_extracted_at"]},'
-    latest = 'sales.sort("_extracted_at").unique("order_id", keep="last", maintain_order=True).drop("_extracted_at")'
-    text = LINES.replace('by="order_id",', keyed).replace("sales.unique()", latest)
+def test_which_file_a_row_is_of_counts_as_changed_where_it_is_read(tmp_path: Path) -> None:
+    keyed = 'by="order_id", keyed={"sales": [*Sales.columns, "_source"]},'
+    last = 'sales.sort("_source").unique("order_id", keep="last", maintain_order=True).drop("_source")'
+    text = LINES.replace('by="order_id",', keyed).replace("sales.unique()", last)
     job = write_job(tmp_path / "job", HEAD + text)
     write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1)], "sales1.csv")
     run(job, tmp_path)
     write_sales(tmp_path, [("o1", "dan", "2026-01-01", 1)], "sales2.csv")
     assert read(run(job, tmp_path), "lines")["customer"].to_list() == ["dan"]
     write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1), ("o2", "ann", "2026-01-01", 1)], "sales1.csv")
-    assert read(run(job, tmp_path), "lines")["customer"].to_list() == ["ann", "ann"]
+    assert read(run(job, tmp_path), "lines").sort("order_id")["customer"].to_list() == ["dan", "ann"]
+
+
+@pytest.mark.parametrize("fact", ["_extracted_at", "_run"])
+def test_when_a_file_came_is_read_of_snapshots_alone(fact: str, tmp_path: Path) -> None:
+    """By it, files that come day by day would give other tables than the same files at once."""
+    keyed = f'by="order_id", keyed={{"sales": [*Sales.columns, "{fact}"]}},'
+    with pytest.raises(ConfigError, match=f"data set lines reads {fact} of the source sales, which keeps no snapshots"):
+        write_job(tmp_path / "job", HEAD + LINES.replace('by="order_id",', keyed))
 
 
 def test_the_time_of_an_extract_may_be_read_of_a_whole_input(tmp_path: Path) -> None:
