@@ -23,6 +23,8 @@ _OPEN_KINDS = (
 """Errors whose messages name columns and types, and never values of rows."""
 _NOT_UNIQUE = re.compile(r"^join keys did not fulfill (m:1|1:m|1:1) validation")
 """What Polars says of a join whose keys are not unique where ``validate`` says that they are."""
+_TOO_LARGE = re.compile(r"^conversion from `i128` to `i64` failed")
+"""What Polars says of a sum or product of ``exact_sum`` and ``exact_product`` that does not fit."""
 
 
 class TransformError(LogmillError):
@@ -43,7 +45,7 @@ def explained(one: DataSet, task: TransformTask, inputs: Mapping[str, Any]) -> I
         about = f", {' and '.join(one.by)} {values}" if values else ""
         raise TransformError(
             f"data set {one.name} failed at {line}, in{where}{about}: {_told(fault)}. Nothing was published. Correct "
-            "the transform and run again."
+            "the transform or what it reads, and run again."
         ) from fault
 
 
@@ -54,6 +56,8 @@ def _told(fault: Exception) -> str:
     kind = type(fault).__name__
     if found := _NOT_UNIQUE.search(str(fault)):
         return f"several rows have a key that is to be unique in a join (validate={found[1]!r})"
+    if _TOO_LARGE.search(str(fault)):
+        return "a sum or product does not fit into 64 bits"
     if not isinstance(fault, _OPEN_KINDS):
         return f"{kind} (--debug shows the message, which may have values of rows)"
     return f"{kind}: {str(fault).partition(chr(10))[0].rstrip('.')}"

@@ -232,6 +232,27 @@ def basis_points(cents: str, points: int | str) -> pl.Expr:
     return product.sign() * ((product.abs() + 5_000) // 10_000)
 
 
+def exact_sum(value: str | pl.Expr) -> pl.Expr:
+    """The sum of whole numbers, Int64. A sum beyond 64 bits stops the run and is told; a plain one wraps silently."""
+    return _as_int128(value).sum().cast(pl.Int64)
+
+
+def exact_product(first: str | pl.Expr, second: str | pl.Expr) -> pl.Expr:
+    """The product of two whole numbers, Int64. One beyond 64 bits stops the run and is told; a plain one wraps
+    silently. A check with ``product_fits`` rejects such rows before."""
+    return (_as_int128(first) * _as_int128(second)).cast(pl.Int64)
+
+
+def product_fits(first: str | pl.Expr, second: str | pl.Expr) -> pl.Expr:
+    """Whether the product of two whole numbers fits into 64 bits, for ``expression``; true where one is null."""
+    product = _as_int128(first) * _as_int128(second)
+    return product.is_null() | product.cast(pl.Int64, strict=False).is_not_null()
+
+
+def _as_int128(value: str | pl.Expr) -> pl.Expr:
+    return (pl.col(value) if isinstance(value, str) else value).cast(pl.Int128)
+
+
 def allocate(cents: str, weight: str, *, over: str | Sequence[str], order: str | Sequence[str]) -> pl.Expr:
     """Divide the amount ``cents`` of a group among its rows by ``weight``, so that the parts add up to it exactly.
 

@@ -257,6 +257,16 @@ def test_a_fault_of_the_transform_names_line_and_values(tmp_path: Path) -> None:
     assert "conversion" not in str(raised.value)  # the library's message has values
 
 
+def test_a_sum_that_does_not_fit_is_named_and_its_values_are_not(tmp_path: Path) -> None:
+    more = [("o8", "joe", "2026-01-01", "92233720368547758.07"), ("o9", "joe", "2026-01-01", "0.01")]
+    write_sales(tmp_path, [*SALES, *more])
+    text = HEAD + LINES + TOTALS.replace('pl.col("cents").sum()', 'exact_sum("cents")')
+    told = r"totals failed at .*, customer = joe: a sum or product does not fit into 64 bits\."
+    with pytest.raises(TransformError, match=told) as raised:
+        run(write_job(tmp_path / "job", text), tmp_path)
+    assert "9223" not in str(raised.value)
+
+
 def test_a_result_that_breaks_its_contract_is_named(tmp_path: Path) -> None:
     write_sales(tmp_path, SALES)
     job = write_job(tmp_path / "job", HEAD + LINES + TOTALS.replace('pl.col("cents").sum()', 'pl.col("cents").mean()'))

@@ -4,11 +4,23 @@ import datetime as dt
 from collections import defaultdict
 
 import polars as pl
+import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.datasets import allocate, as_of_join, basis_points, calendar, history, latest, surrogate_key
+from pipeline.datasets import (
+    allocate,
+    as_of_join,
+    basis_points,
+    calendar,
+    exact_product,
+    exact_sum,
+    history,
+    latest,
+    product_fits,
+    surrogate_key,
+)
 
 D = dt.date
 
@@ -124,3 +136,40 @@ def test_latest_keeps_one_row_of_each_key_by_order_and_then_by_all_columns() -> 
         assert last.rows() == [("a", 2, "y"), ("b", 1, None), ("c", 3, "z")]
         first = latest(mixed, key=["key"], order=["at"], keep="first").collect().sort("key")
         assert first.rows() == [("a", 1, "x"), ("b", 1, None), ("c", 3, "z")]
+
+
+WHOLE = st.sampled_from((0, 1, -1, 3, 2**31, 2**32, 2**62, 2**63 - 1, -(2**63))) | st.integers(-(2**63), 2**63 - 1)
+
+
+def is_int64(number: int) -> bool:
+    return -(2**63) <= number < 2**63
+
+
+@given(st.lists(WHOLE, min_size=1, max_size=4))
+def test_a_sum_is_exact_or_fails(numbers: list[int]) -> None:
+    rows = pl.LazyFrame({"k": ["a"] * len(numbers), "n": numbers}, schema={"k": pl.String, "n": pl.Int64})
+    for made in (rows.group_by("k").agg(exact_sum("n")), rows.select(exact_sum(pl.col("n")).over("k"))):
+        if is_int64(sum(numbers)):
+            assert set(made.collect()["n"]) == {sum(numbers)}
+            assert made.collect_schema()["n"] == pl.Int64
+        else:
+            with pytest.raises(pl.exceptions.InvalidOperationError):
+                made.collect()
+
+
+@given(WHOLE, WHOLE)
+def test_a_product_is_exact_or_fails_and_a_check_finds_it_before(first: int, second: int) -> None:
+    rows = pl.DataFrame({"a": [first], "b": [second]}, schema={"a": pl.Int64, "b": pl.Int64})
+    fits = is_int64(first * second)
+    assert rows.select(product_fits("a", "b")).item() == fits
+    if fits:
+        assert rows.select(exact_product("a", "b")).item() == first * second
+    else:
+        with pytest.raises(pl.exceptions.InvalidOperationError):
+            rows.select(exact_product("a", "b"))
+
+
+def test_a_product_with_nothing_is_nothing_and_fits() -> None:
+    rows = pl.DataFrame({"a": [None, 2], "b": [2**62, None]}, schema={"a": pl.Int64, "b": pl.Int64})
+    assert rows.select(exact_product("a", "b"))["a"].to_list() == [None, None]
+    assert rows.select(product_fits("a", "b"))["a"].to_list() == [True, True]
