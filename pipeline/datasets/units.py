@@ -11,6 +11,7 @@ from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.helpers import hash_text, length_and_value
 from pipeline.datasets.tasks import Piece, TableFiles
 from pipeline.machine import writing
+from pipeline.sources.contract import SOURCE_FACTS
 from pipeline.sources.extracted import size_facts
 from pipeline.staging import staged
 
@@ -25,10 +26,11 @@ _MOST_PARTS, _PART_ROWS = 256, 4_096
 
 
 def scan(table: TableFiles, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-    """The rows of files. ``schema``: columns and types where there is no file."""
+    """The rows of files. ``schema``: columns and types where there is no file, besides what extraction adds to rows of
+    a source, and the columns that are read where ``table`` names none."""
+    columns = table.columns or tuple(schema)
     if not table.files:
-        empty = pl.LazyFrame(schema=dict(schema))
-        return empty.select(table.columns) if table.columns else empty
+        return pl.LazyFrame(schema={**SOURCE_FACTS, **schema}).select(columns)
     if table.ranges:
         parts = [
             scan_file(file).slice(begin, rows)
@@ -38,7 +40,7 @@ def scan(table: TableFiles, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
         found = pl.concat(parts) if parts else scan_file(table.files[0]).head(0)
     else:
         found = scan_file(*table.files)
-    return found.select(table.columns or tuple(schema))
+    return found.select(columns)
 
 
 def scan_file(*files: str) -> pl.LazyFrame:
