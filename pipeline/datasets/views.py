@@ -4,12 +4,14 @@ import os
 import re
 
 import duckdb
+import polars as pl
 
 from pipeline.datasets.bronze import bronze_folder
 from pipeline.datasets.job import Job
+from pipeline.datasets.judge import TABLE_REJECTS
 from pipeline.datasets.state import published_state
 from pipeline.errors import ConfigError
-from pipeline.sources.typed_rows import REJECTS
+from pipeline.sources.contract import SOURCE_FACTS
 from pipeline.versions.locked_database import lock_database, open_database, sql_texts
 from pipeline.versions.outputs import open_output
 
@@ -64,14 +66,18 @@ def open_tables(job: Job, output: str, memory: int, threads: int) -> duckdb.Duck
     )
     if may_list:
         files[QUARANTINE] = tuple(str(path) for path in sorted(quarantine.glob("*/*.parquet")))
+    columns = {name: one.contract.schema() for name, one in job.datasets.items()}
+    columns |= {name: {**one.contract.schema(), **SOURCE_FACTS} for name, one in job.sources.items()}
+    columns[QUARANTINE] = TABLE_REJECTS
     database = open_database(memory, threads)
     for name, paths in files.items():
         if paths:
-            rows = f"read_parquet({sql_texts(paths)}, hive_partitioning = false)"
+            # Extracts may be older than a column, and of rejected rows only those of tables have by.
+            by_name = str(name not in state.tables).lower()
+            rows = f"read_parquet({sql_texts(paths)}, hive_partitioning = false, union_by_name = {by_name})"
             database.execute(f'create view "{name}" as from {rows}')
-    if may_list and not files[QUARANTINE]:
-        columns = ", ".join(f'null::{"bigint" if name == "line" else "varchar"} as "{name}"' for name in REJECTS)
-        database.execute(f'create view "{QUARANTINE}" as select {columns} limit 0')
+        elif name in columns:
+            database.from_arrow(pl.DataFrame(schema=columns[name]).to_arrow()).create(f'"{name}"')
     for name, statement in declared_views(job).items():
         try:
             database.execute(statement)

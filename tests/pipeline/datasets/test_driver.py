@@ -13,6 +13,7 @@ from pipeline.datasets import changes, divide, make_table, sizes
 from pipeline.datasets import run as job_run
 from pipeline.datasets.failures import TransformError
 from pipeline.datasets.job import Job
+from pipeline.datasets.judge import TABLE_REJECTS
 from pipeline.datasets.views import open_tables
 from pipeline.engines.direct import DirectEngine
 from pipeline.errors import ConfigError, EnvironmentFault, InputError
@@ -65,6 +66,23 @@ def test_a_query_lists_the_rejected_rows_of_sources_and_checks(tmp_path: Path) -
         write_sales(tmp_path, rows)
         with open_tables(job, run(job, tmp_path).output, 10**9, 1) as database:
             assert database.execute(sql).fetchall() == rejected
+            found = database.execute("from quarantine")
+            assert [column[0] for column in found.description] == list(TABLE_REJECTS)
+            assert len(found.fetchall()) == len(rejected)
+
+
+def test_a_query_finds_tables_and_sources_without_rows(tmp_path: Path) -> None:
+    """With the columns and types that they have with rows."""
+    job = write_job(tmp_path / "job")
+    (job.folder / "views.sql").write_text("create view ann as select sum(cents) as cents from lines where day is null;")
+    types = []
+    for rows in (SALES, []):
+        write_sales(tmp_path, rows)
+        with open_tables(job, run(job, tmp_path).output, 10**9, 1) as database:
+            found = {name: database.execute(f"from {name}") for name in ("lines", "totals", "sales", "quarantine")}
+            types.append({name: [column[:2] for column in one.description] for name, one in found.items()})
+            assert database.execute("from ann").fetchall() == [(None,)]
+    assert types[0] == types[1]
 
 
 def test_buckets_workers_and_the_order_of_rows_change_no_byte(tmp_path: Path) -> None:
