@@ -180,9 +180,11 @@ def _query(arguments: Arguments, config: Config, answer: Answer) -> int:
 
 def _forget(arguments: Arguments, config: Config, answer: Answer) -> int:
     from pipeline.datasets.forget import forget_people
+    from pipeline.datasets.settings import read_settings
 
     job = _load(arguments)
-    options = _options(arguments, job)
+    asked = read_settings(job, {}, arguments.assigned)  # all others are those of the version
+    options = replace(_options(arguments, job), settings=asked.values, personal=asked.personal)
     with open_progress(arguments.quiet) as progress:
         found = forget_people(job, config, options, arguments.what, progress)
     result, people = found.result, len(set(arguments.what))

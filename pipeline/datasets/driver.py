@@ -229,7 +229,8 @@ def _record(run: Run, result: JobResult) -> dict[str, Any]:
     history = extend_history(run.before.record if run.before else {}, run.watch.run_id, scores)
     days = {"days": days_of(run.folder / "data")} if run.day else {}
     return {
-        **result.to_json(), **days, "settings": dict(run.context.settings), "source": run.options.source,
+        **result.to_json(), **days, "settings": dict(run.context.settings), "personal": dict(run.options.personal),
+        "source": run.options.source,
         "quality": scores, "quality_history": history, "unusual": unusual(history),
     }  # fmt: skip
 

@@ -1,22 +1,24 @@
 """Forgets people: their rows leave bronze, all tables and all versions, and later extracts leave them out.
 
-A version without them is made and published as after any other change of sources; then all other versions go, and all
-extracts of which the new one is not made. A file in bronze tells until the end that this is not done yet.
+A version without them is made and published as after any other change of sources, with the settings of the version
+that is shown; then all other versions go, and all extracts of which the new one is not made. A file in bronze tells
+until the end that this is not done yet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from config import Config
 from pipeline.datasets.bronze import FORGETTING, bronze_folder, keep_only
 from pipeline.datasets.driver import complete, find_changes, hidden_as_wanted, open_run
 from pipeline.datasets.job import Job
 from pipeline.datasets.result import JobResult
-from pipeline.datasets.rewrite import leave_out
+from pipeline.datasets.rewrite import leave_out, tell_of
 from pipeline.datasets.run import JobOptions, Run
-from pipeline.datasets.state import published_state
+from pipeline.datasets.state import kept_states, published_state
 from pipeline.errors import ConfigError
 from pipeline.machine import sync
 from pipeline.sources.extracted import Privacy
@@ -39,16 +41,15 @@ class Forgetting:
 def forget_people(job: Job, config: Config, options: JobOptions, ids: Sequence[str], progress: Progress) -> Forgetting:
     """Remove the people with these ids. Without ids: end what was interrupted.
 
+    ``settings`` and ``personal`` of ``options`` take the place of those that the version was made with: where there are
+    none, all other rows stay as they are. Ids of which no version has a row are noted, and nothing else is done.
     Raises ConfigError where no column of the job says whom a row is of, or there are no ids; InputError where nothing
     is published; and what a run raises. Where a check stops the run, nothing is removed, and it can be repeated.
     """
     output = open_output(options.output)
     before = published_state(output, records_only=True)
     _check(job, ids, bronze_folder(output.link))
-    asked = replace(
-        options, as_of=options.as_of or datetime.fromisoformat(before.record["as_of"]), full_refresh=False, only=()
-    )
-    with open_run(job, config, asked, progress) as run:
+    with open_run(job, config, _as_before(job, options, before.record), progress) as run:
         people = _remember(run, ids)
         state = hidden_as_wanted(run)
         assert run.before, "something is published"
@@ -58,16 +59,40 @@ def forget_people(job: Job, config: Config, options: JobOptions, ids: Sequence[s
             for name, source in job.sources.items()
             if any(column.forget for column in source.contract.columns.values())
         }
+        told_of = bool(run.day) or _may_tell(run, privacy)
         run.sources = leave_out(job, state, privacy, run.bronze, run.watch.run_id)
         find_changes(run, [name for name in job.sources if name in run.sources])
         versions = output.version_names()
-        result = complete(run, keep=1, forgotten=people)
-        if result.status != "failed":
+        result = complete(run, keep=1 if told_of else config.KEEP_VERSIONS, forgotten=people)
+        if result.status == "failed":
+            return Forgetting({}, 0, replace(result, error=f"{result.error} {_NOBODY_YET}"))
+        if told_of:
             _sweep(run)
+        (run.bronze / FORGETTING).unlink(missing_ok=True)
+        sync(run.bronze)
         removed = {name: run.before.sources[name].rows - run.sources[name].rows for name in run.sources}
         gone = {name: count for name, count in removed.items() if count}
         left = [name for name in versions if name not in output.version_names()]
         return Forgetting(gone, len(left), result)
+
+
+_NOBODY_YET = (
+    "Nobody is forgotten yet, and no run goes on before that is done: repeat the action forget, without ids, with a "
+    "setting (--set NAME=VALUE) by which the check does not stop it."
+)
+
+
+def _as_before(job: Job, options: JobOptions, record: Mapping[str, Any]) -> JobOptions:
+    """The options by which the version with this ``record`` was made, but for what ``options`` name."""
+    settings = {name: value for name, value in record["settings"].items() if name in job.settings}
+    return replace(
+        options,
+        as_of=options.as_of or datetime.fromisoformat(record["as_of"]),
+        settings={**settings, **options.settings},
+        personal={**record.get("personal", {}), **options.personal},
+        full_refresh=False,
+        only=(),
+    )
 
 
 def _check(job: Job, ids: Sequence[str], bronze: Path) -> None:
@@ -98,6 +123,15 @@ def _remember(run: Run, ids: Sequence[str]) -> Forgotten:
     return known
 
 
+def _may_tell(run: Run, privacy: Mapping[str, Privacy]) -> bool:
+    """Whether a kept version has rows of the people, or an extract that is of none of them may have."""
+    states = kept_states(run.output)
+    named = {file.folder for state in states for source in state.sources.values() for file in source.files}
+    if any(folder.relative_to(run.bronze).as_posix() not in named for folder in run.bronze.glob("*/*")):
+        return True
+    return any(tell_of(run.job, state, privacy, run.bronze) for state in states)
+
+
 def _sweep(run: Run) -> None:
     """Remove all versions but the one that is shown, and the extracts of which it is not made."""
     shown = run.output.current()
@@ -105,5 +139,3 @@ def _sweep(run: Run) -> None:
         if name != shown:
             run.output.remove(name)
     keep_only(run.bronze, published_state(run.output, records_only=True))
-    (run.bronze / FORGETTING).unlink(missing_ok=True)
-    sync(run.bronze)

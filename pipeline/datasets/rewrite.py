@@ -58,6 +58,16 @@ def leave_out(
     return found
 
 
+def tell_of(job: Job, state: JobState, privacy: Mapping[str, Privacy], bronze: Path) -> bool:
+    """Whether the sources of a version have rows or rejected records of the people that ``privacy`` forgets."""
+    return any(
+        _tells_of(file, bronze, job.sources[name], state.sources[name], one)
+        for name, one in privacy.items()
+        if name in state.sources
+        for file in state.sources[name].files
+    )
+
+
 def _tells_of(file: FileState, bronze: Path, source: Source, before: SourceState, privacy: Privacy) -> bool:
     """Whether an extract has rows or rejected records of a forgotten person."""
     folder, contract = bronze / file.folder, source.contract

@@ -229,9 +229,9 @@ MORE_SALES = [*SALES, ("o7", "zz-one", "2026-01-02", "9.00"), ("o8", "zz-one", "
 ZOE = ("zz-one", "Zoe", "zoe", hashed("Zoe Marker-Zoe"))
 
 
-def forget(job: Job, folder: Path, *ids: str, **personal: str) -> Forgetting:
+def forget(job: Job, folder: Path, *ids: str, **settings: str | float) -> Forgetting:
     config = Config(ENGINE="polars", MEMORY_LIMIT=10**9, PREPROCESSING_WORKERS=1)
-    options = JobOptions(str(folder / "nowhere"), str(folder / "output"), personal=personal)
+    options = JobOptions(str(folder / "nowhere"), str(folder / "output"), settings=settings)
     return forget_people(job, config, options, ids, NullProgress())
 
 
@@ -243,7 +243,7 @@ def test_a_forgotten_person_is_nowhere_and_other_rows_stay(method: str, job: Job
     write_rows(tmp_path, MORE, MORE_SALES)
     before = run(job, tmp_path, personal=personal)
     rows = {table: read(before, table) for table in ("lines", "buyers")}
-    found = forget(job, tmp_path, "zz-one", **personal)
+    found = forget(job, tmp_path, "zz-one")
     assert found_in(tmp_path, *ZOE, clear=True) == []
     assert (found.removed, found.versions_removed, found.result.status) == ({"people": 1}, 2, "ok")
     stays = rows["buyers"].filter(pl.col("customer") != "zz-one")
@@ -272,6 +272,65 @@ def test_forgetting_goes_on_where_it_was_interrupted(job: Job, tmp_path: Path, m
     assert run(job, tmp_path).status == "nothing new"
     with pytest.raises(ConfigError, match="forget needs the ids"):
         forget(job, tmp_path)
+
+
+def test_other_rows_stay_as_the_settings_of_their_version_made_them(job: Job, tmp_path: Path) -> None:
+    text = JOB.replace("def buyers(lines, people):", "def buyers(lines, people, settings):").replace(
+        'pl.col("cents").sum())', 'pl.col("cents").sum() * settings["times"])'
+    )
+    paid = write_job(tmp_path / "paid", text, times=1)
+    write_rows(tmp_path, MORE, MORE_SALES)
+    before = read(run(paid, tmp_path, settings={"times": 100}), "buyers")
+    assert set(paid.sources) == set(job.sources)
+    left = read(forget(paid, tmp_path, "zz-one").result, "buyers")
+    assert left.filter(pl.col("customer").is_in(["c1", "c2"])).equals(
+        before.filter(pl.col("customer").is_in(["c1", "c2"]))
+    )
+    assert left["cents"].sum() == before["cents"].sum()
+
+
+def test_an_id_that_nobody_has_removes_nothing_and_is_kept_out(job: Job, tmp_path: Path) -> None:
+    run(job, tmp_path)
+    write_rows(tmp_path, ROWS, [*SALES, ("o5", "c2", "2026-01-03", "2.00")])
+    second = run(job, tmp_path)
+    versions = sorted(path.name for path in (tmp_path / "output.versions").iterdir())
+    found = forget(job, tmp_path, "zz-on")
+    assert (found.removed, found.versions_removed, found.result.status) == ({}, 0, "nothing new")
+    assert sorted(path.name for path in (tmp_path / "output.versions").iterdir()) == versions
+    write_rows(tmp_path, [*ROWS, ("zz-on", "Zoe", "", "2026-01-01")])
+    assert run(job, tmp_path).run_id != second.run_id
+    assert found_in(tmp_path, "zz-on", clear=True) == []
+
+
+def test_a_person_whom_only_an_earlier_version_has_is_forgotten(job: Job, tmp_path: Path) -> None:
+    write_rows(tmp_path, ROWS, [*SALES, ("o7", "zz-one", "2026-01-02", "9.00")])
+    run(job, tmp_path)
+    write_rows(tmp_path, ROWS, SALES)
+    run(job, tmp_path, full_refresh=True)
+    found = forget(job, tmp_path, "zz-one")
+    assert (found.removed, found.versions_removed) == ({}, 1)
+    assert found_in(tmp_path, "zz-one", clear=True) == []
+
+
+def test_a_check_that_stops_it_removes_nobody_and_says_how_to_go_on(job: Job, tmp_path: Path) -> None:
+    text = JOB.replace("allowed=1.0", 'allowed="most"').replace(
+        'matches("email", ".*"', 'matches("email", ".*marker.*"'
+    )
+    gated = write_job(tmp_path / "gated", text, most=0.34)
+    zoe = ("zz-one", "Zoe Marker-Zoe", "zoe@marker-zoe.example", "2026-01-01")
+    write_rows(tmp_path, [*ROWS[:2], zoe, ("c5", "", "x@example.org", "2026-01-01")],
+               [*SALES, *(("o7", "zz-one", "2026-01-02", "9.00"), ("o9", "c5", "2026-01-02", "9.00"))])  # fmt: skip
+    clear = {"email": "keep"}
+    before = run(gated, tmp_path, personal=clear)
+    assert (before.status, set(gated.sources)) == ("ok", set(job.sources))
+    found = forget(gated, tmp_path, "zz-one", most=0.2)
+    assert (found.removed, found.versions_removed, found.result.status) == ({}, 0, "failed")
+    assert "Nobody is forgotten yet, and no run goes on before that is done: repeat" in str(found.result.error)
+    assert found_in(tmp_path, "zz-one") != []
+    with pytest.raises(InputError, match="people are being forgotten"):
+        run(gated, tmp_path, personal=clear)
+    assert forget(gated, tmp_path, most=1.0).removed == {"people": 1}
+    assert found_in(tmp_path, "zz-one", clear=True) == []
 
 
 def test_a_person_is_forgotten_whose_id_is_hidden_and_not_clear_any_more(job: Job, tmp_path: Path) -> None:
