@@ -1,5 +1,6 @@
 """Files of tables: reading inputs, dividing rows by values, and writing units (partitions, or parts of a table)."""
 
+import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,10 +10,11 @@ import polars as pl
 
 from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.helpers import hash_text, length_and_value
+from pipeline.datasets.parquet_columns import key_values_in, replace_columns
 from pipeline.datasets.tasks import Piece, TableFiles
 from pipeline.machine import writing
 from pipeline.sources.contract import SOURCE_FACTS
-from pipeline.sources.extracted import size_facts
+from pipeline.sources.extracted import TEXT_BYTES, size_facts
 from pipeline.staging import staged
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -129,10 +131,33 @@ def write_unit(rows: pl.DataFrame, folder: Path, unit: str) -> Piece:
     path = folder / unit
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path):
-        rows.write_parquet(
-            staged(path), compression="zstd", compression_level=1, row_group_size=_ROW_GROUP, metadata=size_facts(rows)
-        )
+        _write(rows, staged(path), size_facts(rows))
     return Piece(unit, str(path), len(rows))
+
+
+def write_changed(before: Path, changed: pl.DataFrame, more_text: int, folder: Path, unit: str) -> Piece | None:
+    """Write the rows of one unit as the file ``before`` has them, but for the columns ``changed``: to the byte what
+    ``write_unit`` writes. ``more_text``: bytes of all texts, more than before.
+
+    None, and nothing is written: another version of this program wrote that file, or of Polars.
+    """
+    old, stream = before.read_bytes(), io.BytesIO()
+    _write(changed, stream, {})
+    size = int(key_values_in(old).get(TEXT_BYTES.encode(), b"-1"))
+    if size < 0:
+        return None
+    data = replace_columns(old, stream.getvalue(), {TEXT_BYTES.encode(): str(size + more_text).encode()})
+    if data is None:
+        return None
+    path = folder / unit
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        staged(path).write_bytes(data)
+    return Piece(unit, str(path), len(changed))
+
+
+def _write(rows: pl.DataFrame, target: Path | io.BytesIO, metadata: dict[str, str]) -> None:
+    rows.write_parquet(target, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP, metadata=metadata)
 
 
 def partition_name(columns: Sequence[str], values: Sequence[object]) -> str:

@@ -153,8 +153,13 @@ TEXT_BYTES = "text_bytes"
 
 def size_facts(frame: pl.DataFrame) -> dict[str, str]:
     """What the footer of a file with these rows has besides."""
+    return {TEXT_BYTES: str(text_bytes(frame))}
+
+
+def text_bytes(frame: pl.DataFrame) -> int:
+    """Bytes of all texts."""
     lengths = frame.select(cs.string().str.len_bytes().cast(pl.Int64).sum())
-    return {TEXT_BYTES: str(sum(lengths.row(0)) if lengths.width else 0)}
+    return sum(lengths.row(0)) if lengths.width else 0
 
 
 def _write(path: Path, frame: pl.DataFrame) -> str:

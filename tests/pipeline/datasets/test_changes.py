@@ -1,6 +1,7 @@
 """Runs after a change: what is computed again, and that all is as if it was made anew."""
 
 import random
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.datasets import Contract, Int, Text, dataset, divide, sizes
+from pipeline.datasets import Contract, Int, Text, dataset, divide, sizes, units
 from pipeline.datasets import run as job_run
 from pipeline.datasets.changes import Change, changed_rows
 from pipeline.datasets.job import Job
+from pipeline.datasets.parquet_columns import replace_columns
 from pipeline.datasets.result import JobResult
 from pipeline.datasets.units import in_order, scan_file
 from pipeline.engines.direct import DirectEngine
@@ -219,3 +221,24 @@ def test_rows_are_in_order_with_nulls_first(pairs: list[tuple[str | None, int | 
     expected = sorted(pairs, key=lambda pair: [(value is not None, value) for value in pair])
     assert in_order(rows, _rows).rows() == expected
     assert in_order(rows, _parts).rows() == expected
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_rows_that_stay_in_place_leave_other_columns_as_they_lie(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only ``cents`` is written again; all is, where another version of Polars wrote the file before."""
+    job = _job(tmp_path / "job", "warn")
+    _write(tmp_path, MEMBERS, SALES)
+    run(job, tmp_path)
+    written = []
+
+    def replace(before: bytes, changed: bytes, key_values: Mapping[bytes, bytes]) -> bytes | None:
+        written.append(pl.read_parquet(changed).columns)
+        return replace_columns(before, changed, key_values) if known else None
+
+    monkeypatch.setattr(units, "replace_columns", replace)
+    _write(tmp_path, MEMBERS, [("o0", "c0", "2026-01-01", 39), *SALES[1:]])
+    partly = run(job, tmp_path)
+    assert written == [["cents"], ["cents"]]  # of lines and of visits
+    assert _all_of(partly) == _all_of(run(job, tmp_path, output=str(tmp_path / "fresh")))
