@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.datasets import ConfigError, Job
 
-from . import gold, silver, sources, star
+from . import conflicts, gold, silver, sources, star
 from .staging import Missing
 
 _MISSING: tuple[Missing, ...] = (
@@ -27,6 +27,7 @@ job = Job(
     sources,
     silver,
     star,
+    conflicts,
     gold,
     settings={
         **{rule.setting: rule.default for rule in _MISSING},

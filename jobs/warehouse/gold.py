@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from pipeline.datasets import Contract, Date, Float, Int, Money, Text, conserves, dataset
+from pipeline.datasets import Contract, Date, Float, Int, Money, Text, conserves, dataset, exact_sum
 
 _AMOUNTS = ("net_cents", "profit_cents")
-_SUMS = tuple(pl.col(name).sum() for name in ("quantity", *_AMOUNTS))
+_SUMS = tuple(exact_sum(name) for name in ("quantity", *_AMOUNTS))
 """What any number of sales come to."""
 _ORDERS = pl.col("order_id").n_unique().alias("orders")
 

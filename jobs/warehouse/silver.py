@@ -16,16 +16,21 @@ from pipeline.datasets import (
     expression,
     fresh,
     latest,
+    product_fits,
+    reference,
     repeated,
 )
 
 from . import sources
 from .methods import normalise_method
-from .staging import DROP, FILL, KEEP, QUARANTINE, Missing, lost_versions, missing_checks
+from .staging import DROP, FILL, KEEP, QUARANTINE, Missing, missing_checks
 
 LINE_KEY = ("order_id", "product_id", "line_number")
-_LINE_VALUES = ("customer_id", "day", "quantity", "unit_price_cents", "discount_cents", "payment_type")
-_PAYMENT_VALUES = ("order_id", "payment_method", "amount_cents", "day", "payment_status")
+LINE_VALUES = ("customer_id", "day", "quantity", "unit_price_cents", "discount_cents", "payment_type")
+PAYMENT_VALUES = ("order_id", "payment_method", "amount_cents", "day", "payment_status")
+
+GROSS = pl.col("quantity").cast(pl.Int128) * pl.col("unit_price_cents").cast(pl.Int128)
+"""Quantity times price, as it may be beyond 64 bits."""
 
 FILL_MEDIAN = "fill_median"
 """The median price of the product: ``fact_sales`` fills it in, because all lines of the product decide it."""
@@ -72,46 +77,24 @@ class OrderLine(Contract):
         at_least("quantity", 1),
         at_least("unit_price_cents", 1),
         at_least("discount_cents", 0),
-        expression("discount", pl.col("discount_cents") <= pl.col("quantity") * pl.col("unit_price_cents")),
+        expression("amount_fits", product_fits("quantity", "unit_price_cents")),
+        expression("discount", pl.col("discount_cents") <= GROSS),
+        reference("customer_id", to="customers", action="warn", allowed="max_orphan_share"),
+        reference("product_id", to="products", action="warn", allowed="max_orphan_share"),
         repeated("orders", allowed="max_duplicate_share"),
     ],
 )
 def order_lines(orders: pl.LazyFrame) -> pl.LazyFrame:
     """Order lines, each once: of the last file by name that has the line, without invented prices."""
-    once = latest(_numbered(orders), key=LINE_KEY, order=["_source", *_LINE_VALUES])
+    once = latest(numbered(orders), key=LINE_KEY, order=["_source", *LINE_VALUES])
     return once.select(
         *LINE_KEY, "customer_id", "day", "quantity", "unit_price_cents", "discount_cents",
         normalise_method("payment_type"),
     )  # fmt: skip
 
 
-class LostLine(Contract):
-    """Contents of order lines that another one replaces."""
-
-    order_id = Text("id of the order")
-    product_id = Text("what was bought", nullable=True)
-    line_number = Int("number of the line")
-    customer_id = Text("who bought", nullable=True)
-    day = Date("day of the order", nullable=True)
-    quantity = Int("pieces", nullable=True)
-    unit_price_cents = Money("price of one piece", unit="cents", nullable=True)
-    discount_cents = Money("discount on the line", unit="cents", nullable=True)
-    payment_type = Text("how the customer meant to pay", nullable=True)
-
-
-@dataset(
-    LostLine,
-    layer="silver",
-    grain="one row per content of a line that does not count",
-    by="order_id",
-    keyed={"orders": ["_source", *sources.Orders.columns]},
-)
-def order_conflicts(orders: pl.LazyFrame) -> pl.LazyFrame:
-    """Conflicts: what the shop said of an order line before, or besides."""
-    return lost_versions(_numbered(orders), LINE_KEY, _LINE_VALUES)
-
-
-def _numbered(orders: pl.LazyFrame) -> pl.LazyFrame:
+def numbered(orders: pl.LazyFrame) -> pl.LazyFrame:
+    """Orders with a number for each line: 0 where the shop gives none."""
     return orders.with_columns(pl.col("line_number").fill_null(0))
 
 
@@ -142,7 +125,7 @@ class Payment(Contract):
 )
 def clean_payments(payments: pl.LazyFrame) -> pl.LazyFrame:
     """Payments, each once: of the last file by name that has the payment, with one name for each method."""
-    once = latest(payments, key=["payment_id"], order=["_source", *_PAYMENT_VALUES])
+    once = latest(payments, key=["payment_id"], order=["_source", *PAYMENT_VALUES])
     status = pl.col("payment_status").str.strip_chars().str.to_lowercase()
     named = once.with_columns(status.alias("status"), normalise_method("payment_method").alias("method"))
     come = pl.col("status").is_in(["completed", "complete", "paid", "success", "succeeded"])

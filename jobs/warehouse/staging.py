@@ -1,11 +1,9 @@
-"""What staging does to any source: one row for each id, and a chosen answer to each missing value."""
+"""What staging does about missing values of any source: what the settings choose."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import polars as pl
-
-from pipeline.datasets import Check, ChosenAction, ConfigError, chosen_by, may_occur_again, not_null
+from pipeline.datasets import Check, ChosenAction, ConfigError, chosen_by, not_null
 
 KEEP, FILL, DROP, QUARANTINE = "keep", "fill", "drop", "quarantine"
 
@@ -44,26 +42,16 @@ class Missing:
 
 
 def missing_checks(rules: Mapping[str, Missing], allowed: float | str | None = None) -> list[Check]:
-    """Checks that reject, drop or fill the rows whose value is missing, as the settings choose, by ``rules`` (column →
-    what may happen where it has no value).
+    """Checks that reject, drop, fill or keep the rows whose value is missing, as the settings choose, by ``rules``
+    (column → what may happen where it has no value).
 
-    ``allowed``: the share of rejected or dropped rows above which the run fails.
+    ``allowed``: the share of rows above which the run fails where they are rejected or dropped, and there is a warning
+    where they are kept.
     """
     return [not_null(name, action=_action(rule), allowed=allowed) for name, rule in rules.items()]
 
 
 def _action(rule: Missing) -> ChosenAction:
     if FILL in rule.choices:
-        return chosen_by(rule.setting, quarantine="reject", drop="drop", fill="fill")
-    return chosen_by(rule.setting, quarantine="reject", drop="drop")
-
-
-def lost_versions(rows: pl.LazyFrame, key: Sequence[str], values: Sequence[str]) -> pl.LazyFrame:
-    """The other contents of keys that have several: each once, with the columns ``key`` and ``values``.
-
-    The one that counts is of the last file by name, as the moment of an extract would differ where all files come at
-    once; of one file the greatest by ``values``.
-    """
-    several = rows.filter(may_occur_again(key)).sort(*key, "_source", *values, nulls_last=False)
-    differs = (pl.col(name).ne_missing(pl.col(name).last().over(key)) for name in values)
-    return several.filter(pl.any_horizontal(differs)).select(*key, *values).unique()
+        return chosen_by(rule.setting, quarantine="reject", drop="drop", keep="warn", fill="fill")
+    return chosen_by(rule.setting, quarantine="reject", drop="drop", keep="warn")

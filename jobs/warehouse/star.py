@@ -23,26 +23,26 @@ from pipeline.datasets import (
     conserves,
     dataset,
     date_key,
+    exact_product,
+    exact_sum,
     expression,
     history,
+    not_null,
     reference,
     surrogate_key,
 )
 
-from .methods import usual_fees
-from .silver import FILL_MEDIAN
+from .methods import normalise_method, usual_fees
+from .silver import FILL_MEDIAN, GROSS
 from .staging import FILL, KEEP, Missing, missing_checks
 
 _FIRST = pl.lit(dt.datetime(1970, 1, 1)).cast(pl.Datetime("us"))
 """Since when an inferred member holds: nobody knows better."""
-_CUSTOMER = ("customer_name", "email", "phone", "address", "city", "state", "zip_code", "age", "registered_on")
-_PRODUCT = ("product_name", "category", "subcategory", "brand", "price_cents", "cost_cents")
+CUSTOMER_VALUES = ("customer_name", "email", "phone", "address", "city", "state", "zip_code", "age", "registered_on")
+PRODUCT_VALUES = ("product_name", "category", "subcategory", "brand", "price_cents", "cost_cents")
 _PERIOD = ("valid_from", "valid_to", "is_current")
 CUSTOMER_NULLS = {"city": Missing("missing_city", "fill:Unknown", (KEEP, FILL))}
 PRODUCT_NULLS = {"category": Missing("missing_category", "fill:Unknown", (KEEP, FILL))}
-_HEARD_OF = expression(
-    "not_inferred", ~pl.col("is_inferred"), action="warn", allowed="max_orphan_share", dimension="consistency"
-)
 _AGES = [(18, "under 18"), (25, "18-24"), (35, "25-34"), (45, "35-44"), (55, "45-54"), (65, "55-64")]
 
 
@@ -62,7 +62,7 @@ class DimCustomer(Contract):
     age = Int("age in years", nullable=True)
     age_band = Text("under 18, 18-24, ..., 65 and over, unknown")
     registered_on = Date("day of the registration", nullable=True)
-    segment = Text("by what was bought until now: vip, regular, occasional, none")
+    segment = Text("by what was bought until now, at prices that the shop gave: vip, regular, occasional, none")
     is_inferred = Bool("whether only orders name the customer")
     valid_from = Time("since when the version holds")
     valid_to = Time("until when, exclusive; null: until now", nullable=True)
@@ -74,18 +74,17 @@ class DimCustomer(Contract):
     grain="one row per version of a customer",
     by="customer_id",
     keyed={
-        "customers": ["_extracted_at", *_CUSTOMER],
+        "customers": ["_extracted_at", *CUSTOMER_VALUES],
         "order_lines": ["quantity", "unit_price_cents", "discount_cents"],
     },
     key="customer_key",
-    checks=[*missing_checks(CUSTOMER_NULLS), between("age", 0, 120, action="warn"), _HEARD_OF],
+    checks=[*missing_checks(CUSTOMER_NULLS), between("age", 0, 120, action="warn")],
 )
 def dim_customer(customers: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
     """Customers with their history; those whom only orders name are inferred."""
-    spent = order_lines.group_by("customer_id").agg(
-        (pl.col("quantity") * pl.col("unit_price_cents") - pl.col("discount_cents")).sum().alias("spent")
-    )
-    versions = _versions(customers, spent, "customer_id", _CUSTOMER)
+    net = exact_product("quantity", "unit_price_cents") - pl.col("discount_cents")
+    spent = order_lines.group_by("customer_id").agg(exact_sum(net).alias("spent"))
+    versions = _versions(customers, spent, "customer_id", CUSTOMER_VALUES)
     with_spent = versions.join(spent, on="customer_id", how="left", validate="m:1")
     return with_spent.with_columns(
         _member_key("customer_id", "customer_id", "valid_from").alias("customer_key"),
@@ -155,13 +154,12 @@ class DimProduct(Contract):
     DimProduct,
     grain="one row per version of a product",
     by="product_id",
-    keyed={"products": ["_extracted_at", *_PRODUCT], "order_lines": ["order_id"]},
+    keyed={"products": ["_extracted_at", *PRODUCT_VALUES], "order_lines": ["order_id"]},
     key="product_key",
     checks=[
         *missing_checks(PRODUCT_NULLS),
         at_least("price_cents", 0, action="warn"),
         at_least("cost_cents", 0, action="warn"),
-        _HEARD_OF,
     ],
 )
 def dim_product(products: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Mapping[str, Any]) -> pl.LazyFrame:
@@ -173,7 +171,7 @@ def dim_product(products: pl.LazyFrame, order_lines: pl.LazyFrame, settings: Map
         .when(price >= settings["mid_cents"]).then(pl.lit("mid"))
         .otherwise(pl.lit("budget"))
     )  # fmt: skip
-    versions = _versions(products, order_lines.select("product_id").unique(), "product_id", _PRODUCT)
+    versions = _versions(products, order_lines.select("product_id").unique(), "product_id", PRODUCT_VALUES)
     return versions.with_columns(
         _member_key("product_id", "product_id", "valid_from").alias("product_key"),
         _member_key("product_id", "product_id").alias("product_durable_key"),
@@ -254,7 +252,9 @@ class FactSales(Contract):
         reference("date_key", to="dim_date", action="fail"),
         reference("customer_key", to="dim_customer", action="fail"),
         reference("product_key", to="dim_product", action="fail"),
-        at_least("unit_price_cents", 1),
+        not_null("unit_price_cents"),  # which no line of the product has, and so no median
+        not_null("gross_cents"),  # too large, with the median
+        expression("discount", pl.col("discount_cents") <= pl.col("gross_cents")),
         conserves("quantity", source="order_lines"),
     ],
 )
@@ -267,12 +267,13 @@ def fact_sales(
     settings: Mapping[str, Any],
 ) -> pl.LazyFrame:
     """Sales: each order line with what it cost, and what became of its order's payments."""
-    paid = clean_payments.filter("counts").group_by("order_id").agg(pl.col("amount_cents").sum().alias("paid_cents"))
+    paid = clean_payments.filter("counts").group_by("order_id").agg(exact_sum("amount_cents").alias("paid_cents"))
     filled = settings["missing_price"] == FILL_MEDIAN
     priced = _priced(order_lines, price_medians) if filled else order_lines.with_columns(price_filled=pl.lit(False))
-    amounts = priced.with_columns((pl.col("quantity") * pl.col("unit_price_cents")).alias("gross_cents"))
+    # Null where there is no price, not even a median, or it does not fit: checks reject such a line.
+    amounts = priced.with_columns(GROSS.cast(pl.Int64, strict=False).alias("gross_cents"))
     amounts = amounts.with_columns((pl.col("gross_cents") - pl.col("discount_cents")).alias("net_cents"))
-    total = pl.col("net_cents").sum().over("order_id")
+    total = exact_sum("net_cents").over("order_id")
     status = (
         pl.when(pl.col("paid_cents").is_null()).then(pl.lit("unpaid"))
         .when(pl.col("paid_cents") >= total).then(pl.lit("paid"))
@@ -290,7 +291,7 @@ def fact_sales(
     )  # fmt: skip
     found = as_of_join(with_status, customers, on="customer_id", at="day", early=True)
     found = as_of_join(found, products, on="product_id", at="day", early=True)
-    cost = pl.col("quantity") * pl.col("piece_cost_cents")
+    cost = exact_product("quantity", "piece_cost_cents")
     keys = [
         pl.col(name).fill_null(UNKNOWN)
         for name in ("customer_key", "customer_durable_key", "product_key", "product_durable_key")
@@ -307,7 +308,7 @@ def _priced(order_lines: pl.LazyFrame, price_medians: pl.LazyFrame) -> pl.LazyFr
     """Lines with the median price of their product where they have none."""
     with_median = order_lines.join(price_medians, on="product_id", how="left", validate="m:1", nulls_equal=True)
     return with_median.with_columns(
-        pl.col("unit_price_cents").is_null().alias("price_filled"),
+        (pl.col("unit_price_cents").is_null() & pl.col("median_cents").is_not_null()).alias("price_filled"),
         pl.coalesce("unit_price_cents", "median_cents").alias("unit_price_cents"),
     )
 
@@ -345,7 +346,7 @@ class FactPayments(Contract):
 )
 def fact_payments(clean_payments: pl.LazyFrame, fee_rates: pl.LazyFrame) -> pl.LazyFrame:
     """Payments with fees by the rates that held on their days."""
-    own = fee_rates.select("method", "valid_from", "fee_points")
+    own = fee_rates.select(normalise_method("method"), "valid_from", "fee_points")
     rates = own if own.head(1).collect().height else usual_fees()
     rates = rates.sort("valid_from", "fee_points").unique(["method", "valid_from"], keep="last", maintain_order=True)
     priced = clean_payments.sort("day").join_asof(

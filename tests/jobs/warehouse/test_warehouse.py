@@ -270,15 +270,23 @@ def test_who_becomes_a_better_customer_changes_no_earlier_sale(
     assert found["tables"]["fact_sales"]["recomputed"] == 1
 
 
+def checks_of(found: dict[str, Any], table: str) -> dict[str, dict[str, Any]]:
+    return {check["check"]: check for check in found["checks"] if check["table"] == table}
+
+
 @pytest.mark.slow
 def test_a_missing_price_is_the_median_of_its_product_where_that_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Where the product has no other price, or the discount is larger than what comes out, the line is rejected."""
     write_shop(tmp_path / "shop", 4)
-    prices = [("a", "1.00"), ("b", "3.00"), ("c", "9.00"), ("d", "")]
-    rows = [(order, "c1", "p1", 2, price, "2026-01-01", "cc", "") for order, price in prices]
+    lines = [
+        ("a", "p1", "1.00", ""), ("b", "p1", "3.00", ""), ("c", "p1", "9.00", ""), ("d", "p1", "", ""),
+        ("e", "p1", "", "6.01"), ("f", "p2", "", ""),
+    ]  # fmt: skip
+    rows = [(order, "c1", product, 2, price, "2026-01-01", "cc", discount) for order, product, price, discount in lines]
     write(tmp_path / "shop", "orders", ORDERS, rows)
-    run(capsys, "--source", "shop", "--set", "missing_price=fill_median", "--set", "max_null_share=1.0")
+    found = run(capsys, "--source", "shop", "--set", "missing_price=fill_median", "--set", "max_null_share=1.0")
     facts = published("fact_sales").sort("order_id").select("order_id", "unit_price_cents", "price_filled", "net_cents")
     assert facts.rows() == [
         ("a", 100, False, 200),
@@ -286,6 +294,67 @@ def test_a_missing_price_is_the_median_of_its_product_where_that_is_asked_for(
         ("c", 900, False, 1800),
         ("d", 300, True, 600),
     ]
+    broken = {name: check["broken"] for name, check in checks_of(found, "fact_sales").items() if check["broken"]}
+    assert broken == {"expression:discount": 1, "not_null:unit_price_cents": 1}
+    assert found["tables"]["fact_sales"]["rejected"] == 2
+
+
+@pytest.mark.slow
+def test_an_amount_beyond_64_bits_is_rejected_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_shop(tmp_path / "shop", 4)
+    rows = [("a", "c1", "p1", 2**32, "42949672.96"), ("b", "c1", "p1", 2, "3.00")]  # 2^64 cents wrap to 0
+    write(tmp_path / "shop", "orders", ORDERS, [(*row, "2026-01-01", "cc", "") for row in rows])
+    found = run(capsys, "--source", "shop", "--set", "max_null_share=1.0")
+    assert published("fact_sales").select("order_id", "gross_cents").rows() == [("b", 600)]
+    assert checks_of(found, "order_lines")["expression:amount_fits"]["broken"] == 1
+    assert found["tables"]["order_lines"]["rejected"] == 1
+
+
+@pytest.mark.slow
+def test_shares_of_kept_nulls_and_of_unknown_members_are_those_of_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shop(tmp_path / "shop", 4)
+    who = [*[""] * 2, *["ghost"] * 3, *["c1"] * 5]
+    rows = [(f"o{at}", one, "p1", 1, "3.00", "2026-01-01", "cc", "") for at, one in enumerate(who)]
+    write(tmp_path / "shop", "orders", ORDERS, rows)
+    write(tmp_path / "shop", "payments", PAYMENTS, [("x", "o1", "cc", "1.00", "2026-01-02", "paid")])
+    checks = checks_of(run(capsys, "--source", "shop", "--set", "max_null_share=0.19"), "order_lines")
+    kept, unknown = checks["not_null:customer_id"], checks["reference:customer_id->customers"]
+    assert (kept["broken"], kept["of"], kept["outcome"]) == (2, 10, "warn")
+    assert (unknown["broken"], unknown["of"], unknown["outcome"]) == (3, 10, "warn")
+    assert checks["reference:product_id->products"]["outcome"] == "ok"
+    words = ("--set", "max_null_share=0.2", "--set", "max_orphan_share=0.3")
+    checks = checks_of(run(capsys, "--source", "shop", *words), "order_lines")
+    assert [checks[name]["outcome"] for name in ("not_null:customer_id", "reference:customer_id->customers")] == [
+        "ok", "ok",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_contents_that_do_not_count_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shop = tmp_path / "shop"
+    write_shop(shop, 4)
+    first, second = (("x", "o1", "cc", amount, "2026-01-01", "paid") for amount in ("1.00", "2.00"))
+    write(shop, "payments", PAYMENTS, [first, second, first])
+    people = [("c1", "Ann", "", "", "", "", "", "", age, "") for age in (20, 99, 20)]
+    write(shop, "customers", CUSTOMERS, people)
+    write(shop, "products", PRODUCTS, [("p1", "Mill", "Home", "", "", price, "1.00", "") for price in ("2.00", "3.00")])
+    run(capsys, "--source", "shop", "--set", "max_null_share=1.0")
+    assert published("payment_conflicts").select("payment_id", "amount_cents").rows() == [("x", 100)]
+    assert published("customer_conflicts").select("customer_id", "age").rows() == [("c1", 20)]
+    assert published("product_conflicts").select("product_id", "price_cents").rows() == [("p1", 200)]
+    ages = published("dim_customer").filter(pl.col("customer_id") == "c1")["age"].to_list()
+    assert ages == [99]
+
+
+@pytest.mark.slow
+def test_rates_of_fees_may_spell_methods_as_payments_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_shop(tmp_path / "shop", 4)
+    write(tmp_path / "shop", "payments", PAYMENTS, [("x", "o1", "Credit_Card", "10.00", "2026-01-02", "paid")])
+    write(tmp_path / "shop", "fee_rates", ("method", "valid_from", "fee_points"), [("cc", "2026-01-01", 500)])
+    run(capsys, "--source", "shop", "--set", "max_null_share=1.0")
+    assert published("fact_payments").select("method", "fee_cents").rows() == [("Credit Card", 50)]
 
 
 @pytest.mark.slow
