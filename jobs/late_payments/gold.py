@@ -11,8 +11,9 @@ import polars as pl
 
 from pipeline.datasets import Bool, Contract, Date, Decimal, Float, Int, Text, conserves, dataset, not_null, one_of
 
+from .amounts import InvoiceTotal
 from .known import Span, known_before
-from .silver import REGULAR, InvoiceTotal, Settlement
+from .silver import REGULAR, Settlement
 
 LABELS = ("is_late", "days_to_pay", "invoice_class", "paid_on", "outcome_on", "split")
 """Columns of ``late_payment_features`` that tell the future of the invoice: never give them to a model as features."""
@@ -38,9 +39,10 @@ class Outcome(Settlement):
 def outcomes(settlements: pl.LazyFrame, as_of: dt.datetime) -> pl.LazyFrame:
     """What is known of each invoice at the end of the as-of day: paid in time, late, or open and not yet due."""
     today, paid, due = pl.lit(as_of.date(), pl.Date), pl.col("paid_on"), pl.col("due_on")
-    late_from = due + pl.duration(days=1)
     known = settlements.filter(pl.col("issued_on") <= today).with_columns(pl.when(paid <= today).then(paid))
     in_time = paid <= due
+    # Without a total, only its own day of payment tells that an invoice is paid: until then it may be, or not.
+    late_from = pl.when(pl.col("total_cents").is_not_null()).then(due + pl.duration(days=1)).otherwise(paid)
     judged = pl.col("invoice_class") == REGULAR
     late = pl.when(judged & in_time).then(0).when(judged & (late_from <= today)).then(1)
     when = pl.when(judged & in_time).then(paid).when(judged & (late_from <= today)).then(late_from)
@@ -55,19 +57,23 @@ class LatePaymentFeatures(Contract):
     issued_month = Text("month of issue, such as 2026-11")
     issued_on = Date("day of issue, d below")
     due_on = Date("last day to pay: the invoice's own, otherwise day of issue and terms")
-    invoice_total = Decimal("retail price times quantity, added up and rounded once", scale=2, nullable=True)
-    item_count = Int("pieces", unit="pieces")
-    distinct_items = Int("different items")
-    pieces_below_10 = Int("pieces with a price below 10", unit="pieces")
-    pieces_10_to_100 = Int("pieces with a price from 10 to below 100", unit="pieces")
-    pieces_from_100 = Int("pieces with a price of 100 or more", unit="pieces")
+    invoice_total = Decimal(
+        "retail price times quantity, added up and rounded once; null: it has no lines or unknown items", scale=2,
+        nullable=True,
+    )  # fmt: skip
+    item_count = InvoiceTotal.item_count
+    distinct_items = InvoiceTotal.distinct_items
+    unknown_items = InvoiceTotal.unknown_items
+    pieces_below_10 = InvoiceTotal.pieces_below_10
+    pieces_10_to_100 = InvoiceTotal.pieces_10_to_100
+    pieces_from_100 = InvoiceTotal.pieces_from_100
     account_age_days = Int("from joining to d; null: not known", unit="days", nullable=True)
     days_until_due = Int("from d to the due day", unit="days")
     day_of_week = Int("of d: 1 is Monday, 7 is Sunday")
     is_month_end = Bool("whether d is the last day of a month")
     invoices_120d = Int("invoices of the account issued from d-120 to d-1")
     invoices_to_date = Int("number of the invoice among those of the account, by day and id, from 1")
-    prior_known = Int("prior invoices (issued before d) that were paid before d or due before d")
+    prior_known = Int("prior invoices (issued before d) paid before d or due before d; without a total: paid before d")
     prior_late = Int("of these, not paid by their due day")
     prior_late_rate = Float("prior_late / prior_known; null: none is known", nullable=True)
     prior_mean_days_late = Float(
@@ -81,7 +87,7 @@ class LatePaymentFeatures(Contract):
     prior_late_365d = Int("prior_late of invoices issued from d-365")
     prior_late_rate_365d = Float("prior_late_rate of invoices issued from d-365", nullable=True)
     prior_mean_days_late_365d = Float("prior_mean_days_late of invoices issued from d-365", nullable=True)
-    open_invoices = Int("prior invoices not paid before d")
+    open_invoices = Int("prior invoices with a total, not paid before d")
     open_total = Decimal("what was open of prior invoices with all receipts before d", scale=2)
     overdue_invoices = Int("of open_invoices, due before d")
     overdue_total = Decimal("of open_total, what was due before d", scale=2)
@@ -155,25 +161,30 @@ def _spans(outcomes: pl.LazyFrame, balances: pl.LazyFrame) -> list[Span]:
     nothing of that, so that a payment after d cannot change a feature of day d.
     """
     issued, due, paid = pl.col("issued_on"), pl.col("due_on"), pl.col("paid_on")
-    decided, overdue, closed = (pl.max_horizontal(issued, day) for day in (pl.min_horizontal(due, paid), due, paid))
+    total, change = (pl.col(name).cast(pl.Int128) for name in ("total_cents", "change_cents"))  # sums cannot wrap
+    has_total = total.is_not_null()
+    due_or_known = pl.when(has_total).then(due).otherwise(paid)
+    decided, overdue, closed = (
+        pl.max_horizontal(issued, day) for day in (pl.min_horizontal(due_or_known, paid), due_or_known, paid)
+    )
     closed = pl.when(paid.is_not_null()).then(closed)
-    late = outcomes.filter(paid.is_null() | (paid > due))
+    judged, with_total = outcomes.filter(has_total | paid.is_not_null()), outcomes.filter(has_total)
+    late = judged.filter(paid.is_null() | (paid > due))
     one, due_number = pl.lit(1, pl.Int64), due.to_physical().cast(pl.Int64)
     spans = [
-        Span(outcomes, issued, None, {"prior_cents": pl.col("total_cents").fill_null(0),
-                                      "prior_totals": pl.col("total_cents").is_not_null().cast(pl.Int64)}),
+        Span(with_total, issued, None, {"prior_cents": total, "prior_totals": one}),
         Span(outcomes, issued, issued + pl.duration(days=120), {"invoices_120d": one}),
-        Span(outcomes, issued, closed, {"open_invoices": one}),
+        Span(with_total, issued, closed, {"open_invoices": one}),
         Span(late, overdue, closed, {"overdue_invoices": one}),
-        Span(balances, pl.col("day"), None, {"open_cents": pl.col("change_cents")}),
-        Span(balances, pl.max_horizontal("day", "due_on"), None, {"overdue_cents": pl.col("change_cents")}),
+        Span(balances, pl.col("day"), None, {"open_cents": change}),
+        Span(balances, pl.max_horizontal("day", "due_on"), None, {"overdue_cents": change}),
     ]  # fmt: skip
     for suffix, days in WINDOWS.items():
         end = issued + pl.duration(days=days) if days else None
         running_end = pl.min_horizontal(closed, end) if days else closed
         fixed = pl.when(paid.is_not_null()).then((paid - due).dt.total_days())
         spans += [
-            Span(outcomes, decided, end, {f"prior_known{suffix}": one}),
+            Span(judged, decided, end, {f"prior_known{suffix}": one}),
             Span(late, overdue, end, {f"prior_late{suffix}": one}),
             Span(late, overdue, running_end, {f"running{suffix}": one, f"running_due{suffix}": due_number}),
             Span(late.filter(paid.is_not_null()), closed, end, {f"days_late{suffix}": fixed}),
@@ -196,7 +207,7 @@ def _prior(suffix: str) -> list[pl.Expr]:
 def _to_mean() -> pl.Expr:
     """Total against the mean of prior totals, with one division: the product of whole numbers is exact below 2^53."""
     total, count, cents = pl.col("total_cents"), pl.col("prior_totals"), pl.col("prior_cents")
-    return pl.when(cents > 0).then((total * count) / cents)
+    return pl.when(cents > 0).then((total.cast(pl.Int128) * count) / cents)
 
 
 def _split(first: str) -> pl.Expr:

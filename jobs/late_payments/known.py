@@ -13,7 +13,8 @@ import polars as pl
 
 @dataclass(frozen=True)
 class Span:
-    """For each row of ``rows`` its ``values`` (Int64, by name) count for days d with ``begin`` < d <= ``end``.
+    """For each row of ``rows`` its ``values`` (by name; Int64, or Int128 where sums may be larger) count for days d
+    with ``begin`` < d <= ``end``.
 
     ``rows`` have ``account_id``. ``begin`` and ``end`` are days; no end, or a null one: for ever. A span that ends
     before or when it begins counts for nothing.
@@ -29,7 +30,7 @@ def known_before(days: pl.LazyFrame, spans: Sequence[Span]) -> pl.LazyFrame:
     """The sum of each value over the spans that count on each of some days.
 
     ``days``: ``account_id`` and ``issued_on``, without repetition. Returns them with a column for each value, 0 where
-    nothing counts. Sums that wrap beyond 64 bits are not detected.
+    nothing counts.
     """
     return reduce(_add, spans, days)
 

@@ -5,18 +5,24 @@
     average days delinquent (ADD)    DSO − best possible DSO
 
 The metrics are those of the Credit Research Foundation (crfonline.org, National Summary of Domestic Trade
-Receivables), for months instead of quarters. Sales are all invoiced amounts. Disputed amounts are receivables, and a
-class of their own in the ageing; cancelled invoices are neither sales nor receivables. Status has no day: an invoice
-that is cancelled now is left out of all months.
+Receivables), for months instead of quarters. Sales are all invoiced amounts. What each invoice counts for:
+
+    regular                       sales and receivables
+    disputed                      sales and receivables, in the ageing a class of their own
+    cancelled                     nothing
+    paid on an unknown day        sales alone, as nothing of it is owed; counted in paid_some_day_invoices
+    total not known (any class)   no amount; unless cancelled, counted in unknown_total_invoices
+
+Status has no day: an invoice that is cancelled or called paid now is left out of all months.
 """
 
 import datetime as dt
 
 import polars as pl
 
-from pipeline.datasets import Contract, Date, Float, Int, Money, Text, conserves, dataset, expression
+from pipeline.datasets import Contract, Date, Float, Int, Money, Text, conserves, dataset, exact_sum, expression
 
-from .silver import CANCELLED, DISPUTED
+from .silver import CANCELLED, DISPUTED, PAID_SOME_DAY
 
 _AGES = {
     "current_cents": (None, 0), "days_1_30_cents": (1, 30), "days_31_60_cents": (31, 60),
@@ -24,6 +30,7 @@ _AGES = {
 }  # fmt: skip
 """Days overdue, from and to, by column."""
 _PARTS = (*_AGES, "disputed_cents")
+_COUNTED = ("unknown_total_invoices", "paid_some_day_invoices")
 
 
 class Ageing(Contract):
@@ -40,6 +47,8 @@ class Ageing(Contract):
     disputed_cents = Money("of disputed invoices, whenever they are due", unit="cents")
     open_cents = Money("all of these together", unit="cents")
     sales_cents = Money("totals of the invoices issued in the month", unit="cents")
+    unknown_total_invoices = Int("invoices issued in the month whose total is not known: in none of the amounts")
+    paid_some_day_invoices = Int("invoices issued in the month and paid on an unknown day: in sales_cents alone")
 
 
 @dataset(
@@ -57,16 +66,18 @@ def ageing(outcomes: pl.LazyFrame, balances: pl.LazyFrame, as_of: dt.datetime) -
     """What each account owes at the end of each month, by how long it is overdue, and what it was invoiced."""
     today = as_of.date()
     counted = outcomes.filter(pl.col("invoice_class") != CANCELLED)
-    owed = _at_ends(_while_open(balances), today).join(
-        counted.select("invoice_id", "invoice_class"), on="invoice_id", how="inner", validate="m:1"
-    )
-    parts = owed.select("account_id", "month", "measured_on", *_by_age(), pl.lit(0, pl.Int64).alias("sales_cents"))
+    paid_some_day = pl.col("invoice_class") == PAID_SOME_DAY
+    owing = counted.filter(~paid_some_day).select("invoice_id", "invoice_class")
+    owed = _at_ends(_while_open(balances), today).join(owing, on="invoice_id", how="inner", validate="m:1")
+    parts = owed.select("account_id", "month", "measured_on", *_by_age())
     sales = counted.select(
-        "account_id", *_month("issued_on", today), *(pl.lit(0, pl.Int64).alias(name) for name in _PARTS),
-        pl.col("total_cents").fill_null(0).alias("sales_cents"),
+        "account_id", *_month("issued_on", today), pl.col("total_cents").alias("sales_cents"),
+        pl.col("total_cents").is_null().cast(pl.Int64).alias("unknown_total_invoices"),
+        paid_some_day.cast(pl.Int64).alias("paid_some_day_invoices"),
     )  # fmt: skip
-    sums = pl.concat([parts, sales]).group_by("account_id", "month", "measured_on").agg(pl.exclude("month").sum())
-    return sums.with_columns(pl.sum_horizontal(_PARTS).alias("open_cents"))
+    sums = (exact_sum(name) for name in (*_PARTS, "sales_cents", *_COUNTED))
+    by_month = pl.concat([parts, sales], how="diagonal").group_by("account_id", "month", "measured_on").agg(*sums)
+    return by_month.with_columns(pl.sum_horizontal(pl.col(_PARTS).cast(pl.Int128)).alias("open_cents"))
 
 
 def _while_open(balances: pl.LazyFrame) -> pl.LazyFrame:
@@ -120,6 +131,8 @@ class Dso(Contract):
     sales_cents = Money("totals of the invoices issued in the month", unit="cents")
     open_cents = Money("receivables at its end", unit="cents")
     current_cents = Money("of these, not yet due and not disputed", unit="cents")
+    unknown_total_invoices = Ageing.unknown_total_invoices
+    paid_some_day_invoices = Ageing.paid_some_day_invoices
     dso_days = Float("days sales outstanding; null: nothing was sold", unit="days", nullable=True)
     best_possible_days = Float("best possible days sales outstanding", unit="days", nullable=True)
     average_days_delinquent = Float("days sales outstanding beyond the best possible", unit="days", nullable=True)
@@ -130,15 +143,16 @@ class Dso(Contract):
     layer="gold",
     grain="one row per month in which anything was invoiced or owed at the end",
     by="month",
-    keyed={"ageing": ["measured_on", "sales_cents", "open_cents", "current_cents"]},
+    keyed={"ageing": ["measured_on", "sales_cents", "open_cents", "current_cents", *_COUNTED]},
     key="month",
     checks=[conserves("open_cents", source="ageing"), conserves("sales_cents", source="ageing")],
 )
 def dso(ageing: pl.LazyFrame) -> pl.LazyFrame:
     """Days sales outstanding of each month, the best possible, and average days delinquent."""
-    sales, owed, current = pl.col("sales_cents"), pl.col("open_cents"), pl.col("current_cents")
+    sales, owed, current = (pl.col(name).cast(pl.Int128) for name in ("sales_cents", "open_cents", "current_cents"))
     days = pl.col("measured_on").max().dt.day().cast(pl.Int64).alias("days")
-    sums = ageing.group_by("month").agg(days, sales.sum(), owed.sum(), current.sum())
+    amounts = (exact_sum(name) for name in ("sales_cents", "open_cents", "current_cents", *_COUNTED))
+    sums = ageing.group_by("month").agg(days, *amounts)
     per_sale = {"dso_days": owed, "best_possible_days": current, "average_days_delinquent": owed - current}
     return sums.with_columns(
         pl.when(sales > 0).then((cents * pl.col("days")) / sales).alias(name) for name, cents in per_sale.items()

@@ -1,4 +1,4 @@
-"""Clean tables: what an invoice comes to, when it is paid, and how much of it is open on any day."""
+"""What became of invoices: when they are paid, and how much of them is open on any day."""
 
 from typing import Any
 
@@ -8,132 +8,23 @@ from pipeline.datasets import (
     Bool,
     Contract,
     Date,
-    Decimal,
     Int,
     Money,
     Text,
     dataset,
+    exact_sum,
     expression,
     not_null,
     one_of,
-    reference,
 )
+
+from .amounts import InvoiceTotal
 
 REGULAR, DISPUTED, CANCELLED, PAID_SOME_DAY = "regular", "disputed", "cancelled", "paid on an unknown day"
 CLASSES = (REGULAR, DISPUTED, CANCELLED, PAID_SOME_DAY)
 _DISPUTED_WORDS = ("disputed", "dispute", "in dispute")
 _CANCELLED_WORDS = ("cancelled", "canceled", "void", "voided")
 _PAID_WORDS = ("paid", "settled", "closed")
-_NANO_OF_A_CENT = 10_000_000
-"""Units of 10^-9, which prices have, in a cent."""
-_PRICE_BANDS = {"pieces_below_10": (0, 10), "pieces_10_to_100": (10, 100), "pieces_from_100": (100, None)}
-"""Pieces of an invoice by retail price of the piece: from, and below."""
-
-
-class Customer(Contract):
-    """An account without what names anyone."""
-
-    account_id = Text("id of the account")
-    joining_date = Date("day on which the account was opened", nullable=True)
-
-
-@dataset(
-    Customer,
-    layer="silver",
-    grain="one row per account",
-    by="account_id",
-    keyed={"accounts": ["joining_date"]},
-    key="account_id",
-)
-def customers(accounts: pl.LazyFrame) -> pl.LazyFrame:
-    """Accounts, each once."""
-    return accounts.select("account_id", "joining_date").unique()
-
-
-class Item(Contract):
-    """What is sold."""
-
-    item_id = Text("id of the item")
-    item_retail_price = Decimal("price of a piece", scale=9)
-
-
-@dataset(
-    Item,
-    layer="silver",
-    grain="one row per item",
-    by="item_id",
-    keyed={"skus": ["item_retail_price"]},
-    key="item_id",
-)
-def items(skus: pl.LazyFrame) -> pl.LazyFrame:
-    """Items, each once."""
-    return skus.select("item_id", "item_retail_price").unique()
-
-
-class PricedLine(Contract):
-    """A line of an invoice with its price."""
-
-    invoice_id = Text("id of the invoice")
-    item_id = Text("what was sold")
-    quantity = Int("pieces, over all lines of the invoice with this item", unit="pieces")
-    item_retail_price = Decimal("price of a piece", scale=9, nullable=True)
-
-
-@dataset(
-    PricedLine,
-    layer="silver",
-    grain="one row per invoice and item",
-    by="invoice_id",
-    keyed=["invoice_line_items"],
-    lookup={"items": "item_id"},
-    key=("invoice_id", "item_id"),
-    checks=[reference("item_id", to="items")],
-)
-def priced_lines(invoice_line_items: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
-    """Pieces of each item of an invoice; lines of unknown items are rejected."""
-    pieces = invoice_line_items.group_by("invoice_id", "item_id").agg(pl.col("quantity").sum())
-    return pieces.join(items, on="item_id", how="left", validate="m:1")
-
-
-class InvoiceTotal(Contract):
-    """What an invoice comes to."""
-
-    invoice_id = Text("id of the invoice")
-    total_cents = Money("retail price times quantity, added up exactly and rounded once, half up", unit="cents")
-    item_count = Int("pieces", unit="pieces")
-    distinct_items = Int("different items")
-    pieces_below_10 = Int("pieces with a price below 10", unit="pieces")
-    pieces_10_to_100 = Int("pieces with a price from 10 to below 100", unit="pieces")
-    pieces_from_100 = Int("pieces with a price of 100 or more", unit="pieces")
-
-
-@dataset(
-    InvoiceTotal,
-    layer="silver",
-    grain="one row per invoice that has lines",
-    by="invoice_id",
-    key="invoice_id",
-)
-def invoice_totals(priced_lines: pl.LazyFrame) -> pl.LazyFrame:
-    """Amount, pieces and product mix of each invoice."""
-    price = pl.col("item_retail_price")
-    nano = (price.to_physical().cast(pl.Int128) * pl.col("quantity").cast(pl.Int128)).sum()
-    bands = {
-        name: pl.col("quantity").filter(price >= low, price < high if high else pl.lit(True)).sum()
-        for name, (low, high) in _PRICE_BANDS.items()
-    }
-    return priced_lines.group_by("invoice_id").agg(
-        _round_half_up(nano).cast(pl.Int64).alias("total_cents"),
-        pl.col("quantity").sum().alias("item_count"),
-        pl.len().cast(pl.Int64).alias("distinct_items"),
-        **bands,
-    )
-
-
-def _round_half_up(nano: pl.Expr) -> pl.Expr:
-    """Units of 10^-9 (Int128) to cents, half away from zero."""
-    half = pl.lit(_NANO_OF_A_CENT // 2, pl.Int128)
-    return nano.sign() * ((nano.abs() + half) // pl.lit(_NANO_OF_A_CENT, pl.Int128))
 
 
 class Receipt(Contract):
@@ -165,7 +56,7 @@ def receipts(payments: pl.LazyFrame, credit_notes: pl.LazyFrame, invoices: pl.La
         _event(credit_notes, pl.col("issued_on"), none, pl.col("amount_cents")),
         _event(invoices.drop_nulls("payment_date"), pl.col("payment_date"), none, none, pays_all=True),
     ]
-    sums = pl.col("paid_cents").sum(), pl.col("credited_cents").sum(), pl.col("pays_all").any()
+    sums = exact_sum("paid_cents"), exact_sum("credited_cents"), pl.col("pays_all").any()
     known = invoices.select("invoice_id", pl.lit(True).alias("has_invoice")).unique()
     return (
         pl.concat(events)
@@ -192,12 +83,13 @@ class Settlement(Contract):
     account_id = Text("who has to pay")
     issued_on = Date("day of issue")
     due_on = Date("last day to pay: the invoice's own, otherwise day of issue and terms")
-    total_cents = Money("what it comes to; null: it has no lines", unit="cents", nullable=True)
-    item_count = Int("pieces", unit="pieces")
-    distinct_items = Int("different items")
-    pieces_below_10 = Int("pieces with a price below 10", unit="pieces")
-    pieces_10_to_100 = Int("pieces with a price from 10 to below 100", unit="pieces")
-    pieces_from_100 = Int("pieces with a price of 100 or more", unit="pieces")
+    total_cents = Money("what it comes to; null: it has no lines or unknown items", unit="cents", nullable=True)
+    item_count = InvoiceTotal.item_count
+    distinct_items = InvoiceTotal.distinct_items
+    unknown_items = InvoiceTotal.unknown_items
+    pieces_below_10 = InvoiceTotal.pieces_below_10
+    pieces_10_to_100 = InvoiceTotal.pieces_10_to_100
+    pieces_from_100 = InvoiceTotal.pieces_from_100
     invoice_class = Text(f"what it is by its status now: {', '.join(CLASSES)}")
     paid_on = Date("first day on which payments and credit notes reach the total; null: they do not", nullable=True)
 
@@ -225,11 +117,12 @@ def settlements(
         .with_columns(due.alias("due_on"))
     )
     counts = [name for name, column in InvoiceTotal.columns.items() if type(column) is Int]
+    has_lines = pl.col("distinct_items").is_not_null()
     first_closed = pl.col("day").filter("is_closed").min().alias("paid_on")
     closed = open_by_day(known, receipts).group_by("invoice_id").agg(first_closed)
     return (
         known.join(closed, on="invoice_id", how="left", validate="m:1")
-        .with_columns(pl.col(counts).fill_null(0), _class().alias("invoice_class"))
+        .with_columns(pl.when(has_lines).then(pl.col(counts)).otherwise(0), _class().alias("invoice_class"))
         .drop("due_date", "payment_date", "status")
     )
 
@@ -249,14 +142,14 @@ def open_by_day(known: pl.LazyFrame, receipts: pl.LazyFrame) -> pl.LazyFrame:
     """How much of each invoice is open after the day of issue and after each receipt.
 
     ``known``: ``invoice_id``, ``issued_on`` and ``total_cents``. Returns ``invoice_id``, ``day``, ``is_closed``
-    (whether all of it was paid by then; once true it stays true) and ``open_cents`` (null without a total), in the
-    order of invoice and day. Nothing of a day depends on later days.
+    (whether all of it was paid by then; once true it stays true) and ``open_cents`` (Int128, whose sums cannot wrap;
+    null without a total), in the order of invoice and day. Nothing of a day depends on later days.
     """
-    zero = pl.lit(0, pl.Int64)
+    zero = pl.lit(0, pl.Int128)
     begins = known.select(
         "invoice_id", pl.col("issued_on").alias("day"), zero.alias("cents"), pl.lit(False).alias("pays_all")
     )
-    cents = (pl.col("paid_cents") + pl.col("credited_cents")).alias("cents")
+    cents = (pl.col("paid_cents").cast(pl.Int128) + pl.col("credited_cents")).alias("cents")
     moves = receipts.select("invoice_id", "day", cents, "pays_all")
     sums = pl.col("cents").sum(), pl.col("pays_all").any()
     days = pl.concat([begins, moves]).group_by("invoice_id", "day").agg(*sums)

@@ -105,7 +105,8 @@ def make_tables(book: Book, today: dt.date = TODAY, only: tuple[str, ...] = ()) 
 
 
 def random_book(seed: int, invoices: int = 120) -> Book:
-    """A book by chance in which days coincide, and payments are partial, early, late, too much or given back."""
+    """A book by chance in which days coincide, and payments are partial, early, late, too much or given back. Some
+    lines are of an item that nobody knows."""
     chance = random.Random(seed)
     pieces, amounts = (1, 2, 7, 40, -1), (1, 500, 1_000, 33_333, 500_000, -700)
     book = Book(accounts=[(f"a{at}", day(chance.randint(-300, 100))) for at in range(6)] + [("a6", None)])
@@ -115,7 +116,8 @@ def random_book(seed: int, invoices: int = 120) -> Book:
         paid = chance.choice((None, None, None, issued + dt.timedelta(days=chance.randint(-3, 120))))
         book.invoices.append((name, f"a{chance.randrange(8)}", issued, due, paid, chance.choice(STATUSES)))
         for _ in range(chance.choice((0, 1, 1, 2, 4))):
-            book.invoice_line_items.append((name, f"s{chance.randrange(len(PRICES))}", chance.choice(pieces)))
+            item = f"s{chance.randrange(len(PRICES))}" if chance.randrange(12) else "nothing"
+            book.invoice_line_items.append((name, item, chance.choice(pieces)))
         for _ in range(chance.choice((0, 0, 1, 2, 3))):
             when = issued + dt.timedelta(days=chance.randint(-2, 150))
             book.payments.append((name, when, chance.choice(amounts)))
@@ -152,9 +154,9 @@ def invoices_from(first: int, names: list[str], last: int = 400) -> st.SearchStr
 
 
 def lines_of(names: list[str]) -> list[Row]:
-    """A line or two for each invoice but the first, by its name."""
+    """A line or two for each invoice but the first, by its name; some are of an item that nobody knows."""
     return [
-        (name, f"s{(at + more) % len(PRICES)}", 1 + at % 4)
+        (name, f"s{(2 * at + more) % (len(PRICES) + 1)}", 1 + at % 4)
         for at, name in enumerate(names)
         for more in range(1 + at % 2)
         if at

@@ -1,17 +1,25 @@
 -- What the job must make, as plain statements over whole tables: every feature is asked of all pairs of invoices of an
 -- account. Nothing is shared with the transforms. today and terms are variables of the session.
 
+-- An invoice with an item that skus do not know has no total, and nothing by price.
 create table priced as
+select invoice_id, item_count, distinct_items, unknown_items,
+       case when unknown_items = 0 then total end as total,
+       case when unknown_items = 0 then pieces_below_10 end as pieces_below_10,
+       case when unknown_items = 0 then pieces_10_to_100 end as pieces_10_to_100,
+       case when unknown_items = 0 then pieces_from_100 end as pieces_from_100
+from (
 select invoice_id,
        round(sum(cast(item_retail_price as decimal(18, 9)) * cast(quantity as decimal(9, 0))), 2) as total,
        sum(quantity) as item_count,
        count(distinct item_id) as distinct_items,
+       count(distinct item_id) filter (where item_retail_price is null) as unknown_items,
        coalesce(sum(quantity) filter (cast(item_retail_price as decimal(18, 9)) < 10), 0) as pieces_below_10,
        coalesce(sum(quantity) filter (cast(item_retail_price as decimal(18, 9)) >= 10
                                       and cast(item_retail_price as decimal(18, 9)) < 100), 0) as pieces_10_to_100,
        coalesce(sum(quantity) filter (cast(item_retail_price as decimal(18, 9)) >= 100), 0) as pieces_from_100
-from invoice_line_items join skus using (item_id)
-group by invoice_id;
+from invoice_line_items left join skus using (item_id)
+group by invoice_id);
 
 create table received as
 select invoice_id, paid_on as day, amount_cents as cents from payments
@@ -54,7 +62,7 @@ create macro open_after(which, owed, closed_on, moment) as
 create table pairs as
 select i.invoice_id as later, i.issued as d, j.issued as issued, j.due as due, j.cents as cents,
        coalesce(j.paid < i.issued, false) as was_paid,
-       coalesce(j.paid < i.issued, false) or j.due < i.issued as was_known,
+       coalesce(j.paid < i.issued, false) or (j.cents is not null and j.due < i.issued) as was_known,
        case when j.paid < i.issued then j.paid > j.due else j.due < i.issued end as was_late,
        case when j.paid < i.issued then greatest(j.paid - j.due, 0) else i.issued - j.due end as late_days,
        coalesce(open_after(j.invoice_id, j.cents, j.paid, i.issued - 1), 0) as open_cents
@@ -75,20 +83,22 @@ select later,
        count(*) filter (where was_known and was_late and issued >= d - 365) as prior_late_365d,
        avg(was_late::integer) filter (where was_known and issued >= d - 365) as prior_late_rate_365d,
        avg(late_days) filter (where was_known and issued >= d - 365) as prior_mean_days_late_365d,
-       count(*) filter (where not was_paid) as open_invoices,
+       count(*) filter (where not was_paid and cents is not null) as open_invoices,
        sum(open_cents) as open_sum,
-       count(*) filter (where not was_paid and due < d) as overdue_invoices,
+       count(*) filter (where not was_paid and cents is not null and due < d) as overdue_invoices,
        sum(open_cents) filter (where due < d) as overdue_sum,
        avg(cents) as mean_cents
 from pairs
 group by later;
 
 create table judged as
-select *, case when class <> 'regular' then null when paid <= due then 0 when due < getvariable('today') then 1 end as is_late
+select *, case when class <> 'regular' then null when paid <= due then 0
+               when cents is null and paid is null then null  -- it may be paid, or not
+               when due < getvariable('today') then 1 end as is_late
 from book;
 
 create table ranked as
-select *, case is_late when 0 then paid when 1 then due + 1 end as outcome_on,
+select *, case when is_late = 0 or (is_late = 1 and cents is null) then paid when is_late = 1 then due + 1 end as outcome_on,
        row_number() over (partition by account_id order by issued, invoice_id) as invoices_to_date
 from judged;
 
@@ -96,8 +106,10 @@ create table late_payment_features as
 select i.invoice_id, i.account_id, strftime(i.issued, '%Y-%m') as issued_month, i.issued as issued_on, i.due as due_on,
        i.total as invoice_total,
        coalesce(i.item_count, 0) as item_count, coalesce(i.distinct_items, 0) as distinct_items,
-       coalesce(i.pieces_below_10, 0) as pieces_below_10, coalesce(i.pieces_10_to_100, 0) as pieces_10_to_100,
-       coalesce(i.pieces_from_100, 0) as pieces_from_100,
+       coalesce(i.unknown_items, 0) as unknown_items,
+       case when i.distinct_items is null then 0 else i.pieces_below_10 end as pieces_below_10,
+       case when i.distinct_items is null then 0 else i.pieces_10_to_100 end as pieces_10_to_100,
+       case when i.distinct_items is null then 0 else i.pieces_from_100 end as pieces_from_100,
        i.issued - a.joining_date as account_age_days,
        i.due - i.issued as days_until_due,
        isodow(i.issued) as day_of_week, last_day(i.issued) = i.issued as is_month_end,
@@ -126,7 +138,10 @@ from (select cast(range as date) as first from range(timestamp '2024-01-01', get
 
 create table owed as
 select account_id, month, measured_on, class, measured_on - due as late, issued >= first as is_new,
-       open_after(invoice_id, cents, paid, measured_on) as left_cents,
+       case when class = 'paid on an unknown day' then 0
+            else open_after(invoice_id, cents, paid, measured_on) end as left_cents,
+       issued >= first and cents is null as is_unknown,
+       issued >= first and class = 'paid on an unknown day' as is_paid_some_day,
        case when issued >= first then cents else 0 end as sold_cents
 from book join months on issued <= measured_on
 where class <> 'cancelled';
@@ -140,14 +155,17 @@ select account_id, month, measured_on,
        coalesce(sum(left_cents) filter (where class <> 'disputed' and late > 90), 0) as days_over_90_cents,
        coalesce(sum(left_cents) filter (where class = 'disputed'), 0) as disputed_cents,
        coalesce(sum(left_cents), 0) as open_cents,
-       coalesce(sum(sold_cents), 0) as sales_cents
+       coalesce(sum(sold_cents), 0) as sales_cents,
+       count(*) filter (where is_unknown) as unknown_total_invoices,
+       count(*) filter (where is_paid_some_day) as paid_some_day_invoices
 from owed
 group by account_id, month, measured_on
 having bool_or(is_new) or coalesce(sum(left_cents), 0) > 0;
 
 create table sums as
 select month, day(max(measured_on)) as days, sum(sales_cents) as sales_cents, sum(open_cents) as open_cents,
-       sum(current_cents) as current_cents
+       sum(current_cents) as current_cents, sum(unknown_total_invoices) as unknown_total_invoices,
+       sum(paid_some_day_invoices) as paid_some_day_invoices
 from ageing
 group by month;
 

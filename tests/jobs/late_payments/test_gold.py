@@ -1,10 +1,12 @@
 """Features and receivables, row by row, against plain SQL (``oracle.sql``) over books by chance."""
 
 import datetime as dt
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import hypothesis
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +146,85 @@ def test_prices_of_nine_decimals_are_added_exactly_and_rounded_once_half_up() ->
     totals = make_tables(book)["late_payment_features"]["invoice_total"]
     # 0.005; 0.015; 7 × 1.234567891 + 33.333333333 = 41.97530857; -0.005
     assert [str(total) for total in totals] == ["0.01", "0.02", "41.98", "-0.01"]
+
+
+def row_of(table: pl.DataFrame, *columns: str) -> dict[str, object]:
+    """By invoice or account the values of some columns; a single one as it is."""
+    found = table.select(table.columns[0], *columns).rows()
+    return {row[0]: row[1] if len(row) == 2 else row[1:] for row in found}
+
+
+def test_an_invoice_whose_total_is_not_known_has_no_label_until_its_own_day_of_payment() -> None:
+    """i1 has no lines, i2 an unknown item of two, i3 is known; i4 to i6 are as these, with a day of payment."""
+    issued = [(f"i{at}", "a0", day(0), None, None, None) for at in (1, 2, 3)]
+    paid = [(f"i{at}", "a0", day(0), None, day(when), None) for at, when in ((4, 40), (5, 20), (6, 40))]
+    later = ("i9", "a0", day(45), None, None, None)
+    book = Book([("a0", FIRST)], [*issued, *paid, later], [("i3", "s3", 1), ("i6", "s3", 1), ("i9", "s3", 1)])
+    book.invoice_line_items += [(name, item, 2) for name in ("i2", "i5") for item in ("s3", "nothing")]
+    book.payments = [("i2", day(3), 100_000)]
+    made = make_tables(book, day(60))
+    features = made["late_payment_features"]
+    assert row_of(features, "invoice_total", "item_count", "unknown_items", "pieces_10_to_100") == {
+        "i1": (None, 0, 0, 0), "i2": (None, 4, 1, None), "i3": (Decimal(10), 1, 0, 1),
+        "i4": (None, 0, 0, 0), "i5": (None, 4, 1, None), "i6": (Decimal(10), 1, 0, 1), "i9": (Decimal(10), 1, 0, 1),
+    }  # fmt: skip
+    assert row_of(features, "is_late", "days_to_pay", "outcome_on") == {
+        "i1": (None, None, None), "i2": (None, None, None), "i3": (1, None, day(31)),
+        "i4": (1, 40, day(40)), "i5": (0, 20, day(20)), "i6": (1, 40, day(31)), "i9": (None, None, None),
+    }  # fmt: skip
+    # Before day 45: i3 to i6 are known, i3 is open, and i3 and i6 have a total.
+    prior = ("prior_known", "prior_late", "open_invoices", "overdue_invoices", "open_total", "total_to_mean")
+    assert row_of(features, *prior)["i9"] == (4, 3, 1, 1, Decimal(10), 1.0)
+    assert made["dso"].select("month", "sales_cents", "unknown_total_invoices").rows()[:2] == [
+        ("2024-01", 2_000, 4), ("2024-02", 1_000, 0),
+    ]  # fmt: skip
+
+
+def test_nothing_is_owed_of_an_invoice_that_is_called_paid_without_a_day() -> None:
+    statuses = ("Paid", "disputed", "cancelled", "open")
+    book = Book([("a0", FIRST)], [(name, "a0", day(0), None, None, name) for name in statuses])
+    book.invoice_line_items = [(name, "s3", at + 1) for at, name in enumerate(statuses)]
+    made = make_tables(book, day(20))
+    assert row_of(made["late_payment_features"], "is_late", "days_to_pay")["Paid"] == (None, None)
+    amounts = ("current_cents", "disputed_cents", "open_cents", "sales_cents", "paid_some_day_invoices")
+    assert row_of(made["ageing"], *amounts) == {"a0": (4_000, 2_000, 6_000, 7_000, 1)}
+    assert made["dso"].select(amounts[2:]).rows() == [(6_000, 7_000, 1)]
+
+
+MOST = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("items", "unknown"), [(("s3", "s3"), 1), (("s3", "s4"), 1), (("s6", "s6"), 1), (("s6", "s0"), 2)]
+)
+def test_pieces_that_64_bits_do_not_hold_are_unknown_and_never_wrap(items: tuple[str, str], unknown: int) -> None:
+    """Over lines of one item, and over items; s6 costs nothing, so that both items of the last book have an amount."""
+    book = Book([("a0", FIRST)], [(f"i{at}", "a0", day(at), None, None, None) for at in (1, 2)])
+    book.invoice_line_items = [("i1", items[0], MOST), ("i1", items[1], 9), ("i2", "s3", 1)]
+    made = make_tables(book)["late_payment_features"]
+    assert row_of(made, "invoice_total", "item_count", "pieces_10_to_100")["i1"] == (None, None, None)
+    assert row_of(made, "unknown_items") == {"i1": unknown, "i2": 0}
+    assert row_of(made, "invoice_total", "item_count", "is_late")["i2"] == (Decimal(10), 1, 1)
+
+
+@pytest.mark.parametrize(("quantity", "fits"), [(MOST // 1_000, True), (MOST // 1_000 + 1, False), (-MOST, False)])
+def test_an_amount_that_64_bits_do_not_hold_is_unknown(quantity: int, fits: bool) -> None:
+    book = Book([("a0", FIRST)], [("i1", "a0", day(1), None, None, None)], [("i1", "s3", quantity)])
+    found = make_tables(book, only=("settlements",))["settlements"]
+    expected = (quantity * 1_000, quantity, 0) if fits else (None, quantity, 1)
+    assert row_of(found, "total_cents", "item_count", "unknown_items")["i1"] == expected
+
+
+def test_sums_over_invoices_are_exact_or_told(tmp_path: Path) -> None:
+    """Two totals of an account, of which 64 bits hold each: features have their sum, and the ageing cannot."""
+    book = Book([("a0", FIRST)], [(f"i{at}", "a0", day(at), None, None, None) for at in (1, 2, 3)])
+    book.invoice_line_items = [("i1", "s3", MOST // 1_000), ("i2", "s3", MOST // 1_000), ("i3", "s3", 1)]
+    made = make_tables(book, only=("late_payment_features",))["late_payment_features"]
+    total = Decimal(MOST // 1_000 * 10)
+    assert row_of(made, "open_total", "total_to_mean")["i3"] == (2 * total, pytest.approx(10 / float(total)))
+    book.write(tmp_path / "source")
+    with pytest.raises(TransformError, match=r"ageing failed .* account_id = a0: a sum or product does not fit into"):
+        run(late_payments(), tmp_path)
 
 
 def test_an_invoice_of_two_rows_is_named(tmp_path: Path) -> None:
