@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.storage.client import store_of
@@ -13,6 +13,20 @@ from pipeline.storage.urls import ObjectUrl, has_magic, split_url
 
 _AT_ONCE = 1000
 """Most keys of a listing, or of a request to delete, that are held at a time."""
+
+_WHOLE_BYTES = 64 * 2**20
+"""A file of up to so many is written by one request, for which it is in memory. A larger one is written in parts, of
+which no more bytes are."""
+
+_PART_BYTES = 16 * 2**20
+
+_TYPES = {
+    ".parquet": "application/vnd.apache.parquet",
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+}
+"""What objects are said to be. A server that compresses what it does not know leaves them alone (docs/performance.md),
+and a browser shows a report."""
 
 
 def find_objects(pattern: str) -> Iterator[ObjectUrl]:
@@ -100,13 +114,23 @@ def read_object(url: str) -> bytes:
 
 
 def write_object(url: str, data: bytes | Path) -> None:
-    """Write an object, or a file as one, in parts where it is large; one of the same name is replaced whole. Raises
-    StorageFault."""
+    """Write an object, or a file as one, in parts where it is very large; one of the same name is replaced whole.
+    Raises StorageFault, and OSError where the file cannot be read."""
     import obstore
 
+    size = data.stat().st_size if isinstance(data, Path) else len(data)
+    kind = _TYPES.get(PurePosixPath(url).suffix)
     with faults_explained(url, "be written"):
         store, key = store_of(url)
-        obstore.put(store, key, data)
+        obstore.put(
+            store,
+            key,
+            data,
+            attributes={"Content-Type": kind} if kind else None,
+            use_multipart=size > _WHOLE_BYTES,
+            chunk_size=_PART_BYTES,
+            max_concurrency=_WHOLE_BYTES // _PART_BYTES,
+        )
 
 
 def copy_object(source: str, target: str) -> None:

@@ -8,8 +8,10 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import obstore
 import pytest
 
+from pipeline.storage.client import store_of
 from pipeline.storage.objects import (
     create_object,
     delete_objects,
@@ -90,12 +92,24 @@ def test_who_tries_again_after_a_lost_answer_has_created_it(bucket: str) -> None
     assert not create_object(f"{bucket}/x", b"another's")
 
 
-def test_a_large_file_is_written_in_parts(bucket: str, tmp_path: Path) -> None:
-    data = bytes(range(256)) * 50_000
-    (tmp_path / "file").write_bytes(data)
-    write_object(f"{bucket}/large", tmp_path / "file")
-    assert read_object(f"{bucket}/large") == data
-    assert look_at(f"{bucket}/large").etag.endswith('-3"')  # so S3 marks an object of three parts
+def test_a_file_is_written_by_one_request_and_a_very_large_one_in_parts(bucket: str, tmp_path: Path) -> None:
+    for name, size, etag in [("file", 12_800_000, ""), ("large", 65 * 2**20, "-5")]:
+        data = bytes(range(256)) * (size // 256)
+        (tmp_path / name).write_bytes(data)
+        write_object(f"{bucket}/{name}", tmp_path / name)
+        assert read_object(f"{bucket}/{name}") == data
+        of_whole = hashlib.md5(data).hexdigest()
+        assert look_at(f"{bucket}/{name}").etag.endswith(f'{etag or of_whole}"')  # S3 marks an object of five parts
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.parquet", "application/vnd.apache.parquet"), ("a.json", "application/json"), ("a.html", "text/html")],
+)
+def test_an_object_says_what_it_is(bucket: str, name: str, kind: str) -> None:
+    write_object(f"{bucket}/{name}", b"x")
+    said = obstore.get(*store_of(f"{bucket}/{name}")).attributes["Content-Type"]
+    assert said.startswith(kind)
 
 
 def test_deleted_objects_are_gone_and_may_have_been_gone_before(filled: str) -> None:
