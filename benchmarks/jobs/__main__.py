@@ -1,6 +1,7 @@
 """``python -m benchmarks.jobs``: the star schema of a shop by the job ``warehouse`` and its peers, full and changed."""
 
 import argparse
+import itertools
 import os
 import shlex
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 from benchmarks.contenders import clean, environment
 from benchmarks.jobs.agreement import difference, keep
 from benchmarks.jobs.contenders import CONTENDERS, Contender
-from benchmarks.jobs.page import Round, render
+from benchmarks.jobs.page import MANY_LINES, Round, render
 from benchmarks.jobs.shop import make_shop
 from benchmarks.measure import Measurement, measure
 from utils.units import format_seconds, format_size
@@ -28,8 +29,9 @@ def main(argv: Sequence[str]) -> int:
     chosen = [CONTENDERS[name] for name in dict.fromkeys(("logmill", *options.peers))]
     notes = [f"left out: {one.title}: {absence}" for one in chosen if (absence := one.absence())]
     chosen = [one for one in chosen if not one.absence()]
-    _run_round(chosen, folder, WARM_UP_LINES, options, warm_up=True)
-    rounds = [_run_round(chosen, folder, lines, options) for lines in options.lines]
+    _run_round(chosen, folder, WARM_UP_LINES, 1, options, warm_up=True)
+    runs = dict(itertools.zip_longest(options.lines, options.runs[: len(options.lines)], fillvalue=options.runs[-1]))
+    rounds = [_run_round(chosen, folder, lines, number, options) for lines, number in runs.items()]
     wrong = [reason for each in rounds for reason in each.wrong]
     for reason in (*notes, *wrong):
         print(reason, file=sys.stderr)
@@ -38,7 +40,8 @@ def main(argv: Sequence[str]) -> int:
     lines = ",".join(map(str, options.lines))
     limit = f" --memory-limit {options.memory_limit}" if options.memory_limit else ""
     command = (
-        f"python -m benchmarks.jobs --lines {lines} --runs {options.runs} --peers {','.join(options.peers)}{limit}"
+        f"python -m benchmarks.jobs --lines {lines} --runs {','.join(map(str, options.runs))} "
+        f"--peers {','.join(options.peers)}{limit}"
     )
     text = render(rounds, notes, command)
     if options.report:
@@ -50,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.jobs", description=__doc__)
     parser.add_argument("--lines", type=_lines, default="1M", help="order lines, such as 100k,1M,10M (1M)")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each contender (3)")
+    parser.add_argument("--runs", type=_numbers, default="3", help="runs of each contender, such as 7,1 by lines (3)")
     peers = [name for name in CONTENDERS if name != "logmill"]
     parser.add_argument("--peers", type=_names(peers), default="duckdb,dbt,pyspark", help=",".join(peers))
     parser.add_argument(
@@ -67,6 +70,10 @@ def _lines(text: str) -> list[int]:
     return [int(part.rstrip("kM")) * units.get(part[-1], 1) for part in text.split(",")]
 
 
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
 def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
     def names(text: str) -> list[str]:
         found = [name for name in text.split(",") if name]
@@ -78,19 +85,27 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def _run_round(
-    chosen: Sequence[Contender], folder: Path, lines: int, options: argparse.Namespace, *, warm_up: bool = False
+    chosen: Sequence[Contender],
+    folder: Path,
+    lines: int,
+    runs: int,
+    options: argparse.Namespace,
+    *,
+    warm_up: bool = False,
 ) -> Round:
-    """All contenders in turn over the same files; each run is a full one, and then a changed one. ``warm_up``: once,
-    and without those that take long."""
+    """All contenders in turn over the same files; each run is a full one, and then a changed one. ``warm_up``: without
+    those that take long."""
+    if warm_up or lines >= MANY_LINES:
+        chosen = [one for one in chosen if not one.once]
     shop, source, output = folder / f"shop-{lines}", folder / "source", folder / "result"
     make_shop(shop, lines)
     found: dict[Contender, dict[str, list[Measurement]]] = {one: {mode: [] for mode in MODES} for one in chosen}
     wrong: list[str] = []
     rows: dict[str, int] = {}
-    for number in range(1 if warm_up else options.runs):
+    for number in range(runs):
         turn = number % len(chosen)
         for one in (*chosen[turn:], *chosen[:turn]):
-            if one.once and (number or warm_up):
+            if one.once and number:
                 continue
             clean(output)
             for mode in MODES:

@@ -20,7 +20,7 @@ Command = Callable[[Path, Path, str], Sequence[str]]
 class Contender:
     """``command`` makes the tables below ``output``; ``table``: where one lies, as DuckDB reads it, which has attached
     ``database`` (none: Parquet). ``absence``: why it cannot take part, or None. ``increment``: its way of a change.
-    ``once``: so slow that it runs once, and does not warm up."""
+    ``once``: so slow that it runs once, does not warm up, and is left out where lines are very many."""
 
     name: str
     title: str

@@ -207,6 +207,11 @@ def test_facts_are_those_of_plain_sql(seed: int, tmp_path: Path, capsys: pytest.
 def test_the_demo_is_as_its_truth_and_keeps_the_laws(capsys: pytest.CaptureFixture[str]) -> None:
     found = run(capsys)
     assert (found["status"], found["truth"]) == ("ok", [])
+    filled = {name: table["filled"] for name, table in found["tables"].items() if table["filled"]}
+    lines = found["tables"]["order_lines"]
+    assert filled["order_lines"]["discount_cents"] == lines["rows"] + lines["rejected"]  # the demo has no discounts
+    told = run(capsys, "status")["tables"]
+    assert {name: table["filled"] for name, table in told.items() if table["filled"]} == filled
     laws = run(capsys, "check")
     assert laws["broken"] == 0, laws
 
