@@ -1,10 +1,9 @@
-"""Clean tables of what invoices are made of: accounts, items, lines with their prices, and what they come to."""
+"""Lines of invoices with their prices, and what the invoices come to."""
 
 import polars as pl
 
 from pipeline.datasets import (
     Contract,
-    Date,
     Decimal,
     Int,
     Money,
@@ -21,46 +20,6 @@ _MOST_NANO = (2**63 - 1) * _NANO_OF_A_CENT
 """The largest amount of an item of an invoice: as many cents as 64 bits hold. Sums of such amounts fit into 128."""
 _PRICE_BANDS = {"pieces_below_10": (0, 10), "pieces_10_to_100": (10, 100), "pieces_from_100": (100, None)}
 """Pieces of an invoice by retail price of the piece: from, and below."""
-
-
-class Customer(Contract):
-    """An account without what names anyone."""
-
-    account_id = Text("id of the account")
-    joining_date = Date("day on which the account was opened", nullable=True)
-
-
-@dataset(
-    Customer,
-    layer="silver",
-    grain="one row per account",
-    by="account_id",
-    keyed={"accounts": ["joining_date"]},
-    key="account_id",
-)
-def customers(accounts: pl.LazyFrame) -> pl.LazyFrame:
-    """Accounts, each once."""
-    return accounts.select("account_id", "joining_date").unique()
-
-
-class Item(Contract):
-    """What is sold."""
-
-    item_id = Text("id of the item")
-    item_retail_price = Decimal("price of a piece", scale=9)
-
-
-@dataset(
-    Item,
-    layer="silver",
-    grain="one row per item",
-    by="item_id",
-    keyed={"skus": ["item_retail_price"]},
-    key="item_id",
-)
-def items(skus: pl.LazyFrame) -> pl.LazyFrame:
-    """Items, each once."""
-    return skus.select("item_id", "item_retail_price").unique()
 
 
 class PricedLine(Contract):
@@ -81,6 +40,7 @@ class PricedLine(Contract):
     grain="one row per invoice and item",
     by="invoice_id",
     keyed=["invoice_line_items"],
+    whole={"items": ["item_retail_price"]},
     lookup={"items": "item_id"},
     key=("invoice_id", "item_id"),
     checks=[reference("item_id", to="items", action="warn"), not_null("quantity", action="warn")],

@@ -44,20 +44,20 @@ class Receipt(Contract):
     grain="one row per invoice and day with a payment or credit note",
     by="invoice_id",
     keyed={"payments": ["paid_on", "amount_cents"], "credit_notes": ["issued_on", "amount_cents"],
-           "invoices": ["payment_date"]},
+           "invoice_headers": ["payment_date"]},
     key=("invoice_id", "day"),
     checks=[expression("has_invoice", pl.col("has_invoice"), columns=["invoice_id"])],
 )  # fmt: skip
-def receipts(payments: pl.LazyFrame, credit_notes: pl.LazyFrame, invoices: pl.LazyFrame) -> pl.LazyFrame:
+def receipts(payments: pl.LazyFrame, credit_notes: pl.LazyFrame, invoice_headers: pl.LazyFrame) -> pl.LazyFrame:
     """Payments and credit notes of each invoice by day; those of unknown invoices are rejected."""
     none = pl.lit(0, pl.Int64)
     events = [
         _event(payments, pl.col("paid_on"), pl.col("amount_cents"), none),
         _event(credit_notes, pl.col("issued_on"), none, pl.col("amount_cents")),
-        _event(invoices.drop_nulls("payment_date"), pl.col("payment_date"), none, none, pays_all=True),
+        _event(invoice_headers.drop_nulls("payment_date"), pl.col("payment_date"), none, none, pays_all=True),
     ]
     sums = exact_sum("paid_cents"), exact_sum("credited_cents"), pl.col("pays_all").any()
-    known = invoices.select("invoice_id", pl.lit(True).alias("has_invoice")).unique()
+    known = invoice_headers.select("invoice_id", pl.lit(True).alias("has_invoice"))
     return (
         pl.concat(events)
         .group_by("invoice_id", "day")
@@ -99,7 +99,11 @@ class Settlement(Contract):
     layer="silver",
     grain="one row per invoice",
     by="invoice_id",
-    keyed=["invoices", "invoice_totals", "receipts"],
+    keyed={
+        "invoice_headers": ["account_id", "issued_on", "due_date", "payment_date", "status"],
+        "invoice_totals": [],
+        "receipts": [],
+    },
     key="invoice_id",
     checks=[
         one_of("invoice_class", CLASSES, action="fail"),
@@ -107,21 +111,19 @@ class Settlement(Contract):
     ],
 )
 def settlements(
-    invoices: pl.LazyFrame, invoice_totals: pl.LazyFrame, receipts: pl.LazyFrame, settings: dict[str, Any]
+    invoice_headers: pl.LazyFrame, invoice_totals: pl.LazyFrame, receipts: pl.LazyFrame, settings: dict[str, Any]
 ) -> pl.LazyFrame:
     """Each invoice with what it comes to, the day it is due and the day it was paid."""
     due = pl.coalesce("due_date", pl.col("issued_on") + pl.duration(days=int(settings["terms_days"])))
-    known = (
-        invoices.unique()
-        .join(invoice_totals, on="invoice_id", how="left", validate="m:1")
-        .with_columns(due.alias("due_on"))
+    known = invoice_headers.join(invoice_totals, on="invoice_id", how="left", validate="1:1").with_columns(
+        due.alias("due_on")
     )
     counts = [name for name, column in InvoiceTotal.columns.items() if type(column) is Int]
     has_lines = pl.col("distinct_items").is_not_null()
     first_closed = pl.col("day").filter("is_closed").min().alias("paid_on")
     closed = open_by_day(known, receipts).group_by("invoice_id").agg(first_closed)
     return (
-        known.join(closed, on="invoice_id", how="left", validate="m:1")
+        known.join(closed, on="invoice_id", how="left", validate="1:1")
         .with_columns(pl.when(has_lines).then(pl.col(counts)).otherwise(0), _class().alias("invoice_class"))
         .drop("due_date", "payment_date", "status")
     )

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 from hypothesis import strategies as st
 
+from pipeline.datasets.dataset import RUN_FACTS
 from pipeline.datasets.job import JOBS, Job, load_job
 from pipeline.sources.contract import conform
 
@@ -98,7 +99,10 @@ def make_tables(book: Book, today: dt.date = TODAY, only: tuple[str, ...] = ()) 
     facts = {"as_of": dt.datetime.combine(today, dt.time(12)), "settings": SETTINGS}
     made: dict[str, pl.DataFrame] = {}
     for name, one in job.needed(only).items():
-        result = one.function(**{given: facts.get(given, frames.get(given)) for given in one.parameters})
+        read = {
+            given: frames[given].select(columns or pl.all()) for given, columns in {**one.keyed, **one.whole}.items()
+        }
+        result = one.function(**read, **{given: facts[given] for given in RUN_FACTS if given in one.parameters})
         made[name] = conform(result, one.contract, name).collect().sort(one.key)
         frames[name] = made[name].lazy()
     return made
@@ -106,7 +110,7 @@ def make_tables(book: Book, today: dt.date = TODAY, only: tuple[str, ...] = ()) 
 
 def random_book(seed: int, invoices: int = 120) -> Book:
     """A book by chance in which days coincide, and payments are partial, early, late, too much or given back. Some
-    lines are of an item that nobody knows."""
+    lines are of an item that nobody knows, and some accounts, items and invoices have several rows."""
     chance = random.Random(seed)
     pieces, amounts = (1, 2, 7, 40, -1), (1, 500, 1_000, 33_333, 500_000, -700)
     book = Book(accounts=[(f"a{at}", day(chance.randint(-300, 100))) for at in range(6)] + [("a6", None)])
@@ -127,6 +131,11 @@ def random_book(seed: int, invoices: int = 120) -> Book:
             )
     book.payments.append(("nobody", FIRST, 5))
     book.invoices.append(book.invoices[0])
+    for number in range(1, 20):
+        which, who, issued, *_ = book.invoices[number]
+        book.invoices.insert(0, (which, who, issued, day(number * 20), chance.choice((None, TODAY)), None))
+    book.accounts += [("a1", day(7)), ("a6", day(8))]
+    book.skus.insert(0, ("s3", "1.5"))
     return book
 
 

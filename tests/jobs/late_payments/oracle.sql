@@ -1,6 +1,19 @@
 -- What the job must make, as plain statements over whole tables: every feature is asked of all pairs of invoices of an
 -- account. Nothing is shared with the transforms. today and terms are variables of the session.
 
+-- Of several rows of one id the greatest counts.
+create table sku as select item_id, max(cast(item_retail_price as decimal(18, 9))) as item_retail_price from skus group by all;
+
+create table customer as select account_id, max(joining_date) as joining_date from accounts group by all;
+
+create table single as
+select * exclude (place) from (
+    select *, row_number() over (partition by invoice_id order by
+        account_id desc nulls last, issued_on desc nulls last, due_date desc nulls last, payment_date desc nulls last,
+        status desc nulls last) as place
+    from invoices)
+where place = 1;
+
 -- An invoice with an item that skus do not know has no total, and nothing by price.
 create table priced as
 select invoice_id, item_count, distinct_items, unknown_items,
@@ -10,15 +23,15 @@ select invoice_id, item_count, distinct_items, unknown_items,
        case when unknown_items = 0 then pieces_from_100 end as pieces_from_100
 from (
 select invoice_id,
-       round(sum(cast(item_retail_price as decimal(18, 9)) * cast(quantity as decimal(9, 0))), 2) as total,
+       round(sum(item_retail_price * cast(quantity as decimal(9, 0))), 2) as total,
        sum(quantity) as item_count,
        count(distinct item_id) as distinct_items,
        count(distinct item_id) filter (where item_retail_price is null) as unknown_items,
        coalesce(sum(quantity) filter (cast(item_retail_price as decimal(18, 9)) < 10), 0) as pieces_below_10,
        coalesce(sum(quantity) filter (cast(item_retail_price as decimal(18, 9)) >= 10
-                                      and cast(item_retail_price as decimal(18, 9)) < 100), 0) as pieces_10_to_100,
+                                      and item_retail_price < 100), 0) as pieces_10_to_100,
        coalesce(sum(quantity) filter (cast(item_retail_price as decimal(18, 9)) >= 100), 0) as pieces_from_100
-from invoice_line_items left join skus using (item_id)
+from invoice_line_items left join sku using (item_id)
 group by invoice_id);
 
 create table received as
@@ -27,8 +40,7 @@ union all
 select invoice_id, issued_on, amount_cents from credit_notes;
 
 create table book as
-with single as (select distinct * from invoices),
-     days as (
+with days as (
         select invoice_id, issued_on as day from single
         union select invoice_id, payment_date from single where payment_date is not null
         union select invoice_id, day from received
@@ -130,7 +142,7 @@ select i.invoice_id, i.account_id, strftime(i.issued, '%Y-%m') as issued_month, 
             when i.issued >= date '2025-01-01' then 'validation'
             when i.outcome_on < date '2025-01-01' then 'train'
             else 'gap' end as split
-from ranked i left join summed p on p.later = i.invoice_id left join accounts a on a.account_id = i.account_id;
+from ranked i left join summed p on p.later = i.invoice_id left join customer a on a.account_id = i.account_id;
 
 create table months as
 select strftime(first, '%Y-%m') as month, least(last_day(first), getvariable('today')) as measured_on, first

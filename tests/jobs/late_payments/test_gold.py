@@ -28,7 +28,7 @@ from tests.jobs.late_payments.books import (
     random_book,
     receipts_from,
 )
-from tests.pipeline.datasets.jobs_for_tests import run
+from tests.pipeline.datasets.jobs_for_tests import read, run
 
 ORACLE = Path(__file__).with_name("oracle.sql").read_text()
 
@@ -227,10 +227,19 @@ def test_sums_over_invoices_are_exact_or_told(tmp_path: Path) -> None:
         run(late_payments(), tmp_path)
 
 
-def test_an_invoice_of_two_rows_is_named(tmp_path: Path) -> None:
-    book = Book([("a0", FIRST)], [("i1", "a0", day(0), None, None, None), ("i1", "a0", day(1), None, None, None)])
-    book.invoices.append(("i2", "a0", day(0), None, None, None))
-    book.invoice_line_items = [("i1", "s3", 1), ("i2", "s3", 1)]
+def test_of_several_rows_of_one_id_the_greatest_counts_and_the_others_are_a_finding(tmp_path: Path) -> None:
+    """Equal rows are none."""
+    book = Book([("a0", FIRST), ("a0", day(-9)), ("a0", None), ("a1", None), ("a1", None)])
+    book.skus += [("s3", "9.5"), ("s3", "10")]
+    book.invoices = [("i1", "a0", day(at), None, day(at + 1), None) for at in (5, 7, 6)]
+    book.invoices += [("i2", "a1", day(1), None, paid, None) for paid in (day(3), None)] * 2
+    book.invoice_line_items = [("i1", "s3", 2), ("i2", "s3", 1)]
     book.write(tmp_path / "source")
-    with pytest.raises(TransformError, match=r"settlements failed .* invoice_id = i1: several rows have a key"):
-        run(late_payments(), tmp_path)
+    result = run(late_payments(), tmp_path)
+    rows = read(result, "late_payment_features")
+    assert row_of(rows, "account_id", "issued_on", "invoice_total", "days_to_pay", "account_age_days") == {
+        "i1": ("a0", day(7), Decimal(20), 1, 7), "i2": ("a1", day(1), Decimal(10), 2, None),
+    }  # fmt: skip
+    assert {one.table: (one.broken, one.outcome) for one in result.checks if one.check == "expression:one_content"} == {
+        "customers": (1, "warn"), "items": (1, "warn"), "invoice_headers": (2, "warn"),
+    }  # fmt: skip
