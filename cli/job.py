@@ -275,13 +275,19 @@ def _plan(arguments: Arguments, _config: Config, answer: Answer) -> int:
 
 def _check(arguments: Arguments, config: Config, answer: Answer) -> int:
     from pipeline.datasets.law_check import check_job
+    from pipeline.datasets.result import CheckResult
+    from pipeline.datasets.state import published_state
+    from pipeline.versions.outputs import open_output
 
     job = _load(arguments)
+    options = _options(arguments, job)
     with open_progress(arguments.quiet) as progress:
-        laws = check_job(job, config, _options(arguments, job), progress)
+        laws = check_job(job, config, options, progress)
+    checks = published_state(open_output(options.output), records_only=True).record["checks"]
     broken = [law for law in laws if law.broken]
     lines = [f"{'BROKEN' if law.broken else 'ok':<8}{law.table:<28}{law.law}" for law in laws]
-    facts = {"job": job.name, "laws": [asdict(law) for law in laws], "broken": len(broken)}
+    lines += ["", *(f"{one['outcome']}: {CheckResult(**one)}" for one in checks if one["outcome"] != "ok")]
+    facts = {"job": job.name, "laws": [asdict(law) for law in laws], "broken": len(broken), "checks": checks}
     _tell(arguments, answer, facts, "\n".join([*lines, ""]))
     for law in broken:
         say(f"{law.table}: {law.broken}", level="error", event="law_broken", table=law.table, law=law.law)

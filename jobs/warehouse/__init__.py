@@ -40,8 +40,12 @@ job = Job(
         "max_orphan_share": 0.05,
         "max_duplicate_share": 0.01,
         "max_age_hours": 24.0,
+        "max_rejected_share": 0.05,
         "least_score": 90.0,
     },
-    environments={"staging": {"max_null_share": 0.03}, "production": {"max_null_share": 0.02}},
+    environments={
+        "staging": {"max_null_share": 0.03, "max_rejected_share": 0.03},
+        "production": {"max_null_share": 0.02, "max_rejected_share": 0.02},
+    },
     check_settings=_check_settings,
 )

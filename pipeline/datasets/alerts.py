@@ -19,9 +19,12 @@ from pipeline.datasets.tasks import Setting
 from pipeline.errors import ConfigError
 from pipeline.machine import writing
 
-ALERT_SETTINGS: Mapping[str, Setting] = {"alert_url": "", "alert_exit_code": 0, "least_score": 0.0}
+REJECTED_SHARE = "max_rejected_share"
+ALERT_SETTINGS: Mapping[str, Setting] = {
+    "alert_url": "", "alert_exit_code": 0, "least_score": 0.0, REJECTED_SHARE: 0.05,
+}  # fmt: skip
 """Settings that every job has: where alerts are sent (empty: nowhere), the exit code of a run that publishes with
-alerts, and the score below which there is one."""
+alerts, the score below which there is one, and the share of a source's rows that may be rejected without one."""
 TRIES = 3
 TRY_SECONDS = 3.0
 MOST_SECONDS = 10.0
@@ -33,7 +36,7 @@ def check_alert_settings(settings: Mapping[str, Setting]) -> None:
     url = urlsplit(str(settings["alert_url"]))
     if settings["alert_url"] and (url.scheme not in ("http", "https") or not url.hostname):
         raise ConfigError("the setting alert_url is no address: expected one that begins with https:// or http://")
-    for name, most in (("alert_exit_code", 255), ("least_score", 100)):
+    for name, most in (("alert_exit_code", 255), ("least_score", 100), (REJECTED_SHARE, 1)):
         value = settings[name]
         if not isinstance(value, int | float) or not 0 <= value <= most:
             raise ConfigError(f"the setting {name} is {value!r}, expected a number from 0 to {most}")

@@ -17,6 +17,7 @@ from pipeline.datasets.days import days_of, keep_other_days
 from pipeline.datasets.divide import memory_of
 from pipeline.datasets.gates import failure, judge_table
 from pipeline.datasets.job import Job
+from pipeline.datasets.judge_sources import judge_sources
 from pipeline.datasets.kernels import input_schema
 from pipeline.datasets.lineage_events import tell_lineage
 from pipeline.datasets.make_table import make_table, take_over
@@ -78,6 +79,7 @@ def complete(run: Run, keep: int, forgotten: Forgotten | None = None) -> JobResu
     with ThreadPoolExecutor(1) as beside:
         columns = beside.submit(describe_columns, run.job)  # which takes long, and needs nothing that is made
         reasons, checks = make_tables(run)
+    checks = [*judge_sources(run), *checks]
     if error := failure(checks):
         return _result(run, reasons, checks, "failed", error)
     status = "ok" if _is_new(run, reasons) or (forgotten and run.day) else "nothing new"

@@ -10,7 +10,7 @@ class CheckResult:
     """What a check found.
 
     ==============  ============================================================================
-    ``table``       the data set
+    ``table``       the data set or source
     ``check``       its name
     ``dimension``   of quality
     ``action``      for rows that break it

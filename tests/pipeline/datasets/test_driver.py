@@ -559,8 +559,9 @@ def test_another_choice_judges_rows_that_are_not_computed_again(check: str, news
 def test_a_check_that_is_left_out_is_not_told_any_more(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job", HEAD + CHOSEN, dan="warn", none="", share=0.0)
     write_sales(tmp_path, [("o1", "dan", "2026-01-01", 1)])
-    assert [check.outcome for check in run(job, tmp_path).checks] == ["ok", "warn"]
-    assert [check.check for check in run(job, tmp_path, settings={"dan": ""}).checks] == ["unique:order_id"]
+    assert [check.outcome for check in run(job, tmp_path).checks] == ["ok", "ok", "warn"]
+    left = run(job, tmp_path, settings={"dan": ""}).checks
+    assert [check.check for check in left] == ["rejected", "unique:order_id"]
 
 
 def test_an_amount_that_could_wrap_in_a_sum_is_told_as_long_as_it_is_there(tmp_path: Path) -> None:
