@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from pipeline.datasets import Contract, Date, Int, Money, Text, at_least, dataset
+from pipeline.datasets import Contract, Date, Int, Money, Text, at_least, dataset, exact_product
 
 
 class Line(Contract):
@@ -30,5 +30,5 @@ def lines(orders: pl.LazyFrame) -> pl.LazyFrame:
         "day",
         "product_id",
         "quantity",
-        (pl.col("quantity") * pl.col("unit_price_cents")).alias("revenue_cents"),
+        exact_product("quantity", "unit_price_cents").alias("revenue_cents"),
     )
