@@ -8,7 +8,7 @@ Needs requirements-model.txt.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from jobs.late_payments.gold import LABELS, TRAIN, VALIDATION
+from jobs.late_payments.gold import GAP, LABELS, TRAIN, VALIDATION
+from pipeline.errors import ConfigError
 
 NO_FEATURES = ("invoice_id", "account_id", "issued_month", "issued_on", "due_on", *LABELS)
 """Ids and days, by which a model would know invoices again instead of learning, and the labels."""
@@ -52,14 +53,38 @@ class Comparison:
         return "the model ranks worse than the baseline" if high < 0 else "no difference is shown: use the baseline"
 
 
-def main(folder: Path) -> None:
-    """Compare on what the job published in a folder, and print. Exits with a message where it is not split."""
-    rows = pl.read_parquet(folder.resolve() / "late_payment_features" / "**" / "*.parquet", hive_partitioning=False)
+def main(words: Sequence[str]) -> int:
+    """Compare on what the job published in a folder, and print. Returns the exit code: 2 where nothing can be compared,
+    with a message."""
+    try:
+        rows = read_features(words)
+    except ConfigError as fault:
+        print(fault, file=sys.stderr)
+        return 2
     parts = dict(rows.group_by("split").len().iter_rows())
-    if not parts.get(TRAIN) or not parts.get(VALIDATION):
-        sys.exit("there are no invoices to train or to validate on: run the job with --set validation_from=YYYY-MM-DD")
-    print(f"{parts[TRAIN]:,} invoices to train on; left out: {parts.get('gap', 0):,} whose outcome came too late")
+    print(f"{parts[TRAIN]:,} invoices to train on; left out: {parts.get(GAP, 0):,} whose outcome came too late")
     print(describe(compare(rows)))
+    return 0
+
+
+def read_features(words: Sequence[str]) -> pl.DataFrame:
+    """The table ``late_payment_features`` in the folder that the words of the command line name.
+
+    Raises ConfigError where there is none, or where it has not both late and other invoices in both splits.
+    """
+    if len(words) != 1:
+        raise ConfigError("expected one folder, such as pipeline_data/jobs/late_payments/output")
+    files = sorted(Path(words[0]).resolve().glob("late_payment_features/**/*.parquet"))
+    if not files:
+        raise ConfigError(f"{words[0]} has no table late_payment_features: expected the output of job late-payments")
+    rows = pl.read_parquet(files, hive_partitioning=False, glob=False)
+    labels = dict(rows.group_by("split").agg(pl.col("is_late").drop_nulls().n_unique()).iter_rows())
+    if wanting := [part for part in (TRAIN, VALIDATION) if labels.get(part, 0) < 2]:
+        raise ConfigError(
+            f"{words[0]} has no late invoices and others in the split {wanting[0]}: run the job with "
+            "--set validation_from=YYYY-MM-DD, a day with enough invoices before and after it"
+        )
+    return rows
 
 
 def describe(found: Comparison) -> str:
@@ -116,4 +141,4 @@ def _gain(late: np.ndarray, model: np.ndarray, baseline: np.ndarray) -> tuple[fl
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

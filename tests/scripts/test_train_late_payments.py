@@ -1,6 +1,7 @@
 """The example of a model: it finds what is there, and does not praise itself where nothing is."""
 
 import random
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -8,7 +9,7 @@ import pytest
 pytest.importorskip("sklearn", reason="needs requirements-model.txt")
 
 from jobs.late_payments.gold import LatePaymentFeatures
-from scripts.train_late_payments import NO_FEATURES, Comparison, compare, describe
+from scripts.train_late_payments import NO_FEATURES, Comparison, compare, describe, main
 
 
 def rows(signal: bool) -> pl.DataFrame:
@@ -51,3 +52,35 @@ def test_no_label_id_or_day_is_a_feature() -> None:
     assert all(kinds[name].is_numeric() or kinds[name] == pl.Boolean for name in features)
     labels = {name for name, column in LatePaymentFeatures.columns.items() if column.description.startswith("label")}
     assert not labels & set(features)
+
+
+def published(folder: Path, table: pl.DataFrame) -> Path:
+    """A folder in which the table lies as the job publishes it."""
+    place = folder / "output" / "late_payment_features" / "issued_month=2024-01"
+    place.mkdir(parents=True)
+    table.write_parquet(place / "part-0.parquet")
+    return folder / "output"
+
+
+def test_what_the_job_published_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(published(tmp_path, rows(signal=True)))]) == 0
+    assert "500 invoices to train on; left out: 0 whose outcome came too late" in capsys.readouterr().out
+
+
+def test_a_folder_without_what_is_needed_is_told_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = rows(signal=True)
+    unsplit = published(tmp_path / "unsplit", whole.with_columns(split=pl.lit(None, pl.String)))
+    early = published(tmp_path / "early", whole.filter((pl.col("split") == "train") | (pl.col("is_late") == 1)))
+    for words, told in {
+        (): "expected one folder",
+        (str(tmp_path / "nothing"),): "nothing has no table late_payment_features: expected the output of job",
+        (str(tmp_path),): "has no table late_payment_features",
+        (str(unsplit),): "in the split train: run the job with --set validation_from=YYYY-MM-DD",
+        (str(early),): "in the split validation: run the job",
+    }.items():
+        assert main(words) == 2
+        out, error = capsys.readouterr()
+        assert (out, error.count("\n")) == ("", 1)
+        assert told in error

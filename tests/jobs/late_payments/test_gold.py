@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from jobs.late_payments.gold import LABELS
 from pipeline.datasets.failures import TransformError
+from pipeline.errors import ConfigError
 from tests.jobs.late_payments.books import (
     FIRST,
     SETTINGS,
@@ -243,3 +244,16 @@ def test_of_several_rows_of_one_id_the_greatest_counts_and_the_others_are_a_find
     assert {one.table: (one.broken, one.outcome) for one in result.checks if one.check == "expression:one_content"} == {
         "customers": (1, "warn"), "items": (1, "warn"), "invoice_headers": (2, "warn"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("validation_from", "1/6/2025"), ("validation_from", "2025-13-01"), ("validation_from", "20250601"),
+        ("validation_from", "soon"), ("terms_days", -1), ("terms_days", 10**9),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_named_before_anything_is_read(tmp_path: Path, name: str, value: str | int) -> None:
+    """There is no source, which would be told otherwise."""
+    with pytest.raises(ConfigError, match=rf"the setting {name} is '?{value}'?, expected"):
+        run(late_payments(), tmp_path, settings={name: value})
