@@ -14,7 +14,7 @@ from pipeline.machine import display_name
 from pipeline.sources.columns import Bool, Date, Time
 from pipeline.sources.contract import Contract
 from pipeline.storage.objects import find_objects, list_objects, look_at
-from pipeline.storage.urls import has_magic, is_url
+from pipeline.storage.urls import SCHEMES, has_magic, is_url
 
 Kind = Literal["csv", "parquet"]
 _ENDINGS = {
@@ -121,16 +121,30 @@ def list_files(source: Source, base: str) -> list[str]:
     """The files of a source, in the order of their names; those of a storage as ``ObjectUrl``. ``base``: the folder or
     URL of ``--source``.
 
-    Raises InputError where there is none and the source is not optional.
+    Raises InputError where there is none and the source is not optional; ConfigError for a URL that nobody reads.
     """
     place = source.path if is_url(source.path) else os.path.join(base, source.path)
+    scheme, divider, _ = place.partition("://")
+    if divider and scheme.isalnum() and not is_url(place):
+        raise ConfigError(
+            f"a source cannot be read by {scheme}://. Expected a folder of this machine, a URL of object storage "
+            f"({', '.join(f'{known}://' for known in SCHEMES)}) or of a database (postgresql://, mysql://)."
+        )
     files = _list_objects(source, place) if is_url(place) else _list_local(source, place)
     if not files and not source.optional:
         raise InputError(
             f"there is no file {display_name(place)!r}: expected {source.kind.upper()} with "
-            f"{', '.join(source.contract.columns)}. Name the folder of the sources with --source."
+            f"{_names(source.contract)}. Name the folder of the sources with --source."
         )
     return files
+
+
+def _names(contract: type[Contract]) -> str:
+    """The columns as they stand in a file: ``"id, price or unit_price (optional: discount)"``."""
+    names = {name: " or ".join(column.names(name)) for name, column in contract.columns.items()}
+    optional = [names[name] for name, column in contract.columns.items() if column.optional]
+    needed = ", ".join(named for named in names.values() if named not in optional)
+    return f"{needed} (optional: {', '.join(optional)})" if optional else needed
 
 
 def _list_local(source: Source, place: str) -> list[str]:

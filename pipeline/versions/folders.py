@@ -102,7 +102,7 @@ def check_folders(source: str, intermediate: str, output: str) -> None:
     where the system cannot follow a path.
     """
     for name, path in (("INPUT_DIR", source), ("INTERMEDIATE_DIR", intermediate), ("OUTPUT_DIR", output)):
-        _check_url(name, path)
+        check_url(name, path)
     if is_url(source) and is_url(output) and _share_keys(source, output):
         raise _overlap("INPUT_DIR", source, "OUTPUT_DIR", output)
     if is_url(intermediate):
@@ -124,7 +124,7 @@ def check_folders(source: str, intermediate: str, output: str) -> None:
         raise ValueError(f"INPUT_DIR, INTERMEDIATE_DIR or OUTPUT_DIR is no usable path: {error}.") from None
 
 
-def _check_url(name: str, path: str) -> None:
+def check_url(name: str, path: str) -> None:
     """Raise ValueError where a path is the URL of something that is not supported."""
     scheme, divider, _ = path.partition("://")
     if is_url(path):

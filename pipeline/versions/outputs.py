@@ -8,12 +8,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from pipeline.errors import ConfigError, InputError
 from pipeline.storage.faults import StorageFault
 from pipeline.storage.urls import is_url
+from pipeline.versions.folders import check_url
 from pipeline.versions.lock import AnyLock, Lock
 from pipeline.versions.output_link import Output
 
 
 def open_output(output_dir: str, *, delta: bool = False) -> Output:
     """The output at OUTPUT_DIR, which is a path or a URL. ``delta``: TABLE_FORMAT. Raises ConfigError."""
+    try:
+        check_url("--output", output_dir)
+    except ValueError as fault:
+        raise ConfigError(str(fault)) from None
     if not is_url(output_dir):
         return Output(output_dir, delta=delta)
     from pipeline.versions.storage_output import StorageOutput

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from contextlib import nullcontext
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from pipeline.datasets import changes, divide, make_table, sizes
 from pipeline.datasets import run as job_run
+from pipeline.datasets.demo import make_demo
 from pipeline.datasets.failures import TransformError
-from pipeline.datasets.job import Job
+from pipeline.datasets.job import JOBS, Job, load_job
 from pipeline.datasets.judge import TABLE_REJECTS
 from pipeline.datasets.views import open_tables
 from pipeline.engines.direct import DirectEngine
@@ -337,6 +339,35 @@ def test_code_that_changed_makes_its_tables_again(tmp_path: Path) -> None:
 def test_a_missing_source_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no file .*sales\*\.csv"):
         run(write_job(tmp_path / "job"), tmp_path)
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in JOBS.glob("*/__init__.py")])
+def test_the_columns_of_a_missing_file_are_named_as_they_must_stand_in_it(name: str, tmp_path: Path) -> None:
+    """A file of the job's own demo with the columns alone that the message calls needed is taken."""
+    job = load_job(str(JOBS / name))
+    make_demo(job, tmp_path / "demo")
+    (tmp_path / "source").mkdir()
+    for source in (one for one in job.sources.values() if not one.optional):
+        with pytest.raises(InputError) as fault:
+            run(job, tmp_path)
+        _, file, text = re.split(r"there is no file |: expected CSV with ", str(fault.value).partition(". Name")[0])
+        needed = [named.split(" or ")[0] for named in text.partition(" (optional: ")[0].split(", ")]
+        (demo,) = (tmp_path / "demo").glob(source.path)
+        assert Path(file.strip("'")).name == source.path
+        rows = pl.read_csv(demo, infer_schema=False, columns=needed)
+        rows.select(needed).write_csv(tmp_path / "source" / demo.name)
+    result = run(job, tmp_path)
+    assert all(found.rows for name, found in result.sources.items() if not job.sources[name].optional)
+
+
+@pytest.mark.parametrize("source", ["http://example.com/shop", "https://example.com/shop", "ftp://example.com/shop"])
+def test_a_url_that_is_not_read_says_which_are(source: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"by {source.partition(':')[0]}://\. Expected a folder .*s3://.*postgresql://"
+    ):
+        run(write_job(tmp_path / "job"), tmp_path, source=source)
+    with pytest.raises(ConfigError, match=r"--output is .*expected a path, or a URL that begins with s3://"):
+        run(write_job(tmp_path / "other"), tmp_path, output=source)
 
 
 def test_a_column_that_the_source_lacks_is_named_and_nothing_is_left(tmp_path: Path) -> None:
