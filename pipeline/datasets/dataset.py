@@ -99,9 +99,13 @@ class DataSet:
         return f"{day if self.layer == LAYERS[-1] else self.layer}/{self.name}" if day else self.name
 
     def under(self, settings: Mapping[str, Setting]) -> "DataSet":
-        """This data set with the checks that the settings of the job make of its own."""
-        found = (check.under(settings) for check in self.checks)
-        return replace(self, checks=tuple(check for check in found if check is not None))
+        """This data set with the checks that the settings of the job make of its own. Raises ConfigError where a check
+        would fill a column with what is no value of it."""
+        found = tuple(check for one in self.checks if (check := one.under(settings)) is not None)
+        for check in found:
+            if check.fills:
+                _check_value(check, self.contract.columns[check.columns[0]].dtype)
+        return replace(self, checks=found)
 
     def __call__(self, **inputs: pl.LazyFrame) -> pl.LazyFrame:
         """Call the transform itself, as tests of a job do."""
@@ -163,6 +167,13 @@ def _whole(one: DataSet, given: Mapping[str, Sequence[str]] | Sequence[str]) -> 
 
 def _with(columns: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
     return (*columns, *(name for name in others if name not in columns)) if columns else ()
+
+
+def _check_value(check: Check, kind: pl.DataType) -> None:
+    try:
+        pl.Series([check.value]).cast(kind)
+    except pl.exceptions.PolarsError:
+        raise ConfigError(f"check {check.name} fills with {check.value!r}, expected a value of type {kind}") from None
 
 
 def _check(one: DataSet, whole: Iterable[str]) -> None:

@@ -552,6 +552,15 @@ def test_a_check_that_cannot_fill_is_refused(declared: str, message: str, tmp_pa
         write_job(tmp_path / "job", HEAD + LINES.replace('at_least("cents", 0)', declared), no_name="fill:x")
 
 
+def test_a_value_of_another_type_fills_nothing(tmp_path: Path) -> None:
+    declared = LINES.replace('at_least("cents", 0)', 'not_null("cents", action=chosen_by("no_cents", fill="fill"))')
+    job = write_job(tmp_path / "job", HEAD + declared, no_cents="fill:abc")
+    write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1)])
+    with pytest.raises(ConfigError, match=r"check not_null:cents fills with 'abc', expected a value of type Int64"):
+        run(job, tmp_path)
+    assert run(job, tmp_path, settings={"no_cents": "fill:0"}).status == "ok"
+
+
 def test_another_choice_of_a_setting_makes_the_table_again(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job", HEAD + DROPPING + TOTALS, no_name="drop")
     write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1), ("o2", None, "2026-01-01", 2)])
