@@ -16,7 +16,7 @@ from cli.progress import open_progress
 from config import Config
 from pipeline.errors import GATE_EXIT_CODE, ConfigError, LogmillError, program_name
 from pipeline.storage.urls import is_url
-from utils.units import format_count, format_seconds, format_size
+from utils.units import format_count, format_list, format_seconds, format_size
 
 if TYPE_CHECKING:
     from pipeline.datasets.backup import Backup
@@ -382,6 +382,10 @@ def _summary(result: "JobResult", differences: "list[str] | None") -> str:
     broken = [check for check in result.checks if check.outcome != "ok"]
     lines += _filled_lines(result.tables)
     lines += ["", *(f"{check.outcome}: {check}" for check in broken)]
+    if result.skipped_files:
+        lines.append(
+            f"other files skipped ({len(result.skipped_files):,}): {format_list(result.skipped_files, 10, printable)}"
+        )
     lines += [f"alert: {alert.message}" for alert in result.alerts if not alert.table]
     if differences is not None:
         lines.append("DIFFERS from the truth: " + "; ".join(differences) if differences else "as the demo's truth says")

@@ -56,15 +56,20 @@ def bronze_folder(output: Path) -> Path:
     return output.with_name(output.name + ".bronze")
 
 
-def list_sources(job: Job, names: Sequence[str], base: str, before: JobState | None) -> list[Listed]:
-    """The files of some sources. Raises InputError where a source has none and needs one."""
-    found = []
+def list_sources(
+    job: Job, names: Sequence[str], base: str, before: JobState | None
+) -> tuple[list[Listed], tuple[str, ...]]:
+    """(the files of some sources, the names of those that lie beside them and are skipped). Raises InputError where a
+    source has no file and needs one."""
+    found, others = [], set[str]()
     for name in names:
         source = job.sources[name]
         old = before.sources.get(name) if before else None
         same = old is not None and old.fingerprint == fingerprint(source)
         known = {file.name: file for file in old.files} if old and same else {}
-        for path in list_files(source, base):
+        paths, skipped = list_files(source, base)
+        others.update(_called(path, base) for path in skipped)
+        for path in paths:
             size, changed, _ = stamp(path)
             called = _called(path, base)
             file = known.get(called)
@@ -72,7 +77,7 @@ def list_sources(job: Job, names: Sequence[str], base: str, before: JobState | N
             if file and not unchanged and file.bytes == size and hash_file(path) == file.hash:
                 unchanged = True
             found.append(Listed(name, path, called, size, changed, file if unchanged else None))
-    return found
+    return found, tuple(sorted(others - {file.name for file in found}))
 
 
 def _called(path: str, base: str) -> str:

@@ -154,7 +154,7 @@ def _extract_tables(run: Run, names: Sequence[str], before: JobState | None) -> 
 
 
 def _extract_files(run: Run, names: Sequence[str], before: JobState | None) -> dict[str, SourceState]:
-    listed = list_sources(run.job, names, run.options.source, before if run.known else None)
+    listed, run.skipped = list_sources(run.job, names, run.options.source, before if run.known else None)
     new = [file for file in listed if not file.known]
     size = sum(file.bytes for file in new)
     run.watch.progress.phase("extract", max(1, size))
@@ -255,7 +255,7 @@ def _result(
         run.context.as_of.isoformat(), _source_results(run.sources, run.watch.run_id),
         {name: _table_result(run, name, reasons.get(name, "")) for name in run.job.datasets if name in run.tables},
         tuple(checks), round(run.watch.seconds().total, 3), run.watch.peak_memory(),
-        run.output.key, error, day=run.day or None,
+        run.output.key, error, day=run.day or None, skipped_files=run.skipped,
     )  # fmt: skip
 
 

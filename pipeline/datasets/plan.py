@@ -43,7 +43,7 @@ def plan_job(job: Job, options: JobOptions) -> list[Step]:
     names = [name for name in job.sources if name in needed]
     methods = {**job.personal, **options.personal}
     origin = parse_address(options.source).origin if is_database(options.source) else ""
-    listed = [] if origin else list_sources(job, names, options.source, known)
+    listed, _ = ([], ()) if origin else list_sources(job, names, options.source, known)
     steps = {}
     for name in names:
         source, old = job.sources[name], known.sources.get(name) if known else None

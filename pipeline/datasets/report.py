@@ -11,10 +11,11 @@ from pipeline.datasets.scores import DIMENSIONS, control_limits
 from pipeline.publish.report import page as run_page
 from pipeline.publish.report.html import Html, bar, details, element, escape, joined, section, share, table
 from pipeline.versions.folders import REPORT
-from utils.units import format_count, format_seconds, format_size
+from utils.units import format_count, format_list, format_seconds, format_size
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 190, 46, 70, 18
 """Size of a box of the graph, and the room between two."""
+_NAMES = 10
 _PAGE = Template(
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>$title</title>'
     '<meta name="viewport" content="width=device-width, initial-scale=1"><style>$style</style></head>'
@@ -51,7 +52,8 @@ def _summary(job: Job, record: Mapping[str, Any]) -> Html:
         ("as of", record["as_of"]), ("engine", record["engine"]), ("time", format_seconds(record["seconds"])),
         ("memory", format_size(record["peak_memory_bytes"])), ("source", record.get("source", "")),
     )  # fmt: skip
-    rows = joined(element("li", f"{name}: {value}") for name, value in facts)
+    skipped = [("other files skipped", format_list(record["skipped_files"], _NAMES))] * bool(record["skipped_files"])
+    rows = joined(element("li", f"{name}: {value}") for name, value in (*facts, *skipped))
     return joined([element("h1", job.name), element("p", job.description), element("ul", rows)])
 
 

@@ -72,7 +72,8 @@ class Alert:
 @dataclass(frozen=True)
 class JobResult:
     """A run. ``status``: ``ok``, ``nothing new``, or ``failed`` where a check stopped it. ``notes``: what did not work
-    and changes nothing of the tables. ``day``: that of the run, of a job that publishes by day.
+    and changes nothing of the tables. ``day``: that of the run, of a job that publishes by day. ``skipped_files``: what
+    the paths of sources mean besides their files, such as copies with another ending.
     """
 
     job: str
@@ -90,6 +91,7 @@ class JobResult:
     notes: Sequence[str] = field(default_factory=tuple)
     alerts: Sequence[Alert] = field(default_factory=tuple)
     day: str | None = None
+    skipped_files: Sequence[str] = field(default_factory=tuple)
 
     def to_json(self) -> dict[str, Any]:
         """The result as values of JSON."""

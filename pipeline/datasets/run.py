@@ -86,6 +86,7 @@ class Run:
     ``before``: the version that the output shows. ``known``: the same, or None where everything is made again.
     ``day``: of the as-of, where the job publishes by day; otherwise empty. ``rejects``: by table, the files of the rows
     that checks rejected. ``changes``: by input, since ``known``. ``notes``: what people should know of the sources.
+    ``skipped``: files that lie beside those of the sources and are none.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class Run:
         self.changes: dict[str, Change] = {}
         self.rejects: dict[str, list[str]] = {}
         self.notes = _unused_names(options)
+        self.skipped: tuple[str, ...] = ()
         self.scattered: dict[tuple[str, tuple[str, ...], int], TableFiles] = {}
 
     def _check_day(self) -> None:

@@ -2,7 +2,6 @@
 
 import glob
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,12 +14,14 @@ from pipeline.sources.columns import Bool, Date, Time
 from pipeline.sources.contract import Contract
 from pipeline.storage.objects import find_objects, list_objects, look_at
 from pipeline.storage.urls import SCHEMES, has_magic, is_url
+from utils.units import format_list
 
 Kind = Literal["csv", "parquet"]
 _ENDINGS = {
     "csv": (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst"),
     "parquet": (".parquet", ".pq"),
 }
+_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,12 @@ def table(
     return Source(file, contract, "csv", snapshots, optional, None, name, columns, updated, overlap, deletions, deleted)
 
 
-def list_files(source: Source, base: str) -> list[str]:
-    """The files of a source, in the order of their names; those of a storage as ``ObjectUrl``. ``base``: the folder or
-    URL of ``--source``.
+def list_files(source: Source, base: str) -> tuple[list[str], list[str]]:
+    """(files of a source, files that its path means and that are skipped), in the order of their names; those of a
+    storage as ``ObjectUrl``. ``base``: the folder or URL of ``--source``.
 
-    Raises InputError where there is none and the source is not optional; ConfigError for a URL that nobody reads.
+    Of a folder or glob, hidden files and other endings are skipped: a copy such as ``orders.csv.bak`` is no source.
+    Raises InputError where there is no file and the source is not optional; ConfigError for a URL that nobody reads.
     """
     place = source.path if is_url(source.path) else os.path.join(base, source.path)
     scheme, divider, _ = place.partition("://")
@@ -130,13 +132,24 @@ def list_files(source: Source, base: str) -> list[str]:
             f"a source cannot be read by {scheme}://. Expected a folder of this machine, a URL of object storage "
             f"({', '.join(f'{known}://' for known in SCHEMES)}) or of a database (postgresql://, mysql://)."
         )
-    files = _list_objects(source, place) if is_url(place) else _list_local(source, place)
+    found = _list_objects(place) if is_url(place) else _list_local(place)
+    files: list[str] = []
+    skipped: list[str] = []
+    for path in found:
+        (files if path == place or _is_readable(source, path) else skipped).append(path)
     if not files and not source.optional:
+        others = f" (skipped: {format_list(skipped, _NAMES, display_name)})" if skipped else ""
         raise InputError(
-            f"there is no file {display_name(place)!r}: expected {source.kind.upper()} with "
+            f"there is no file {display_name(place)!r}{others}: expected {source.kind.upper()} with "
             f"{_names(source.contract)}. Name the folder of the sources with --source."
         )
-    return files
+    # Absolute, because executors of a cluster work in folders of their own.
+    return files if is_url(place) else [os.path.abspath(path) for path in files], skipped
+
+
+def _is_readable(source: Source, path: str) -> bool:
+    name = os.path.basename(path).lower()
+    return name.endswith(_ENDINGS[source.kind]) and not name.startswith(".")
 
 
 def _names(contract: type[Contract]) -> str:
@@ -147,21 +160,16 @@ def _names(contract: type[Contract]) -> str:
     return f"{needed} (optional: {', '.join(optional)})" if optional else needed
 
 
-def _list_local(source: Source, place: str) -> list[str]:
-    if os.path.isdir(place):
-        all_names = glob.glob(os.path.join(glob.escape(place), "**"), recursive=True)
-        found: Sequence[str] = [name for name in all_names if name.lower().endswith(_ENDINGS[source.kind])]
-    elif os.path.exists(place):
-        found = [place]
-    else:
-        found = glob.glob(place, recursive=True)
-    # Absolute, because executors of a cluster work in folders of their own.
-    return [os.path.abspath(path) for path in sorted(Path(name) for name in found if os.path.isfile(name))]
+def _list_local(place: str) -> list[str]:
+    if os.path.isfile(place):
+        return [place]
+    pattern = os.path.join(glob.escape(place), "**") if os.path.isdir(place) else place
+    return [str(path) for path in sorted(map(Path, glob.glob(pattern, recursive=True))) if path.is_file()]
 
 
-def _list_objects(source: Source, place: str) -> list[str]:
+def _list_objects(place: str) -> list[str]:
     if has_magic(place):
         return list(find_objects(place))
     with suppress(FileNotFoundError):
         return [look_at(place)]
-    return [found for found in list_objects(f"{place.rstrip('/')}/") if found.lower().endswith(_ENDINGS[source.kind])]
+    return list(list_objects(f"{place.rstrip('/')}/"))

@@ -1,5 +1,6 @@
 """Runs of a job: what is published, what is computed again, and what stops a run."""
 
+import gzip
 import json
 import random
 import re
@@ -358,6 +359,42 @@ def test_the_columns_of_a_missing_file_are_named_as_they_must_stand_in_it(name: 
         rows.select(needed).write_csv(tmp_path / "source" / demo.name)
     result = run(job, tmp_path)
     assert all(found.rows for name, found in result.sources.items() if not job.sources[name].optional)
+
+
+def test_copies_with_other_endings_are_skipped_and_listed(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES[:2])
+    read_files = {"sales2.csv.gz": gzip.compress, "sales3.TSV": bytes}
+    others = ["sales.csv.bak", "sales.csv~", "sales4.csv.gz.part", "sales5.csv.xz"]
+    for number, (name, packed) in enumerate({**read_files, **dict.fromkeys(others, bytes)}.items(), 12):
+        write_sales(tmp_path, [(f"o{number}", "ann", "2026-01-02", "99")], name)
+        path = tmp_path / "source" / name
+        path.write_bytes(packed(path.read_bytes()))
+    job = write_job(tmp_path / "job", HEAD.replace("sales*.csv", "sales*") + LINES + TOTALS)
+    for status in ("ok", "nothing new"):
+        result = run(job, tmp_path)
+        assert (result.status, list(result.skipped_files)) == (status, others)
+        assert read(result, "lines")["order_id"].sort().to_list() == ["o1", "o12", "o13", "o2"]
+    record = json.loads(Path(result.output).resolve().with_name("run.json").read_text())
+    assert record["skipped_files"] == others
+    assert ", ".join(others) in Path(result.output).resolve().with_name("report.html").read_text()
+
+
+def test_a_source_with_none_but_copies_has_no_file(tmp_path: Path) -> None:
+    write_sales(tmp_path, SALES, "sales.csv.bak")
+    with pytest.raises(InputError, match=r"there is no file '.*' \(skipped: .*sales\.csv\.bak\): expected CSV"):
+        run(write_job(tmp_path / "job", HEAD.replace("sales*.csv", "sales*") + LINES), tmp_path)
+
+
+def test_files_of_other_sources_are_not_skipped_and_a_file_that_is_named_has_any_ending(tmp_path: Path) -> None:
+    head = HEAD.replace('csv("sales*.csv", Sales)', 'csv("sales.data", Sales)\nrates = parquet("", Sales)')
+    both = LINES.replace("lines(sales)", "lines(sales, rates)").replace(
+        'by="order_id",', 'by="order_id", keyed=["sales"],'
+    )
+    write_sales(tmp_path, SALES[:1], "sales.data")
+    frame = pl.DataFrame({"order_id": ["o1"], "customer": ["a"], "day": ["2026-01-01"], "amount": ["1"]})
+    frame.write_parquet(tmp_path / "source" / "rates.parquet")
+    result = run(write_job(tmp_path / "job", head + both), tmp_path)
+    assert ([one.rows for one in result.sources.values()], result.skipped_files) == ([1, 1], ())
 
 
 @pytest.mark.parametrize("source", ["http://example.com/shop", "https://example.com/shop", "ftp://example.com/shop"])
