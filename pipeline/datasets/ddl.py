@@ -33,6 +33,9 @@ _TYPES: Mapping[str, Mapping[str, str]] = {
 _KEY_TEXT = "varchar(255)"
 """MySQL has no index over text of any length."""
 _MOST_COMMENT = 1_000
+VIEWS, INTERFACE = "views.postgres.sql", "interface"
+"""Statements of a job that make views of its tables in PostgreSQL, and the schema of these views. The statements find
+the tables without naming schemas. Each ends with a semicolon at the end of a line."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,10 @@ class Published:
 def statements(job: Job, published: Published) -> dict[str, str]:
     """The script for each kind of database, by its name."""
     makers: dict[str, Callable[[DataSet, Published], str]] = {
-        "postgres": _postgres, "mysql": _mysql, "duckdb": _duckdb, "spark": _spark, "athena": _athena,
+        "postgres": lambda one, _: _postgres(job, one), "mysql": _mysql, "duckdb": _duckdb,
+        "spark": _spark, "athena": _athena,
     }  # fmt: skip
-    heads = {"postgres": _postgres_roles(job)}
+    heads = {"postgres": _postgres_head(job)}
     return {
         kind: "\n\n".join([*heads.get(kind, ()), *(make(one, published) for one in job.datasets.values())]) + "\n"
         for kind, make in makers.items()
@@ -100,27 +104,33 @@ def _key(one: DataSet, quote: str) -> list[str]:
     return [f"    primary key ({', '.join(f'{quote}{name}{quote}' for name in one.key)})"]
 
 
-def _postgres_roles(job: Job) -> list[str]:
-    """Roles and schemas by layer: bronze for its owner, silver and gold for their readers."""
+def postgres_roles(job: Job) -> tuple[str, str]:
+    """The roles of PostgreSQL: the owner of all tables of a job, and the reader of its silver, gold and views."""
     name = job.name.replace("-", "_")
-    roles = [
+    return f"{name}_owner", f"{name}_reader"
+
+
+def _postgres_head(job: Job) -> list[str]:
+    """Roles, and schemas by layer. Rights of rows are given table by table, because other jobs share the schemas."""
+    roles = postgres_roles(job)
+    lines = [
         f"do $$ begin if not exists (select from pg_roles where rolname = '{role}') then create role {role}; end if; "
         "end $$;"
-        for role in (f"{name}_owner", f"{name}_reader")
+        for role in roles
     ]
-    lines = roles
-    for layer in sorted({one.layer for one in job.datasets.values()}):
-        role = f"{name}_{'owner' if layer == 'bronze' else 'reader'}"
-        lines += [
-            f"create schema if not exists {layer};",
-            f"grant usage on schema {layer} to {role};",
-            f"alter default privileges in schema {layer} grant select on tables to {role};",
-        ]
+    lines.append(f"grant {roles[0]} to current_user;")  # without which the tables could not be given to it
+    layers = sorted({one.layer for one in job.datasets.values()})
+    for schema in (*layers, *([INTERFACE] if (job.folder / VIEWS).is_file() else [])):
+        lines += [f"create schema if not exists {schema};", f"grant usage, create on schema {schema} to {roles[0]};"]
+        lines += [] if schema == "bronze" else [f"grant usage on schema {schema} to {roles[1]};"]
     return ["\n".join(lines)]
 
 
-def _postgres(one: DataSet, _: Published) -> str:
-    return "\n".join(create_postgres(one))
+def _postgres(job: Job, one: DataSet) -> str:
+    owner, reader = postgres_roles(job)
+    table = f'{one.layer}."{one.name}"'
+    readable = [] if one.layer == "bronze" else [f"grant select on {table} to {reader};"]
+    return "\n".join([*create_postgres(one), f"alter table {table} owner to {owner};", *readable])
 
 
 def create_postgres(one: DataSet) -> list[str]:

@@ -5,7 +5,7 @@ load. Rows are deleted rather than truncated, so that readers go on with the ver
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from pipeline.datasets.dataset import DataSet
-from pipeline.datasets.ddl import create_postgres
+from pipeline.datasets.ddl import INTERFACE, VIEWS, create_postgres, postgres_roles
 from pipeline.datasets.job import Job
 from pipeline.datasets.state import JobState, published_state
 from pipeline.errors import ConfigError
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 LOADS = "logmill_loads"
 """The table, in the first schema of the search path, that says which version of which table is there."""
-VIEWS = "views.postgres.sql"
-"""Statements of a job that make views of its tables in PostgreSQL; they find the tables without naming schemas. Each
-ends with a semicolon at the end of a line."""
 _LAYERS = "gold, silver, bronze"
+_VIEW = re.compile(
+    r"\bcreate\s+(?:or\s+replace\s+)?(?:materialized\s+)?view\s+(?:if\s+not\s+exists\s+)?([\w.\"]+)", re.I
+)
 _ROWS_AT_ONCE = 100_000
 
 
@@ -70,7 +70,7 @@ def load_postgres(job: Job, output: str, place: str) -> Loaded:
             for name, one in job.datasets.items()
             if name in state.tables and known.get(name) != state.tables[name].changed_in
         }
-        _make_views(connection, job)
+        _give_rights(connection, job, [job.datasets[name] for name in rows], _make_views(connection, job))
         run(connection, "COMMIT")
     return Loaded(state.run_id, rows)
 
@@ -124,11 +124,28 @@ def _read(state: JobState, one: DataSet) -> "Iterator[pa.Table]":
             yield found.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _make_views(connection: "Connection", job: Job) -> None:
+def _make_views(connection: "Connection", job: Job) -> list[str]:
+    """Make the views of a job, if it has some. Returns their names, which the search path finds now."""
     file = job.folder / VIEWS
-    if file.is_file():
-        run(connection, "CREATE SCHEMA IF NOT EXISTS interface")
-        run(connection, f"SET LOCAL search_path TO interface, {_LAYERS}")
-        for statement in re.split(r";[ \t]*(?:\n|$)", file.read_text(encoding="utf-8")):
-            if statement.strip():
-                run(connection, statement)
+    if not file.is_file():
+        return []
+    run(connection, f"CREATE SCHEMA IF NOT EXISTS {INTERFACE}")
+    run(connection, f"SET LOCAL search_path TO {INTERFACE}, {_LAYERS}")
+    text = file.read_text(encoding="utf-8")
+    for statement in filter(str.strip, re.split(r";[ \t]*(?:\n|$)", text)):
+        run(connection, statement)
+    return _VIEW.findall(text)
+
+
+def _give_rights(connection: "Connection", job: Job, made: Sequence[DataSet], views: Sequence[str]) -> None:
+    """Give the roles of the script of ``docs``, where they are there, their rights in what was made: the owner all,
+    readers what is not bronze."""
+    known = {name for (name,) in query(connection, "SELECT rolname FROM pg_roles")}
+    tables = {one.layer: [f'{one.layer}."{two.name}"' for two in made if two.layer == one.layer] for one in made}
+    if views:
+        tables[INTERFACE] = list(views)
+    for role, right in zip(postgres_roles(job), ("ALL", "SELECT"), strict=True):
+        for schema, names in tables.items():
+            if role in known and (right == "ALL" or schema != "bronze"):
+                run(connection, f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+                run(connection, f"GRANT {right} ON {', '.join(names)} TO {role}")

@@ -7,11 +7,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipeline.datasets.ddl import Published, statements
 from pipeline.datasets.load_postgres import load_postgres
 from pipeline.errors import ConfigError
 from pipeline.privacy import KEY_VARIABLE
 from pipeline.sources.databases.faults import DatabaseFault
-from tests.database_servers import run_sql
+from tests.database_servers import run_sql, session
 from tests.end_to_end.command import command
 from tests.end_to_end.program import environment
 from tests.pipeline.datasets.jobs_for_tests import HEAD, LINES, TOTALS, read, run, write_job, write_sales
@@ -133,6 +134,66 @@ def test_a_load_that_fails_changes_nothing(url: str, tmp_path: Path) -> None:
         load_postgres(job, result.output, url)
 
 
+LAYERS = (
+    HEAD
+    + LINES
+    + TOTALS
+    + """
+
+@dataset(Sales, layer="bronze", grain="one row per row")
+def raw(sales):
+    '''As they came.'''
+    return sales
+"""
+)
+PLACES = ("bronze.raw", "silver.lines", "gold.totals", "interface.sums")
+
+
+@pytest.mark.parametrize(("script_first", "user"), [(True, "postgres"), (False, "postgres"), (True, "writer")])
+def test_bronze_is_for_its_owner_and_the_rest_for_readers(
+    script_first: bool, user: str, url: str, tmp_path: Path
+) -> None:
+    """In tables that the script, or load, made; another job's reader gets none of them."""
+    write_sales(tmp_path, SALES)
+    job = write_job(tmp_path / "shop", LAYERS)
+    (job.folder / "views.postgres.sql").write_text(
+        "-- for people\ncreate or replace view sums as\nselect * from totals"
+    )
+    output = run(job, tmp_path).output
+    others = (HEAD + LINES + TOTALS).replace("lines", "other_lines").replace("totals", "other_totals")
+    other = statements(write_job(tmp_path / "other", others), Published(output))["postgres"]
+    scripts = [statements(job, Published(output))["postgres"], other]
+    roles = ("shop_owner", "shop_reader", "other_reader")
+    for script in scripts if script_first else []:
+        run_sql(url, *filter(str.strip, re.split(r";\n", script)))
+    if not script_first:
+        for role in roles:
+            run_sql(url, f"do $$ begin if not exists (select from pg_roles where rolname = '{role}') then "
+                         f"create role {role}; end if; end $$")  # fmt: skip
+    if user == "writer":
+        run_sql(url, "DROP ROLE IF EXISTS writer", "CREATE ROLE writer LOGIN", "GRANT shop_owner TO writer",
+                "GRANT CREATE ON DATABASE loads TO writer", "GRANT CREATE ON SCHEMA public TO writer")  # fmt: skip
+    load_postgres(job, output, url.replace("postgres@", f"{user}@"))
+    rights = {role: [_may_read(url, role, place) for place in PLACES] for role in roles}
+    assert rights == {
+        "shop_owner": [True] * 4, "shop_reader": [False, True, True, True], "other_reader": [False] * 4,
+    }  # fmt: skip
+    with session(url) as connection:
+        connection("SET ROLE shop_owner")
+        connection("DELETE FROM gold.totals")
+
+
+def _may_read(url: str, role: str, place: str) -> bool:
+    with session(url) as connection:
+        connection(f"SET ROLE {role}")
+        try:
+            return len(connection(f"SELECT * FROM {place}")) > 0
+        except Exception as fault:
+            if "permission denied" not in str(fault):
+                raise
+            return False
+
+
 @pytest.mark.parametrize("place", ["results", "mysql://here/shop", "s3://bucket/shop"])
 def test_another_place_is_refused(place: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="load needs the URL of a PostgreSQL database"):
@@ -157,6 +218,8 @@ def test_the_warehouse_and_its_scripts_run_in_postgres(url: str, tmp_path: Path)
             assert rows_of(url, f"SELECT count(*), {sums}::bigint FROM gold.{table}") == [wanted]
         wanted = database.execute(f"SELECT sum(net_cents)::bigint FROM '{files}/monthly_sales/**/*.parquet'").fetchone()
     assert rows_of(url, "SELECT (sum(net) * 100)::bigint FROM interface.vw_monthly_sales") == [wanted]
-    assert rows_of(url, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'warehouse%' ORDER BY 1")
+    rights = {(role, place): _may_read(url, f"warehouse_{role}", place) for role in ("reader", "owner")
+              for place in ("silver.order_lines", "gold.fact_sales", "interface.vw_monthly_sales")}  # fmt: skip
+    assert all(rights.values()), rights
     again = command("job", "warehouse", "load", url, *words, cwd=tmp_path, env=env)
     assert "nothing new" in again.out
