@@ -28,7 +28,10 @@ def check_installed() -> None:
 
 def store_of(url: str) -> tuple["ObjectStore", str]:
     """The client of the bucket of ``url``, and the key in it. Raises ConfigError where the packages are missing."""
-    bucket, key = split_url(url)
+    try:
+        bucket, key = split_url(url)
+    except ValueError as fault:
+        raise ConfigError(str(fault)) from None
     return _open(bucket, os.getpid()), key
 
 

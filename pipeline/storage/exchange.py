@@ -117,6 +117,7 @@ class StorageExchange:
         """Delete the stores of other machines, which went before the one of this URL, if the storage answers: otherwise
         the next run does."""
         with suppress(StorageFault):
+            assert store.startswith(f"{self.url}/"), "another store would be deleted as one of another machine"
             stores = list_objects(join_url(self.url, "stores") + "/")
             delete_objects(found for found in stores if not found.startswith(f"{store}/"))
 

@@ -1,5 +1,6 @@
 """URLs of objects: ``scheme://bucket/key``; any other text is the path of a local file."""
 
+import re
 from typing import NamedTuple
 
 SCHEMES = ("s3", "gs", "az")
@@ -7,6 +8,7 @@ SCHEMES = ("s3", "gs", "az")
 
 _BEGINNINGS = tuple(f"{scheme}://" for scheme in SCHEMES)
 _MAGIC = frozenset("*?[")
+_UNUSABLE = re.compile(r"/\.{0,2}(?=/|$)")
 
 
 def is_url(path: str) -> bool:
@@ -27,11 +29,17 @@ class Place(NamedTuple):
 
 
 def split_url(url: str) -> Place:
-    """Divide a URL into bucket and key. Raises ValueError where it names no bucket."""
+    """Divide a URL into bucket and key. Raises ValueError where it names no bucket, or an object that clients of storages
+    take for another one: they leave out empty names, so that what was written would not be found by its URL."""
     scheme, _, rest = url.partition("://")
     bucket, _, key = rest.partition("/")
     if not bucket or has_magic(bucket):
         raise ValueError(f"{url!r} names no bucket: expected {scheme}://BUCKET/KEY.")
+    if _UNUSABLE.search(f"/{key.removesuffix('/')}" if key else ""):
+        raise ValueError(
+            f"{url!r} has an empty name, . or .. between slashes, which storages do not keep apart: expected a URL such "
+            f"as {scheme}://{bucket}/logs/today. Leave it out."
+        )
     return Place(f"{scheme}://{bucket}", key)
 
 

@@ -296,8 +296,10 @@ class StorageOutput(Output):
 
     def _useless(self, folder: str, is_needed: Callable[[str], bool], before: float) -> Iterator[ObjectUrl]:
         """Objects below a folder that nobody needs, written until ``before``: not by a run that is still at it."""
-        for found in list_objects(join_url(self.url, folder) + "/"):
-            if found.modified_ns / 1e9 <= before and not is_needed(found.removeprefix(self.url + "/")):
+        own = f"{self.url}/"
+        for found in list_objects(f"{own}{folder}/"):
+            assert found.startswith(own), "the storage lists what was asked for: what is not known must not be deleted"
+            if found.modified_ns / 1e9 <= before and not is_needed(found.removeprefix(own)):
                 yield found
 
     def remove(self, version: str) -> None:

@@ -28,6 +28,17 @@ def test_a_url_without_a_bucket_is_refused(url: str) -> None:
         split_url(url)
 
 
+@pytest.mark.parametrize("key", ["/logs", "a//b", "logs//", "./logs", "a/../b", "a/.", ".."])
+def test_a_url_that_storages_take_for_another_one_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="has an empty name, . or .. between slashes"):
+        split_url(f"s3://b/{key}")
+
+
+@pytest.mark.parametrize("key", ["", "logs/", "a/.b/c..", "...", "**/*.csv", "a b/%2F"])
+def test_other_names_are_fine(key: str) -> None:
+    assert split_url(f"s3://b/{key}") == ("s3://b", key)
+
+
 def test_what_was_found_is_text_that_knows_more() -> None:
     found = ObjectUrl("s3://logs/a.csv", 7, 1_000, '"tag"')
     assert found == "s3://logs/a.csv"

@@ -162,6 +162,9 @@ def test_urls_that_share_no_object_are_fine(source: str, output: str) -> None:
         (("s3://b/in/**/*.csv", "s3://b/in/between", "s3://b/out"), "INPUT_DIR .* and INTERMEDIATE_DIR .* overlap"),
         (("hdfs://b/in", "between", "out"), "INPUT_DIR is 'hdfs://b/in': expected a path, or a URL that begins with"),
         (("in", "between", "s3://"), "names no bucket"),
+        (("in", "between", "s3://b//out"), "'s3://b//out' has an empty name"),
+        (("s3://b//in/*.csv", "between", "out"), "'s3://b//in/.*' has an empty name"),
+        (("s3://b/in", "s3://b/x//y", "s3://b/out"), "'s3://b/x//y' has an empty name"),
     ],
 )
 def test_urls_of_what_is_not_supported_are_refused(folders: tuple[str, str, str], told: str) -> None:
