@@ -55,6 +55,8 @@ def _read_cluster(arguments: Arguments) -> "ClusterAsked | None":
         size = parse_size(arguments.as_if) if arguments.as_if else None
     except ValueError as fault:
         raise ConfigError(f"--as-if: {fault}") from None
+    if size == 0:
+        raise ConfigError(f"--as-if is {arguments.as_if!r}: expected a size above 0.")
     return ClusterAsked(int(found[1]), int(found[2]), arguments.storage == "s3", size)
 
 

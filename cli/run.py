@@ -138,7 +138,9 @@ def lacks_input(config: Config) -> bool:
 def refuse_to_add_test_data(config: Config) -> None:
     """Raise InputError where a result is there: test data belong to the very first run, not into somebody's result."""
     from pipeline.versions.catalog import current_version
+    from pipeline.versions.folders import check_on_storage
 
+    check_on_storage("INPUT_DIR", config.INPUT_DIR, config.INTERMEDIATE_DIR)
     if is_url(config.OUTPUT_DIR) or not os.path.islink(config.OUTPUT_DIR):
         return
     settings = current_version(config.OUTPUT_DIR).record.get("settings", {})

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 _FACTORS: dict[str, int] = {"": 1, "b": 1} | {
     f"{letter}{suffix}": step**power
-    for power, letter in enumerate("kmgt", start=1)
+    for power, letter in enumerate("kmgtp", start=1)
     for suffix, step in (("b", 1000), ("", 1000), ("ib", 1024), ("i", 1024))
 }
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)", re.ASCII)

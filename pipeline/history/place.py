@@ -18,7 +18,7 @@ from pipeline.history.state import History, open_history
 from pipeline.machine import display_name
 from pipeline.storage.exchange import StorageExchange
 from pipeline.storage.urls import is_url, join_url
-from pipeline.versions.folders import intermediate_folder, intermediate_url, is_run_folder
+from pipeline.versions.folders import check_on_storage, intermediate_folder, intermediate_url, is_run_folder
 from pipeline.versions.lock import AnyLock, Lock
 from pipeline.versions.output_link import Output
 from pipeline.versions.outputs import locked, open_output
@@ -105,6 +105,7 @@ def open_place(
 
 def _find_exchange(config: Config, folder: Path, run_id: str, output: Output) -> StorageExchange | None:
     """Where executors exchange their files, if INTERMEDIATE_DIR is a URL."""
+    check_on_storage("INPUT_DIR", config.INPUT_DIR, config.INTERMEDIATE_DIR)
     if not is_url(config.INTERMEDIATE_DIR):
         return None
     url = intermediate_url(config.INTERMEDIATE_DIR, config.OUTPUT_DIR)

@@ -135,7 +135,7 @@ def _on_cluster(config: Config, cluster: ClusterAsked, settings: RunSettings, ge
             f"input {display_name(config.INPUT_DIR)!r} has no records from which a run on a cluster could be "
             "predicted: expected some lines of such logs."
         )
-    if cluster.size:
+    if cluster.size is not None:
         work = as_if(work, cluster.size)
     capacity = Capacity(cluster.nodes * cluster.cores, config.SPARK_PYTHON_MEMORY // config.SPARK_EXECUTOR_CORES)
     sizes = fit_sizes(config, work.sample.text_bytes, work.sample.rows, spark=True, capacity=capacity)

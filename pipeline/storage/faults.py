@@ -30,6 +30,7 @@ class AlreadyThere(Exception):
 
 
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
+_BAD_KEY = re.compile(r'path: ("(?:[^"\\]|\\.)*")')
 _STATUS = re.compile(r"status code: ([0-9]{3})")
 
 _NO_BUCKET = re.compile("NoSuchBucket|ContainerNotFound|The specified bucket does not exist")
@@ -92,7 +93,11 @@ def _explain(fault: Exception, url: str, doing: str) -> Exception | None:
     elif isinstance(fault, PreconditionError):
         return OSError(CHANGED, "it changed while it was read", url)
     elif isinstance(fault, InvalidPathError):
-        return StorageFault(f"{url} cannot {doing}: the key is not usable. Expected names with single slashes between.")
+        key = found[1] if (found := _BAD_KEY.search(text)) else "of an object"
+        return StorageFault(
+            f"{url} cannot {doing}: the key {key} is not usable. Expected names with single slashes between, which are "
+            "not . or .., without control characters. Rename or remove the object."
+        )
     elif not isinstance(fault, BaseError):
         return None
     return StorageFault(f"{url} cannot {doing}: {_reason(fault, text)}", bool(_NO_BUCKET.search(text)))

@@ -29,16 +29,19 @@ class Place(NamedTuple):
 
 
 def split_url(url: str) -> Place:
-    """Divide a URL into bucket and key. Raises ValueError where it names no bucket, or an object that clients of storages
-    take for another one: they leave out empty names, so that what was written would not be found by its URL."""
+    """Divide a URL into bucket and key.
+
+    Raises ValueError where it names no bucket, or an object that clients of storages take for another one: they leave
+    out empty names, so that what was written would not be found by its URL.
+    """
     scheme, _, rest = url.partition("://")
     bucket, _, key = rest.partition("/")
     if not bucket or has_magic(bucket):
         raise ValueError(f"{url!r} names no bucket: expected {scheme}://BUCKET/KEY.")
     if _UNUSABLE.search(f"/{key.removesuffix('/')}" if key else ""):
         raise ValueError(
-            f"{url!r} has an empty name, . or .. between slashes, which storages do not keep apart: expected a URL such "
-            f"as {scheme}://{bucket}/logs/today. Leave it out."
+            f"{url!r} has an empty name, . or .. between slashes, which storages do not keep apart. Expected names "
+            f"alone, such as {scheme}://{bucket}/logs/today."
         )
     return Place(f"{scheme}://{bucket}", key)
 

@@ -155,18 +155,23 @@ def check_exchange(intermediate: str, *, on_cluster: bool, sql: bool) -> None:
 
 
 def _check_apart(source: str, intermediate: str, output: str) -> None:
-    """Check that INPUT_DIR and OUTPUT_DIR lie on a storage as INTERMEDIATE_DIR does, and apart from it."""
-    for name, path in (("INPUT_DIR", source), ("OUTPUT_DIR", output)):
-        if not is_url(path):
-            raise ValueError(
-                f"INTERMEDIATE_DIR is {intermediate!r}, and {name} is {path!r}: machines that share no disk for the "
-                f"files between the phases share none for {name}. Name URLs for both, or folders."
-            )
+    """Check that OUTPUT_DIR lies on a storage as INTERMEDIATE_DIR does, and INPUT_DIR and OUTPUT_DIR apart from it."""
+    check_on_storage("OUTPUT_DIR", output, intermediate)
     if _share_keys(source, intermediate):
         raise _overlap("INPUT_DIR", source, "INTERMEDIATE_DIR", intermediate)
     first, second = (f"{url.rstrip('/')}/" for url in (intermediate, output))
     if first.startswith(second) or second.startswith(first):
         raise _overlap("INTERMEDIATE_DIR", intermediate, "OUTPUT_DIR", output)
+
+
+def check_on_storage(name: str, path: str, intermediate: str) -> None:
+    """Check that the setting ``name`` lies on a storage where INTERMEDIATE_DIR does: OUTPUT_DIR always, and INPUT_DIR
+    where a run reads it. Raises ConfigError."""
+    if is_url(intermediate) and not is_url(path):
+        raise ConfigError(
+            f"INTERMEDIATE_DIR is {intermediate!r}, and {name} is {path!r}: machines that share no disk for the "
+            f"files between the phases share none for {name}. Name URLs for both, or folders."
+        )
 
 
 def _share_keys(source: str, output: str) -> bool:

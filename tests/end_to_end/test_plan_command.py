@@ -140,6 +140,7 @@ def test_without_records_a_cluster_is_not_predicted(tmp_path: Path) -> None:
         (["--cluster", "8"], "--cluster is '8': expected nodes and the cores of each, such as 8x16."),
         (["--cluster", "8x16", "--storage", "gcs"], "--storage is 'gcs': expected disk or s3."),
         (["--cluster", "8x16", "--as-if", "much"], "--as-if: 'much' is not a size"),
+        (["--cluster", "8x16", "--as-if", "0"], "--as-if is '0': expected a size above 0."),
         (["--as-if", "1TB"], "--storage and --as-if are about a cluster: expected --cluster, too"),
     ],
 )

@@ -25,6 +25,7 @@ from utils.units import (
         ("8G", 8 * 10**9), ("8g", 8 * 10**9), ("2Gi", 2 * 2**30), ("2 gi", 2 * 2**30), ("512M", 512 * 10**6),
         ("1.5K", 1500), ("3Ti", 3 * 2**40), ("3T", 3 * 10**12), ("1.5Gi", 1_610_612_736), ("64 Ki", 65536),
         ("1.5GB", 1_500_000_000), ("0.1GB", 100_000_000), ("2TB", 2 * 10**12), ("512MiB", 512 * 2**20),
+        ("1PB", 10**15), ("2Pi", 2 * 2**50),
     ],
 )  # fmt: skip
 def test_sizes_are_read(text: str, size: int) -> None:
@@ -32,7 +33,7 @@ def test_sizes_are_read(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "GB", "G", "Gi", "8 G i", "8iB", "8P", "-1GB", "1,5GB", "1e9", "8 G B", "8GBs", "٣GB", "inf", "1_000"]
+    "text", ["", "GB", "G", "Gi", "8 G i", "8iB", "8E", "-1GB", "1,5GB", "1e9", "8 G B", "8GBs", "٣GB", "inf", "1_000"]
 )
 def test_anything_else_is_not_a_size(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):

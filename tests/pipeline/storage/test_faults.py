@@ -49,6 +49,18 @@ def test_an_error_of_the_storage(status: int, code: str, advice: str) -> None:
             assert advice in told(action), action
 
 
+@pytest.mark.parametrize(("key", "shown"), [("in/a//b.csv", '"in/a//b.csv"'), ("in/a&#10;b.csv", r'"in/a\nb.csv"')])
+def test_a_key_that_clients_cannot_use_is_named(key: str, shown: str) -> None:
+    listing = (
+        f"<ListBucketResult><Name>logs</Name><IsTruncated>false</IsTruncated><Contents><Key>{key}</Key><Size>3</Size>"
+        '<LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>"x"</ETag></Contents></ListBucketResult>'
+    )
+    with odd_server(lambda handler: answer_with(handler, 200, listing.encode())) as endpoint, found_at(endpoint):
+        said = told(ACTIONS[0])
+    assert f"cannot be listed: the key {shown} is not usable" in said
+    assert said.endswith("Rename or remove the object.")
+
+
 def test_a_bucket_that_is_not_there_is_told_apart_from_an_object(bucket: str) -> None:
     with pytest.raises(StorageFault) as found:
         list(list_objects(f"{bucket}-other/"))

@@ -30,7 +30,7 @@ def test_a_url_without_a_bucket_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("key", ["/logs", "a//b", "logs//", "./logs", "a/../b", "a/.", ".."])
 def test_a_url_that_storages_take_for_another_one_is_refused(key: str) -> None:
-    with pytest.raises(ValueError, match="has an empty name, . or .. between slashes"):
+    with pytest.raises(ValueError, match="has an empty name, "):
         split_url(f"s3://b/{key}")
 
 

@@ -14,6 +14,7 @@ from pipeline.machine import cache_folder
 from pipeline.versions.folders import (
     begin_of,
     check_folders,
+    check_on_storage,
     intermediate_folder,
     intermediate_url,
     is_run_folder,
@@ -156,8 +157,6 @@ def test_urls_that_share_no_object_are_fine(source: str, output: str) -> None:
 @pytest.mark.parametrize(
     ("folders", "told"),
     [
-        (("in", "s3://b/between", "s3://b/out"), "INTERMEDIATE_DIR is 's3://b/between', and INPUT_DIR is 'in'"),
-        (("s3://b/in", "s3://b/between", "out"), "and OUTPUT_DIR is 'out': machines that share no disk"),
         (("s3://b/in", "s3://b/out/between", "s3://b/out"), "INTERMEDIATE_DIR .* and OUTPUT_DIR .* overlap"),
         (("s3://b/in/**/*.csv", "s3://b/in/between", "s3://b/out"), "INPUT_DIR .* and INTERMEDIATE_DIR .* overlap"),
         (("hdfs://b/in", "between", "out"), "INPUT_DIR is 'hdfs://b/in': expected a path, or a URL that begins with"),
@@ -170,6 +169,15 @@ def test_urls_that_share_no_object_are_fine(source: str, output: str) -> None:
 def test_urls_of_what_is_not_supported_are_refused(folders: tuple[str, str, str], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         check_folders(*folders)
+
+
+def test_folders_are_refused_where_files_between_the_phases_lie_on_a_storage() -> None:
+    """The input where a run reads it: questions about a result need none."""
+    with pytest.raises(ConfigError, match="and OUTPUT_DIR is 'out': machines that share no disk"):
+        check_folders("s3://b/in", "s3://b/between", "out")
+    check_folders("in", "s3://b/between", "s3://b/out")
+    with pytest.raises(ConfigError, match="INTERMEDIATE_DIR is 's3://b/between', and INPUT_DIR is 'in'"):
+        check_on_storage("INPUT_DIR", "in", "s3://b/between")
 
 
 def test_executors_may_exchange_files_over_a_storage() -> None:
