@@ -201,6 +201,8 @@ def _times(result: RunResult, made_seconds: float) -> Table:
         table.add_row("test data", format_seconds(made_seconds), "", style="dim")
     if seconds.prepare:
         table.add_row("preparing", format_seconds(seconds.prepare), "", style="dim")
+    if seconds.start:
+        table.add_row("cluster start", format_seconds(seconds.start), "", style="dim")
     all_bytes = 0 if result.new.reused_files else new
     for name, value, size in (
         ("phase 1", seconds.phase1, new),

@@ -47,7 +47,8 @@ class Progress(Protocol):
 class PhaseSeconds:
     """Wall-clock seconds of the run and of its phases; 0 for a phase that has not ended.
 
-    ``prepare``: what the run made once for all later ones on this machine. It is part of ``total`` and of no phase.
+    ``prepare``: what the run made once for all later ones on this machine. ``start``: how long it waited for a cluster
+    to start its executors. Both are part of ``total`` and of no phase.
     """
 
     total: float = 0.0
@@ -55,6 +56,7 @@ class PhaseSeconds:
     phase2: float = 0.0
     publish: float = 0.0
     prepare: float = 0.0
+    start: float = 0.0
 
     @property
     def work(self) -> float:
@@ -342,9 +344,19 @@ class Watch:
         try:
             yield begin
         finally:
-            spent = time.monotonic() - begun[0] if begun else 0.0
-            self._laps["prepare"] = self._laps.get("prepare", 0.0) + spent
-            self._lap += spent  # no part of the phase that it interrupts
+            self._take_out("prepare", time.monotonic() - begun[0] if begun else 0.0)
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """For a block that waits for a cluster to start executors."""
+        begin = time.monotonic()
+        yield
+        self._take_out("start", time.monotonic() - begin)
+
+    def _take_out(self, name: str, spent: float) -> None:
+        """Count seconds as no part of the phase that they interrupt."""
+        self._laps[name] = self._laps.get(name, 0.0) + spent
+        self._lap += spent
 
     def seconds(self) -> PhaseSeconds:
         """The seconds that the run has taken until now, and those of each phase that has ended."""

@@ -66,7 +66,10 @@ class RunEngines:
 
     def capacity(self) -> Capacity | None:
         """What the executors of a cluster have, when they are there; None without a cluster."""
-        return self._cluster.capacity() if self._cluster else None
+        if not self._cluster:
+            return None
+        with self._watch.starting():
+            return self._cluster.capacity()
 
     def start_spark(self, workers: int) -> None:
         """Start Spark on this machine, if it was chosen, beside what follows. ``workers``: tasks at once."""

@@ -46,6 +46,7 @@ def write_run_record(
         "regions": [asdict(region) for region in result.top_regions],
         "profile": [asdict(part) for part in result.profile],
         "prepare_seconds": result.seconds.prepare,
+        "start_seconds": result.seconds.start,
         "settings": settings,
     }
     path = folder / RUN_RECORD

@@ -188,8 +188,9 @@ def _read_record(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 _OF_THE_RUN = {
-    "run_id", "version", "seconds", "prepare_seconds", "peak_memory_bytes", "throughput_bytes_per_second", "new",
-    "plan", "profile", "notes", "engine_note", "publication", "report", "quarantine",
+    "run_id", "version", "seconds", "prepare_seconds", "start_seconds", "peak_memory_bytes",
+    "throughput_bytes_per_second", "new", "plan", "profile", "notes", "engine_note", "publication", "report",
+    "quarantine",
 }  # fmt: skip
 """Keys of ``run.json`` that describe the run and not its result."""
 

@@ -110,6 +110,8 @@ def test_what_came_before_the_run_has_rows_of_its_own(result: RunResult) -> None
     plain = render(replace(result, seconds=replace(seconds, prepare=0.0)))
     assert "preparing" not in plain
     assert "test data" not in plain
+    assert "cluster start" not in plain
+    assert "9.00 s" in render(replace(result, seconds=replace(seconds, start=9.0)))
 
 
 def test_a_small_run_has_a_rate_that_is_a_number(result: RunResult) -> None:

@@ -172,11 +172,13 @@ def test_what_is_made_once_is_part_of_no_phase(monkeypatch: pytest.MonkeyPatch) 
             seconds[0] = 109.0
         with watch.preparing():
             seconds[0] = 110.0  # nothing had to be made
+        with watch.starting():
+            seconds[0] = 130.0  # as a cluster does
         watch.lap("phase1")
-        seconds[0] = 115.0
+        seconds[0] = 135.0
         watch.lap("phase2")
-        assert watch.seconds() == PhaseSeconds(total=15.0, phase1=3.0, phase2=5.0, publish=0.0, prepare=7.0)
-        assert watch.seconds().work == 8.0
+        assert watch.seconds() == PhaseSeconds(35.0, phase1=3.0, phase2=5.0, publish=0.0, prepare=7.0, start=20.0)
+        assert watch.seconds().work == 28.0
     (told,) = heard.calls
     assert told[0].startswith("preparing, once on this machine")
 

@@ -36,8 +36,10 @@ STAGES = {
     "fetch_conflicts": "write rejected records and conflicts",
 }
 """What the kernels do, in the order of the data path; a kernel that is not among them has its own name there."""
-PHASES = {"prepare": "prepare", "phase1": "phase 1: read", "phase2": "phase 2: add up", "publish": "publish"}
-"""Names on the page, by the names in ``seconds`` of the record."""
+BEFORE = {"prepare": "prepare", "start": "cluster start"}
+"""Names on the page of what some runs take before their phases, by the beginning of its name in the record."""
+PHASES = {"phase1": "phase 1: read", "phase2": "phase 2: add up", "publish": "publish"}
+"""Names on the page of phases, by the names in ``seconds`` of the record."""
 
 
 def chart_data(record: Record, observed: Observed, earlier: Sequence[Record]) -> dict[str, Any]:
@@ -121,15 +123,20 @@ def stages_of(observed: Observed) -> list[tuple[str, int]]:
 
 
 def phases(record: Record) -> list[tuple[str, float, float]]:
-    """(name, begin, end) of each phase, in seconds from the begin of the run. What a run prepared comes first."""
-    seconds = record["seconds"] | {"prepare": record.get("prepare_seconds", 0.0)}  # early releases have none
+    """(name, begin, end) of each phase, in seconds from the begin of the run. What comes before them comes first."""
+    spent = [(name, seconds_before(record, key)) for key, name in BEFORE.items() if seconds_before(record, key)]
+    spent += [(name, record["seconds"][key]) for key, name in PHASES.items()]
     found, begin = [], 0.0
-    for key, name in PHASES.items():
-        end = begin + seconds[key]
-        if key != "prepare" or seconds[key]:
-            found.append((name, round(begin, 3), round(end, 3)))
+    for name, seconds in spent:
+        end = begin + seconds
+        found.append((name, round(begin, 3), round(end, 3)))
         begin = end
     return found
+
+
+def seconds_before(record: Record, key: str) -> float:
+    """What a run took before its phases, by a name of ``BEFORE``; records of earlier releases may have none."""
+    return float(record.get(f"{key}_seconds", 0.0))
 
 
 def speed(record: Record, observed: Observed) -> dict[str, Any]:

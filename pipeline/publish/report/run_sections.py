@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.publish.report.charts import PHASES, Record, phases, stages_of
+from pipeline.publish.report.charts import BEFORE, PHASES, Record, phases, seconds_before, stages_of
 from pipeline.publish.report.html import (
     Content,
     Html,
@@ -51,7 +51,8 @@ def time_section(record: Record, observed: Observed) -> Html:
         f"At most {format_size(record['peak_memory_bytes'])} of memory were in use."
     )
     how_to_read = "Each block is a task of a worker. Lines across all three parts are the borders of the phases."
-    rows = [_phase_row(record, key, name) for key, name in PHASES.items() if key != "prepare" or _prepared(record)]
+    rows = [_row_before(record, key, name) for key, name in BEFORE.items() if seconds_before(record, key)]
+    rows += [_phase_row(record, key, name) for key, name in PHASES.items()]
     return section(
         "Time, speed and memory",
         chart("time", _PANELS_HEIGHT + _ROW_HEIGHT * min(workers, _CHART_WORKERS), description, how_to_read, legend),
@@ -60,16 +61,20 @@ def time_section(record: Record, observed: Observed) -> Html:
     )
 
 
-def _prepared(record: Record) -> float:
-    return float(record.get("prepare_seconds", 0.0))  # records of earlier releases have none
+_MEANING_BEFORE = {
+    "prepare": "once on this machine; no part of the time above",
+    "start": "until the executors of the cluster were there",
+}
+
+
+def _row_before(record: Record, key: str, name: str) -> tuple[Content, ...]:
+    seconds = seconds_before(record, key)
+    share_of_it = share(seconds, record["seconds"]["total"])
+    return term(name, _MEANING_BEFORE[key]), "", format_seconds(seconds), share_of_it
 
 
 def _phase_row(record: Record, key: str, name: str) -> tuple[Content, ...]:
-    total = record["seconds"]["total"]
-    if key == "prepare":
-        once = term(name, "once on this machine; no part of the time above")
-        return once, "", format_seconds(_prepared(record)), share(_prepared(record), total)
-    seconds = record["seconds"][key]
+    total, seconds = record["seconds"]["total"], record["seconds"][key]
     return name, format_seconds(record["plan"][f"{key}_seconds"]), format_seconds(seconds), share(seconds, total)
 
 

@@ -69,6 +69,7 @@ def test_a_record_has_the_result_and_what_is_not_in_it(tmp_path: Path) -> None:
             {"stage": "parse", "wall_seconds": 1.0, "cpu_seconds": 2.0, "share": 1.0, "amount": 10, "unit": "bytes"}
         ],
         "prepare_seconds": 0.0,
+        "start_seconds": 0.0,
         "settings": {
             "QUALITY_GATES": [{"name": "rejected", "warn": 0.1, "fail": None}],
             "INPUT_DIR": "Ünicode",

@@ -56,6 +56,8 @@ def test_what_is_prepared_once_comes_before_the_phases() -> None:
     found = charts.phases(make_record(seconds=seconds, prepare_seconds=6.0))
     assert found[:2] == [("prepare", 0.0, 6.0), ("phase 1: read", 6.0, 8.0)]
     assert found[-1][2] == 10.0
+    on_cluster = charts.phases(make_record(seconds=seconds, start_seconds=6.0))
+    assert on_cluster == [("cluster start", 0.0, 6.0), *found[1:]]
 
 
 def regions_of(events: list[int]) -> dict[str, object]:

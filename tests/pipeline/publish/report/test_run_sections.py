@@ -43,6 +43,8 @@ def test_what_is_made_once_is_shown_and_is_no_part_of_the_time_of_the_run() -> N
     later = record | {"prepare_seconds": 6.0, "seconds": record["seconds"] | {"total": total + 6.0}}
     rows = rows_of(time_section(later, make_observed()).text)
     assert rows[0] == ["prepare", "", "6.00 s", "60.00%"]
+    on_cluster = later | {"prepare_seconds": 0.0, "start_seconds": 6.0}
+    assert rows_of(time_section(on_cluster, make_observed()).text)[0] == ["cluster start", "", "6.00 s", "60.00%"]
     assert [row[0] for row in rows[1:4]] == ["phase 1: read", "phase 2: add up", "publish"]
     assert [card in summary(later).text for card in ("<dd>4.00 s<", "<dd>10.0 s<")] == [True, False]
 
