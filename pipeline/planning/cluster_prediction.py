@@ -15,9 +15,9 @@ from pipeline.storage.exchange import AT_ONCE
 
 LOG_BYTES = 10**9
 """Of each log of an input that is only thought of: however small those are that the prediction looked at."""
-START_SECONDS = 12.0
+START_SECONDS = 6.0
 """Until executors have started and loaded the program."""
-_TASK_SECONDS = 0.073
+_TASK_SECONDS = 0.02
 """What Spark adds to a task, of one core."""
 _DRIVER_SPLIT_SECONDS = 0.17e-3
 """Of the driver, for each split: notes, counts, ledgers."""

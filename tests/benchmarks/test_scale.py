@@ -38,7 +38,7 @@ def test_the_page_has_the_predictions_that_are_made() -> None:
             "as the table of what was measured"
         )
     second = scale.predict_terabytes(1, 50)
-    assert round(1000 * second.seconds / 3600) == 27
+    assert round(1000 * second.seconds / 3600) == 25
     assert round(second.request_dollars) == 12
     ten = scale.predict_terabytes(10, 50)
     assert 2 * FOOTER_REQUESTS * count_footers(ten.splits, 1024, ten.cores) > ten.reads
