@@ -301,7 +301,9 @@ def _docs(arguments: Arguments, _config: Config, answer: Answer) -> int:
     from pipeline.versions.outputs import open_output
 
     job = _load(arguments)
-    output = open_output(_options(arguments, job).output)
+    options = _options(arguments, job)
+    output = open_output(options.output)
+    job = job.under(job.with_settings(options.settings))
     day = published_state(output, records_only=True).day if job.daily else ""
     beside = output.link.with_name(f"{output.link.name}.docs")
     folder = (DATA / job.name / "docs").absolute() if is_url(output.key) else beside

@@ -20,7 +20,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from jobs.late_payments.gold import GAP, LABELS, TRAIN, VALIDATION
 from pipeline.errors import ConfigError
 
-NO_FEATURES = ("invoice_id", "account_id", "issued_month", "issued_on", "due_on", *LABELS)
+NO_FEATURES = ("invoice_id", "account_id", "issued_month", "issued_year", "issued_on", "due_on", *LABELS)
 """Ids and days, by which a model would know invoices again instead of learning, and the labels."""
 _DRAWS, _SEED = 200, 18
 

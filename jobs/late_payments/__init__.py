@@ -8,9 +8,14 @@ from pipeline.datasets import ConfigError, Job
 
 from . import amounts, cleaned, gold, receivables, silver, sources
 
-SETTINGS: dict[str, str | int | float | bool] = {"terms_days": 30, "validation_from": ""}
+SETTINGS: dict[str, str | int | float | bool] = {
+    "terms_days": 30,
+    "validation_from": "",
+    "partition_by": "issued_month",
+}
 """``terms_days``: days to pay of an invoice without a due date. ``validation_from``: first day of issue (ISO) of the
-invoices that a model is validated on; empty: invoices are not split."""
+invoices that a model is validated on; empty: invoices are not split. ``partition_by``: columns of the folders of
+the features."""
 _MOST_DAYS = 3_650
 
 

@@ -55,6 +55,7 @@ class LatePaymentFeatures(Contract):
     invoice_id = Text("id of the invoice")
     account_id = Text("who has to pay")
     issued_month = Text("month of issue, such as 2026-11")
+    issued_year = Int("year of issue")
     issued_on = Date("day of issue, d below")
     due_on = Date("last day to pay: the invoice's own, otherwise day of issue and terms")
     invoice_total = Decimal(
@@ -118,6 +119,7 @@ _COPIED = [name for name, column in InvoiceTotal.columns.items() if type(column)
     },
     key="invoice_id",
     partition_by="issued_month",
+    partition_setting="partition_by",
     checks=[
         not_null("account_age_days", action="warn"),
         one_of("split", [TRAIN, VALIDATION, GAP], action="fail"),
@@ -138,6 +140,7 @@ def late_payment_features(
             "invoice_id", "account_id", "issued_on", "due_on", *_COPIED, "is_late", "invoice_class", "paid_on",
             "outcome_on", "invoices_120d", "open_invoices", "overdue_invoices",
             day.dt.strftime("%Y-%m").alias("issued_month"),
+            day.dt.year().cast(pl.Int64).alias("issued_year"),
             _whole_units("total_cents").alias("invoice_total"),
             _days(day - pl.col("joining_date")).alias("account_age_days"),
             _days(pl.col("due_on") - day).alias("days_until_due"),

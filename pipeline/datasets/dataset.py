@@ -9,11 +9,14 @@ import polars as pl
 from pipeline.datasets.checks import Check, unique
 from pipeline.datasets.tasks import Setting
 from pipeline.errors import ConfigError
+from pipeline.sources.columns import Bool, Date, Int, Text
 from pipeline.sources.contract import Contract
 
 LAYERS = ("bronze", "silver", "gold")
 RUN_FACTS = ("as_of", "settings")
 """Parameters of a transform that are facts of the run and no inputs."""
+_NAMES_FOLDERS = (Text, Int, Bool, Date)
+"""Columns that a setting may choose for folders."""
 Transform = Callable[..., pl.LazyFrame]
 Names = str | Sequence[str]
 
@@ -33,7 +36,7 @@ class DataSet:
     ``whole``         inputs that every call gets whole, each with the columns that are read (none: all)
     ``lookup``        for some whole inputs the column by whose equal value alone rows of keyed inputs use them
     ``key``           columns that identify a row
-    ``partition_by``  columns of the folders
+    ``partition_by``  columns of the folders, unless the setting of the job that ``partition_setting`` names has others
     ``checks``        conditions, of which the first is that ``key`` is unique
     ``zone``          time zone of its days
     ================  ===========================================================================================
@@ -52,6 +55,7 @@ class DataSet:
     partition_by: tuple[str, ...]
     checks: tuple[Check, ...]
     zone: str
+    partition_setting: str = ""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -99,13 +103,32 @@ class DataSet:
         return f"{day if self.layer == LAYERS[-1] else self.layer}/{self.name}" if day else self.name
 
     def under(self, settings: Mapping[str, Setting]) -> "DataSet":
-        """This data set with the checks that the settings of the job make of its own. Raises ConfigError where a check
-        would fill a column with what is no value of it."""
+        """This data set with the checks and partitions that the settings of the job make of its own. Raises ConfigError
+        where a check would fill a column with what is no value of it, or columns cannot be partitions."""
         found = tuple(check for one in self.checks if (check := one.under(settings)) is not None)
         for check in found:
             if check.fills:
                 _check_value(check, self.contract.columns[check.columns[0]].dtype)
-        return replace(self, checks=found)
+        partition_by = self._chosen_partitions(settings) if self.partition_setting else self.partition_by
+        return replace(self, checks=found, partition_by=partition_by)
+
+    def _chosen_partitions(self, settings: Mapping[str, Setting]) -> tuple[str, ...]:
+        chosen = str(settings[self.partition_setting])
+        names = tuple(name.strip() for name in chosen.split(","))
+        usable = [
+            name
+            for name, column in self.contract.columns.items()
+            if type(column) in _NAMES_FOLDERS
+            and not column.may_be_null
+            and not column.sensitive
+            and (name,) != self.key
+        ]
+        if len(set(names)) < len(names) or not set(names) <= set(usable):
+            raise ConfigError(
+                f"the setting {self.partition_setting} is {chosen!r}, expected columns of {self.name} with commas "
+                f"between them, of {', '.join(usable)}"
+            )
+        return names
 
     def __call__(self, **inputs: pl.LazyFrame) -> pl.LazyFrame:
         """Call the transform itself, as tests of a job do."""
@@ -123,6 +146,7 @@ def dataset(
     lookup: Mapping[str, Names] | None = None,
     key: Names = (),
     partition_by: Names = (),
+    partition_setting: str = "",
     checks: Sequence[Check] = (),
     zone: str = "UTC",
 ) -> Callable[[Transform], DataSet]:
@@ -133,7 +157,7 @@ def dataset(
         found = DataSet(
             function.__name__, function, contract, layer, grain, _names(by), {}, {},
             {name: _names(column) for name, column in (lookup or {}).items()}, _names(key), _names(partition_by),
-            (*((unique(*_names(key)),) if key else ()), *checks), zone,
+            (*((unique(*_names(key)),) if key else ()), *checks), zone, partition_setting,
         )  # fmt: skip
         found = replace(found, keyed=_keyed(found, keyed, whole))
         found = replace(found, whole=_whole(found, whole))

@@ -93,6 +93,11 @@ class Job:
                     raise ConfigError(
                         f"data set {one.name}: {check.name} names {unknown[0]!r}, which is no setting of the job"
                     )
+            if one.partition_setting and one.partition_setting not in self.settings:
+                raise ConfigError(
+                    f"data set {one.name}: partition_setting names {one.partition_setting!r}, which is no setting of "
+                    "the job"
+                )
             kinds: dict[str, dict[str, str]] = {}
             for name, columns in {**one.keyed, **one.whole}.items():
                 known, by = self.columns_of(name), one.by if name in one.keyed else ()
@@ -210,7 +215,8 @@ class Job:
         given = repr(sorted(settings.items())) if "settings" in one.parameters else ""
         shapes = {check.name: str(check.action) for check in one.checks if check.removes}
         shapes |= {check.name: f"fill:{check.value}" for check in one.checks if check.fills}
-        return f"{self.fingerprint} {given} {shapes}"
+        chosen = f" {one.partition_by}" if one.partition_setting else ""
+        return f"{self.fingerprint} {given} {shapes}{chosen}"
 
     def needed(self, only: tuple[str, ...]) -> dict[str, DataSet]:
         """The data sets ``only``, and those that they are made of, in order; all where none is named."""

@@ -109,7 +109,7 @@ def transform(context: JobContext, task: TransformTask, advance: Advance) -> Tra
 @in_stage("write")
 def assemble(context: JobContext, task: AssembleTask, advance: Advance) -> Piece:
     """Join the pieces of a unit into one file in order."""
-    one = load_job(context.job).datasets[task.table]
+    one = load_job(context.job).under(context.settings).datasets[task.table]
     rows = unit_in_order(scan_file(*task.pieces).collect(), one)
     advance(task.rows)
     return write_unit(rows, Path(task.output), task.unit)
@@ -121,7 +121,7 @@ def replace_rows(context: JobContext, task: ReplaceTask, advance: Advance) -> Pi
 
     A partition or part that became empty has no file.
     """
-    one = load_job(context.job).datasets[task.table]
+    one = load_job(context.job).under(context.settings).datasets[task.table]
     before = scan_file(task.before) if task.before else pl.LazyFrame(schema=one.contract.schema())
     places = before.select(one.by).with_row_index("_place")
     left = places.join(scan_file(task.affected), on=one.by, how="semi", nulls_equal=True).collect()["_place"].sort()

@@ -31,7 +31,7 @@ from pipeline.datasets.tasks import (
     Transformed,
     TransformTask,
 )
-from pipeline.datasets.units import key_text, scan, scan_file
+from pipeline.datasets.units import check_partitions, key_text, scan, scan_file
 from pipeline.engines import Engine, no_advance, run_all, run_tasks
 from pipeline.machine import link_or_copy
 
@@ -155,7 +155,9 @@ def _make_part(run: Run, one: DataSet, inputs: Mapping[str, str], parts: int, wo
 
 
 def _check_partitions(run: Run, one: DataSet, by_unit: Mapping[str, Sequence[Piece]]) -> None:
-    """Raise EnvironmentFault where a partition cannot be sorted within the memory limit."""
+    """Raise EnvironmentFault where a partition cannot be sorted within the memory limit, ConfigError where a setting
+    makes too many."""
+    check_partitions(one, len(by_unit))
     if one.partition_by:
         schema = one.contract.schema()
         files = [TableFiles(tuple(piece.file for piece in found)) for found in by_unit.values()]

@@ -12,6 +12,7 @@ from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.helpers import hash_text, length_and_value
 from pipeline.datasets.parquet_columns import key_values_in, replace_columns
 from pipeline.datasets.tasks import Piece, TableFiles
+from pipeline.errors import ConfigError
 from pipeline.machine import writing
 from pipeline.sources.contract import SOURCE_FACTS
 from pipeline.sources.extracted import TEXT_BYTES, size_facts
@@ -23,6 +24,7 @@ ONLY_UNIT = "part-0.parquet"
 """The file of a table that has one, also where it has no rows."""
 _FIBONACCI = 0x9E3779B97F4A7C15
 _ROW_GROUP = 262_144
+_MOST_CHOSEN_PARTITIONS = 10_000
 _MOST_PARTS, _PART_ROWS = 256, 4_096
 """Of more partitions than that, or with fewer rows each, all rows are sorted at once."""
 
@@ -108,6 +110,7 @@ def write_units(rows: pl.DataFrame, one: DataSet, folder: Path, parts: int) -> t
     if not len(rows):
         return ()
     sizes = rows.group_by(one.partition_by, maintain_order=True).len("_".join((*one.partition_by, "rows")))
+    check_partitions(one, len(sizes))
     ends = sizes.to_series(-1).cum_sum()
     units = {
         partition_name(one.partition_by, values): rows.slice(end - size, size)
@@ -158,6 +161,16 @@ def write_changed(before: Path, changed: pl.DataFrame, more_text: int, folder: P
 
 def _write(rows: pl.DataFrame, target: Path | io.BytesIO, metadata: dict[str, str]) -> None:
     rows.write_parquet(target, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP, metadata=metadata)
+
+
+def check_partitions(one: DataSet, number: int) -> None:
+    """Raise ConfigError where a setting chose columns that make more folders than anyone can use."""
+    if one.partition_setting and number > _MOST_CHOSEN_PARTITIONS:
+        raise ConfigError(
+            f"the setting {one.partition_setting} makes {number:,} partitions of {one.name} "
+            f"({', '.join(one.partition_by)}), expected {_MOST_CHOSEN_PARTITIONS:,} at most. Nothing was published. "
+            "Choose fewer columns, or one with fewer values."
+        )
 
 
 def partition_name(columns: Sequence[str], values: Sequence[object]) -> str:

@@ -115,7 +115,7 @@ select *, case when is_late = 0 or (is_late = 1 and cents is null) then paid whe
 from judged;
 
 create table late_payment_features as
-select i.invoice_id, i.account_id, strftime(i.issued, '%Y-%m') as issued_month, i.issued as issued_on, i.due as due_on,
+select i.invoice_id, i.account_id, strftime(i.issued, '%Y-%m') as issued_month, year(i.issued) as issued_year, i.issued as issued_on, i.due as due_on,
        i.total as invoice_total,
        coalesce(i.item_count, 0) as item_count, coalesce(i.distinct_items, 0) as distinct_items,
        coalesce(i.unknown_items, 0) as unknown_items,

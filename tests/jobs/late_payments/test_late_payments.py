@@ -100,3 +100,13 @@ def test_a_new_day_computes_only_the_accounts_that_it_touches(book_run: Path) ->
     assert touched.recomputed == len(features.filter(pl.col("account_id").is_in(sorted(accounts)))) < touched.rows
     fresh = run(late_payments(), book_run, as_of=moment, output=str(book_run / "fresh"))
     assert files(after.output) == files(fresh.output)
+
+
+def test_a_setting_chooses_the_folders_of_the_features(book_run: Path) -> None:
+    """Their rows stay, and what is learnt of them."""
+    months = read(run(late_payments(), book_run, as_of=AS_OF), "late_payment_features").sort("invoice_id")
+    for chosen, column in (("issued_year", "issued_year"), ("account_id, issued_year", "account_id")):
+        result = run(late_payments(), book_run, as_of=AS_OF, settings={"partition_by": chosen})
+        assert read(result, "late_payment_features").sort("invoice_id").equals(months)
+        folders = {path.split("/")[1] for path in files(result.output) if path.startswith("late_payment_features")}
+        assert folders == {f"{column}={value}" for value in months[column].unique()}

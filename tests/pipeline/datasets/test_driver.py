@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.datasets import changes, divide, make_table, sizes
+from pipeline.datasets import changes, divide, make_table, sizes, units
 from pipeline.datasets import run as job_run
 from pipeline.datasets.demo import make_demo
 from pipeline.datasets.failures import TransformError
@@ -413,6 +413,63 @@ def test_a_column_that_the_source_lacks_is_named_and_nothing_is_left(tmp_path: P
     with pytest.raises(InputError, match=r"sales\.csv: the header lacks customer"):
         run(write_job(tmp_path / "job"), tmp_path)
     assert [path.name for path in (tmp_path / "output.versions").iterdir()] == []
+
+
+FOLDERS = """
+
+class Line(Sales):
+    customer = Text("who")
+    year = Int("year of the order")
+
+
+@dataset(Line, layer="silver", grain="one row per order", by="order_id", key="order_id", partition_by="day",
+         partition_setting="folders")
+def lines(sales):
+    return sales.with_columns(pl.col("day").dt.year().cast(pl.Int64).alias("year"))
+"""
+
+
+def test_a_setting_chooses_the_folders_of_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a part of them is computed again, and in several buckets."""
+    job = write_job(tmp_path / "job", HEAD + FOLDERS, folders="day")
+    rows = [(f"o{at}", f"c{at % 3}", f"202{at % 2}-01-01", 1) for at in range(60)]
+    found = {}
+    for folders in ("day", "year,customer", "customer"):
+        write_sales(tmp_path, rows)
+        run(job, tmp_path, settings={"folders": folders})
+        write_sales(tmp_path, [*rows, ("new", "c2", "2020-01-01", 5)])
+        after = run(job, tmp_path, settings={"folders": folders})
+        assert after.tables["lines"].reason == "some rows changed"
+        with monkeypatch.context() as many:
+            many.setattr(divide, "choose_buckets", lambda *_, **__: 4)
+            many.setattr(job_run.Run, "engine", DirectEngine())
+            whole = run(job, tmp_path, settings={"folders": folders}, output=str(tmp_path / folders))
+        assert files(after.output) == files(whole.output)
+        assert len(read(after, "lines")) == 61
+        found[folders] = {path.rpartition("/")[0].removeprefix("lines/") for path in files(after.output)}
+    customers = {f"customer=c{number}" for number in range(3)}
+    assert found == {
+        "day": {"day=2020-01-01", "day=2021-01-01"},
+        "year,customer": {f"year={year}/{customer}" for year in (2020, 2021) for customer in customers},
+        "customer": customers,
+    }
+
+
+def test_folders_that_cannot_be_chosen_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns that are not there, that may be null, that are the key, or twice; and too many folders."""
+    write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1), ("o2", "ann", "2026-01-02", 1)])
+    job = write_job(tmp_path / "job", HEAD + FOLDERS, folders="day")
+    for chosen in ("month", "", "order_id", "day,day", "day,cents"):
+        told = rf"the setting folders is '{chosen}', expected columns of lines .* of customer, day, year$"
+        with pytest.raises(ConfigError, match=told):
+            run(job, tmp_path, settings={"folders": chosen})
+    monkeypatch.setattr(units, "_MOST_CHOSEN_PARTITIONS", 1)
+    with pytest.raises(
+        ConfigError, match=r"the setting folders makes 2 partitions of lines \(day\), expected 1 at most"
+    ):
+        run(job, tmp_path)
+    with pytest.raises(ConfigError, match="partition_setting names 'folders', which is no setting of the job"):
+        write_job(tmp_path / "other", HEAD + FOLDERS)
 
 
 def test_another_run_holds_the_output(tmp_path: Path) -> None:
