@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from config import SparkSettings
 from pipeline.engines import Advance, Context, Kernel, Result, Task, no_advance
@@ -58,7 +58,7 @@ class SparkEngine:
         self._driver = SparkDriver(config, workers, folder, jvm, environment)
         self._starter, self._context = in_background(self._start)
 
-    def __enter__(self) -> "SparkEngine":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, fault: object, *_: object) -> None:

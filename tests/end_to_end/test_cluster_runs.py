@@ -99,6 +99,14 @@ def _jobs_of_new_run(cluster: IsolatedCluster, before: set[str]) -> list[dict]:
     return ask(f"{cluster.running.history}/api/v1/applications/{new}/jobs")
 
 
+def test_doctor_joins_the_cluster(cluster: IsolatedCluster, tmp_path: Path) -> None:
+    ended = run("doctor", "--json", cwd=tmp_path, env=cluster.environment())
+    checks = {check["name"]: check for check in json.loads(ended.out)["checks"]}
+    assert checks["spark"]["status"] == "ok", checks
+    assert f"{cluster.running.master} started and ended 2 cores of executors" in checks["spark"]["found"]
+    assert ended.code == 0
+
+
 def test_a_killed_executor_changes_no_result(cluster: IsolatedCluster, tmp_path: Path) -> None:
     """The sweep of ``make chaos`` kills Python workers and whole workers, too, many and at random times."""
     sweep = ClusterSweep(cluster, tmp_path, seed=5)

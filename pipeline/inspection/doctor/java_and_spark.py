@@ -2,17 +2,26 @@
 
 import threading
 import time
+import uuid
 from contextlib import suppress
+from functools import partial
 
 import psutil
 
 from config import Config
+from pipeline import KERNEL_MODULES
 from pipeline.engines.choose import asks_for_spark
+from pipeline.engines.cluster import ClusterEngine
+from pipeline.engines.code_archive import pack_code
 from pipeline.engines.java import Java, find_java
 from pipeline.engines.spark_session import SparkDriver
+from pipeline.errors import EnvironmentFault, LogmillError
 from pipeline.inspection.doctor.check import Check
 from pipeline.inspection.doctor.folders import scratch_in
-from pipeline.machine import existing_parent
+from pipeline.machine import cache_folder, existing_parent
+from pipeline.native.build import PROCESSOR_FILE, system_and_processor
+from pipeline.storage.exchange import StorageExchange
+from pipeline.storage.urls import is_url, join_url
 from pipeline.versions.folders import local_intermediate
 from utils.units import format_seconds
 
@@ -38,10 +47,12 @@ def check_java(config: Config, java: Java | None = None) -> Check:
 
 
 def check_spark_start(config: Config, limit: float = START_SECONDS) -> Check:
-    """Start Spark as a run does, add two numbers on its Python workers, and end it.
+    """Start Spark as a run does, add two numbers on its Python workers, and end it; or join SPARK_MASTER's cluster.
 
-    ``limit``: seconds after which the start counts as failed.
+    ``limit``: seconds after which the start on this machine counts as failed.
     """
+    if not config.spark_is_local:
+        return _check_cluster(config)
     fix = "Check memory and disk, raise SPARK_DRIVER_MEMORY, or use --engine polars."
     begin = time.monotonic()
     answers: list[Exception | None] = []
@@ -68,6 +79,25 @@ def check_spark_start(config: Config, limit: float = START_SECONDS) -> Check:
     return Check("spark", "fail", str(answers[0]), fix)
 
 
+def _check_cluster(config: Config) -> Check:
+    """Start executors as a run does, and have each of them load the program and use what all share."""
+    begin = time.monotonic()
+    archive = partial(pack_code, cache_folder(), [], {PROCESSOR_FILE: system_and_processor()})
+    url, exchange = config.INTERMEDIATE_DIR, None
+    if is_url(url):
+        exchange = StorageExchange(url, join_url(url, f"doctor-{uuid.uuid4().hex}"), ())
+    try:
+        with (
+            scratch_in(existing_parent(local_intermediate(url))) as folder,
+            ClusterEngine(config, folder, KERNEL_MODULES, archive, exchange=exchange) as engine,
+        ):
+            cores = engine.capacity().cores
+    except (LogmillError, OSError) as fault:
+        return Check("spark", "fail", str(fault), "docs/cluster.md says what a cluster must have.")
+    seconds = format_seconds(time.monotonic() - begin)
+    return Check("spark", "ok", f"{config.SPARK_MASTER} started and ended {cores} cores of executors in {seconds}")
+
+
 def _end_children(but: set[psutil.Process]) -> None:
     for child in set(psutil.Process().children(recursive=True)) - but:
         with suppress(psutil.NoSuchProcess):
@@ -78,5 +108,7 @@ def _start_and_count(driver: SparkDriver, answers: list[Exception | None]) -> No
     try:
         total = driver.start().parallelize(range(2), 2).map(abs).sum()
         answers.append(None if total == 1 else RuntimeError(f"Spark added 0 and 1 to {total}"))
-    except Exception as fault:
+    except EnvironmentFault as fault:
         answers.append(fault)
+    except Exception as fault:  # its text is asked of the JVM, which ends before the check does
+        answers.append(driver.fault("Spark started and does not count", fault))

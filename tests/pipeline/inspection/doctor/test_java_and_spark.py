@@ -1,13 +1,19 @@
 """Java matters only to Spark, and Spark starts and ends within a limit."""
 
 import gc
+import tarfile
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
 
+from pipeline import KERNEL_MODULES
+from pipeline.engines.capacity import Capacity
 from pipeline.engines.java import Java, find_java
+from pipeline.engines.spark_session import SparkDriver
+from pipeline.errors import EnvironmentFault
 from pipeline.inspection.doctor import java_and_spark
 from pipeline.inspection.doctor.java_and_spark import check_java, check_spark_start
 from tests.pipeline.inspection.doctor.conftest import Settings
@@ -61,6 +67,77 @@ def test_a_spark_that_starts_after_the_limit_is_late(settings: Settings, monkeyp
     late = check_spark_start(settings(PREPROCESSING_WORKERS=1), limit=0.01)
     assert (late.status, stopped) == ("fail", [True])
     assert "within 0.01 s" in late.found
+
+
+def test_what_spark_says_is_asked_before_it_ends(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[bool] = []
+
+    class Refused(Exception):
+        """As of py4j: its text comes from the JVM."""
+
+        def __str__(self) -> str:
+            if stopped:
+                raise ConnectionRefusedError
+            return "An error occurred\n: java.lang.Exception: no room"
+
+    class Broken(SparkDriver):
+        def start(self, *_: object) -> NoReturn:
+            raise Refused
+
+        def stop(self, *, at_once: bool = False) -> None:
+            stopped.append(at_once)
+
+    monkeypatch.setattr(java_and_spark, "SparkDriver", Broken)
+    check = check_spark_start(settings(PREPROCESSING_WORKERS=1))
+    assert check.status == "fail"
+    assert "java.lang.Exception: no room" in check.found
+
+
+@pytest.mark.parametrize(("between", "exchanges"), [("between", False), ("s3://scratch/logmill", True)])
+def test_a_cluster_is_joined_as_a_run_does_with_the_program(
+    between: str, exchanges: bool, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    class Joined:
+        def __init__(self, _, folder, modules, archive, exchange) -> None:
+            with tarfile.open(archive()) as program:
+                names = program.getnames()
+            asked.extend([folder.exists(), modules, exchange and (exchange.url, exchange.run)])
+            assert "pipeline/engines/spark_daemon.py" in names
+
+        def __enter__(self) -> "Joined":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def capacity(self) -> Capacity:
+            return Capacity(6, 10**9)
+
+    monkeypatch.setattr(java_and_spark, "ClusterEngine", Joined)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folders = {"INPUT_DIR": "s3://logs/in", "OUTPUT_DIR": "s3://results/out"} if exchanges else {}
+    between = between if exchanges else str(tmp_path / between)
+    check = check_spark_start(settings(SPARK_MASTER="spark://m:7077", INTERMEDIATE_DIR=between, **folders))
+    assert check.status == "ok"
+    assert check.found.startswith("spark://m:7077 started and ended 6 cores of executors in ")
+    assert asked[:2] == [True, KERNEL_MODULES]
+    if exchanges:
+        url, run = asked[2]
+        assert url == between
+        assert run.startswith("s3://scratch/logmill/doctor-")
+    else:
+        assert asked[2] is None
+
+
+def test_a_cluster_that_cannot_be_used_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise EnvironmentFault("the executor on node7 does not see /srv")
+
+    monkeypatch.setattr(java_and_spark, "ClusterEngine", refuse)
+    check = check_spark_start(settings(SPARK_MASTER="spark://m:7077"))
+    assert (check.status, check.found) == ("fail", "the executor on node7 does not see /srv")
+    assert "docs/cluster.md" in check.fix
 
 
 @pytest.mark.slow
