@@ -6,6 +6,7 @@ columns, and the rows, sorted.
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -109,17 +110,32 @@ class SparkReader:
         """The newest version of a Delta table, through Arrow: Delta's own classes for Spark are not in its package."""
         return self._ask("delta", table)
 
+    def sql(self, *statements: str) -> list[list[Any]]:
+        """Run statements of SQL; the rows of the last one, as values of JSON."""
+        rows: list[list[Any]] = self._answer("sql", statements)["rows"]
+        return rows
+
+    def pipeline(self, file: Path, view: str) -> list[list[Any]]:
+        """The rows of a materialized view that a file declares for Spark Declarative Pipelines: of its query, in this
+        session. Nothing is stored."""
+        rows: list[list[Any]] = self._answer("pipeline", [str(file), view])["rows"]
+        return rows
+
     def _ask(self, kind: str, path: Path) -> Reading:
+        found = self._answer(kind, str(path))
+        return _reading("spark", found["region_type"], found["columns"], [tuple(row) for row in found["rows"]])
+
+    def _answer(self, kind: str, what: object) -> dict[str, Any]:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps([kind, str(path)]) + "\n")
+        self._process.stdin.write(json.dumps([kind, what]) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         assert line, "Spark has ended"
-        found = json.loads(line)
+        found: dict[str, Any] = json.loads(line)
         if "fault" in found:
             raise RuntimeError(found["fault"])
-        return _reading("spark", found["region_type"], found["columns"], [tuple(row) for row in found["rows"]])
+        return found
 
 
 @contextmanager
@@ -167,19 +183,48 @@ def _serve_spark() -> None:
     session = builder.getOrCreate()
     for line in sys.stdin:
         try:
-            kind, path = json.loads(line)
-            if kind == "delta":
-                frame = session.createDataFrame(DeltaTable(path).to_pyarrow_table())
+            kind, what = json.loads(line)
+            if kind == "sql":
+                *_, frame = map(session.sql, what)
+                answer: dict[str, Any] = {"rows": [[*row] for row in frame.collect()]}
+            elif kind == "pipeline":
+                answer = {"rows": [[*row] for row in _query_of(*what)().collect()]}
             else:
-                frame = session.read.parquet(path)
-            rows = [[*row] for row in frame.select(*COLUMNS).collect()]
-            region_type = frame.schema["geo_region"].dataType.simpleString()
-            answer = {"region_type": region_type, "columns": frame.columns, "rows": rows}
+                made = session.createDataFrame(DeltaTable(what).to_pyarrow_table()) if kind == "delta" else None
+                frame = made or session.read.parquet(what)
+                rows = [[*row] for row in frame.select(*COLUMNS).collect()]
+                region_type = frame.schema["geo_region"].dataType.simpleString()
+                answer = {"region_type": region_type, "columns": frame.columns, "rows": rows}
             text = json.dumps(answer, default=str)
         except Exception as fault:
             text = json.dumps({"fault": str(fault)[:500]})
         print(text, flush=True)
     session.stop()
+
+
+def _query_of(file: str, view: str) -> Callable[[], Any]:
+    """The function that makes a view of a pipeline, as ``spark-pipelines`` would collect it."""
+    from pyspark.pipelines.graph_element_registry import GraphElementRegistry, graph_element_registration_context
+
+    class Flows(GraphElementRegistry):
+        def __init__(self) -> None:
+            self.found: dict[str, Callable[[], Any]] = {}
+
+        def register_flow(self, flow: Any) -> None:
+            self.found[flow.name] = flow.func
+
+        def register_output(self, output: Any) -> None:
+            """Store nothing."""
+
+        register_auto_cdc_flow = register_output
+
+        def register_sql(self, sql_text: str, file_path: Path) -> None:
+            """Store nothing."""
+
+    flows = Flows()
+    with graph_element_registration_context(flows):
+        runpy.run_path(file)
+    return flows.found[view]
 
 
 if __name__ == "__main__":
