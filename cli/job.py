@@ -42,7 +42,7 @@ def job_command(arguments: Arguments, config: Config, answer: Answer) -> int:
         return _ACTIONS[action](arguments, config, answer)
     except LogmillError as fault:
         answer.give({"job": arguments.job, "status": "failed", "error": str(fault)})
-        if action in _AUDITED:
+        if action in AUDITED:
             _note_failure(arguments, action, fault)
         raise
 
@@ -337,7 +337,7 @@ _ACTIONS: dict[str, Callable[[Arguments, Config, Answer], int]] = {
     "restore": _restore,
     "new": _new,
 }
-_AUDITED = ("run", "query", "rollback", "load", "forget", "backup", "restore")
+AUDITED = ("run", "query", "rollback", "load", "forget", "backup", "restore")
 """Actions that the audit tells of, also where they failed."""
 
 

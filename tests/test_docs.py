@@ -15,6 +15,7 @@ import pytest
 from cli.arguments import make_parser, parse_arguments
 from cli.commands import COMMANDS
 from cli.help import EXIT_CODES
+from cli.job import AUDITED
 from cli.version import program_version
 from config import Config, load_config
 from pipeline.inspection.views import VIEWS
@@ -139,6 +140,12 @@ def test_make_targets_of_the_pages_exist() -> None:
         named |= set(re.findall(r"`make ([\w-]+)", page.read_text(encoding="utf-8")))
     assert {"run", "test", "test-fast", "check", "bench"} <= named <= targets
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").count("make test") == 1
+
+
+def test_the_page_of_personal_data_names_what_the_audit_tells_of() -> None:
+    page = (ROOT / "docs" / "personal-data.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"gets a line for each (.*?) of a job", page, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", told)) == set(AUDITED)
 
 
 def test_commands_are_documented_as_they_are() -> None:
