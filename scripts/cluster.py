@@ -82,10 +82,11 @@ def start(
     ``hosts``       the addresses of the master and the driver, and of each worker; by default 127.0.0.1
     ==============  ===================================================================================
 
-    Raises RuntimeError where it does not start; nothing is left running then.
+    Raises RuntimeError where it does not start, or a port is taken; nothing is left running then.
     """
     port, page, history = ports or _free_ports(3)
     host = hosts[0] if hosts else HOST
+    _refuse_taken([(host, port), (host, page), (HOST, history)])
     for name in ("conf", "logs", "events", "work"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     _write_settings(folder, {"spark.history.ui.port": str(history), **(settings or {})}, host)
@@ -95,12 +96,13 @@ def start(
     try:
         place = ["--host", host, "--port", str(port), "--webui-port", str(page)]
         pids["master"] = _launch(folder, "master", place, host=host)
-        _wait_for(lambda: _json(f"{cluster.page}/json/"), folder, "the master")
+        _wait_for(lambda: _listens(pids["master"], port, page), folder, "the master")
         pids["history"] = _launch(folder, "history", [])
         for number in range(1, workers + 1):
             own, at = around[number - 1] if around else (), hosts[number] if hosts else HOST
             pids[f"worker-{number}"] = start_worker(cluster, number, cores, memory, spark_home, own, at)
         _wait_for(lambda: len(alive_workers(cluster)) == workers, folder, "the workers")
+        _wait_for(lambda: _listens(pids["history"], history), folder, "the history server")
         _wait_for(lambda: _json(f"{cluster.history}/api/v1/applications"), folder, "the history server")
     except BaseException:
         stop(cluster)
@@ -134,8 +136,7 @@ def stop(cluster: Cluster) -> None:
     for process in alive:
         with suppress(psutil.Error):
             process.kill()
-    for started in _started:
-        started.poll()  # or Python takes it for one that still runs, and warns when this program ends
+    _note_ends()
 
 
 def alive_workers(cluster: Cluster) -> list[str]:
@@ -176,7 +177,8 @@ def _launch(
         "SPARK_CONF_DIR": str((folder / "conf").absolute()),
         "SPARK_LOCAL_IP": host,
         "SPARK_DAEMON_MEMORY": "256m",
-        "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        # Without a further try, because each would take the next port, where nobody looks for it.
+        "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dspark.port.maxRetries=0",
     }
     with (folder / "logs" / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
@@ -184,6 +186,12 @@ def _launch(
         )  # fmt: skip
     _started.append(process)
     return process.pid
+
+
+def _note_ends() -> None:
+    """Note which processes have ended: Python takes the others for such that still run, and so does the system."""
+    for started in _started:
+        started.poll()
 
 
 def _spark_home() -> Path:
@@ -202,6 +210,28 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
+def _refuse_taken(places: Sequence[tuple[str, int]]) -> None:
+    """Raise RuntimeError where another program listens at one of the places (address and port)."""
+    for place in places:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended do not count
+            try:
+                probe.bind(place)
+            except OSError as fault:
+                raise RuntimeError(
+                    f"port {place[1]} of {place[0]} cannot be had: {fault.strerror}. Most often another cluster runs "
+                    "there: end it with make cluster-stop where it was started, and start again."
+                ) from None
+
+
+def _listens(pid: int, *ports: int) -> bool:
+    """Whether the process itself listens at the ports: what answers there may be another cluster. Raises
+    psutil.NoSuchProcess where it has ended."""
+    _note_ends()
+    found = psutil.Process(pid).net_connections("tcp")
+    return {held.laddr.port for held in found if held.status == psutil.CONN_LISTEN}.issuperset(ports)
+
+
 def _json(address: str) -> dict[str, list[dict[str, str]]]:
     with urllib.request.urlopen(address, timeout=10) as answer:
         return json.load(answer)  # type: ignore[no-any-return]
@@ -210,9 +240,13 @@ def _json(address: str) -> dict[str, list[dict[str, str]]]:
 def _wait_for(is_there: Callable[[], object], folder: Path, what: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        with suppress(OSError, ValueError):
+        try:
             if is_there() is not False:
                 return
+        except psutil.NoSuchProcess:
+            raise RuntimeError(f"{what} has ended; {folder / 'logs'} has what Spark says.") from None
+        except (OSError, ValueError):
+            pass  # not yet
         time.sleep(0.2)
     raise RuntimeError(f"{what} did not start in {_START_SECONDS:.0f} s; {folder / 'logs'} has what Spark says.")
 

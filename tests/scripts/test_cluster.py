@@ -1,12 +1,18 @@
 """``make cluster``: safe settings, and an end that hits its own processes alone. A whole cluster is in ``test_cluster``
 of the engines."""
 
+import json
 import os
+import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from scripts import cluster
-from scripts.cluster import Cluster, main, stop
+from scripts.cluster import Cluster, main, start, stop
+from tests.storage_servers import answer_with, odd_server
 
 
 def test_settings_are_safe_and_nobody_else_reads_the_secret(tmp_path: Path) -> None:
@@ -42,3 +48,44 @@ def test_a_cluster_needs_java(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("JAVA_HOME", "/no/java")
     assert main(["start"]) == 5
     assert "openjdk-17-jre-headless" in capsys.readouterr().err
+
+
+@pytest.fixture
+def others_page() -> Iterator[int]:
+    """The port of another cluster's page, which shows two workers, and answers for its history server as well."""
+    state = json.dumps({"workers": [{"id": f"worker-{number}", "state": "ALIVE"} for number in range(2)]}).encode()
+    with odd_server(lambda handler: answer_with(handler, 200, state)) as address:
+        yield int(address.rpartition(":")[2])
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_starts(tmp_path: Path, others_page: int) -> None:
+    free = cluster._free_ports(2)
+    with pytest.raises(RuntimeError, match=rf"^port {others_page} of 127\.0\.0\.1 cannot be had: .* start again\.$"):
+        start(tmp_path / "cluster", ports=(free[0], others_page, free[1]))
+    assert not (tmp_path / "cluster").exists()
+
+
+def test_a_port_whose_connections_have_ended_is_free() -> None:
+    with socket.create_server((cluster.HOST, 0)) as server:
+        place = server.getsockname()
+        with socket.create_connection(place), server.accept()[0] as accepted:
+            accepted.shutdown(socket.SHUT_RDWR)  # who closes first keeps the port for a while
+    cluster._refuse_taken([place])
+
+
+@pytest.mark.parametrize(
+    ("does", "seconds", "said"), [("exec sleep 600", 1, "did not start in 1 s"), ("exit 1", 600, "has ended")]
+)
+def test_another_cluster_that_came_meanwhile_is_not_taken_for_this_one(
+    does: str, seconds: int, said: str, tmp_path: Path, others_page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By processes that never listen: the other one's pages answer in place of theirs."""
+    program = tmp_path / "spark" / "bin" / "spark-class"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\n{does}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(cluster, "_spark_home", lambda: tmp_path / "spark")
+    monkeypatch.setattr(cluster, "_refuse_taken", lambda _: None)
+    monkeypatch.setattr(cluster, "_START_SECONDS", seconds)
+    with pytest.raises(RuntimeError, match=f"the master {said}"):
+        start(tmp_path / "cluster", ports=(cluster._free_ports(1)[0], others_page, others_page))
