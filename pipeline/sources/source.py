@@ -125,7 +125,7 @@ def list_files(source: Source, base: str) -> tuple[list[str], list[str]]:
     Of a folder or glob, hidden files and other endings are skipped: a copy such as ``orders.csv.bak`` is no source.
     Raises InputError where there is no file and the source is not optional; ConfigError for a URL that nobody reads.
     """
-    place = source.path if is_url(source.path) else os.path.join(base, source.path)
+    place = source.path if "://" in source.path else os.path.join(base, source.path)
     scheme, divider, _ = place.partition("://")
     if divider and scheme.isalnum() and not is_url(place):
         raise ConfigError(

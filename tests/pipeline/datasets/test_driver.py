@@ -403,6 +403,9 @@ def test_a_url_that_is_not_read_says_which_are(source: str, tmp_path: Path) -> N
         ConfigError, match=rf"by {source.partition(':')[0]}://\. Expected a folder .*s3://.*postgresql://"
     ):
         run(write_job(tmp_path / "job"), tmp_path, source=source)
+    declared = HEAD.replace("sales*.csv", f"{source}/sales.csv")
+    with pytest.raises(ConfigError, match="a source cannot be read by"):
+        run(write_job(tmp_path / "declared", declared + LINES), tmp_path)
     with pytest.raises(ConfigError, match=r"--output is .*expected a path, or a URL that begins with s3://"):
         run(write_job(tmp_path / "other"), tmp_path, output=source)
 

@@ -127,6 +127,19 @@ def test_rejected_rows_name_the_object_and_its_line(
     assert (row["file"], row["line"], row["value"]) == ("sales.csv", 4, "2026-13-01")
 
 
+@pytest.mark.parametrize("path", ["sales*", ""])
+def test_objects_with_other_endings_are_skipped_and_listed(
+    path: str, tmp_path: Path, bucket: str, machines: tuple[Machine, Machine]
+) -> None:
+    write_sales(tmp_path, DAYS[1])
+    for name in ("sales.csv.bak", "sales.csv.gz.part"):
+        write_sales(tmp_path, DAYS[2], name)
+    put(tmp_path, bucket)
+    job = write_job(tmp_path / "job", HEAD.replace("sales*.csv", path) + LINES + TOTALS)
+    result = machines[0].run(job)
+    assert (result.sources["sales"].rows, list(result.skipped_files)) == (2, ["sales.csv.bak", "sales.csv.gz.part"])
+
+
 def test_compressed_objects_and_parquet_are_sources(
     tmp_path: Path, bucket: str, machines: tuple[Machine, Machine]
 ) -> None:
