@@ -28,7 +28,7 @@ class PricedLine(Contract):
     invoice_id = Text("id of the invoice")
     item_id = Text("what was sold")
     quantity = Int(
-        "pieces, over all lines of the invoice with this item; null: they do not fit into 64 bits",
+        "pieces, over all lines of the invoice with this item; null: one lacks them, or 64 bits do not hold them",
         unit="pieces", nullable=True,
     )  # fmt: skip
     item_retail_price = Decimal("price of a piece; null: there is no such item", scale=9, nullable=True)
@@ -47,7 +47,9 @@ class PricedLine(Contract):
 )
 def priced_lines(invoice_line_items: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
     """Pieces of each item of an invoice. Lines of unknown items stay: without them a total would be too low."""
-    pieces = invoice_line_items.group_by("invoice_id", "item_id").agg(_sum_if_it_fits(pl.col("quantity")))
+    pieces = invoice_line_items.group_by("invoice_id", "item_id").agg(
+        _sum_if_known(pl.col("quantity")).alias("quantity")
+    )
     return pieces.join(items, on="item_id", how="left", validate="m:1")
 
 
@@ -59,9 +61,9 @@ class InvoiceTotal(Contract):
         "retail price times quantity, added up exactly and rounded once, half up; null: unknown_items is not 0",
         unit="cents", nullable=True,
     )  # fmt: skip
-    item_count = Int("pieces; null: they do not fit into 64 bits", unit="pieces", nullable=True)
+    item_count = Int("pieces; null: a line lacks them, or 64 bits do not hold them", unit="pieces", nullable=True)
     distinct_items = Int("different items")
-    unknown_items = Int("of these, without a known amount: the price is not known, or 64 bits do not hold a number")
+    unknown_items = Int("of these, without a known amount: price or pieces are not known, or 64 bits do not hold one")
     pieces_below_10 = Int("pieces with a price below 10; null: unknown_items is not 0", unit="pieces", nullable=True)
     pieces_10_to_100 = Int("pieces with a price from 10 to below 100; null likewise", unit="pieces", nullable=True)
     pieces_from_100 = Int("pieces with a price of 100 or more; null likewise", unit="pieces", nullable=True)
@@ -84,13 +86,13 @@ def invoice_totals(priced_lines: pl.LazyFrame) -> pl.LazyFrame:
     """Amount, pieces and product mix of each invoice; nothing is guessed where one of its items is unknown."""
     price, quantity = pl.col("item_retail_price"), pl.col("quantity")
     bands = {
-        name: _sum_if_it_fits(quantity.filter(price >= low, price < high if high else pl.lit(True)))
+        name: _sum_if_known(quantity.filter(price >= low, price < high if high else pl.lit(True)))
         for name, (low, high) in _PRICE_BANDS.items()
     }
     nano = pl.col("_nano")
     sums = priced_lines.with_columns(_amount().alias("_nano")).group_by("invoice_id").agg(
         _round_half_up(nano.sum()).cast(pl.Int64, strict=False).alias("total_cents"),
-        pl.when(quantity.null_count() == 0).then(_sum_if_it_fits(quantity)).alias("item_count"),
+        _sum_if_known(quantity).alias("item_count"),
         pl.len().cast(pl.Int64).alias("distinct_items"),
         nano.null_count().cast(pl.Int64).alias("unknown_items"),
         **bands,
@@ -110,9 +112,9 @@ def _amount() -> pl.Expr:
     return pl.when(price.abs() <= most).then(price * quantity)
 
 
-def _sum_if_it_fits(numbers: pl.Expr) -> pl.Expr:
-    """The sum of whole numbers; null where 64 bits do not hold it."""
-    return numbers.cast(pl.Int128).sum().cast(pl.Int64, strict=False)
+def _sum_if_known(numbers: pl.Expr) -> pl.Expr:
+    """The sum of whole numbers; null where one of them is, or where 64 bits do not hold it."""
+    return pl.when(numbers.null_count() == 0).then(numbers.cast(pl.Int128).sum().cast(pl.Int64, strict=False))
 
 
 def _round_half_up(nano: pl.Expr) -> pl.Expr:

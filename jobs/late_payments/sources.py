@@ -39,7 +39,7 @@ class InvoiceLineItems(Contract):
 
     invoice_id = Text("id of the invoice")
     item_id = Text("what was sold")
-    quantity = Int("pieces; negative where they were returned")
+    quantity = Int("pieces; negative where they were returned; null: not known", nullable=True)
 
 
 class Skus(Contract):

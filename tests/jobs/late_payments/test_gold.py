@@ -216,6 +216,17 @@ def test_an_amount_that_64_bits_do_not_hold_is_unknown(quantity: int, fits: bool
     assert row_of(found, "total_cents", "item_count", "unknown_items")["i1"] == expected
 
 
+def test_a_line_that_does_not_say_its_pieces_leaves_the_total_unknown(tmp_path: Path) -> None:
+    book = Book([("a0", FIRST)], [(f"i{at}", "a0", day(at), None, None, None) for at in (1, 2)])
+    book.invoice_line_items = [("i1", "s3", 1), ("i1", "s3", None), ("i1", "s4", 1), ("i2", "s3", 1)]
+    book.payments = [("i1", day(5), 10_000)]
+    book.write(tmp_path / "source")
+    found = read(run(late_payments(), tmp_path), "late_payment_features")
+    assert row_of(found, "invoice_total", "item_count", "unknown_items", "is_late") == {
+        "i1": (None, None, 1, None), "i2": (Decimal(10), 1, 0, 1),
+    }  # fmt: skip
+
+
 def test_sums_over_invoices_are_exact_or_told(tmp_path: Path) -> None:
     """Two totals of an account, of which 64 bits hold each: features have their sum, and the ageing cannot."""
     book = Book([("a0", FIRST)], [(f"i{at}", "a0", day(at), None, None, None) for at in (1, 2, 3)])
