@@ -77,6 +77,19 @@ class IsolatedCluster:
         )  # fmt: skip
         self.running.pids[f"worker-{number}"] = pid
 
+    def mend(self) -> None:
+        """Start the workers again that have died."""
+        for name, pid in list(self.running.pids.items()):
+            if name.startswith("worker-") and not _runs(pid):
+                self.restart_worker(int(name.removeprefix("worker-")))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
 
 def _command(process: psutil.Process) -> str:
     try:

@@ -68,7 +68,7 @@ class ClusterSweep:
         ended = finish(program, LIMIT_SECONDS)
         self._seconds = time.monotonic() - begin
         killed = killer.join()
-        self._mend()
+        self._cluster.mend()
         outcome = self._judge(ended, victim)
         if outcome == FINE and not killed:
             outcome = TOO_LATE
@@ -92,12 +92,6 @@ class ClusterSweep:
         if published(self._folder) != rows:
             return "the result differs"
         return outcome if {name: answer[name] for name in counts} == counts else "the counts differ"
-
-    def _mend(self) -> None:
-        """Start the workers again that have died."""
-        for name, pid in list(self._cluster.running.pids.items()):
-            if name.startswith("worker-") and not _runs(pid):
-                self._cluster.restart_worker(int(name.removeprefix("worker-")))
 
     def table(self) -> str:
         """Victims, rounds and outcomes as Markdown."""
@@ -181,13 +175,6 @@ class _Killer:
         finally:
             for machine in cut_off:
                 network.heal(machine)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def main() -> int:

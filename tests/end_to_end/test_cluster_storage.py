@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,18 @@ from tests.end_to_end.program import HEADER, Ended, Rows, finish, read_result, r
 from tests.isolated_cluster import IsolatedCluster
 from tests.needs import needs_java, needs_namespaces
 from tests.pace import patient
+from tests.storage_servers import found_at, real_server
 
 pytestmark = [needs_java, needs_namespaces, pytest.mark.timeout(900)]
 
 SPLITS = {"SPLIT_BYTES": "20000", "BUCKETS": "4"}
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[str]:
+    """A bucket of a real server, as on object storage."""
+    with real_server(tmp_path / "seaweed", "logs") as endpoint, found_at(endpoint):
+        yield "s3://logs/site"
 
 
 class Site:
@@ -102,6 +111,7 @@ def test_a_killed_driver_the_run_that_goes_on_and_the_next_day(
     assert answer["conflicts"] > 0
     assert site.between("/runs/") == [], "they served one run alone"
 
+    first = answer["version"]
     site.write("3.csv", random.Random(3), rows=200)
     (first_store,) = site.stores()
     site.on_another_machine()
@@ -110,3 +120,18 @@ def test_a_killed_driver_the_run_that_goes_on_and_the_next_day(
     assert site.between("/runs/") == []
     (store,) = site.stores()
     assert store != first_store
+
+    assert run("rollback", *site.words[3:], cwd=tmp_path, env=site.env).code == 0
+    assert run("path", *site.words[3:5], cwd=tmp_path, env=site.env).out.strip().endswith(f"/runs/{first}/data")
+
+    site.write("4.csv", random.Random(4), rows=3000)
+    suffering = start(*site.words, cwd=tmp_path, env=site.env)
+    try:
+        wait_for(lambda: site.between("/attempts/") != [], 120)
+        cluster.processes("deploy.worker.Worker")[0].kill()  # and its executor ends with it
+    finally:
+        ended = [finish(suffering, 240)]
+        cluster.mend()
+    if ended[0].code == 5:  # one sentence, and the next run goes on
+        ended.append(site.run())
+    site.check(ended[-1])
