@@ -400,7 +400,8 @@ class SparkSettings(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        masters = r"local(\[[0-9*,]+\])?|yarn|spark://\S+|k8s://\S+"
+        place = r"([^\s:/,\[\]]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}"
+        masters = rf"local(\[[0-9*,]+\])?|yarn|spark://{place}(,{place})*|k8s://\S+"
         if self.SPARK_MASTER and not re.fullmatch(masters, self.SPARK_MASTER):
             raise ValueError(f"SPARK_MASTER is {self.SPARK_MASTER!r}: expected {_SPARK_MASTER}.")
 

@@ -506,6 +506,17 @@ def test_spark_masters(master: str) -> None:
     assert master == config.SPARK_MASTER
 
 
+@pytest.mark.parametrize("place", ["host", "host:", "host:port", "host/7077", "http://host:7077", "a:1,b", "a:1,"])
+def test_a_master_of_spark_needs_host_and_port(place: str) -> None:
+    with pytest.raises(ConfigError, match=r"^SPARK_MASTER is .*expected empty, local\[N\], spark://host:port, yarn"):
+        Config(SPARK_MASTER=f"spark://{place}")
+
+
+@pytest.mark.parametrize("place", ["host:7077", "10.0.0.7:1", "[::1]:7077", "a.example.org:7077,b-2:7077"])
+def test_masters_of_spark_may_be_several(place: str) -> None:
+    assert f"spark://{place}" == Config(SPARK_MASTER=f"spark://{place}").SPARK_MASTER
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

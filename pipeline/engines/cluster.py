@@ -21,6 +21,7 @@ from pipeline.engines import Advance, Context, Kernel, Result, Task
 from pipeline.engines.capacity import Capacity
 from pipeline.engines.executor import Answer, Mailbox, Order, check_executor, run_batch
 from pipeline.engines.jvm import Jvm
+from pipeline.engines.master import check_master
 from pipeline.engines.spark import SparkEngine, in_background
 from pipeline.engines.spark_session import text_of
 from pipeline.engines.workers import WORKER_ENVIRONMENT
@@ -48,7 +49,6 @@ _TASKS_PER_CORE = 250
 
 _LOST_TASK = re.compile(r"Task (\d+) in stage \S+ failed \d+ times")
 _DEATH = re.compile(r"ExecutorLostFailure|Python worker exited unexpectedly")
-_PYTHON_ERROR = re.compile(r"^(?:\w+\.)*\w+(?:Error|Exception|Fault): .+|Cannot run program .+", re.MULTILINE)
 
 
 class ClusterEngine(SparkEngine):
@@ -82,6 +82,7 @@ class ClusterEngine(SparkEngine):
         return Capacity(self.workers, self._config.SPARK_PYTHON_MEMORY // self._config.SPARK_EXECUTOR_CORES)
 
     def _start(self) -> "SparkContext":
+        check_master(self._config.SPARK_MASTER)
         context = self._driver.start(self._archive())
         try:
             executors = _wait_for_executors(context, self._config)
@@ -90,7 +91,7 @@ class ClusterEngine(SparkEngine):
         except EnvironmentFault:
             raise
         except Exception as fault:
-            raise _start_fault(fault, self._config) from fault
+            raise self._driver.start_fault(fault) from fault
         if self._opens_sql:
             from pyspark.sql import SparkSession
 
@@ -274,17 +275,6 @@ def _wait_for_executors(context: "SparkContext", config: SparkSettings) -> int:
 def _patience(config: SparkSettings) -> float:
     """How long to wait for further executors: longer where a number was asked for."""
     return 10 * _SETTLED_SECONDS if config.SPARK_EXECUTORS else _SETTLED_SECONDS
-
-
-def _start_fault(fault: Exception, config: SparkSettings) -> EnvironmentFault:
-    """The error where executors do not work, with what they say; they have seen no record yet."""
-    named = _PYTHON_ERROR.findall(text_of(fault)) or [type(fault).__name__]
-    python = config.SPARK_EXECUTOR_PYTHON or "the path of this Python"
-    return EnvironmentFault(
-        f"the executors of {config.SPARK_MASTER} cannot run this program: {named[-1][:300]}. Nothing was done. They "
-        f"use {python} (SPARK_EXECUTOR_PYTHON), which must have the packages of requirements.txt. Correct this and run "
-        "again."
-    )
 
 
 def _died() -> str:

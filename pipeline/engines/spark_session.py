@@ -18,6 +18,7 @@ import psutil
 from config import SparkSettings
 from pipeline.engines.java import find_java
 from pipeline.engines.jvm import Jvm, launch
+from pipeline.engines.master import session_fault
 from pipeline.engines.spark_defaults import conf_folder, needs_launcher
 from pipeline.engines.spark_settings import CODE, QUICK_START, home_of_cluster, java_options, settings, spark_home
 from pipeline.engines.workers import WORKER_ENVIRONMENT, variables_set
@@ -142,7 +143,7 @@ class SparkDriver:
             setattr(self.context._accumulatorServer, "handle_error", lambda *_: None)  # noqa: B010 - a method for mypy
             logging.getLogger().addHandler(logging.NullHandler())  # py4j logs to the root, which prints without one
         except Exception as fault:
-            raise self.fault("Spark did not start", fault) from fault
+            raise self.start_fault(fault) from fault
         return self.context
 
     def _launch_directly(self, conf: "SparkConf") -> Any:
@@ -156,6 +157,13 @@ class SparkDriver:
             gateway = connect(conf)
         gateway.proc = self._jvm.process
         return gateway
+
+    def start_fault(self, cause: Exception) -> EnvironmentFault:
+        """Make an error for a session that did not start: on a cluster, where the JVM lives, the master says why."""
+        process = self._process
+        if self._is_local or process is None or process.poll() is not None:
+            return self.fault("Spark did not start", cause)
+        return session_fault(text_of(cause), self._config, self._jvm.log if self._jvm else self.log)
 
     def fault(self, what: str, cause: Exception, *, of_records: bool = False) -> EnvironmentFault:
         """Make an error with the cause, which says what to do. ``what``: what went wrong.
@@ -186,6 +194,11 @@ class SparkDriver:
             return "(no log)"
 
     @property
+    def _process(self) -> Any:
+        """The JVM's process; None where there is none."""
+        return self._jvm.process if self._jvm else self._gateway.proc if self._gateway else None
+
+    @property
     def launched(self) -> bool:
         """Whether there is a JVM that ``stop`` can end."""
         return self._jvm is not None or self._gateway is not None
@@ -196,7 +209,7 @@ class SparkDriver:
         They are killed if ``at_once``, and wherever Spark runs inside this JVM: it has nothing left to do then, and to
         stop in good order would take a second.
         """
-        process = self._jvm.process if self._jvm else self._gateway.proc if self._gateway else None
+        process = self._process
         if process is None:
             return
         family = _family(process.pid)

@@ -15,6 +15,7 @@ from config import Config
 from pipeline.engines import Advance, cluster, no_advance
 from pipeline.engines.cluster import ClusterEngine, batches_of
 from pipeline.engines.code_archive import pack_code
+from pipeline.engines.spark_session import SparkDriver
 from pipeline.errors import EnvironmentFault, WorkerDied
 from pipeline.machine import cache_folder
 from tests import cluster_kernels
@@ -113,26 +114,16 @@ def test_no_task_no_job() -> None:
     assert engine.jobs == []
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (
-            "An error occurred\n: org.apache.spark.SparkException: Job aborted\nTraceback (most recent call last):\n"
-            '  File "worker.py"\nModuleNotFoundError: No module named \'polars\'\n\n\tat org.apache.spark.X.y(X.scala)',
-            "ModuleNotFoundError: No module named 'polars'",
-        ),
-        (
-            "An error occurred\n: org.apache.spark.SparkException: Job aborted: Lost task 0.3: java.io.IOException: "
-            'Cannot run program "/opt/python": error=2, No such file or directory\n\tat x',
-            'Cannot run program "/opt/python": error=2, No such file or directory',
-        ),
-        ("no name of an error", "Refused"),
-    ],
-)  # fmt: skip
-def test_an_executor_that_cannot_run_the_program_is_quoted(text: str, reason: str) -> None:
-    fault = cluster._start_fault(Refused(text), Config(SPARK_MASTER="yarn", SPARK_EXECUTOR_PYTHON="/opt/python"))
-    assert str(fault).startswith(f"the executors of yarn cannot run this program: {reason}. Nothing was done.")
-    assert "/opt/python (SPARK_EXECUTOR_PYTHON)" in str(fault)
+def test_a_master_that_is_not_there_is_told_before_spark_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SparkDriver, "start", lambda *_: pytest.fail("no JVM is of use"))
+    config = Config(SPARK_MASTER="spark://127.0.0.1:1")
+    with (
+        pytest.raises(EnvironmentFault, match=r"the master spark://127\.0\.0\.1:1 cannot be reached"),
+        ClusterEngine(config, tmp_path, (), lambda: tmp_path) as opened,
+    ):
+        opened.capacity()
 
 
 # On a real cluster
