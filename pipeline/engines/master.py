@@ -60,13 +60,13 @@ def _places(master: str) -> Iterator[tuple[str, int]]:
             yield found.hostname, found.port or (80 if found.scheme == "http" else 443)
 
 
-def session_fault(text: str, config: SparkSettings, log: Path) -> EnvironmentFault:
+def session_fault(text: str, said: str, config: SparkSettings, log: Path) -> EnvironmentFault:
     """The error where a session does not start or its executors do not work; they have seen no record yet.
 
-    ``text``: of the exception; ``log``: Spark's own.
+    ``text``: of the exception; ``said``: by Spark's log until now; ``log``: where people find it.
     """
     master = config.SPARK_MASTER
-    if _REFUSED in f"{text}\n{_text_in(log)}":
+    if _REFUSED in said:
         return EnvironmentFault(
             f"the master {master} can be reached and does not accept this program. Nothing was done. Most often its "
             "secret is another one (spark.authenticate.secret), or its version of Spark: let SPARK_CONF_DIR name the "
@@ -85,10 +85,3 @@ def session_fault(text: str, config: SparkSettings, log: Path) -> EnvironmentFau
         f"Spark did not start on {master} ({lines[-1].strip(' :')[:300]}). Nothing was done. Check SPARK_MASTER, and "
         f"the spark-defaults.conf in the folder of SPARK_CONF_DIR, and run again. Spark's own log is {log}."
     )
-
-
-def _text_in(log: Path) -> str:
-    try:
-        return log.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -7,7 +7,6 @@ import shutil
 import sys
 import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -163,7 +162,7 @@ class SparkDriver:
         process = self._process
         if self._is_local or process is None or process.poll() is not None:
             return self.fault("Spark did not start", cause)
-        return session_fault(text_of(cause), self._config, self._jvm.log if self._jvm else self.log)
+        return session_fault(text_of(cause), "\n".join(self._log_lines()), self._config, self.log)
 
     def fault(self, what: str, cause: Exception, *, of_records: bool = False) -> EnvironmentFault:
         """Make an error with the cause, which says what to do. ``what``: what went wrong.
@@ -185,13 +184,15 @@ class SparkDriver:
         )
 
     def _tail(self) -> str:
+        lines = [line for line in self._log_lines() if "[cds" not in line]  # of the archive of classes
+        return "\n".join(line[:300] for line in lines[-_TAIL_LINES:]) or "(no log)"
+
+    def _log_lines(self) -> list[str]:
+        log = self._jvm.log if self._jvm else self.log
         try:
-            log = self._jvm.log if self._jvm else self.log
-            with log.open(encoding="utf-8", errors="replace") as stream:
-                told = (line for line in stream if "[cds" not in line)  # of the archive of classes
-                return "".join(line[:300].rstrip("\n") + "\n" for line in deque(told, _TAIL_LINES)).rstrip()
+            return log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
-            return "(no log)"
+            return []
 
     @property
     def _process(self) -> Any:

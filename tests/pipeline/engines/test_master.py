@@ -90,18 +90,20 @@ def test_yarn_needs_a_folder_with_its_settings(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_master_that_refuses_is_told_by_sparks_log(tmp_path: Path) -> None:
-    log = tmp_path / "spark.log"
-    log.write_text(
-        "ERROR StandaloneSchedulerBackend: Application has been killed. Reason: All masters are unresponsive!"
-    )
-    told = str(session_fault(_STOPPED, Config(SPARK_MASTER="spark://host:7077"), log))
+    """The JVM may have been launched before the run had a folder, where people find its log later."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "log").write_text("Application has been killed. Reason: All masters are unresponsive! Giving up.\n")
+    jvm = Jvm(SimpleNamespace(poll=lambda: None), tmp_path / "answer", tmp_path / "log", None)  # type: ignore[arg-type]
+    driver = SparkDriver(Config(SPARK_MASTER="spark://host:7077"), 1, tmp_path / "run", jvm)
+    told = str(driver.start_fault(RuntimeError(_STOPPED)))
     assert told.startswith("the master spark://host:7077 can be reached and does not accept this program.")
     assert "spark.authenticate.secret" in told
+    assert told.endswith(f"Spark's own log is {tmp_path / 'run' / 'spark.log'}.")
     assert "\n" not in told
 
 
 def test_a_session_that_does_not_start_is_told_by_its_deepest_cause(tmp_path: Path) -> None:
-    told = str(session_fault(_KUBERNETES, Config(SPARK_MASTER="k8s://host"), tmp_path / "spark.log"))
+    told = str(session_fault(_KUBERNETES, "", Config(SPARK_MASTER="k8s://host"), tmp_path / "spark.log"))
     cause = "io.fabric8.kubernetes.client.KubernetesClientException: Failure executing: Forbidden"
     assert told.startswith(f"Spark did not start on k8s://host ({cause}). Nothing was done.")
     assert "\n" not in told
@@ -125,7 +127,7 @@ def test_a_session_that_does_not_start_is_told_by_its_deepest_cause(tmp_path: Pa
 )  # fmt: skip
 def test_an_executor_that_cannot_run_the_program_is_quoted(text: str, reason: str, tmp_path: Path) -> None:
     config = Config(SPARK_MASTER="yarn", SPARK_EXECUTOR_PYTHON="/opt/python")
-    told = str(session_fault(text, config, tmp_path / "spark.log"))
+    told = str(session_fault(text, "", config, tmp_path / "spark.log"))
     assert told.startswith(f"the executors of yarn cannot run this program: {reason}. Nothing was done.")
     assert "/opt/python (SPARK_EXECUTOR_PYTHON)" in told
 
