@@ -9,7 +9,8 @@
 # make chaos  kills runs at every write, rename and transaction, CHAOS_KILLS (200) of them, and lets each fail once;
 #             kills Python workers, executors and workers of a Spark cluster, CLUSTER_KILLS (60) of them;
 #             exchanges versions under four kinds of readers for RACE_SECONDS (120)
-# make cluster  a Spark cluster of processes on this machine, to try (CLUSTER_ARGS="--workers 4"); make cluster-stop ends it
+# make cluster  a Spark cluster and a server of object storage, as processes on this machine, to try
+#             (CLUSTER_ARGS="--workers 4"); make cluster-stop ends them
 # make bench  the same job on Logmill and its peers, side by side (ARGS="--sizes 2GB,10GB --data json --peers duckdb")
 # make clean  removes the virtual environment and the tools' caches; your data stays
 

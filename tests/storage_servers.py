@@ -1,11 +1,7 @@
 """Servers for the tests of object storage: one in memory, a real one, and one that misbehaves as told."""
 
 import os
-import random
-import shutil
-import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,6 +12,9 @@ from threading import Thread
 from unittest import mock
 from urllib.error import URLError
 from urllib.request import Request, urlopen
+
+from scripts.storage_server import command as server_command
+from scripts.storage_server import find_program, free_ports
 
 KEY, SECRET = "LOGMILLTESTKEY", "logmill-test-secret"
 _UNSET = "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3"
@@ -62,42 +61,17 @@ def memory_server() -> Iterator[str]:
         server.stop()
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine at which nobody listens, nor 10,000 above them, where the server has a second one."""
-    found: list[int] = []
-    candidates = list(range(11_000, 21_000))
-    random.shuffle(candidates)
-    while len(found) < count:
-        port = candidates.pop()
-        if _is_free(port) and _is_free(port + 10_000):
-            found.append(port)
-    return found
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 @contextmanager
 def real_server(folder: Path, bucket: str) -> Iterator[str]:
     """SeaweedFS: a server as people run it, with its files in ``folder`` and one bucket; yields its address."""
-    program = shutil.which("weed") or str(Path(sys.executable).with_name("weed"))
-    names = "s3.port", "master.port", "volume.port", "filer.port", "webdav.port", "admin.port"
-    ports = dict(zip(names, free_ports(len(names)), strict=True)) | {"s3.port.iceberg": 0, "s3.port.lance": 0}
+    (port,) = free_ports(1)
     folder.mkdir(parents=True, exist_ok=True)
-    command = [program, "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
-    command += ["-admin.ui=false", "-master.telemetry=false"]
-    command += [f"-{name}={port}" for name, port in ports.items()]
+    command = server_command(find_program() or "weed", folder, port)
     environ = {**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "S3_BUCKET": bucket}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd=folder)
         try:
-            endpoint = f"http://127.0.0.1:{ports['s3.port']}"
+            endpoint = f"http://127.0.0.1:{port}"
             _wait_for(endpoint, process, folder / "log")
             _wait_for_bucket(endpoint, f"s3://{bucket}")
             yield endpoint

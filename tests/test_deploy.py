@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from cli.arguments import parse_arguments
 from config import Config
 from pipeline.versions.folders import local_intermediate
+from scripts import storage_server
 from tests.end_to_end.program import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -58,6 +59,7 @@ def test_every_setting_that_is_named_exists() -> None:
 def test_compose_has_a_cluster_of_the_projects_own_image_that_nobody_on_the_network_reaches() -> None:
     (compose,) = documents(DEPLOY / "compose.yaml")
     services = compose["services"]
+    del services["storage"]
     assert list(services) == ["master", "worker", "history", "submit"]
     assert {service["image"] for service in services.values()} == {"logmill"}
     for service in services.values():
@@ -68,6 +70,22 @@ def test_compose_has_a_cluster_of_the_projects_own_image_that_nobody_on_the_netw
         assert services[name]["command"][0].startswith("org.apache.spark.deploy.")
     assert services["worker"]["deploy"]["replicas"] == 2
     assert parse_arguments(services["submit"]["command"]).settings == {"INPUT_DIR": "logs"}
+
+
+@pytest.mark.parametrize("path", [DEPLOY / "compose.yaml", ROOT / "compose.yaml"], ids=["cluster", "one machine"])
+def test_compose_has_a_storage_with_the_keys_of_runs_that_only_its_containers_reach(path: Path) -> None:
+    (compose,) = documents(path)
+    storage, run = (compose["services"][name] for name in ("storage", "submit" if path.parent == DEPLOY else "run"))
+    keys = {name: storage["environment"][name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    assert keys.items() <= run["environment"].items()
+    assert run["environment"]["AWS_ENDPOINT_URL"].endswith("http://storage:8333}")
+    assert "ports" not in storage
+    assert storage["profiles"] == ["storage"], "it starts where somebody asks for it"
+    program = storage_server.find_program()
+    assert program
+    known = subprocess.run([program, "help", "mini"], capture_output=True, text=True)
+    named = {word.partition("=")[0] for word in storage["command"][1:]}
+    assert named <= {line.split()[0] for line in (known.stdout + known.stderr).splitlines() if line.startswith("  -")}
 
 
 def test_the_example_of_sparks_settings_is_safe() -> None:

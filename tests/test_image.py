@@ -221,8 +221,8 @@ def test_compose_follows_its_schema(tmp_path: Path) -> None:
 
 
 def test_compose_starts_runs_and_the_dashboard_within_limits(services: Any) -> None:
-    assert list(services) == ["run", "dashboard"]
-    for service in services.values():
+    assert list(services) == ["run", "dashboard", "storage"]
+    for service in (services["run"], services["dashboard"]):
         assert service["build"]["target"] in IMAGES
         assert set(service["build"]["args"]) <= {name for text in arguments() for name in [text.partition("=")[0]]}
         assert float(service["cpus"]) >= 1

@@ -8,11 +8,16 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from scripts import cluster
-from scripts.cluster import Cluster, main, start, stop
-from tests.storage_servers import answer_with, odd_server
+from pipeline.engines.java import Java
+from pipeline.storage.faults import StorageFault
+from pipeline.storage.objects import write_object
+from scripts import cluster, storage_server
+from scripts.cluster import Cluster, main, start, start_storage, stop
+from tests.end_to_end.program import wait_for
+from tests.storage_servers import answer_with, found_at, odd_server
 
 
 def test_settings_are_safe_and_nobody_else_reads_the_secret(tmp_path: Path) -> None:
@@ -89,3 +94,59 @@ def test_another_cluster_that_came_meanwhile_is_not_taken_for_this_one(
     monkeypatch.setattr(cluster, "_START_SECONDS", seconds)
     with pytest.raises(RuntimeError, match=f"the master {said}"):
         start(tmp_path / "cluster", ports=(cluster._free_ports(1)[0], others_page, others_page))
+
+
+def test_the_storage_has_a_bucket_for_the_keys_of_this_start_and_ends_with_the_cluster(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    program = storage_server.find_program()
+    assert program
+    for key in "first", "second":
+        (port,) = storage_server.free_ports(1)
+        running = Cluster(str(tmp_path), "", "", "", {})
+        variables = storage_server.variables(port, key, f"{key}-secret")
+        start_storage(running, program, port, variables)
+        try:
+            with found_at(variables["AWS_ENDPOINT_URL"], **variables):
+                wait_for(lambda: _writes(f"s3://{storage_server.BUCKET}/{key}"), 60)  # noqa: B023 - called at once
+        finally:
+            stop(running)
+        assert not psutil.pid_exists(running.pids["storage"])
+
+
+def _writes(url: str) -> bool:
+    try:
+        write_object(url, b"x")
+    except StorageFault:
+        return False  # the server answers before it has made the bucket
+    return True
+
+
+@pytest.mark.parametrize("program", ["/opt/weed", None])
+def test_executors_get_the_keys_of_the_storage_and_nobody_else_reads_them(
+    program: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, str] = {}
+
+    def pretend(folder: Path, *, settings: dict[str, str], **_: object) -> Cluster:
+        folder.mkdir()
+        given.update(settings)
+        return Cluster(str(folder), "spark://m:1", "", "", {})
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cluster, "find_java", lambda: Java("/java", "Java 17", None))
+    monkeypatch.setattr(cluster, "start", pretend)
+    monkeypatch.setattr(cluster, "start_storage", lambda *_: None)
+    monkeypatch.setattr(cluster, "_refuse_taken", lambda _: None)
+    monkeypatch.setattr(storage_server, "find_program", lambda: program)
+    assert main(["start"]) == 0
+    said, file = capsys.readouterr().out, tmp_path / ".cluster" / "storage.env"
+    if program:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        chosen = dict(line.removeprefix("export ").split("=") for line in file.read_text().splitlines())
+        assert given == {f"spark.executorEnv.{name}": value for name, value in chosen.items()}
+        assert chosen["AWS_SECRET_ACCESS_KEY"] not in said
+        assert f"storage  http://127.0.0.1:8333, bucket logmill\n\n. {file}\n" in said
+    else:
+        assert not given
+        assert not file.exists()
+        assert "no storage: a server comes with requirements-dev.txt" in said
