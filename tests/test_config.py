@@ -563,7 +563,7 @@ STORED = {"INPUT_DIR": "s3://b/in", "INTERMEDIATE_DIR": "s3://b/between", "OUTPU
         ({}, "only executors of a cluster (SPARK_MASTER) exchange files over object storage"),
         ({"SPARK_MASTER": "local[2]"}, "only executors of a cluster"),
         ({"SPARK_MASTER": "yarn", "ENGINE": "polars"}, "only executors of a cluster"),
-        ({"SPARK_MASTER": "yarn", "SPARK_PLAN": "sql"}, "Spark's own plan reads no object storage"),
+        ({"SPARK_MASTER": "yarn", "SPARK_PLAN": "sql"}, "Spark's own plan exchanges its files in a folder"),
     ],
 )
 def test_files_between_the_phases_lie_on_a_storage_for_executors_alone(settings: dict, message: str) -> None:

@@ -148,9 +148,9 @@ def check_exchange(intermediate: str, *, on_cluster: bool, sql: bool) -> None:
         )
     if sql:
         raise ValueError(
-            f"SPARK_PLAN is sql, and INTERMEDIATE_DIR is {intermediate!r}: Spark's own plan reads no object storage, "
-            "for which its package from PyPI has no classes. Choose SPARK_PLAN = kernel, or a folder that all machines "
-            "share."
+            f"SPARK_PLAN is sql, and INTERMEDIATE_DIR is {intermediate!r}: Spark's own plan exchanges its files in a "
+            "folder that all machines share. Name one with --intermediate (input and output may stay URLs), or choose "
+            "SPARK_PLAN = kernel."
         )
 
 
