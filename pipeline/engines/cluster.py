@@ -104,7 +104,13 @@ class ClusterEngine(SparkEngine):
         found = context.parallelize(range(self.workers), self.workers).flatMap(
             lambda _: check_executor(modules, folders, exchange)
         )
-        wrong = sorted(set(found.collect()))
+        watchdog = Watchdog(partial(has_executors, context))
+        _, future = in_background(found.collect)
+        while not future.done():
+            with suppress(NotYet):
+                future.exception(_POLL_SECONDS)
+            watchdog.look()
+        wrong = sorted(set(future.result()))
         if wrong and exchange:
             raise EnvironmentFault(
                 f"{wrong[0]}. Nothing was done. Executors find their credentials where they run, or in "
@@ -180,10 +186,8 @@ class ClusterEngine(SparkEngine):
         return box, future
 
     def check_alive(self) -> bool:
-        """Whether the cluster has an executor now; also where the JVM does not answer, because the job says so then."""
-        with suppress(Exception):
-            return count_executors(self._context.result()) > 0
-        return True
+        """Whether the cluster has an executor now; see ``has_executors``."""
+        return has_executors(self._context.result())
 
     def explain(self, fault: Exception) -> EnvironmentFault:
         """The error for a job that failed and not for its tasks."""
@@ -197,6 +201,29 @@ def batches_of(tasks: dict[int, Any], cores: int) -> list[list[tuple[int, Any]]]
     return [numbered[number::count] for number in range(count)]
 
 
+class Watchdog:
+    """Ends a job of Spark whose executors are all gone: Spark itself waits for others for ever.
+
+    ``is_alive``: whether there are executors.
+    """
+
+    def __init__(self, is_alive: Callable[[], bool]) -> None:
+        self._is_alive = is_alive
+        self._last_alive = self._last_look = time.monotonic()
+
+    def look(self) -> None:
+        """Raise EnvironmentFault where there has been no executor for too long. To be called again and again."""
+        now = time.monotonic()
+        if now - self._last_look > _LOOK_SECONDS:
+            self._last_look = now
+            self._last_alive = now if self._is_alive() else self._last_alive
+        if now - self._last_alive > _ALONE_SECONDS:
+            raise EnvironmentFault(
+                "all executors of the cluster are gone, and no other one has come. Nothing was published. Look at "
+                "the page of the cluster's master, and run again: what is done is not done again."
+            )
+
+
 class _Job:
     """One job. ``lost``: the numbers of the tasks over which workers died too often, known when its answers end."""
 
@@ -207,18 +234,10 @@ class _Job:
 
     def answers(self) -> Iterator[list[Answer]]:
         """Yield answers as they arrive, until the job has ended. Raises EnvironmentFault where Spark fails."""
-        last_alive = last_look = time.monotonic()
+        watchdog = Watchdog(self._engine.check_alive)
         while not self._has_ended():
             yield self._arrived()
-            now = time.monotonic()
-            if now - last_look > _LOOK_SECONDS:
-                last_look = now
-                last_alive = now if self._engine.check_alive() else last_alive
-            if now - last_alive > _ALONE_SECONDS:
-                raise EnvironmentFault(
-                    "all executors of the cluster are gone, and no other one has come. Nothing was published. Look at "
-                    "the page of the cluster's master, and run again: what is done is not done again."
-                )
+            watchdog.look()
         yield self._arrived()  # Spark hands answers over before it says that the job has ended
 
     def _arrived(self) -> list[Answer]:
@@ -241,6 +260,13 @@ class _Job:
         if not named or not _DEATH.search(text):
             return []
         return [number for number, _ in batches_of(self._tasks, self._engine.workers)[int(named[1])]]
+
+
+def has_executors(context: "SparkContext") -> bool:
+    """Whether there are executors; also where the JVM does not answer, because the job says so then."""
+    with suppress(Exception):
+        return count_executors(context) > 0
+    return True
 
 
 def count_executors(context: "SparkContext") -> int:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,6 +107,22 @@ def test_a_cluster_without_executors_is_given_up(monkeypatch: pytest.MonkeyPatch
     assert next(results) == (1, 2), "what came is handed over before"
     with pytest.raises(EnvironmentFault, match=r"all executors of the cluster are gone.* is not done again"):
         next(results)
+
+
+def test_executors_that_go_while_they_are_checked_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_ALONE_SECONDS", 0.2)
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(cluster, "count_executors", lambda _: 0)
+    collected = threading.Event()
+    waiting = SimpleNamespace(collect=collected.wait)
+    context = SimpleNamespace(parallelize=lambda *_: SimpleNamespace(flatMap=lambda _: waiting))
+    engine = ScriptedEngine()
+    engine._modules = ()
+    try:
+        with pytest.raises(EnvironmentFault, match="all executors of the cluster are gone"):
+            engine._check(context)  # type: ignore[arg-type]
+    finally:
+        collected.set()
 
 
 def test_no_task_no_job() -> None:
