@@ -322,6 +322,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {fault}", file=sys.stderr)
         return 5
     (folder / "cluster.json").write_text(json.dumps(asdict(cluster)), encoding="utf-8")
+    if program:
+        _write_private(folder / "storage.env", storage_server.exports(storage))
     print(f"""\
 master   {cluster.page}
 history  {cluster.history}
@@ -329,7 +331,6 @@ history  {cluster.history}
 export SPARK_CONF_DIR={cluster.conf} LOGMILL_SPARK_MASTER={cluster.master}
 ./logmill --input logs""")
     if program:
-        _write_private(folder / "storage.env", storage_server.exports(storage))
         print(f"""
 storage  {storage["AWS_ENDPOINT_URL"]}, bucket {storage_server.BUCKET}
 
