@@ -184,9 +184,9 @@ def _forget(arguments: Arguments, config: Config, answer: Answer) -> int:
 
     job = _load(arguments)
     asked = read_settings(job, {}, arguments.assigned)  # all others are those of the version
-    options = replace(_options(arguments, job), settings=asked.values, personal=asked.personal)
+    options = _options(arguments, job)
     with open_progress(arguments.quiet) as progress:
-        found = forget_people(job, config, options, arguments.what, progress)
+        found = forget_people(job, config, options, arguments.what, progress, asked)
     result, people = found.result, len(set(arguments.what))
     facts = {"status": result.status, "version": result.run_id, "people": people, "removed": found.removed,
              "versions_removed": found.versions_removed}  # fmt: skip

@@ -106,7 +106,7 @@ INVALID = {
     "INTERMEDIATE_DIR": [""],
     "OUTPUT_DIR": [""],
     "PREPROCESSING_WORKERS": ["0", "257", "-1", "two", "", "1.5", 2.0, True, None, [1]],
-    "MEMORY_LIMIT": ["8P", "8", "999MB", "lots", "-1GB", "1e9", "", 1.5e9, True],
+    "MEMORY_LIMIT": ["8E", "8", "999MB", "lots", "-1GB", "1e9", "", 1.5e9, True],
     "COMPILED_PARSER": ["maybe"],
     "DASHBOARD_PORT": ["-1", "70000", "x"],
     "CHUNK_BYTES": ["63", "0", "2GiB"],

@@ -1,4 +1,5 @@
-"""Accounts, items and invoices, each once. Of several contents the greatest counts, by its values in their order."""
+"""Accounts, items and invoices, each once. Of several contents that of the earliest day counts, as later ones would let
+the future change what was known; of these the greatest, by its values in their order."""
 
 import polars as pl
 
@@ -11,21 +12,24 @@ _ONE_CONTENT = expression(
 )
 
 
-def _once(rows: pl.LazyFrame, key: str) -> pl.LazyFrame:
-    """One row for each key, whatever the order of rows: the greatest by its other columns, in which null comes first.
+def _once(rows: pl.LazyFrame, key: str, day: str | None = None) -> pl.LazyFrame:
+    """One row for each key, whatever the order of rows: of the earliest ``day`` if there is one, then the greatest by
+    its other columns, in which null comes first.
 
     ``contents`` counts the different rows of the key.
     """
     values = [name for name in rows.collect_schema() if name != key]
     contents = pl.len().over(key).cast(pl.Int64).alias("contents")
-    return latest(rows.unique().with_columns(contents), key=[key], order=values)
+    earlier = (-pl.col(day).cast(pl.Int32) if day else pl.lit(0)).alias("_earlier")
+    marked = rows.unique().with_columns(contents, earlier)
+    return latest(marked, key=[key], order=["_earlier", *values]).drop("_earlier")
 
 
 class Customer(Contract):
     """An account without what names anyone."""
 
     account_id = Text("id of the account")
-    joining_date = Date("day on which the account was opened; of several the last", nullable=True)
+    joining_date = Date("day on which the account was opened; of several the first", nullable=True)
     contents = Int("how many different days the books have, null among them")
 
 
@@ -40,7 +44,7 @@ class Customer(Contract):
 )
 def customers(accounts: pl.LazyFrame) -> pl.LazyFrame:
     """Accounts, each once."""
-    return _once(accounts.select("account_id", "joining_date"), "account_id")
+    return _once(accounts.select("account_id", "joining_date"), "account_id", "joining_date")
 
 
 class Item(Contract):
@@ -81,4 +85,4 @@ class InvoiceHeader(sources.Invoices):
 )
 def invoice_headers(invoices: pl.LazyFrame) -> pl.LazyFrame:
     """Invoices, each once."""
-    return _once(invoices, "invoice_id")
+    return _once(invoices, "invoice_id", "issued_on")

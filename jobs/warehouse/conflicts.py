@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from pipeline.datasets import Contract, Date, Int, Money, Text, Time, dataset, may_occur_again
+from pipeline.datasets import Contract, Date, Int, Money, Text, dataset, may_occur_again
 
 from . import sources
 from .silver import LINE_KEY, LINE_VALUES, PAYMENT_VALUES, numbered
@@ -64,7 +64,6 @@ class LostCustomer(Contract):
     """Contents of customers of one extract that another one replaces."""
 
     customer_id = Text("id of the customer")
-    extracted_at = Time("moment of the extract that has both")
     customer_name = Text("name", nullable=True, sensitive="name")
     email = Text("address of electronic mail", nullable=True, sensitive="email")
     phone = Text("number of the telephone", nullable=True, sensitive="phone")
@@ -92,7 +91,6 @@ class LostProduct(Contract):
     """Contents of products of one extract that another one replaces."""
 
     product_id = Text("id of the product")
-    extracted_at = Time("moment of the extract that has both")
     product_name = Text("what people call it", nullable=True)
     category = Text("category", nullable=True)
     subcategory = Text("part of the category", nullable=True)
@@ -114,9 +112,10 @@ def product_conflicts(products: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _lost_members(snapshots: pl.LazyFrame, key: str, values: tuple[str, ...]) -> pl.LazyFrame:
-    """What ``history`` leaves out: of rows of one key and moment all but the greatest by ``values``."""
-    dated = snapshots.rename({"_extracted_at": "extracted_at"})
-    return _lost_versions(dated, [key, "extracted_at"], values, order=())
+    """What ``history`` leaves out: of rows of one key and moment all but the greatest by ``values``. Each content once,
+    however many extracts have it."""
+    lost = _lost_versions(snapshots, [key, "_extracted_at"], values, order=())
+    return lost.drop("_extracted_at").unique()
 
 
 def _lost_versions(

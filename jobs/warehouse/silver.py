@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import polars as pl
 
 from pipeline.datasets import (
-    Bool,
     Contract,
     Date,
     Int,
@@ -31,6 +30,9 @@ PAYMENT_VALUES = ("order_id", "payment_method", "amount_cents", "day", "payment_
 
 GROSS = pl.col("quantity").cast(pl.Int128) * pl.col("unit_price_cents").cast(pl.Int128)
 """Quantity times price, as it may be beyond 64 bits."""
+
+HAS_COME = pl.col("status").is_in(["completed", "complete", "paid", "success", "succeeded"]).fill_null(False)
+"""Whether the money of a payment has come, by its status after a missing one was filled."""
 
 FILL_MEDIAN = "fill_median"
 """The median price of the product: ``fact_sales`` fills it in, because all lines of the product decide it."""
@@ -107,7 +109,6 @@ class Payment(Contract):
     amount_cents = Money("amount", unit="cents", nullable=True)
     day = Date("day of the payment", nullable=True)
     status = Text("what became of it, in small letters", nullable=True)
-    counts = Bool("whether the money has come")
 
 
 @dataset(
@@ -128,10 +129,7 @@ def clean_payments(payments: pl.LazyFrame) -> pl.LazyFrame:
     once = latest(payments, key=["payment_id"], order=["_source", *PAYMENT_VALUES])
     status = pl.col("payment_status").str.strip_chars().str.to_lowercase()
     named = once.with_columns(status.alias("status"), normalise_method("payment_method").alias("method"))
-    come = pl.col("status").is_in(["completed", "complete", "paid", "success", "succeeded"])
-    return named.select(
-        "payment_id", "order_id", "method", "amount_cents", "day", "status", come.fill_null(False).alias("counts")
-    )
+    return named.select("payment_id", "order_id", "method", "amount_cents", "day", "status")
 
 
 class PriceMedian(Contract):

@@ -23,6 +23,7 @@ from pipeline.datasets import (
     conserves,
     dataset,
     date_key,
+    exact_difference,
     exact_product,
     exact_sum,
     expression,
@@ -33,7 +34,7 @@ from pipeline.datasets import (
 )
 
 from .methods import normalise_method, usual_fees
-from .silver import FILL_MEDIAN, GROSS
+from .silver import FILL_MEDIAN, GROSS, HAS_COME
 from .staging import FILL, KEEP, Missing, missing_checks
 
 _FIRST = pl.lit(dt.datetime(1970, 1, 1)).cast(pl.Datetime("us"))
@@ -240,7 +241,7 @@ class FactSales(Contract):
     FactSales,
     grain="one row per order line",
     by="order_id",
-    keyed={"order_lines": [], "clean_payments": ["amount_cents", "counts"]},
+    keyed={"order_lines": [], "clean_payments": ["amount_cents", "status"]},
     whole={
         "dim_customer": ["customer_key", "customer_durable_key", *_PERIOD],
         "dim_product": ["product_key", "product_durable_key", "cost_cents", *_PERIOD],
@@ -267,7 +268,7 @@ def fact_sales(
     settings: Mapping[str, Any],
 ) -> pl.LazyFrame:
     """Sales: each order line with what it cost, and what became of its order's payments."""
-    paid = clean_payments.filter("counts").group_by("order_id").agg(exact_sum("amount_cents").alias("paid_cents"))
+    paid = clean_payments.filter(HAS_COME).group_by("order_id").agg(exact_sum("amount_cents").alias("paid_cents"))
     filled = settings["missing_price"] == FILL_MEDIAN
     priced = _priced(order_lines, price_medians) if filled else order_lines.with_columns(price_filled=pl.lit(False))
     # Null where there is no price, not even a median, or it does not fit: checks reject such a line.
@@ -299,7 +300,7 @@ def fact_sales(
     return found.select(
         "order_id", "line_number", date_key("day").alias("date_key"), *keys, "quantity", "unit_price_cents",
         "price_filled", "gross_cents", "discount_cents", "net_cents", cost.alias("cost_cents"),
-        (pl.col("net_cents") - cost).alias("profit_cents"), "payment_type", "payment_status",
+        exact_difference("net_cents", cost).alias("profit_cents"), "payment_type", "payment_status",
         pl.col("day").dt.year().alias("year"), pl.col("day").dt.month().alias("month"),
     )  # fmt: skip
 
@@ -357,7 +358,7 @@ def fact_payments(clean_payments: pl.LazyFrame, fee_rates: pl.LazyFrame) -> pl.L
         strategy="backward",
         check_sortedness=False,
     )
-    known = priced.with_columns(pl.col("fee_points").fill_null(0))
+    known = priced.with_columns(pl.col("fee_points").fill_null(0), HAS_COME.alias("counts"))
     fee = pl.when("counts").then(basis_points("amount_cents", "fee_points")).otherwise(0)
     received = pl.when("counts").then(pl.col("amount_cents") - fee).otherwise(0)
     return known.select(

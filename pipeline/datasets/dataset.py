@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import polars as pl
 
@@ -194,10 +195,16 @@ def _with(columns: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _check_value(check: Check, kind: pl.DataType) -> None:
+    """Raise ConfigError where a value that fills is none of the column's type, or would be rounded to become one."""
+    given = check.value
     try:
-        pl.Series([check.value]).cast(kind)
-    except pl.exceptions.PolarsError:
-        raise ConfigError(f"check {check.name} fills with {check.value!r}, expected a value of type {kind}") from None
+        value = pl.Series([given]).cast(kind)[0]
+        exact = Decimal(given) if kind.is_decimal() and isinstance(given, str) else given
+        fits = value == exact or (isinstance(exact, str) and not kind.is_decimal())
+    except (pl.exceptions.PolarsError, ArithmeticError):
+        fits = False
+    if not fits:
+        raise ConfigError(f"check {check.name} fills with {given!r}, expected a value of type {kind}")
 
 
 def _check(one: DataSet, whole: Iterable[str]) -> None:

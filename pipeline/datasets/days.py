@@ -37,6 +37,16 @@ def keep_other_days(run: Run, forgotten: Forgotten | None = None) -> None:
                 link_or_copy(file, place)
 
 
+def days_tell_of(job: Job, data: Path, people: Forgotten) -> bool:
+    """Whether a day of a version has rows of people, by the columns that ``forget`` marks. ``data``: its folder of
+    tables."""
+    return any(
+        _without(file, people, _columns(job, file.relative_to(data).parts[1])) is not None
+        for day in days_of(data)
+        for file in (data / day).rglob("*.parquet")
+    )
+
+
 def _is_day(name: str) -> bool:
     try:
         return date.fromisoformat(name).isoformat() == name
@@ -54,14 +64,20 @@ def _columns(job: Job, table: str) -> Mapping[str, Column]:
 
 def _leave(file: Path, place: Path, forgotten: Forgotten, columns: Mapping[str, Column]) -> bool:
     """Write a file without the people, where it has any. Returns whether it has."""
-    there = pl.read_parquet_schema(file)
-    personal = {name: column for name, column in columns.items() if column.forget and name in there}
-    if not personal:
-        return False
-    rows = pl.read_parquet(file, hive_partitioning=False)
-    left = forgotten.remove_from(rows, type("Personal", (Contract,), personal))
-    if left.equals(rows, null_equal=True):
+    left = _without(file, forgotten, columns)
+    if left is None:
         return False
     with writing(place):
         left.write_parquet(place, compression="zstd", compression_level=1)
     return True
+
+
+def _without(file: Path, forgotten: Forgotten, columns: Mapping[str, Column]) -> pl.DataFrame | None:
+    """The rows of a file without the people; None where it has none of them."""
+    there = pl.read_parquet_schema(file)
+    personal = {name: column for name, column in columns.items() if column.forget and name in there}
+    if not personal:
+        return None
+    rows = pl.read_parquet(file, hive_partitioning=False)
+    left = forgotten.remove_from(rows, type("Personal", (Contract,), personal))
+    return None if left.equals(rows, null_equal=True) else left

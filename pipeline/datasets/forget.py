@@ -13,11 +13,13 @@ from typing import Any
 
 from config import Config
 from pipeline.datasets.bronze import FORGETTING, bronze_folder, keep_only
+from pipeline.datasets.days import days_tell_of
 from pipeline.datasets.driver import complete, find_changes, hidden_as_wanted, open_run
 from pipeline.datasets.job import Job
 from pipeline.datasets.result import JobResult
-from pipeline.datasets.rewrite import leave_out, tell_of
+from pipeline.datasets.rewrite import extract_tells_of, leave_out, tell_of
 from pipeline.datasets.run import JobOptions, Run
+from pipeline.datasets.settings import ASKS_NOTHING, JobSettings
 from pipeline.datasets.state import kept_states, published_state
 from pipeline.errors import ConfigError
 from pipeline.machine import sync
@@ -38,18 +40,25 @@ class Forgetting:
     result: JobResult
 
 
-def forget_people(job: Job, config: Config, options: JobOptions, ids: Sequence[str], progress: Progress) -> Forgetting:
+def forget_people(
+    job: Job,
+    config: Config,
+    options: JobOptions,
+    ids: Sequence[str],
+    progress: Progress,
+    asked: JobSettings = ASKS_NOTHING,
+) -> Forgetting:
     """Remove the people with these ids. Without ids: end what was interrupted.
 
-    ``settings`` and ``personal`` of ``options`` take the place of those that the version was made with: where there are
-    none, all other rows stay as they are. Ids of which no version has a row are noted, and nothing else is done.
+    ``asked``: settings that take the place of those that the version was made with: where there are none, all other
+    rows stay as they are. Ids of which no version has a row are noted, and nothing else is done.
     Raises ConfigError where no column of the job says whom a row is of, or there are no ids; InputError where nothing
     is published; and what a run raises. Where a check stops the run, nothing is removed, and it can be repeated.
     """
     output = open_output(options.output)
     before = published_state(output, records_only=True)
     _check(job, ids, bronze_folder(output.link))
-    with open_run(job, config, _as_before(job, options, before.record), progress) as run:
+    with open_run(job, config, _as_before(job, options, asked, before.record), progress) as run:
         people = _remember(run, ids)
         state = hidden_as_wanted(run)
         assert run.before, "something is published"
@@ -59,11 +68,11 @@ def forget_people(job: Job, config: Config, options: JobOptions, ids: Sequence[s
             for name, source in job.sources.items()
             if any(column.forget for column in source.contract.columns.values())
         }
-        told_of = bool(run.day) or _may_tell(run, privacy)
+        told_of = _may_tell(run, privacy, people)
         run.sources = leave_out(job, state, privacy, run.bronze, run.watch.run_id)
         find_changes(run, [name for name in job.sources if name in run.sources])
         versions = output.version_names()
-        result = complete(run, keep=1 if told_of else config.KEEP_VERSIONS, forgotten=people)
+        result = complete(run, 1 if told_of else config.KEEP_VERSIONS, people if told_of else None)
         if result.status == "failed":
             return Forgetting({}, 0, replace(result, error=f"{result.error} {_NOBODY_YET}"))
         if told_of:
@@ -82,14 +91,15 @@ _NOBODY_YET = (
 )
 
 
-def _as_before(job: Job, options: JobOptions, record: Mapping[str, Any]) -> JobOptions:
-    """The options by which the version with this ``record`` was made, but for what ``options`` name."""
+def _as_before(job: Job, options: JobOptions, asked: JobSettings, record: Mapping[str, Any]) -> JobOptions:
+    """The options by which the version with this ``record`` was made, but for what is ``asked``; ``options`` have what
+    the record does not tell."""
     settings = {name: value for name, value in record["settings"].items() if name in job.settings}
     return replace(
         options,
         as_of=options.as_of or datetime.fromisoformat(record["as_of"]),
-        settings={**settings, **options.settings},
-        personal={**record.get("personal", {}), **options.personal},
+        settings={**options.settings, **settings, **asked.values},
+        personal={**record.get("personal", options.personal), **asked.personal},
         full_refresh=False,
         only=(),
     )
@@ -123,13 +133,19 @@ def _remember(run: Run, ids: Sequence[str]) -> Forgotten:
     return known
 
 
-def _may_tell(run: Run, privacy: Mapping[str, Privacy]) -> bool:
-    """Whether a kept version has rows of the people, or an extract that is of none of them may have."""
+def _may_tell(run: Run, privacy: Mapping[str, Privacy], people: Forgotten) -> bool:
+    """Whether a kept version has rows of the people, or an extract that is of none of them."""
     states = kept_states(run.output)
     named = {file.folder for state in states for source in state.sources.values() for file in source.files}
-    if any(folder.relative_to(run.bronze).as_posix() not in named for folder in run.bronze.glob("*/*")):
-        return True
-    return any(tell_of(run.job, state, privacy, run.bronze) for state in states)
+    return (
+        any(tell_of(run.job, state, privacy, run.bronze) for state in states)
+        or any(days_tell_of(run.job, state.folder / "data", people) for state in states if run.day)
+        or any(
+            extract_tells_of(folder, run.job.sources[folder.parent.name], privacy[folder.parent.name])
+            for folder in run.bronze.glob("*/*")
+            if folder.relative_to(run.bronze).as_posix() not in named and folder.parent.name in privacy
+        )
+    )
 
 
 def _sweep(run: Run) -> None:

@@ -225,16 +225,20 @@ def date_key(day: str) -> pl.Expr:
 def basis_points(cents: str, points: int | str) -> pl.Expr:
     """``points`` ten-thousandths of a column of whole cents (Int64), rounded half up (away from zero).
 
-    ``points``: a number, or the column that has it. |cents| · points must stay below 2^63.
+    ``points``: a number, or the column that has it. A result beyond 64 bits stops the run and is told.
     """
-    rate = pl.col(points) if isinstance(points, str) else pl.lit(points, pl.Int64)
-    product = pl.col(cents) * rate
-    return product.sign() * ((product.abs() + 5_000) // 10_000)
+    product = _as_int128(cents) * _as_int128(points if isinstance(points, str) else pl.lit(points))
+    return (product.sign() * ((product.abs() + 5_000) // 10_000)).cast(pl.Int64)
 
 
 def exact_sum(value: str | pl.Expr) -> pl.Expr:
     """The sum of whole numbers, Int64. A sum beyond 64 bits stops the run and is told; a plain one wraps silently."""
     return _as_int128(value).sum().cast(pl.Int64)
+
+
+def exact_difference(first: str | pl.Expr, second: str | pl.Expr) -> pl.Expr:
+    """The difference of two whole numbers, Int64. One beyond 64 bits stops the run and is told."""
+    return (_as_int128(first) - _as_int128(second)).cast(pl.Int64)
 
 
 def exact_product(first: str | pl.Expr, second: str | pl.Expr) -> pl.Expr:

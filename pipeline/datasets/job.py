@@ -164,8 +164,11 @@ class Job:
         return found
 
     def own(self, settings: Mapping[str, Setting]) -> dict[str, Setting]:
-        """The settings of the job itself, of all that it has."""
-        return {name: value for name, value in settings.items() if name not in {**ALERT_SETTINGS, **LINEAGE_SETTINGS}}
+        """The settings by which tables are made and judged, of all that the job has: not those of all jobs, unless a
+        check names one."""
+        named = {name for one in self.datasets.values() for check in one.checks for name in check.settings}
+        others = {**ALERT_SETTINGS, **LINEAGE_SETTINGS}.keys() - named
+        return {name: value for name, value in settings.items() if name not in others}
 
     def under(self, settings: Mapping[str, Setting]) -> "Job":
         """This job with the checks that its settings choose. Raises ConfigError where a check cannot use one."""

@@ -29,9 +29,14 @@ if TYPE_CHECKING:
 LOADS = "logmill_loads"
 """The table, in the first schema of the search path, that says which version of which table is there."""
 _LAYERS = "gold, silver, bronze"
+_NAME = r"""(?:"(?:[^"]|"")+"|\w+)"""
 _VIEW = re.compile(
-    r"\bcreate\s+(?:or\s+replace\s+)?(?:materialized\s+)?view\s+(?:if\s+not\s+exists\s+)?([\w.\"]+)", re.I
+    r"\bcreate\s+(?:or\s+replace\s+)?(?:materialized\s+)?view\s+(?:if\s+not\s+exists\s+)?"
+    rf"({_NAME}(?:\s*\.\s*{_NAME})?)"
+    r"""|'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/""",
+    re.IGNORECASE | re.DOTALL,
 )
+"""A view that is made, with its name; or a text, a quoted name or a comment, in which none is."""
 _ROWS_AT_ONCE = 100_000
 
 
@@ -134,7 +139,12 @@ def _make_views(connection: "Connection", job: Job) -> list[str]:
     text = file.read_text(encoding="utf-8")
     for statement in filter(str.strip, re.split(r";[ \t]*(?:\n|$)", text)):
         run(connection, statement)
-    return _VIEW.findall(text)
+    return names_of_views(text)
+
+
+def names_of_views(script: str) -> list[str]:
+    """The views that a script makes, as it writes their names; what stands in comments and texts makes none."""
+    return [found[1] for found in _VIEW.finditer(script) if found[1]]
 
 
 def _give_rights(connection: "Connection", job: Job, made: Sequence[DataSet], views: Sequence[str]) -> None:

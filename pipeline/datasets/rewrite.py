@@ -68,6 +68,25 @@ def tell_of(job: Job, state: JobState, privacy: Mapping[str, Privacy], bronze: P
     )
 
 
+def extract_tells_of(folder: Path, source: Source, privacy: Privacy) -> bool:
+    """Whether an extract of which no version is made has rows or rejected records of a forgotten person, or columns by
+    which that cannot be seen any more."""
+    for path in folder.glob("*.parquet"):
+        if path.name.startswith(CLEAR):
+            continue
+        rows, clear = pl.read_parquet(path), folder / f"{CLEAR}{path.name}"
+        shown = [rows, rows.with_columns(pl.read_parquet(clear).get_columns())] if clear.exists() else [rows]
+        for one in shown:
+            if "raw" in one.columns and "reason" in one.columns:
+                told = not privacy.forgotten.remove_rejected(one, source.contract).equals(one)
+            else:
+                ids = {name for name, column in source.contract.columns.items() if column.forget}
+                told = not ids <= set(one.columns) or privacy.forgotten.is_in(one, source.contract)
+            if told:
+                return True
+    return False
+
+
 def _tells_of(file: FileState, bronze: Path, source: Source, before: SourceState, privacy: Privacy) -> bool:
     """Whether an extract has rows or rejected records of a forgotten person."""
     folder, contract = bronze / file.folder, source.contract

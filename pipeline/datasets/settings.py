@@ -36,6 +36,9 @@ class JobSettings:
     bronze_days: int = 0
 
 
+ASKS_NOTHING = JobSettings()
+
+
 def read_settings(job: Job, table: object, assigned: Sequence[str], environment: str | None = None) -> JobSettings:
     """The settings of a job by its environment, its table in a settings file and ``NAME=VALUE`` of the command line.
 

@@ -12,13 +12,14 @@ from pipeline.datasets.dataset import DataSet
 from pipeline.datasets.helpers import hash_text, length_and_value
 from pipeline.datasets.parquet_columns import key_values_in, replace_columns
 from pipeline.datasets.tasks import Piece, TableFiles
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 from pipeline.machine import writing
 from pipeline.sources.contract import SOURCE_FACTS
 from pipeline.sources.extracted import TEXT_BYTES, size_facts
 from pipeline.staging import staged
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+_LONGEST_NAME = 255
 """The name of a partition without a value, as Hive and all its readers know it."""
 ONLY_UNIT = "part-0.parquet"
 """The file of a table that has one, also where it has no rows."""
@@ -174,9 +175,18 @@ def check_partitions(one: DataSet, number: int) -> None:
 
 
 def partition_name(columns: Sequence[str], values: Sequence[object]) -> str:
-    """The path of a partition's file below its table: ``day=2026-11-30/part-0.parquet``."""
-    folders = (
+    """The path of a partition's file below its table: ``day=2026-11-30/part-0.parquet``.
+
+    Raises InputError where a value is too long for the name of a folder.
+    """
+    folders = [
         f"{name}={NULL_PARTITION if value is None else quote(str(value), safe=' :')}"
         for name, value in zip(columns, values, strict=True)
-    )
+    ]
+    for name, folder in zip(columns, folders, strict=True):
+        if len(folder) > _LONGEST_NAME:
+            raise InputError(
+                f"a value of {name} makes a folder's name of {len(folder)} bytes, and {_LONGEST_NAME} are possible. "
+                "Partition by another column."
+            )
     return "/".join((*folders, "part-0.parquet"))

@@ -1,15 +1,15 @@
 -- What the job must make, as plain statements over whole tables: every feature is asked of all pairs of invoices of an
 -- account. Nothing is shared with the transforms. today and terms are variables of the session.
 
--- Of several rows of one id the greatest counts.
+-- Of several rows of one id that of the earliest day counts, then the greatest.
 create table sku as select item_id, max(cast(item_retail_price as decimal(18, 9))) as item_retail_price from skus group by all;
 
-create table customer as select account_id, max(joining_date) as joining_date from accounts group by all;
+create table customer as select account_id, min(joining_date) as joining_date from accounts group by all;
 
 create table single as
 select * exclude (place) from (
     select *, row_number() over (partition by invoice_id order by
-        account_id desc nulls last, issued_on desc nulls last, due_date desc nulls last, payment_date desc nulls last,
+        issued_on, account_id desc nulls last, due_date desc nulls last, payment_date desc nulls last,
         status desc nulls last) as place
     from invoices)
 where place = 1;

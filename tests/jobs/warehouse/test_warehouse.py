@@ -354,6 +354,21 @@ def test_contents_that_do_not_count_are_kept(tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.slow
+def test_a_payment_counts_by_the_status_that_fills_a_missing_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shop(tmp_path / "shop", 4)
+    write(tmp_path / "shop", "orders", ORDERS, [("o1", "c1", "p1", 1, "20.00", "2026-01-01", "cc", "")])
+    write(tmp_path / "shop", "payments", PAYMENTS, [("x", "o1", "cc", "20.00", "2026-01-02", "")])
+    words = ("--source", "shop", "--set", "max_null_share=1.0")
+    run(capsys, *words)
+    assert published("fact_payments").select("status", "counts", "fee_cents").rows() == [("unknown", False, 0)]
+    run(capsys, *words, "--set", "missing_status=fill:completed")
+    assert published("fact_payments").select("status", "counts", "fee_cents").rows() == [("completed", True, 58)]
+    assert published("fact_sales")["payment_status"].to_list() == ["paid"]
+
+
+@pytest.mark.slow
 def test_rates_of_fees_may_spell_methods_as_payments_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_shop(tmp_path / "shop", 4)
     write(tmp_path / "shop", "payments", PAYMENTS, [("x", "o1", "Credit_Card", "10.00", "2026-01-02", "paid")])

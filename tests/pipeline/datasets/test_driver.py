@@ -458,6 +458,22 @@ def test_a_setting_chooses_the_folders_of_a_table(tmp_path: Path, monkeypatch: p
     }
 
 
+def test_a_value_that_is_too_long_for_a_folder_is_told_without_it(tmp_path: Path) -> None:
+    write_sales(tmp_path, [("o1", "x" * 300, "2026-01-01", 1)])
+    job = write_job(tmp_path / "job", HEAD + LINES.replace('"day"', '"customer"'))
+    with pytest.raises(InputError, match="a value of customer makes a folder's name of 309 bytes") as told:
+        run(job, tmp_path)
+    assert "xx" not in str(told.value)
+
+
+def test_a_check_may_name_a_setting_of_all_jobs(tmp_path: Path) -> None:
+    write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1), ("o2", "ann", "2026-01-01", -1)])
+    text = LINES.replace('at_least("cents", 0)', 'at_least("cents", 0, allowed="max_rejected_share")')
+    for number, settings in enumerate(({}, {"max_rejected_share": 0.5})):
+        job = write_job(tmp_path / f"job{number}", HEAD + text, **settings)
+        assert run(job, tmp_path, output=str(tmp_path / f"{number}")).status == ("ok" if settings else "failed")
+
+
 def test_folders_that_cannot_be_chosen_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns that are not there, that may be null, that are the key, or twice; and too many folders."""
     write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1), ("o2", "ann", "2026-01-02", 1)])
@@ -656,6 +672,13 @@ def test_a_value_of_another_type_fills_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"check not_null:cents fills with 'abc', expected a value of type Int64"):
         run(job, tmp_path)
     assert run(job, tmp_path, settings={"no_cents": "fill:0"}).status == "ok"
+
+
+def test_a_value_that_would_be_rounded_fills_nothing(tmp_path: Path) -> None:
+    declared = LINES.replace('at_least("cents", 0)', 'not_null("cents", action="fill", value=1.7)')
+    write_sales(tmp_path, [("o1", "ann", "2026-01-01", 1)])
+    with pytest.raises(ConfigError, match=r"check not_null:cents fills with 1.7, expected a value of type Int64"):
+        run(write_job(tmp_path / "job", HEAD + declared), tmp_path)
 
 
 def test_another_choice_of_a_setting_makes_the_table_again(tmp_path: Path) -> None:

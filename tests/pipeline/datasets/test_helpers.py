@@ -14,6 +14,7 @@ from pipeline.datasets import (
     as_of_join,
     basis_points,
     calendar,
+    exact_difference,
     exact_product,
     exact_sum,
     history,
@@ -167,6 +168,23 @@ def test_a_product_is_exact_or_fails_and_a_check_finds_it_before(first: int, sec
     else:
         with pytest.raises(pl.exceptions.InvalidOperationError):
             rows.select(exact_product("a", "b"))
+
+
+@given(WHOLE, WHOLE)
+def test_a_difference_is_exact_or_fails(first: int, second: int) -> None:
+    rows = pl.DataFrame({"a": [first], "b": [second]}, schema={"a": pl.Int64, "b": pl.Int64})
+    if is_int64(first - second):
+        assert rows.select(exact_difference("a", "b")).item() == first - second
+    else:
+        with pytest.raises(pl.exceptions.InvalidOperationError):
+            rows.select(exact_difference("a", "b"))
+
+
+@given(WHOLE, st.integers(0, 10_000))
+def test_a_share_of_any_amount_is_rounded_half_up(cents: int, points: int) -> None:
+    rows = pl.DataFrame({"a": [cents]}, schema={"a": pl.Int64})
+    whole = (abs(cents) * points + 5_000) // 10_000
+    assert rows.select(basis_points("a", points)).item() == (whole if cents >= 0 else -whole)
 
 
 def test_a_product_with_nothing_is_nothing_and_fits() -> None:

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from pipeline.datasets.ddl import Published, statements
-from pipeline.datasets.load_postgres import load_postgres
+from pipeline.datasets.load_postgres import load_postgres, names_of_views
 from pipeline.errors import ConfigError
 from pipeline.privacy import KEY_VARIABLE
 from pipeline.sources.databases.faults import DatabaseFault
@@ -223,3 +223,14 @@ def test_the_warehouse_and_its_scripts_run_in_postgres(url: str, tmp_path: Path)
     assert all(rights.values()), rights
     again = command("job", "warehouse", "load", url, *words, cwd=tmp_path, env=env)
     assert "nothing new" in again.out
+
+
+def test_views_are_those_that_a_script_makes() -> None:
+    script = """
+    -- create view for people
+    create view plain as select "create view nor this" from x where y = 'create view not_this';
+    /* create view
+       nor_that */ CREATE OR REPLACE VIEW gold."My Sums" as select 1;
+    create materialized view if not exists interface . months as select 2;
+    """
+    assert names_of_views(script) == ["plain", 'gold."My Sums"', "interface . months"]

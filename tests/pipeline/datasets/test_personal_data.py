@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,6 +18,7 @@ from pipeline.datasets.job import Job
 from pipeline.datasets.plan import plan_job
 from pipeline.datasets.result import JobResult
 from pipeline.datasets.run import JobOptions
+from pipeline.datasets.settings import JobSettings
 from pipeline.errors import ConfigError, InputError
 from pipeline.privacy import KEY_VARIABLE
 from pipeline.sources.protection import decrypt, hide_text
@@ -231,8 +233,8 @@ ZOE = ("zz-one", "Zoe", "zoe", hashed("Zoe Marker-Zoe"))
 
 def forget(job: Job, folder: Path, *ids: str, **settings: str | float) -> Forgetting:
     config = Config(ENGINE="polars", MEMORY_LIMIT=10**9, PREPROCESSING_WORKERS=1)
-    options = JobOptions(str(folder / "nowhere"), str(folder / "output"), settings=settings)
-    return forget_people(job, config, options, ids, NullProgress())
+    options = JobOptions(str(folder / "nowhere"), str(folder / "output"))
+    return forget_people(job, config, options, ids, NullProgress(), JobSettings(values=settings))
 
 
 @pytest.mark.parametrize("method", ["hash", "keep"])
@@ -290,9 +292,9 @@ def test_other_rows_stay_as_the_settings_of_their_version_made_them(job: Job, tm
 
 
 def test_an_id_that_nobody_has_removes_nothing_and_is_kept_out(job: Job, tmp_path: Path) -> None:
-    run(job, tmp_path)
-    write_rows(tmp_path, ROWS, [*SALES, ("o5", "c2", "2026-01-03", "2.00")])
-    second = run(job, tmp_path)
+    for number in range(5):  # so that there are extracts that no kept version is made of
+        write_rows(tmp_path, ROWS, [*SALES, ("o5", "c2", "2026-01-03", f"{number}.00")])
+        second = run(job, tmp_path)
     versions = sorted(path.name for path in (tmp_path / "output.versions").iterdir())
     found = forget(job, tmp_path, "zz-on")
     assert (found.removed, found.versions_removed, found.result.status) == ({}, 0, "nothing new")
@@ -310,6 +312,36 @@ def test_a_person_whom_only_an_earlier_version_has_is_forgotten(job: Job, tmp_pa
     found = forget(job, tmp_path, "zz-one")
     assert (found.removed, found.versions_removed) == ({}, 1)
     assert found_in(tmp_path, "zz-one", clear=True) == []
+
+
+@pytest.mark.parametrize("who", ["zz-one", "zz-on"])
+def test_a_person_whom_only_an_extract_has_that_no_version_needs_is_forgotten(
+    who: str, job: Job, tmp_path: Path
+) -> None:
+    write_rows(tmp_path, ROWS, [*SALES, ("o7", "zz-one", "2026-01-02", "9.00")])
+    run(job, tmp_path)
+    for number in range(4):
+        write_rows(tmp_path, ROWS, [*SALES, ("o5", "c2", "2026-01-03", f"{number}.00")])
+        run(job, tmp_path)
+    assert {path.split("/")[0] for path in found_in(tmp_path, "zz-one", clear=True)} == {"output.bronze"}
+    found = forget(job, tmp_path, who)
+    assert found.versions_removed == (2 if who == "zz-one" else 0)
+    assert (found_in(tmp_path, "zz-one", clear=True) == []) == (who == "zz-one")
+
+
+def test_what_a_record_does_not_tell_is_as_the_settings_say(job: Job, tmp_path: Path) -> None:
+    """Records of earlier releases do not tell how values were hidden."""
+    write_rows(tmp_path, MORE, MORE_SALES)
+    hidden = {"name": "drop", "email": "drop"}
+    before = run(job, tmp_path, personal=hidden)
+    (record,) = (tmp_path / "output.versions").glob("*/run.json")
+    told = json.loads(record.read_text())
+    assert told.pop("personal") == hidden
+    record.write_text(json.dumps(told))
+    config = Config(ENGINE="polars", MEMORY_LIMIT=10**9, PREPROCESSING_WORKERS=1)
+    options = JobOptions(str(tmp_path / "nowhere"), str(tmp_path / "output"), personal=hidden)
+    found = forget_people(job, config, options, ["zz-one"], NullProgress())
+    assert read(found.result, "buyers")["name"].to_list() == [None] * len(read(before, "buyers"))
 
 
 def test_a_check_that_stops_it_removes_nobody_and_says_how_to_go_on(job: Job, tmp_path: Path) -> None:
