@@ -23,13 +23,13 @@ from tests.end_to_end.command import command, command_json
 from tests.end_to_end.program import JSON_KEYS, environment, published, read_result
 
 ADDED = frozenset(
-    {"report", "quarantine", "publication", "plan.learned", "new.resumed_splits"}
+    {"report", "quarantine", "publication", "plan.learned", "new.resumed_splits", "start_seconds"}
     | {f"settings.SPARK_{name}" for name in ("EXECUTORS", "EXECUTOR_CORES", "EXECUTOR_PYTHON", "PYTHON_MEMORY")}
 )
 """Names in ``run.json`` that came after the stores were made, as ``names_in`` tells them: ``settings.NEW_ONE``."""
 OF_THE_RUN = {
     "run_id", "version", "publication", "report", "quarantine", "notes",
-    "seconds", "peak_memory_bytes", "throughput_bytes_per_second", "new", "plan", "profile",
+    "seconds", "start_seconds", "peak_memory_bytes", "throughput_bytes_per_second", "new", "plan", "profile",
 }  # fmt: skip
 """What every run says otherwise in its answer and in ``run.json``."""
 THIRD_DAY = "2026-01-03.csv"
