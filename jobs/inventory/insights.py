@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from pipeline.datasets import Contract, Float, Int, Money, Text, conserves, dataset, expression
+from pipeline.datasets import Contract, Float, Int, Money, Text, conserves, dataset, exact_sum, expression
 
 
 class BusinessInsights(Contract):
@@ -128,14 +128,10 @@ def insight_totals(
     }  # fmt: skip
     rows = [
         tables[other].select(
-            pl.lit(measure).alias("measure"), pl.lit(other).alias("table"), _sum(column).alias("total")
+            pl.lit(measure).alias("measure"), pl.lit(other).alias("table"), exact_sum(column).alias("total")
         ).with_columns(pl.lit(name).alias("expected_of"))
-        .join(tables[name].select(_sum(measure).alias("expected")), how="cross")
+        .join(tables[name].select(exact_sum(measure).alias("expected")), how="cross")
         for (name, measure), others in _EQUAL.items()
         for other, column in others.items()
     ]  # fmt: skip
     return pl.concat(rows)
-
-
-def _sum(column: str) -> pl.Expr:
-    return pl.col(column).cast(pl.Int128).sum().cast(pl.Int64)

@@ -25,6 +25,8 @@ from pipeline.sources.contract import SOURCE_FACTS, Contract
 from pipeline.sources.source import Source
 
 JOBS = PROJECT / "jobs"
+COMMON_SETTINGS: Mapping[str, Setting] = {**ALERT_SETTINGS, **LINEAGE_SETTINGS}
+"""Settings of every job with their defaults, by which no table is made."""
 SettingsCheck = Callable[[Mapping[str, Setting]], None]
 _FORMAT = 1
 """Raised when tables of the same job would be made otherwise than before."""
@@ -73,7 +75,7 @@ class Job:
         facts = {
             "name": folder.name, "folder": folder, "sources": MappingProxyType(sources),
             "datasets": _in_order(sources, datasets),
-            "settings": MappingProxyType({**ALERT_SETTINGS, **LINEAGE_SETTINGS, **(settings or {})}),
+            "settings": MappingProxyType({**COMMON_SETTINGS, **(settings or {})}),
             "environments": MappingProxyType(dict(environments or {})),
             "check_settings": check_settings,
             "personal": MappingProxyType(dict(personal or {})),
@@ -167,7 +169,7 @@ class Job:
         """The settings by which tables are made and judged, of all that the job has: not those of all jobs, unless a
         check names one."""
         named = {name for one in self.datasets.values() for check in one.checks for name in check.settings}
-        others = {**ALERT_SETTINGS, **LINEAGE_SETTINGS}.keys() - named
+        others = COMMON_SETTINGS.keys() - named
         return {name: value for name, value in settings.items() if name not in others}
 
     def under(self, settings: Mapping[str, Setting]) -> "Job":

@@ -8,11 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from config import Config
-from pipeline.datasets.alerts import ALERT_SETTINGS
 from pipeline.datasets.bronze import bronze_folder, key_file
 from pipeline.datasets.changes import Change
-from pipeline.datasets.job import Job
-from pipeline.datasets.lineage_settings import LINEAGE_SETTINGS
+from pipeline.datasets.job import COMMON_SETTINGS, Job
 from pipeline.datasets.privacy import find_protections
 from pipeline.datasets.publication import catch_up
 from pipeline.datasets.sizes import Memory
@@ -111,8 +109,7 @@ class Run:
         self.work.mkdir(mode=0o700)
         as_of = options.as_of or datetime.now(UTC).replace(tzinfo=None)
         self.day = as_of.date().isoformat() if job.daily else ""
-        common = {**ALERT_SETTINGS, **LINEAGE_SETTINGS}
-        self.common_settings = {name: settings[name] for name in common}
+        self.common_settings = {name: settings[name] for name in COMMON_SETTINGS}
         self.context = JobContext(
             str(job.folder), watch.run_id, as_of, job.own(settings), str(self.work), protections, dict(options.names)
         )
